@@ -1,0 +1,255 @@
+"""Every setting of a model and its training, typed, with its default; the only place that knows a default.
+
+A config is a YAML file with the sections ``model``, ``data``, ``loss`` and ``train``; what it leaves out takes the
+default below. Shipped configs are named without a path (``-c ccp``); ``--set train.batch=4`` changes one field.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.types import Canvas
+
+Norm = Literal["instance", "batch", "group", "none"]
+
+SIZES: dict[str, dict[str, Any]] = {
+    "base": {
+        "features": 512,
+        "pose_channels": [48, 96, 192, 384],
+        "part_channels": [48, 96, 96],
+        "generator_channels": [256, 384, 512],
+        "generator_up_channels": [128, 64, 48],
+        "discriminator_channels": [64, 128, 256],
+        "discriminator_blocks": 3,
+    },
+    "small": {
+        "features": 256,
+        "pose_channels": [32, 64, 128, 256],
+        "part_channels": [16, 32, 32],
+        "generator_channels": [128, 192, 256],
+        "generator_up_channels": [64, 32, 24],
+        "discriminator_channels": [32, 64, 128],
+        "discriminator_blocks": 1,
+    },
+    "tiny": {
+        "features": 32,
+        "pose_channels": [8, 8, 16, 16],
+        "part_channels": [4, 4, 4],
+        "generator_channels": [16, 16, 24],
+        "generator_up_channels": [12, 8, 8],
+        "discriminator_channels": [8, 8, 16],
+        "discriminator_blocks": 1,
+    },
+}
+"""What ``model.size`` fills in where a channel list is not given. ``tiny`` is for tests and demos only."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class ModelConfig(_Section):
+    """Networks (DESIGN section 2; the paper's 3.2 to 3.4)."""
+
+    size: Literal["base", "small", "tiny"] = Field("base", description="fills in the channel lists that are not given")
+    height: int = Field(256, ge=32, multiple_of=8, description="canvas height in pixels")
+    width: int = Field(176, ge=32, multiple_of=8, description="canvas width in pixels")
+    features: int = Field(512, ge=8, multiple_of=8, description="C, channels of pose and style features")
+    pose_channels: list[int] = Field(min_length=4, max_length=4, description="pose encoder: 7x7, then three stride-2 convs")
+    part_channels: list[int] = Field(
+        min_length=3, max_length=3, description="part encoder: 7x7, then two stride-2 convs; the last gives C/8"
+    )
+    generator_channels: list[int] = Field(min_length=3, max_length=3, description="U-Net at H/8, H/16, H/32")
+    generator_up_channels: list[int] = Field(min_length=3, max_length=3, description="the three x2 upsamplings")
+    generator_blocks: int = Field(2, ge=0, description="residual blocks at the bottom of the U-Net")
+    discriminator_channels: list[int] = Field(min_length=3, max_length=3, description="7x7, then two stride-2 convs")
+    discriminator_blocks: int = Field(ge=0, description="residual blocks of each discriminator")
+    norm: Norm = Field("instance", description="norm of pose encoder and CCF")
+    generator_norm: Norm = Field("instance", description="norm of the translation generator")
+    style: Literal["decomposed", "global"] = Field("decomposed", description="'global': the paper's w/o DSE")
+    mask_channel: bool = Field(
+        True, description="give the part encoder the region's mask beside its colours, so that grey is not absence"
+    )
+    ccf: bool = Field(True, description="Cross Channel Fusion; false: the paper's w/o CCF")
+    tau: float = Field(0.01, gt=0, le=10, description="temperature of the correlation softmax")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_size(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {**SIZES.get(given.get("size", "base"), {}), **given}
+
+    @property
+    def canvas(self) -> Canvas:
+        """Size of the pictures the model reads and draws."""
+        return Canvas(self.height, self.width)
+
+
+class DataConfig(_Section):
+    """How prepared people become batches (DESIGN section 4)."""
+
+    anti_copy: bool = Field(True, description="the style branch sees its image and regions moved")
+    flip: float = Field(0.5, ge=0, le=1, description="anti_copy: chance that the style image is mirrored")
+    rotate: float = Field(17.0, ge=0, le=90, description="anti_copy: largest rotation, degrees")
+    scale: float = Field(0.2, ge=0, lt=1, description="anti_copy: largest change of scale, as a share")
+    shift: float = Field(0.15, ge=0, lt=1, description="anti_copy: largest shift, as a share of height and width")
+    warp: float = Field(0.03, ge=0, lt=0.5, description="anti_copy: size of the smooth warp, as a share of the height")
+    drop_region: float = Field(0.1, ge=0, le=1, description="anti_copy: chance that the style image loses a region")
+    half_body: float = Field(0.1, ge=0, le=1, description="anti_copy: chance that it loses its lower half")
+    mirror: float = Field(0.5, ge=0, le=1, description="chance that a whole sample (image and joints) is mirrored")
+    cache: Literal["ram", "device"] = Field("ram", description="where the decoded uint8 images are kept")
+
+
+class LossConfig(_Section):
+    """Losses and their weights (DESIGN section 3; the paper's 3.5). A loss of weight 0 loads nothing."""
+
+    adversarial: float = Field(5.0, ge=0, description="weight of the mean of the two discriminators' terms, Eq. 4")
+    reconstruction: float = Field(1.0, ge=0, description="weight of L1, Eq. 5")
+    perceptual: float = Field(1.0, ge=0, description="weight of the L1 of VGG features, Eq. 6")
+    style: float = Field(150.0, ge=0, description="weight of the L1 of normalised Gram matrices, Eq. 7")
+    bsr: float = Field(1.0, ge=0, description="weight of the body structure retaining loss, Eq. 8; 0: w/o BSR")
+    field_regions: float = Field(1.0, ge=0, description="weight of the regions moved through the field against the target's")
+    field_colours: float = Field(5.0, ge=0, description="weight of the source moved through the field against the target")
+    gan: Literal["lsgan", "bce", "hinge"] = Field("lsgan", description="form of the adversarial loss")
+    vgg: Literal["vgg19", "vgg16"] = Field("vgg19", description="network of the perceptual, style and BSR losses")
+    perceptual_layers: list[str] = Field(["relu1_2"], min_length=1, description="VGG layers of the perceptual loss")
+    style_layers: list[str] | None = Field(
+        None, description="VGG layers of the style loss; null: relu2_2, 3_4, 4_4, 5_2 (VGG16: 2_2, 3_3, 4_3, 5_2)"
+    )
+    bsr_layer: str = Field("relu3_1", description="VGG layer of the body graph")
+
+
+class TrainConfig(_Section):
+    """The training run (DESIGN section 4). Progress is counted in images."""
+
+    images: int = Field(1_000_000, ge=1, description="length of the run, in images")
+    batch: int = Field(8, ge=1, description="images a step, over all processes and accumulated parts")
+    accumulate: int = Field(1, ge=1, description="parts into which a step's batch is cut to save memory")
+    precision: Literal["float32", "bf16"] = Field("float32", description="arithmetic of the networks; weights stay float32")
+    channels_last: bool = Field(True, description="memory format of the networks")
+    learning_rate: float = Field(1e-4, gt=0, description="Adam's, of the generator")
+    discriminator_learning_rate: float = Field(4e-4, gt=0, description="Adam's, of both discriminators")
+    betas: tuple[float, float] = Field((0.5, 0.999), description="Adam's betas")
+    decay_every: int = Field(0, ge=0, description="images after which learning rates shrink; 0: never")
+    decay: float = Field(0.2, gt=0, le=1, description="factor by which they shrink")
+    discriminators_from: int = Field(0, ge=0, description="image count from which the discriminators take part")
+    ema_images: int = Field(10_000, ge=0, description="half-life of the weights' moving average, in images; 0: no average")
+    log_every: int = Field(400, ge=1, description="images between lines of stats.jsonl")
+    save_every: int = Field(4_000, ge=1, description="images between saved states")
+    sample_every: int = Field(4_000, ge=1, description="images between sample grids")
+    num_samples: int = Field(6, ge=1, le=32, description="people in a sample grid, always the same")
+
+
+class Config(_Section):
+    """A whole configuration."""
+
+    model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
+    data: DataConfig = Field(default_factory=lambda: DataConfig())
+    loss: LossConfig = Field(default_factory=lambda: LossConfig())
+    train: TrainConfig = Field(default_factory=lambda: TrainConfig())
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> Self:
+        if self.train.batch % self.train.accumulate:
+            raise ValueError(f"train.batch {self.train.batch} is not a multiple of train.accumulate {self.train.accumulate}")
+        return self
+
+
+def config_folder() -> Path:
+    """Return the folder of the shipped configs, in a checkout or an installed wheel."""
+    installed = Path(__file__).parent / "configs"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def shipped_configs() -> list[str]:
+    """Return the names of the shipped configs."""
+    return sorted(path.stem for path in config_folder().glob("*.yaml"))
+
+
+def load_config(name_or_file: str, settings: tuple[str, ...] | list[str] = ()) -> Config:
+    """Read a shipped config by name, or a YAML file, and apply ``section.field=value`` settings.
+
+    Raises:
+        ScmError: if there is no such config, or a key or value is wrong; the text names the nearest known key.
+    """
+    path = Path(name_or_file)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = config_folder() / f"{name_or_file}.yaml"
+        if not path.is_file():
+            known = shipped_configs()
+            raise ScmError(
+                f"config '{name_or_file}' is neither a YAML file nor one of {', '.join(known)}{nearest(name_or_file, known)}"
+            )
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ScmError(f"config {path}: cannot be read as YAML ({error})") from error
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise ScmError(f"config {path}: holds a {type(values).__name__}, expected sections model, data, loss, train")
+    for setting in settings:
+        _apply(values, setting)
+    return parse_config(values, f"config {path.name}")
+
+
+def _apply(values: dict[str, Any], setting: str) -> None:
+    key, separator, text = setting.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not (separator and dot and name):
+        raise ScmError(f"--set {setting}: expected section.field=value, for example train.batch=4")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ScmError(f"--set {setting}: '{text}' is not a YAML value") from error
+    fields = values.setdefault(section, {})
+    if not isinstance(fields, dict):
+        raise ScmError(f"--set {setting}: section '{section}' of the config is not a mapping")
+    fields[name] = value
+
+
+def parse_config(values: Any, where: str) -> Config:
+    """Turn parsed YAML or JSON into a config.
+
+    Args:
+        values: what the file held.
+        where: how an error names the file.
+
+    Raises:
+        ScmError: naming the first wrong key, its value, and what is expected.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        location = [str(part) for part in first["loc"]]
+        key = ".".join(location) or "the whole"
+        if first["type"] == "extra_forbidden":
+            known = _fields_beside(location)
+            hint = nearest(location[-1], known) or f"; known: {', '.join(known)}"
+            raise ScmError(f"{where}: unknown key '{key}'{hint}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        value = "" if isinstance(first.get("input"), dict) else f" = {first.get('input')!r}"
+        raise ScmError(f"{where}: {key}{value}: {message}") from error
+
+
+def _fields_beside(location: list[str]) -> list[str]:
+    if len(location) == 1:
+        return list(Config.model_fields)
+    section = Config.model_fields[location[0]].annotation
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+
+
+def differences(left: Config, right: Config) -> list[str]:
+    """Name the fields in which two configs differ, as ``section.field: left -> right``."""
+    found = []
+    for section in Config.model_fields:
+        a, b = getattr(left, section).model_dump(), getattr(right, section).model_dump()
+        found += [f"{section}.{name}: {a[name]} -> {b[name]}" for name in a if a[name] != b[name]]
+    return found

@@ -1,0 +1,87 @@
+"""The 18 joints of OpenPose, the limbs between them, and the pose maps a network reads.
+
+Joints are rows of (x, y, score): x and y in pixels of the canvas, x to the right and y down, the first
+pixel's centre at 0. A missing joint has score 0.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scmnet_cli.types import Canvas
+
+JOINTS = (
+    "nose", "neck",
+    "right_shoulder", "right_elbow", "right_wrist",
+    "left_shoulder", "left_elbow", "left_wrist",
+    "right_hip", "right_knee", "right_ankle",
+    "left_hip", "left_knee", "left_ankle",
+    "right_eye", "left_eye", "right_ear", "left_ear",
+)  # fmt: skip
+"""Names of the joints, in OpenPose (COCO-18) order."""
+
+NUM_JOINTS = len(JOINTS)
+
+LIMBS = (
+    (1, 2), (2, 3), (3, 4), (1, 5), (5, 6), (6, 7),
+    (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
+    (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
+)  # fmt: skip
+"""Pairs of joint indices that a limb connects."""
+
+MIRRORED = (0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16)
+"""``joints[MIRRORED]`` swaps left and right."""
+
+NUM_POSE_CHANNELS = NUM_JOINTS + 1
+"""Channels of the pose maps: a heat map per joint and one that draws the limbs."""
+
+_SIGMA_AT_256 = 6.0
+_LIMB_SIGMA_AT_256 = 3.0
+
+
+def pose_maps(joints: Tensor, canvas: Canvas) -> Tensor:
+    """Draw joints as the maps the pose encoder reads.
+
+    Channel k < 18 is exp(-d^2 / 2 sigma^2), d the distance to joint k and sigma = 6 px at a height of
+    256 (scaled with the height); it is all zero where the joint is missing. Channel 18 draws every limb whose two
+    ends are known, as the same bell (sigma = 3 px) over the distance to the line between them.
+
+    Shape:
+        joints: (B, 18, 3); result: (B, 19, H, W) float32 in [0, 1], on the device of ``joints``.
+    """
+    joints = joints.float()
+    scale = canvas.height / 256
+    x = torch.arange(canvas.width, device=joints.device, dtype=torch.float32)
+    y = torch.arange(canvas.height, device=joints.device, dtype=torch.float32)
+    present = (joints[..., 2] > 0).float()  # (B, 18)
+    falloff = -0.5 / (_SIGMA_AT_256 * scale) ** 2
+    bell_x = torch.exp(falloff * (x - joints[..., 0:1]) ** 2)  # (B, 18, W)
+    bell_y = torch.exp(falloff * (y - joints[..., 1:2]) ** 2)  # (B, 18, H)
+    heat = (bell_y * present[..., None])[..., :, None] * bell_x[..., None, :]  # (B, 18, H, W)
+
+    limbs = torch.tensor(LIMBS, device=joints.device)
+    start, end = joints[:, limbs[:, 0]], joints[:, limbs[:, 1]]  # (B, 17, 3)
+    drawn = (start[..., 2] > 0) & (end[..., 2] > 0)
+    along = (end - start)[..., :2]
+    length_sq = along.square().sum(-1).clamp(min=1e-6)
+    offset_x = x[None, None, None, :] - start[..., 0, None, None]  # (B, 17, 1, W)
+    offset_y = y[None, None, :, None] - start[..., 1, None, None]  # (B, 17, H, 1)
+    position = (offset_x * along[..., 0, None, None] + offset_y * along[..., 1, None, None]) / length_sq[..., None, None]
+    position = position.clamp(0, 1)  # (B, 17, H, W)
+    distance_sq = (offset_x - position * along[..., 0, None, None]) ** 2
+    distance_sq = distance_sq + (offset_y - position * along[..., 1, None, None]) ** 2
+    distance_sq = distance_sq.masked_fill(~drawn[..., None, None], float("inf")).amin(1, keepdim=True)
+    lines = torch.exp(-0.5 / (_LIMB_SIGMA_AT_256 * scale) ** 2 * distance_sq)  # (B, 1, H, W)
+    return torch.cat([heat, lines], dim=1)
+
+
+def mirror(joints: Tensor, width: int) -> Tensor:
+    """Return the joints of the picture mirrored left to right, left and right joints swapped.
+
+    Shape:
+        joints, result: (..., 18, 3).
+    """
+    swapped = joints[..., list(MIRRORED), :].clone()
+    swapped[..., 0] = torch.where(swapped[..., 2] > 0, width - 1 - swapped[..., 0], swapped[..., 0])
+    return swapped
