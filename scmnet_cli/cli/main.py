@@ -1,0 +1,81 @@
+"""The command ``scm``: registers the commands, sets up logging, and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from scmnet_cli import __version__
+from scmnet_cli.errors import ScmError
+
+app = typer.Typer(
+    name="scm",
+    help="Person image generation by self-supervised correlation mining (SCM-Net).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for _name in ("preprocess", "train", "transfer", "edit", "eval", "demo"):
+    if importlib.util.find_spec(f"scmnet_cli.cli.{_name}") is not None:
+        _module = importlib.import_module(f"scmnet_cli.cli.{_name}")
+        app.command(_name)(getattr(_module, "evaluate" if _name == "eval" else _name))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"scm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[
+        int, typer.Option("-v", "--verbose", count=True, metavar="", help="Log to stderr what is done; -vv: in detail.")
+    ] = 0,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    _log_to_stderr([logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)])
+
+
+def _log_to_stderr(level: int) -> None:
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    logger = logging.getLogger("scmnet_cli")
+    logger.setLevel(level)
+    logger.handlers = [RichHandler(console=Console(stderr=True), show_path=level == logging.DEBUG)]
+    logger.propagate = False
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``scm`` and exit.
+
+    Exit codes: 0 done; 2 a user's mistake, told in one line; 130 interrupted. Anything else that goes wrong is a bug
+    of ours and ends in a traceback.
+
+    Args:
+        arguments: what follows ``scm``; ``None`` reads the command line.
+    """
+    try:
+        try:
+            app(args=arguments, prog_name="scm")
+        finally:
+            sys.stdout.flush()
+    except ScmError as error:
+        print(f"scm: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read our output has left, as `head` does. Python flushes stdout once more on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
