@@ -1,0 +1,217 @@
+"""The only reader and writer of weight files: safetensors whose header says what the weights are.
+
+A model file holds the tensors of one generator and, in its header, the format's name and version, the whole
+config as JSON and any extras; nothing in it is ever executed. Training state is kept in files of its own
+(:func:`save_tensors`), which a model is never read from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from scmnet_cli.config import Config, parse_config
+from scmnet_cli.errors import ScmError
+
+FORMAT = "scm-net"
+"""Format name in the header of a model file."""
+
+STATE_FORMAT = "scm-net-state"
+"""Format name in the header of a file of other tensors, such as training state."""
+
+FORMAT_VERSION = 1
+"""Version this code writes; it reads this one and every older one."""
+
+MODEL_FILE = "model.safetensors"
+"""Name of the model file in a run folder."""
+
+_EXTRA = "extra."
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a model file holds: float32 weights on the CPU, the config they were trained with, and extras."""
+
+    state: dict[str, Tensor]
+    config: Config
+    extra: dict[str, str] = field(default_factory=dict)
+    path: Path = Path(MODEL_FILE)
+
+
+def save_model(
+    path: Path,
+    state: Mapping[str, Tensor],
+    config: Config,
+    *,
+    half: bool = False,
+    extra: Mapping[str, str] | None = None,
+) -> None:
+    """Write a model file, replacing an older one in one step.
+
+    Args:
+        path: the file to write; its folder is made if need be.
+        state: the generator's state dict; any device, memory format and sharing.
+        config: the whole config, kept in the header.
+        half: store floating-point tensors as float16, half the size; they load as float32 again.
+        extra: further strings for the header.
+
+    Raises:
+        ScmError: if the file cannot be written, or a weight does not fit float16.
+    """
+    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "config": config.model_dump_json()}
+    metadata |= {_EXTRA + name: value for name, value in (extra or {}).items()}
+    tensors = {name: tensor.half() if half and tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    if half:
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not bool((tensor.isfinite() == state[name].isfinite()).all()):
+                raise ScmError(f"{path}: tensor '{name}' exceeds 65504, too large for float16; save in float32")
+    _write(path, tensors, metadata)
+
+
+def load_model(path: Path) -> SavedModel:
+    """Read a model file, or the one in a run folder (``RUN/model.safetensors``).
+
+    Raises:
+        ScmError: if there is none, or it is truncated, not a model of this program, of a newer format, or holds a
+            config that this version does not know; one line that names the file and the remedy.
+    """
+    path = model_file(path)
+    tensors, metadata = _read(path)
+    name = metadata.get("format")
+    if name == STATE_FORMAT:
+        raise ScmError(f"{path}: holds training state, not a model; give the run folder or its {MODEL_FILE}")
+    if name != FORMAT:
+        raise ScmError(f"{path}: is safetensors but no SCM-Net model; give a {MODEL_FILE} that 'scm train' wrote")
+    _check_version(path, metadata)
+    try:
+        values = json.loads(metadata["config"])
+    except (KeyError, ValueError) as error:
+        raise ScmError(f"{path}: its header holds no readable config; the file is damaged, copy it again") from error
+    config = parse_config(values, f"config in {path}")
+    state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    extra = {key.removeprefix(_EXTRA): value for key, value in metadata.items() if key.startswith(_EXTRA)}
+    return SavedModel(state=state, config=config, extra=extra, path=path)
+
+
+def model_file(path: Path) -> Path:
+    """Return the model file that a path means: itself, or ``model.safetensors`` in a run folder.
+
+    Raises:
+        ScmError: if there is no such file.
+    """
+    if path.is_dir():
+        inside = path / MODEL_FILE
+        if not inside.is_file():
+            raise ScmError(f"model {path}: the folder holds no {MODEL_FILE}; give a run folder or a model file")
+        return inside
+    if not path.is_file():
+        raise ScmError(f"model {path}: no such file or folder; give a run folder or a model file")
+    return path
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write named tensors that are not a model, such as training state, replacing an older file in one step.
+
+    Raises:
+        ScmError: if the file cannot be written.
+    """
+    _write(path, tensors, {"format": STATE_FORMAT, "format_version": str(FORMAT_VERSION)} | {
+        _EXTRA + name: value for name, value in metadata.items()
+    })  # fmt: skip
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read what :func:`save_tensors` wrote: the tensors, in the types they were saved in, and the metadata.
+
+    Raises:
+        ScmError: if the file is absent, truncated, of another kind or of a newer format.
+    """
+    if not path.is_file():
+        raise ScmError(f"{path}: no such file; it should hold a training state")
+    tensors, metadata = _read(path)
+    if metadata.get("format") != STATE_FORMAT:
+        raise ScmError(f"{path}: is a safetensors file but no training state that 'scm train' wrote")
+    _check_version(path, metadata)
+    return tensors, {key.removeprefix(_EXTRA): value for key, value in metadata.items() if key.startswith(_EXTRA)}
+
+
+def load_strict(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Load a state dict into a network; every tensor must be there, known, and of the right shape.
+
+    Args:
+        module: the network; untouched if the state does not fit.
+        state: names and tensors.
+        where: how an error names the state's origin, such as the file.
+
+    Raises:
+        ScmError: naming the first tensors that are missing, unexpected or of another shape.
+    """
+    own = module.state_dict()
+    faults = []
+    if missing := [name for name in own if name not in state]:
+        faults.append(f"lacks {_first(missing)}")
+    if unexpected := [name for name in state if name not in own]:
+        faults.append(f"holds unknown {_first(unexpected)}")
+    shaped = [
+        f"{name} as {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    if shaped:
+        faults.append(f"holds {_first(shaped)}")
+    if faults:
+        raise ScmError(f"{where}: does not fit the network its config describes: it {'; it '.join(faults)}")
+    module.load_state_dict(state, strict=True)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal, by which a report names the weights it used."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _first(names: list[str], num: int = 3) -> str:
+    return ", ".join(names[:num]) + (f" and {len(names) - num} more" if len(names) > num else "")
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    # A plain copy each: safetensors refuses channels-last tensors and tensors that share memory.
+    own = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(own, beside, metadata=metadata)
+        os.replace(beside, path)
+    except (OSError, SafetensorError) as error:
+        raise ScmError(f"{path}: cannot be written ({error}); is there space, and may you write there?") from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as stream:
+            metadata = dict(stream.metadata() or {})
+            return {name: stream.get_tensor(name) for name in stream.keys()}, metadata  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError) as error:
+        raise ScmError(f"{path}: is truncated or no safetensors file ({error}); copy it again") from error
+
+
+def _check_version(path: Path, metadata: Mapping[str, str]) -> None:
+    text = metadata.get("format_version", "")
+    if not text.isdecimal():
+        raise ScmError(f"{path}: its header holds no format version; the file is damaged, copy it again")
+    if int(text) > FORMAT_VERSION:
+        raise ScmError(
+            f"{path}: has format version {text}, this program reads up to {FORMAT_VERSION}; install a newer scmnet_cli"
+        )
