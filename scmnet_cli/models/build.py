@@ -1,0 +1,41 @@
+"""From a config to networks: the only place that reads their sizes."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from scmnet_cli.config import ModelConfig
+from scmnet_cli.models.discriminators import Discriminators
+from scmnet_cli.models.generator import TranslationGenerator
+from scmnet_cli.models.pose_encoder import PoseEncoder
+from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.models.style_encoder import CrossChannelFusion, DecomposedStyleEncoder, GlobalStyleEncoder
+from scmnet_cli.skeleton import NUM_POSE_CHANNELS
+
+
+def build_generator(config: ModelConfig) -> SCMNet:
+    """Build the generator with fresh weights, drawn from torch's global generator."""
+    if config.style == "decomposed":
+        style_encoder: DecomposedStyleEncoder | GlobalStyleEncoder = DecomposedStyleEncoder(
+            config.part_channels, config.features, config.mask_channel
+        )
+    else:
+        style_encoder = GlobalStyleEncoder(config.part_channels, config.features)
+    return SCMNet(
+        pose_encoder=PoseEncoder(NUM_POSE_CHANNELS, config.pose_channels, config.features, config.norm),
+        style_encoder=style_encoder,
+        ccf=CrossChannelFusion(config.features, config.norm) if config.ccf else nn.Identity(),
+        generator=TranslationGenerator(
+            config.features,
+            config.generator_channels,
+            config.generator_up_channels,
+            config.generator_blocks,
+            config.generator_norm,
+        ),
+        tau=config.tau,
+    )
+
+
+def build_discriminators(config: ModelConfig) -> Discriminators:
+    """Build both discriminators with fresh weights, drawn from torch's global generator."""
+    return Discriminators(NUM_POSE_CHANNELS, config.discriminator_channels, config.discriminator_blocks)

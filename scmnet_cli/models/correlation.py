@@ -1,0 +1,52 @@
+"""Correlation Mining Module (the paper's 3.3): the correlation field, and style features rearranged by it.
+
+With both features centred over channels and scaled to unit length,
+
+    s_ij = <F_p(i), F_s(j)>                        (Eq. 2, a cosine)
+    C_ij = exp(s_ij / tau) / sum_j exp(s_ij / tau) (Eq. 1, over all style positions j of one pose position i)
+    F_s*(i) = sum_j C_ij F_s(j)                    (Eq. 3)
+
+Eq. 1 as printed normalises over the other index and Eq. 3 sums over this one; only this reading makes F_s* an
+average. It is independent of the order of the style positions, and it moves when the pose moves.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _directions(features: Tensor) -> Tensor:
+    tokens = features.flatten(2).transpose(1, 2).float()  # (B, N, C)
+    return F.normalize(tokens - tokens.mean(-1, keepdim=True), dim=-1)
+
+
+def correlation(pose_features: Tensor, style_features: Tensor, tau: float) -> Tensor:
+    """Return the explicit correlation field; for plots, losses on the field and tests: it holds N x N values.
+
+    Shape:
+        pose_features, style_features: (B, C, h, w); result: (B, N, N) float32, N = h w; rows are pose positions and
+        sum to 1, columns are style positions.
+    """
+    with torch.autocast(pose_features.device.type, enabled=False):
+        cosine = _directions(pose_features) @ _directions(style_features).transpose(1, 2)
+        return (cosine / tau).softmax(-1)
+
+
+def rearrange(pose_features: Tensor, style_features: Tensor, values: Tensor, tau: float) -> Tensor:
+    """Move values along the correlation field (Eq. 3) without ever holding the field.
+
+    Shape:
+        pose_features: (B, C, h, w); style_features: (B, C, h', w'); values: (B, K, h', w');
+        result: (B, K, h, w) float32.
+    """
+    height, width = pose_features.shape[-2:]
+    with torch.autocast(pose_features.device.type, enabled=False):
+        query, key = _directions(pose_features), _directions(style_features)
+        value = values.flatten(2).transpose(1, 2).float()  # (B, N, K)
+        # The fused kernels want queries, keys and values of one width, a multiple of 8; zeros change no cosine.
+        width_of_all = -(-max(query.shape[-1], value.shape[-1]) // 8) * 8
+        query, key, padded = (F.pad(t, (0, width_of_all - t.shape[-1]))[:, None] for t in (query, key, value))
+        moved = F.scaled_dot_product_attention(query, key, padded, scale=1 / tau)[:, 0, :, : value.shape[-1]]
+    return moved.transpose(1, 2).unflatten(2, (height, width))

@@ -1,0 +1,45 @@
+"""The two discriminators of the adversarial loss (the paper's Eq. 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from scmnet_cli.models.layers import ConvBlock, NormName, ResidualBlock
+
+
+class PatchDiscriminator(nn.Sequential):
+    """Says for each patch how real it looks: a 7x7 convolution, two of stride 2, residual blocks, one channel out.
+
+    Shape:
+        input: (B, in_channels, H, W); output: (B, 1, H/4, W/4) logits.
+    """
+
+    def __init__(self, in_channels: int, channels: Sequence[int], num_blocks: int, norm: NormName = "instance") -> None:
+        first, middle, last = channels
+        super().__init__(
+            ConvBlock(in_channels, first, 7),
+            ConvBlock(first, middle, 4, stride=2, norm=norm),
+            ConvBlock(middle, last, 4, stride=2, norm=norm),
+            *[ResidualBlock(last, norm) for _ in range(num_blocks)],
+            nn.Conv2d(last, 1, 3, padding=1),
+        )
+
+
+class Discriminators(nn.Module):
+    """D_s judges the image alone, D_p the image together with its pose maps.
+
+    Shape:
+        image: (B, 3, H, W); maps: (B, pose_channels, H, W); output: two (B, 1, H/4, W/4) logits, D_s then D_p.
+    """
+
+    def __init__(self, pose_channels: int, channels: Sequence[int], num_blocks: int) -> None:
+        super().__init__()
+        self.style = PatchDiscriminator(3, channels, num_blocks)
+        self.pose = PatchDiscriminator(3 + pose_channels, channels, num_blocks)
+
+    def forward(self, image: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge images and their poses."""
+        return self.style(image), self.pose(torch.cat([image, maps.to(image.dtype)], dim=1))

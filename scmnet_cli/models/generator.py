@@ -1,0 +1,62 @@
+"""Translation generator (the paper's 3.4): a U-Net that draws the image from the rearranged style features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scmnet_cli.models.layers import ConvBlock, NormName, ResidualBlock
+
+
+class TranslationGenerator(nn.Module):
+    """U-Net over H/8, H/16 and H/32 with skips, then three x2 upsamplings and tanh.
+
+    A residual block refines at H/8, H/4 and H/2, where it costs little.
+
+    Shape:
+        rearranged: (B, C, H/8, W/8), any size: odd ones are met again on the way up; output: (B, 3, H, W) in [-1, 1].
+    """
+
+    def __init__(
+        self, features: int, channels: Sequence[int], up_channels: Sequence[int], num_blocks: int, norm: NormName
+    ) -> None:
+        super().__init__()
+        top, middle, bottom = channels
+        self.enter = ConvBlock(features, top, 3, norm=norm)  # H/8
+        self.down = nn.ModuleList([
+            ConvBlock(top, middle, 3, stride=2, norm=norm),  # H/16
+            ConvBlock(middle, bottom, 3, stride=2, norm=norm),  # H/32
+        ])
+        self.blocks = nn.Sequential(*[ResidualBlock(bottom, norm) for _ in range(num_blocks)])
+        self.up = nn.ModuleList([
+            ConvBlock(bottom + middle, middle, 3, norm=norm),  # H/16
+            ConvBlock(middle + top, top, 3, norm=norm),  # H/8
+        ])
+        self.refine = ResidualBlock(top, norm)
+        quarter, half, full = up_channels
+        self.draw = nn.ModuleList([
+            nn.Sequential(ConvBlock(top, quarter, 3, norm=norm), ResidualBlock(quarter, norm)),  # H/4
+            nn.Sequential(ConvBlock(quarter, half, 3, norm=norm), ResidualBlock(half, norm)),  # H/2
+            ConvBlock(half, full, 3, norm=norm),  # H
+        ])
+        self.to_rgb = nn.Conv2d(up_channels[-1], 3, 3, padding=1)
+
+    def forward(self, rearranged: Tensor) -> Tensor:
+        """Draw the image."""
+        features = self.enter(rearranged)
+        skips = []
+        for down in self.down:
+            skips.append(features)
+            features = down(features)
+        features = self.blocks(features)
+        for up in self.up:
+            skip = skips.pop()
+            features = F.interpolate(features, size=skip.shape[-2:], mode="nearest")
+            features = up(torch.cat([features, skip], dim=1))
+        features = self.refine(features)
+        for draw in self.draw:
+            features = draw(F.interpolate(features, scale_factor=2, mode="nearest"))
+        return torch.tanh(self.to_rgb(features))

@@ -1,0 +1,105 @@
+"""SCM-Net (the paper's Figure 2): disentangle, rearrange, translate."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from scmnet_cli.models.correlation import rearrange
+from scmnet_cli.models.generator import TranslationGenerator
+from scmnet_cli.models.pose_encoder import PoseEncoder
+from scmnet_cli.models.style_encoder import DecomposedStyleEncoder, GlobalStyleEncoder
+
+
+class SCMNet(nn.Module):
+    """The generator: the style of one image in the layout of a pose.
+
+    Disentangled: F_p = pose_encoder(pose maps), F_s^i = style_encoder(image, masks), F_s = ccf(F_s^1 .. F_s^8).
+    Rearranged: F_s* = correlation field of F_p and F_s, applied to F_s. Translated: image = generator(F_s*).
+    """
+
+    def __init__(
+        self,
+        pose_encoder: PoseEncoder,
+        style_encoder: DecomposedStyleEncoder | GlobalStyleEncoder,
+        ccf: nn.Module,
+        generator: TranslationGenerator,
+        tau: float,
+    ) -> None:
+        super().__init__()
+        self.pose_encoder = pose_encoder
+        self.style_encoder = style_encoder
+        self.ccf = ccf
+        self.generator = generator
+        self.tau = tau
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether style features are kept per region, as editing needs; not so without the DSE."""
+        return isinstance(self.style_encoder, DecomposedStyleEncoder)
+
+    def encode_regions(self, image: Tensor, masks: Tensor) -> Tensor:
+        """Encode each region of the image.
+
+        Shape:
+            image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); result: F_s^i as (B, 8, C/8, H/8, W/8), or, without
+            the DSE, features of the whole image as (B, 1, C, H/8, W/8).
+        """
+        encoded: Tensor = self.style_encoder(image, masks)
+        return encoded if self.has_regions else encoded[:, None]
+
+    def fuse(self, region_features: Tensor) -> Tensor:
+        """Concatenate the regions' features over channels and fuse them.
+
+        Shape:
+            region_features: (B, 8, C/8, H/8, W/8); result: F_s, (B, C, H/8, W/8).
+        """
+        fused: Tensor = self.ccf(region_features.flatten(1, 2))
+        return fused
+
+    def encode_style(self, image: Tensor, masks: Tensor) -> Tensor:
+        """Return F_s of an image; shapes as in :meth:`encode_regions` and :meth:`fuse`."""
+        return self.fuse(self.encode_regions(image, masks))
+
+    def encode_pose(self, maps: Tensor) -> Tensor:
+        """Return F_p of pose maps.
+
+        Shape:
+            maps: (B, 19, H, W); result: (B, C, H/8, W/8).
+        """
+        encoded: Tensor = self.pose_encoder(maps)
+        return encoded
+
+    def rearrange(
+        self, pose_features: Tensor, style_features: Tensor, carried: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Move the style features, and whatever is carried along, to where the pose wants them (Eq. 3).
+
+        Shape:
+            pose_features, style_features: (B, C, h, w); carried: (B, K, h, w), for example region masks or colours;
+            result: F_s*, (B, C, h, w) float32, and ``carried`` moved likewise.
+        """
+        if carried is None:
+            return rearrange(pose_features, style_features, style_features, self.tau), None
+        values = torch.cat([style_features.float(), carried.float()], dim=1)
+        moved = rearrange(pose_features, style_features, values, self.tau)
+        features = style_features.shape[1]
+        return moved[:, :features], moved[:, features:]
+
+    def translate(self, rearranged: Tensor) -> Tensor:
+        """Draw the image of rearranged style features.
+
+        Shape:
+            rearranged: (B, C, H/8, W/8); result: (B, 3, H, W) in [-1, 1].
+        """
+        image: Tensor = self.generator(rearranged)
+        return image
+
+    def forward(self, maps: Tensor, image: Tensor, masks: Tensor) -> Tensor:
+        """Draw the person of ``image`` in the pose of ``maps``.
+
+        Shape:
+            maps: (B, 19, H, W); image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); result: (B, 3, H, W) in [-1, 1].
+        """
+        rearranged, _ = self.rearrange(self.encode_pose(maps), self.encode_style(image, masks))
+        return self.translate(rearranged)
