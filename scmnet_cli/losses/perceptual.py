@@ -1,0 +1,18 @@
+"""Perceptual loss: L1 of VGG features (the paper's Eq. 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def perceptual_loss(generated: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
+    """Sum over layers of the mean absolute difference of features, Eq. 6; a mean over images.
+
+    Shape:
+        generated[l], target[l]: (B, C_l, H_l, W_l); result: a float32 scalar.
+    """
+    terms = [F.l1_loss(generated[layer].float(), target[layer].float()) for layer in layers]
+    return sum(terms[1:], terms[0])

@@ -1,0 +1,43 @@
+"""Style loss: L1 of normalised Gram matrices of VGG features (the paper's Eq. 7)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+STYLE_LAYERS: dict[str, tuple[str, ...]] = {
+    "vgg19": ("relu2_2", "relu3_4", "relu4_4", "relu5_2"),
+    "vgg16": ("relu2_2", "relu3_3", "relu4_3", "relu5_2"),
+}
+"""Layers of the style loss where the config names none."""
+
+
+def gram(features: Tensor) -> Tensor:
+    """Return each image's Gram matrix, divided by C·H·W and scaled to unit Frobenius norm, in float32.
+
+    The second scaling makes the loss blind to the features' overall strength, which differs by orders of magnitude from
+    layer to layer; the first then only matters where there is next to nothing to scale. All-zero features give a zero
+    matrix and zero gradients.
+
+    Shape:
+        features: (B, C, H, W); result: (B, C, C) float32, symmetric.
+    """
+    _, channels, height, width = features.shape
+    with torch.autocast(features.device.type, enabled=False):
+        flat = features.float().flatten(2) / math.sqrt(channels * height * width)  # (B, C, H·W)
+        product = flat @ flat.transpose(1, 2)  # (B, C, C)
+        return F.normalize(product.flatten(1), dim=1).view_as(product)
+
+
+def style_loss(generated: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
+    """Sum over layers of the mean absolute difference of the C·C elements of Gram matrices, Eq. 7; a mean over images.
+
+    Shape:
+        generated[l], target[l]: (B, C_l, H_l, W_l); H_l and W_l may differ between the two; result: a float32 scalar.
+    """
+    terms = [F.l1_loss(gram(generated[layer]), gram(target[layer])) for layer in layers]
+    return sum(terms[1:], terms[0])
