@@ -1,0 +1,135 @@
+"""The package as installed, and the command ``scm`` before any command of its own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+import scmnet_cli
+from scmnet_cli.cli import main as cli
+from scmnet_cli.errors import ScmError
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+def exit_code(*arguments: str) -> int | str | None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(list(arguments))
+    return exit_.value.code
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch):
+    """Return a function that gives ``scm`` one command, which raises the given error."""
+
+    def with_error(error: BaseException) -> None:
+        app = typer.Typer(pretty_exceptions_enable=False)
+
+        @app.callback()
+        def options() -> None: ...
+
+        @app.command()
+        def fail() -> None:
+            raise error
+
+        monkeypatch.setattr(cli, "app", app)
+
+    return with_error
+
+
+def test_help_lists_the_commands_and_imports_nothing_heavy():
+    heavy = "torch|torchvision|numpy|skimage|lpips|accelerate|tensorboard|scipy"
+    code = (
+        "import sys; from scmnet_cli.cli.main import main\n"
+        "try: main(['--help'])\n"
+        f"finally: print('heavy:', sorted(set(sys.modules) & set('{heavy}'.split('|'))))"
+    )
+    finished = run("-c", code)
+    assert finished.returncode == 0, finished.stderr
+    assert "heavy: []" in finished.stdout
+    for name in ("preprocess", "train", "transfer", "edit", "demo"):
+        assert f" {name} " in finished.stdout
+
+
+@pytest.mark.parametrize("command", ["preprocess", "train", "transfer", "edit", "demo"])
+def test_a_commands_help_exits_with_0(command: str, capsys: pytest.CaptureFixture[str]):
+    assert exit_code(command, "--help") == 0
+    assert "Usage: scm" in capsys.readouterr().out
+
+
+def test_python_dash_m_and_the_console_script_are_the_same_command():
+    script = Path(sys.executable).parent / "scm"
+    as_module = run("-m", "scmnet_cli", "--version")
+    assert as_module.stdout == f"scm {scmnet_cli.__version__}\n"
+    if not script.exists():
+        pytest.skip("scm is not installed beside this Python")
+    assert run(str(script), "--version").stdout == as_module.stdout
+
+
+def test_an_unknown_command_exits_with_2_and_names_the_nearest(capsys: pytest.CaptureFixture[str]):
+    assert exit_code("transfre") == 2
+    assert "transfer" in capsys.readouterr().err
+
+
+def test_a_users_mistake_is_one_line_on_stderr_and_exit_code_2(failing, capsys: pytest.CaptureFixture[str]):
+    failing(ScmError("--src nobody:\n  is not in data/; known: a, b"))
+    assert exit_code("fail") == 2
+    output = capsys.readouterr()
+    assert output.err == "scm: --src nobody: is not in data/; known: a, b\n"
+    assert output.out == ""
+
+
+def test_an_interruption_exits_with_130(failing):
+    failing(KeyboardInterrupt())
+    assert exit_code("fail") == 130
+
+
+def test_a_bug_of_ours_is_not_swallowed(failing):
+    failing(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["fail"])
+
+
+def test_a_reader_that_leaves_early_is_no_error_message():
+    finished = subprocess.run(
+        ["bash", "-c", '"$0" -m scmnet_cli --help | true', sys.executable], capture_output=True, text=True, check=True
+    )
+    assert finished.stderr == ""
+
+
+def test_the_citation_names_this_version():
+    assert f"version: {scmnet_cli.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_every_command_of_the_readme_exists_with_its_options(capsys: pytest.CaptureFixture[str]):
+    commands = re.findall(r"^(?:.*[\s/])?scm (\w+)(.*)$", _code(ROOT / "README.md"), flags=re.MULTILINE)
+    assert {name for name, _ in commands} >= {"preprocess", "train", "transfer", "edit", "demo"}
+    for name, rest in commands:
+        assert exit_code(name, "--help") == 0, name
+        known = capsys.readouterr().out
+        for option in re.findall(r"(?<=\s)--?[a-z][\w-]*", rest):
+            assert re.search(rf"(?<![\w-]){option}(?![\w-])", known), f"scm {name} {option}"
+
+
+def test_ci_runs_the_readmes_test_command():
+    (setup,) = re.findall(r"^python3 -m venv .*nox.*$", _code(ROOT / "README.md"), flags=re.MULTILINE)
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    (pattern,) = re.findall(r"grep -m1 -E '([^']+)' README.md", script)
+    assert re.search(pattern, setup)
+
+
+def _code(page: Path) -> str:
+    """Return the code blocks of a page, with continued lines joined."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return "\n".join(blocks).replace("\\\n", " ")
