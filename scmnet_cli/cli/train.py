@@ -1,0 +1,82 @@
+"""``scm train``: learn from a prepared folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scmnet_cli.config import load_config
+
+
+def train(
+    data: Annotated[Path, typer.Argument(help="Prepared folder, as `scm preprocess` writes it.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an unfinished run in it goes on.")],
+    config: Annotated[str, typer.Option("-c", "--config", help="Name of a shipped config, or a YAML file.")] = "ccp",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the config; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, order and augmentation.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    weights_dir: Annotated[
+        Path | None, typer.Option("--weights-dir", help="Folder of VGG weights; also $SCM_WEIGHTS.")
+    ] = None,
+    init: Annotated[Path | None, typer.Option("--init", help="Start from this saved model's weights.")] = None,
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="Go on although config, seed or people changed.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Build and load everything, say what would run, stop.")] = False,
+) -> None:
+    """Train on the train list of a prepared folder; the val list is only looked at.
+
+    Ctrl-C or SIGTERM saves and stops; the same command goes on, also after kill -9.
+
+    \b
+    Examples:
+      scm train data/ccp -o runs/ccp -c ccp
+      scm train data/ccp -o runs/try -c cpu --set train.images=2000 --set loss.bsr=0
+      scm train data/ccp -o runs/fine -c ccp --init runs/ccp
+    """
+    loaded = load_config(config, settings or [])
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from scmnet_cli.training.loop import Report, Run
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
+        loading = bar.add_task("loading", total=None, note="")
+        run = Run(
+            data, out, loaded, seed=seed, device=device, weights_dir=weights_dir, init=init, allow_changes=allow_changes,
+            loading=lambda done, total: bar.update(loading, completed=done, total=total),
+        )  # fmt: skip
+        plan = run.plan()
+        if dry_run:
+            bar.stop()
+            print(plan.config.model_dump_json(indent=2))
+            for name, number in plan.num_parameters.items():
+                print(f"{name}: {number / 1e6:.2f} M parameters")
+            print(f"{plan.num_train} people to train on, {plan.num_val} to validate on; device {plan.device}")
+            print(f"{plan.steps} steps from {plan.resumes_at} images; nothing was written")
+            return
+        if plan.resumes_at:
+            bar.console.print(f"going on from {plan.resumes_at} images")
+        training = bar.add_task("training", total=plan.config.train.images, completed=plan.resumes_at, note="")
+
+        def show(report: Report) -> None:
+            shown = {
+                "L1": report.stats.get("reconstruction"),
+                "regions": report.stats.get("region_accuracy"),
+            }
+            note = " ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)
+            bar.update(training, completed=report.images, note=f"{report.images_per_second:.1f} images/s {note}")
+
+        outcome = run.train(show)
+    if outcome.signal is not None and not outcome.finished:
+        print(f"stopped and saved at {outcome.images} images; the same command goes on", file=sys.stderr)
+        raise typer.Exit(128 + outcome.signal)
+    print(outcome.model)

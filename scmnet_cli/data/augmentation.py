@@ -1,0 +1,135 @@
+"""``anti_copy``: what the style branch sees is moved, so that copying a source pattern to its place does not pay.
+
+The paper names the problem (section 5) and leaves the remedy, "spatial transformation" of the training data, for the
+future. Image and regions of the style branch are flipped, rotated, scaled, shifted and smoothly warped together, and
+sometimes lose a region or their lower half; the pose and the target stay. Every draw is seeded by the image's place in
+the stream of training images, so that batches, processes and resumed runs all draw the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scmnet_cli.config import DataConfig
+from scmnet_cli.regions import BACKGROUND, NUM_REGIONS
+
+_WARP_GRID = (4, 3)
+_KEPT_HALF = (0.45, 0.65)
+_MOVE_STREAM = 1
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How each image of a batch is moved.
+
+    Shape:
+        affine: (B, 2, 3) float32, from output to input coordinates, both in units of half the height, origin at the
+            centre; warp: (B, 2, 4, 3) float32 displacements in the same unit; lost_region: (B,) int64, the how-manyth
+            present region of the person is lost, -1 for none; kept: (B,) float32, share of the person's height, from
+            the top, that stays; 1 for all.
+    """
+
+    affine: Tensor
+    warp: Tensor
+    lost_region: Tensor
+    kept: Tensor
+
+    def to(self, device: torch.device) -> Moves:
+        """Return the same moves on another device."""
+        return Moves(*(t.to(device) for t in (self.affine, self.warp, self.lost_region, self.kept)))
+
+
+def draw_moves(config: DataConfig, seed: int, positions: Sequence[int], *, losses: bool = True) -> Moves:
+    """Draw the moves of the images at these places of the training stream.
+
+    Args:
+        config: ranges and chances.
+        seed: of the run.
+        positions: place of each image in the stream of training images; the same place draws the same move.
+        losses: whether regions and lower halves may be lost; false for evaluation.
+    """
+    affine = np.zeros((len(positions), 2, 3), np.float32)
+    warp = np.zeros((len(positions), 2, *_WARP_GRID), np.float32)
+    lost = np.full(len(positions), -1, np.int64)
+    kept = np.ones(len(positions), np.float32)
+    for row, position in enumerate(positions):
+        random = np.random.default_rng((seed, _MOVE_STREAM, position))
+        flip = -1.0 if random.random() < config.flip else 1.0
+        angle = np.deg2rad(random.uniform(-config.rotate, config.rotate))
+        scale = 1 + random.uniform(-config.scale, config.scale)
+        shift = random.uniform(-config.shift, config.shift, 2)  # x in widths, y in heights
+        cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
+        affine[row] = [[cos * flip, sin, shift[0]], [-sin * flip, cos, shift[1]]]
+        warp[row] = random.normal(0, config.warp, warp.shape[1:])
+        loses_region, which, loses_half, share = random.random(4)
+        if losses and loses_region < config.drop_region:
+            lost[row] = int(which * NUM_REGIONS)
+        if losses and loses_half < config.half_body:
+            kept[row] = _KEPT_HALF[0] + share * (_KEPT_HALF[1] - _KEPT_HALF[0])
+    return Moves(*(torch.from_numpy(array) for array in (affine, warp, lost, kept)))
+
+
+def move(image: Tensor, labels: Tensor, moves: Moves, fill: float | None) -> tuple[Tensor, Tensor]:
+    """Move images and label maps alike.
+
+    Args:
+        image: pictures.
+        labels: their label maps.
+        moves: as drawn, on the same device.
+        fill: grey value in [-1, 1] for what comes from outside the picture or is lost; None repeats the picture's edge
+            outside it.
+
+    Shape:
+        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; results alike.
+    """
+    batch, _, height, width = image.shape
+    aspect = width / height
+    y, x = torch.meshgrid(
+        (torch.arange(height, device=image.device) + 0.5) / height * 2 - 1,
+        ((torch.arange(width, device=image.device) + 0.5) / width * 2 - 1) * aspect,
+        indexing="ij",
+    )
+    places = torch.stack([x, y, torch.ones_like(x)])  # (3, H, W), in half heights
+    warp = F.interpolate(moves.warp, size=(height, width), mode="bicubic", align_corners=True)  # (B, 2, H, W)
+    offset = moves.affine[:, :, 2] * torch.tensor([2 * aspect, 2.0], device=image.device)
+    matrix = torch.cat([moves.affine[:, :, :2], offset[:, :, None]], dim=2)
+    found = torch.einsum("bij,jhw->bihw", matrix, places) + warp
+    grid = torch.stack([found[:, 0] / aspect, found[:, 1]], dim=-1)  # (B, H, W, 2) in [-1, 1]
+    level = 0.0 if fill is None else fill
+    padding = "border" if fill is None else "zeros"
+    moved = F.grid_sample(image - level, grid, padding_mode=padding, align_corners=False) + level
+    moved_labels = F.grid_sample(labels[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0].to(labels.dtype)
+
+    gone = _lost(moved_labels, moves)
+    grey = 0.0 if fill is None else fill
+    return torch.where(gone[:, None], grey, moved), torch.where(gone, BACKGROUND, moved_labels)
+
+
+def _lost(labels: Tensor, moves: Moves) -> Tensor:
+    """Return (B, H, W) bool: what a lost region or half takes away; never the whole person."""
+    ids = torch.arange(NUM_REGIONS, device=labels.device)
+    masks = labels[:, None] == ids[None, :, None, None].to(labels.dtype)  # (B, 8, H, W)
+    present = masks.flatten(2).any(-1)
+    present[:, BACKGROUND] = False
+    num_present = present.sum(1)
+    rank = present.long().cumsum(1) - 1
+    wanted = torch.where(num_present > 1, moves.lost_region % num_present.clamp(min=1), -1)
+    wanted = torch.where(moves.lost_region < 0, -1, wanted)
+    chosen = present & (rank == wanted[:, None])
+    region_gone = (masks & chosen[:, :, None, None]).any(1)
+
+    person = labels != BACKGROUND
+    rows = person.any(2).float()  # (B, H)
+    height = labels.shape[1]
+    index = torch.arange(height, device=labels.device, dtype=torch.float32)
+    top = torch.where(rows > 0, index, float(height)).amin(1)
+    bottom = torch.where(rows > 0, index, -1.0).amax(1)
+    cut = top + moves.kept * (bottom - top)
+    half_gone = person & (index[None, :, None] > cut[:, None, None]) & (moves.kept < 1)[:, None, None]
+    return region_gone | half_gone

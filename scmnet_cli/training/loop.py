@@ -1,0 +1,362 @@
+"""The training run: one readable loop, counted in images, that resumes exactly where it stopped.
+
+Nothing random is remembered between steps: the k-th image of the run, its move and its mirroring are functions of the
+seed and k (:mod:`scmnet_cli.data.dataset`). A state is therefore weights, optimisers and a count of images.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scmnet_cli.checkpoint import MODEL_FILE, load_model, load_strict, save_model
+from scmnet_cli.config import Config
+from scmnet_cli.data.dataset import PeopleInMemory, TrainingStream
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.models.build import build_discriminators, build_generator
+from scmnet_cli.training.ema import MovingAverage
+from scmnet_cli.training.measure import draw_grid, field_statistics, measure, spread_of
+from scmnet_cli.training.phases import Drawn, GeneratorObjective, GeneratorPass, Inputs, discriminator_terms
+from scmnet_cli.training.state import Progress, check_same_run, fingerprint, read_state, restore, save_state
+from scmnet_cli.training.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+SUMMARY_FILE = "summary.json"
+_MEASURED_PEOPLE = 100
+_MAX_BAD_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a progress callable is told after each step."""
+
+    images: int
+    total: int
+    images_per_second: float
+    stats: Mapping[str, Any]
+    """The newest line of stats.jsonl."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    images: int
+    finished: bool
+    signal: int | None
+    """Number of the signal that stopped it, if one did."""
+    model: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do."""
+
+    config: Config
+    num_train: int
+    num_val: int
+    num_parameters: dict[str, int]
+    steps: int
+    device: str
+    resumes_at: int
+
+
+class Run:
+    """Networks, optimisers and data of one run."""
+
+    def __init__(
+        self,
+        data: Path,
+        run: Path,
+        config: Config,
+        *,
+        seed: int = 0,
+        device: str | None = None,
+        weights_dir: Path | None = None,
+        init: Path | None = None,
+        allow_changes: bool = False,
+        loading: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Build everything, load the people, and take up the state of ``run`` if it has one.
+
+        Raises:
+            ScmError: if data, weights, ``init`` or the state do not fit the config.
+        """
+        from accelerate import Accelerator
+
+        self.run, self.config, self.seed = run, config, seed
+        self.device = choose_device(device)
+        self.accelerator = Accelerator(cpu=self.device.type == "cpu")
+        folder = PreparedFolder(data)
+        train_names, val_names = folder.names("train"), folder.names("val")
+        self.people_hash = fingerprint(train_names)
+        self.canvas = config.model.canvas
+        world = self.accelerator.num_processes
+        if config.train.batch % (world * config.train.accumulate):
+            raise ScmError(
+                f"train.batch {config.train.batch} is not a multiple of {world} processes x train.accumulate "
+                f"{config.train.accumulate}; choose another batch"
+            )
+
+        self.objective = GeneratorObjective(config, weights_dir, self.device)
+        torch.manual_seed(seed)
+        net = build_generator(config.model)
+        self.adversarial = config.loss.adversarial > 0
+        discriminators = build_discriminators(config.model) if self.adversarial else None
+        if init is not None:
+            saved = load_model(init)
+            load_strict(net, saved.state, f"--init {saved.path}")
+        memory = torch.channels_last if config.train.channels_last else torch.contiguous_format
+        self.generator_pass = GeneratorPass(net.to(self.device).to(memory_format=memory))  # type: ignore[call-overload]
+        self.average = MovingAverage(net, config.train.ema_images)
+        self.modules: dict[str, nn.Module] = {"generator": net, "average": self.average.module}
+        train = config.train
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "generator": torch.optim.Adam(net.parameters(), train.learning_rate, train.betas)
+        }
+        self.discriminators = discriminators
+        if discriminators is not None:
+            discriminators.to(self.device).to(memory_format=memory)  # type: ignore[call-overload]
+            for name, module in (("style", discriminators.style), ("pose", discriminators.pose)):
+                self.modules[f"discriminator_{name}"] = module
+                self.optimizers[f"discriminator_{name}"] = torch.optim.Adam(
+                    module.parameters(), train.discriminator_learning_rate, train.betas
+                )
+        self.images, self.seconds = 0, 0.0
+        found = read_state(run)
+        if found is not None:
+            tensors, progress = found
+            if not allow_changes:
+                check_same_run(progress, config, seed, self.people_hash, run)
+            restore(tensors, self.modules, self.optimizers, str(run))
+            self.images, self.seconds = progress.images, progress.seconds
+        elif run.is_dir() and any(run.iterdir()) and not (run / "config.json").is_file():
+            raise ScmError(f"{run}: is not empty and holds no run; choose another -o or empty it")
+
+        self.people = PeopleInMemory(folder, train_names, self.canvas, self.device, config.data.cache, loading)
+        self.val = PeopleInMemory(folder, val_names or train_names, self.canvas, self.device, config.data.cache)
+        self.stream = TrainingStream(self.people, config.data, seed)
+        self.num_val = len(val_names)
+
+    def plan(self) -> Plan:
+        """Say what the run would do."""
+        sizes = {name: sum(p.numel() for p in module.parameters()) for name, module in self.modules.items()}
+        sizes.pop("average")
+        left = max(0, self.config.train.images - self.images)
+        return Plan(
+            self.config, len(self.people), self.num_val, sizes, -(-left // self.config.train.batch), str(self.device),
+            self.images,
+        )  # fmt: skip
+
+    def train(self, progress: Callable[[Report], None] | None = None) -> Outcome:
+        """Train until the config's image count, or until SIGINT or SIGTERM; the state is saved either way.
+
+        Raises:
+            ScmError: if the losses stop being finite; the last good state stays.
+        """
+        config, accelerator = self.config.train, self.accelerator
+        self.run.mkdir(parents=True, exist_ok=True)
+        (self.run / "config.json").write_text(self.config.model_dump_json(indent=2), encoding="utf-8")
+        generator_pass: nn.Module = accelerator.prepare_model(self.generator_pass)
+        discriminators = accelerator.prepare_model(self.discriminators) if self.discriminators else None
+        tracker = Tracker(self.run, self.images) if accelerator.is_main_process else None
+        latest: dict[str, Any] = {}
+        measured: dict[str, float] = {}
+        started, counted_from, bad_steps = time.perf_counter(), self.images, 0
+        seconds_before = self.seconds
+        log_started, log_from = started, self.images
+        with _stop_signals() as stopped:
+            if tracker and self.images == 0:
+                measured = self._look(tracker)
+            while self.images < config.images and not stopped:
+                self._set_learning_rates()
+                values, good = self._step(generator_pass, discriminators)
+                bad_steps = 0 if good else bad_steps + 1
+                if bad_steps == _MAX_BAD_STEPS:
+                    raise ScmError(
+                        f"{self.run}: the losses were not finite for {_MAX_BAD_STEPS} steps at {self.images} images; the "
+                        "last good state is kept: go on with a lower train.learning_rate and --allow-changes"
+                    )
+                self.average.update(self.generator_pass.net, self.images, config.batch)
+                self.images += config.batch
+                now = time.perf_counter()
+                self.seconds = seconds_before + now - started
+                if tracker:
+                    tracker.step(values)
+                    if self._passed(config.sample_every) and self.images < config.images:
+                        measured = self._look(tracker)
+                    if self._passed(config.log_every) or self.images >= config.images:
+                        speed = (self.images - log_from) / max(now - log_started, 1e-9)
+                        if self.images >= config.images:
+                            measured = self._look(tracker)
+                        latest = tracker.line(self.images, self.seconds, speed, measured)
+                        measured, log_started, log_from = {}, time.perf_counter(), self.images
+                    if self._passed(config.save_every):
+                        self._save()
+                if progress:
+                    speed = (self.images - counted_from) / max(time.perf_counter() - started, 1e-9)
+                    progress(Report(self.images, config.images, speed, latest))
+            if tracker:
+                self._save()
+        finished = self.images >= config.images
+        if tracker:
+            tracker.close()
+            self._summarise(latest, finished)
+        return Outcome(self.images, finished, stopped[0] if stopped else None, self.run / MODEL_FILE)
+
+    def _passed(self, every: int) -> bool:
+        return self.images // every > (self.images - self.config.train.batch) // every
+
+    def _set_learning_rates(self) -> None:
+        train = self.config.train
+        factor = train.decay ** (self.images // train.decay_every) if train.decay_every else 1.0
+        for name, optimizer in self.optimizers.items():
+            base = train.learning_rate if name == "generator" else train.discriminator_learning_rate
+            for group in optimizer.param_groups:
+                group["lr"] = base * factor
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type, dtype=torch.bfloat16, enabled=self.config.train.precision == "bf16", cache_enabled=True
+        )
+
+    def _step(self, generator_pass: nn.Module, discriminators: nn.Module | None) -> tuple[dict[str, Tensor], bool]:
+        """One step of the generator, and one of each discriminator; returns its terms and whether it was taken."""
+        config, accelerator = self.config, self.accelerator
+        size = config.train.batch // accelerator.num_processes
+        part = size // config.train.accumulate
+        first = self.images + accelerator.process_index * size
+        judged = discriminators is not None and self.images >= config.train.discriminators_from
+        values: dict[str, Tensor] = {}
+        drawn_parts: list[tuple[Tensor, Inputs]] = []
+
+        self.optimizers["generator"].zero_grad(set_to_none=True)
+        if self.discriminators:
+            self.discriminators.requires_grad_(False)
+        for start in range(first, first + size, part):
+            inputs = Inputs.of(self.stream.batch(start, part), self.canvas)
+            with self._autocast():
+                drawn = Drawn(*generator_pass(inputs.maps, inputs.style_image, inputs.style_masks))
+                logits = self.discriminators(drawn.image, inputs.maps) if judged and self.discriminators else None
+                terms = self.objective(drawn, inputs, logits)
+                total = self.objective.total(terms)
+            accelerator.backward(total / config.train.accumulate)
+            drawn_parts.append((drawn.image.detach(), inputs))
+            share = {**terms, "total": total}
+            for name, term in share.items():
+                values[name] = values.get(name, 0) + term.detach() / config.train.accumulate
+            if self._passed_next(config.train.log_every):
+                for name, statistic in field_statistics(self.generator_pass.net, drawn, inputs).items():
+                    values[name] = values.get(name, 0) + statistic.nanmean() / config.train.accumulate
+        good = self._take("generator")
+
+        if self.discriminators and judged and discriminators is not None:
+            self.discriminators.requires_grad_(True)
+            names = [name for name in self.optimizers if name != "generator"]
+            for name in names:
+                self.optimizers[name].zero_grad(set_to_none=True)
+            for image, inputs in drawn_parts:
+                with self._autocast():
+                    terms = discriminator_terms(discriminators, config.loss.gan, image, inputs)
+                accelerator.backward(torch.stack(list(terms.values())).sum() / config.train.accumulate)
+                for name, term in terms.items():
+                    values[name] = values.get(name, 0) + term.detach() / config.train.accumulate
+            for name in names:
+                good = self._take(name) and good
+        return values, good
+
+    def _passed_next(self, every: int) -> bool:
+        after = self.images + self.config.train.batch
+        return after // every > self.images // every
+
+    def _take(self, name: str) -> bool:
+        """Step one optimiser, unless its gradients are not finite."""
+        gradients = [p.grad for p in self.modules[name].parameters() if p.grad is not None]
+        if not bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients))):
+            log.warning("step at %d images: the gradient of the %s is not finite; step left out", self.images, name)
+            return False
+        self.optimizers[name].step()
+        return True
+
+    def _look(self, tracker: Tracker) -> dict[str, float]:
+        """Draw the sample grid and measure on people that are never trained on."""
+        net = self.average.module
+        with self._autocast():
+            people = self.val.batch(_spaced(len(self.val), self.config.train.num_samples))
+            grid = draw_grid(net, people, self.canvas)
+            found = measure(net, self.val, self.canvas, batch=self.config.train.batch, limit=_MEASURED_PEOPLE)
+        tracker.grid(grid, self.images)
+        return {**found, "val_source_spread": spread_of(grid)}
+
+    def _save(self) -> None:
+        """Save state and model, unless a weight is not finite: then the last good state stays."""
+        for name, module in self.modules.items():
+            if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
+                raise ScmError(
+                    f"{self.run}: weights of the {name} are not finite at {self.images} images; the last good state is "
+                    "kept: go on with a lower train.learning_rate and --allow-changes"
+                )
+        progress = Progress(self.images, self.seconds, self.seed, self.config, self.people_hash)
+        save_state(self.run, self.modules, self.optimizers, progress)
+        extra = {"images": str(self.images), "seconds": f"{self.seconds:.0f}", "people": self.people_hash}
+        save_model(self.run / MODEL_FILE, self.average.module.state_dict(), self.config, extra=extra)
+
+    def _summarise(self, latest: Mapping[str, Any], finished: bool) -> None:
+        summary = {"finished": finished, "seed": self.seed, "device": str(self.device), **latest}
+        (self.run / SUMMARY_FILE).write_text(json.dumps(summary, indent=2), encoding="utf-8")
+
+
+def choose_device(name: str | None) -> torch.device:
+    """Return the device of that name, or the best one there is.
+
+    Raises:
+        ScmError: if there is no such device.
+    """
+    if name in (None, "auto"):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(str(name))
+    except RuntimeError as error:
+        raise ScmError(f"--device {name}: not a device; use cpu, cuda or cuda:0") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ScmError(f"--device {name}: this torch sees no GPU; use --device cpu, or check 'nvidia-smi' and the driver")
+    return device
+
+
+def _spaced(length: int, wanted: int) -> list[int]:
+    """Return up to ``wanted`` indices spread evenly over ``length``."""
+    num = min(length, wanted)
+    return [index * length // num for index in range(num)]
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list instead of dying; only the main thread can."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

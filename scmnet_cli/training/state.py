@@ -1,0 +1,135 @@
+"""Everything a run needs to go on exactly where it stopped, in one file that is replaced in one step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from scmnet_cli.checkpoint import load_strict, load_tensors, save_tensors
+from scmnet_cli.config import Config, differences, parse_config
+from scmnet_cli.errors import ScmError
+
+STATE_FILE = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, and what it runs on."""
+
+    images: int
+    seconds: float
+    seed: int
+    config: Config
+    people: str
+    """Fingerprint of the names of the training people."""
+
+
+def fingerprint(names: Sequence[str]) -> str:
+    """Return a short hash of a list of names."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def save_state(
+    run: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer], progress: Progress
+) -> None:
+    """Write the run's state, replacing the older one in one step.
+
+    Args:
+        run: the run folder.
+        modules: networks by name; an optimiser of the same name holds exactly its parameters.
+        optimizers: optimisers by the name of their network.
+        progress: how far the run is.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, module in modules.items():
+        tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+    for name, optimizer in optimizers.items():
+        for key, parameter in modules[name].named_parameters():
+            for slot, value in optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{name}.{slot}.{key}"] = torch.as_tensor(value)
+    metadata = {
+        "images": str(progress.images),
+        "seconds": repr(progress.seconds),
+        "seed": str(progress.seed),
+        "config": progress.config.model_dump_json(),
+        "people": progress.people,
+    }
+    save_tensors(run / STATE_FILE, tensors, metadata)
+
+
+def read_state(run: Path) -> tuple[dict[str, Tensor], Progress] | None:
+    """Read the state of a run folder; None if it holds none.
+
+    Raises:
+        ScmError: if the file is there but damaged or foreign.
+    """
+    path = run / STATE_FILE
+    if not path.is_file():
+        return None
+    tensors, metadata = load_tensors(path)
+    try:
+        config = parse_config(json.loads(metadata["config"]), f"config in {path}")
+        progress = Progress(
+            int(metadata["images"]), float(metadata["seconds"]), int(metadata["seed"]), config, metadata["people"]
+        )
+    except (KeyError, ValueError) as error:
+        raise ScmError(f"{path}: its header is damaged ({error}); delete the run folder and start again") from error
+    return tensors, progress
+
+
+def check_same_run(found: Progress, config: Config, seed: int, people: str, run: Path) -> None:
+    """Refuse to go on with another config, seed or set of people.
+
+    Raises:
+        ScmError: naming each difference and the ways out.
+    """
+    changed = differences(found.config, config)
+    if found.seed != seed:
+        changed.append(f"seed: {found.seed} -> {seed}")
+    if found.people != people:
+        changed.append("the list of training people")
+    if changed:
+        raise ScmError(
+            f"{run}: the run was started otherwise ({'; '.join(changed)}); go on with the old settings, "
+            "give --allow-changes to go on with the new ones, or choose another -o"
+        )
+
+
+def restore(
+    tensors: Mapping[str, Tensor],
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    where: str,
+) -> None:
+    """Put saved tensors back into networks and optimisers.
+
+    Raises:
+        ScmError: if a tensor is missing, unknown or of another shape.
+    """
+    for name, module in modules.items():
+        prefix = f"{name}."
+        state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        load_strict(module, state, f"{where}, {name}")
+    for name, optimizer in optimizers.items():
+        prefix = f"optimizer.{name}."
+        slots = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        for key, parameter in modules[name].named_parameters():
+            found = {slot: slots[f"{slot}.{key}"] for slot in _slots(slots) if f"{slot}.{key}" in slots}
+            if found:
+                optimizer.state[parameter] = {
+                    slot: value.clone() if value.ndim == 0 else _like(value, parameter) for slot, value in found.items()
+                }
+
+
+def _slots(keys: Mapping[str, Tensor]) -> list[str]:
+    return sorted({key.partition(".")[0] for key in keys})
+
+
+def _like(value: Tensor, parameter: Tensor) -> Tensor:
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)

@@ -1,0 +1,104 @@
+"""What a run leaves to look at: ``stats.jsonl``, TensorBoard, sample grids, and a summary."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scmnet_cli.images import contact_sheet, draw_skeleton, save_png, to_uint8
+from scmnet_cli.training.measure import Grid
+
+STATS_FILE = "stats.jsonl"
+
+
+class Tracker:
+    """Writes the numbers and pictures of one run; a resumed run goes on in the same files.
+
+    Lines written after the state from which a run resumes are dropped: they will be written again.
+    """
+
+    def __init__(self, run: Path, resumed_at: int) -> None:
+        """Open the run folder's files for a run that goes on from ``resumed_at`` images."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.run = run
+        self._forget_after(resumed_at)
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=resumed_at + 1)
+        self._steps: dict[str, list[Tensor]] = {}
+
+    def _forget_after(self, images: int) -> None:
+        path = self.run / STATS_FILE
+        if path.is_file():
+            kept = [line for line in read_stats(self.run) if line["images"] <= images]
+            partial = path.with_suffix(".partial")
+            partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            partial.replace(path)
+
+    def step(self, values: Mapping[str, Tensor]) -> None:
+        """Remember the values of one step until the next line; nothing waits for the device here."""
+        for name, value in values.items():
+            self._steps.setdefault(name, []).append(value.detach().float().mean())
+
+    def line(self, images: int, seconds: float, images_per_second: float, extra: Mapping[str, float]) -> dict[str, Any]:
+        """Write the mean of the remembered steps, and ``extra``, as one line; return it."""
+        record: dict[str, Any] = {
+            "images": images,
+            "seconds": round(seconds, 3),
+            "images_per_s": round(images_per_second, 3),
+        }
+        for name, values in self._steps.items():
+            record[name] = float(torch.stack(values).nanmean())
+        record |= extra
+        record = {name: None if isinstance(v, float) and math.isnan(v) else v for name, v in record.items()}
+        self._steps = {}
+        with (self.run / STATS_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        for name, value in record.items():
+            if name != "images" and value is not None:
+                self._board.add_scalar(name, value, images)
+        return record
+
+    def grid(self, grid: Grid, images: int) -> Path:
+        """Draw the same people every time: a row a source, a column a pose."""
+        path = self.run / "samples" / f"{images:09d}.png"
+        path.parent.mkdir(exist_ok=True)
+        sheet = draw_sample_sheet(grid)
+        save_png(path, sheet)
+        self._board.add_image("samples", torch.from_numpy(sheet), images, dataformats="HWC")
+        return path
+
+    def close(self) -> None:
+        """Flush what is open."""
+        self._board.close()
+
+
+def draw_sample_sheet(grid: Grid) -> Any:
+    """Return the contact sheet of a grid: sources down the left, poses along the top.
+
+    Shape:
+        result: (H', W', 3) uint8.
+    """
+    people = grid.people
+    pictures = [to_uint8(image) for image in people.image]
+    poses = [draw_skeleton(picture, joints.cpu().numpy()) for picture, joints in zip(pictures, people.joints, strict=True)]
+    rows = [[to_uint8(image) for image in row] for row in grid.images]
+    blank = torch.full_like(people.image[0], 1.0)
+    cells = [[to_uint8(blank), *poses], *[[picture, *row] for picture, row in zip(pictures, rows, strict=True)]]
+    return contact_sheet(cells)
+
+
+def read_stats(run: Path) -> list[dict[str, Any]]:
+    """Read ``stats.jsonl`` of a run; a last line cut short by a kill is left out."""
+    lines = []
+    for text in (run / STATS_FILE).read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return lines
