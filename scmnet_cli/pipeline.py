@@ -1,0 +1,381 @@
+"""A trained model on pictures: load once, encode a source once, draw it in any number of poses.
+
+>>> pipeline = Pipeline.from_pretrained("runs/ccp")
+>>> source = pipeline.encode(person)
+>>> for result in pipeline.transfer_many(source, poses):
+...     result.image.save(f"{result.pose}.png")
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from scmnet_cli.checkpoint import load_model, load_strict
+from scmnet_cli.config import Config
+from scmnet_cli.data.dataset import PLAIN_GREY, collate, resized
+from scmnet_cli.errors import ScmError
+from scmnet_cli.metrics.correspondence import field_entropy
+from scmnet_cli.models.build import build_generator
+from scmnet_cli.models.correlation import correlation
+from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, NUM_REGIONS, one_hot, region_id
+from scmnet_cli.skeleton import NUM_JOINTS, pose_maps
+from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
+
+_STRIDE = 8  # canvas pixels a feature position stands for
+
+# Pants and a skirt cover the same place: who is given the one loses the other.
+_INSTEAD_OF = {"pants": "skirt", "skirt": "pants"}
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Joints without a picture: whose layout is drawn.
+
+    Shape:
+        joints: (18, 3) float32, x and y in pixels of ``canvas`` and a score; a missing joint has score 0.
+    """
+
+    name: str
+    joints: FloatArray
+    canvas: Canvas
+
+    @classmethod
+    def of(cls, person: Person) -> Pose:
+        """Return the pose in which a person stands."""
+        return cls(person.name, person.joints, person.canvas)
+
+
+@dataclass(frozen=True)
+class EncodedSource:
+    """What a model has read of a source: computed once, it serves any number of poses and edits.
+
+    Attributes:
+        person: the source on the model's canvas; after an edit, with the regions pasted in that replaced its own.
+        region_features: F_s^i, (1, 8, C/8, H/8, W/8); a model without the DSE: (1, 1, C, H/8, W/8).
+        style_features: F_s, (1, C, H/8, W/8).
+        removed: regions that an edit took away because another took their place.
+        seconds: the time the encoding took.
+    """
+
+    person: Person
+    region_features: Tensor
+    style_features: Tensor
+    removed: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One drawn picture.
+
+    Attributes:
+        image: the picture, RGB, of the model's canvas.
+        source: name of the source.
+        pose: name of the pose.
+        joints: (18, 3), the pose on the model's canvas.
+        moved_regions: (H, W) uint8; of which of the source's regions each place took its style, in steps of 8 pixels.
+        moved_source: the source's colours moved to where the correlation field takes them, before anything is drawn.
+        entropy: of the correlation field, a mean over positions, from 0 (each takes one source position) to 1 (all).
+        seconds: time for this picture, its share of a batch; the source's encoding is not in it.
+    """
+
+    image: Image.Image
+    source: str
+    pose: str
+    joints: FloatArray
+    moved_regions: UInt8Array
+    moved_source: Image.Image
+    entropy: float
+    seconds: float
+
+
+def make_person(
+    image: Image.Image,
+    regions: Image.Image | npt.ArrayLike,
+    joints: npt.ArrayLike,
+    name: str = "person",
+) -> Person:
+    """Put together a person from an upright picture and what is known of it.
+
+    Args:
+        image: any mode; read as RGB.
+        regions: label map of the picture's size with ids 0-7 of ``scmnet_cli.regions.BODY_REGIONS``; of a palette
+            picture the index is read, not the colour.
+        joints: (18, 3): x, y in pixels of the picture and a score, 0 where the joint is missing; OpenPose order.
+        name: how results and errors call the person.
+
+    Raises:
+        ScmError: if sizes, ids or joints are not as above.
+    """
+    pixels = np.asarray(image.convert("RGB"), dtype=np.uint8)
+    labels = np.asarray(regions)
+    if labels.shape != pixels.shape[:2]:
+        raise ScmError(f"{name}: the region map is {labels.shape}, the picture {pixels.shape[:2]}; they must agree")
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= NUM_REGIONS:
+        raise ScmError(f"{name}: the region map holds {labels.dtype} values up to {labels.max()}; expected ids 0 to 7")
+    points = np.array(joints, dtype=np.float32)
+    if points.shape != (NUM_JOINTS, 3):
+        raise ScmError(f"{name}: joints have shape {points.shape}; expected ({NUM_JOINTS}, 3): x, y, score")
+    points[~(points[:, 2] > 0)] = 0
+    if not np.isfinite(points).all():
+        raise ScmError(f"{name}: a joint is not finite; give a missing joint score 0")
+    return Person(name=name, image=pixels, regions=labels.astype(np.uint8), joints=points)
+
+
+class Pipeline:
+    """A loaded model; the same input gives the same bytes.
+
+    Attributes:
+        config: the config the model was trained with.
+        canvas: size of the pictures it draws.
+        device: where it computes.
+        path: the file it was read from.
+    """
+
+    def __init__(self, model: SCMNet, config: Config, device: torch.device, path: Path) -> None:
+        self.config = config
+        self.canvas = config.model.canvas
+        self.device = device
+        self.path = path
+        self._model = model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Pipeline:
+        """Load a model file or the one in a run folder.
+
+        Args:
+            path: the file or the folder.
+            device: a torch device, such as ``cpu`` or ``cuda:1``; ``None`` or ``auto``: a GPU if there is one.
+
+        Raises:
+            ScmError: if there is no readable model at ``path`` or no such device.
+        """
+        chosen = _device(device)
+        saved = load_model(Path(path))
+        with torch.random.fork_rng(devices=[]):  # fresh weights are drawn and at once replaced
+            model = build_generator(saved.config.model)
+        load_strict(model, saved.state, str(saved.path))
+        return cls(model, saved.config, chosen, saved.path)
+
+    def encode(self, source: Person) -> EncodedSource:
+        """Read the style of a source, once for all poses it will be drawn in (the paper's 3.2).
+
+        Args:
+            source: of the model's canvas or of the same proportions; its joints are not read.
+
+        Raises:
+            ScmError: if its proportions are others, or its region map holds nothing but background.
+        """
+        start = time.perf_counter()
+        person = resized(source, self.canvas)
+        if not (person.regions != BACKGROUND).any():
+            raise ScmError(f"{person.name}: its region map holds nothing but background; there is no style to take")
+        with torch.inference_mode():
+            batch = collate([person], self.device)
+            region_features = self._model.encode_regions(batch.image, one_hot(batch.labels))
+            style_features = self._model.fuse(region_features)
+        self._finish()
+        return EncodedSource(person, region_features, style_features, (), time.perf_counter() - start)
+
+    def exchange(
+        self, source: Person | EncodedSource, references: Mapping[str, Person | EncodedSource]
+    ) -> EncodedSource:
+        """Replace regions of a source by the same regions of others: F_s^R of B instead of F_s^R of A, before the CCF.
+
+        The reference's region keeps its size and place. Pants and a skirt exclude each other: giving a skirt to someone
+        who wears no skirt removes the pants, and the other way round, unless the edit names both. Nothing else is taken
+        away: legs that pants hid are not made up, so name them too.
+
+        Args:
+            source: who is edited; an earlier edit can be edited further.
+            references: for each region, by name, who it is taken from.
+
+        Raises:
+            ScmError: if a region is unknown or the reference has none of it, or the model has no regions (``style:
+                global``).
+        """
+        if not self._model.has_regions:
+            raise ScmError(
+                f"{self.path}: was trained with 'style: global', which keeps no regions apart, so it cannot edit;"
+                " use a model with 'style: decomposed'"
+            )
+        if not references:
+            raise ScmError("edit: no region is named; name at least one and whom to take it from")
+        ids = {name: region_id(name) for name in references}
+        encoded = self._encoded(source)
+        once = {id(reference): self._encoded(reference) for reference in references.values()}
+        others = {name: once[id(reference)] for name, reference in references.items()}
+        for name, other in others.items():
+            present = _present(other.person)
+            if name not in present:
+                raise ScmError(f"{other.person.name}: has no region '{name}' to take; it has {', '.join(present)}")
+
+        start = time.perf_counter()
+        worn = _present(encoded.person)
+        removed = tuple(
+            rival
+            for name, rival in _INSTEAD_OF.items()
+            if name in others and name not in worn and rival in worn and rival not in others
+        )
+        with torch.inference_mode():
+            region_features = encoded.region_features.clone()
+            for name in removed:
+                region_features[:, region_id(name)] = 0  # what an absent region encodes to
+            for name, other in others.items():
+                region_features[:, ids[name]] = other.region_features[:, ids[name]]
+            style_features = self._model.fuse(region_features)
+        self._finish()
+        person = encoded.person
+        for name in removed:
+            person = _without(person, region_id(name))
+        person = _pasted(person, {ids[name]: other.person for name, other in others.items()})
+        seconds = time.perf_counter() - start + encoded.seconds + sum(other.seconds for other in once.values())
+        return EncodedSource(person, region_features, style_features, encoded.removed + removed, seconds)
+
+    def transfer(self, source: Person | EncodedSource, pose: Person | Pose) -> Result:
+        """Draw the source in a pose.
+
+        Raises:
+            ScmError: if a picture or pose cannot be used; see :meth:`encode` and :meth:`transfer_many`.
+        """
+        return next(self.transfer_many(source, [pose]))
+
+    def transfer_many(
+        self, source: Person | EncodedSource, poses: Iterable[Person | Pose], batch: int = 1
+    ) -> Iterator[Result]:
+        """Draw one source in many poses, one after the other as they are asked for; its style is read once.
+
+        Args:
+            source: who is drawn.
+            poses: read as needed, so that any number of them fits in memory.
+            batch: poses drawn at a time; more is faster on a GPU. Pictures of another batch size may differ from these
+                by a rounding step in single pixels.
+
+        Raises:
+            ScmError: if a pose holds no joint or its proportions are not the model's.
+        """
+        if batch < 1:
+            raise ScmError(f"batch {batch}: expected at least 1")
+        encoded = self._encoded(source)
+        waiting = iter(poses)
+        while chunk := list(itertools.islice(waiting, batch)):
+            yield from self._draw(encoded, [self._pose_on_canvas(pose) for pose in chunk])
+
+    def edit(
+        self,
+        source: Person | EncodedSource,
+        references: Mapping[str, Person | EncodedSource],
+        pose: Person | Pose | None = None,
+    ) -> Result:
+        """Draw the source with some regions taken from others, in its own or another pose; see :meth:`exchange`.
+
+        Raises:
+            ScmError: as :meth:`exchange` and :meth:`transfer` do.
+        """
+        encoded = self._encoded(source)
+        return self.transfer(self.exchange(encoded, references), pose or encoded.person)
+
+    def _encoded(self, source: Person | EncodedSource) -> EncodedSource:
+        return source if isinstance(source, EncodedSource) else self.encode(source)
+
+    def _draw(self, encoded: EncodedSource, poses: list[Pose]) -> list[Result]:
+        start = time.perf_counter()
+        num = len(poses)
+        joints = torch.from_numpy(np.stack([pose.joints for pose in poses])).to(self.device)
+        worn = collate([encoded.person], self.device)
+        carried = F.avg_pool2d(torch.cat([one_hot(worn.labels), worn.image], dim=1), _STRIDE)  # (1, 8 + 3, H/8, W/8)
+        with torch.inference_mode():
+            pose_features = self._model.encode_pose(pose_maps(joints, self.canvas))
+            style_features = encoded.style_features.expand(num, -1, -1, -1)
+            rearranged, moved = self._model.rearrange(pose_features, style_features, carried.expand(num, -1, -1, -1))
+            images = _to_uint8(self._model.translate(rearranged))
+            entropies = [self._entropy(features[None], encoded.style_features) for features in pose_features]
+        assert moved is not None
+        labels = moved[:, :NUM_REGIONS].argmax(1).to(torch.uint8).cpu().numpy()  # (B, H/8, W/8)
+        labels = labels.repeat(_STRIDE, axis=1).repeat(_STRIDE, axis=2)
+        colours = _to_uint8(F.interpolate(moved[:, NUM_REGIONS:], scale_factor=_STRIDE, mode="nearest"))
+        self._finish()
+        seconds = (time.perf_counter() - start) / num
+        return [
+            Result(
+                image=Image.fromarray(images[i]),
+                source=encoded.person.name,
+                pose=pose.name,
+                joints=pose.joints,
+                moved_regions=labels[i],
+                moved_source=Image.fromarray(colours[i]),
+                entropy=entropies[i],
+                seconds=seconds,
+            )
+            for i, pose in enumerate(poses)
+        ]
+
+    def _entropy(self, pose_features: Tensor, style_features: Tensor) -> float:
+        field = correlation(pose_features, style_features, self._model.tau)  # N x N values, so one pose at a time
+        return float(field_entropy(field, normalised=True))
+
+    def _pose_on_canvas(self, pose: Person | Pose) -> Pose:
+        if not (pose.joints[:, 2] > 0).any():
+            raise ScmError(f"{pose.name}: holds no joint, so there is no pose to draw")
+        if isinstance(pose, Pose):  # a person without a picture: poses and people are scaled by one rule
+            blank = np.zeros((pose.canvas.height, pose.canvas.width, 3), dtype=np.uint8)
+            pose = Person(pose.name, blank, blank[..., 0], pose.joints)
+        return Pose.of(resized(pose, self.canvas))
+
+    def _finish(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _device(wanted: str | torch.device | None) -> torch.device:
+    if wanted is None or wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ScmError(f"device '{wanted}': cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
+    return device
+
+
+def _present(person: Person) -> list[str]:
+    return [BODY_REGIONS[i] for i in np.unique(person.regions)]
+
+
+def _without(person: Person, region: int) -> Person:
+    """Paint a region with the light grey of a plain background."""
+    image, regions = person.image.copy(), person.regions.copy()
+    gone = regions == region
+    image[gone], regions[gone] = PLAIN_GREY, BACKGROUND
+    return replace(person, image=image, regions=regions)
+
+
+def _pasted(person: Person, parts: Mapping[int, Person]) -> Person:
+    """Replace regions of a person by those of others; a background goes behind everything else."""
+    for region in parts:
+        person = _without(person, region)
+    image, regions = person.image.copy(), person.regions.copy()
+    for region in sorted(parts, key=lambda region: region == BACKGROUND):
+        taken = parts[region].regions == region
+        if region == BACKGROUND:
+            taken &= regions == BACKGROUND
+        image[taken], regions[taken] = parts[region].image[taken], region
+    return replace(person, image=image, regions=regions)
+
+
+def _to_uint8(images: Tensor) -> UInt8Array:
+    """Turn (B, 3, H, W) in [-1, 1] into (B, H, W, 3) uint8."""
+    levels = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
