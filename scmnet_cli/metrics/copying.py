@@ -1,0 +1,20 @@
+"""Copy score: did the model move the source's appearance, or paste it where it was? (DESIGN section 4)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from scmnet_cli.metrics.l1 import l1
+
+
+def copy_score(output: Tensor, source: Tensor, reference: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return 1 - d(output, source) / d(reference, source), with d the L1 over the mask.
+
+    1: the output is the unmoved source. 0: it is as far from the source as the reference is. Below 0: farther, no
+    sign of copying. The reference is the true target where it is known, else the source moved through the field; the
+    numbers of different references do not compare. NaN where reference and source are equal on the mask.
+
+    Shape:
+        output, source, reference: (B, 3, H, W) in [-1, 1]; mask: (B or 1, 1, H, W); result: (B,), at most 1.
+    """
+    return 1 - l1(output, source, mask) / l1(reference, source, mask)

@@ -1,0 +1,44 @@
+"""What the correlation field has learned: does it look in the right region, and how sharply."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from scmnet_cli.regions import BACKGROUND
+
+
+def region_accuracy(moved_regions: Tensor, target_masks: Tensor, source_masks: Tensor) -> Tensor:
+    """Return the share of the person's positions, 0 to 1, that take their style from the right region.
+
+    A position of the grid is right if the region with most of the moved probability is the one that covers most of the
+    position in the target. Counted are positions of the target's person (not background) whose region the source
+    shows. NaN where there are none.
+
+    Shape:
+        moved_regions: (B, R, h, w), the source's region maps moved through the field; target_masks: (B, R, H, W) and
+        source_masks: (B, R, H', W') one-hot; result: (B,).
+    """
+    shares = F.interpolate(target_masks.float(), size=moved_regions.shape[2:], mode="area")
+    wanted = shares.argmax(1)  # (B, h, w)
+    shown = source_masks.flatten(2).any(2)  # (B, R)
+    counted = (wanted != BACKGROUND) & shown.gather(1, wanted.flatten(1)).view_as(wanted)
+    right = (moved_regions.argmax(1) == wanted) & counted
+    return right.sum((1, 2)).float() / counted.sum((1, 2))
+
+
+def field_entropy(field: Tensor, *, normalised: bool = False) -> Tensor:
+    """Return the mean entropy of the field's rows: how many source positions one pose position mixes.
+
+    In nats: 0 looks at one position, log N at all N alike; e^entropy is the number of positions. ``normalised`` divides
+    by log N, giving 0 to 1.
+
+    Shape:
+        field: (B, M, N), each row sums to 1; result: (B,).
+    """
+    entropy: Tensor = torch.special.entr(field.float()).sum(2).mean(1)
+    num_positions = field.shape[2]
+    return entropy / math.log(num_positions) if normalised and num_positions > 1 else entropy

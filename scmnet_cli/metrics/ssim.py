@@ -1,0 +1,69 @@
+"""Structural similarity by scikit-image, in the two protocols whose numbers circulate (DESIGN section 7).
+
+Padding alone lifts SSIM, so a number without its protocol says nothing: at 256x176, padded is about 0.69 s + 0.31.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scmnet_cli.types import UInt8Array
+
+_WHITE = 255
+
+
+def ssim_raw(generated: Tensor, reference: Tensor) -> Tensor:
+    """Return the ``raw`` SSIM of each pair: RGB, Gaussian of sigma 1.5, population covariance, data range 255.
+
+    Shape:
+        generated, reference: (B, 3, H, W) in [-1, 1], at least 11x11, rounded to 8 bits here; result: (B,), at most 1.
+    """
+    pairs = zip(_pixels(generated), _pixels(reference), strict=True)
+    return torch.tensor([_ssim(ours, theirs, _WHITE) for ours, theirs in pairs])
+
+
+def ssim_patn(generated: Tensor, reference: Tensor) -> Tensor:
+    """Return the ``patn`` SSIM of each pair, the protocol of the benchmark's published numbers.
+
+    Both images get white columns on both sides that make them square (40 each for 256x176), and the data range is that
+    of the padded generated image; else as ``raw``. Not symmetric. Comparable with publications at 256x176 only.
+
+    Shape:
+        generated, reference: (B, 3, H, W) in [-1, 1], H >= W, rounded to 8 bits here; result: (B,), at most 1.
+    """
+    pairs = zip(_pixels(generated), _pixels(reference), strict=True)
+    return torch.tensor([_ssim_padded(ours, theirs) for ours, theirs in pairs])
+
+
+def _ssim_padded(generated: UInt8Array, reference: UInt8Array) -> float:
+    missing = max(generated.shape[0] - generated.shape[1], 0)
+    sides = ((0, 0), (missing // 2, missing - missing // 2), (0, 0))
+    ours, theirs = (np.pad(image, sides, constant_values=_WHITE) for image in (generated, reference))
+    # An all-white picture has no range: 1 keeps the formula defined.
+    return _ssim(ours, theirs, max(int(ours.max()) - int(ours.min()), 1))
+
+
+def _ssim(generated: UInt8Array, reference: UInt8Array, data_range: int) -> float:
+    from skimage import metrics
+
+    structural_similarity: Any = metrics.structural_similarity
+    return float(
+        structural_similarity(
+            reference,
+            generated,
+            channel_axis=2,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=data_range,
+        )
+    )
+
+
+def _pixels(images: Tensor) -> list[UInt8Array]:
+    rounded = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return list(rounded.permute(0, 2, 3, 1).cpu().numpy())
