@@ -49,4 +49,4 @@ def rearrange(pose_features: Tensor, style_features: Tensor, values: Tensor, tau
         width_of_all = -(-max(query.shape[-1], value.shape[-1]) // 8) * 8
         query, key, padded = (F.pad(t, (0, width_of_all - t.shape[-1]))[:, None] for t in (query, key, value))
         moved = F.scaled_dot_product_attention(query, key, padded, scale=1 / tau)[:, 0, :, : value.shape[-1]]
-    return moved.transpose(1, 2).unflatten(2, (height, width))
+    return moved.transpose(1, 2).view(-1, values.shape[1], height, width)

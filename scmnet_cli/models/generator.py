@@ -26,22 +26,28 @@ class TranslationGenerator(nn.Module):
         super().__init__()
         top, middle, bottom = channels
         self.enter = ConvBlock(features, top, 3, norm=norm)  # H/8
-        self.down = nn.ModuleList([
-            ConvBlock(top, middle, 3, stride=2, norm=norm),  # H/16
-            ConvBlock(middle, bottom, 3, stride=2, norm=norm),  # H/32
-        ])
+        self.down = nn.ModuleList(
+            [
+                ConvBlock(top, middle, 3, stride=2, norm=norm),  # H/16
+                ConvBlock(middle, bottom, 3, stride=2, norm=norm),  # H/32
+            ]
+        )
         self.blocks = nn.Sequential(*[ResidualBlock(bottom, norm) for _ in range(num_blocks)])
-        self.up = nn.ModuleList([
-            ConvBlock(bottom + middle, middle, 3, norm=norm),  # H/16
-            ConvBlock(middle + top, top, 3, norm=norm),  # H/8
-        ])
+        self.up = nn.ModuleList(
+            [
+                ConvBlock(bottom + middle, middle, 3, norm=norm),  # H/16
+                ConvBlock(middle + top, top, 3, norm=norm),  # H/8
+            ]
+        )
         self.refine = ResidualBlock(top, norm)
         quarter, half, full = up_channels
-        self.draw = nn.ModuleList([
-            nn.Sequential(ConvBlock(top, quarter, 3, norm=norm), ResidualBlock(quarter, norm)),  # H/4
-            nn.Sequential(ConvBlock(quarter, half, 3, norm=norm), ResidualBlock(half, norm)),  # H/2
-            ConvBlock(half, full, 3, norm=norm),  # H
-        ])
+        self.draw = nn.ModuleList(
+            [
+                nn.Sequential(ConvBlock(top, quarter, 3, norm=norm), ResidualBlock(quarter, norm)),  # H/4
+                nn.Sequential(ConvBlock(quarter, half, 3, norm=norm), ResidualBlock(half, norm)),  # H/2
+                ConvBlock(half, full, 3, norm=norm),  # H
+            ]
+        )
         self.to_rgb = nn.Conv2d(up_channels[-1], 3, 3, padding=1)
 
     def forward(self, rearranged: Tensor) -> Tensor:

@@ -4,18 +4,41 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 NormName = Literal["instance", "batch", "group", "none"]
 
 
-def norm_layer(norm: NormName, channels: int) -> nn.Module:
-    """Return a normalisation layer with learnt scale and shift.
+class InstanceNorm(nn.Module):
+    """Instance norm with learnt scale and shift, spelt as whatever is fastest where it runs (docs/speed.md).
 
-    Instance norm is spelt as a group norm with one channel a group: the same equation, and many times faster on a CPU.
+    A group norm with one channel a group is the same equation, and the fastest, except channels-last on a CPU: there
+    its kernel is slow, the backward above all, and batch norm's is not. An image alone in a batch is the same equation
+    again.
+
+    Shape:
+        input, output: (B, channels, H, W).
     """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise each channel of each image over its positions."""
+        if features.device.type != "cpu" or features.is_contiguous():
+            return F.group_norm(features, features.shape[1], self.weight, self.bias)
+        images = features.chunk(len(features))
+        return torch.cat([F.batch_norm(image, None, None, self.weight, self.bias, training=True) for image in images])
+
+
+def norm_layer(norm: NormName, channels: int) -> nn.Module:
+    """Return a normalisation layer with learnt scale and shift."""
     if norm == "instance":
-        return nn.GroupNorm(channels, channels)
+        return InstanceNorm(channels)
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     if norm == "group":
@@ -30,7 +53,9 @@ class ConvBlock(nn.Sequential):
         input: (B, in_channels, H, W); output: (B, out_channels, H / stride, W / stride).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, norm: NormName = "none") -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, norm: NormName = "none"
+    ) -> None:
         padding = (kernel - 1) // 2
         super().__init__(
             nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=norm == "none"),

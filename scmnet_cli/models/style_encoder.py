@@ -13,6 +13,7 @@ instead of image x mask: the mask is the constant from which the first layer mak
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ NUM_PARTS = 8
 
 def _bias_free_encoder(in_channels: int, channels: Sequence[int], out_channels: int) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Conv2d(in_channels, channels[0], 7, padding=3, bias=False), nn.ReLU()]
-    for before, after in zip(channels, channels[1:], strict=False):
+    for before, after in pairwise(channels):
         layers += [nn.Conv2d(before, after, 4, 2, padding=1, bias=False), nn.ReLU()]
     layers.append(nn.Conv2d(channels[-1], out_channels, 4, 2, padding=1, bias=False))
     return nn.Sequential(*layers)
@@ -52,7 +53,7 @@ class DecomposedStyleEncoder(nn.Module):
         parts = image[owner] * mask
         if self.mask_channel:
             parts = torch.cat([parts, mask.to(parts.dtype)], dim=1)
-        encoded = self.encoder(parts)  # (P, C/8, H/8, W/8)
+        encoded: Tensor = self.encoder(parts)  # (P, C/8, H/8, W/8)
         out = encoded.new_zeros(batch, NUM_PARTS, self.part_features, height // 8, width // 8)
         return out.index_put((owner, part), encoded)
 
@@ -68,7 +69,7 @@ class GlobalStyleEncoder(nn.Module):
         super().__init__()
         self.encoder = _bias_free_encoder(3, channels, features)
 
-    def forward(self, image: Tensor, masks: Tensor) -> Tensor:
+    def forward(self, image: Tensor, masks: Tensor) -> Tensor:  # noqa: ARG002 - called as the DSE is
         """Encode the whole image; ``masks`` are not read."""
         out: Tensor = self.encoder(image)
         return out
