@@ -127,6 +127,14 @@ def test_every_command_of_the_readme_exists_with_its_options(capsys: pytest.Capt
             assert re.search(rf"(?<![\w-]){option}(?![\w-])", known), f"scm {name} {option}"
 
 
+@pytest.mark.parametrize("page", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_every_link_of_a_page_leads_somewhere(page: str):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("http")]
+    broken = [link for link in links if link and not (ROOT / page).parent.joinpath(link).exists()]
+    assert not broken
+
+
 def test_ci_runs_the_readmes_test_command():
     (setup,) = re.findall(r"^python3 -m venv .*nox.*$", _code(ROOT / "README.md"), flags=re.MULTILINE)
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
