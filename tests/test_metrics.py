@@ -312,6 +312,10 @@ def test_spread_is_0_for_one_person_from_every_source_and_1_for_the_sources_them
     assert source_spread(sources, sources, left_half()).item() == 1
 
 
+def test_a_single_source_has_no_spread() -> None:
+    assert source_spread(random_images(1, seed=1), random_images(1), left_half()).isnan()
+
+
 def test_spread_is_linear_in_the_outputs_differences_and_blind_to_what_they_share() -> None:
     sources = random_images(4)
     outputs = sources * 0.25 + random_images(1, seed=5) * 0.5
