@@ -1,0 +1,318 @@
+"""The prepared folder: the one format that everything reads.
+
+```
+DATA/
+  manifest.json       version, source layout, canvas, background, estimators, counts, what was left out and why
+  images/NAME.png     upright RGB on the canvas
+  regions/NAME.png    label map, ids 0-7 of the body regions
+  joints.csv          a row a person: the crop in the photo, then x, y and score of 18 joints in pixels of the canvas
+  train.txt val.txt test.txt    names, a line each
+  pairs.csv           from,to: the same person twice, where the source layout knows pairs
+```
+
+Pictures are written first and the table, the lists and the manifest last, each in one step: a folder with a manifest is
+whole, and one without is taken up where it was left.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import CropBox, read_label_map, read_photo, save_png
+from scmnet_cli.regions import NUM_REGIONS
+from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
+from scmnet_cli.types import Canvas, FloatArray, Person
+
+FORMAT_VERSION = 1
+SPLITS = ("train", "val", "test")
+_CROP_COLUMNS = ("photo", "photo_width", "photo_height", "left", "top", "width", "height")
+_COLUMNS = ("name", *_CROP_COLUMNS, *[f"{joint}_{part}" for joint in JOINTS for part in ("x", "y", "score")])
+
+
+class Manifest(BaseModel):
+    """What ``manifest.json`` holds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: str = Field("scm-net prepared folder", pattern="^scm-net prepared folder$")
+    version: int = FORMAT_VERSION
+    layout: str
+    height: int
+    width: int
+    background: str
+    pose_estimator: str
+    parser: str
+    counts: dict[str, int]
+    left_out: dict[str, str] = {}
+    rule: str = ""
+    tool_version: str = ""
+
+    @property
+    def canvas(self) -> Canvas:
+        """Size of the pictures."""
+        return Canvas(self.height, self.width)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the table: who, from which part of which photo, in which pose.
+
+    Shape:
+        joints: (18, 3) float32 in pixels of the canvas.
+    """
+
+    name: str
+    photo: str
+    photo_size: tuple[int, int]
+    """Width and height of the photo."""
+    crop: CropBox
+    joints: FloatArray = field(compare=False)
+
+
+class PreparedFolder:
+    """A prepared folder, opened for reading."""
+
+    def __init__(self, path: Path) -> None:
+        """Read manifest, table and lists; pictures are read when asked for.
+
+        Raises:
+            ScmError: if it is not a whole prepared folder of a version this program reads.
+        """
+        self.path = Path(path)
+        self.manifest = _read_manifest(self.path)
+        self._entries = {entry.name: entry for entry in read_table(self.path / "joints.csv", self.manifest.canvas)}
+        self._splits = {split: self._read_list(split) for split in SPLITS}
+
+    def _read_list(self, split: str) -> list[str]:
+        path = self.path / f"{split}.txt"
+        if not path.is_file():
+            return []
+        names = _read_text(path).split()
+        for name in names:
+            if name not in self._entries:
+                raise ScmError(f"{path}: names '{name}', which joints.csv does not have; prepare the folder again")
+        return names
+
+    def names(self, split: str | None = None) -> list[str]:
+        """Return the names of a split, or of all, in order.
+
+        Raises:
+            ScmError: if there is no such split.
+        """
+        if split is None:
+            return list(self._entries)
+        if split not in self._splits:
+            raise ScmError(f"split '{split}' is not one of {', '.join(SPLITS)}")
+        return list(self._splits[split])
+
+    def entry(self, name: str) -> Entry:
+        """Return the table's row of a person.
+
+        Raises:
+            ScmError: if there is none of that name.
+        """
+        if name not in self._entries:
+            raise ScmError(f"{self.path}: has no person '{name}'; its names are in {self.path / 'joints.csv'}")
+        return self._entries[name]
+
+    def load(self, name: str) -> Person:
+        """Read one person.
+
+        Raises:
+            ScmError: if there is none of that name, or its picture or map is broken or of another size.
+        """
+        entry = self.entry(name)
+        image = read_photo(self.path / "images" / f"{name}.png")
+        regions = read_label_map(self.path / "regions" / f"{name}.png")
+        canvas = self.manifest.canvas
+        for what, array in (("image", image), ("region map", regions)):
+            if array.shape[:2] != (canvas.height, canvas.width):
+                found = f"{array.shape[0]}x{array.shape[1]}"
+                raise ScmError(f"{self.path}: the {what} of '{name}' is {found}, the manifest says {canvas}; prepare it again")
+        if regions.max(initial=0) >= NUM_REGIONS:
+            raise ScmError(f"{self.path}: the region map of '{name}' holds id {regions.max()}, beyond 0-7; prepare it again")
+        return Person(name, image, regions, entry.joints.copy())
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return the pairs of pictures of the same person, in order; none if the source layout knew none.
+
+        Raises:
+            ScmError: if ``pairs.csv`` lacks its columns or names somebody unknown.
+        """
+        path = self.path / "pairs.csv"
+        if not path.is_file():
+            return []
+        rows = list(csv.DictReader(io.StringIO(_read_text(path))))
+        try:
+            pairs = [(row["from"], row["to"]) for row in rows]
+        except KeyError as error:
+            raise ScmError(f"{path}: has no column {error}; expected from,to") from error
+        for pair in pairs:
+            for name in pair:
+                self.entry(name)
+        return pairs
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScmError(f"{path}: cannot be read as text ({error})") from error
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise ScmError(f"{folder}: is no prepared folder (no manifest.json); make one with 'scm preprocess PHOTOS -o {folder}'")
+    try:
+        values: Any = json.loads(_read_text(path))
+        version = values.get("version") if isinstance(values, dict) else None
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise ScmError(f"{path}: format version {version} is newer than {FORMAT_VERSION}; update scmnet-cli")
+        return Manifest.model_validate(values)
+    except (ValueError, ValidationError) as error:
+        raise ScmError(f"{path}: is damaged or foreign ({str(error).splitlines()[0]}); prepare the folder again") from error
+
+
+def check_name(name: str) -> str:
+    """Return a name that is safe as a file name inside the folder.
+
+    Raises:
+        ScmError: if it could leave the folder or hide in it.
+    """
+    if not name or name.startswith((".", "-")) or any(c in name for c in "/\\:\0\n\r\t ,\"") or len(name) > 200:
+        raise ScmError(f"name {name!r}: cannot be a file name here; use letters, digits, '_', '-' and '.'")
+    return name
+
+
+def read_table(path: Path, canvas: Canvas) -> list[Entry]:
+    """Read ``joints.csv``.
+
+    Raises:
+        ScmError: naming file, line and value, if a row is damaged or a name stands twice.
+    """
+    if not path.is_file():
+        raise ScmError(f"{path}: no such file; prepare the folder again")
+    reader = csv.DictReader(io.StringIO(_read_text(path)))
+    missing = set(_COLUMNS) - set(reader.fieldnames or ())
+    if missing:
+        raise ScmError(f"{path}: lacks the columns {', '.join(sorted(missing)[:3])}; prepare the folder again")
+    entries: dict[str, Entry] = {}
+    for number, row in enumerate(reader, start=2):
+        try:
+            name = check_name(row["name"])
+            joints = np.array(
+                [[float(row[f"{joint}_{part}"]) for part in ("x", "y", "score")] for joint in JOINTS], np.float32
+            )
+            left, top, width, height = (int(row[column]) for column in _CROP_COLUMNS[3:])
+            size = (int(row["photo_width"]), int(row["photo_height"]))
+        except (TypeError, ValueError) as error:
+            raise ScmError(f"{path}, line {number}: {error}; prepare the folder again") from error
+        if not np.isfinite(joints).all() or width < 1 or height < 1:
+            raise ScmError(f"{path}, line {number}: holds a number that is not finite or a crop without area; prepare again")
+        if name in entries:
+            raise ScmError(f"{path}, line {number}: '{name}' stands twice; remove one row")
+        entries[name] = Entry(name, row["photo"], size, CropBox(left, top, width, height, canvas), joints)
+    return list(entries.values())
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+def table_row(entry: Entry) -> list[str]:
+    """Return the cells of an entry's row."""
+    crop = entry.crop
+    numbers = [*entry.photo_size, crop.left, crop.top, crop.width, crop.height]
+    return [entry.name, entry.photo, *map(str, numbers), *[_number(float(v)) for v in entry.joints.reshape(-1)]]
+
+
+class PreparedWriter:
+    """Writes a prepared folder: people first, one by one and in any order, then :meth:`finish`."""
+
+    def __init__(self, path: Path, canvas: Canvas) -> None:
+        """Make the folders if need be.
+
+        Raises:
+            ScmError: if they cannot be made.
+        """
+        self.path, self.canvas = Path(path), canvas
+        try:
+            for folder in ("images", "regions"):
+                (self.path / folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ScmError(f"{path}: cannot be made ({error.strerror}); choose another -o") from error
+
+    def has(self, name: str) -> bool:
+        """Say whether both pictures of a person are written."""
+        return all((self.path / folder / f"{name}.png").is_file() for folder in ("images", "regions"))
+
+    def write(self, person: Person) -> None:
+        """Write both pictures of a person; the map last, so that a map means a whole person.
+
+        Raises:
+            ScmError: if the name or the canvas does not fit, or the disk does not take it.
+        """
+        check_name(person.name)
+        if person.canvas != self.canvas or person.joints.shape != (NUM_JOINTS, 3):
+            raise ScmError(f"{person.name}: is {person.canvas}, the folder's canvas is {self.canvas}")
+        save_png(self.path / "images" / f"{person.name}.png", person.image)
+        save_png(self.path / "regions" / f"{person.name}.png", person.regions)
+
+    def finish(
+        self,
+        manifest: Manifest,
+        entries: Iterable[Entry],
+        splits: Mapping[str, Sequence[str]],
+        pairs: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Write table, lists, pairs and, last, the manifest.
+
+        Raises:
+            ScmError: if the disk does not take them.
+        """
+        write_csv(self.path / "joints.csv", _COLUMNS, [table_row(entry) for entry in entries])
+        for split in SPLITS:
+            write_text(self.path / f"{split}.txt", "".join(f"{name}\n" for name in splits.get(split, ())))
+        if pairs:
+            write_csv(self.path / "pairs.csv", ("from", "to"), pairs)
+        write_text(self.path / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table in one step.
+
+    Raises:
+        ScmError: if the disk does not take it.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step.
+
+    Raises:
+        ScmError: if the disk does not take it.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ScmError(f"{path}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,286 @@
+"""Pictures: read them upright, crop them around a person and back, draw on them, lay them out, write them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
+from torch import Tensor
+
+from scmnet_cli.errors import ScmError
+from scmnet_cli.regions import COLOURS, NUM_REGIONS
+from scmnet_cli.skeleton import LIMBS
+from scmnet_cli.types import Canvas, FloatArray, UInt8Array
+
+MAX_PIXELS = 100_000_000
+"""Photos with more pixels are refused: a small file can unpack to more than memory holds."""
+
+_LIMB_COLOURS = [tuple(int(c) for c in np.array(hsv)) for hsv in (
+    (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85),
+    (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255),
+    (255, 0, 170),
+)]  # fmt: skip
+
+
+def read_photo(path: Path) -> UInt8Array:
+    """Read any photo as upright RGB; transparency is laid on light grey.
+
+    Shape:
+        result: (H, W, 3) uint8.
+
+    Raises:
+        ScmError: if the file is absent, no picture, broken or has over 100 million pixels.
+    """
+    image = ImageOps.exif_transpose(_open(path))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (230, 230, 230, 255))
+        image = Image.alpha_composite(ground, image)
+    if image.mode in ("I", "I;16", "I;16B", "F"):
+        values = np.asarray(image, np.float64)
+        values = values / 257 if values.max(initial=0) > 255 else values
+        image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    return np.asarray(image.convert("RGB"))
+
+
+def read_label_map(path: Path) -> UInt8Array:
+    """Read a label map as its ids: the index of a palette PNG, the value of a grey one.
+
+    Shape:
+        result: (H, W) uint8.
+
+    Raises:
+        ScmError: if the file is absent, broken, or not a picture of one channel.
+    """
+    image = _open(path)
+    if image.mode not in ("L", "P", "1", "I", "I;16"):
+        raise ScmError(f"{path}: has mode {image.mode}; a label map is a PNG of one channel, grey or palette")
+    ids = np.asarray(image)
+    if int(ids.max(initial=0)) > 255 or int(ids.min(initial=0)) < 0:
+        raise ScmError(f"{path}: holds ids beyond 0-255; convert it to the eight regions first")
+    return ids.astype(np.uint8)
+
+
+def _open(path: Path) -> Image.Image:
+    if not path.is_file():
+        raise ScmError(f"{path}: no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(path)
+            if image.width * image.height > MAX_PIXELS:
+                raise ScmError(f"{path}: {image.width}x{image.height} is over {MAX_PIXELS:,} pixels; make it smaller")
+            image.load()
+    except ScmError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever they meet: struct.error, SyntaxError, zlib.error ...
+        raise ScmError(f"{path}: cannot be read as a picture ({error}); replace or remove it") from error
+    return image
+
+
+def save_png(path: Path, picture: npt.NDArray[np.uint8], text: dict[str, str] | None = None) -> None:
+    """Write a PNG in one step, with text fields if given.
+
+    Shape:
+        picture: (H, W, 3) or (H, W) uint8.
+
+    Raises:
+        ScmError: if it cannot be written.
+    """
+    info = PngImagePlugin.PngInfo()
+    for key, value in (text or {}).items():
+        info.add_text(key, value)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                Image.fromarray(picture).save(file, "PNG", pnginfo=info)
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ScmError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+@dataclass(frozen=True)
+class CropBox:
+    """The part of a photo that becomes the canvas, in pixels of the photo; it may reach beyond the photo.
+
+    The mapping is affine and exactly invertible: canvas = (photo - corner) * canvas size / box size.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    canvas: Canvas
+
+    def to_canvas(self, points: FloatArray) -> FloatArray:
+        """Map x, y of the photo to the canvas.
+
+        Shape:
+            points, result: (..., 2).
+        """
+        scale = np.array([self.canvas.width / self.width, self.canvas.height / self.height])
+        return ((points - np.array([self.left, self.top])) * scale).astype(points.dtype)
+
+    def to_original(self, points: FloatArray) -> FloatArray:
+        """Map x, y of the canvas to the photo.
+
+        Shape:
+            points, result: (..., 2).
+        """
+        scale = np.array([self.width / self.canvas.width, self.height / self.canvas.height])
+        return (points * scale + np.array([self.left, self.top])).astype(points.dtype)
+
+    def crop_image(self, image: UInt8Array, fill: int | None) -> UInt8Array:
+        """Cut the box out of a photo and resize it to the canvas.
+
+        Args:
+            image: the photo.
+            fill: grey value beyond the photo; None repeats its edge.
+
+        Shape:
+            image: (H, W, 3) uint8; result: (canvas height, canvas width, 3) uint8.
+        """
+        return self._resized(self._cut(image, fill), Image.Resampling.LANCZOS)
+
+    def crop_labels(self, labels: UInt8Array) -> UInt8Array:
+        """Cut the box out of a label map and resize it to the canvas by nearest neighbour; 0 beyond the photo.
+
+        Shape:
+            labels: (H, W) uint8; result: (canvas height, canvas width) uint8.
+        """
+        return self._resized(self._cut(labels, 0), Image.Resampling.NEAREST)
+
+    def _cut(self, array: UInt8Array, fill: int | None) -> UInt8Array:
+        height, width = array.shape[:2]
+        top, left = max(0, -self.top), max(0, -self.left)
+        bottom = max(0, self.top + self.height - height)
+        right = max(0, self.left + self.width - width)
+        pads = ((top, bottom), (left, right), *[(0, 0)] * (array.ndim - 2))
+        if fill is None:
+            array = np.pad(array, pads, mode="edge")
+        else:
+            array = np.pad(array, pads, constant_values=fill)
+        y, x = self.top + top, self.left + left
+        return array[y : y + self.height, x : x + self.width]
+
+    def _resized(self, array: UInt8Array, resampling: Image.Resampling) -> UInt8Array:
+        size = (self.canvas.width, self.canvas.height)
+        return np.asarray(Image.fromarray(array).resize(size, resampling))
+
+
+def crop_around(person: tuple[int, int, int, int], canvas: Canvas, margin: float = 0.06) -> CropBox:
+    """Return the box of the canvas's shape that is centred on a person.
+
+    Args:
+        person: left, top, right, bottom of the person in the photo's pixels, right and bottom exclusive.
+        canvas: what the box becomes.
+        margin: free space around the person, as a share of its size, on each side.
+    """
+    left, top, right, bottom = person
+    height = max((bottom - top) * (1 + 2 * margin), (right - left) * (1 + 2 * margin) * canvas.height / canvas.width, 8)
+    box_height = round(height)
+    box_width = max(1, round(box_height * canvas.width / canvas.height))
+    centre_x, centre_y = (left + right) / 2, (top + bottom) / 2
+    return CropBox(round(centre_x - box_width / 2), round(centre_y - box_height / 2), box_width, box_height, canvas)
+
+
+def to_tensor(picture: UInt8Array) -> Tensor:
+    """Turn a picture into what networks read.
+
+    Shape:
+        picture: (H, W, 3) uint8; result: (3, H, W) float32 in [-1, 1].
+    """
+    return torch.tensor(picture).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def to_uint8(image: Tensor) -> UInt8Array:
+    """Turn what networks draw into a picture.
+
+    Shape:
+        image: (3, H, W) in [-1, 1]; result: (H, W, 3) uint8.
+    """
+    levels = ((image.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    picture: UInt8Array = levels.permute(1, 2, 0).cpu().numpy()
+    return picture
+
+
+def draw_regions(picture: UInt8Array, labels: UInt8Array, strength: float = 0.6) -> UInt8Array:
+    """Lay the regions' colours over a picture.
+
+    Shape:
+        picture: (H, W, 3) uint8; labels: (H, W) uint8 0-7; result: (H, W, 3) uint8.
+    """
+    colours = np.array(COLOURS, np.float32)[np.minimum(labels, NUM_REGIONS - 1)]
+    return (picture * (1 - strength) + colours * strength).astype(np.uint8)
+
+
+def draw_skeleton(picture: UInt8Array, joints: FloatArray, strength: float = 0.55) -> UInt8Array:
+    """Draw a skeleton over a paled picture.
+
+    Shape:
+        picture: (H, W, 3) uint8; joints: (18, 3); result: (H, W, 3) uint8.
+    """
+    paled = (picture * (1 - strength) + 255 * strength).astype(np.uint8)
+    image = Image.fromarray(paled)
+    pen = ImageDraw.Draw(image)
+    width = max(1, round(picture.shape[0] / 90))
+    for (a, b), colour in zip(LIMBS, _LIMB_COLOURS, strict=True):
+        if joints[a, 2] > 0 and joints[b, 2] > 0:
+            pen.line([tuple(joints[a, :2]), tuple(joints[b, :2])], fill=colour, width=width)
+    for x, y, score in joints:
+        if score > 0:
+            pen.ellipse([x - width, y - width, x + width, y + width], fill=(40, 40, 40))
+    return np.asarray(image)
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[UInt8Array]],
+    headers: Sequence[str] | None = None,
+    captions: Sequence[str] | None = None,
+    gap: int = 4,
+) -> UInt8Array:
+    """Lay pictures out in rows on white.
+
+    Args:
+        rows: pictures, all rows starting at the left; sizes may differ.
+        headers: a word above each column.
+        captions: a word below each row.
+        gap: white pixels between pictures.
+
+    Shape:
+        rows: (H, W, 3) uint8 each; result: (H', W', 3) uint8.
+    """
+    num_columns = max(len(row) for row in rows)
+    widths = [max((row[c].shape[1] for row in rows if c < len(row)), default=0) for c in range(num_columns)]
+    heights = [max(picture.shape[0] for picture in row) for row in rows]
+    font = ImageFont.load_default(11)
+    head, foot = (18 if headers else 0), (16 if captions else 0)
+    sheet = Image.new("RGB", (sum(widths) + gap * (num_columns + 1), head + sum(h + gap + foot for h in heights) + gap), "white")
+    pen = ImageDraw.Draw(sheet)
+    y = head + gap
+    for number, (row, height) in enumerate(zip(rows, heights, strict=True)):
+        x = gap
+        for picture, width in zip(row, widths, strict=False):
+            sheet.paste(Image.fromarray(picture), (x, y))
+            x += width + gap
+        if captions:
+            pen.text((gap, y + height + 1), captions[number], fill="black", font=font)
+        y += height + gap + foot
+    x = gap
+    for word, width in zip(headers or [], widths, strict=False):
+        pen.text((x, 3), word, fill="black", font=font)
+        x += width + gap
+    return np.asarray(sheet)
