@@ -14,5 +14,10 @@ def perceptual_loss(generated: Mapping[str, Tensor], target: Mapping[str, Tensor
     Shape:
         generated[l], target[l]: (B, C_l, H_l, W_l); result: a float32 scalar.
     """
-    terms = [F.l1_loss(generated[layer].float(), target[layer].float()) for layer in layers]
+    terms = [_mean_absolute_difference(generated[layer].float(), target[layer].float()) for layer in layers]
     return sum(terms[1:], terms[0])
+
+
+def _mean_absolute_difference(a: Tensor, b: Tensor) -> Tensor:
+    # Not reduction="mean": its gradient is a contiguous tensor, which meets channels-last features in slow kernels.
+    return F.l1_loss(a, b, reduction="sum") / a.numel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -28,9 +27,11 @@ def gram(features: Tensor) -> Tensor:
     """
     _, channels, height, width = features.shape
     with torch.autocast(features.device.type, enabled=False):
-        flat = features.float().flatten(2) / math.sqrt(channels * height * width)  # (B, C, H·W)
-        product = flat @ flat.transpose(1, 2)  # (B, C, C)
-        return F.normalize(product.flatten(1), dim=1).view_as(product)
+        flat = features.float().permute(0, 2, 3, 1).flatten(1, 2)  # (B, H·W, C), a view of channels-last features
+        product = flat.transpose(1, 2) @ flat / (channels * height * width)  # (B, C, C)
+        norm = torch.linalg.matrix_norm(product, keepdim=True)  # (B, 1, 1)
+        unit: Tensor = product * norm.clamp_min(1e-12).reciprocal()
+        return unit
 
 
 def style_loss(generated: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
