@@ -45,17 +45,43 @@ class DecomposedStyleEncoder(nn.Module):
         self.encoder = _bias_free_encoder(3 + mask_channel, channels, self.part_features)
 
     def forward(self, image: Tensor, masks: Tensor) -> Tensor:
-        """Encode the regions that are present, all of the batch in one pass; the others are zero."""
-        batch, _, height, width = image.shape
+        """Encode the regions that are present; the others are zero."""
         present = masks.flatten(2).amax(-1) > 0  # (B, 8)
+        if image.device.type == "cpu" and not torch.is_grad_enabled():
+            return self._encode_on_boxes(image, masks, present)
         owner, part = present.nonzero(as_tuple=True)
-        mask = masks[owner, part][:, None]  # (P, 1, H, W), P regions present in the batch
-        parts = image[owner] * mask
+        encoded = self._encode(image[owner], masks[owner, part][:, None])  # (P, C/8, H/8, W/8), P regions in the batch
+        out = encoded.new_zeros(*present.shape, *encoded.shape[1:])
+        return out.index_put((owner, part), encoded)
+
+    def _encode(self, image: Tensor, mask: Tensor) -> Tensor:
+        parts = image * mask
         if self.mask_channel:
             parts = torch.cat([parts, mask.to(parts.dtype)], dim=1)
-        encoded: Tensor = self.encoder(parts)  # (P, C/8, H/8, W/8)
-        out = encoded.new_zeros(batch, NUM_PARTS, self.part_features, height // 8, width // 8)
-        return out.index_put((owner, part), encoded)
+        encoded: Tensor = self.encoder(parts)
+        return encoded
+
+    def _encode_on_boxes(self, image: Tensor, masks: Tensor, present: Tensor) -> Tensor:
+        """Encode each region where it is not zero: the same features, for a third of the work."""
+        _, _, height, width = image.shape
+        out = image.new_zeros(*present.shape, self.part_features, height // 8, width // 8)
+        for owner, part in present.nonzero().tolist():
+            mask = masks[owner : owner + 1, part : part + 1]
+            top, bottom = _positions_that_read(mask[0, 0].amax(1))
+            left, right = _positions_that_read(mask[0, 0].amax(0))
+            box = (..., slice(8 * top, 8 * bottom), slice(8 * left, 8 * right))
+            out[owner, part, :, top:bottom, left:right] = self._encode(image[owner : owner + 1][box], mask[box])[0]
+        return out
+
+
+def _positions_that_read(line: Tensor) -> tuple[int, int]:
+    """Return the feature positions, from and up to but not with, that a region changes; ``line`` is its extent.
+
+    Position o reads the pixels 8 o - 10 to 8 o + 17. In front of and behind these positions every layer is zero.
+    """
+    pixels = line.nonzero()
+    first, last = int(pixels[0]), int(pixels[-1])
+    return max((first - 10) // 8, 0), min((last + 10) // 8 + 1, len(line) // 8)
 
 
 class GlobalStyleEncoder(nn.Module):
