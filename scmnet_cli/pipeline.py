@@ -25,6 +25,7 @@ from scmnet_cli.checkpoint import load_model, load_strict
 from scmnet_cli.config import Config
 from scmnet_cli.data.dataset import PLAIN_GREY, collate, resized
 from scmnet_cli.errors import ScmError
+from scmnet_cli.images import to_uint8
 from scmnet_cli.metrics.correspondence import field_entropy
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.correlation import correlation
@@ -138,10 +139,12 @@ class Pipeline:
     """A loaded model; the same input gives the same bytes.
 
     Attributes:
+        model: the generator, in eval mode.
         config: the config the model was trained with.
         canvas: size of the pictures it draws.
         device: where it computes.
         path: the file it was read from.
+        model: the network, in eval mode and without gradients.
     """
 
     def __init__(self, model: SCMNet, config: Config, device: torch.device, path: Path) -> None:
@@ -149,7 +152,7 @@ class Pipeline:
         self.canvas = config.model.canvas
         self.device = device
         self.path = path
-        self._model = model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
+        self.model = model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Pipeline:
@@ -162,7 +165,7 @@ class Pipeline:
         Raises:
             ScmError: if there is no readable model at ``path`` or no such device.
         """
-        chosen = _device(device)
+        chosen = choose_device(device)
         saved = load_model(Path(path))
         with torch.random.fork_rng(devices=[]):  # fresh weights are drawn and at once replaced
             model = build_generator(saved.config.model)
@@ -184,8 +187,8 @@ class Pipeline:
             raise ScmError(f"{person.name}: its region map holds nothing but background; there is no style to take")
         with torch.inference_mode():
             batch = collate([person], self.device)
-            region_features = self._model.encode_regions(batch.image, one_hot(batch.labels))
-            style_features = self._model.fuse(region_features)
+            region_features = self.model.encode_regions(batch.image, one_hot(batch.labels))
+            style_features = self.model.fuse(region_features)
         self._finish()
         return EncodedSource(person, region_features, style_features, (), time.perf_counter() - start)
 
@@ -206,7 +209,7 @@ class Pipeline:
             ScmError: if a region is unknown or the reference has none of it, or the model has no regions (``style:
                 global``).
         """
-        if not self._model.has_regions:
+        if not self.model.has_regions:
             raise ScmError(
                 f"{self.path}: was trained with 'style: global', which keeps no regions apart, so it cannot edit;"
                 " use a model with 'style: decomposed'"
@@ -235,7 +238,7 @@ class Pipeline:
                 region_features[:, region_id(name)] = 0  # what an absent region encodes to
             for name, other in others.items():
                 region_features[:, ids[name]] = other.region_features[:, ids[name]]
-            style_features = self._model.fuse(region_features)
+            style_features = self.model.fuse(region_features)
         self._finish()
         person = encoded.person
         for name in removed:
@@ -271,7 +274,7 @@ class Pipeline:
         encoded = self._encoded(source)
         waiting = iter(poses)
         while chunk := list(itertools.islice(waiting, batch)):
-            yield from self._draw(encoded, [self._pose_on_canvas(pose) for pose in chunk])
+            yield from self._draw(encoded, [self.fit_pose(pose) for pose in chunk])
 
     def edit(
         self,
@@ -287,6 +290,19 @@ class Pipeline:
         encoded = self._encoded(source)
         return self.transfer(self.exchange(encoded, references), pose or encoded.person)
 
+    def fit_pose(self, pose: Person | Pose) -> Pose:
+        """Return a pose on the model's canvas.
+
+        Raises:
+            ScmError: if it holds no joint, or its picture has other proportions.
+        """
+        if not (pose.joints[:, 2] > 0).any():
+            raise ScmError(f"{pose.name}: holds no joint, so there is no pose to draw")
+        if isinstance(pose, Pose):  # a person without a picture: poses and people are scaled by one rule
+            blank = np.zeros((pose.canvas.height, pose.canvas.width, 3), dtype=np.uint8)
+            pose = Person(pose.name, blank, blank[..., 0], pose.joints)
+        return Pose.of(resized(pose, self.canvas))
+
     def _encoded(self, source: Person | EncodedSource) -> EncodedSource:
         return source if isinstance(source, EncodedSource) else self.encode(source)
 
@@ -297,25 +313,25 @@ class Pipeline:
         worn = collate([encoded.person], self.device)
         carried = F.avg_pool2d(torch.cat([one_hot(worn.labels), worn.image], dim=1), _STRIDE)  # (1, 8 + 3, H/8, W/8)
         with torch.inference_mode():
-            pose_features = self._model.encode_pose(pose_maps(joints, self.canvas))
+            pose_features = self.model.encode_pose(pose_maps(joints, self.canvas))
             style_features = encoded.style_features.expand(num, -1, -1, -1)
-            rearranged, moved = self._model.rearrange(pose_features, style_features, carried.expand(num, -1, -1, -1))
-            images = _to_uint8(self._model.translate(rearranged))
+            rearranged, moved = self.model.rearrange(pose_features, style_features, carried.expand(num, -1, -1, -1))
+            images = self.model.translate(rearranged)
             entropies = [self._entropy(features[None], encoded.style_features) for features in pose_features]
         assert moved is not None
         labels = moved[:, :NUM_REGIONS].argmax(1).to(torch.uint8).cpu().numpy()  # (B, H/8, W/8)
         labels = labels.repeat(_STRIDE, axis=1).repeat(_STRIDE, axis=2)
-        colours = _to_uint8(F.interpolate(moved[:, NUM_REGIONS:], scale_factor=_STRIDE, mode="nearest"))
+        colours = F.interpolate(moved[:, NUM_REGIONS:], scale_factor=_STRIDE, mode="nearest")
         self._finish()
         seconds = (time.perf_counter() - start) / num
         return [
             Result(
-                image=Image.fromarray(images[i]),
+                image=Image.fromarray(to_uint8(images[i])),
                 source=encoded.person.name,
                 pose=pose.name,
                 joints=pose.joints,
                 moved_regions=labels[i],
-                moved_source=Image.fromarray(colours[i]),
+                moved_source=Image.fromarray(to_uint8(colours[i])),
                 entropy=entropies[i],
                 seconds=seconds,
             )
@@ -323,30 +339,27 @@ class Pipeline:
         ]
 
     def _entropy(self, pose_features: Tensor, style_features: Tensor) -> float:
-        field = correlation(pose_features, style_features, self._model.tau)  # N x N values, so one pose at a time
+        field = correlation(pose_features, style_features, self.model.tau)  # N x N values, so one pose at a time
         return float(field_entropy(field, normalised=True))
-
-    def _pose_on_canvas(self, pose: Person | Pose) -> Pose:
-        if not (pose.joints[:, 2] > 0).any():
-            raise ScmError(f"{pose.name}: holds no joint, so there is no pose to draw")
-        if isinstance(pose, Pose):  # a person without a picture: poses and people are scaled by one rule
-            blank = np.zeros((pose.canvas.height, pose.canvas.width, 3), dtype=np.uint8)
-            pose = Person(pose.name, blank, blank[..., 0], pose.joints)
-        return Pose.of(resized(pose, self.canvas))
 
     def _finish(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
 
-def _device(wanted: str | torch.device | None) -> torch.device:
+def choose_device(wanted: str | torch.device | None) -> torch.device:
+    """Return the device of that name; for None or ``auto`` a GPU if there is one, else the CPU.
+
+    Raises:
+        ScmError: if there is no such device, or it cannot be used.
+    """
     if wanted is None or wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(wanted)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ScmError(f"device '{wanted}': cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
+        raise ScmError(f"--device {wanted}: cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
     return device
 
 
@@ -373,9 +386,3 @@ def _pasted(person: Person, parts: Mapping[int, Person]) -> Person:
             taken &= regions == BACKGROUND
         image[taken], regions[taken] = parts[region].image[taken], region
     return replace(person, image=image, regions=regions)
-
-
-def _to_uint8(images: Tensor) -> UInt8Array:
-    """Turn (B, 3, H, W) in [-1, 1] into (B, H, W, 3) uint8."""
-    levels = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()

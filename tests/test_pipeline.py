@@ -124,13 +124,13 @@ def test_a_person_and_their_bare_joints_are_the_same_pose(pipeline: Pipeline) ->
 
 def test_a_sources_style_is_read_once_for_all_poses(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
-    encode = pipeline._model.encode_regions
+    encode = pipeline.model.encode_regions
 
     def counting(image: Tensor, masks: Tensor) -> Tensor:
         read.append(len(image))
         return encode(image, masks)
 
-    monkeypatch.setattr(pipeline._model, "encode_regions", counting)
+    monkeypatch.setattr(pipeline.model, "encode_regions", counting)
     results = list(pipeline.transfer_many(ANNA, [ANNA, BEN, CLEO], batch=2))
     assert [result.pose for result in results] == ["anna", "ben", "cleo"]
     encoded = pipeline.encode(ANNA)
