@@ -209,7 +209,7 @@ def test_a_source_needs_no_joints(pipeline: Pipeline) -> None:
 
 def test_a_device_that_is_not_there_is_one_line(model_path: Path) -> None:
     for device in ("abacus", "cuda:99"):
-        with pytest.raises(ScmError, match=f"device '{device}'.*try cpu"):
+        with pytest.raises(ScmError, match=f"--device {device}: .*try cpu"):
             Pipeline.from_pretrained(model_path, device)
 
 

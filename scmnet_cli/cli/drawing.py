@@ -1,0 +1,218 @@
+"""The loop that ``scm transfer`` and ``scm edit`` share: every source, as it is or edited, in every pose."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scmnet_cli.cli.inputs import Finder, Input
+from scmnet_cli.cli.report import Outputs, Ruler, safe_name
+from scmnet_cli.data.dataset import PLAIN_GREY, resized
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import contact_sheet, draw_skeleton
+from scmnet_cli.pipeline import EncodedSource, Pipeline, Pose, Result
+from scmnet_cli.types import Canvas, Person, UInt8Array
+
+_POSES_KEPT = 256
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to draw.
+
+    Attributes:
+        sources: who is drawn.
+        poses: in which poses; None: each source in its own.
+        references: for each region to exchange, whom it is taken from.
+    """
+
+    sources: list[Input]
+    poses: list[Input] | None
+    references: dict[str, Input]
+
+    def __len__(self) -> int:
+        return len(self.sources) * (1 if self.poses is None else len(self.poses))
+
+
+class Artist:
+    """Draws tasks; an input that cannot be used is told of in one line, and the others are drawn."""
+
+    def __init__(self, pipeline: Pipeline, outputs: Outputs, *, batch: int, strip: bool) -> None:
+        self._pipeline = pipeline
+        self._outputs = outputs
+        self._batch = batch
+        self._strip = strip
+        self._ruler = Ruler()
+        self._unusable: set[str] = set()
+        self._pose = lru_cache(_POSES_KEPT)(self._read_pose)
+
+    def draw(self, task: Task) -> None:
+        """Draw everything; paths go to stdout as pictures are written, all else to stderr.
+
+        Raises:
+            ScmError: if a reference cannot be used, or nothing at all could be drawn.
+        """
+        references = {region: self._encode(given) for region, given in task.references.items()}
+        num_drawn = 0
+        columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        console = Console(stderr=True, soft_wrap=True)
+        with Progress(
+            *columns,
+            console=console,
+            disable=len(task) == 1,
+            redirect_stdout=sys.stdout.isatty(),  # paths that somebody else reads stay on stdout
+            redirect_stderr=False,
+        ) as bar:
+            pictures = bar.add_task("drawing", total=len(task))
+
+            def skip(given: Input, error: ScmError, num_pictures: int) -> None:
+                if len(task) == 1:
+                    raise error
+                if given.where not in self._unusable:
+                    self._unusable.add(given.where)
+                    console.print(f"scm: skipped {given.name}: {error}", markup=False, highlight=False)
+                bar.advance(pictures, num_pictures)
+
+            for source in task.sources:
+                poses = [source] if task.poses is None else task.poses
+                try:
+                    shown = self._encode(source)
+                    encoded = self._pipeline.exchange(shown, references) if references else shown
+                except ScmError as error:
+                    skip(source, error, len(poses))
+                    continue
+                waiting: deque[tuple[Input, Person | Pose]] = deque()
+                usable = self._usable(poses, waiting, skip)
+                for result in self._pipeline.transfer_many(encoded, usable, self._batch):
+                    given, pose = waiting.popleft()
+                    strip = _strip(shown.person, references, pose, result) if self._strip else None
+                    print(self._write(task, source, encoded, given, pose, result, strip), flush=True)
+                    num_drawn += 1
+                    bar.advance(pictures)
+        if not num_drawn:
+            raise ScmError("nothing was drawn: none of the inputs could be used, for the reasons above")
+
+    def _encode(self, given: Input) -> EncodedSource:
+        person = given.read()
+        if not isinstance(person, Person):
+            raise ScmError(f"{given.where}: is a pose without a picture")
+        return self._pipeline.encode(person)
+
+    def _read_pose(self, given: Input) -> Person | Pose:
+        pose = given.read()
+        self._pipeline.fit_pose(pose)
+        return pose
+
+    def _usable(
+        self,
+        poses: list[Input],
+        waiting: deque[tuple[Input, Person | Pose]],
+        skip: Callable[[Input, ScmError, int], None],
+    ) -> Iterator[Person | Pose]:
+        for given in poses:
+            try:
+                pose = self._pose(given)
+            except ScmError as error:
+                skip(given, error, 1)
+                continue
+            waiting.append((given, pose))
+            yield pose
+
+    def _write(
+        self,
+        task: Task,
+        source: Input,
+        encoded: EncodedSource,
+        given: Input,
+        pose: Person | Pose,
+        result: Result,
+        strip: UInt8Array | None,
+    ) -> Path:
+        in_place = given.where == source.where
+        layout = pose if isinstance(pose, Person) else None
+        if in_place and encoded.removed:
+            layout = None  # the source's own map still shows what the edit took away
+        target = layout if not task.references and (in_place or _are_pair(source, given)) else None
+        measures = self._ruler.measure(result, encoded, layout, target, moves=not in_place)
+
+        stem = "_".join([
+            safe_name(source.name),
+            *(f"{region}-from-{safe_name(reference.name)}" for region, reference in task.references.items()),
+            *([] if task.poses is None else ["to", safe_name(given.name)]),
+        ])  # fmt: skip
+        inputs = {
+            "source": _named(source),
+            "pose": _named(given),
+            "exchanged": {region: _named(reference) for region, reference in task.references.items()},
+        }
+        report = {
+            "removed_regions": list(encoded.removed),
+            "settings": {
+                "device": str(self._pipeline.device),
+                "batch": self._batch,
+                "canvas": str(self._pipeline.canvas),
+            },
+            "seconds": {"reading_style": encoded.seconds, "drawing": result.seconds},
+            "metrics": measures.values,
+            "not_computed": measures.not_computed,
+        }
+        return self._outputs.write(stem, result, inputs, report, strip)
+
+
+def _strip(source: Person, references: dict[str, EncodedSource], pose: Person | Pose, result: Result) -> UInt8Array:
+    """Lay out source, references, pose and result side by side, all on the model's canvas."""
+    drawn = np.asarray(result.image)
+    ground = resized(pose, source.canvas).image if isinstance(pose, Person) else np.full_like(drawn, PLAIN_GREY)
+    row = [source.image, *(reference.person.image for reference in references.values())]
+    row += [draw_skeleton(ground, result.joints), drawn]
+    return contact_sheet([row], ["source", *references, "pose", "result"])
+
+
+def _named(given: Input) -> dict[str, str]:
+    return {"name": given.name, "path": given.where}
+
+
+def _are_pair(source: Input, pose: Input) -> bool:
+    """Whether a prepared folder lists the two as pictures of one person."""
+    if source.folder is None or pose.folder is None or source.folder.path != pose.folder.path:
+        return False
+    return (source.name, pose.name) in _pairs(source.folder)
+
+
+@cache
+def _pairs(folder: PreparedFolder) -> set[tuple[str, str]]:
+    return set(folder.pairs())
+
+
+def set_up(
+    model: Path | None, out: Path, data: Path | None, frame: str, *, strip: bool, batch: int, device: str
+) -> tuple[Finder, Artist]:
+    """Load the model and open the folders that the options name.
+
+    Raises:
+        ScmError: if no model is given, or an option names what is not there.
+    """
+    if model is None:
+        raise ScmError(
+            "no model: give -m RUN, or set SCM_MODEL to one; 'scm train DATA -o RUN' makes one, none is shipped yet"
+        )
+    pipeline = Pipeline.from_pretrained(model, device)
+    finder = Finder(data, pipeline.canvas, _canvas(frame))
+    batch = batch or (8 if pipeline.device.type == "cuda" else 1)
+    return finder, Artist(pipeline, Outputs(out, pipeline), batch=batch, strip=strip)
+
+
+def _canvas(text: str) -> Canvas:
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise ScmError(f"--frame {text}: expected height x width, such as 256x176")
+    return Canvas(int(height), int(width))

@@ -1,0 +1,123 @@
+"""What tests of several commands share: a prepared folder, a model of random weights, and ``scm`` in this process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from scmnet_cli import checkpoint
+from scmnet_cli.cli.main import main
+from scmnet_cli.config import parse_config
+from scmnet_cli.data.prepared import Entry, Manifest, PreparedWriter
+from scmnet_cli.images import CropBox
+from scmnet_cli.models.build import build_generator
+from scmnet_cli.regions import region_id
+from scmnet_cli.types import Canvas, Person
+
+CANVAS = Canvas(64, 48)
+
+
+def a_person(name: str, seed: int) -> Person:
+    random = np.random.default_rng(seed)
+    image = np.full((64, 48, 3), 230, dtype=np.uint8)
+    regions = np.zeros((64, 48), dtype=np.uint8)
+    for part, (top, bottom) in {"hair": (4, 12), "upper": (16, 36), "pants": (36, 58)}.items():
+        image[top:bottom, 14:34] = random.integers(0, 256, (bottom - top, 20, 3))
+        regions[top:bottom, 14:34] = region_id(part)
+    joints = np.ones((18, 3), dtype=np.float32)
+    joints[:, :2] = random.uniform(8, 40, (18, 2)).round()
+    return Person(name, image, regions, joints)
+
+
+def prepare(folder: Path, people: list[Person], pairs: list[tuple[str, str]]) -> None:
+    writer = PreparedWriter(folder, CANVAS)
+    for person in people:
+        writer.write(person)
+    crop = CropBox(0, 0, CANVAS.width, CANVAS.height, CANVAS)
+    writer.finish(
+        Manifest(
+            layout="test", height=64, width=48, background="plain", pose_estimator="test", parser="test", counts={}
+        ),
+        [Entry(person.name, f"{person.name}.jpg", (48, 64), crop, person.joints) for person in people],
+        {"train": [person.name for person in people]},
+        pairs,
+    )
+
+
+@dataclass(frozen=True)
+class Place:
+    """The current folder: prepared people in ``data``, a model of random weights in ``run``."""
+
+    path: Path
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "run" / "model.safetensors"
+
+    @staticmethod
+    def person(name: str, seed: int) -> Person:
+        return a_person(name, seed)
+
+    @staticmethod
+    def prepare(folder: Path, people: list[Person], pairs: list[tuple[str, str]]) -> None:
+        prepare(folder, people, pairs)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.delenv("SCM_MODEL", raising=False)
+    monkeypatch.setenv("SCM_WEIGHTS", str(tmp_path / "no-weights"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-torch"))
+    people = [a_person(name, seed) for seed, name in enumerate(["anna", "ben", "cleo"])]
+    prepare(tmp_path / "data", people, [("anna", "ben")])
+    config = parse_config({"model": {"size": "tiny", "height": 64, "width": 48}}, "test")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        checkpoint.save_model(
+            tmp_path / "run" / "model.safetensors", build_generator(config.model).state_dict(), config
+        )
+    monkeypatch.chdir(tmp_path)
+    return Place(tmp_path)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    paths: list[Path]
+    errors: list[str]
+
+    def report(self, number: int = 0) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads(self.paths[number].with_suffix(".json").read_text())
+        return report
+
+
+class Scm:
+    """Runs ``scm`` in this process."""
+
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self._captured = capfd
+
+    def __call__(self, *arguments: object) -> Outcome:
+        self._captured.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        out, err = self._captured.readouterr()
+        code = caught.value.code
+        assert code is None or isinstance(code, int)
+        lines = [line for line in err.splitlines() if line.startswith("scm: ")]
+        return Outcome(code or 0, [Path(line) for line in out.splitlines()], lines)
+
+
+@pytest.fixture
+def scm(capfd: pytest.CaptureFixture[str]) -> Scm:
+    return Scm(capfd)
