@@ -24,7 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _name in ("preprocess", "train", "transfer", "edit", "eval", "demo"):
+for _name in ("preprocess", "train", "transfer", "edit", "eval", "bench", "demo"):
     if importlib.util.find_spec(f"scmnet_cli.cli.{_name}") is not None:
         _module = importlib.import_module(f"scmnet_cli.cli.{_name}")
         app.command(_name)(getattr(_module, "evaluate" if _name == "eval" else _name))
