@@ -298,10 +298,17 @@ class Pipeline:
         """
         if not (pose.joints[:, 2] > 0).any():
             raise ScmError(f"{pose.name}: holds no joint, so there is no pose to draw")
-        if isinstance(pose, Pose):  # a person without a picture: poses and people are scaled by one rule
-            blank = np.zeros((pose.canvas.height, pose.canvas.width, 3), dtype=np.uint8)
-            pose = Person(pose.name, blank, blank[..., 0], pose.joints)
-        return Pose.of(resized(pose, self.canvas))
+        if isinstance(pose, Person):
+            return Pose.of(resized(pose, self.canvas))
+        # A person without a picture: poses and people are scaled by one rule.
+        blank = np.zeros((pose.canvas.height, pose.canvas.width, 3), dtype=np.uint8)
+        try:
+            return Pose.of(resized(Person(pose.name, blank, blank[..., 0], pose.joints), self.canvas))
+        except ScmError as error:
+            raise ScmError(
+                f"{pose.name}: its joints lie in a frame of {pose.canvas}, which has not the shape of the model's"
+                f" {self.canvas}; say in which frame they are (--frame)"
+            ) from error
 
     def _encoded(self, source: Person | EncodedSource) -> EncodedSource:
         return source if isinstance(source, EncodedSource) else self.encode(source)

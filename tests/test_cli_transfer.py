@@ -213,6 +213,73 @@ def test_a_mistake_is_one_line_and_exit_code_2(place: Place, scm: Scm, arguments
     assert says in done.errors[0]
 
 
+def keypoint_file(path: Path, rows: dict[str, np.ndarray | str]) -> None:
+    lines = ["name:keypoints_y:keypoints_x"]
+    for name, row in rows.items():
+        if isinstance(row, np.ndarray):
+            row = f"{row[:, 1].astype(int).tolist()}: {row[:, 0].astype(int).tolist()}"
+        lines.append(f"{name}:{row}")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_a_row_of_a_keypoint_file_is_the_same_pose_as_the_person(place: Place, scm: Scm) -> None:
+    keypoint_file(Path("poses.csv"), {"cleo.jpg": place.person("cleo", 2).joints})
+    rows = scm("transfer", "--src", "data/anna", "--pose", "poses.csv", "--frame", "64x48", "-m", "run", "--strip")
+    assert rows.paths == [Path("outputs/anna_to_cleo.png")]
+    assert rows.report()["metrics"]["region_consistency_taken"] == "where the field moved it"
+    person = scm("transfer", "--src", "data/anna", "--pose", "data/cleo", "-m", "run")
+    assert person.paths == [Path("outputs/anna_to_cleo_2.png")]
+    assert rows.paths[0].read_bytes() == person.paths[0].read_bytes()
+
+
+def test_joints_of_a_frame_twice_the_canvas_are_scaled(place: Place, scm: Scm) -> None:
+    joints = place.person("cleo", 2).joints
+    keypoint_file(Path("poses.csv"), {"small": joints})
+    keypoint_file(Path("large.csv"), {"large": joints * np.float32(2)})
+    small = scm("transfer", "--src", "data/anna", "--pose", "poses.csv", "--frame", "64x48", "-m", "run")
+    large = scm("transfer", "--src", "data/anna", "--pose", "large.csv", "--frame", "128x96", "-m", "run")
+    assert small.paths[0].read_bytes() == large.paths[0].read_bytes()
+
+
+def test_a_keypoint_file_or_a_folder_of_them_gives_all_its_rows_or_one(place: Place, scm: Scm) -> None:
+    joints = place.person("cleo", 2).joints
+    keypoint_file(Path("poses/a.csv"), {"one": joints, "two": joints + 1})
+    keypoint_file(Path("poses/b.csv"), {"two": joints + 2})
+    run = ("transfer", "--src", "data/anna", "--frame", "64x48", "-m", "run", "--pose")
+    assert [path.name for path in scm(*run, "poses/a.csv").paths] == ["anna_to_one.png", "anna_to_two.png"]
+    assert [path.name for path in scm(*run, "poses/a.csv#two").paths] == ["anna_to_two.png"]
+    whole = scm(*run, "poses")
+    assert [path.name for path in whole.paths] == ["anna_to_one.png", "anna_to_two.png", "anna_to_two_2.png"]
+    assert "the file has no row 'tow'; did you mean 'two'?" in scm(*run, "poses/a.csv#tow").errors[0]
+
+
+def test_rows_without_joints_or_with_damage_are_told_and_left_out(place: Place, scm: Scm) -> None:
+    rows = {"good": place.person("cleo", 2).joints, "empty": np.full((18, 2), -1), "damaged": "[1, 2]: [3, 4]"}
+    keypoint_file(Path("poses.csv"), rows)
+    done = scm("transfer", "--src", "data/anna", "--pose", "poses.csv", "--frame", "64x48", "-m", "run")
+    assert done.code == 0
+    assert [path.name for path in done.paths] == ["anna_to_good.png"]
+    assert len(done.errors) == 2
+    assert "empty: holds no joint" in done.errors[0]
+    assert "line 4 ('damaged')" in done.errors[1]
+
+
+def test_the_table_of_a_prepared_folder_knows_its_own_frame(place: Place, scm: Scm) -> None:
+    done = scm("transfer", "--src", "data/anna", "--pose", "data/joints.csv", "-m", "run")
+    assert [path.name for path in done.paths] == [f"anna_to_{name}.png" for name in ("anna", "ben", "cleo")]
+
+
+def test_joints_of_other_proportions_are_refused_with_what_would_fit(place: Place, scm: Scm) -> None:
+    keypoint_file(Path("poses.csv"), {"cleo": place.person("cleo", 2).joints})
+    done = scm("transfer", "--src", "data/anna", "--pose", "poses.csv", "-m", "run")
+    assert done.code == 2
+    assert len(done.errors) == 1
+    assert "256x176" in done.errors[0]
+    assert "frame of 256x176" in done.errors[0]
+    assert "64x48; say in which frame they are (--frame)" in done.errors[0]
+
+
 @pytest.mark.weights
 def test_lpips_is_measured_where_alexnet_is_found(
     place: Place, scm: Scm, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
