@@ -60,7 +60,9 @@ class ModelConfig(_Section):
     height: int = Field(256, ge=32, multiple_of=8, description="canvas height in pixels")
     width: int = Field(176, ge=32, multiple_of=8, description="canvas width in pixels")
     features: int = Field(512, ge=8, multiple_of=8, description="C, channels of pose and style features")
-    pose_channels: list[int] = Field(min_length=4, max_length=4, description="pose encoder: 7x7, then three stride-2 convs")
+    pose_channels: list[int] = Field(
+        min_length=4, max_length=4, description="pose encoder: 7x7, then three stride-2 convs"
+    )
     part_channels: list[int] = Field(
         min_length=3, max_length=3, description="part encoder: 7x7, then two stride-2 convs; the last gives C/8"
     )
@@ -114,8 +116,12 @@ class LossConfig(_Section):
     perceptual: float = Field(1.0, ge=0, description="weight of the L1 of VGG features, Eq. 6")
     style: float = Field(150.0, ge=0, description="weight of the L1 of normalised Gram matrices, Eq. 7")
     bsr: float = Field(1.0, ge=0, description="weight of the body structure retaining loss, Eq. 8; 0: w/o BSR")
-    field_regions: float = Field(1.0, ge=0, description="weight of the regions moved through the field against the target's")
-    field_colours: float = Field(5.0, ge=0, description="weight of the source moved through the field against the target")
+    field_regions: float = Field(
+        1.0, ge=0, description="weight of the regions moved through the field against the target's"
+    )
+    field_colours: float = Field(
+        5.0, ge=0, description="weight of the source moved through the field against the target"
+    )
     gan: Literal["lsgan", "bce", "hinge"] = Field("lsgan", description="form of the adversarial loss")
     vgg: Literal["vgg19", "vgg16"] = Field("vgg19", description="network of the perceptual, style and BSR losses")
     perceptual_layers: list[str] = Field(["relu1_2"], min_length=1, description="VGG layers of the perceptual loss")
@@ -131,7 +137,9 @@ class TrainConfig(_Section):
     images: int = Field(1_000_000, ge=1, description="length of the run, in images")
     batch: int = Field(8, ge=1, description="images a step, over all processes and accumulated parts")
     accumulate: int = Field(1, ge=1, description="parts into which a step's batch is cut to save memory")
-    precision: Literal["float32", "bf16"] = Field("float32", description="arithmetic of the networks; weights stay float32")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="arithmetic of the networks; weights stay float32"
+    )
     channels_last: bool = Field(True, description="memory format of the networks")
     learning_rate: float = Field(1e-4, gt=0, description="Adam's, of the generator")
     discriminator_learning_rate: float = Field(4e-4, gt=0, description="Adam's, of both discriminators")
@@ -139,7 +147,12 @@ class TrainConfig(_Section):
     decay_every: int = Field(0, ge=0, description="images after which learning rates shrink; 0: never")
     decay: float = Field(0.2, gt=0, le=1, description="factor by which they shrink")
     discriminators_from: int = Field(0, ge=0, description="image count from which the discriminators take part")
-    ema_images: int = Field(10_000, ge=0, description="half-life of the weights' moving average, in images; 0: no average")
+    vgg_losses_from: int = Field(
+        0, ge=0, description="image count from which perceptual, style and BSR losses take part"
+    )
+    ema_images: int = Field(
+        10_000, ge=0, description="half-life of the weights' moving average, in images; 0: no average"
+    )
     log_every: int = Field(400, ge=1, description="images between lines of stats.jsonl")
     save_every: int = Field(4_000, ge=1, description="images between saved states")
     sample_every: int = Field(4_000, ge=1, description="images between sample grids")
@@ -157,7 +170,9 @@ class Config(_Section):
     @model_validator(mode="after")
     def _batch_divides(self) -> Self:
         if self.train.batch % self.train.accumulate:
-            raise ValueError(f"train.batch {self.train.batch} is not a multiple of train.accumulate {self.train.accumulate}")
+            raise ValueError(
+                f"train.batch {self.train.batch} is not a multiple of train.accumulate {self.train.accumulate}"
+            )
         return self
 
 
@@ -184,7 +199,8 @@ def load_config(name_or_file: str, settings: tuple[str, ...] | list[str] = ()) -
         if not path.is_file():
             known = shipped_configs()
             raise ScmError(
-                f"config '{name_or_file}' is neither a YAML file nor one of {', '.join(known)}{nearest(name_or_file, known)}"
+                f"config '{name_or_file}' is neither a YAML file nor one of {', '.join(known)}"
+                + nearest(name_or_file, known)
             )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))

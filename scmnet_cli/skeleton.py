@@ -67,7 +67,9 @@ def pose_maps(joints: Tensor, canvas: Canvas) -> Tensor:
     length_sq = along.square().sum(-1).clamp(min=1e-6)
     offset_x = x[None, None, None, :] - start[..., 0, None, None]  # (B, 17, 1, W)
     offset_y = y[None, None, :, None] - start[..., 1, None, None]  # (B, 17, H, 1)
-    position = (offset_x * along[..., 0, None, None] + offset_y * along[..., 1, None, None]) / length_sq[..., None, None]
+    position = (offset_x * along[..., 0, None, None] + offset_y * along[..., 1, None, None]) / length_sq[
+        ..., None, None
+    ]
     position = position.clamp(0, 1)  # (B, 17, H, W)
     distance_sq = (offset_x - position * along[..., 0, None, None]) ** 2
     distance_sq = distance_sq + (offset_y - position * along[..., 1, None, None]) ** 2

@@ -27,9 +27,11 @@ def train(
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Go on although config, seed or people changed.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Build and load everything, say what would run, stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build and load everything, say what would run, stop.")
+    ] = False,
 ) -> None:
-    """Train on the train list of a prepared folder; the val list is only looked at.
+    r"""Train on the train list of a prepared folder; the val list is only looked at.
 
     Ctrl-C or SIGTERM saves and stops; the same command goes on, also after kill -9.
 
@@ -42,13 +44,21 @@ def train(
     loaded = load_config(config, settings or [])
 
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     from scmnet_cli.training.loop import Report, Run
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
+    note = TextColumn("{task.fields[note]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), note, console=console) as bar:
         loading = bar.add_task("loading", total=None, note="")
         run = Run(
             data, out, loaded, seed=seed, device=device, weights_dir=weights_dir, init=init, allow_changes=allow_changes,

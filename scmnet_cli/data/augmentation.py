@@ -88,7 +88,7 @@ def move(image: Tensor, labels: Tensor, moves: Moves, fill: float | None) -> tup
     Shape:
         image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; results alike.
     """
-    batch, _, height, width = image.shape
+    height, width = image.shape[2:]
     aspect = width / height
     y, x = torch.meshgrid(
         (torch.arange(height, device=image.device) + 0.5) / height * 2 - 1,
@@ -104,7 +104,9 @@ def move(image: Tensor, labels: Tensor, moves: Moves, fill: float | None) -> tup
     level = 0.0 if fill is None else fill
     padding = "border" if fill is None else "zeros"
     moved = F.grid_sample(image - level, grid, padding_mode=padding, align_corners=False) + level
-    moved_labels = F.grid_sample(labels[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0].to(labels.dtype)
+    moved_labels = F.grid_sample(labels[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0].to(
+        labels.dtype
+    )
 
     gone = _lost(moved_labels, moves)
     grey = 0.0 if fill is None else fill

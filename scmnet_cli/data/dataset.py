@@ -139,7 +139,7 @@ class PeopleInMemory:
 class TrainingStream:
     """The endless stream of training images: place k of it is the same image, moved the same way, in every run.
 
-    Each pass over the people is a new permutation. Nothing is remembered between batches, so a run may start at any place.
+    Each pass over the people is a new permutation. A run may start at any place.
     """
 
     def __init__(self, people: PeopleInMemory, config: DataConfig, seed: int) -> None:

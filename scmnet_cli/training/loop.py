@@ -27,6 +27,7 @@ from scmnet_cli.data.dataset import PeopleInMemory, TrainingStream
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.models.build import build_discriminators, build_generator
+from scmnet_cli.pipeline import choose_device
 from scmnet_cli.training.ema import MovingAverage
 from scmnet_cli.training.measure import draw_grid, field_statistics, measure, spread_of
 from scmnet_cli.training.phases import Drawn, GeneratorObjective, GeneratorPass, Inputs, discriminator_terms
@@ -188,8 +189,8 @@ class Run:
                 bad_steps = 0 if good else bad_steps + 1
                 if bad_steps == _MAX_BAD_STEPS:
                     raise ScmError(
-                        f"{self.run}: the losses were not finite for {_MAX_BAD_STEPS} steps at {self.images} images; the "
-                        "last good state is kept: go on with a lower train.learning_rate and --allow-changes"
+                        f"{self.run}: the losses were not finite for {_MAX_BAD_STEPS} steps at {self.images} images; "
+                        "the last good state is kept: go on with a lower train.learning_rate and --allow-changes"
                     )
                 self.average.update(self.generator_pass.net, self.images, config.batch)
                 self.images += config.batch
@@ -252,7 +253,7 @@ class Run:
             with self._autocast():
                 drawn = Drawn(*generator_pass(inputs.maps, inputs.style_image, inputs.style_masks))
                 logits = self.discriminators(drawn.image, inputs.maps) if judged and self.discriminators else None
-                terms = self.objective(drawn, inputs, logits)
+                terms = self.objective(drawn, inputs, logits, with_vgg=self.images >= config.train.vgg_losses_from)
                 total = self.objective.total(terms)
             accelerator.backward(total / config.train.accumulate)
             drawn_parts.append((drawn.image.detach(), inputs))
@@ -320,23 +321,6 @@ class Run:
         (self.run / SUMMARY_FILE).write_text(json.dumps(summary, indent=2), encoding="utf-8")
 
 
-def choose_device(name: str | None) -> torch.device:
-    """Return the device of that name, or the best one there is.
-
-    Raises:
-        ScmError: if there is no such device.
-    """
-    if name in (None, "auto"):
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(str(name))
-    except RuntimeError as error:
-        raise ScmError(f"--device {name}: not a device; use cpu, cuda or cuda:0") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ScmError(f"--device {name}: this torch sees no GPU; use --device cpu, or check 'nvidia-smi' and the driver")
-    return device
-
-
 def _spaced(length: int, wanted: int) -> list[int]:
     """Return up to ``wanted`` indices spread evenly over ``length``."""
     num = min(length, wanted)
@@ -351,7 +335,7 @@ def _stop_signals() -> Iterator[list[int]]:
         yield received
         return
 
-    def remember(number: int, frame: FrameType | None) -> None:
+    def remember(number: int, _frame: FrameType | None) -> None:
         received.append(number)
 
     before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}

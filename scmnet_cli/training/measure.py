@@ -60,7 +60,7 @@ def spread_of(grid: Grid) -> float:
     """Return the source spread, a mean over the poses of a grid."""
     persons = (grid.people.labels != BACKGROUND)[:, None].float()  # (S, 1, H, W)
     values = [
-        source_spread(grid.images[:, pose], grid.people.image, persons[pose], persons)
+        source_spread(grid.images[:, pose], grid.people.image, persons[pose : pose + 1])
         for pose in range(len(grid.people))
     ]
     return float(sum(float(value) for value in values) / len(values))
@@ -71,8 +71,8 @@ def measure(net: SCMNet, people: PeopleInMemory, canvas: Canvas, *, batch: int, 
     """Reconstruct up to ``limit`` people from moved sources and say how well the field found them.
 
     Returns:
-        ``val_l1`` and ``val_l1_person`` (images in [-1, 1]), ``val_region_accuracy``, ``val_entropy`` (1: the field looks
-        everywhere alike).
+        ``val_l1`` and ``val_l1_person`` (images in [-1, 1]), ``val_region_accuracy``, ``val_entropy``
+        (nats; e to its power is the number of source positions that one pose position mixes).
     """
     chosen = list(range(min(limit, len(people))))
     generator = GeneratorPass(net)

@@ -116,13 +116,16 @@ class GeneratorObjective:
             if config.train.channels_last:
                 self.vgg = self.vgg.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def __call__(self, drawn: Drawn, inputs: Inputs, logits: tuple[Tensor, Tensor] | None) -> dict[str, Tensor]:
+    def __call__(
+        self, drawn: Drawn, inputs: Inputs, logits: tuple[Tensor, Tensor] | None, *, with_vgg: bool = True
+    ) -> dict[str, Tensor]:
         """Return each term unweighted, by the name of its weight; terms of weight 0 are left out.
 
         Args:
             drawn: what the generator gave.
             inputs: the batch.
             logits: the discriminators' logits of the drawn image; None while they take no part.
+            with_vgg: whether perceptual, style and BSR losses take part.
         """
         weights, terms = self.weights, {}
         if weights.adversarial and logits is not None:
@@ -130,8 +133,8 @@ class GeneratorObjective:
             terms["adversarial"] = (style + pose) / 2
         if weights.reconstruction:
             terms["reconstruction"] = F.l1_loss(drawn.image, inputs.target)
-        if self.vgg is not None:
-            terms |= self._vgg_terms(drawn.image, inputs)
+        if self.vgg is not None and with_vgg:
+            terms |= self._vgg_terms(self.vgg, drawn.image, inputs)
         if weights.field_regions:
             terms["field_regions"] = field_region_loss(drawn.moved_regions, inputs.target_masks, inputs.style_masks)
         if weights.field_colours:
@@ -140,13 +143,11 @@ class GeneratorObjective:
             terms["field_colours"] = field_colour_loss(drawn.moved_colours, inputs.target, seen)
         return terms
 
-    def _vgg_terms(self, image: Tensor, inputs: Inputs) -> dict[str, Tensor]:
+    def _vgg_terms(self, vgg: VGGFeatures, image: Tensor, inputs: Inputs) -> dict[str, Tensor]:
         weights, terms = self.weights, {}
-        if self.vgg is None:
-            return {}
         with torch.no_grad():
-            target = self.vgg(inputs.target)
-        generated = self.vgg(image)
+            target = vgg(inputs.target)
+        generated = vgg(image)
         if weights.perceptual:
             terms["perceptual"] = perceptual_loss(generated, target, weights.perceptual_layers)
         if weights.style:

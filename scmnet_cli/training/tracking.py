@@ -70,7 +70,7 @@ class Tracker:
         path.parent.mkdir(exist_ok=True)
         sheet = draw_sample_sheet(grid)
         save_png(path, sheet)
-        self._board.add_image("samples", torch.from_numpy(sheet), images, dataformats="HWC")
+        self._board.add_image("samples", torch.tensor(sheet), images, dataformats="HWC")
         return path
 
     def close(self) -> None:
@@ -86,7 +86,9 @@ def draw_sample_sheet(grid: Grid) -> Any:
     """
     people = grid.people
     pictures = [to_uint8(image) for image in people.image]
-    poses = [draw_skeleton(picture, joints.cpu().numpy()) for picture, joints in zip(pictures, people.joints, strict=True)]
+    poses = [
+        draw_skeleton(picture, joints.cpu().numpy()) for picture, joints in zip(pictures, people.joints, strict=True)
+    ]
     rows = [[to_uint8(image) for image in row] for row in grid.images]
     blank = torch.full_like(people.image[0], 1.0)
     cells = [[to_uint8(blank), *poses], *[[picture, *row] for picture, row in zip(pictures, rows, strict=True)]]

@@ -1,0 +1,99 @@
+"""anti_copy: moves are drawn by place in the stream, move image and regions alike, and lose what they say."""
+
+from __future__ import annotations
+
+import torch
+
+from scmnet_cli.config import DataConfig
+from scmnet_cli.data.augmentation import Moves, draw_moves, move
+
+STILL = DataConfig(flip=0, rotate=0, scale=0, shift=0, warp=0, drop_region=0, half_body=0)
+WILD = DataConfig(drop_region=1, half_body=1)
+PLAIN = 0.8
+
+
+def people(num: int = 3, height: int = 32, width: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
+    """Boxes of three regions on a plain background; each region has its own grey."""
+    labels = torch.zeros(num, height, width, dtype=torch.uint8)
+    labels[:, 4:10, 8:16] = 4
+    labels[:, 10:20, 6:18] = 5
+    labels[:, 20:28, 8:16] = 1
+    greys = torch.tensor([PLAIN, -0.5, 0, 0, 0.2, -0.2, 0, 0])
+    return greys[labels.long()][:, None].expand(-1, 3, -1, -1).clone(), labels
+
+
+def test_no_move_changes_nothing() -> None:
+    image, labels = people()
+    moved, moved_labels = move(image, labels, draw_moves(STILL, 0, range(3)), PLAIN)
+    assert torch.allclose(moved, image, atol=1e-5)
+    assert torch.equal(moved_labels, labels)
+
+
+def test_a_move_depends_on_the_place_in_the_stream_alone() -> None:
+    image, labels = people()
+    whole, whole_labels = move(image, labels, draw_moves(WILD, 7, [5, 6, 7]), PLAIN)
+    for row, position in enumerate([5, 6, 7]):
+        one, one_labels = move(image[row : row + 1], labels[row : row + 1], draw_moves(WILD, 7, [position]), PLAIN)
+        assert torch.allclose(one[0], whole[row], atol=1e-6)
+        assert torch.equal(one_labels[0], whole_labels[row])
+    other, _ = move(image, labels, draw_moves(WILD, 8, [5, 6, 7]), PLAIN)
+    assert not torch.allclose(other, whole)
+
+
+def test_flip_mirrors_the_picture() -> None:
+    image, labels = people()
+    image[:, :, :, :12] += 0.1
+    moves = draw_moves(STILL.model_copy(update={"flip": 1.0}), 0, range(3))
+    moved, moved_labels = move(image, labels, moves, PLAIN)
+    assert torch.allclose(moved, image.flip(3), atol=1e-5)
+    assert torch.equal(moved_labels, labels.flip(2))
+
+
+def test_image_and_regions_move_together() -> None:
+    image, labels = people()
+    moves = draw_moves(DataConfig(drop_region=0, half_body=0), 3, range(3))
+    moved, moved_labels = move(image, labels, moves, PLAIN)
+    assert not torch.equal(moved_labels, labels)
+    inside = torch.nn.functional.avg_pool2d((moved_labels == 5).float(), 5, 1, 2) == 1  # far from borders
+    assert inside.any()
+    assert torch.allclose(moved[:, 0][inside], torch.tensor(-0.2), atol=1e-4)
+
+
+def test_a_scale_of_two_halves_the_person() -> None:
+    image, labels = people(1)
+    zoom = Moves(torch.tensor([[[2.0, 0, 0], [0, 2.0, 0]]]), torch.zeros(1, 2, 4, 3), torch.tensor([-1]), torch.ones(1))
+    _, moved = move(image, labels, zoom, PLAIN)
+    assert abs(int((labels > 0).sum()) / int((moved > 0).sum()) - 4) < 0.5
+
+
+def test_a_lost_region_is_gone_and_the_others_stay() -> None:
+    image, labels = people()
+    moves = draw_moves(STILL.model_copy(update={"drop_region": 1.0}), 0, range(3))
+    moved, moved_labels = move(image, labels, moves, PLAIN)
+    for before, after, picture in zip(labels, moved_labels, moved, strict=True):
+        gone = set(before.unique().tolist()) - set(after.unique().tolist())
+        assert len(gone) == 1
+        assert 0 not in gone
+        assert torch.all(picture[:, before == gone.pop()] == PLAIN)
+
+
+def test_a_half_body_keeps_the_upper_part_only() -> None:
+    image, labels = people()
+    _, moved = move(image, labels, draw_moves(STILL.model_copy(update={"half_body": 1.0}), 0, range(3)), PLAIN)
+    assert torch.equal(moved[:, :14], labels[:, :14])
+    assert not moved[:, 21:].any()
+
+
+def test_the_only_region_is_never_lost() -> None:
+    image, labels = people(1)
+    labels[labels > 0] = 5
+    _, moved = move(image, labels, draw_moves(STILL.model_copy(update={"drop_region": 1.0}), 0, [0]), PLAIN)
+    assert torch.equal(moved, labels)
+
+
+def test_outside_the_picture_a_kept_background_repeats_its_edge() -> None:
+    image = torch.full((1, 3, 32, 24), -1.0)
+    labels = torch.full((1, 32, 24), 5, dtype=torch.uint8)
+    moved, moved_labels = move(image, labels, draw_moves(DataConfig(drop_region=0, half_body=0), 1, [0]), None)
+    assert torch.allclose(moved, image)
+    assert (moved_labels == 0).any()

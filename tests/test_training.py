@@ -1,0 +1,195 @@
+"""Training resumes exactly, refuses what changed, survives signals and bad numbers, and learns."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from scmnet_cli.checkpoint import load_model, load_tensors
+from scmnet_cli.config import Config, load_config
+from scmnet_cli.data.dataset import PeopleInMemory, TrainingStream
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.training.loop import Run
+from scmnet_cli.training.state import STATE_FILE
+from scmnet_cli.training.tracking import read_stats
+
+
+def smoke(*settings: str) -> Config:
+    small = ("train.images=8", "train.batch=2", "train.save_every=4", "train.sample_every=8", "train.log_every=2")
+    return load_config("smoke", [*small, *settings])
+
+
+def train(data: Path, run: Path, config: Config, **options: object) -> None:
+    Run(data, run, config, device="cpu", **options).train()  # type: ignore[arg-type]
+
+
+def assert_same_state(one: Path, other: Path) -> None:
+    left, _ = load_tensors(one / STATE_FILE)
+    right, _ = load_tensors(other / STATE_FILE)
+    assert left.keys() == right.keys()
+    for name in left:
+        assert torch.equal(left[name], right[name]), name
+
+
+def test_a_run_leaves_model_state_stats_samples_and_summary(drawn_data: Path, tmp_path: Path) -> None:
+    train(drawn_data, tmp_path / "run", smoke())
+    run = tmp_path / "run"
+    assert load_model(run).config == smoke()
+    lines = read_stats(run)
+    assert [line["images"] for line in lines] == [2, 4, 6, 8]
+    for name in (
+        "reconstruction",
+        "adversarial",
+        "field_regions",
+        "field_colours",
+        "discriminator_style",
+        "images_per_s",
+    ):
+        assert all(line[name] is not None for line in lines), name
+    assert 0 <= lines[-1]["region_accuracy"] <= 1
+    for name in ("val_l1", "val_l1_person", "val_region_accuracy", "val_entropy", "val_source_spread"):
+        assert lines[-1][name] is not None, name
+    assert {path.name for path in (run / "samples").iterdir()} == {"000000000.png", "000000008.png"}
+    assert json.loads((run / "summary.json").read_text())["finished"] is True
+    assert list((run / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("settings", [(), ("train.precision=bf16", "train.accumulate=2", "data.cache=device")])
+def test_a_resumed_run_equals_an_uninterrupted_one(drawn_data: Path, tmp_path: Path, settings: tuple[str, ...]) -> None:
+    whole = smoke(*settings)
+    train(drawn_data, tmp_path / "whole", whole)
+    train(drawn_data, tmp_path / "parts", smoke(*settings, "train.images=4"))
+    train(drawn_data, tmp_path / "parts", whole, allow_changes=True)  # only the length was changed
+    assert_same_state(tmp_path / "whole", tmp_path / "parts")
+    assert [line["images"] for line in read_stats(tmp_path / "parts")] == [2, 4, 6, 8]
+
+
+def test_accumulated_parts_equal_one_batch(drawn_data: Path, tmp_path: Path) -> None:
+    for name, accumulate in (("one", 1), ("two", 2)):
+        config = smoke("train.batch=4", f"train.accumulate={accumulate}", "train.images=8", "loss.adversarial=0")
+        train(drawn_data, tmp_path / name, config)
+    one, _ = load_tensors(tmp_path / "one" / STATE_FILE)
+    two, _ = load_tensors(tmp_path / "two" / STATE_FILE)
+    for name in one:
+        if name.startswith("optimizer.generator.exp_avg."):
+            assert torch.allclose(one[name], two[name], atol=1e-4), name
+
+
+def test_a_changed_config_is_refused_by_the_name_of_the_difference(drawn_data: Path, tmp_path: Path) -> None:
+    train(drawn_data, tmp_path / "run", smoke("train.images=4"))
+    with pytest.raises(ScmError, match=r"model\.tau: 0\.01 -> 0\.02.*--allow-changes"):
+        Run(drawn_data, tmp_path / "run", smoke("train.images=4", "model.tau=0.02"), device="cpu")
+    with pytest.raises(ScmError, match="seed: 0 -> 1"):
+        Run(drawn_data, tmp_path / "run", smoke("train.images=4"), device="cpu", seed=1)
+
+
+def test_a_warm_start_takes_the_weights_of_a_saved_model(drawn_data: Path, tmp_path: Path) -> None:
+    train(drawn_data, tmp_path / "first", smoke())
+    run = Run(drawn_data, tmp_path / "second", smoke(), device="cpu", init=tmp_path / "first")
+    saved = load_model(tmp_path / "first").state
+    assert all(torch.equal(value, saved[name]) for name, value in run.modules["generator"].state_dict().items())
+    assert run.images == 0
+    with pytest.raises(ScmError, match="--init"):
+        Run(drawn_data, tmp_path / "third", smoke("model.features=16"), device="cpu", init=tmp_path / "first")
+
+
+def test_steps_that_are_not_finite_are_left_out_and_end_the_run_with_the_last_good_state(
+    drawn_data: Path, tmp_path: Path
+) -> None:
+    train(drawn_data, tmp_path / "run", smoke("train.images=4"))
+    before, _ = load_tensors(tmp_path / "run" / STATE_FILE)
+    run = Run(drawn_data, tmp_path / "run", smoke("train.images=400"), device="cpu", allow_changes=True)
+    total = run.objective.total
+    run.objective.total = lambda terms: total(terms) * float("nan")  # type: ignore[method-assign]
+    with pytest.raises(ScmError, match=r"not finite.*last good state"):
+        run.train()
+    after, _ = load_tensors(tmp_path / "run" / STATE_FILE)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in after.values())
+    assert torch.equal(after["generator.generator.to_rgb.weight"], before["generator.generator.to_rgb.weight"])
+
+
+def test_discriminators_wait_for_their_image_count(drawn_data: Path, tmp_path: Path) -> None:
+    train(drawn_data, tmp_path / "run", smoke("train.discriminators_from=6"))
+    lines = read_stats(tmp_path / "run")
+    assert ["discriminator_pose" in line for line in lines] == [False, False, False, True]
+
+
+def test_a_folder_that_is_no_run_is_not_written_into(drawn_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(ScmError, match="holds no run"):
+        Run(drawn_data, tmp_path, smoke(), device="cpu")
+
+
+def test_a_loss_that_needs_weights_that_are_not_there_says_how_to_get_them(
+    drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCM_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(ScmError, match="vgg"):
+        Run(drawn_data, tmp_path / "run", smoke("loss.perceptual=1"), device="cpu", weights_dir=tmp_path)
+
+
+def test_the_stream_is_a_function_of_seed_and_place(drawn_data: Path) -> None:
+    config, folder = smoke(), PreparedFolder(drawn_data)
+    people = PeopleInMemory(folder, folder.names("train"), config.model.canvas, torch.device("cpu"))
+    stream, again = TrainingStream(people, config.data, 3), TrainingStream(people, config.data, 3)
+    whole = stream.batch(0, 2 * len(people))
+    late = again.batch(len(people) + 1, 2)
+    for one, other in ((whole.target.image, late.target.image), (whole.style_image, late.style_image)):
+        assert torch.allclose(one[len(people) + 1 : len(people) + 3], other, atol=1e-6)
+    first_pass = {image.sort().values.numpy().tobytes() for image in whole.target.labels[: len(people)].flatten(1)}
+    assert len(first_pass) == len(people)
+    other_seed = TrainingStream(people, config.data, 4).batch(0, len(people))
+    assert not torch.equal(other_seed.target.image, whole.target.image[: len(people)])
+
+
+def test_nothing_of_the_val_list_is_trained_on(drawn_data: Path, tmp_path: Path) -> None:
+    run = Run(drawn_data, tmp_path / "run", smoke(), device="cpu")
+    folder = PreparedFolder(drawn_data)
+    assert set(run.people.names) == set(folder.names("train"))
+    assert not set(run.people.names) & set(folder.names("val"))
+
+
+def start(data: Path, run: Path, images: int) -> subprocess.Popen[bytes]:
+    settings = [
+        "train.batch=2",
+        "train.save_every=2",
+        "train.log_every=2",
+        "train.sample_every=1000",
+        f"train.images={images}",
+    ]
+    options = [part for setting in settings for part in ("--set", setting)]
+    command = [sys.executable, "-m", "scmnet_cli", "train", str(data), "-o", str(run), "-c", "smoke", "--device", "cpu"]
+    return subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def wait_for_state(run: Path, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(1200):
+        if (run / STATE_FILE).is_file():
+            return
+        assert process.poll() is None
+        time.sleep(0.05)
+    raise AssertionError("no state within a minute")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_run_goes_on_and_ends_as_if_never_stopped(drawn_data: Path, tmp_path: Path, number: int) -> None:
+    stopped = start(drawn_data, tmp_path / "stopped", 40)
+    wait_for_state(tmp_path / "stopped", stopped)
+    os.kill(stopped.pid, number)
+    code = stopped.wait(60)
+    assert code == (-number if number == signal.SIGKILL else 128 + number)
+    assert start(drawn_data, tmp_path / "stopped", 40).wait(120) == 0
+    assert start(drawn_data, tmp_path / "whole", 40).wait(120) == 0
+    assert_same_state(tmp_path / "whole", tmp_path / "stopped")
+    assert [line["images"] for line in read_stats(tmp_path / "stopped")] == list(range(2, 41, 2))
