@@ -50,7 +50,7 @@ def failing(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_help_lists_the_commands_and_imports_nothing_heavy():
-    heavy = "torch|torchvision|numpy|skimage|lpips|accelerate|tensorboard|scipy"
+    heavy = "pydantic|yaml|torch|torchvision|numpy|skimage|lpips|accelerate|tensorboard|scipy"
     code = (
         "import sys; from scmnet_cli.cli.main import main\n"
         "try: main(['--help'])\n"

@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-from scmnet_cli.config import load_config
-
 
 class Precision(StrEnum):
     """Arithmetic of the networks."""
@@ -47,6 +45,8 @@ def bench(
       scm bench --threads 2
       scm bench -c cpu --batch 8 --precision bf16 --json speed.json
     """
+    from scmnet_cli.config import load_config
+
     model = load_config(config, settings or []).model
 
     from dataclasses import asdict

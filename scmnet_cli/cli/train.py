@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from scmnet_cli.config import load_config
-
 
 def train(
     data: Annotated[Path, typer.Argument(help="Prepared folder, as `scm preprocess` writes it.")],
@@ -41,6 +39,8 @@ def train(
       scm train data/ccp -o runs/try -c cpu --set train.images=2000 --set loss.bsr=0
       scm train data/ccp -o runs/fine -c ccp --init runs/ccp
     """
+    from scmnet_cli.config import load_config
+
     loaded = load_config(config, settings or [])
 
     from rich.console import Console

@@ -1,0 +1,104 @@
+"""The main job from end to end, through the command line: drawn people are prepared, learnt from, moved and edited."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scmnet_cli.cli.main import main
+from scmnet_cli.data.drawn import write_drawn_source
+from scmnet_cli.data.prepared import PreparedFolder
+
+NUM_PEOPLE = 12
+
+
+def scm(*arguments: str | Path) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    assert not exit_.value.code, arguments
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which the first two commands of the README have run."""
+    root = tmp_path_factory.mktemp("job")
+    write_drawn_source(root / "people", NUM_PEOPLE)
+    scm("preprocess", root / "people", "-o", root / "data", "--layout", "folder", "--canvas", "64x48")
+    scm("train", root / "data", "-o", root / "run", "-c", "smoke", "--device", "cpu")
+    return root
+
+
+def test_preprocess_prepares_everybody_on_the_canvas(job: Path):
+    folder = PreparedFolder(job / "data")
+    assert len(folder.names()) == NUM_PEOPLE
+    assert folder.names("val") == folder.names()[9:10]
+    assert not set(folder.names("train")) & set(folder.names("val"))
+    person = folder.load(folder.names()[0])
+    assert person.image.shape == (64, 48, 3)
+    assert len(np.unique(person.regions)) > 3
+
+
+def test_train_sees_as_many_images_as_the_config_says_and_logs_what_tells_a_broken_run(job: Path):
+    lines = [json.loads(line) for line in (job / "run" / "stats.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert lines[-1]["images"] == 64
+    assert all(np.isfinite(line["reconstruction"]) for line in lines)
+    assert {"region_accuracy", "val_source_spread"} <= set().union(*lines)
+
+
+def test_transfer_draws_every_source_in_every_pose(job: Path, capsys: pytest.CaptureFixture[str]):
+    a, b, c = PreparedFolder(job / "data").names()[:3]
+    capsys.readouterr()
+    scm("transfer", "--src", job / "data" / a, "--pose", job / "data" / b, "--pose", job / "data" / c,
+        "-m", job / "run", "-o", job / "out", "--strip", "--device", "cpu")  # fmt: skip
+    pictures = [Path(line) for line in capsys.readouterr().out.split("\n") if line]
+    assert [picture.name for picture in pictures] == [f"{a}_to_{b}.png", f"{a}_to_{c}.png"]
+    first, second = (np.asarray(Image.open(picture)) for picture in pictures)
+    assert first.shape == (64, 48, 3)
+    assert (first != second).any(), "another pose must give another picture"
+    with Image.open(pictures[0]) as opened:
+        assert "generated" in opened.info["Comment"]
+    report = json.loads(pictures[0].with_suffix(".json").read_text(encoding="utf-8"))
+    assert report["inputs"]["source"]["name"] == a
+    assert report["inputs"]["pose"]["name"] == b
+
+
+def test_edit_takes_a_region_of_somebody_else(job: Path, capsys: pytest.CaptureFixture[str]):
+    a, b = PreparedFolder(job / "data").names()[:2]
+    capsys.readouterr()
+    edit = ("edit", "--src", job / "data" / a, "--region", "upper", "-m", job / "run", "-o", job / "edits")
+    scm(*edit, "--ref", job / "data" / b, "--device", "cpu")
+    scm(*edit, "--ref", job / "data" / a, "--device", "cpu")
+    other, own = (np.asarray(Image.open(line)) for line in capsys.readouterr().out.split())
+    assert (other != own).any(), "an edit must show"
+
+
+def test_the_same_train_command_on_a_finished_run_changes_nothing(job: Path):
+    model = job / "run" / "model.safetensors"
+    before = model.read_bytes()
+    scm("train", job / "data", "-o", job / "run", "-c", "smoke", "--device", "cpu")
+    assert model.read_bytes() == before
+
+
+def test_the_demo_says_what_its_people_and_its_model_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    scm("demo", "-o", tmp_path / "demo", "--images", "8", "--device", "cpu")
+    told = capsys.readouterr().out
+    assert "drawn by this program" in told
+    assert "2 steps" in told
+    sheet = tmp_path / "demo" / "sheet.png"
+    assert str(sheet) in told
+    with Image.open(sheet) as opened:
+        assert "generated" in opened.info["Comment"]
+        assert len(opened.getcolors(1 << 24) or []) > 1000
+
+
+def test_a_mistake_in_the_main_job_is_one_line(job: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as exit_:
+        main(["transfer", "--src", str(job / "data" / "nobody"), "--pose", str(job / "data"), "-m", str(job / "run")])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("scm: --src ")
+    assert error.count("\n") == 1
