@@ -103,7 +103,7 @@ def save_png(path: Path, picture: npt.NDArray[np.uint8], text: dict[str, str] | 
         try:
             with os.fdopen(handle, "wb") as file:
                 Image.fromarray(picture).save(file, "PNG", pnginfo=info)
-            os.chmod(name, 0o644)
+            Path(name).chmod(0o644)
             os.replace(name, path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -132,7 +132,8 @@ class CropBox:
             points, result: (..., 2).
         """
         scale = np.array([self.canvas.width / self.width, self.canvas.height / self.height])
-        return ((points - np.array([self.left, self.top])) * scale).astype(points.dtype)
+        moved: FloatArray = ((points - np.array([self.left, self.top])) * scale).astype(points.dtype)
+        return moved
 
     def to_original(self, points: FloatArray) -> FloatArray:
         """Map x, y of the canvas to the photo.
@@ -141,7 +142,8 @@ class CropBox:
             points, result: (..., 2).
         """
         scale = np.array([self.width / self.canvas.width, self.height / self.canvas.height])
-        return (points * scale + np.array([self.left, self.top])).astype(points.dtype)
+        moved: FloatArray = (points * scale + np.array([self.left, self.top])).astype(points.dtype)
+        return moved
 
     def crop_image(self, image: UInt8Array, fill: int | None) -> UInt8Array:
         """Cut the box out of a photo and resize it to the canvas.
@@ -169,10 +171,7 @@ class CropBox:
         bottom = max(0, self.top + self.height - height)
         right = max(0, self.left + self.width - width)
         pads = ((top, bottom), (left, right), *[(0, 0)] * (array.ndim - 2))
-        if fill is None:
-            array = np.pad(array, pads, mode="edge")
-        else:
-            array = np.pad(array, pads, constant_values=fill)
+        array = np.pad(array, pads, mode="edge") if fill is None else np.pad(array, pads, constant_values=fill)
         y, x = self.top + top, self.left + left
         return array[y : y + self.height, x : x + self.width]
 
@@ -268,7 +267,9 @@ def contact_sheet(
     heights = [max(picture.shape[0] for picture in row) for row in rows]
     font = ImageFont.load_default(11)
     head, foot = (18 if headers else 0), (16 if captions else 0)
-    sheet = Image.new("RGB", (sum(widths) + gap * (num_columns + 1), head + sum(h + gap + foot for h in heights) + gap), "white")
+    sheet = Image.new(
+        "RGB", (sum(widths) + gap * (num_columns + 1), head + sum(h + gap + foot for h in heights) + gap), "white"
+    )
     pen = ImageDraw.Draw(sheet)
     y = head + gap
     for number, (row, height) in enumerate(zip(rows, heights, strict=True)):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.types import UInt8Array
 
 BODY_REGIONS = ("background", "pants", "hair", "skirt", "face", "upper", "arms", "legs")
 """Names of the regions; a region's place in this list is its id in every label map."""
@@ -18,6 +23,51 @@ COLOURS = (
     (245, 190, 150), (220, 60, 50), (250, 160, 60), (60, 160, 80),
 )  # fmt: skip
 """RGB colour in which each region is drawn."""
+
+_LIP20 = (
+    "background", "hair", "hair", "arms", "face", "upper", "upper", "upper", "legs", "pants",
+    "upper", "upper", "skirt", "face", "arms", "arms", "legs", "legs", "legs", "legs",
+)  # fmt: skip
+
+LABEL_SETS: Mapping[str, tuple[str, ...]] = {
+    "regions": BODY_REGIONS,
+    "lip20": _LIP20,
+    "cihp20": (*_LIP20[:10], "face", *_LIP20[11:]),
+    "spl8": ("background", "hair", "hair", "upper", "pants", "pants", "arms", "face"),
+}
+"""Published label sets: a label's id is its place, the word there the body region it belongs to (DESIGN section 1).
+
+CIHP-20 is LIP-20 but for label 10: torso skin, not jumpsuits. PISE's SPL8 knows no skirt and no legs: its lower body
+is pants.
+"""
+
+CCP_SKIN = "skin"
+"""The one label of CCP-59 that is no region of its own: it covers face, arms and legs alike."""
+
+_CCP59 = {
+    "background": "null bag purse wallet accessories",
+    "pants": "jeans leggings pants shorts panties",
+    "hair": "hair hat",
+    "skirt": "skirt",
+    "face": "glasses sunglasses earrings",
+    "upper": "belt blazer blouse bodysuit bra cape cardigan coat dress hoodie intimate jacket jumper necklace romper "
+    "scarf shirt suit sweater sweatshirt swimwear t-shirt tie top vest",
+    "arms": "bracelet gloves ring watch",
+    "legs": "boots clogs flats heels loafers pumps sandals shoes sneakers socks stockings tights wedges",
+}
+
+
+def ccp_regions(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the body region of each label of Clothing Co-Parsing, in order; ``skin`` stays ``skin``.
+
+    Raises:
+        ScmError: if a label is none of CCP's 59.
+    """
+    region_of = {label: region for region, words in _CCP59.items() for label in words.split()} | {CCP_SKIN: CCP_SKIN}
+    for label in labels:
+        if label not in region_of:
+            raise ScmError(f"label '{label}' is none of the 59 of Clothing Co-Parsing{nearest(label, region_of)}")
+    return tuple(region_of[label] for label in labels)
 
 
 def region_id(name: str) -> int:
@@ -39,3 +89,24 @@ def one_hot(labels: Tensor) -> Tensor:
     """
     ids = torch.arange(NUM_REGIONS, device=labels.device, dtype=labels.dtype)
     return (labels[:, None] == ids[None, :, None, None]).float()
+
+
+def to_regions(labels: npt.NDArray[np.integer], regions: Sequence[str]) -> UInt8Array:
+    """Turn a label map of another label set into one of the eight body regions.
+
+    Args:
+        labels: ids of the other set.
+        regions: the body region of each of its ids, one of :data:`LABEL_SETS`.
+
+    Shape:
+        labels: (H, W) integers; result: (H, W) uint8 0-7.
+
+    Raises:
+        ScmError: if an id is beyond the set.
+    """
+    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if low < 0 or high >= len(regions):
+        raise ScmError(f"holds id {low if low < 0 else high}, beyond 0-{len(regions) - 1}")
+    table = np.array([region_id(region) for region in regions], np.uint8)
+    regions_of_photo: UInt8Array = table[labels]
+    return regions_of_photo

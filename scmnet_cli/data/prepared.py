@@ -37,7 +37,7 @@ from scmnet_cli.types import Canvas, FloatArray, Person
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
 _CROP_COLUMNS = ("photo", "photo_width", "photo_height", "left", "top", "width", "height")
-_COLUMNS = ("name", *_CROP_COLUMNS, *[f"{joint}_{part}" for joint in JOINTS for part in ("x", "y", "score")])
+COLUMNS = ("name", *_CROP_COLUMNS, *[f"{joint}_{part}" for joint in JOINTS for part in ("x", "y", "score")])
 
 
 class Manifest(BaseModel):
@@ -139,9 +139,13 @@ class PreparedFolder:
         for what, array in (("image", image), ("region map", regions)):
             if array.shape[:2] != (canvas.height, canvas.width):
                 found = f"{array.shape[0]}x{array.shape[1]}"
-                raise ScmError(f"{self.path}: the {what} of '{name}' is {found}, the manifest says {canvas}; prepare it again")
+                raise ScmError(
+                    f"{self.path}: the {what} of '{name}' is {found}, the manifest says {canvas}; prepare it again"
+                )
         if regions.max(initial=0) >= NUM_REGIONS:
-            raise ScmError(f"{self.path}: the region map of '{name}' holds id {regions.max()}, beyond 0-7; prepare it again")
+            raise ScmError(
+                f"{self.path}: the region map of '{name}' holds id {regions.max()}, beyond 0-7; prepare it again"
+            )
         return Person(name, image, regions, entry.joints.copy())
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -174,7 +178,9 @@ def _read_text(path: Path) -> str:
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / "manifest.json"
     if not path.is_file():
-        raise ScmError(f"{folder}: is no prepared folder (no manifest.json); make one with 'scm preprocess PHOTOS -o {folder}'")
+        raise ScmError(
+            f"{folder}: is no prepared folder (no manifest.json); make one with 'scm preprocess PHOTOS -o {folder}'"
+        )
     try:
         values: Any = json.loads(_read_text(path))
         version = values.get("version") if isinstance(values, dict) else None
@@ -182,7 +188,9 @@ def _read_manifest(folder: Path) -> Manifest:
             raise ScmError(f"{path}: format version {version} is newer than {FORMAT_VERSION}; update scmnet-cli")
         return Manifest.model_validate(values)
     except (ValueError, ValidationError) as error:
-        raise ScmError(f"{path}: is damaged or foreign ({str(error).splitlines()[0]}); prepare the folder again") from error
+        raise ScmError(
+            f"{path}: is damaged or foreign ({str(error).splitlines()[0]}); prepare the folder again"
+        ) from error
 
 
 def check_name(name: str) -> str:
@@ -191,7 +199,7 @@ def check_name(name: str) -> str:
     Raises:
         ScmError: if it could leave the folder or hide in it.
     """
-    if not name or name.startswith((".", "-")) or any(c in name for c in "/\\:\0\n\r\t ,\"") or len(name) > 200:
+    if not name or name.startswith((".", "-")) or any(c in name for c in '/\\:\0\n\r\t ,"') or len(name) > 200:
         raise ScmError(f"name {name!r}: cannot be a file name here; use letters, digits, '_', '-' and '.'")
     return name
 
@@ -205,26 +213,34 @@ def read_table(path: Path, canvas: Canvas) -> list[Entry]:
     if not path.is_file():
         raise ScmError(f"{path}: no such file; prepare the folder again")
     reader = csv.DictReader(io.StringIO(_read_text(path)))
-    missing = set(_COLUMNS) - set(reader.fieldnames or ())
+    missing = set(COLUMNS) - set(reader.fieldnames or ())
     if missing:
         raise ScmError(f"{path}: lacks the columns {', '.join(sorted(missing)[:3])}; prepare the folder again")
     entries: dict[str, Entry] = {}
     for number, row in enumerate(reader, start=2):
         try:
-            name = check_name(row["name"])
-            joints = np.array(
-                [[float(row[f"{joint}_{part}"]) for part in ("x", "y", "score")] for joint in JOINTS], np.float32
-            )
-            left, top, width, height = (int(row[column]) for column in _CROP_COLUMNS[3:])
-            size = (int(row["photo_width"]), int(row["photo_height"]))
-        except (TypeError, ValueError) as error:
+            entry = read_row(row, canvas)
+        except (TypeError, ValueError, ScmError) as error:
             raise ScmError(f"{path}, line {number}: {error}; prepare the folder again") from error
-        if not np.isfinite(joints).all() or width < 1 or height < 1:
-            raise ScmError(f"{path}, line {number}: holds a number that is not finite or a crop without area; prepare again")
-        if name in entries:
-            raise ScmError(f"{path}, line {number}: '{name}' stands twice; remove one row")
-        entries[name] = Entry(name, row["photo"], size, CropBox(left, top, width, height, canvas), joints)
+        if entry.name in entries:
+            raise ScmError(f"{path}, line {number}: '{entry.name}' stands twice; remove one row")
+        entries[entry.name] = entry
     return list(entries.values())
+
+
+def read_row(row: Mapping[str, str], canvas: Canvas) -> Entry:
+    """Return the entry of a row of the table, by column.
+
+    Raises:
+        ScmError: if the name is none.
+        ValueError, TypeError: if a cell is missing or no number.
+    """
+    name = check_name(row["name"])
+    joints = np.array([[float(row[f"{joint}_{part}"]) for part in ("x", "y", "score")] for joint in JOINTS], np.float32)
+    photo_width, photo_height, left, top, width, height = (int(row[column]) for column in _CROP_COLUMNS[1:])
+    if not np.isfinite(joints).all() or width < 1 or height < 1:
+        raise ValueError("holds a number that is not finite or a crop without area")
+    return Entry(name, row["photo"], (photo_width, photo_height), CropBox(left, top, width, height, canvas), joints)
 
 
 def _number(value: float) -> str:
@@ -258,6 +274,11 @@ class PreparedWriter:
         """Say whether both pictures of a person are written."""
         return all((self.path / folder / f"{name}.png").is_file() for folder in ("images", "regions"))
 
+    def remove(self, name: str) -> None:
+        """Delete both pictures of a person."""
+        for folder in ("regions", "images"):
+            (self.path / folder / f"{name}.png").unlink(missing_ok=True)
+
     def write(self, person: Person) -> None:
         """Write both pictures of a person; the map last, so that a map means a whole person.
 
@@ -282,7 +303,7 @@ class PreparedWriter:
         Raises:
             ScmError: if the disk does not take them.
         """
-        write_csv(self.path / "joints.csv", _COLUMNS, [table_row(entry) for entry in entries])
+        write_csv(self.path / "joints.csv", COLUMNS, [table_row(entry) for entry in entries])
         for split in SPLITS:
             write_text(self.path / f"{split}.txt", "".join(f"{name}\n" for name in splits.get(split, ())))
         if pairs:
