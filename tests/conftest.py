@@ -14,13 +14,32 @@ import torch
 from scmnet_cli import checkpoint
 from scmnet_cli.cli.main import main
 from scmnet_cli.config import parse_config
+from scmnet_cli.data.drawn import write_drawn_source
 from scmnet_cli.data.prepared import Entry, Manifest, PreparedWriter
 from scmnet_cli.images import CropBox
 from scmnet_cli.models.build import build_generator
+from scmnet_cli.preprocess.folder import FolderSource
+from scmnet_cli.preprocess.run import prepare as prepare_source
 from scmnet_cli.regions import region_id
 from scmnet_cli.types import Canvas, Person
 
 CANVAS = Canvas(64, 48)
+
+
+@pytest.fixture(scope="session")
+def drawn_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source folder of twelve drawn people; not to be written into."""
+    folder = tmp_path_factory.mktemp("drawn") / "people"
+    write_drawn_source(folder, 12)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_data(drawn_source: Path) -> Path:
+    """The prepared folder of twelve drawn people at 64x48; not to be written into."""
+    folder = drawn_source.parent / "data"
+    prepare_source(FolderSource(drawn_source), folder, CANVAS, jobs=1)
+    return folder
 
 
 def a_person(name: str, seed: int) -> Person:
