@@ -1,9 +1,10 @@
-"""The command ``scm``: registers the commands, sets up logging, and turns errors into exit codes."""
+"""The command ``scm``: registers the commands, sets up logging, and turns errors into exit codes.
+
+Commands import what is heavy when they run, so that ``scm --help`` imports no torch.
+"""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import logging
 import os
 import sys
@@ -13,6 +14,13 @@ from typing import Annotated
 import typer
 
 from scmnet_cli import __version__
+from scmnet_cli.cli.bench import bench
+from scmnet_cli.cli.demo import demo
+from scmnet_cli.cli.edit import edit
+from scmnet_cli.cli.eval import evaluate
+from scmnet_cli.cli.preprocess import preprocess
+from scmnet_cli.cli.train import train
+from scmnet_cli.cli.transfer import transfer
 from scmnet_cli.errors import ScmError
 
 app = typer.Typer(
@@ -24,10 +32,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _name in ("preprocess", "train", "transfer", "edit", "eval", "bench", "demo"):
-    if importlib.util.find_spec(f"scmnet_cli.cli.{_name}") is not None:
-        _module = importlib.import_module(f"scmnet_cli.cli.{_name}")
-        app.command(_name)(getattr(_module, "evaluate" if _name == "eval" else _name))
+app.command("preprocess")(preprocess)
+app.command("train")(train)
+app.command("transfer")(transfer)
+app.command("edit")(edit)
+app.command("eval")(evaluate)
+app.command("bench")(bench)
+app.command("demo")(demo)
 
 
 def _print_version(wanted: bool) -> None:
