@@ -135,6 +135,11 @@ def test_every_link_of_a_page_leads_somewhere(page: str):
     assert not broken
 
 
+def test_the_index_names_every_page():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in (ROOT / "docs").glob("*.md") if f"({path.name})" not in index] == ["README.md"]
+
+
 def test_ci_runs_the_readmes_test_command():
     (setup,) = re.findall(r"^python3 -m venv .*nox.*$", _code(ROOT / "README.md"), flags=re.MULTILINE)
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
