@@ -18,8 +18,13 @@ from torch import Tensor
 
 
 def _directions(features: Tensor) -> Tensor:
-    tokens = features.flatten(2).transpose(1, 2).float()  # (B, N, C)
+    tokens = _tokens(features)
     return F.normalize(tokens - tokens.mean(-1, keepdim=True), dim=-1)
+
+
+def _tokens(features: Tensor) -> Tensor:
+    # The fused kernels want channels side by side in memory.
+    return features.flatten(2).transpose(1, 2).float().contiguous()  # (B, N, C)
 
 
 def correlation(pose_features: Tensor, style_features: Tensor, tau: float) -> Tensor:
@@ -44,8 +49,8 @@ def rearrange(pose_features: Tensor, style_features: Tensor, values: Tensor, tau
     height, width = pose_features.shape[-2:]
     with torch.autocast(pose_features.device.type, enabled=False):
         query, key = _directions(pose_features), _directions(style_features)
-        value = values.flatten(2).transpose(1, 2).float()  # (B, N, K)
-        # The fused kernels want queries, keys and values of one width, a multiple of 8; zeros change no cosine.
+        value = _tokens(values)
+        # They also want queries, keys and values of one width, a multiple of 8; zeros change no cosine.
         width_of_all = -(-max(query.shape[-1], value.shape[-1]) // 8) * 8
         query, key, padded = (F.pad(t, (0, width_of_all - t.shape[-1]))[:, None] for t in (query, key, value))
         moved = F.scaled_dot_product_attention(query, key, padded, scale=1 / tau)[:, 0, :, : value.shape[-1]]

@@ -24,9 +24,9 @@ NUM_PARTS = 8
 
 
 def _bias_free_encoder(in_channels: int, channels: Sequence[int], out_channels: int) -> nn.Sequential:
-    layers: list[nn.Module] = [nn.Conv2d(in_channels, channels[0], 7, padding=3, bias=False), nn.ReLU()]
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, channels[0], 7, padding=3, bias=False), nn.ReLU(inplace=True)]
     for before, after in pairwise(channels):
-        layers += [nn.Conv2d(before, after, 4, 2, padding=1, bias=False), nn.ReLU()]
+        layers += [nn.Conv2d(before, after, 4, 2, padding=1, bias=False), nn.ReLU(inplace=True)]
     layers.append(nn.Conv2d(channels[-1], out_channels, 4, 2, padding=1, bias=False))
     return nn.Sequential(*layers)
 

@@ -1,0 +1,145 @@
+"""The correlation field (Eq. 1 and 2) and what is moved along it (Eq. 3)."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from scmnet_cli.config import ModelConfig
+from scmnet_cli.models.build import build_generator
+from scmnet_cli.models.correlation import correlation, rearrange
+
+taus = pytest.mark.parametrize("tau", [0.01, 0.1, 1.0])
+
+
+def features(seed: int, batch: int = 2, channels: int = 16, height: int = 5, width: int = 4) -> Tensor:
+    return torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def moved_explicitly(pose: Tensor, style: Tensor, values: Tensor, tau: float) -> Tensor:
+    moved = correlation(pose, style, tau) @ values.flatten(2).transpose(1, 2)  # (B, N, K)
+    return moved.transpose(1, 2).unflatten(2, pose.shape[2:])
+
+
+def permuted(tensor: Tensor, order: Tensor) -> Tensor:
+    return tensor.flatten(2)[:, :, order].view_as(tensor)
+
+
+@taus
+def test_the_field_is_eq_1_and_2_in_a_slow_float64_loop(tau):
+    pose, style = features(0, batch=1, height=3, width=2), features(1, batch=1, height=2, width=2)
+    field = correlation(pose, style, tau)[0]
+    p, s = pose[0].double().flatten(1).T.tolist(), style[0].double().flatten(1).T.tolist()
+
+    def unit(vector: list[float]) -> list[float]:
+        mean = sum(vector) / len(vector)
+        centred = [value - mean for value in vector]
+        length = math.sqrt(sum(value * value for value in centred))
+        return [value / length for value in centred]
+
+    for i, row in enumerate(p):
+        scores = [math.exp(sum(a * b for a, b in zip(unit(row), unit(column), strict=True)) / tau) for column in s]
+        for j, score in enumerate(scores):
+            assert float(field[i, j]) == pytest.approx(score / sum(scores), rel=1e-3, abs=1e-5)
+
+
+@taus
+def test_each_pose_position_spreads_a_weight_of_one_over_the_style_positions(tau):
+    field = correlation(features(0), features(1, height=3), tau)
+    assert field.shape == (2, 20, 12)
+    assert (field >= 0).all()
+    torch.testing.assert_close(field.sum(-1), torch.ones(2, 20))
+
+
+@taus
+@pytest.mark.parametrize("num_values", [1, 8, 16, 27])
+def test_fused_is_explicit(tau, num_values):
+    pose, style, values = features(0), features(1, height=3), features(2, channels=num_values, height=3)
+    moved = rearrange(pose, style, values, tau)
+    assert moved.shape == (2, num_values, 5, 4)
+    torch.testing.assert_close(moved, moved_explicitly(pose, style, values, tau), rtol=1e-4, atol=1e-5)
+
+
+@taus
+def test_the_gradients_of_fused_are_those_of_explicit(tau):
+    given = [features(seed) for seed in range(3)]
+    weights = features(3)
+    gradients = []
+    for path in (rearrange, moved_explicitly):
+        leaves = [tensor.clone().requires_grad_() for tensor in given]
+        (path(*leaves, tau) * weights).sum().backward()
+        gradients.append([leaf.grad for leaf in leaves])
+    for fused, explicit in zip(*gradients, strict=True):
+        torch.testing.assert_close(fused, explicit, rtol=1e-3, atol=1e-4)
+
+
+@taus
+def test_permuting_the_style_positions_changes_nothing(tau):
+    pose, style, values = features(0), features(1), features(2, channels=7)
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
+    moved = rearrange(pose, permuted(style, order), permuted(values, order), tau)
+    torch.testing.assert_close(moved, rearrange(pose, style, values, tau), rtol=1e-4, atol=1e-5)
+
+
+def test_moving_the_pose_moves_the_output_alike():
+    pose, style = features(0), features(1)
+    moved = rearrange(pose.roll((1, 2), dims=(2, 3)), style, style, 0.01)
+    still = rearrange(pose, style, style, 0.01)
+    torch.testing.assert_close(moved, still.roll((1, 2), dims=(2, 3)), rtol=1e-4, atol=1e-5)
+    assert (moved - still).abs().mean() > 0.1
+
+
+def test_a_known_correspondence_is_rearranged_exactly_at_small_tau():
+    style = torch.eye(20)[None].view(1, 20, 5, 4)  # every position its own direction
+    values = features(2, batch=1, channels=6)
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
+    moved = rearrange(permuted(style, order), style, values, 0.01)
+    torch.testing.assert_close(moved, permuted(values, order), rtol=0, atol=1e-6)
+
+
+def test_at_a_large_tau_every_position_gets_the_mean():
+    values = features(2)
+    moved = rearrange(features(0), features(1), values, 1e6)
+    torch.testing.assert_close(moved, values.mean((2, 3), keepdim=True).expand_as(moved), rtol=0, atol=1e-5)
+
+
+def test_strength_and_offset_of_a_feature_do_not_matter():
+    pose, style = features(0), features(1)
+    strength, offset = features(3, channels=1).abs() + 0.1, features(4, channels=1)
+    torch.testing.assert_close(
+        correlation(pose * strength + offset, style * 7 - 3, 0.1), correlation(pose, style, 0.1), rtol=1e-3, atol=1e-5
+    )
+
+
+def test_under_autocast_the_field_stays_float32():
+    pose, style = features(0), features(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        field, moved = correlation(pose, style, 0.01), rearrange(pose, style, style, 0.01)
+        rough = rearrange(pose.bfloat16(), style.bfloat16(), style.bfloat16(), 0.01)
+    assert field.dtype == moved.dtype == rough.dtype == torch.float32
+    assert torch.equal(field, correlation(pose, style, 0.01))
+    assert torch.equal(moved, rearrange(pose, style, style, 0.01))
+
+
+@pytest.mark.parametrize(("channels", "num_values"), [(32, 32), (32, 43), (30, 3)])
+def test_the_fused_kernel_takes_it_forwards_and_backwards(channels, num_values):
+    pose, style = features(0, channels=channels).requires_grad_(), features(1, channels=channels)
+    values = features(2, channels=num_values)
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # refuses what that kernel cannot do
+        rearrange(pose, style, values, 0.01).sum().backward()
+    assert pose.grad is not None
+
+
+def test_what_is_carried_moves_with_the_style_and_does_not_change_it():
+    torch.manual_seed(0)
+    net = build_generator(ModelConfig.model_validate({"size": "tiny", "height": 40, "width": 32})).eval()
+    pose, style, colours = features(0, channels=32), features(1, channels=32), features(2, channels=11)
+    moved, carried = net.rearrange(pose, style, colours)
+    alone, nothing = net.rearrange(pose, style)
+    assert nothing is None
+    torch.testing.assert_close(moved, alone)
+    torch.testing.assert_close(carried, rearrange(pose, style, colours, net.tau))
