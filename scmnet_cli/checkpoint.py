@@ -190,6 +190,7 @@ def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(own, beside, metadata=metadata)
+        beside.chmod(0o644)  # safetensors lets nobody else read it
         os.replace(beside, path)
     except (OSError, SafetensorError) as error:
         raise ScmError(f"{path}: cannot be written ({error}); is there space, and may you write there?") from error

@@ -21,8 +21,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from scmnet_cli.checkpoint import load_model, load_strict
-from scmnet_cli.config import Config
+from scmnet_cli.checkpoint import SavedModel, load_model, load_strict
 from scmnet_cli.data.dataset import PLAIN_GREY, collate, resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_uint8
@@ -144,14 +143,16 @@ class Pipeline:
         canvas: size of the pictures it draws.
         device: where it computes.
         path: the file it was read from.
+        background: of the people it was trained on: ``plain``, light grey, or ``keep``, as photographed.
         model: the network, in eval mode and without gradients.
     """
 
-    def __init__(self, model: SCMNet, config: Config, device: torch.device, path: Path) -> None:
-        self.config = config
-        self.canvas = config.model.canvas
+    def __init__(self, model: SCMNet, saved: SavedModel, device: torch.device) -> None:
+        self.config = saved.config
+        self.canvas = saved.config.model.canvas
         self.device = device
-        self.path = path
+        self.path = saved.path
+        self.background = saved.extra.get("background", "plain")
         self.model = model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
 
     @classmethod
@@ -170,7 +171,7 @@ class Pipeline:
         with torch.random.fork_rng(devices=[]):  # fresh weights are drawn and at once replaced
             model = build_generator(saved.config.model)
         load_strict(model, saved.state, str(saved.path))
-        return cls(model, saved.config, chosen, saved.path)
+        return cls(model, saved, chosen)
 
     def encode(self, source: Person) -> EncodedSource:
         """Read the style of a source, once for all poses it will be drawn in (the paper's 3.2).

@@ -53,6 +53,10 @@ def test_saving_leaves_no_other_file_behind(model: Path) -> None:
     assert [path.name for path in model.parent.iterdir()] == ["model.safetensors"]
 
 
+def test_others_may_read_a_saved_model(model: Path) -> None:
+    assert model.stat().st_mode & 0o777 == 0o644
+
+
 def test_a_failed_save_keeps_the_older_file(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(tensors: dict[str, Tensor], filename: Path, metadata: dict[str, str]) -> None:
         filename.write_bytes(b"half a file")

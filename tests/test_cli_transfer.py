@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from PIL import Image
 
 from scmnet_cli import checkpoint
 from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.preprocess.photo import read_person
+from scmnet_cli.types import Canvas
 
 if TYPE_CHECKING:
     from conftest import Place, Scm
@@ -191,7 +194,10 @@ def test_one_input_that_cannot_be_used_is_one_line(place: Place, scm: Scm) -> No
     [
         (("--src", "data/ann", "--pose", "data/ben", "-m", "run"), "no entry 'ann'; did you mean 'anna'?"),
         (("--src", "anna", "--pose", "data/ben", "-m", "run"), "--src anna: no such entry or file; give DATA/NAME"),
-        (("--src", "data/anna", "--pose", "run", "-m", "run"), "--pose run: is no prepared folder"),
+        (
+            ("--src", "data/anna", "--pose", "run", "-m", "run"),
+            "--pose run: is neither a prepared folder nor a folder of photos",
+        ),
         (("--data", "data", "--src", "cloe", "--pose", "ben", "-m", "run"), "did you mean 'cleo'?"),
         (("--data", "run", "--src", "anna", "--pose", "ben", "-m", "run"), "is no prepared folder"),
         (("--src", "run/model.safetensors", "--pose", "data/ben", "-m", "run"), "neither a photo"),
@@ -278,6 +284,79 @@ def test_joints_of_other_proportions_are_refused_with_what_would_fit(place: Plac
     assert "256x176" in done.errors[0]
     assert "frame of 256x176" in done.errors[0]
     assert "64x48; say in which frame they are (--frame)" in done.errors[0]
+
+
+def photo(place: Place, name: str, seed: int, folder: Path = Path("photos")) -> np.ndarray:
+    """Put a photo with its map and joints into a folder: a person four times as large, on a wide street."""
+    person = place.person(name, seed)
+    image, regions = np.full((300, 400, 3), 60, np.uint8), np.zeros((300, 400), np.uint8)
+    image[20:276, 100:292] = person.image.repeat(4, 0).repeat(4, 1)
+    regions[20:276, 100:292] = person.regions.repeat(4, 0).repeat(4, 1)
+    image[regions == 0] = 60
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(image).save(folder / f"{name}.png.tmp", "PNG")
+    (folder / f"{name}.png.tmp").rename(folder / f"{name}.jpg")
+    (folder / "regions").mkdir(exist_ok=True)
+    Image.fromarray(regions).save(folder / "regions" / f"{name}.png")
+    joints = person.joints * np.array([4, 4, 1]) + np.array([100, 20, 0])
+    (folder / f"{name}.joints.json").write_text(json.dumps(joints.tolist()))
+    return image
+
+
+def test_a_photo_with_its_map_and_joints_beside_it_is_cropped_to_the_canvas(place: Place, scm: Scm) -> None:
+    photo(place, "eve", 7)
+    done = scm("transfer", "--src", "photos/eve.jpg", "--pose", "photos/eve.jpg", "-m", "run", "--strip")
+    assert done.paths == [Path("outputs/eve_to_eve.png")]
+    assert done.report()["inputs"]["source"]["path"] == str(place.path / "photos" / "eve.jpg")
+    assert "l1" in done.report()["metrics"]
+    read = read_person(Path("photos/eve.jpg"), Canvas(64, 48))
+    with Image.open(done.paths[0].with_suffix(".strip.png")) as strip:
+        assert contains(np.asarray(strip), read.image)
+
+
+def test_a_photo_keeps_its_background_if_the_model_was_trained_so(place: Place, scm: Scm) -> None:
+    photo(place, "eve", 7)
+    saved = checkpoint.load_model(place.model)
+    checkpoint.save_model(Path("keep.safetensors"), saved.state, saved.config, extra={"background": "keep"})
+    done = scm("transfer", "--src", "photos/eve.jpg", "--pose", "data/ben", "-m", "keep.safetensors", "--strip")
+    read = read_person(Path("photos/eve.jpg"), Canvas(64, 48), "keep")
+    assert (read.image[0, 0] == 60).all()
+    with Image.open(done.paths[0].with_suffix(".strip.png")) as strip:
+        assert contains(np.asarray(strip), read.image)
+
+
+def test_a_folder_of_photos_is_all_of_them(place: Place, scm: Scm) -> None:
+    photo(place, "eve", 7)
+    photo(place, "fay", 8)
+    done = scm("transfer", "--src", "photos", "--pose", "photos", "-m", "run")
+    assert [path.name for path in done.paths] == [f"{a}_to_{b}.png" for a in ("eve", "fay") for b in ("eve", "fay")]
+
+
+def test_a_photo_without_a_map_says_where_it_was_looked_for(place: Place, scm: Scm) -> None:
+    photo(place, "eve", 7)
+    Path("photos/regions/eve.png").unlink()
+    done = scm("transfer", "--src", "photos/eve.jpg", "--pose", "data/ben", "-m", "run")
+    assert done.code == 2
+    assert len(done.errors) == 1
+    assert "photos/eve.jpg: has no region map beside it; looked for eve.regions.png" in done.errors[0]
+
+
+def test_joints_beyond_their_frame_ask_for_the_frame(place: Place, scm: Scm) -> None:
+    photo(place, "eve", 7)
+    run = ("transfer", "--src", "data/anna", "--pose", "photos/eve.joints.json", "-m", "run", "--frame")
+    done = scm(*run, "64x48")
+    assert done.code == 2
+    assert "eve: most joints lie beyond a frame of 64x48; say in which frame they are (--frame)" in done.errors[0]
+    assert scm(*run, "400x300").paths == [Path("outputs/anna_to_eve.png")]
+
+
+def test_a_broken_file_in_a_folder_of_keypoint_files_is_told_and_left_out(place: Place, scm: Scm) -> None:
+    keypoint_file(Path("poses/good.csv"), {"cleo": place.person("cleo", 2).joints})
+    Path("poses/broken.csv").write_text("nothing of the kind")
+    done = scm("transfer", "--src", "data/anna", "--pose", "poses", "--frame", "64x48", "-m", "run")
+    assert [path.name for path in done.paths] == ["anna_to_cleo.png"]
+    assert len(done.errors) == 1
+    assert done.errors[0].startswith("scm: skipped broken.csv: ")
 
 
 @pytest.mark.weights

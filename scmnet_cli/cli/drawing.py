@@ -206,7 +206,7 @@ def set_up(
             "no model: give -m RUN, or set SCM_MODEL to one; 'scm train DATA -o RUN' makes one, none is shipped yet"
         )
     pipeline = Pipeline.from_pretrained(model, device)
-    finder = Finder(data, pipeline.canvas, _canvas(frame))
+    finder = Finder(data, pipeline, _canvas(frame))
     batch = batch or (8 if pipeline.device.type == "cuda" else 1)
     return finder, Artist(pipeline, Outputs(out, pipeline), batch=batch, strip=strip)
 

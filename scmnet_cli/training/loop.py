@@ -314,6 +314,7 @@ class Run:
         progress = Progress(self.images, self.seconds, self.seed, self.config, self.people_hash)
         save_state(self.run, self.modules, self.optimizers, progress)
         extra = {"images": str(self.images), "seconds": f"{self.seconds:.0f}", "people": self.people_hash}
+        extra["background"] = "keep" if self.people.fill is None else "plain"  # photos are given the same
         save_model(self.run / MODEL_FILE, self.average.module.state_dict(), self.config, extra=extra)
 
     def _summarise(self, latest: Mapping[str, Any], finished: bool) -> None:
