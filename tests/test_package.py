@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -100,6 +101,27 @@ def test_a_bug_of_ours_is_not_swallowed(failing):
     failing(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
         cli.main(["fail"])
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], ["warning"]), (["-v"], ["warning", "info"])])
+def test_verbose_shows_what_is_done_on_stderr(
+    options: list[str], shown: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.callback()(cli._options)
+
+    @app.command()
+    def work() -> None:
+        logger = logging.getLogger("scmnet_cli.work")
+        logger.warning("a warning")
+        logger.info("an info")
+
+    monkeypatch.setattr(cli, "app", app)
+    assert exit_code(*options, "work") == 0
+    output = capsys.readouterr()
+    assert [word for word in ("warning", "info") if f" {word}" in output.err] == shown
+    assert output.out == ""
+    logging.getLogger("scmnet_cli").setLevel(logging.NOTSET)
 
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])

@@ -56,7 +56,7 @@ def _options(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    _log_to_stderr([logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)])
+    _log_to_stderr([logging.NOTSET, logging.INFO, logging.DEBUG][min(verbose, 2)])
 
 
 def _log_to_stderr(level: int) -> None:
@@ -66,7 +66,6 @@ def _log_to_stderr(level: int) -> None:
     logger = logging.getLogger("scmnet_cli")
     logger.setLevel(level)
     logger.handlers = [RichHandler(console=Console(stderr=True), show_path=level == logging.DEBUG)]
-    logger.propagate = False
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
