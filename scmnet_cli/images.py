@@ -73,9 +73,9 @@ def _open(path: Path) -> Image.Image:
     if not path.is_file():
         raise ScmError(f"{path}: no such file")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
-            image = Image.open(path)
+            image = Image.open(file)
             if image.width * image.height > MAX_PIXELS:
                 raise ScmError(f"{path}: {image.width}x{image.height} is over {MAX_PIXELS:,} pixels; make it smaller")
             image.load()
@@ -116,7 +116,8 @@ def save_png(path: Path, picture: npt.NDArray[np.uint8], text: dict[str, str] | 
 class CropBox:
     """The part of a photo that becomes the canvas, in pixels of the photo; it may reach beyond the photo.
 
-    The mapping is affine and exactly invertible: canvas = (photo - corner) * canvas size / box size.
+    The mapping is affine and exactly invertible: canvas + 1/2 = (photo + 1/2 - corner) * canvas size / box size, as
+    places count from the centre of the first pixel and resizing keeps the edges of pixels.
     """
 
     left: int
@@ -131,8 +132,7 @@ class CropBox:
         Shape:
             points, result: (..., 2).
         """
-        scale = np.array([self.canvas.width / self.width, self.canvas.height / self.height])
-        moved: FloatArray = ((points - np.array([self.left, self.top])) * scale).astype(points.dtype)
+        moved: FloatArray = ((points + 0.5 - self._corner) / self._scale - 0.5).astype(points.dtype)
         return moved
 
     def to_original(self, points: FloatArray) -> FloatArray:
@@ -141,9 +141,16 @@ class CropBox:
         Shape:
             points, result: (..., 2).
         """
-        scale = np.array([self.width / self.canvas.width, self.height / self.canvas.height])
-        moved: FloatArray = (points * scale + np.array([self.left, self.top])).astype(points.dtype)
+        moved: FloatArray = ((points + 0.5) * self._scale + self._corner - 0.5).astype(points.dtype)
         return moved
+
+    @property
+    def _corner(self) -> npt.NDArray[np.float64]:
+        return np.array([self.left, self.top], np.float64)
+
+    @property
+    def _scale(self) -> npt.NDArray[np.float64]:
+        return np.array([self.width / self.canvas.width, self.height / self.canvas.height])
 
     def crop_image(self, image: UInt8Array, fill: int | None) -> UInt8Array:
         """Cut the box out of a photo and resize it to the canvas.

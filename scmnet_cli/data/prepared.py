@@ -274,11 +274,6 @@ class PreparedWriter:
         """Say whether both pictures of a person are written."""
         return all((self.path / folder / f"{name}.png").is_file() for folder in ("images", "regions"))
 
-    def remove(self, name: str) -> None:
-        """Delete both pictures of a person."""
-        for folder in ("regions", "images"):
-            (self.path / folder / f"{name}.png").unlink(missing_ok=True)
-
     def write(self, person: Person) -> None:
         """Write both pictures of a person; the map last, so that a map means a whole person.
 

@@ -16,9 +16,9 @@ __all__ = ["read_keypoint_file", "read_person"]
 def read_person(photo: Path, canvas: Canvas, background: str = "plain") -> Person:
     """Read a photo, and the map and joints that belong to it, and put the person on a canvas.
 
-    Beside ``NAME.jpg`` either ``NAME.regions.png`` or ``regions/NAME.png`` holds the region map, and ``NAME.joints.json``
-    (18 times [x, y, score]) or a row of ``joints.csv`` or ``keypoints.csv`` the joints; ``regions/`` and the tables may
-    also lie one folder higher.
+    Beside ``NAME.jpg`` either ``NAME.regions.png`` or ``regions/NAME.png`` holds the region map, and either
+    ``NAME.joints.json`` (18 times [x, y, score]) or a row of ``joints.csv`` or ``keypoints.csv`` the joints;
+    ``regions/`` and the tables may also lie one folder higher.
 
     Args:
         photo: the photo.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from scmnet_cli import __version__
+from scmnet_cli.data.dataset import PLAIN_GREY
 from scmnet_cli.data.prepared import (
     COLUMNS,
     FORMAT_VERSION,
@@ -39,14 +39,10 @@ from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import Canvas, FloatArray, Person
 
 BACKGROUNDS = ("plain", "keep")
-PLAIN_GREY = 230
-"""Grey value that a plain background has."""
-
 VAL_EVERY = 10
 """Every tenth usable person by name is for validation; nothing is ever trained on it."""
 
 _JOURNAL = "journal.jsonl"
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -227,7 +223,7 @@ def _in_order(
     known: dict[str, _Record],
     jobs: int | None,
 ) -> Iterator[_Record]:
-    jobs = jobs or len(os.sched_getaffinity(0))
+    jobs = jobs or os.cpu_count() or 1
     ahead: deque[Future[_Record]] = deque()
     pool = ThreadPoolExecutor(jobs)
     try:
@@ -280,14 +276,22 @@ def _open_folder(out: Path, settings: dict[str, Any]) -> dict[str, _Record]:
     if found != settings:
         changed = [f"{key} {found.get(key)} -> {value}" for key, value in settings.items() if found.get(key) != value]
         raise ScmError(f"{out}: was prepared otherwise ({', '.join(changed)}); choose another -o, or remove it")
-    records = {}
-    for line in lines[1:]:
-        values = _loads(line)
-        if set(values) == {"name", "stamp", "digest", "row", "reason"}:
-            records[values["name"]] = _Record(**{**values, "row": tuple(values["row"])})
+    records = {record.name: record for line in lines[1:] if (record := _read_record(line)) is not None}
     text = "".join(json.dumps(vars(record)) + "\n" for record in records.values())
     write_text(journal, json.dumps({"settings": settings}) + "\n" + text)
     return records
+
+
+def _read_record(line: str) -> _Record | None:
+    """Return what a line of the journal says, if the whole line is there."""
+    try:
+        values = _loads(line)
+        record = _Record(values["name"], values["stamp"], values["digest"], tuple(values["row"]), values["reason"])
+        if not record.reason:
+            _entry(record, Canvas(8, 8))
+    except (KeyError, TypeError, ValueError, ScmError):
+        return None
+    return record
 
 
 def _loads(line: str) -> dict[str, Any]:
@@ -299,5 +303,8 @@ def _loads(line: str) -> dict[str, Any]:
 
 
 def _append(journal: IO[str], record: _Record) -> None:
-    journal.write(json.dumps(vars(record)) + "\n")
-    journal.flush()
+    try:
+        journal.write(json.dumps(vars(record)) + "\n")
+        journal.flush()
+    except OSError as error:
+        raise ScmError(f"{journal.name}: cannot be written ({error.strerror})") from error

@@ -48,7 +48,11 @@ def inside(root: Path, path: Path) -> Path:
     Raises:
         ScmError: if it leads out of it.
     """
-    if not path.resolve().is_relative_to(root.resolve()):
+    try:
+        is_inside = path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise ScmError(f"{path}: leads nowhere ({error})") from error
+    if not is_inside:
         raise ScmError(f"{path}: leads out of {root}; copy the file into it")
     return path
 
