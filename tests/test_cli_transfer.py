@@ -84,7 +84,7 @@ def test_a_listed_pair_is_measured_against_its_true_target(place: Place, scm: Sc
     assert metrics["l1_person"] == pytest.approx(difference[target.regions > 0].mean(), abs=1e-5)
     assert -1 <= metrics["ssim_raw"] <= 1
     assert metrics["copy_score_reference"] == "the true target"
-    assert list(missing) == ["lpips_alex"]
+    assert set(missing) == {"lpips_alex", "ssim_patn"}
     assert "alexnet" in missing["lpips_alex"]
     assert "l1" not in scm("transfer", "--src", "data/ben", "--pose", "data/anna", "-m", "run").report()["metrics"]
 
@@ -370,4 +370,4 @@ def test_lpips_is_measured_where_alexnet_is_found(
     report = scm("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", "run").report()
     assert 0 < report["metrics"]["lpips_alex"] < 2
     assert 0 < report["metrics"]["lpips_alex_person"] < 2
-    assert report["not_computed"] == {}
+    assert "lpips_alex" not in report["not_computed"]
