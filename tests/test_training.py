@@ -56,7 +56,7 @@ def test_a_run_leaves_model_state_stats_samples_and_summary(drawn_data: Path, tm
     ):
         assert all(line[name] is not None for line in lines), name
     assert 0 <= lines[-1]["region_accuracy"] <= 1
-    for name in ("val_l1", "val_l1_person", "val_region_accuracy", "val_entropy", "val_source_spread"):
+    for name in ("val_l1", "val_l1_person", "val_region_accuracy", "val_entropy"):
         assert lines[-1][name] is not None, name
     assert {path.name for path in (run / "samples").iterdir()} == {"000000000.png", "000000008.png"}
     assert json.loads((run / "summary.json").read_text())["finished"] is True
@@ -75,13 +75,13 @@ def test_a_resumed_run_equals_an_uninterrupted_one(drawn_data: Path, tmp_path: P
 
 def test_accumulated_parts_equal_one_batch(drawn_data: Path, tmp_path: Path) -> None:
     for name, accumulate in (("one", 1), ("two", 2)):
-        config = smoke("train.batch=4", f"train.accumulate={accumulate}", "train.images=8", "loss.adversarial=0")
+        config = smoke("train.batch=4", f"train.accumulate={accumulate}", "train.images=4", "loss.adversarial=0")
         train(drawn_data, tmp_path / name, config)
     one, _ = load_tensors(tmp_path / "one" / STATE_FILE)
     two, _ = load_tensors(tmp_path / "two" / STATE_FILE)
     for name in one:
         if name.startswith("optimizer.generator.exp_avg."):
-            assert torch.allclose(one[name], two[name], atol=1e-4), name
+            assert torch.allclose(one[name], two[name], rtol=1e-4, atol=1e-5), name  # half the gradient of the step
 
 
 def test_a_changed_config_is_refused_by_the_name_of_the_difference(drawn_data: Path, tmp_path: Path) -> None:

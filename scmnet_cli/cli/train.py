@@ -61,9 +61,16 @@ def train(
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), note, console=console) as bar:
         loading = bar.add_task("loading", total=None, note="")
         run = Run(
-            data, out, loaded, seed=seed, device=device, weights_dir=weights_dir, init=init, allow_changes=allow_changes,
+            data,
+            out,
+            loaded,
+            seed=seed,
+            device=device,
+            weights_dir=weights_dir,
+            init=init,
+            allow_changes=allow_changes,
             loading=lambda done, total: bar.update(loading, completed=done, total=total),
-        )  # fmt: skip
+        )
         plan = run.plan()
         if dry_run:
             bar.stop()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from scmnet_cli.models.scmnet import SCMNet
 
 _RAMP_UP = 0.05
 
@@ -16,7 +18,7 @@ class MovingAverage:
     The half-life is at most 5 % of the images seen so far, so that a short run is not an average with its beginning.
     """
 
-    def __init__(self, module: nn.Module, half_life: int) -> None:
+    def __init__(self, module: SCMNet, half_life: int) -> None:
         """Start from a copy of ``module``; ``half_life`` 0 keeps the average equal to the module."""
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
         self.half_life = half_life
@@ -26,7 +28,8 @@ class MovingAverage:
         """Take in the module after a step of ``batch`` images, ``images`` of them seen before."""
         half_life = min(float(self.half_life), images * _RAMP_UP)
         kept = 0.5 ** (batch / half_life) if half_life > 0 else 0.0
-        averages, current = list(self.module.parameters()), list(module.parameters())
+        averages: list[Tensor] = list(self.module.parameters())
+        current: list[Tensor] = list(module.parameters())
         torch._foreach_lerp_(averages, current, 1 - kept)
         for average, buffer in zip(self.module.buffers(), module.buffers(), strict=True):
             average.copy_(buffer)

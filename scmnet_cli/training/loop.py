@@ -122,7 +122,7 @@ class Run:
             saved = load_model(init)
             load_strict(net, saved.state, f"--init {saved.path}")
         memory = torch.channels_last if config.train.channels_last else torch.contiguous_format
-        self.generator_pass = GeneratorPass(net.to(self.device).to(memory_format=memory))  # type: ignore[call-overload]
+        self.generator_pass = GeneratorPass(net.to(self.device).to(memory_format=memory))
         self.average = MovingAverage(net, config.train.ema_images)
         self.modules: dict[str, nn.Module] = {"generator": net, "average": self.average.module}
         train = config.train
@@ -131,7 +131,7 @@ class Run:
         }
         self.discriminators = discriminators
         if discriminators is not None:
-            discriminators.to(self.device).to(memory_format=memory)  # type: ignore[call-overload]
+            discriminators.to(self.device).to(memory_format=memory)
             for name, module in (("style", discriminators.style), ("pose", discriminators.pose)):
                 self.modules[f"discriminator_{name}"] = module
                 self.optimizers[f"discriminator_{name}"] = torch.optim.Adam(

@@ -114,7 +114,7 @@ class GeneratorObjective:
         if wanted:
             self.vgg = VGGFeatures(weights.vgg, list(dict.fromkeys(wanted)), weights_dir).to(device)
             if config.train.channels_last:
-                self.vgg = self.vgg.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                self.vgg = self.vgg.to(memory_format=torch.channels_last)
 
     def __call__(
         self, drawn: Drawn, inputs: Inputs, logits: tuple[Tensor, Tensor] | None, *, with_vgg: bool = True
