@@ -1,0 +1,504 @@
+"""``scm preprocess``: whoever is usable comes through, everybody else is told of in one line, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from scmnet_cli.cli.preprocess import Background, Layout, read_canvas
+from scmnet_cli.data.drawn import draw_person
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import read_label_map, read_photo, save_png
+from scmnet_cli.preprocess.ccp import CcpSource, nearest_limb_regions
+from scmnet_cli.preprocess.folder import FolderSource
+from scmnet_cli.preprocess.layouts import LAYOUTS, open_source
+from scmnet_cli.preprocess.run import BACKGROUNDS, Outcome, prepare
+from scmnet_cli.preprocess.sheet import draw_sheet
+from scmnet_cli.regions import BODY_REGIONS, region_id
+from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.types import Canvas, FloatArray
+
+CANVAS = Canvas(64, 48)
+SHARED = Path(os.environ.get("SCM_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@pytest.fixture
+def source(drawn_source: Path, tmp_path: Path) -> Path:
+    """Twelve drawn people to spoil."""
+    return Path(shutil.copytree(drawn_source, tmp_path / "people"))
+
+
+def run(source: Path, out: Path, limit: int | None = None, jobs: int = 2, background: str = "plain") -> Outcome:
+    return prepare(FolderSource(source), out, CANVAS, background, limit, jobs)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_everybody_comes_through_and_every_tenth_is_val(drawn_data: Path) -> None:
+    data = PreparedFolder(drawn_data)
+    names = [f"drawn_{number:04d}" for number in range(12)]
+    assert data.names() == names
+    assert data.names("val") == [names[9]]
+    assert data.names("train") == [*names[:9], *names[10:]]
+    assert data.manifest.counts == {"usable": 12, "left_out": 0, "train": 11, "val": 1}
+    assert data.manifest.layout == "folder"
+
+
+def test_pictures_regions_and_joints_fit_each_other_on_the_canvas(drawn_data: Path) -> None:
+    data = PreparedFolder(drawn_data)
+    for name in data.names():
+        person, original = data.load(name), draw_person(int(name[-4:]))
+        assert person.canvas == CANVAS
+        y, x = np.nonzero(person.regions)
+        assert min(y.min(), x.min()) >= 1  # free space all around
+        assert y.max() <= 62
+        assert x.max() <= 46
+        for (at_x, at_y, score), there in zip(person.joints, original.joints, strict=True):
+            assert score == there[2]
+            if score:
+                rows = slice(max(0, round(at_y) - 2), round(at_y) + 3)
+                assert person.regions[rows, max(0, round(at_x) - 2) : round(at_x) + 3].any(), name
+        back = data.entry(name).crop.to_original(person.joints[:, :2])
+        known = person.joints[:, 2] > 0
+        assert np.allclose(back[known], original.joints[known, :2], atol=0.02)
+        assert data.entry(name).photo_size == original.image.shape[1::-1]
+
+
+def test_a_plain_background_is_light_grey_and_a_kept_one_is_the_photos(source: Path, tmp_path: Path) -> None:
+    run(source, tmp_path / "plain", limit=2)
+    run(source, tmp_path / "keep", limit=2, background="keep")
+    plain, keep = PreparedFolder(tmp_path / "plain"), PreparedFolder(tmp_path / "keep")
+    assert (plain.manifest.background, keep.manifest.background) == ("plain", "keep")
+    for name in plain.names():
+        one, other = plain.load(name), keep.load(name)
+        assert np.array_equal(one.regions, other.regions)
+        assert np.array_equal(one.joints, other.joints)
+        assert (one.image[0] == 230).all()
+        assert not (other.image[0] == 230).all()
+        inside = np.zeros_like(one.regions, bool)  # far from the background nothing differs
+        for y in range(4, 60):
+            for x in range(4, 44):
+                inside[y, x] = (one.regions[y - 4 : y + 5, x - 4 : x + 5] > 0).all()
+        assert inside.any()
+        assert np.array_equal(one.image[inside], other.image[inside])
+
+
+def cut_short(people: Path) -> None:
+    path = people / "drawn_0000.png"
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+def map_of_another_size(people: Path) -> None:
+    save_png(people / "regions" / "drawn_0001.png", np.ones((20, 20), np.uint8))
+
+
+def id_out_of_range(people: Path) -> None:
+    path = people / "regions" / "drawn_0002.png"
+    labels = read_label_map(path).copy()
+    labels[0, 0] = 12
+    save_png(path, labels)
+
+
+def no_map(people: Path) -> None:
+    (people / "regions" / "drawn_0003.png").unlink()
+
+
+def photo_leads_out(people: Path) -> None:
+    outside = people.parent / "outside.png"
+    (people / "drawn_0004.png").rename(outside)
+    (people / "drawn_0004.png").symlink_to(outside)
+
+
+def map_leads_out(people: Path) -> None:
+    outside = people.parent / "outside_map.png"
+    (people / "regions" / "drawn_0005.png").rename(outside)
+    (people / "regions" / "drawn_0005.png").symlink_to(outside)
+
+
+def links_in_a_circle(people: Path) -> None:
+    path = people / "regions" / "drawn_0005.png"
+    path.unlink()
+    path.symlink_to(path)
+
+
+def same_picture(people: Path) -> None:
+    (people / "drawn_0006.png").write_bytes((people / "drawn_0005.png").read_bytes())
+    (people / "regions" / "drawn_0006.png").write_bytes((people / "regions" / "drawn_0005.png").read_bytes())
+
+
+def same_name(people: Path) -> None:
+    Image.fromarray(read_photo(people / "drawn_0007.png")).save(people / "drawn_0007.jpg")
+
+
+def hostile_name(people: Path) -> None:
+    (people / "drawn_0008.png").rename(people / "drawn 0008.png")
+
+
+def all_background(people: Path) -> None:
+    path = people / "regions" / "drawn_0009.png"
+    save_png(path, np.zeros_like(read_label_map(path)))
+
+
+def edit_table(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
+    def apply(people: Path) -> None:
+        path = people / "joints.csv"
+        path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name", "reason"),
+    [
+        (cut_short, "drawn_0000", "cannot be read as a picture"),
+        (map_of_another_size, "drawn_0001", "is 20x20, the photo is 320x224"),
+        (id_out_of_range, "drawn_0002", "holds id 12, beyond 0-7"),
+        (no_map, "drawn_0003", "no such file"),
+        (photo_leads_out, "drawn_0004", "leads out of"),
+        (map_leads_out, "drawn_0005", "leads out of"),
+        (links_in_a_circle, "drawn_0005", "leads nowhere|no such file"),
+        (same_picture, "drawn_0006", "is the same picture as 'drawn_0005'"),
+        (same_name, "drawn_0007", r"several photos \(drawn_0007.jpg, drawn_0007.png\)"),
+        (hostile_name, "drawn 0008", "cannot be a file name here"),
+        (all_background, "drawn_0009", "is all background"),
+        (edit_table(lambda lines: [line for line in lines if "_0010" not in line]), "drawn_0010", "no row 'drawn_0010"),
+        (edit_table(lambda lines: [*lines, lines[-1]]), "drawn_0011", "line 14: 'drawn_0011' stands twice"),
+        (edit_table(lambda lines: [*lines[:-1], lines[-1][:60]]), "drawn_0011", r"line 13 \('drawn_0011'\)"),
+        (edit_table(lambda lines: [*lines[:-1], "drawn_0011" + ",0" * 54]), "drawn_0011", "no joint is known"),
+        (edit_table(lambda lines: [*lines[:-1], "drawn_0011" + ",nan" * 54]), "drawn_0011", "no pixel"),
+    ],
+)  # fmt: skip
+def test_whoever_cannot_be_used_is_told_of_in_one_line_and_all_others_come_through(
+    source: Path, tmp_path: Path, spoil: Callable[[Path], None], name: str, reason: str
+) -> None:
+    spoil(source)
+    told: list[tuple[str, str]] = []
+    outcome = prepare(
+        FolderSource(source), tmp_path / "data", CANVAS, on_left_out=lambda *line: told.append(line), jobs=2
+    )
+    data = PreparedFolder(tmp_path / "data")
+    assert told == list(outcome.left_out.items()) == list(data.manifest.left_out.items())
+    ((left_out, why),) = told
+    assert left_out == name
+    assert "\n" not in why
+    assert re.search(reason, why)
+    assert len(data.names()) == outcome.num_usable == 11
+    assert name not in data.names()
+    assert data.names("val") == [data.names()[9]]
+    for kept in data.names():
+        data.load(kept)
+
+
+def test_the_split_does_not_depend_on_what_is_limited_or_was_finished_before(source: Path, tmp_path: Path) -> None:
+    cut_short(source)
+    whole = run(source, tmp_path / "whole", jobs=4)
+    run(source, tmp_path / "parts", limit=3, jobs=1)
+    first = PreparedFolder(tmp_path / "parts")
+    assert first.names("train") == ["drawn_0001", "drawn_0002", "drawn_0003"]
+    assert first.names("val") == []
+    limited = run(source, tmp_path / "parts", limit=10)
+    assert PreparedFolder(tmp_path / "parts").names("val") == ["drawn_0010"] == PreparedFolder(whole.path).names("val")
+    assert limited.num_new == 7
+    run(source, tmp_path / "parts")
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+def test_a_second_run_does_only_what_is_missing_or_changed(source: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assert run(source, data).num_new == 12
+    before = {path: path.stat().st_mtime_ns for path in data.rglob("*.png")}
+    assert run(source, data).num_new == 0
+    (data / "regions" / "drawn_0003.png").unlink()
+    save_png(source / "drawn_0004.png", read_photo(source / "drawn_0004.png")[:, ::-1].copy())
+    assert run(source, data).num_new == 2
+    after = {path: path.stat().st_mtime_ns for path in data.rglob("*.png")}
+    assert after.keys() == before.keys()
+    assert {path.stem for path in after if after[path] != before[path]} == {"drawn_0003", "drawn_0004"}
+
+
+def test_after_kill_9_the_same_command_goes_on_and_ends_as_if_nothing_had_happened(
+    source: Path, tmp_path: Path
+) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    script = f"""
+        import os, signal
+        from pathlib import Path
+        from scmnet_cli.preprocess.folder import FolderSource
+        from scmnet_cli.preprocess.run import prepare
+        from scmnet_cli.types import Canvas
+
+        def progress(done, total):
+            if done == 5:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        prepare(FolderSource(Path({str(source)!r})), Path({str(killed)!r}), Canvas(64, 48), jobs=2, progress=progress)
+    """
+    process = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    with pytest.raises(ScmError, match=r"no manifest\.json"):
+        PreparedFolder(killed)
+    with (killed / "journal.jsonl").open("a") as journal:
+        journal.write('{"name": "drawn_0005", "stam')  # as a kill in the middle of a line leaves it
+    (killed / "images" / ".drawn_0006.png.abc").write_bytes(b"half a picture")
+    assert run(source, killed).num_new == 7
+    run(source, whole)
+    assert contents(killed) == contents(whole)
+
+
+def test_a_folder_prepared_otherwise_is_refused_with_the_difference(source: Path, tmp_path: Path) -> None:
+    run(source, tmp_path / "data", limit=1)
+    with pytest.raises(ScmError, match=r"was prepared otherwise.*background plain -> keep"):
+        run(source, tmp_path / "data", background="keep")
+    with pytest.raises(ScmError, match=r"was prepared otherwise.*height 64 -> 128, width 48 -> 96"):
+        prepare(FolderSource(source), tmp_path / "data", Canvas(128, 96))
+
+
+def test_a_folder_of_other_things_is_not_written_into(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("")
+    for out in (tmp_path / "mine", tmp_path / "mine" / "thesis.txt", source):
+        before = contents(tmp_path)
+        with pytest.raises(ScmError, match="was not made by 'scm preprocess'"):
+            run(source, out)
+        assert contents(tmp_path) == before
+
+
+def test_nobody_usable_is_an_error_with_the_first_reason(source: Path, tmp_path: Path) -> None:
+    shutil.rmtree(source / "regions")
+    with pytest.raises(ScmError, match=r"nobody is usable; all 12 were left out, 'drawn_0000' because: .*no such file"):
+        run(source, tmp_path / "data")
+
+
+def test_photos_may_lie_in_images_and_joints_in_the_benchmarks_format(source: Path, tmp_path: Path) -> None:
+    expected = PreparedFolder(run(source, tmp_path / "one", limit=2).path)
+    (source / "images").mkdir()
+    lines = ["name:keypoints_y:keypoints_x"]
+    for name in expected.names():
+        (source / f"{name}.png").rename(source / "images" / f"{name}.png")
+        joints = draw_person(int(name[-4:])).joints
+        x, y = ([round(float(v)) if s else -1 for v, s in zip(joints[:, i], joints[:, 2], strict=True)] for i in (0, 1))
+        lines.append(f"{name}.png: {y}:{x}")
+    (source / "joints.csv").unlink()
+    (source / "keypoints.csv").write_text("\n".join(lines))
+    found = PreparedFolder(run(source, tmp_path / "two", limit=2).path)
+    for name in expected.names():
+        assert np.allclose(found.load(name).joints, expected.load(name).joints, atol=0.6 * 64 / 200)
+        assert np.array_equal(found.load(name).image, expected.load(name).image)
+        assert found.entry(name).photo == f"images/{name}.png"
+
+
+def test_a_folder_without_photos_or_joints_is_refused_with_the_remedy(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ScmError, match="holds no photos"):
+        open_source("folder", tmp_path / "empty")
+    (source / "joints.csv").rename(tmp_path / "elsewhere.csv")
+    with pytest.raises(ScmError, match=r"joints\.csv: no such file.*--joints FILE"):
+        open_source("folder", source)
+    assert len(open_source("folder", source, tmp_path / "elsewhere.csv").names()) == 12
+    with pytest.raises(ScmError, match="no such folder"):
+        open_source("folder", tmp_path / "absent")
+    with pytest.raises(ScmError, match="not laid out as Clothing Co-Parsing"):
+        open_source("ccp", source)
+
+
+def test_the_sheet_shows_photo_picture_regions_and_skeleton_of_everybody_asked_for(
+    drawn_source: Path, drawn_data: Path
+) -> None:
+    data = PreparedFolder(drawn_data)
+    sheet = draw_sheet(FolderSource(drawn_source), data, num=3)
+    assert sheet.shape[1] > 2 * (45 + 3 * 48)
+    assert sheet.shape[0] > 2 * 64
+    first = data.load(data.names()[0]).image
+    windows = np.lib.stride_tricks.sliding_window_view(sheet[:100, :150], first.shape[:2], axis=(0, 1))
+    assert (windows.transpose(0, 1, 3, 4, 2) == first).all(axis=(2, 3, 4)).any()
+
+
+LABELS = ["null", "skin", "hair", "dress", "jeans", "boots", "bag", "skirt", "gloves"]
+
+
+def write_ccp(root: Path, num: int) -> None:
+    """Drawn people in the layout of Clothing Co-Parsing: face, arms and bare legs are all skin."""
+    for folder in ("photos", "annotations/pixel-level"):
+        (root / folder).mkdir(parents=True)
+    cells = np.empty((1, len(LABELS)), object)
+    cells[0] = [np.array([label]) for label in LABELS]
+    scipy.io.savemat(root / "label_list.mat", {"label_list": cells})
+    as_ccp = {"hair": "hair", "upper": "dress", "pants": "jeans", "skirt": "skirt"}
+    lines = ["name:keypoints_y:keypoints_x"]
+    for number in range(num):
+        person = draw_person(number)
+        Image.fromarray(person.image).save(root / "photos" / f"{number:04d}.jpg")
+        names = [as_ccp.get(name, "skin") for name in BODY_REGIONS[1:]]
+        labels = np.array([0, *[LABELS.index(name) for name in names]], np.uint8)[person.regions]
+        scipy.io.savemat(root / "annotations" / "pixel-level" / f"{number:04d}.mat", {"groundtruth": labels})
+        joints = np.where(person.joints[:, 2:] > 0, person.joints[:, :2].round(), -1).astype(int)
+        lines.append(f"{number:04d}.jpg:{joints[:, 1].tolist()}:{joints[:, 0].tolist()}")
+    (root / "keypoints.csv").write_text("\n".join(lines))
+
+
+@pytest.fixture(scope="module")
+def ccp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("ccp")
+    write_ccp(root, 6)
+    return root
+
+
+def test_ccps_one_skin_label_is_split_into_face_arms_and_legs(ccp: Path) -> None:
+    source = CcpSource(ccp)
+    assert source.names() == [f"{number:04d}" for number in range(6)]
+    facing_us = [name for name in source.names() if draw_person(int(name)).joints[JOINTS.index("nose"), 2]]
+    assert len(facing_us) > 2
+    for name in facing_us:
+        found, true = source.read(name).regions, draw_person(int(name)).regions
+        skin = np.isin(true, [region_id(region) for region in ("face", "arms", "legs")])
+        assert np.array_equal(found[~skin], true[~skin])
+        assert (found[skin] == true[skin]).mean() > 0.9, name
+
+
+def test_ccp_becomes_a_prepared_folder(ccp: Path, tmp_path: Path) -> None:
+    outcome = prepare(CcpSource(ccp), tmp_path / "data", CANVAS, limit=4)
+    data = PreparedFolder(tmp_path / "data")
+    assert outcome.num_usable == 4
+    assert data.manifest.layout == "ccp"
+    assert data.entry("0003").photo == "photos/0003.jpg"
+    assert data.load("0003").canvas == CANVAS
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        (np.zeros((320, 224), np.uint8), r"covers 0\.0% of the photo, less than 1%"),
+        (np.ones((100, 100), np.uint8), "the annotation is 100x100, the photo 320x224"),
+        (np.full((320, 224), 9, np.uint8), "holds id 9, beyond 0-8"),
+        (np.full((320, 224), 0.5), "no map of whole numbers"),
+    ],
+)
+def test_an_unusable_annotation_is_told_of(
+    ccp: Path, tmp_path: Path, labels: np.ndarray[tuple[int, int], np.dtype[np.uint8]], reason: str
+) -> None:
+    root = Path(shutil.copytree(ccp, tmp_path / "ccp"))
+    scipy.io.savemat(root / "annotations" / "pixel-level" / "0001.mat", {"groundtruth": labels})
+    with pytest.raises(ScmError, match=reason):
+        CcpSource(root).read("0001")
+
+
+def test_a_broken_annotation_a_missing_photo_and_too_few_joints_are_told_of(ccp: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(ccp, tmp_path / "ccp"))
+    annotations = root / "annotations" / "pixel-level"
+    (annotations / "0000.mat").write_bytes((annotations / "0000.mat").read_bytes()[:300])
+    scipy.io.savemat(annotations / "0001.mat", {"truth": np.ones((2, 2))})
+    (root / "photos" / "0002.jpg").unlink()
+    lines = (root / "keypoints.csv").read_text().splitlines()
+    missing = [-1] * 18
+    lines[4] = f"0003.jpg:{missing}:{missing}"
+    del lines[5]
+    (root / "keypoints.csv").write_text("\n".join(lines))
+    reasons = {
+        "0000": "cannot be read as a MATLAB file", "0001": "holds no variable 'groundtruth'", "0002": "no such file",
+        "0003": "only 0 joints are known, fewer than 6", "0004": r"no row '0004\.jpg' in keypoints\.csv",
+    }  # fmt: skip
+    outcome = prepare(CcpSource(root), tmp_path / "data", CANVAS)
+    assert list(outcome.left_out) == list(reasons)
+    for name, reason in reasons.items():
+        assert re.search(reason, outcome.left_out[name])
+    assert PreparedFolder(tmp_path / "data").names() == ["0005"]
+
+
+def joints_at(**places: tuple[float, float]) -> FloatArray:
+    joints = np.zeros((18, 3), np.float32)
+    for name, place in places.items():
+        joints[JOINTS.index(name)] = (*place, 1)
+    return joints
+
+
+def test_skin_belongs_to_the_nearest_limb_and_hands_to_the_arm() -> None:
+    joints = joints_at(
+        nose=(50, 10), neck=(50, 25), left_elbow=(80, 50), left_wrist=(80, 90), left_hip=(60, 90), left_knee=(60, 140),
+        left_ankle=(60, 190),
+    )  # fmt: skip
+    places = {(50, 12): "face", (52, 24): "face", (79, 70): "arms", (72, 104): "arms", (63, 120): "legs"}
+    places[(60, 200)] = "legs"
+    found = nearest_limb_regions(np.array(list(places)), joints)
+    assert [BODY_REGIONS[region] for region in found] == list(places.values())
+
+
+def test_skin_of_a_pose_without_limbs_is_face() -> None:
+    assert (nearest_limb_regions(np.array([[1, 2], [3, 4]]), np.zeros((18, 3), np.float32)) == region_id("face")).all()
+
+
+def scm_lines(capfd: pytest.CaptureFixture[str]) -> tuple[list[str], list[str]]:
+    out, err = capfd.readouterr()
+    return out.splitlines(), err.splitlines()
+
+
+def test_the_command_says_what_it_did_and_what_it_left_out(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from scmnet_cli.cli.main import main
+
+    cut_short(source)
+    monkeypatch.chdir(tmp_path)
+    command = ["preprocess", "people", "-o", "data", "--layout", "folder", "--canvas", "64x48"]
+    command += ["--limit", "3", "--sheet"]
+    with pytest.raises(SystemExit) as caught:
+        main(command)
+    assert not caught.value.code
+    out, err = scm_lines(capfd)
+    assert out == ["3 people (3 train, 0 val; 3 new), 1 left out: data"]
+    assert [line for line in err if line.startswith("left out drawn_0000: ")]
+    assert read_photo(tmp_path / "data" / "sheet.png").shape[0] > 64
+    with pytest.raises(SystemExit):
+        main(command)
+    assert scm_lines(capfd)[0] == ["3 people (3 train, 0 val; 0 new), 1 left out: data"]
+
+
+@pytest.mark.parametrize("text", ["256", "256x", "axb", "100x48", "8x8", "256x176x3", "-64x48", "99999x64"])
+def test_a_canvas_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ScmError, match=f"--canvas {text}: "):
+        read_canvas(text)
+
+
+def test_a_canvas_is_height_times_width() -> None:
+    assert read_canvas("256x176") == Canvas(256, 176)
+
+
+def test_the_command_offers_every_layout_and_background_there_is() -> None:
+    assert [layout.value for layout in Layout] == list(LAYOUTS)
+    assert [background.value for background in Background] == list(BACKGROUNDS)
+
+
+@pytest.mark.data
+def test_real_ccp_photos_come_through(tmp_path: Path) -> None:
+    root = SHARED / "data" / "ccp"
+    if not root.is_dir():
+        pytest.skip(f"{root} is absent; set SCM_SHARED")
+    prepare(CcpSource(root), tmp_path / "data", Canvas(128, 88), limit=11)
+    data = PreparedFolder(tmp_path / "data")
+    assert data.names() == ["0001", "0002", "0003", "0004", "0005", "0006", "0008", "0009", "0010", "0011", "0012"]
+    assert data.names("val") == ["0011"]
+    for name in data.names():
+        person = data.load(name)
+        present = {BODY_REGIONS[region] for region in np.unique(person.regions)}
+        assert {"background", "hair", "face", "upper"} <= present
+        assert 0.05 < (person.regions > 0).mean() < 0.6
+        nose_x, nose_y, nose_score = person.joints[JOINTS.index("nose")]
+        assert nose_score == 1
+        around = person.regions[round(nose_y) - 3 : round(nose_y) + 4, round(nose_x) - 3 : round(nose_x) + 4]
+        assert (around == region_id("face")).any()
+        feet = person.joints[[JOINTS.index("right_ankle"), JOINTS.index("left_ankle")]]
+        assert (feet[feet[:, 2] > 0, 1] > nose_y + 60).all()
