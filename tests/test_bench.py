@@ -58,11 +58,12 @@ def test_the_command_prints_a_table_and_writes_json(precision, tmp_path):
     from scmnet_cli.cli.main import app
 
     file = tmp_path / "speed.json"
-    arguments = ["bench", "-c", "smoke", "--batch", "1", "--repeats", "1", "--threads", "1", "--precision", precision]
-    done = CliRunner().invoke(app, [*arguments, "--json", str(file)])
+    arguments = ["bench", "-c", "smoke", "--batch", "1", "--repeats", "1", "--threads", "1", "--cpu-time"]
+    done = CliRunner().invoke(app, [*arguments, "--precision", precision, "--json", str(file)])
     assert done.exit_code == 0, done.output
     assert "1 threads" in done.output
     assert f"tiny at 64x48, {precision}, channels-last" in done.output
     found = json.loads(file.read_text())
     assert found["num_parameters"] > 0
+    assert found["cpu_time"]
     assert found["timings"][0]["batch"] == 1

@@ -34,6 +34,9 @@ def bench(
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.")] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "cpu",
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Passes of each kind; medians are shown.")] = 7,
+    cpu_time: Annotated[
+        bool, typer.Option("--cpu-time", help="Count CPU seconds, with --threads 1, on a machine that does other work.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file too.")] = None,
 ) -> None:
     r"""Time the generator on a drawn person, beside its convolutions alone.
@@ -44,6 +47,7 @@ def bench(
     Examples:
       scm bench --threads 2
       scm bench -c cpu --batch 8 --precision bf16 --json speed.json
+      scm bench --threads 1 --cpu-time
     """
     from scmnet_cli.config import load_config
 
@@ -66,10 +70,12 @@ def bench(
         threads=threads,
         device=str(choose_device(device)),
         repeats=repeats,
+        cpu_time=cpu_time,
     )
     memory = "channels-last" if speed.channels_last else "contiguous"
+    seconds = " in CPU seconds" if speed.cpu_time else ""
     print(f"{speed.machine}; {speed.device}, {speed.threads} threads; torch {speed.torch}")
-    print(f"{speed.size} at {speed.canvas}, {speed.precision}, {memory}; medians of {speed.repeats}")
+    print(f"{speed.size} at {speed.canvas}, {speed.precision}, {memory}; medians of {speed.repeats}{seconds}")
     print(
         f"{speed.num_parameters / 1e6:.1f} M parameters; GFLOP an image: {speed.gflop:.1f} with all regions on the "
         f"whole canvas, {speed.gflop_boxes:.1f} as timed"

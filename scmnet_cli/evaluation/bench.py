@@ -78,6 +78,7 @@ class Speed:
     size: str
     canvas: Canvas
     repeats: int
+    cpu_time: bool
     num_parameters: int
     gflop: float
     gflop_boxes: float
@@ -93,6 +94,7 @@ def measure_speed(
     threads: int | None = None,
     device: str = "cpu",
     repeats: int = 7,
+    cpu_time: bool = False,
 ) -> Speed:
     """Time a generator with fresh weights on a drawn person: time does not depend on what either holds.
 
@@ -104,10 +106,13 @@ def measure_speed(
         threads: CPU threads for this measurement; None: as many as torch takes.
         device: ``cpu`` or ``cuda``.
         repeats: passes of each kind, in turn; medians are returned.
+        cpu_time: count the CPU seconds of this process instead of the clock's: with one thread they depend less on what
+            else the machine does.
     """
     place = torch.device(device)
     memory = torch.channels_last if channels_last else torch.contiguous_format
     net = build_generator(config).to(place).to(memory_format=memory).eval()
+    clock = time.process_time if cpu_time else time.perf_counter
     with _threads(threads) as num_threads:
         return Speed(
             machine=torch.cuda.get_device_name(place) if place.type == "cuda" else _cpu_name(),
@@ -119,10 +124,13 @@ def measure_speed(
             size=config.size,
             canvas=config.canvas,
             repeats=repeats,
+            cpu_time=cpu_time,
             num_parameters=sum(parameter.numel() for parameter in net.parameters()),
             gflop=count_gflop(net, config.canvas),
             gflop_boxes=_gflop(net, _person(config.canvas, 1, place), grad=False),
-            timings=tuple(_time(net, _person(config.canvas, batch, place), precision, repeats) for batch in batches),
+            timings=tuple(
+                _time(net, _person(config.canvas, batch, place), precision, repeats, clock) for batch in batches
+            ),
         )
 
 
@@ -153,7 +161,13 @@ def convolutions_of(net: nn.Module, run: Callable[[], object]) -> list[tuple[nn.
 
 
 @torch.no_grad()
-def _time(net: SCMNet, person: tuple[Tensor, Tensor, Tensor], precision: Precision, repeats: int) -> Timing:
+def _time(
+    net: SCMNet,
+    person: tuple[Tensor, Tensor, Tensor],
+    precision: Precision,
+    repeats: int,
+    clock: Callable[[], float],
+) -> Timing:
     maps, image, masks = person
     batch, place = len(maps), maps.device
     bf16 = precision == "bf16"
@@ -172,7 +186,7 @@ def _time(net: SCMNet, person: tuple[Tensor, Tensor, Tensor], precision: Precisi
     for call in calls:
         call()
     firsts, convolutions, furthers = zip(
-        *[[_seconds(call, place) for call in calls] for _ in range(repeats)], strict=True
+        *[[_seconds(call, place, clock) for call in calls] for _ in range(repeats)], strict=True
     )
     # Neighbours in time share what else the machine does; the ratio of two medians would not.
     shares = [alone / whole for alone, whole in zip(convolutions, firsts, strict=True)]
@@ -224,14 +238,14 @@ def _person(canvas: Canvas, batch: int, place: torch.device) -> tuple[Tensor, Te
     return maps.to(place), image.to(place), one_hot(labels)
 
 
-def _seconds(call: Callable[[], None], place: torch.device) -> float:
+def _seconds(call: Callable[[], None], place: torch.device, clock: Callable[[], float]) -> float:
     if place.type == "cuda":
         torch.cuda.synchronize(place)
-    start = time.perf_counter()
+    start = clock()
     call()
     if place.type == "cuda":
         torch.cuda.synchronize(place)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 @contextmanager
