@@ -21,11 +21,12 @@ from scmnet_cli.data.dataset import PeopleInMemory
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import contact_sheet, draw_skeleton, to_uint8
+from scmnet_cli.metrics.colour_transfer import Carried, colour_transfer, region_colours
 from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.metrics.lpips import Lpips
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.pipeline import Pipeline
-from scmnet_cli.regions import BACKGROUND, region_id
+from scmnet_cli.regions import BACKGROUND, one_hot, region_id
 from scmnet_cli.training.measure import Grid, draw_grid, field_statistics, moved_sources, spread_of
 from scmnet_cli.training.phases import Drawn, GeneratorPass, Inputs
 from scmnet_cli.training.tracking import draw_sample_sheet
@@ -33,6 +34,8 @@ from scmnet_cli.types import UInt8Array
 
 _BATCH = 8
 _SPREAD_PEOPLE = 16
+_GARMENTS = ("pants", "skirt", "upper")
+_SMALLEST_GARMENT = 0.01  # share of the canvas
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Reconstruction:
     entropy: float
     source_spread: float
     num_spread_people: int
+    lightness: Carried
+    chroma: Carried
     not_computed: str | None
 
     def table(self) -> str:
@@ -140,6 +145,7 @@ def evaluate_reconstruction(
         mean = [float(value) for value in torch.cat(parts).nanmean(0)] + [math.nan, math.nan]
         rows.append(Row(name, mean[0], mean[1], *(mean[2:4] if lpips is not None else (None, None))))
     grid = _grid(net, people, pipeline, _SPREAD_PEOPLE)
+    lightness, chroma = garment_colours(grid)
     return Reconstruction(
         split=split,
         canvas=str(canvas),
@@ -149,8 +155,24 @@ def evaluate_reconstruction(
         entropy=float(torch.cat(fields["entropy"]).nanmean()),
         source_spread=spread_of(grid),
         num_spread_people=len(grid.people),
+        lightness=lightness,
+        chroma=chroma,
         not_computed=missing,
     )
+
+
+@torch.no_grad()
+def garment_colours(grid: Grid) -> tuple[Carried, Carried]:
+    """Return how much of the lightness and chroma of the sources' garments is drawn, over all sources and poses."""
+    masks = one_hot(grid.people.labels)[:, [region_id(name) for name in _GARMENTS]]  # (S, 3, H, W)
+    large = masks.mean((2, 3)) > _SMALLEST_GARMENT
+    worn = region_colours(grid.people.image, masks)
+    wanted, drawn = [], []
+    for source, images in enumerate(grid.images):
+        seen = large[source] & large  # (S, 3): the source wears it, and the pose's owner has a place for it
+        wanted.append(worn[source].expand_as(worn)[seen])
+        drawn.append(region_colours(images, masks)[seen])
+    return colour_transfer(torch.cat(wanted), torch.cat(drawn))
 
 
 def load_people(pipeline: Pipeline, data: Path, split: str, limit: int | None = None) -> PeopleInMemory:
