@@ -1,0 +1,148 @@
+"""Joints are read from the benchmark's keypoint files, from tables of our own, and from files beside a photo."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.preprocess.keypoints import COLUMNS, read_keypoint_file, read_keypoint_table
+from scmnet_cli.preprocess.photo import read_person
+from scmnet_cli.types import Canvas
+
+HEADER = "name:keypoints_y:keypoints_x"
+Y, X = list(range(100, 118)), list(range(18))
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_the_benchmarks_rows_are_y_first_and_exactly_minus_one_is_missing(tmp_path: Path) -> None:
+    x, y = [-1, -2, *X[2:]], [-1, 101, *Y[2:]]
+    table = read_keypoint_file(write(tmp_path / "k.csv", HEADER, f"a.jpg: {y}: {x}", f"b.jpg:{Y}:{X}"))
+    assert list(table) == ["a.jpg", "b.jpg"]
+    assert table["a.jpg"].shape == (18, 3)
+    assert table["a.jpg"].dtype == np.float32
+    assert list(table["a.jpg"][0]) == [0, 0, 0]
+    assert list(table["a.jpg"][1]) == [-2, 101, 1]  # slightly outside the frame, and known
+    assert list(table["b.jpg"][5]) == [5, 105, 1]
+
+
+def test_our_tables_give_scores_and_may_hold_more_columns(tmp_path: Path) -> None:
+    cells = [f"{value}" for k in range(18) for value in (k + 0.5, 2 * k, 0.25 if k else 0)]
+    path = write(tmp_path / "k.csv", ",".join(["photo", *COLUMNS]), ",".join(["0001.jpg", "anna", *cells]))
+    joints = read_keypoint_file(path)["anna"]
+    assert list(joints[0]) == [0, 0, 0]
+    assert list(joints[3]) == [3.5, 6, 0.25]
+
+
+def test_rows_without_any_joint_are_no_poses(tmp_path: Path) -> None:
+    none = [-1] * 18
+    path = write(tmp_path / "k.csv", HEADER, f"a.jpg:{none}:{none}", f"b.jpg:{Y}:{X}")
+    assert list(read_keypoint_file(path)) == ["b.jpg"]
+    with pytest.raises(ScmError, match="holds no pose"):
+        read_keypoint_file(write(tmp_path / "none.csv", HEADER, f"a.jpg:{none}:{none}"))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "a.jpg", f"a.jpg:{Y}", f"a.jpg:{Y}:{X[1:]}", f"a.jpg:{Y[1:]}:{X[1:]}", f"a.jpg:{Y}:[1, 2", "a.jpg:5:6",
+        'a.jpg:{"x": 1}:[1]', f"a.jpg:{Y}:{[1e9, *X[1:]]}", f"a.jpg:{Y}:{['NaN', *X[1:]]}".replace("'", ""),
+        f"a.jpg:{Y}:{'[' * 3000}",
+    ],
+)  # fmt: skip
+def test_a_damaged_row_is_named_by_its_line_and_spares_the_others(tmp_path: Path, row: str) -> None:
+    path = write(tmp_path / "k.csv", HEADER, f"b.jpg:{Y}:{X}", row)
+    with pytest.raises(ScmError, match=r"k\.csv: line 3 \('a\.jpg'\)"):
+        read_keypoint_file(path)
+    table = read_keypoint_table(path)
+    assert table.find("b.jpg").any()
+    with pytest.raises(ScmError, match="line 3"):
+        table.find("a.jpg")
+
+
+def test_a_name_that_stands_twice_is_told_of(tmp_path: Path) -> None:
+    path = write(tmp_path / "k.csv", HEADER, f"a.jpg:{Y}:{X}", f"a.jpg:{X}:{Y}")
+    with pytest.raises(ScmError, match=r"line 3: 'a\.jpg' stands twice"):
+        read_keypoint_file(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"name,x,y\na,1,2\n", b"\xff\xfe\x00\x01"])
+def test_a_file_that_is_no_keypoint_file_is_told_what_its_first_line_must_be(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "k.csv").write_bytes(content)
+    with pytest.raises(ScmError, match=r"k\.csv: (is no keypoint file; its first line must be|cannot be read)"):
+        read_keypoint_file(tmp_path / "k.csv")
+
+
+def test_a_photo_with_map_and_joints_beside_it_is_what_scm_preprocess_makes_of_it(
+    drawn_source: Path, drawn_data: Path, tmp_path: Path
+) -> None:
+    name = "drawn_0001"
+    expected = PreparedFolder(drawn_data).load(name)
+    shutil.copy(drawn_source / f"{name}.png", tmp_path / f"{name}.png")
+    shutil.copy(drawn_source / "regions" / f"{name}.png", tmp_path / f"{name}.regions.png")
+    joints = read_keypoint_file(drawn_source / "joints.csv")[name]
+    (tmp_path / f"{name}.joints.json").write_text(json.dumps(joints.tolist()))
+    for photo in (drawn_source / f"{name}.png", tmp_path / f"{name}.png"):
+        person = read_person(photo, Canvas(64, 48))
+        assert person.name == name
+        assert np.array_equal(person.image, expected.image)
+        assert np.array_equal(person.regions, expected.regions)
+        assert np.allclose(person.joints, expected.joints, atol=1e-3)
+    kept = read_person(tmp_path / f"{name}.png", Canvas(64, 48), "keep")
+    assert not np.array_equal(kept.image, expected.image)
+    assert np.array_equal(kept.regions, expected.regions)
+
+
+def test_map_and_table_may_lie_one_folder_above_the_photos(drawn_source: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    shutil.copy(drawn_source / "drawn_0002.png", tmp_path / "images")
+    shutil.copytree(drawn_source / "regions", tmp_path / "regions")
+    shutil.copy(drawn_source / "joints.csv", tmp_path)
+    assert read_person(tmp_path / "images" / "drawn_0002.png", Canvas(64, 48)).regions.any()
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def put(name: str, text: str) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        (folder / name).write_text(text)
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (remove("a.png"), "no such file"),
+        (remove("a.regions.png"), r"has no region map beside it; looked for a\.regions\.png, regions/a\.png"),
+        (remove("a.joints.json"), r"has no joints beside it; looked for a\.joints\.json, joints\.csv"),
+        (put("a.png", "text"), "cannot be read as a picture"),
+        (put("a.joints.json", "[[1, 2, 1]]"), "expected a list of 18"),
+        (put("a.joints.json", "{"), "expected a list of 18"),
+        (put("a.joints.json", json.dumps([[1, 2, 7]] * 18)), "score beyond 0-1"),
+        (put("a.joints.json", json.dumps([[0, 0, 0]] * 18)), "no joint is known"),
+    ],
+)
+def test_what_is_missing_or_wrong_beside_a_photo_is_one_line_that_names_the_photo(
+    drawn_source: Path, tmp_path: Path, spoil: Callable[[Path], None], message: str
+) -> None:
+    shutil.copy(drawn_source / "drawn_0001.png", tmp_path / "a.png")
+    shutil.copy(drawn_source / "regions" / "drawn_0001.png", tmp_path / "a.regions.png")
+    (tmp_path / "a.joints.json").write_text(json.dumps([[50, 60, 1]] * 18))
+    assert read_person(tmp_path / "a.png", Canvas(64, 48)).joints.any()
+    spoil(tmp_path)
+    with pytest.raises(ScmError, match=rf"a\.png: .*{message}") as caught:
+        read_person(tmp_path / "a.png", Canvas(64, 48))
+    assert "\n" not in str(caught.value)
