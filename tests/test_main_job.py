@@ -12,7 +12,6 @@ from PIL import Image
 
 from scmnet_cli.checkpoint import load_model
 from scmnet_cli.cli.main import main
-from scmnet_cli.data.drawn import write_drawn_source
 from scmnet_cli.data.prepared import PreparedFolder
 
 NUM_PEOPLE = 12
@@ -25,11 +24,10 @@ def scm(*arguments: str | Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in which the first two commands of the README have run."""
+def job(drawn_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which the first two commands of the main job have run."""
     root = tmp_path_factory.mktemp("job")
-    write_drawn_source(root / "people", NUM_PEOPLE)
-    scm("preprocess", root / "people", "-o", root / "data", "--layout", "folder", "--canvas", "64x48")
+    scm("preprocess", drawn_source, "-o", root / "data", "--layout", "folder", "--canvas", "64x48")
     scm("train", root / "data", "-o", root / "run", "-c", "smoke", "--device", "cpu")
     return root
 
