@@ -17,6 +17,7 @@ from scmnet_cli.cli import main as cli
 from scmnet_cli.errors import ScmError
 
 ROOT = Path(__file__).parent.parent
+PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -139,17 +140,23 @@ def test_the_citation_names_this_version():
     assert f"version: {scmnet_cli.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
-def test_every_command_of_the_readme_exists_with_its_options(capsys: pytest.CaptureFixture[str]):
-    commands = re.findall(r"^(?:.*[\s/])?scm (\w+)(.*)$", _code(ROOT / "README.md"), flags=re.MULTILINE)
-    assert {name for name, _ in commands} >= {"preprocess", "train", "transfer", "edit", "demo"}
-    for name, rest in commands:
+def test_the_readme_shows_the_main_job():
+    assert {name for name, _ in _commands("README.md")} >= {"preprocess", "train", "transfer", "edit", "demo"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_exists_with_its_options(
+    page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    for name, rest in _commands(page):
         assert exit_code(name, "--help") == 0, name
-        known = capsys.readouterr().out
+        known = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
         for option in re.findall(r"(?<=\s)--?[a-z][\w-]*", rest):
             assert re.search(rf"(?<![\w-]){option}(?![\w-])", known), f"scm {name} {option}"
 
 
-@pytest.mark.parametrize("page", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize("page", PAGES)
 def test_every_link_of_a_page_leads_somewhere(page: str):
     text = (ROOT / page).read_text(encoding="utf-8")
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("http")]
@@ -167,6 +174,12 @@ def test_ci_runs_the_readmes_test_command():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     (pattern,) = re.findall(r"grep -m1 -E '([^']+)' README.md", script)
     assert re.search(pattern, setup)
+
+
+def _commands(page: str) -> list[tuple[str, str]]:
+    """Return name and arguments of every ``scm`` command in the code blocks of a page."""
+    found: list[tuple[str, str]] = re.findall(r"^(?:.*[ /])?scm (\w+)(.*)$", _code(ROOT / page), flags=re.MULTILINE)
+    return found
 
 
 def _code(page: Path) -> str:
