@@ -77,6 +77,9 @@ class ModelConfig(_Section):
     mask_channel: bool = Field(
         True, description="give the part encoder the region's mask beside its colours, so that grey is not absence"
     )
+    carry_colours: bool = Field(
+        False, description="move each region's own mean colours along the field beside the style features"
+    )
     ccf: bool = Field(True, description="Cross Channel Fusion; false: the paper's w/o CCF")
     tau: float = Field(0.01, gt=0, le=10, description="temperature of the correlation softmax")
 

@@ -27,7 +27,6 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_uint8
 from scmnet_cli.metrics.correspondence import field_entropy
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.models.correlation import correlation
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, NUM_REGIONS, one_hot, region_id
 from scmnet_cli.skeleton import NUM_JOINTS, pose_maps
@@ -347,7 +346,7 @@ class Pipeline:
         ]
 
     def _entropy(self, pose_features: Tensor, style_features: Tensor) -> float:
-        field = correlation(pose_features, style_features, self.model.tau)  # N x N values, so one pose at a time
+        field = self.model.field(pose_features, style_features)  # N x N values, so one pose at a time
         return float(field_entropy(field, normalised=True))
 
     def _finish(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,12 @@ class Scm:
 @pytest.fixture
 def scm(capfd: pytest.CaptureFixture[str]) -> Scm:
     return Scm(capfd)
+
+
+@pytest.fixture(scope="session")
+def shared_weights() -> Path:
+    """Real ImageNet backbones; tests marked `weights` skip where they are absent."""
+    folder = Path(os.environ.get("SCM_SHARED", Path(__file__).parents[2] / "shared")) / "weights"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent; set SCM_SHARED")
+    return folder

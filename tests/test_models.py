@@ -176,6 +176,8 @@ ABLATIONS: list[dict[str, Any]] = [
     {"style": "global"},
     {"style": "global", "ccf": False},
     {"ccf": False},
+    {"carry_colours": True},
+    {"carry_colours": True, "style": "global"},
     {"mask_channel": False},
     *({"norm": norm} for norm in ("batch", "group", "none")),
     *({"generator_norm": norm} for norm in ("batch", "group", "none")),
@@ -196,6 +198,18 @@ def test_every_ablation_builds_draws_and_learns(fields):
 def test_without_ccf_the_fused_features_are_the_regions_side_by_side():
     net, features = build("scmnet", ccf=False), drawn(2, 8, 4, 8, 6)
     assert torch.equal(net.fuse(features), features.flatten(1, 2))
+
+
+def test_carried_colours_move_with_the_field_and_take_no_part_in_it():
+    net, features = build("scmnet", carry_colours=True).eval(), drawn(2, 8, 8, 8, 6)
+    pose = net.encode_pose(maps_of(LITTLE, 2))
+    style = net.fuse(features)
+    repainted = torch.cat([style[:, :32], style[:, 32:].flip(0)], dim=1)
+    assert style.shape == (2, 64, 8, 6)
+    assert torch.equal(net.field(pose, style), net.field(pose, repainted))
+    moved, _ = net.rearrange(pose, style)
+    expected = (net.field(pose, style) @ style[:, 32:].flatten(2).transpose(1, 2)).transpose(1, 2)
+    assert torch.allclose(moved[:, 32:].flatten(2), expected, atol=1e-5)
 
 
 def test_the_global_encoder_does_not_read_masks():

@@ -12,9 +12,9 @@ HEIGHT, WIDTH = 64, 48
 UPPER, ARMS = 5, 6
 
 
-def encoder(mask_channel: bool = True, seed: int = 0) -> DecomposedStyleEncoder:
+def encoder(mask_channel: bool = True, seed: int = 0, carry_colours: bool = False) -> DecomposedStyleEncoder:
     torch.manual_seed(seed)
-    return DecomposedStyleEncoder([4, 6, 6], 32, mask_channel)
+    return DecomposedStyleEncoder([4, 6, 6], 32, mask_channel, carry_colours)
 
 
 def image(batch: int = 1, seed: int = 1) -> Tensor:
@@ -140,3 +140,15 @@ def test_a_batch_of_different_people_is_each_of_them_alone(on_boxes):
     together = codes(net, picture, masks, on_boxes=on_boxes)
     alone = [codes(net, picture[i : i + 1], masks[i : i + 1], on_boxes=on_boxes) for i in range(2)]
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-5, atol=1e-7)
+
+
+@both_ways
+@pytest.mark.parametrize("mask_channel", [True, False])
+def test_a_region_carries_its_own_colours_and_mask_averaged_beside_the_same_features(mask_channel, on_boxes):
+    plain = codes(encoder(mask_channel), image(), STANDING, on_boxes=on_boxes)
+    carrying = codes(encoder(mask_channel, carry_colours=True), image(), STANDING, on_boxes=on_boxes)
+    assert torch.equal(carrying[:, :, :4], plain)
+    for region in range(8):
+        mask = STANDING[:, region : region + 1]
+        expected = torch.nn.functional.avg_pool2d(torch.cat([image() * mask, mask], dim=1), 8)
+        assert torch.allclose(carrying[:, region, 4:], expected, atol=1e-6)

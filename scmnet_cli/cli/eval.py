@@ -57,7 +57,8 @@ def evaluate(
     (out / "metrics.json").write_text(json.dumps(found.as_json(), indent=2), encoding="utf-8")
     summary = (
         f"{found.num_people} people of {found.split} at {found.canvas}: region accuracy {found.region_accuracy:.3f}, "
-        f"entropy {found.entropy:.2f} nats, source spread {found.source_spread:.3f} ({found.num_spread_people} sources); "
+        f"entropy {found.entropy:.2f} nats, source spread {found.source_spread:.3f} "
+        f"({found.num_spread_people} sources); "
         f"of the garments' lightness {found.lightness.slope:.2f} arrives (r {found.lightness.correlation:.2f}), "
         f"of their chroma {found.chroma.slope:.2f} (r {found.chroma.correlation:.2f})"
     )

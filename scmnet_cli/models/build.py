@@ -9,7 +9,7 @@ from scmnet_cli.models.discriminators import Discriminators
 from scmnet_cli.models.generator import TranslationGenerator
 from scmnet_cli.models.pose_encoder import PoseEncoder
 from scmnet_cli.models.scmnet import SCMNet
-from scmnet_cli.models.style_encoder import CrossChannelFusion, DecomposedStyleEncoder, GlobalStyleEncoder
+from scmnet_cli.models.style_encoder import NUM_PARTS, CrossChannelFusion, DecomposedStyleEncoder, GlobalStyleEncoder
 from scmnet_cli.skeleton import NUM_POSE_CHANNELS
 
 
@@ -17,16 +17,17 @@ def build_generator(config: ModelConfig) -> SCMNet:
     """Build the generator with fresh weights, drawn from torch's global generator."""
     if config.style == "decomposed":
         style_encoder: DecomposedStyleEncoder | GlobalStyleEncoder = DecomposedStyleEncoder(
-            config.part_channels, config.features, config.mask_channel
+            config.part_channels, config.features, config.mask_channel, config.carry_colours
         )
     else:
-        style_encoder = GlobalStyleEncoder(config.part_channels, config.features)
+        style_encoder = GlobalStyleEncoder(config.part_channels, config.features, config.carry_colours)
+    num_carried = style_encoder.num_carried * (NUM_PARTS if config.style == "decomposed" else 1)
     return SCMNet(
         pose_encoder=PoseEncoder(NUM_POSE_CHANNELS, config.pose_channels, config.features, config.norm),
         style_encoder=style_encoder,
         ccf=CrossChannelFusion(config.features, config.norm) if config.ccf else nn.Identity(),
         generator=TranslationGenerator(
-            config.features,
+            config.features + num_carried,
             config.generator_channels,
             config.generator_up_channels,
             config.generator_blocks,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from scmnet_cli.models.correlation import rearrange
+from scmnet_cli.models.correlation import correlation, rearrange
 from scmnet_cli.models.generator import TranslationGenerator
 from scmnet_cli.models.pose_encoder import PoseEncoder
 from scmnet_cli.models.style_encoder import DecomposedStyleEncoder, GlobalStyleEncoder
@@ -52,10 +52,22 @@ class SCMNet(nn.Module):
         """Concatenate the regions' features over channels and fuse them.
 
         Shape:
-            region_features: (B, 8, C/8, H/8, W/8); result: F_s, (B, C, H/8, W/8).
+            region_features: (B, 8, C/8, H/8, W/8); result: F_s, (B, C, H/8, W/8). What regions carry beside their C/8
+            features follows F_s as it is.
         """
-        fused: Tensor = self.ccf(region_features.flatten(1, 2))
-        return fused
+        part = self.style_encoder.part_features
+        fused: Tensor = self.ccf(region_features[:, :, :part].flatten(1, 2))
+        if not self.style_encoder.num_carried:
+            return fused
+        return torch.cat([fused, region_features[:, :, part:].flatten(1, 2).to(fused.dtype)], dim=1)
+
+    def field(self, pose_features: Tensor, style_features: Tensor) -> Tensor:
+        """Return the explicit correlation field, for plots and statistics: it holds N x N values.
+
+        Shape:
+            pose_features: (B, C, h, w); style_features: as :meth:`fuse` gives them; result: (B, N, N) float32.
+        """
+        return correlation(pose_features, style_features[:, : pose_features.shape[1]], self.tau)
 
     def encode_style(self, image: Tensor, masks: Tensor) -> Tensor:
         """Return F_s of an image; shapes as in :meth:`encode_regions` and :meth:`fuse`."""
@@ -79,10 +91,11 @@ class SCMNet(nn.Module):
             pose_features, style_features: (B, C, h, w); carried: (B, K, h, w), for example region masks or colours;
             result: F_s*, (B, C, h, w) float32, and ``carried`` moved likewise.
         """
+        keys = style_features[:, : pose_features.shape[1]]
         if carried is None:
-            return rearrange(pose_features, style_features, style_features, self.tau), None
+            return rearrange(pose_features, keys, style_features, self.tau), None
         values = torch.cat([style_features.float(), carried.float()], dim=1)
-        moved = rearrange(pose_features, style_features, values, self.tau)
+        moved = rearrange(pose_features, keys, values, self.tau)
         features = style_features.shape[1]
         return moved[:, :features], moved[:, features:]
 

@@ -6,6 +6,10 @@ their concatenation is F_s. The convolutions carry no bias and nothing normalise
 - a region that is not in the image encodes to exactly zero, as an all-zero input does: it is never computed;
 - what surrounds a region does not change its features: it may be encoded on its bounding box.
 
+With ``carry_colours`` each region's features end with its own colours and mask, averaged over 8x8 pixels. They skip the
+CCF and take no part in the correlation: a field that finds a region whatever its colour teaches the style features to
+forget colour, and these bring it past them (docs/results.md).
+
 A bias-free network cannot tell a grey pixel (value 0) from none. With ``mask_channel`` it reads (image, 1) x mask
 instead of image x mask: the mask is the constant from which the first layer makes its biases.
 """
@@ -16,11 +20,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scmnet_cli.models.layers import ConvBlock, NormName
 
 NUM_PARTS = 8
+_STRIDE = 8
 
 
 def _bias_free_encoder(in_channels: int, channels: Sequence[int], out_channels: int) -> nn.Sequential:
@@ -35,13 +41,15 @@ class DecomposedStyleEncoder(nn.Module):
     """F_s^i for i = 1..8: image x mask_i, each through the same encoder.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); output: (B, 8, C/8, H/8, W/8).
+        image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); output: (B, 8, C/8, H/8, W/8), with ``carry_colours`` four
+        channels more.
     """
 
-    def __init__(self, channels: Sequence[int], features: int, mask_channel: bool) -> None:
+    def __init__(self, channels: Sequence[int], features: int, mask_channel: bool, carry_colours: bool) -> None:
         super().__init__()
         self.mask_channel = mask_channel
         self.part_features = features // NUM_PARTS
+        self.num_carried = 4 if carry_colours else 0
         self.encoder = _bias_free_encoder(3 + mask_channel, channels, self.part_features)
 
     def forward(self, image: Tensor, masks: Tensor) -> Tensor:
@@ -55,16 +63,18 @@ class DecomposedStyleEncoder(nn.Module):
         return out.index_put((owner, part), encoded)
 
     def _encode(self, image: Tensor, mask: Tensor) -> Tensor:
-        parts = image * mask
-        if self.mask_channel:
-            parts = torch.cat([parts, mask.to(parts.dtype)], dim=1)
-        encoded: Tensor = self.encoder(parts)
+        colours = image * mask
+        with_mask = torch.cat([colours, mask.to(colours.dtype)], dim=1)
+        encoded: Tensor = self.encoder(with_mask if self.mask_channel else colours)
+        if self.num_carried:
+            encoded = torch.cat([encoded, F.avg_pool2d(with_mask, _STRIDE).to(encoded.dtype)], dim=1)
         return encoded
 
     def _encode_on_boxes(self, image: Tensor, masks: Tensor, present: Tensor) -> Tensor:
         """Encode each region where it is not zero: the same features, for a third of the work."""
         _, _, height, width = image.shape
-        out = image.new_zeros(*present.shape, self.part_features, height // 8, width // 8)
+        num_channels = self.part_features + self.num_carried
+        out = image.new_zeros(*present.shape, num_channels, height // _STRIDE, width // _STRIDE)
         for owner, part in present.nonzero().tolist():
             mask = masks[owner : owner + 1, part : part + 1]
             top, bottom = _positions_that_read(mask[0, 0].amax(1))
@@ -88,16 +98,20 @@ class GlobalStyleEncoder(nn.Module):
     """The ablation "w/o DSE": one encoder reads the whole image; it has the channels of all parts together.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; output: (B, C, H/8, W/8).
+        image: (B, 3, H, W) in [-1, 1]; output: (B, C, H/8, W/8), with ``carry_colours`` three channels more.
     """
 
-    def __init__(self, channels: Sequence[int], features: int) -> None:
+    def __init__(self, channels: Sequence[int], features: int, carry_colours: bool) -> None:
         super().__init__()
+        self.part_features = features
+        self.num_carried = 3 if carry_colours else 0
         self.encoder = _bias_free_encoder(3, channels, features)
 
     def forward(self, image: Tensor, masks: Tensor) -> Tensor:  # noqa: ARG002 - called as the DSE is
         """Encode the whole image; ``masks`` are not read."""
         out: Tensor = self.encoder(image)
+        if self.num_carried:
+            out = torch.cat([out, F.avg_pool2d(image, _STRIDE).to(out.dtype)], dim=1)
         return out
 
 

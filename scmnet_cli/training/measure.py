@@ -12,7 +12,6 @@ from scmnet_cli.data.dataset import Batch, PeopleInMemory, TrainingBatch
 from scmnet_cli.metrics.correspondence import field_entropy, region_accuracy
 from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.metrics.spread import source_spread
-from scmnet_cli.models.correlation import correlation
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.skeleton import pose_maps
@@ -94,7 +93,7 @@ def measure(net: SCMNet, people: PeopleInMemory, canvas: Canvas, *, batch: int, 
 @torch.no_grad()
 def field_statistics(net: SCMNet, drawn: Drawn, inputs: Inputs, prefix: str = "") -> dict[str, torch.Tensor]:
     """Return region accuracy and entropy of the field, (B,) each; NaN where an image has no position to judge."""
-    field = correlation(drawn.pose_features, drawn.style_features, net.tau)
+    field = net.field(drawn.pose_features, drawn.style_features)
     return {
         f"{prefix}region_accuracy": region_accuracy(drawn.moved_regions, inputs.target_masks, inputs.style_masks),
         f"{prefix}entropy": field_entropy(field),
