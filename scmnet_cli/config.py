@@ -78,7 +78,7 @@ class ModelConfig(_Section):
         True, description="give the part encoder the region's mask beside its colours, so that grey is not absence"
     )
     carry_colours: bool = Field(
-        False, description="move each region's own mean colours along the field beside the style features"
+        False, description="move each region's own mean colours along the field too, and draw on top of them"
     )
     ccf: bool = Field(True, description="Cross Channel Fusion; false: the paper's w/o CCF")
     tau: float = Field(0.01, gt=0, le=10, description="temperature of the correlation softmax")

@@ -14,7 +14,7 @@ from scmnet_cli.config import ModelConfig
 from scmnet_cli.evaluation.bench import count_gflop
 from scmnet_cli.models.build import build_discriminators, build_generator
 from scmnet_cli.models.scmnet import SCMNet
-from scmnet_cli.regions import NUM_REGIONS
+from scmnet_cli.regions import NUM_REGIONS, one_hot
 from scmnet_cli.types import Canvas
 
 CANVASES = [Canvas(256, 256), Canvas(256, 176), Canvas(128, 88)]
@@ -210,6 +210,18 @@ def test_carried_colours_move_with_the_field_and_take_no_part_in_it():
     moved, _ = net.rearrange(pose, style)
     expected = (net.field(pose, style) @ style[:, 32:].flatten(2).transpose(1, 2)).transpose(1, 2)
     assert torch.allclose(moved[:, 32:].flatten(2), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("style", ["decomposed", "global"])
+def test_an_image_is_drawn_on_top_of_the_carried_colours(style):
+    net = build("scmnet", carry_colours=True, style=style).eval()
+    nn.init.zeros_(net.generator.to_rgb.weight)
+    nn.init.zeros_(net.generator.to_rgb.bias)
+    labels = torch.zeros(1, 64, 48, dtype=torch.long)
+    labels[:, 16:48, 8:40] = 5
+    masks, one_colour = one_hot(labels), torch.tensor([0.5, -0.25, 0.1])[None, :, None, None].expand(-1, -1, 64, 48)
+    drawn_image = net(maps_of(LITTLE, 1), one_colour, masks)
+    assert torch.allclose(drawn_image, one_colour, atol=1e-5)
 
 
 def test_the_global_encoder_does_not_read_masks():

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from scmnet_cli.models.layers import ConvBlock, NormName, ResidualBlock
 
+_BRIGHTEST = 0.95
+
 
 class TranslationGenerator(nn.Module):
     """U-Net over H/8, H/16 and H/32 with skips, then three x2 upsamplings and tanh.
@@ -50,8 +52,8 @@ class TranslationGenerator(nn.Module):
         )
         self.to_rgb = nn.Conv2d(up_channels[-1], 3, 3, padding=1)
 
-    def forward(self, rearranged: Tensor) -> Tensor:
-        """Draw the image."""
+    def forward(self, rearranged: Tensor, colours: Tensor | None = None) -> Tensor:
+        """Draw the image; on top of coarse colours, (B, 3, H/8, W/8) in [-1, 1], where they are given."""
         features = self.enter(rearranged)
         skips = []
         for down in self.down:
@@ -65,4 +67,8 @@ class TranslationGenerator(nn.Module):
         features = self.refine(features)
         for draw in self.draw:
             features = draw(F.interpolate(features, scale_factor=2, mode="nearest"))
-        return torch.tanh(self.to_rgb(features))
+        drawn = self.to_rgb(features)
+        if colours is not None:
+            ground = torch.atanh(colours.clamp(-_BRIGHTEST, _BRIGHTEST))
+            drawn = drawn + F.interpolate(ground, size=drawn.shape[2:], mode="bilinear").to(drawn.dtype)
+        return torch.tanh(drawn)

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from scmnet_cli.models.correlation import correlation, rearrange
 from scmnet_cli.models.generator import TranslationGenerator
 from scmnet_cli.models.pose_encoder import PoseEncoder
-from scmnet_cli.models.style_encoder import DecomposedStyleEncoder, GlobalStyleEncoder
+from scmnet_cli.models.style_encoder import NUM_PARTS, DecomposedStyleEncoder, GlobalStyleEncoder
+
+_LEAST_MASK = 0.1
 
 
 class SCMNet(nn.Module):
@@ -103,10 +105,21 @@ class SCMNet(nn.Module):
         """Draw the image of rearranged style features.
 
         Shape:
-            rearranged: (B, C, H/8, W/8); result: (B, 3, H, W) in [-1, 1].
+            rearranged: (B, C, H/8, W/8), or more channels where colours are carried: the image is then drawn on top of
+            them; result: (B, 3, H, W) in [-1, 1].
         """
-        image: Tensor = self.generator(rearranged)
+        image: Tensor = self.generator(rearranged, self._carried_colours(rearranged))
         return image
+
+    def _carried_colours(self, rearranged: Tensor) -> Tensor | None:
+        num_carried = self.style_encoder.num_carried
+        if not num_carried:
+            return None
+        if not self.has_regions:
+            return rearranged[:, -num_carried:]
+        carried = rearranged[:, -NUM_PARTS * num_carried :].unflatten(1, (NUM_PARTS, num_carried)).sum(1)
+        # After an edit a position may hold no region, or two: the masks' sum is then not 1.
+        return carried[:, :3] / carried[:, 3:].clamp(min=_LEAST_MASK)
 
     def forward(self, maps: Tensor, image: Tensor, masks: Tensor) -> Tensor:
         """Draw the person of ``image`` in the pose of ``maps``.

@@ -7,8 +7,8 @@ their concatenation is F_s. The convolutions carry no bias and nothing normalise
 - what surrounds a region does not change its features: it may be encoded on its bounding box.
 
 With ``carry_colours`` each region's features end with its own colours and mask, averaged over 8x8 pixels. They skip the
-CCF and take no part in the correlation: a field that finds a region whatever its colour teaches the style features to
-forget colour, and these bring it past them (docs/results.md).
+CCF and take no part in the correlation; the generator draws on top of what the field moves of them. Without them a
+short training brings a garment's brightness but not its colour (docs/results.md).
 
 A bias-free network cannot tell a grey pixel (value 0) from none. With ``mask_channel`` it reads (image, 1) x mask
 instead of image x mask: the mask is the constant from which the first layer makes its biases.
