@@ -62,7 +62,7 @@ def run_demo(
 ) -> Demo:
     """Draw people, prepare them, train on them, transfer and edit, and draw a contact sheet.
 
-    An interrupted demo goes on where it was.
+    An interrupted demo goes on where it was, and a finished one if it is told to train on more images.
 
     Args:
         out: folder for everything: ``people``, ``data``, ``run`` and ``sheet.png``.
@@ -73,7 +73,7 @@ def run_demo(
         progress: called with the name of a step, how far it is, and how far it goes.
 
     Raises:
-        ScmError: if ``out`` cannot be used, or holds a demo of other settings.
+        ScmError: if ``out`` cannot be used.
         KeyboardInterrupt: if training was told to stop.
     """
     told = progress or (lambda _step, _done, _total: None)
@@ -87,7 +87,7 @@ def run_demo(
         config.model.canvas,
         progress=lambda done, total: told("preparing", done, total),
     )
-    training = Run(data, run, config, seed=seed, device=device)
+    training = Run(data, run, config, seed=seed, device=device, allow_changes=True)
     outcome = training.train(lambda report: told("training", report.images, report.total))
 
     if not outcome.finished:  # the run has caught the signal, saved its state and stopped

@@ -96,6 +96,12 @@ def test_the_demo_says_what_its_people_and_its_model_are(tmp_path: Path, capsys:
         assert len(opened.getcolors(1 << 24) or []) > 1000
 
 
+def test_a_demo_goes_on_with_more_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for images, steps in (("4", 1), ("12", 3)):
+        scm("demo", "-o", tmp_path, "--images", images, "--device", "cpu")
+        assert f"trained on them for {steps} steps" in capsys.readouterr().out
+
+
 def test_a_mistake_in_the_main_job_is_one_line(job: Path, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as exit_:
         main(["transfer", "--src", str(job / "data" / "nobody"), "--pose", str(job / "data"), "-m", str(job / "run")])
