@@ -1,5 +1,6 @@
 """The checks. All sessions share the environment that nox was started from: an environment with torch is 6 GB."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "imports", "tests", "build", "demo"]
 
 PYTHON = sys.executable
+# The tests' tensors are tiny: a second thread gains nothing, and on a busy machine threads wait for each other.
+ONE_THREAD = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 CHECK_WHEEL = """
 import sys
 from pathlib import Path
@@ -47,13 +50,13 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The fast suite, under 10 minutes on 2 cores."""
-    session.run(PYTHON, "-m", "pytest", *session.posargs)
+    session.run(PYTHON, "-m", "pytest", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
     """The tests that take longer than 5 seconds each."""
-    session.run(PYTHON, "-m", "pytest", "-m", "slow", *session.posargs)
+    session.run(PYTHON, "-m", "pytest", "-m", "slow", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
