@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scmnet_cli.data.dataset import PeopleInMemory
+from scmnet_cli.data.dataset import PeopleInMemory, resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import contact_sheet, draw_skeleton, to_uint8
@@ -233,7 +233,7 @@ def edit_sheet(pipeline: Pipeline, data: Path, split: str, regions: tuple[str, .
     folder = PreparedFolder(data)
     names = folder.names(split)
     rows = []
-    people = [folder.load(name) for name in names]
+    people = [resized(folder.load(name), pipeline.canvas) for name in names]
     spaced = [people[index * len(people) // min(num, len(people))] for index in range(min(num, len(people)))]
     for row, person in enumerate(spaced):
         source = pipeline.encode(person)
