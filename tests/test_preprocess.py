@@ -502,3 +502,16 @@ def test_real_ccp_photos_come_through(tmp_path: Path) -> None:
         assert (around == region_id("face")).any()
         feet = person.joints[[JOINTS.index("right_ankle"), JOINTS.index("left_ankle")]]
         assert (feet[feet[:, 2] > 0, 1] > nose_y + 60).all()
+
+
+def test_a_row_of_the_joints_that_leads_out_of_the_folder_is_told_of_and_not_followed(
+    source: Path, tmp_path: Path
+) -> None:
+    zeros = ",0" * 54
+    edit_table(lambda lines: [*lines, f"../outside{zeros}", f"/etc/passwd{zeros}", f"elsewhere{zeros}"])(source)
+    told: dict[str, str] = {}
+    outcome = prepare(FolderSource(source), tmp_path / "data", CANVAS, on_left_out=told.__setitem__)
+    assert outcome.num_usable == 12
+    assert set(told) == {"../outside", "/etc/passwd"}  # a row without a photo is no harm
+    assert all("leads out of the folder" in reason for reason in told.values())
+    assert PreparedFolder(tmp_path / "data").manifest.left_out == told

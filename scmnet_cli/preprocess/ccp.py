@@ -69,6 +69,10 @@ class CcpSource:
         """Return the names of all annotations, sorted."""
         return sorted(path.stem for path in self._annotations.iterdir() if path.suffix == ".mat")
 
+    def astray(self) -> dict[str, str]:
+        """Return the rows of the table of joints that lead out of the folder."""
+        return self._joints.astray()
+
     def photo(self, name: str) -> Path:
         """Return the path of a person's photo."""
         return self.root / "photos" / f"{name}.jpg"

@@ -62,6 +62,10 @@ class FolderSource:
         """Return the names of all photos, without their endings, sorted."""
         return sorted(self._photos)
 
+    def astray(self) -> dict[str, str]:
+        """Return the rows of the table of joints that lead out of the folder."""
+        return self._joints.astray()
+
     def photo(self, name: str) -> Path:
         """Return the path of a person's photo."""
         return self._photos[name][0]

@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,18 @@ class KeypointTable:
             if name in self.joints:
                 return self.joints[name]
         raise ScmError(f"no row '{names[0]}' in {self.path.name}")
+
+    def astray(self) -> dict[str, str]:
+        """Return the rows whose name is a path out of the folder, and what is wrong; such a row is never followed."""
+        names = [*self.joints, *self.problems]
+        return {
+            name: f"row of {self.path.name} leads out of the folder; it was not read" for name in names if _leaves(name)
+        }
+
+
+def _leaves(name: str) -> bool:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts
 
 
 def read_keypoint_table(path: Path) -> KeypointTable:

@@ -155,7 +155,10 @@ def prepare(
     known = _open_folder(Path(out), settings)
     writer = PreparedWriter(out, canvas)
     usable: list[_Record] = []
-    left_out: dict[str, str] = {}
+    left_out = source.astray()
+    for name, reason in left_out.items():
+        if on_left_out:
+            on_left_out(name, reason)
     first_with: dict[str, str] = {}
     num_new = 0
     with (Path(out) / _JOURNAL).open("a", encoding="utf-8") as journal:

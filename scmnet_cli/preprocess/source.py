@@ -25,6 +25,10 @@ class Source(Protocol):
         """Return everybody's name, sorted; whether they are usable shows when they are read."""
         ...
 
+    def astray(self) -> dict[str, str]:
+        """Return what the source names outside itself, and what is wrong with it."""
+        ...
+
     def photo(self, name: str) -> Path:
         """Return the path of a person's photo."""
         ...
