@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -25,35 +26,17 @@ from scmnet_cli.checkpoint import SavedModel, load_model, load_strict
 from scmnet_cli.data.dataset import PLAIN_GREY, collate, resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_uint8
-from scmnet_cli.metrics.correspondence import field_entropy
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, NUM_REGIONS, one_hot, region_id
 from scmnet_cli.skeleton import NUM_JOINTS, pose_maps
 from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
+from scmnet_cli.types import Pose as Pose
 
 _STRIDE = 8  # canvas pixels a feature position stands for
 
 # Pants and a skirt cover the same place: who is given the one loses the other.
 _INSTEAD_OF = {"pants": "skirt", "skirt": "pants"}
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Joints without a picture: whose layout is drawn.
-
-    Shape:
-        joints: (18, 3) float32, x and y in pixels of ``canvas`` and a score; a missing joint has score 0.
-    """
-
-    name: str
-    joints: FloatArray
-    canvas: Canvas
-
-    @classmethod
-    def of(cls, person: Person) -> Pose:
-        """Return the pose in which a person stands."""
-        return cls(person.name, person.joints, person.canvas)
 
 
 @dataclass(frozen=True)
@@ -324,7 +307,8 @@ class Pipeline:
             style_features = encoded.style_features.expand(num, -1, -1, -1)
             rearranged, moved = self.model.rearrange(pose_features, style_features, carried.expand(num, -1, -1, -1))
             images = self.model.translate(rearranged)
-            entropies = [self._entropy(features[None], encoded.style_features) for features in pose_features]
+            entropies = self.model.field_entropy(pose_features, style_features).flatten(1)  # (B, N)
+            evenness = (entropies.mean(1) / math.log(entropies.shape[1])).tolist()
         assert moved is not None
         labels = moved[:, :NUM_REGIONS].argmax(1).to(torch.uint8).cpu().numpy()  # (B, H/8, W/8)
         labels = labels.repeat(_STRIDE, axis=1).repeat(_STRIDE, axis=2)
@@ -339,15 +323,11 @@ class Pipeline:
                 joints=pose.joints,
                 moved_regions=labels[i],
                 moved_source=Image.fromarray(to_uint8(colours[i])),
-                entropy=entropies[i],
+                entropy=evenness[i],
                 seconds=seconds,
             )
             for i, pose in enumerate(poses)
         ]
-
-    def _entropy(self, pose_features: Tensor, style_features: Tensor) -> float:
-        field = self.model.field(pose_features, style_features)  # N x N values, so one pose at a time
-        return float(field_entropy(field, normalised=True))
 
     def _finish(self) -> None:
         if self.device.type == "cuda":

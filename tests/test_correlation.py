@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from scmnet_cli.config import ModelConfig
+from scmnet_cli.models import correlation as module
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.models.correlation import correlation, rearrange
+from scmnet_cli.models.correlation import correlation, correlation_entropy, correlation_rows, rearrange
 
 taus = pytest.mark.parametrize("tau", [0.01, 0.1, 1.0])
 
@@ -125,7 +126,42 @@ def test_under_autocast_the_field_stays_float32():
     assert torch.equal(moved, rearrange(pose, style, style, 0.01))
 
 
-@pytest.mark.parametrize(("channels", "num_values"), [(32, 32), (32, 43), (30, 3)])
+def test_the_field_in_blocks_of_rows_is_the_whole_field(monkeypatch):
+    monkeypatch.setattr(module, "_VALUES_AT_A_TIME", 2 * 12 * 3)
+    pose, style = features(0), features(1, height=3)
+    blocks = list(correlation_rows(pose, style, 0.1))
+    assert [block.shape for block in blocks] == [(2, 3, 12)] * 6 + [(2, 2, 12)]
+    torch.testing.assert_close(torch.cat(blocks, dim=1), correlation(pose, style, 0.1))
+
+
+def test_going_through_the_rows_leaves_the_callers_autocast_as_it_was():
+    with torch.autocast("cpu", torch.bfloat16):
+        for block in correlation_rows(features(0), features(1), 0.1):
+            assert block.dtype == torch.float32
+            assert torch.is_autocast_enabled("cpu")
+
+
+def test_entropy_is_0_for_a_sharp_field_log_n_for_a_flat_one_and_log_k_for_k_equal_positions():
+    style = torch.eye(20)[None].view(1, 20, 5, 4)
+    assert correlation_entropy(style, style, 0.001).flatten().tolist() == pytest.approx([0] * 20, abs=1e-6)
+    flat = correlation_entropy(features(0, batch=1, channels=20), style, 1e6)
+    assert flat.flatten().tolist() == pytest.approx([math.log(20)] * 20)
+    pairs = style.flatten(2)[:, :, torch.arange(20) // 2].view(1, 20, 5, 4)  # every direction twice
+    assert correlation_entropy(style, pairs, 0.001).flatten()[:10].tolist() == pytest.approx([math.log(2)] * 10)
+
+
+@taus
+def test_entropy_is_that_of_the_explicit_fields_rows_and_blind_to_the_order_of_style(tau, monkeypatch):
+    monkeypatch.setattr(module, "_VALUES_AT_A_TIME", 2 * 12 * 3)
+    pose, style = features(0), features(1, height=3)
+    entropy = correlation_entropy(pose, style, tau)
+    explicit = torch.special.entr(correlation(pose, style, tau)).sum(2).view(2, 5, 4)
+    torch.testing.assert_close(entropy, explicit)
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(correlation_entropy(pose, permuted(style, order), tau), entropy, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("channels", "num_values"), [(32, 32), (32, 43), (30, 3), (512, 555)])
 def test_the_fused_kernel_takes_it_forwards_and_backwards(channels, num_values):
     pose, style = features(0, channels=channels).requires_grad_(), features(1, channels=channels)
     values = features(2, channels=num_values)

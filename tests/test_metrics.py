@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.metrics.copying import copy_score
-from scmnet_cli.metrics.correspondence import field_entropy, region_accuracy
+from scmnet_cli.metrics.correspondence import region_accuracy
 from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.metrics.lpips import Lpips
 from scmnet_cli.metrics.masked import masked_mean
@@ -283,24 +283,6 @@ def test_region_accuracy_of_a_batch_is_by_image_and_nan_where_nothing_counts() -
     alone = torch.cat([region_accuracy(moved[i : i + 1], masks[i : i + 1], masks[i : i + 1]) for i in range(3)])
     assert together[1].isnan()
     torch.testing.assert_close(together, alone, equal_nan=True)
-
-
-def test_entropy_is_0_for_a_sharp_field_log_n_for_a_flat_one_and_log_k_for_k_equal_positions() -> None:
-    flat = torch.full((6, 8), 1 / 8)
-    two = torch.zeros(6, 8)
-    two[:, :2] = 0.5
-    fields = torch.stack([torch.eye(8)[:6], flat, two])
-    assert field_entropy(fields).tolist() == pytest.approx([0, math.log(8), math.log(2)])
-    assert field_entropy(fields, normalised=True).tolist() == pytest.approx([0, 1, 1 / 3])
-
-
-def test_entropy_does_not_see_where_the_style_positions_are() -> None:
-    field = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0)).softmax(2)
-    torch.testing.assert_close(field_entropy(field[:, :, torch.tensor([3, 1, 6, 0, 2, 5, 4])]), field_entropy(field))
-
-
-def test_the_entropy_of_a_field_with_one_position_is_0() -> None:
-    assert field_entropy(torch.ones(1, 3, 1), normalised=True).item() == 0
 
 
 # Spread, copies, consistency

@@ -1,10 +1,7 @@
-"""What the correlation field has learned: does it look in the right region, and how sharply."""
+"""What the correlation field has learned: does it look in the right region."""
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,17 +25,3 @@ def region_accuracy(moved_regions: Tensor, target_masks: Tensor, source_masks: T
     counted = (wanted != BACKGROUND) & shown.gather(1, wanted.flatten(1)).view_as(wanted)
     right = (moved_regions.argmax(1) == wanted) & counted
     return right.sum((1, 2)).float() / counted.sum((1, 2))
-
-
-def field_entropy(field: Tensor, *, normalised: bool = False) -> Tensor:
-    """Return the mean entropy of the field's rows: how many source positions one pose position mixes.
-
-    In nats: 0 looks at one position, log N at all N alike; e^entropy is the number of positions. ``normalised`` divides
-    by log N, giving 0 to 1.
-
-    Shape:
-        field: (B, M, N), each row sums to 1; result: (B,).
-    """
-    entropy: Tensor = torch.special.entr(field.float()).sum(2).mean(1)
-    num_positions = field.shape[2]
-    return entropy / math.log(num_positions) if normalised and num_positions > 1 else entropy

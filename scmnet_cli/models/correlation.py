@@ -12,9 +12,13 @@ average. It is independent of the order of the style positions, and it moves whe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+_VALUES_AT_A_TIME = 2**22  # 16 MiB of the field
 
 
 def _directions(features: Tensor) -> Tensor:
@@ -28,7 +32,7 @@ def _tokens(features: Tensor) -> Tensor:
 
 
 def correlation(pose_features: Tensor, style_features: Tensor, tau: float) -> Tensor:
-    """Return the explicit correlation field; for plots, losses on the field and tests: it holds N x N values.
+    """Return the explicit correlation field, N x N values: what the paths that never hold it are tested against.
 
     Shape:
         pose_features, style_features: (B, C, h, w); result: (B, N, N) float32, N = h w; rows are pose positions and
@@ -37,6 +41,44 @@ def correlation(pose_features: Tensor, style_features: Tensor, tau: float) -> Te
     with torch.autocast(pose_features.device.type, enabled=False):
         cosine = _directions(pose_features) @ _directions(style_features).transpose(1, 2)
         return (cosine / tau).softmax(-1)
+
+
+def correlation_rows(pose_features: Tensor, style_features: Tensor, tau: float) -> Iterator[Tensor]:
+    """Go through the field in blocks of consecutive rows, so that no more than one of them is ever held.
+
+    Shape:
+        pose_features, style_features: (B, C, h, w); each block: (B, rows, N) float32; together (B, N, N).
+    """
+    for cosine in _cosine_rows(pose_features, style_features):
+        yield (cosine / tau).softmax(-1)
+
+
+def correlation_entropy(pose_features: Tensor, style_features: Tensor, tau: float) -> Tensor:
+    """Return the entropy of each row of the field, in nats: how many style positions one pose position mixes.
+
+    0 looks at one position, log N at all N alike; e^entropy is the number of positions.
+
+    Shape:
+        pose_features, style_features: (B, C, h, w); result: (B, h, w).
+    """
+    entropies = []
+    for cosine in _cosine_rows(pose_features, style_features):
+        scores = (cosine - cosine.amax(2, keepdim=True)) / tau  # at most 0
+        weights = scores.exp()
+        total = weights.sum(2)
+        entropies.append(total.log() - (weights * scores).sum(2) / total)  # -sum p log p, with one exponential
+    return torch.cat(entropies, dim=1).view(-1, *pose_features.shape[2:])
+
+
+def _cosine_rows(pose_features: Tensor, style_features: Tensor) -> Iterator[Tensor]:
+    device = pose_features.device.type
+    with torch.autocast(device, enabled=False):
+        query, key = _directions(pose_features), _directions(style_features)
+    rows = max(1, _VALUES_AT_A_TIME // (key.shape[0] * key.shape[1]))
+    for some in torch.split(query, rows, dim=1):
+        with torch.autocast(device, enabled=False):  # never while somebody else's code runs
+            cosine = some @ key.transpose(1, 2)
+        yield cosine
 
 
 def rearrange(pose_features: Tensor, style_features: Tensor, values: Tensor, tau: float) -> Tensor:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
-from scmnet_cli.models.correlation import correlation, rearrange
+from scmnet_cli.models.correlation import correlation, correlation_entropy, correlation_rows, rearrange
 from scmnet_cli.models.generator import TranslationGenerator
 from scmnet_cli.models.pose_encoder import PoseEncoder
 from scmnet_cli.models.style_encoder import NUM_PARTS, DecomposedStyleEncoder, GlobalStyleEncoder
@@ -64,12 +66,28 @@ class SCMNet(nn.Module):
         return torch.cat([fused, region_features[:, :, part:].flatten(1, 2).to(fused.dtype)], dim=1)
 
     def field(self, pose_features: Tensor, style_features: Tensor) -> Tensor:
-        """Return the explicit correlation field, for plots and statistics: it holds N x N values.
+        """Return the explicit correlation field, N x N values; for tests.
 
         Shape:
             pose_features: (B, C, h, w); style_features: as :meth:`fuse` gives them; result: (B, N, N) float32.
         """
         return correlation(pose_features, style_features[:, : pose_features.shape[1]], self.tau)
+
+    def field_rows(self, pose_features: Tensor, style_features: Tensor) -> Iterator[Tensor]:
+        """Go through the correlation field in blocks of rows, for plots and statistics; memory stays small.
+
+        Shape:
+            as in :meth:`field`; each block: (B, rows, N).
+        """
+        return correlation_rows(pose_features, style_features[:, : pose_features.shape[1]], self.tau)
+
+    def field_entropy(self, pose_features: Tensor, style_features: Tensor) -> Tensor:
+        """Return the entropy of each row of the field in nats, from 0 to log N.
+
+        Shape:
+            as in :meth:`field`; result: (B, h, w).
+        """
+        return correlation_entropy(pose_features, style_features[:, : pose_features.shape[1]], self.tau)
 
     def encode_style(self, image: Tensor, masks: Tensor) -> Tensor:
         """Return F_s of an image; shapes as in :meth:`encode_regions` and :meth:`fuse`."""

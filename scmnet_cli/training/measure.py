@@ -9,7 +9,7 @@ import torch
 from scmnet_cli.config import DataConfig
 from scmnet_cli.data.augmentation import draw_moves, move
 from scmnet_cli.data.dataset import Batch, PeopleInMemory, TrainingBatch
-from scmnet_cli.metrics.correspondence import field_entropy, region_accuracy
+from scmnet_cli.metrics.correspondence import region_accuracy
 from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.metrics.spread import source_spread
 from scmnet_cli.models.scmnet import SCMNet
@@ -93,8 +93,7 @@ def measure(net: SCMNet, people: PeopleInMemory, canvas: Canvas, *, batch: int, 
 @torch.no_grad()
 def field_statistics(net: SCMNet, drawn: Drawn, inputs: Inputs, prefix: str = "") -> dict[str, torch.Tensor]:
     """Return region accuracy and entropy of the field, (B,) each; NaN where an image has no position to judge."""
-    field = net.field(drawn.pose_features, drawn.style_features)
     return {
         f"{prefix}region_accuracy": region_accuracy(drawn.moved_regions, inputs.target_masks, inputs.style_masks),
-        f"{prefix}entropy": field_entropy(field),
+        f"{prefix}entropy": net.field_entropy(drawn.pose_features, drawn.style_features).mean((1, 2)),
     }
