@@ -30,8 +30,7 @@ from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, NUM_REGIONS, one_hot, region_id
 from scmnet_cli.skeleton import NUM_JOINTS, pose_maps
-from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
-from scmnet_cli.types import Pose as Pose
+from scmnet_cli.types import FloatArray, Person, Pose, UInt8Array
 
 _STRIDE = 8  # canvas pixels a feature position stands for
 

@@ -46,3 +46,21 @@ class Person:
     def renamed(self, name: str) -> Person:
         """Return the same person under another name."""
         return replace(self, name=name)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Joints without a picture: whose layout is drawn.
+
+    Shape:
+        joints: (18, 3) float32, x and y in pixels of ``canvas`` and a score; a missing joint has score 0.
+    """
+
+    name: str
+    joints: FloatArray
+    canvas: Canvas
+
+    @classmethod
+    def of(cls, person: Person) -> Pose:
+        """Return the pose in which a person stands."""
+        return cls(person.name, person.joints, person.canvas)

@@ -16,9 +16,9 @@ from scmnet_cli.checkpoint import load_model, save_model
 from scmnet_cli.config import parse_config
 from scmnet_cli.errors import ScmError
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.pipeline import EncodedSource, Pipeline, Pose, Result, make_person
+from scmnet_cli.pipeline import EncodedSource, Pipeline, Result, make_person
 from scmnet_cli.regions import BODY_REGIONS, region_id
-from scmnet_cli.types import Canvas, Person
+from scmnet_cli.types import Canvas, Person, Pose
 
 if TYPE_CHECKING:
     from conftest import Place

@@ -19,8 +19,8 @@ from scmnet_cli.data.dataset import PLAIN_GREY, resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import contact_sheet, draw_skeleton
-from scmnet_cli.pipeline import EncodedSource, Pipeline, Pose, Result
-from scmnet_cli.types import Canvas, Person, UInt8Array
+from scmnet_cli.pipeline import EncodedSource, Pipeline, Result
+from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 
 _POSES_KEPT = 256
 

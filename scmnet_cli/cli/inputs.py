@@ -9,11 +9,11 @@ from pathlib import Path
 
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError, nearest
-from scmnet_cli.pipeline import Pipeline, Pose
+from scmnet_cli.pipeline import Pipeline
 from scmnet_cli.preprocess.keypoints import read_joints, read_keypoint_table
 from scmnet_cli.preprocess.photo import read_person
 from scmnet_cli.preprocess.source import PHOTO_ENDINGS
-from scmnet_cli.types import Canvas, FloatArray, Person
+from scmnet_cli.types import Canvas, FloatArray, Person, Pose
 
 KEYPOINT_ENDINGS = (".csv", ".txt", ".joints.json")
 
