@@ -29,7 +29,7 @@ from scmnet_cli.images import to_uint8
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, NUM_REGIONS, one_hot, region_id
-from scmnet_cli.skeleton import NUM_JOINTS, pose_maps
+from scmnet_cli.skeleton import NUM_JOINTS, pose_maps, rescale
 from scmnet_cli.types import FloatArray, Person, Pose, UInt8Array
 
 _STRIDE = 8  # canvas pixels a feature position stands for
@@ -282,15 +282,12 @@ class Pipeline:
             raise ScmError(f"{pose.name}: holds no joint, so there is no pose to draw")
         if isinstance(pose, Person):
             return Pose.of(resized(pose, self.canvas))
-        # A person without a picture: poses and people are scaled by one rule.
-        blank = np.zeros((pose.canvas.height, pose.canvas.width, 3), dtype=np.uint8)
-        try:
-            return Pose.of(resized(Person(pose.name, blank, blank[..., 0], pose.joints), self.canvas))
-        except ScmError as error:
+        if not pose.canvas.has_shape_of(self.canvas):
             raise ScmError(
                 f"{pose.name}: its joints lie in a frame of {pose.canvas}, which has not the shape of the model's"
-                f" {self.canvas}; say in which frame they are (--frame)"
-            ) from error
+                f" {self.canvas}; scmnet_cli.poses.placing.place() crops it around the person"
+            )
+        return Pose(pose.name, rescale(pose.joints, pose.canvas, self.canvas), self.canvas)
 
     def _encoded(self, source: Person | EncodedSource) -> EncodedSource:
         return source if isinstance(source, EncodedSource) else self.encode(source)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scmnet_cli.types import Canvas
+from scmnet_cli.types import Canvas, FloatArray
 
 JOINTS = (
     "nose", "neck",
@@ -87,3 +87,15 @@ def mirror(joints: Tensor, width: int) -> Tensor:
     swapped = joints[..., list(MIRRORED), :].clone()
     swapped[..., 0] = torch.where(swapped[..., 2] > 0, width - 1 - swapped[..., 0], swapped[..., 0])
     return swapped
+
+
+def rescale(joints: FloatArray, have: Canvas, want: Canvas) -> FloatArray:
+    """Return joints in pixels of another canvas of the same picture.
+
+    Shape:
+        joints, result: (18, 3).
+    """
+    scaled = joints.copy()
+    scaled[:, 0] *= want.width / have.width
+    scaled[:, 1] *= want.height / have.height
+    return scaled

@@ -10,6 +10,8 @@ import numpy.typing as npt
 UInt8Array = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
 
+_SAME_SHAPE = 0.01
+
 
 @dataclass(frozen=True)
 class Canvas:
@@ -20,6 +22,10 @@ class Canvas:
 
     def __str__(self) -> str:
         return f"{self.height}x{self.width}"
+
+    def has_shape_of(self, other: Canvas) -> bool:
+        """Say whether both have the same proportions, to 1 %."""
+        return abs(self.width / self.height / (other.width / other.height) - 1) <= _SAME_SHAPE
 
 
 @dataclass(frozen=True)

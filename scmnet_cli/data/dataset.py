@@ -15,14 +15,13 @@ from scmnet_cli.config import DataConfig
 from scmnet_cli.data.augmentation import draw_moves, move
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.skeleton import mirror
+from scmnet_cli.skeleton import mirror, rescale
 from scmnet_cli.types import Canvas, Person
 
 PLAIN_GREY = 230
 """Grey value that ``background: plain`` puts behind a person."""
 
 _ORDER_STREAM, _MIRROR_STREAM = 2, 3
-_SAME_ASPECT = 0.01
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def resized(person: Person, canvas: Canvas) -> Person:
     if person.canvas == canvas:
         return person
     have = person.canvas
-    if abs(have.width / have.height / (canvas.width / canvas.height) - 1) > _SAME_ASPECT:
+    if not have.has_shape_of(canvas):
         raise ScmError(
             f"{person.name}: its canvas {have} does not have the shape of the model's {canvas}; "
             f"prepare the photos with --canvas {canvas}"
@@ -67,10 +66,7 @@ def resized(person: Person, canvas: Canvas) -> Person:
     size = (canvas.width, canvas.height)
     image = np.asarray(Image.fromarray(person.image).resize(size, Image.Resampling.LANCZOS))
     regions = np.asarray(Image.fromarray(person.regions).resize(size, Image.Resampling.NEAREST))
-    joints = person.joints.copy()
-    joints[:, 0] *= canvas.width / have.width
-    joints[:, 1] *= canvas.height / have.height
-    return Person(person.name, image, regions, joints)
+    return Person(person.name, image, regions, rescale(person.joints, have, canvas))
 
 
 def collate(people: Sequence[Person], device: torch.device) -> Batch:

@@ -1,0 +1,46 @@
+"""Options that several commands share, each told once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Sources = Annotated[
+    list[str],
+    typer.Option(
+        "--src",
+        metavar="A",
+        help="Who is drawn: DATA/NAME of a prepared folder, a photo with its map and joints beside it, or a whole "
+        "prepared folder; repeatable.",
+    ),
+]
+Model = Annotated[
+    Path | None,
+    typer.Option("-m", "--model", envvar="SCM_MODEL", help="Run folder of `scm train`, or a model file."),
+]
+OutFolder = Annotated[Path, typer.Option("-o", "--out", help="Folder for the pictures.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Prepared folder whose entries A and B name without its path.")
+]
+Frame = Annotated[
+    str | None,
+    typer.Option(
+        "--frame",
+        metavar="HxW",
+        help="Size of the pictures that a pose file refers to, where it does not say so itself; else 256x176.",
+    ),
+]
+PersonNumber = Annotated[
+    int,
+    typer.Option(
+        "--person",
+        min=0,
+        metavar="N",
+        help="Where a pose file knows several people in a picture: the N-th, from 1. 0: the most prominent.",
+    ),
+]
+Mirror = Annotated[bool, typer.Option("--mirror", help="Mirror the poses, left and right joints swapped.")]
+Batch = Annotated[int, typer.Option("--batch", min=0, help="Poses at a time; 0: 1 on a CPU, 8 on a GPU.")]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")]

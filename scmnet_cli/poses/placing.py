@@ -1,0 +1,78 @@
+"""Poses on a canvas: scaled, cropped around the person where the proportions are others, or mirrored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from scmnet_cli.images import CropBox, crop_around
+from scmnet_cli.skeleton import JOINTS, mirror, rescale
+from scmnet_cli.types import Canvas, FloatArray, Pose
+
+# How far a person reaches beyond the box of their joints, in torsos (neck to mid-hip): medians of 848 people of CCP
+# whose map and both ankles are known.
+_ABOVE, _BELOW_ANKLES, _ASIDE = 0.26, 0.38, 0.12
+_TORSO_OF_HEIGHT = 1 / 2.96
+"""A torso as a share of the joints' height, the same people; for poses whose torso is not known."""
+
+_NECK = JOINTS.index("neck")
+_HIPS = [JOINTS.index("right_hip"), JOINTS.index("left_hip")]
+_ANKLES = [JOINTS.index("right_ankle"), JOINTS.index("left_ankle")]
+
+
+def place(pose: Pose, canvas: Canvas) -> Pose:
+    """Return a pose on another canvas: scaled if the proportions are the same, else cropped around the person.
+
+    The crop is the one that photos get. Joints that come to lie beyond the canvas are missing on it. A pose without
+    joints stays as it is.
+    """
+    return place_together([pose], canvas)[0]
+
+
+def place_together(poses: Sequence[Pose], canvas: Canvas) -> list[Pose]:
+    """Return poses on another canvas as :func:`place` does, all of one frame size cropped by one box around them all.
+
+    So a person who moves through the frames of a film moves in the animation too.
+    """
+    crops: dict[Canvas, CropBox] = {}
+    for frame in {pose.canvas for pose in poses if not pose.canvas.has_shape_of(canvas)}:
+        boxes = [_person_box(pose.joints) for pose in poses if pose.canvas == frame and (pose.joints[:, 2] > 0).any()]
+        if boxes:
+            low, high = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
+            left, top, right, bottom = np.concatenate([np.floor(low), np.ceil(high)]).astype(int).tolist()
+            crops[frame] = crop_around((left, top, right, bottom), canvas)
+    return [_moved(pose, canvas, crops.get(pose.canvas)) for pose in poses]
+
+
+def mirrored(pose: Pose) -> Pose:
+    """Return the pose of the picture mirrored left to right, under the name ``NAME-mirrored``."""
+    joints: FloatArray = mirror(torch.from_numpy(pose.joints), pose.canvas.width).numpy()
+    return replace(pose, name=f"{pose.name}-mirrored", joints=joints)
+
+
+def _moved(pose: Pose, canvas: Canvas, crop: CropBox | None) -> Pose:
+    if crop is None:
+        if not pose.canvas.has_shape_of(canvas):
+            return pose
+        return replace(pose, joints=rescale(pose.joints, pose.canvas, canvas), canvas=canvas)
+    joints = pose.joints.copy()
+    joints[:, :2] = crop.to_canvas(joints[:, :2])
+    outside = ((joints[:, :2] < -0.5) | (joints[:, :2] > np.array([canvas.width, canvas.height]) - 0.5)).any(axis=1)
+    joints[outside | (pose.joints[:, 2] == 0)] = 0
+    return replace(pose, joints=joints, canvas=canvas)
+
+
+def _person_box(joints: FloatArray) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of the person whom joints belong to."""
+    known = joints[:, 2] > 0
+    (left, top), (right, bottom) = joints[known, :2].min(axis=0), joints[known, :2].max(axis=0)
+    hips = [hip for hip in _HIPS if known[hip]]
+    if known[_NECK] and hips:
+        torso = float(np.linalg.norm(joints[hips, :2].mean(axis=0) - joints[_NECK, :2]))
+    else:
+        torso = float(bottom - top) * _TORSO_OF_HEIGHT
+    below = _BELOW_ANKLES if known[_ANKLES].any() else 0.0
+    return left - _ASIDE * torso, top - _ABOVE * torso, right + _ASIDE * torso, bottom + below * torso
