@@ -165,7 +165,7 @@ class Artist:
             "metrics": measures.values,
             "not_computed": measures.not_computed,
         }
-        return self._outputs.write(stem, result, inputs, report, strip)
+        return self._outputs.write(stem, np.asarray(result.image), inputs, report, strip)
 
 
 def _strip(source: Person, references: dict[str, EncodedSource], pose: Person | Pose, result: Result) -> UInt8Array:
@@ -201,14 +201,23 @@ def set_up(
     Raises:
         ScmError: if no model is given, or an option names what is not there.
     """
+    pipeline = open_model(model, device)
+    finder = Finder(data, pipeline, _canvas(frame))
+    batch = batch or (8 if pipeline.device.type == "cuda" else 1)
+    return finder, Artist(pipeline, Outputs(out, pipeline), batch=batch, strip=strip)
+
+
+def open_model(model: Path | None, device: str) -> Pipeline:
+    """Load the model that -m names.
+
+    Raises:
+        ScmError: if none is named, or it cannot be read.
+    """
     if model is None:
         raise ScmError(
             "no model: give -m RUN, or set SCM_MODEL to one; 'scm train DATA -o RUN' makes one, none is shipped yet"
         )
-    pipeline = Pipeline.from_pretrained(model, device)
-    finder = Finder(data, pipeline, _canvas(frame))
-    batch = batch or (8 if pipeline.device.type == "cuda" else 1)
-    return finder, Artist(pipeline, Outputs(out, pipeline), batch=batch, strip=strip)
+    return Pipeline.from_pretrained(model, device)
 
 
 def _canvas(text: str) -> Canvas:

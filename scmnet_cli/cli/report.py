@@ -140,13 +140,18 @@ class Outputs:
             raise ScmError(f"--out {folder}: cannot be made ({error}); name a folder you may write to") from error
 
     def write(
-        self, stem: str, result: Result, inputs: dict[str, Any], report: dict[str, Any], strip: UInt8Array | None
+        self,
+        stem: str,
+        picture: UInt8Array,
+        inputs: dict[str, Any],
+        report: dict[str, Any],
+        strip: UInt8Array | None = None,
     ) -> Path:
         """Write a picture and its report.
 
         Args:
             stem: the wanted file name without ending; a number follows it where that name is taken by other inputs.
-            result: the picture.
+            picture: (H, W, 3).
             inputs: names the inputs; the same inputs and model overwrite their earlier picture.
             report: what else the JSON holds.
             strip: a picture of the inputs and the result, if wanted.
@@ -164,7 +169,7 @@ class Outputs:
         write_text(path.with_suffix(".json"), json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
         if strip is not None:
             save_png(path.with_suffix(".strip.png"), strip, _PNG_TEXT)
-        save_png(path, np.asarray(result.image), _PNG_TEXT)
+        save_png(path, picture, _PNG_TEXT)
         return path
 
     def _free(self, stem: str, inputs: dict[str, Any]) -> Path:
