@@ -1,6 +1,6 @@
 """Write the shipped poses anew from the joints of Clothing Co-Parsing: ``python docs/write_poses.py CCP``.
 
-CCP holds ``photos/`` and ``keypoints.csv``. Each pose was looked at over its photo; joints that sit wrongly are left out.
+Each pose was looked at over its photo; joints that sit wrongly there are left out.
 """
 
 from __future__ import annotations

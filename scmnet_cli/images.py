@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 from torch import Tensor
 
 from scmnet_cli.errors import ScmError
@@ -22,6 +23,12 @@ from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 MAX_PIXELS = 100_000_000
 """Photos with more pixels are refused: a small file can unpack to more than memory holds."""
+
+ANIMATED = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
+"""Kinds of animated picture, by the ending of the file's name."""
+
+_WEBP_QUALITY = 90
+_PALETTE_FRAMES = 16
 
 _LIMB_COLOURS = [tuple(int(c) for c in np.array(hsv)) for hsv in (
     (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85),
@@ -95,14 +102,69 @@ def save_png(path: Path, picture: npt.NDArray[np.uint8], text: dict[str, str] | 
     Raises:
         ScmError: if it cannot be written.
     """
+    info = _png_text(text or {})
+    _write(path, lambda file: Image.fromarray(picture).save(file, "PNG", pnginfo=info))
+
+
+def save_animation(path: Path, frames: Sequence[npt.NDArray[np.uint8]], rate: float, text: dict[str, str]) -> None:
+    """Write an animated picture in one step, that plays for ever: GIF, WebP or PNG (APNG), by the name's ending.
+
+    A GIF has 256 colours for all frames together, and shows a frame for a multiple of 0.01 s.
+
+    Args:
+        path: ends with one of :data:`ANIMATED`.
+        frames: two or more, of one size.
+        rate: frames a second.
+        text: kept in the file: as PNG text fields, in the Exif data of a WebP (``Software``, and the rest as
+            description), as the comment of a GIF.
+
+    Shape:
+        frames: (H, W, 3) uint8 each.
+
+    Raises:
+        ScmError: if it cannot be written.
+    """
+    pictures = [Image.fromarray(frame) for frame in frames]
+    options: dict[str, Any] = {"save_all": True, "duration": 1000 / rate, "loop": 0}
+    kind = ANIMATED[path.suffix.lower()]
+    if kind == "PNG":
+        options["pnginfo"] = _png_text(text)
+    elif kind == "WEBP":
+        options |= {"quality": _WEBP_QUALITY, "method": 4, "exif": _exif(text)}
+    else:
+        palette = _shared_palette(pictures)
+        pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+        options |= {"comment": "; ".join(text.values()).encode(), "optimize": False}
+    _write(path, lambda file: pictures[0].save(file, kind, append_images=pictures[1:], **options))
+
+
+def _png_text(text: dict[str, str]) -> PngImagePlugin.PngInfo:
     info = PngImagePlugin.PngInfo()
-    for key, value in (text or {}).items():
+    for key, value in text.items():
         info.add_text(key, value)
+    return info
+
+
+def _exif(text: dict[str, str]) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = text.get("Software", "")
+    exif[ExifTags.Base.ImageDescription] = "; ".join(value for key, value in text.items() if key != "Software")
+    return exif
+
+
+def _shared_palette(pictures: list[Image.Image]) -> Image.Image:
+    """Choose 256 colours for all frames, from some of them side by side: colours that change by frame flicker."""
+    some = pictures[:: -(-len(pictures) // _PALETTE_FRAMES)]
+    joined = np.concatenate([np.asarray(picture) for picture in some], axis=1)
+    return Image.fromarray(joined).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+def _write(path: Path, save: Callable[[IO[bytes]], None]) -> None:
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                Image.fromarray(picture).save(file, "PNG", pnginfo=info)
+                save(file)
             Path(name).chmod(0o644)
             os.replace(name, path)
         except BaseException:
@@ -201,6 +263,20 @@ def crop_around(person: tuple[int, int, int, int], canvas: Canvas, margin: float
     box_width = max(1, round(box_height * canvas.width / canvas.height))
     centre_x, centre_y = (left + right) / 2, (top + bottom) / 2
     return CropBox(round(centre_x - box_width / 2), round(centre_y - box_height / 2), box_width, box_height, canvas)
+
+
+def whole_box(width: int, height: int, canvas: Canvas) -> CropBox:
+    """Return the box that shows a whole photo on a canvas: equally high, centre on centre.
+
+    So a photo 176 wide lies on a 256x256 canvas with 40 pixels at either side, and a 256x256 one loses them on 256x176.
+
+    Args:
+        width: of the photo, in pixels.
+        height: of the photo, in pixels.
+        canvas: what the box becomes.
+    """
+    box_width = max(1, round(height * canvas.width / canvas.height))
+    return CropBox(round((width - box_width) / 2), 0, box_width, height, canvas)
 
 
 def to_tensor(picture: UInt8Array) -> Tensor:

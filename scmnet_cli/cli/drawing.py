@@ -5,24 +5,27 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scmnet_cli.cli.inputs import Finder, Input
+from scmnet_cli.cli.inputs import Finder, Input, read_frame
 from scmnet_cli.cli.report import Outputs, Ruler, safe_name
 from scmnet_cli.data.dataset import PLAIN_GREY, resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import contact_sheet, draw_skeleton
+from scmnet_cli.images import ANIMATED, contact_sheet, draw_skeleton
 from scmnet_cli.pipeline import EncodedSource, Pipeline, Result
-from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
+from scmnet_cli.types import Person, Pose, UInt8Array
 
 _POSES_KEPT = 256
+_FEWEST_FRAMES = 2
 
 
 @dataclass(frozen=True)
@@ -63,25 +66,7 @@ class Artist:
         """
         references = {region: self._encode(given) for region, given in task.references.items()}
         num_drawn = 0
-        columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        console = Console(stderr=True, soft_wrap=True)
-        with Progress(
-            *columns,
-            console=console,
-            disable=len(task) == 1,
-            redirect_stdout=sys.stdout.isatty(),  # paths that somebody else reads stay on stdout
-            redirect_stderr=False,
-        ) as bar:
-            pictures = bar.add_task("drawing", total=len(task))
-
-            def skip(given: Input, error: ScmError, num_pictures: int) -> None:
-                if len(task) == 1:
-                    raise error
-                if given.where not in self._unusable:
-                    self._unusable.add(given.where)
-                    console.print(f"scm: skipped {given.name}: {error}", markup=False, highlight=False)
-                bar.advance(pictures, num_pictures)
-
+        with self._counting(len(task)) as (advance, skip):
             for source in task.sources:
                 poses = [source] if task.poses is None else task.poses
                 try:
@@ -97,9 +82,70 @@ class Artist:
                     strip = _strip(shown.person, references, pose, result) if self._strip else None
                     print(self._write(task, source, encoded, given, pose, result, strip), flush=True)
                     num_drawn += 1
-                    bar.advance(pictures)
+                    advance()
         if not num_drawn:
             raise ScmError("nothing was drawn: none of the inputs could be used, for the reasons above")
+
+    def animate(self, task: Task, path: Path, rate: float) -> None:
+        """Draw one person in every pose, in order, as one animated picture; its path goes to stdout.
+
+        Args:
+            task: of one source, without references.
+            path: the picture's; a number follows its name where that is taken by another's.
+            rate: frames a second.
+
+        Raises:
+            ScmError: if there are several sources, or fewer than two poses that can be drawn.
+        """
+        if len(task.sources) != 1:
+            raise ScmError(f"--animate {path}: shows one person, and --src names {len(task.sources)}; name one of them")
+        source, poses = task.sources[0], task.poses or []
+        encoded = self._encode(source)
+        frames: list[UInt8Array] = []
+        drawn: list[Input] = []
+        seconds = 0.0
+        waiting: deque[tuple[Input, Person | Pose]] = deque()
+        with self._counting(len(task)) as (advance, skip):
+            for result in self._pipeline.transfer_many(encoded, self._usable(poses, waiting, skip), self._batch):
+                given, pose = waiting.popleft()
+                frames.append(_strip(encoded.person, {}, pose, result) if self._strip else np.asarray(result.image))
+                drawn.append(given)
+                seconds += result.seconds
+                advance()
+        if len(frames) < _FEWEST_FRAMES:
+            raise ScmError(
+                f"--animate {path}: needs at least {_FEWEST_FRAMES} poses that can be drawn, not {len(frames)}"
+            )
+        inputs = {"source": _named(source), "poses": [_named(given) for given in drawn]}
+        report = {
+            "settings": {**self._settings(), "frames_a_second": rate, "strip": self._strip},
+            "seconds": {"reading_style": encoded.seconds, "drawing": seconds},
+        }
+        print(self._outputs.write_animation(path, frames, rate, inputs, report))
+
+    @contextmanager
+    def _counting(self, total: int) -> Iterator[tuple[Callable[[], None], Callable[[Input, ScmError, int], None]]]:
+        """Show progress; give what counts a picture, and what tells once of an input that cannot be used."""
+        columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        console = Console(stderr=True, soft_wrap=True)
+        with Progress(
+            *columns,
+            console=console,
+            disable=total == 1,
+            redirect_stdout=sys.stdout.isatty(),  # paths that somebody else reads stay on stdout
+            redirect_stderr=False,
+        ) as bar:
+            pictures = bar.add_task("drawing", total=total)
+
+            def skip(given: Input, error: ScmError, num_pictures: int) -> None:
+                if total == 1:
+                    raise error
+                if given.where not in self._unusable:
+                    self._unusable.add(given.where)
+                    console.print(f"scm: skipped {given.name}: {error}", markup=False, highlight=False)
+                bar.advance(pictures, num_pictures)
+
+            yield lambda: bar.advance(pictures), skip
 
     def _encode(self, given: Input) -> EncodedSource:
         person = given.read()
@@ -156,16 +202,15 @@ class Artist:
         }
         report = {
             "removed_regions": list(encoded.removed),
-            "settings": {
-                "device": str(self._pipeline.device),
-                "batch": self._batch,
-                "canvas": str(self._pipeline.canvas),
-            },
+            "settings": self._settings(),
             "seconds": {"reading_style": encoded.seconds, "drawing": result.seconds},
             "metrics": measures.values,
             "not_computed": measures.not_computed,
         }
         return self._outputs.write(stem, np.asarray(result.image), inputs, report, strip)
+
+    def _settings(self) -> dict[str, Any]:
+        return {"device": str(self._pipeline.device), "batch": self._batch, "canvas": str(self._pipeline.canvas)}
 
 
 def _strip(source: Person, references: dict[str, EncodedSource], pose: Person | Pose, result: Result) -> UInt8Array:
@@ -193,8 +238,27 @@ def _pairs(folder: PreparedFolder) -> set[tuple[str, str]]:
     return set(folder.pairs())
 
 
+def check_animation(path: Path) -> None:
+    """Refuse a file name of no kind of animated picture, before anything is loaded.
+
+    Raises:
+        ScmError: naming the kinds there are.
+    """
+    if path.suffix.lower() not in ANIMATED:
+        raise ScmError(f"--animate {path}: cannot be written; give a name that ends with {', '.join(ANIMATED)}")
+
+
 def set_up(
-    model: Path | None, out: Path, data: Path | None, frame: str, *, strip: bool, batch: int, device: str
+    model: Path | None,
+    out: Path,
+    data: Path | None,
+    frame: str | None,
+    *,
+    person: int,
+    mirror: bool,
+    strip: bool,
+    batch: int,
+    device: str,
 ) -> tuple[Finder, Artist]:
     """Load the model and open the folders that the options name.
 
@@ -202,7 +266,7 @@ def set_up(
         ScmError: if no model is given, or an option names what is not there.
     """
     pipeline = open_model(model, device)
-    finder = Finder(data, pipeline, _canvas(frame))
+    finder = find_inputs(pipeline, data, frame, person=person, mirror=mirror)
     batch = batch or (8 if pipeline.device.type == "cuda" else 1)
     return finder, Artist(pipeline, Outputs(out, pipeline), batch=batch, strip=strip)
 
@@ -220,8 +284,13 @@ def open_model(model: Path | None, device: str) -> Pipeline:
     return Pipeline.from_pretrained(model, device)
 
 
-def _canvas(text: str) -> Canvas:
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise ScmError(f"--frame {text}: expected height x width, such as 256x176")
-    return Canvas(int(height), int(width))
+def find_inputs(
+    pipeline: Pipeline, data: Path | None, frame: str | None, *, person: int = 0, mirror: bool = False
+) -> Finder:
+    """Open what --data and --frame name.
+
+    Raises:
+        ScmError: if there is no such folder or size.
+    """
+    given = None if frame is None else read_frame(frame)
+    return Finder(data, pipeline.canvas, pipeline.background, given, person=person, mirror=mirror)

@@ -7,19 +7,12 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.options import Batch, Data, Device, Frame, Mirror, Model, OutFolder, PersonNumber, Sources
 from scmnet_cli.errors import ScmError
 
 
 def edit(
-    sources: Annotated[
-        list[str],
-        typer.Option(
-            "--src",
-            metavar="A",
-            help="Who is drawn: DATA/NAME of a prepared folder, a photo with its map and joints beside it, or a whole "
-            "prepared folder; repeatable.",
-        ),
-    ],
+    sources: Sources,
     regions: Annotated[
         list[str],
         typer.Option(
@@ -36,22 +29,17 @@ def edit(
         str | None,
         typer.Option("--pose", metavar="P", help="Draw in this pose instead of A's own; as for `scm transfer`."),
     ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option("-m", "--model", envvar="SCM_MODEL", help="Run folder of `scm train`, or a model file."),
-    ] = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the pictures.")] = Path("outputs"),
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Prepared folder whose entries A and B name without its path.")
-    ] = None,
-    frame: Annotated[
-        str, typer.Option("--frame", metavar="HxW", help="Size of the pictures that a keypoint file refers to.")
-    ] = "256x176",
+    model: Model = None,
+    out: OutFolder = Path("outputs"),
+    data: Data = None,
+    frame: Frame = None,
+    person: PersonNumber = 0,
+    mirror: Mirror = False,
     strip: Annotated[
         bool, typer.Option("--strip", help="Also write a strip: source, references, pose, result.")
     ] = False,
-    batch: Annotated[int, typer.Option("--batch", min=0, help="Poses at a time; 0: 1 on a CPU, 8 on a GPU.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    batch: Batch = 0,
+    device: Device = "auto",
 ) -> None:
     """Draw the person of A with regions of B, in A's own pose.
 
@@ -76,7 +64,11 @@ def edit(
         region_id(region)
         if regions.count(region) > 1:
             raise ScmError(f"--region {region}: is given twice; one region can come from one reference only")
-    finder, artist = set_up(model, out, data, frame, strip=strip, batch=batch, device=device)
+    if mirror and pose is None:
+        raise ScmError("--mirror: mirrors the pose of --pose; give one")
+    finder, artist = set_up(
+        model, out, data, frame, person=person, mirror=mirror, strip=strip, batch=batch, device=device
+    )
     taken = {region: finder.person(reference, "--ref") for region, reference in zip(regions, references, strict=True)}
     poses = None if pose is None else finder.poses([pose], "--pose")
     artist.draw(Task(finder.people(sources, "--src"), poses, taken))

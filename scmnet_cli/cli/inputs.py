@@ -1,21 +1,33 @@
-"""What ``--src``, ``--pose`` and ``--ref`` may name: entries of a prepared folder, photos, keypoint files, folders."""
+"""What ``--src``, ``--pose`` and ``--ref`` may name: entries of prepared folders, photos, pose files, shipped poses."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError, nearest
-from scmnet_cli.pipeline import Pipeline
-from scmnet_cli.preprocess.keypoints import read_joints, read_keypoint_table
+from scmnet_cli.poses.files import Posed, read_pose_file
+from scmnet_cli.poses.library import shipped_poses
+from scmnet_cli.poses.placing import mirrored, place, place_together
+from scmnet_cli.preprocess.keypoints import read_keypoint_table
 from scmnet_cli.preprocess.photo import read_person
 from scmnet_cli.preprocess.source import PHOTO_ENDINGS
-from scmnet_cli.types import Canvas, FloatArray, Person, Pose
+from scmnet_cli.types import Canvas, Person, Pose
 
-KEYPOINT_ENDINGS = (".csv", ".txt", ".joints.json")
+DEFAULT_FRAME = Canvas(256, 176)
+"""Frame of the benchmark's joints: where neither a pose file nor ``--frame`` says one."""
+
+LIBRARY = "library:"
+"""What stands before the name of a shipped pose to tell it from a file; alone it names them all."""
+
+POSE_ENDINGS = (".csv", ".txt", ".json")
+
+_LONGEST_FRAME = 11
+_LIST_THEM = "; 'scm poses' lists them"
 
 
 @dataclass(frozen=True)
@@ -27,30 +39,47 @@ class Input:
         where: the file, with the row of a table after ``#``; the same place is the same input.
         read: reads it; raises ScmError if it cannot.
         folder: the prepared folder it is an entry of, if it is one.
+        description: what a pose file says of the pose.
     """
 
     name: str
     where: str
     read: Callable[[], Person | Pose]
     folder: PreparedFolder | None = None
+    description: str = ""
 
 
 class Finder:
     """Finds what the words of the command line name."""
 
-    def __init__(self, data: Path | None, pipeline: Pipeline, frame: Canvas) -> None:
+    def __init__(
+        self,
+        data: Path | None,
+        canvas: Canvas,
+        background: str = "plain",
+        frame: Canvas | None = None,
+        *,
+        person: int = 0,
+        mirror: bool = False,
+    ) -> None:
         """Open the prepared folder of ``--data``.
 
         Args:
             data: the prepared folder whose entries may be called by their name alone.
-            pipeline: photos are cropped to its canvas and put before its background.
-            frame: size of the pictures to which keypoint files refer.
+            canvas: photos are cropped to it, and poses placed on it.
+            background: photos are put before it.
+            frame: size of the pictures to which pose files refer that do not say it.
+            person: which person of a picture with several is meant, from 1; 0: the most prominent.
+            mirror: whether poses are mirrored.
 
         Raises:
             ScmError: if ``data`` is no prepared folder.
         """
-        self._pipeline = pipeline
+        self._canvas = canvas
+        self._background = background
         self._frame = frame
+        self._person = person
+        self._mirror = mirror
         self._opened: dict[Path, PreparedFolder] = {}
         self._data = self._open(data) if data is not None else None
 
@@ -74,25 +103,63 @@ class Finder:
         return _once(found for word in words for found in self._people(word, option))
 
     def poses(self, words: Iterable[str], option: str) -> list[Input]:
-        """Find poses: as :meth:`people`, or rows of keypoint files, or folders of those.
+        """Find poses: as :meth:`people`, or shipped ones, or of pose files, or of folders of those.
+
+        Poses without a picture are placed on the canvas as they are read.
 
         Raises:
             ScmError: if a word names nothing, with the option and what it may name.
         """
-        return _once(found for word in words for found in self._poses(word, option))
+        return [replace(given, read=partial(self._placed, given)) for given in self.unplaced(words, option)]
+
+    def sequence(self, words: Iterable[str], option: str) -> list[Input]:
+        """Find poses that follow each other, as :meth:`poses` does: those of one frame are placed together.
+
+        Raises:
+            ScmError: if a word names nothing. What cannot be used fails when it is read again.
+        """
+        found = self.unplaced(words, option)
+        read: dict[int, Pose] = {}
+        for number, given in enumerate(found):
+            try:
+                pose = given.read()
+            except ScmError as error:
+                found[number] = replace(given, read=partial(_fail, error))
+                continue
+            read[number] = Pose.of(pose) if isinstance(pose, Person) else pose
+        placed = place_together(list(read.values()), self._canvas)
+        for number, pose in zip(read, placed, strict=True):
+            found[number] = replace(found[number], read=partial(_given, pose))
+        return found
+
+    def unplaced(self, words: Iterable[str], option: str) -> list[Input]:
+        """Find poses as :meth:`poses` does, but leave them in the frames they came in.
+
+        Raises:
+            ScmError: if a word names nothing.
+        """
+        found = _once(found for word in words for found in self._poses(word, option))
+        return [_mirrored(given) for given in found] if self._mirror else found
+
+    def _placed(self, given: Input) -> Person | Pose:
+        pose = given.read()
+        return pose if isinstance(pose, Person) else place(pose, self._canvas)
 
     def _poses(self, word: str, option: str) -> list[Input]:
+        if word.startswith(LIBRARY):
+            return _shipped(word.removeprefix(LIBRARY), f"{option} {word}")
         path, _, row = word.partition("#")
-        if path.lower().endswith(KEYPOINT_ENDINGS) and Path(path).is_file():
+        if path.lower().endswith(POSE_ENDINGS) and Path(path).is_file():
             return self._rows(Path(path), row, option)
         folder = Path(word)
-        if (
-            not _is_prepared(folder)
-            and not _files(folder, PHOTO_ENDINGS)
-            and (tables := _files(folder, KEYPOINT_ENDINGS))
-        ):
-            return [found for table in tables for found in self._rows_if_any(table, option)]
-        return self._people(word, option)
+        if not _is_prepared(folder) and not _files(folder, PHOTO_ENDINGS) and (files := _files(folder, POSE_ENDINGS)):
+            return [found for file in files for found in self._rows_if_any(file, option)]
+        try:
+            return self._people(word, option, shipped_poses())
+        except ScmError:
+            if folder.exists() or word not in shipped_poses():
+                raise
+            return _shipped(word, option)
 
     def _rows_if_any(self, file: Path, option: str) -> list[Input]:
         """Like :meth:`_rows`; a file that cannot be read is told of when its turn comes."""
@@ -102,24 +169,50 @@ class Finder:
             return [Input(file.name, str(file.resolve()), partial(_fail, error))]
 
     def _rows(self, file: Path, row: str, option: str) -> list[Input]:
-        where = str(file.resolve())
-        if file.suffix.lower() == ".json":
-            name = file.name[: -len(".joints.json")]
-            return [Input(name, where, lambda: _framed(name, read_joints(file), self._frame))]
-        table = read_keypoint_table(file)
-        names = [*table.joints, *(name for name in table.problems if name not in table.joints)]
+        pictures = self._pictures(file)
+        names = [posed.name for posed in pictures]
         if row and row not in names:
             raise ScmError(f"{option} {file}#{row}: the file has no row '{row}'{nearest(row, names)}")
-        frame = self._open(file.parent).manifest.canvas if _is_prepared(file.parent) else self._frame
-
-        def read(name: str) -> Pose:
-            return _framed(name, table.find(name), frame)
-
+        where = str(file.resolve())
+        alone = len(pictures) == 1 and file.suffix.lower() == ".json"
         return [
-            Input(_without_ending(name), f"{where}#{name}", partial(read, name)) for name in ([row] if row else names)
+            Input(
+                _without_ending(posed.name),
+                where if alone else f"{where}#{posed.name}",
+                partial(self._read, posed),
+                description=posed.description,
+            )
+            for posed in pictures
+            if not row or posed.name == row
         ]
 
-    def _people(self, word: str, option: str) -> list[Input]:
+    def _pictures(self, file: Path) -> list[Posed]:
+        if file.suffix.lower() == ".json":
+            return read_pose_file(file)
+        table = read_keypoint_table(file)
+        frame = self._open(file.parent).manifest.canvas if _is_prepared(file.parent) else None
+        people = {name: (joints,) for name, joints in table.joints.items()}
+        names = dict.fromkeys([*people, *table.problems])
+        told = {name: f"{file}: {problem}" for name, problem in table.problems.items()}
+        return [Posed(name, people.get(name, ()), frame, told.get(name, "")) for name in names]
+
+    def _read(self, posed: Posed) -> Pose:
+        name, joints = _without_ending(posed.name), posed.person(self._person)
+        if posed.canvas is not None:
+            return Pose(name, joints, posed.canvas)
+        frame = self._frame or DEFAULT_FRAME
+        known = joints[joints[:, 2] > 0, :2]
+        beyond = ((known < 0) | (known >= (frame.width, frame.height))).any(1)
+        if beyond.sum() > len(known) / 2:
+            raise ScmError(f"{name}: most joints lie beyond a frame of {frame}; say in which frame they are (--frame)")
+        if self._frame is None and not frame.has_shape_of(self._canvas):
+            raise ScmError(
+                f"{name}: its file does not say in which frame the joints lie, and {frame} has not the shape of the"
+                f" model's {self._canvas}; say in which frame they are (--frame)"
+            )
+        return Pose(name, joints, frame)
+
+    def _people(self, word: str, option: str, shipped: Iterable[str] = ()) -> list[Input]:
         if self._data is not None and word in self._data.names():
             return [_entry(self._data, word)]
         path = Path(word)
@@ -138,20 +231,23 @@ class Finder:
         photos = [path] if path.is_file() and path.suffix.lower() in PHOTO_ENDINGS else _files(path, PHOTO_ENDINGS)
         if photos:
             return [self._photo(photo) for photo in photos]
-        raise ScmError(f"{option} {word}: {self._why_not(path, word)}")
+        raise ScmError(f"{option} {word}: {self._why_not(path, word, list(shipped))}")
 
     def _photo(self, path: Path) -> Input:
-        read = partial(read_person, path, self._pipeline.canvas, self._pipeline.background)
+        read = partial(read_person, path, self._canvas, self._background)
         return Input(path.stem, str(path.resolve()), read)
 
-    def _why_not(self, path: Path, word: str) -> str:
+    def _why_not(self, path: Path, word: str, shipped: list[str]) -> str:
         may = "give DATA/NAME of a prepared folder, NAME with --data DATA, or a photo with its map and joints beside it"
+        if shipped:
+            may += ", or a pose file, or a shipped pose ('scm poses' lists them)"
         if path.is_dir():
-            return f"is neither a prepared folder nor a folder of photos; {may}"
+            return f"is neither a prepared folder nor a folder of photos{' or pose files' if shipped else ''}; {may}"
         if path.is_file():
             return f"is neither a photo ({' '.join(PHOTO_ENDINGS)}) nor an entry of a prepared folder; {may}"
-        hint = nearest(word, self._data.names()) if self._data is not None else ""
-        return f"no such entry or file{hint or '; ' + may}"
+        names = self._data.names() if self._data is not None else []
+        none = "no such entry, file or shipped pose" if shipped else "no such entry or file"
+        return none + (nearest(word, [*names, *shipped]) or f"; {may}")
 
     def _open(self, path: Path) -> PreparedFolder:
         path = path.resolve()
@@ -160,16 +256,48 @@ class Finder:
         return self._opened[path]
 
 
+def read_frame(text: str) -> Canvas:
+    """Read a frame such as ``256x176``, height first.
+
+    Raises:
+        ScmError: if it is no size.
+    """
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and len(text) <= _LONGEST_FRAME and int(height) and int(width)):
+        raise ScmError(f"--frame {text}: expected height x width, such as 256x176")
+    return Canvas(int(height), int(width))
+
+
 def _entry(folder: PreparedFolder, name: str) -> Input:
     return Input(name, str(folder.path.resolve() / "images" / f"{name}.png"), partial(folder.load, name), folder)
 
 
-def _framed(name: str, joints: FloatArray, frame: Canvas) -> Pose:
-    known = joints[joints[:, 2] > 0, :2]
-    beyond = ((known < 0) | (known >= (frame.width, frame.height))).any(1)
-    if beyond.sum() > len(known) / 2:
-        raise ScmError(f"{name}: most joints lie beyond a frame of {frame}; say in which frame they are (--frame)")
-    return Pose(name, joints, frame)
+def _shipped(name: str, option: str) -> list[Input]:
+    shipped = shipped_poses()
+    if name and name not in shipped:
+        raise ScmError(f"{option}: no shipped pose is called '{name}'{nearest(name, shipped) or _LIST_THEM}")
+    return [
+        Input(of, str(file), partial(_pose_of, posed), description=posed.description)
+        for of, (file, posed) in shipped.items()
+        if name in ("", of)
+    ]
+
+
+def _pose_of(posed: Posed) -> Pose:
+    assert posed.canvas is not None
+    return Pose(posed.name, posed.person(), posed.canvas)
+
+
+def _mirrored(given: Input) -> Input:
+    def read() -> Pose:
+        pose = given.read()
+        return mirrored(Pose.of(pose) if isinstance(pose, Person) else pose)
+
+    return Input(f"{given.name}-mirrored", f"{given.where} (mirrored)", read, description=given.description)
+
+
+def _given(pose: Pose) -> Pose:
+    return pose
 
 
 def _fail(error: ScmError) -> Pose:
@@ -177,10 +305,17 @@ def _fail(error: ScmError) -> Pose:
 
 
 def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """List the files of a folder that have one of these endings; none if it is no folder."""
+    """List the files of a folder that have one of these endings, 2 before 10; none if it is no folder."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.name.lower().endswith(endings) and path.is_file())
+    files = (path for path in folder.iterdir() if path.name.lower().endswith(endings) and path.name[0] != ".")
+    return sorted((path for path in files if path.is_file()), key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Return a key that sorts the numbers in a name by their value."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _without_ending(name: str) -> str:

@@ -7,39 +7,39 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.options import Batch, Data, Device, Frame, Mirror, Model, OutFolder, PersonNumber, Sources
+
 
 def transfer(
-    sources: Annotated[
-        list[str],
-        typer.Option(
-            "--src",
-            metavar="A",
-            help="Who is drawn: DATA/NAME of a prepared folder, a photo with its map and joints beside it, or a whole "
-            "prepared folder; repeatable.",
-        ),
-    ],
+    sources: Sources,
     poses: Annotated[
         list[str],
         typer.Option(
             "--pose",
             metavar="B",
-            help="The pose: as --src, or a keypoint file (FILE.csv, FILE.csv#ROW) or a folder of these; repeatable.",
+            help="The pose: as --src, or a shipped pose (`scm poses` lists them), a pose file (FILE.json, FILE.csv, "
+            "FILE.csv#ROW), or a folder of these; repeatable.",
         ),
     ],
-    model: Annotated[
-        Path | None,
-        typer.Option("-m", "--model", envvar="SCM_MODEL", help="Run folder of `scm train`, or a model file."),
-    ] = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the pictures.")] = Path("outputs"),
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Prepared folder whose entries A and B name without its path.")
-    ] = None,
-    frame: Annotated[
-        str, typer.Option("--frame", metavar="HxW", help="Size of the pictures that a keypoint file refers to.")
-    ] = "256x176",
+    model: Model = None,
+    out: OutFolder = Path("outputs"),
+    data: Data = None,
+    frame: Frame = None,
+    person: PersonNumber = 0,
+    mirror: Mirror = False,
     strip: Annotated[bool, typer.Option("--strip", help="Also write a strip: source, pose, result.")] = False,
-    batch: Annotated[int, typer.Option("--batch", min=0, help="Poses at a time; 0: 1 on a CPU, 8 on a GPU.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    animate: Annotated[
+        Path | None,
+        typer.Option(
+            "--animate",
+            metavar="FILE",
+            help="Write one animated picture instead, a frame a pose in order: FILE.gif, FILE.webp or FILE.png (APNG). "
+            "With --strip each frame shows source, pose and result.",
+        ),
+    ] = None,
+    rate: Annotated[float, typer.Option("--fps", min=0.1, max=50, help="Frames a second of the animated picture.")] = 8,
+    batch: Batch = 0,
+    device: Device = "auto",
 ) -> None:
     """Draw the person of A in the pose of B: every A in every B.
 
@@ -56,8 +56,20 @@ def transfer(
       scm transfer --src data/ccp/0010 --pose data/ccp/0020 -m runs/ccp
       scm transfer --data data/ccp --src 0010 --src 0030 --pose 0020 --strip
       scm transfer --src photo.jpg --pose poses.csv -o outputs/poses
+      scm transfer --src photo.jpg --pose walking --pose catwalk --mirror
+      scm transfer --src photo.jpg --pose openpose/ --frame 1080x1920 \\
+                   --animate outputs/dance.gif --fps 12
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from scmnet_cli.cli.drawing import Task, set_up
+    from scmnet_cli.cli.drawing import Task, check_animation, set_up
 
-    finder, artist = set_up(model, out, data, frame, strip=strip, batch=batch, device=device)
-    artist.draw(Task(finder.people(sources, "--src"), finder.poses(poses, "--pose"), {}))
+    if animate is not None:
+        check_animation(animate)
+        out = animate.parent
+    finder, artist = set_up(
+        model, out, data, frame, person=person, mirror=mirror, strip=strip, batch=batch, device=device
+    )
+    people = finder.people(sources, "--src")
+    if animate is None:
+        artist.draw(Task(people, finder.poses(poses, "--pose"), {}))
+    else:
+        artist.animate(Task(people, finder.sequence(poses, "--pose"), {}), animate, rate)
