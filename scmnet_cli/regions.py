@@ -29,20 +29,29 @@ _LIP20 = (
     "upper", "upper", "skirt", "face", "arms", "arms", "legs", "legs", "legs", "legs",
 )  # fmt: skip
 
-LABEL_SETS: Mapping[str, tuple[str, ...]] = {
-    "regions": BODY_REGIONS,
-    "lip20": _LIP20,
-    "cihp20": (*_LIP20[:10], "face", *_LIP20[11:]),
-    "spl8": ("background", "hair", "hair", "upper", "pants", "pants", "arms", "face"),
-}
-"""Published label sets: a label's id is its place, the word there the body region it belongs to (DESIGN section 1).
+SKIN = "skin"
+"""In a label set: what is no region of its own, for it lies on face, arms and legs alike; the nearest limb decides."""
 
-CIHP-20 is LIP-20 but for label 10: torso skin, not jumpsuits. PISE's SPL8 knows no skirt and no legs: its lower body
-is pants.
-"""
+# The classes of ATR, in this order also those of SCHP's ATR model (simple_extractor.py of its repository).
+_ATR18 = {
+    "Background": "background", "Hat": "hair", "Hair": "hair", "Sunglasses": "face", "Upper-clothes": "upper",
+    "Skirt": "skirt", "Pants": "pants", "Dress": "upper", "Belt": "upper", "Left-shoe": "legs", "Right-shoe": "legs",
+    "Face": "face", "Left-leg": "legs", "Right-leg": "legs", "Left-arm": "arms", "Right-arm": "arms",
+    "Bag": "background", "Scarf": "upper",
+}  # fmt: skip
 
-CCP_SKIN = "skin"
-"""The one label of CCP-59 that is no region of its own: it covers face, arms and legs alike."""
+# SCHP's Pascal-Person-Part model (the same file): parts of the body, dressed or not, so clothes are guessed from parts.
+_SCHP_PASCAL = {
+    "Background": "background", "Head": "face", "Torso": "upper", "Upper Arms": "arms", "Lower Arms": "arms",
+    "Upper Legs": "pants", "Lower Legs": "legs",
+}  # fmt: skip
+
+# FASHN Human Parser (labels.py of fashn-human-parser 0.1.1); its torso is bare skin, as CIHP's label 10 is.
+_FASHN18 = {
+    "background": "background", "face": "face", "hair": "hair", "top": "upper", "dress": "upper", "skirt": "skirt",
+    "pants": "pants", "belt": "upper", "bag": "background", "hat": "hair", "scarf": "upper", "glasses": "face",
+    "arms": "arms", "hands": "arms", "legs": "legs", "feet": "legs", "torso": "face", "jewelry": SKIN,
+}  # fmt: skip
 
 _CCP59 = {
     "background": "null bag purse wallet accessories",
@@ -63,11 +72,31 @@ def ccp_regions(labels: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ScmError: if a label is none of CCP's 59.
     """
-    region_of = {label: region for region, words in _CCP59.items() for label in words.split()} | {CCP_SKIN: CCP_SKIN}
+    region_of = {label: region for region, words in _CCP59.items() for label in words.split()} | {SKIN: SKIN}
     for label in labels:
         if label not in region_of:
             raise ScmError(f"label '{label}' is none of the 59 of Clothing Co-Parsing{nearest(label, region_of)}")
     return tuple(region_of[label] for label in labels)
+
+
+LABEL_SETS: Mapping[str, tuple[str, ...]] = {
+    "regions": BODY_REGIONS,
+    "lip20": _LIP20,
+    "cihp20": (*_LIP20[:10], "face", *_LIP20[11:]),
+    "atr18": tuple(_ATR18.values()),
+    "schp-lip": _LIP20,
+    "schp-atr": tuple(_ATR18.values()),
+    "schp-pascal": tuple(_SCHP_PASCAL.values()),
+    "fashn18": tuple(_FASHN18.values()),
+    # Clothing Co-Parsing's label_list.mat: null, then the others by alphabet.
+    "ccp59": ccp_regions(["null", *sorted({SKIN, *" ".join(_CCP59.values()).split()} - {"null"})]),
+    "spl8": ("background", "hair", "hair", "upper", "pants", "pants", "arms", "face"),
+}
+"""Published label sets: a label's id is its place, the word there the body region it belongs to (DESIGN section 1).
+
+CIHP-20 is LIP-20 but for label 10: torso skin, not jumpsuits. PISE's SPL8 knows no skirt and no legs: its lower body
+is pants.
+"""
 
 
 def region_id(name: str) -> int:

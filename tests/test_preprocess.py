@@ -22,8 +22,9 @@ from scmnet_cli.data.drawn import draw_person
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_label_map, read_photo, save_png
-from scmnet_cli.preprocess.ccp import CcpSource, nearest_limb_regions
+from scmnet_cli.preprocess.ccp import CcpSource
 from scmnet_cli.preprocess.folder import FolderSource
+from scmnet_cli.preprocess.label_maps import nearest_limb_regions
 from scmnet_cli.preprocess.layouts import LAYOUTS, open_source
 from scmnet_cli.preprocess.run import BACKGROUNDS, Outcome, prepare
 from scmnet_cli.preprocess.sheet import draw_sheet
@@ -187,13 +188,10 @@ def test_whoever_cannot_be_used_is_told_of_in_one_line_and_all_others_come_throu
     source: Path, tmp_path: Path, spoil: Callable[[Path], None], name: str, reason: str
 ) -> None:
     spoil(source)
-    told: list[tuple[str, str]] = []
-    outcome = prepare(
-        FolderSource(source), tmp_path / "data", CANVAS, on_left_out=lambda *line: told.append(line), jobs=2
-    )
+    outcome = run(source, tmp_path / "data")
     data = PreparedFolder(tmp_path / "data")
-    assert told == list(outcome.left_out.items()) == list(data.manifest.left_out.items())
-    ((left_out, why),) = told
+    assert outcome.left_out == data.manifest.left_out
+    ((left_out, why),) = outcome.left_out.items()
     assert left_out == name
     assert "\n" not in why
     assert re.search(reason, why)
@@ -309,7 +307,7 @@ def test_a_folder_without_photos_or_joints_is_refused_with_the_remedy(source: Pa
     (source / "joints.csv").rename(tmp_path / "elsewhere.csv")
     with pytest.raises(ScmError, match=r"joints\.csv: no such file.*--joints FILE"):
         open_source("folder", source)
-    assert len(open_source("folder", source, tmp_path / "elsewhere.csv").names()) == 12
+    assert len(open_source("folder", source, joints=tmp_path / "elsewhere.csv").names()) == 12
     with pytest.raises(ScmError, match="no such folder"):
         open_source("folder", tmp_path / "absent")
     with pytest.raises(ScmError, match="not laid out as Clothing Co-Parsing"):
@@ -509,8 +507,8 @@ def test_a_row_of_the_joints_that_leads_out_of_the_folder_is_told_of_and_not_fol
 ) -> None:
     zeros = ",0" * 54
     edit_table(lambda lines: [*lines, f"../outside{zeros}", f"/etc/passwd{zeros}", f"elsewhere{zeros}"])(source)
-    told: dict[str, str] = {}
-    outcome = prepare(FolderSource(source), tmp_path / "data", CANVAS, on_left_out=told.__setitem__)
+    outcome = run(source, tmp_path / "data")
+    told = outcome.left_out
     assert outcome.num_usable == 12
     assert set(told) == {"../outside", "/etc/passwd"}  # a row without a photo is no harm
     assert all("leads out of the folder" in reason for reason in told.values())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.regions import BODY_REGIONS, CCP_SKIN, LABEL_SETS, ccp_regions, region_id, to_regions
+from scmnet_cli.regions import BODY_REGIONS, LABEL_SETS, SKIN, ccp_regions, region_id, to_regions
 
 LIP = {
     "background": [0], "pants": [9], "hair": [1, 2], "skirt": [12], "face": [4, 13], "upper": [5, 6, 7, 10, 11],
@@ -41,7 +41,7 @@ def test_ccp_labels_are_converted_by_name_in_whatever_order_they_come() -> None:
     expected = {
         "null": "background", "bag": "background", "jeans": "pants", "shorts": "pants", "hat": "hair", "skirt": "skirt",
         "dress": "upper", "scarf": "upper", "sunglasses": "face", "watch": "arms", "tights": "legs", "boots": "legs",
-        "skin": CCP_SKIN,
+        "skin": SKIN,
     }  # fmt: skip
     assert ccp_regions(list(expected)) == tuple(expected.values())
     assert ccp_regions(list(expected)[::-1]) == tuple(expected.values())[::-1]

@@ -19,7 +19,9 @@ class Layout(StrEnum):
     """How the source folder is laid out."""
 
     CCP = "ccp"
+    DEEPFASHION = "deepfashion"
     FOLDER = "folder"
+    MARKET1501 = "market1501"
 
 
 class Background(StrEnum):
@@ -32,25 +34,52 @@ class Background(StrEnum):
 def preprocess(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of photos.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Prepared folder; an unfinished one is completed.")],
-    layout: Annotated[Layout, typer.Option("--layout", help="How SRC is laid out.")],
-    canvas: Annotated[str, typer.Option("--canvas", metavar="HxW", help="Size of the pictures.")] = "256x176",
-    background: Annotated[Background, typer.Option("--background", help="Light grey, or as it is.")] = Background.PLAIN,
+    layout: Annotated[Layout, typer.Option("--layout", help="How SRC is laid out; see below.")],
+    canvas: Annotated[
+        str | None, typer.Option("--canvas", metavar="HxW", help="Size of the pictures [256x176; market1501 128x64].")
+    ] = None,
+    background: Annotated[
+        Background | None,
+        typer.Option("--background", help="Light grey, or as it is [plain; keep where maps are drawn]."),
+    ] = None,
     joints: Annotated[Path | None, typer.Option("--joints", help="Table of joints; by default the one in SRC.")] = None,
+    maps: Annotated[
+        Path | None, typer.Option("--maps", help="Folder of label maps (.png or .npy); by default the one in SRC.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="What the ids of the maps mean, such as lip20 or atr18.")
+    ] = None,
+    lists: Annotated[
+        Path | None, typer.Option("--lists", help="Folder of a benchmark's list files; by default SRC.")
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many usable people.")] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Threads; all cores by default.")] = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="Draw OUT/sheet.png: photos, regions and skeletons.")] = False,
 ) -> None:
     r"""Crop the people of a folder of photos to one canvas, with region maps and joints, and split them.
 
-    Every tenth usable person by name is for validation. Whoever cannot be used is told of in one line and left out. The
-    same command goes on after an interruption, and later does only what is missing or changed.
+    Whoever cannot be used is left out and told of, a line a reason. The same command goes on after an interruption, and
+    later does only what is missing or changed. A benchmark's own lists split its people; without lists, every tenth
+    usable person by name is for validation.
+
+    \b
+    Layouts:
+      ccp          Clothing Co-Parsing: photos/, annotations/pixel-level/, label_list.mat, keypoints.csv
+      deepfashion  In-shop photos as img/, img_highres/ or flattened names; the benchmark's lists, pairs and joints;
+                   maps in semantic_merge3/ or trainSPL8/ and testSPL8/
+      folder       your photos, regions/NAME.png and joints.csv
+      market1501   Market-1501 with its lists, pairs and joints; maps are drawn from the joints
+    --labels takes regions, lip20, cihp20, atr18, schp-lip, schp-atr, schp-pascal, fashn18, ccp59 or spl8.
 
     \b
     Examples:
       scm preprocess ccp -o data/ccp --layout ccp --sheet
+      scm preprocess fashion -o data/fashion --layout deepfashion --canvas 256x256
+      scm preprocess fashion/img -o data/fashion --layout deepfashion --lists lists --maps parsed --labels atr18
+      scm preprocess market -o data/market --layout market1501 --sheet
       scm preprocess photos -o data/mine --layout folder --background keep
     """
-    size = read_canvas(canvas)
+    size = None if canvas is None else read_canvas(canvas)
 
     from rich.console import Console
     from rich.progress import Progress
@@ -61,20 +90,33 @@ def preprocess(
     from scmnet_cli.preprocess.run import prepare
     from scmnet_cli.preprocess.sheet import draw_sheet
 
-    opened = open_source(layout.value, source, joints)
+    opened = open_source(layout.value, source, joints=joints, maps=maps, labels=labels, lists=lists)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("preparing", total=None)
         outcome = prepare(
-            opened, out, size, background.value, limit, jobs,
+            opened, out, size or opened.canvas, background.value if background else opened.background, limit, jobs,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
-            on_left_out=lambda name, reason: print(f"left out {name}: {reason}", file=sys.stderr),
         )  # fmt: skip
+    for line in [*_summary(outcome.left_out), *outcome.remarks]:
+        print(line, file=sys.stderr)
     if sheet:
         save_png(out / "sheet.png", draw_sheet(opened, PreparedFolder(out)))
+    splits = ", ".join(f"{number} {split}" for split, number in outcome.splits.items())
+    pairs = f"{outcome.num_pairs} pairs, " if outcome.num_pairs else ""
     print(
-        f"{outcome.num_usable} people ({outcome.num_train} train, {outcome.num_val} val; {outcome.num_new} new), "
-        f"{len(outcome.left_out)} left out: {out}"
+        f"{outcome.num_usable} people ({splits}; {outcome.num_new} new), {pairs}{len(outcome.left_out)} left out: {out}"
     )
+
+
+def _summary(left_out: dict[str, str]) -> list[str]:
+    """Return a line a reason: who was left out for it, or how many and who is the first of them."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        by_reason.setdefault(reason, []).append(name)
+    return [
+        f"left out {names[0] if len(names) == 1 else f'{len(names)}, {names[0]} the first of them'}: {reason}"
+        for reason, names in by_reason.items()
+    ]
 
 
 def read_canvas(text: str) -> Canvas:

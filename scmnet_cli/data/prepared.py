@@ -55,6 +55,7 @@ class Manifest(BaseModel):
     parser: str
     counts: dict[str, int]
     left_out: dict[str, str] = {}
+    remarks: list[str] = []
     rule: str = ""
     tool_version: str = ""
 
@@ -303,6 +304,8 @@ class PreparedWriter:
             write_text(self.path / f"{split}.txt", "".join(f"{name}\n" for name in splits.get(split, ())))
         if pairs:
             write_csv(self.path / "pairs.csv", ("from", "to"), pairs)
+        else:
+            (self.path / "pairs.csv").unlink(missing_ok=True)
         write_text(self.path / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
 
 

@@ -12,26 +12,16 @@ import numpy.typing as npt
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
 from scmnet_cli.preprocess.keypoints import read_keypoint_table
-from scmnet_cli.preprocess.source import file_stamp, inside
-from scmnet_cli.regions import CCP_SKIN, ccp_regions, region_id, to_regions
-from scmnet_cli.types import FloatArray, Person, UInt8Array
+from scmnet_cli.preprocess.label_maps import body_regions
+from scmnet_cli.preprocess.source import Source, file_stamp, inside
+from scmnet_cli.regions import SKIN, ccp_regions
+from scmnet_cli.types import Person
 
 MIN_JOINTS = 6
 MIN_AREA = 0.01
 
-_SKIN_LIMBS = (
-    ("face", 0, 1), ("face", 0, 14), ("face", 0, 15), ("face", 14, 16), ("face", 15, 17),
-    ("arms", 2, 3), ("arms", 3, 4), ("arms", 5, 6), ("arms", 6, 7),
-    ("legs", 8, 9), ("legs", 9, 10), ("legs", 11, 12), ("legs", 12, 13),
-)  # fmt: skip
-"""Region of the skin along each limb, a pair of joints."""
 
-_REACH = {(3, 4): (0.0, 1.4), (6, 7): (0.0, 1.4), (8, 9): (0.25, 1.0), (11, 12): (0.25, 1.0)}
-"""From where to where skin lies along a limb, where that is not from joint to joint: a hand goes on beyond the wrist,
-and skin at the hip is a hand's."""
-
-
-class CcpSource:
+class CcpSource(Source):
     """``photos/NNNN.jpg``, ``annotations/pixel-level/NNNN.mat``, ``label_list.mat`` and ``keypoints.csv``."""
 
     layout = "ccp"
@@ -96,49 +86,18 @@ class CcpSource:
         if labels.shape != image.shape[:2]:
             have, want = ("x".join(map(str, array.shape[:2])) for array in (labels, image))
             raise ScmError(f"the annotation is {have}, the photo {want}")
-        regions = self._to_regions(labels, joints)
+        regions = body_regions(labels, self._regions, joints)
         share = float((regions > 0).mean())
         if share < MIN_AREA:
             raise ScmError(f"the annotated person covers {share:.1%} of the photo, less than {MIN_AREA:.0%}")
         return Person(name, image, regions, joints)
 
-    def _to_regions(self, labels: npt.NDArray[np.integer], joints: FloatArray) -> UInt8Array:
-        without_skin = ["face" if region == CCP_SKIN else region for region in self._regions]
-        regions = to_regions(labels, without_skin)
-        skin = labels == self._regions.index(CCP_SKIN)
-        regions[skin] = nearest_limb_regions(np.argwhere(skin)[:, ::-1], joints)
-        return regions
-
-
-def nearest_limb_regions(points: npt.NDArray[np.integer], joints: FloatArray) -> UInt8Array:
-    """Say for points on skin whether they belong to face, arms or legs: as the nearest limb of the pose does.
-
-    Face where no limb is known.
-
-    Shape:
-        points: (n, 2) x, y; joints: (18, 3); result: (n,) uint8 region ids.
-    """
-    best = np.full(len(points), np.inf, np.float32)
-    regions = np.full(len(points), region_id("face"), np.uint8)
-    places = points.astype(np.float32)
-    for region, a, b in _SKIN_LIMBS:
-        if joints[a, 2] == 0 or joints[b, 2] == 0:
-            continue
-        start, along = joints[a, :2], joints[b, :2] - joints[a, :2]
-        position = (places - start) @ along / max(float(along @ along), 1e-6)
-        nearest = start + np.clip(position, *_REACH.get((a, b), (0.0, 1.0)))[:, None] * along
-        distance = np.square(places - nearest).sum(axis=1)
-        closer = distance < best
-        best[closer] = distance[closer]
-        regions[closer] = region_id(region)
-    return regions
-
 
 def _label_list(path: Path) -> list[str]:
     cells = _mat_array(path, "label_list").reshape(-1)
     labels = [str(np.asarray(cell).reshape(-1)[0]) if np.size(cell) else "" for cell in cells]
-    if CCP_SKIN not in labels:
-        raise ScmError(f"{path}: has no label '{CCP_SKIN}'; it is not the label list of Clothing Co-Parsing")
+    if SKIN not in labels:
+        raise ScmError(f"{path}: has no label '{SKIN}'; it is not the label list of Clothing Co-Parsing")
     return labels
 
 

@@ -2,7 +2,7 @@
 
 ```
 SRC/NAME.jpg            photos, .jpg .jpeg .png .webp or .bmp; SRC/images/ is looked into as well
-SRC/regions/NAME.png    label maps of the photo's size, ids 0-7
+SRC/regions/NAME.png    label maps of the photo's size, ids 0-7 unless --labels says otherwise; or NAME.npy
 SRC/joints.csv          name and x, y, score of 18 joints in pixels of the photo; or the benchmark's keypoint format
 ```
 """
@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import read_label_map, read_photo
+from scmnet_cli.images import read_photo
 from scmnet_cli.preprocess.keypoints import KeypointTable, read_keypoint_table
-from scmnet_cli.preprocess.source import PHOTO_ENDINGS, file_stamp, inside
-from scmnet_cli.regions import LABEL_SETS, to_regions
+from scmnet_cli.preprocess.label_maps import MAP_ENDINGS, body_regions, label_set, read_ids
+from scmnet_cli.preprocess.source import PHOTO_ENDINGS, Source, file_stamp, inside
 from scmnet_cli.types import FloatArray, Person
 
 TABLES = ("joints.csv", "keypoints.csv")
 """Names that a table of joints may have."""
 
 
-class FolderSource:
+class FolderSource(Source):
     """Photos, ``regions/`` and a table of joints."""
 
     layout = "folder"
@@ -33,17 +33,25 @@ class FolderSource:
     parser = "region maps of the source"
     rule = "photo and region map can be read and are of one size, ids are 0-7, the map is not empty, a joint is known"
 
-    def __init__(self, root: Path, joints: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, joints: Path | None = None, maps: Path | None = None, labels: str = "regions"
+    ) -> None:
         """List the photos and read the joints; pictures are read when asked for.
 
         Args:
             root: the folder.
             joints: the table of joints, if it is not ``joints.csv`` or ``keypoints.csv`` in the folder.
+            maps: the folder of label maps, if it is not ``regions`` in the folder.
+            labels: what their ids mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
 
         Raises:
-            ScmError: if the folder holds no photos or no table.
+            ScmError: if the folder holds no photos or no table, or there are no such labels.
         """
         self.root = Path(root)
+        self._labels, self._maps, self._maps_root = labels, maps or self.root / "regions", maps or self.root
+        label_set(labels)
+        if maps is not None or labels != "regions":
+            self.parser = f"maps of the folder {self._maps.name}, labels {labels}"
         self._photos: dict[str, list[Path]] = {}
         for folder in (self.root, self.root / "images"):
             if folder.is_dir():
@@ -76,7 +84,7 @@ class FolderSource:
             joints = row_of(self._joints, self.photo(name)).tobytes()
         except ScmError as error:
             joints = str(error).encode()
-        return f"{file_stamp(*self._photos[name], self._map(name))} {zlib.crc32(joints):08x}"
+        return f"{file_stamp(*self._photos[name], self._map(name))} {zlib.crc32(joints):08x} {self._labels}"
 
     def read(self, name: str) -> Person:
         """Read a person.
@@ -88,10 +96,12 @@ class FolderSource:
             files = ", ".join(str(path.relative_to(self.root)) for path in self._photos[name])
             raise ScmError(f"the name stands for several photos ({files}); rename all but one")
         joints = row_of(self._joints, self.photo(name))
-        return read_annotated(name, inside(self.root, self.photo(name)), inside(self.root, self._map(name)), joints)
+        photo, region_map = inside(self.root, self.photo(name)), inside(self._maps_root, self._map(name))
+        return read_annotated(name, photo, region_map, joints, self._labels)
 
     def _map(self, name: str) -> Path:
-        return self.root / "regions" / f"{name}.png"
+        paths = [self._maps / f"{name}{ending}" for ending in MAP_ENDINGS]
+        return next((path for path in paths if path.is_file()), paths[0])
 
 
 def find_table(folder: Path) -> Path | None:
@@ -108,8 +118,15 @@ def row_of(table: KeypointTable, photo: Path) -> FloatArray:
     return table.find(photo.name, photo.stem)
 
 
-def read_annotated(name: str, photo: Path, region_map: Path, joints: FloatArray) -> Person:
-    """Read a photo with its region map, in pixels of the photo.
+def read_annotated(name: str, photo: Path, region_map: Path, joints: FloatArray, labels: str = "regions") -> Person:
+    """Read a photo with its label map, in pixels of the photo.
+
+    Args:
+        name: of the person.
+        photo: its file.
+        region_map: the file of its label map.
+        joints: of the person, (18, 3) in pixels of the photo.
+        labels: what the map's ids mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
 
     Raises:
         ScmError: if one of them cannot be read, or they do not fit together.
@@ -117,14 +134,14 @@ def read_annotated(name: str, photo: Path, region_map: Path, joints: FloatArray)
     if not (joints[:, 2] > 0).any():
         raise ScmError("no joint is known")
     image = read_photo(photo)
-    labels = read_label_map(region_map)
-    if labels.shape != image.shape[:2]:
-        have, want = ("x".join(map(str, array.shape[:2])) for array in (labels, image))
+    ids = read_ids(region_map)
+    if ids.shape != image.shape[:2]:
+        have, want = ("x".join(map(str, array.shape[:2])) for array in (ids, image))
         raise ScmError(f"{region_map}: is {have}, the photo is {want}; make the map of the photo as it is")
     try:
-        regions = to_regions(labels, LABEL_SETS["regions"])
+        regions = body_regions(ids, label_set(labels), joints)
     except ScmError as error:
-        raise ScmError(f"{region_map}: {error}; convert it to the eight regions first") from error
+        raise ScmError(f"{region_map}: {error} of the labels '{labels}'; name what they are with --labels") from error
     if not np.any(regions):
         raise ScmError(f"{region_map}: is all background")
     return Person(name, image, regions, joints)

@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.errors import ScmError
+from scmnet_cli.preprocess.source import read_lines
 from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
 from scmnet_cli.types import FloatArray
 
 BENCHMARK_HEADER = ("name", "keypoints_y", "keypoints_x")
 COLUMNS = ("name", *[f"{joint}_{part}" for joint in JOINTS for part in ("x", "y", "score")])
 """Columns of our own tables; others may stand between them."""
-
-_MAX_BYTES = 200_000_000
 
 
 @dataclass(frozen=True)
@@ -48,15 +47,33 @@ class KeypointTable:
                 return self.joints[name]
         raise ScmError(f"no row '{names[0]}' in {self.path.name}")
 
+    def renamed(self, rename: Callable[[str], str | None]) -> tuple[KeypointTable, list[str]]:
+        """Return the table under other names, and the names that ``rename`` has none for; their rows are gone."""
+        joints: dict[str, FloatArray] = {}
+        problems: dict[str, str] = {}
+        foreign: list[str] = []
+        for name in dict.fromkeys([*self.joints, *self.problems]):
+            key = rename(name)
+            if key is None:
+                foreign.append(name)
+            elif key in joints or key in problems:
+                problems[key] = f"'{key}' stands twice, once as '{name}'; remove one row"
+            elif name in self.problems:
+                problems[key] = self.problems[name]
+            else:
+                joints[key] = self.joints[name]
+        return KeypointTable(self.path, joints, problems), foreign
+
     def astray(self) -> dict[str, str]:
         """Return the rows whose name is a path out of the folder, and what is wrong; such a row is never followed."""
         names = [*self.joints, *self.problems]
         return {
-            name: f"row of {self.path.name} leads out of the folder; it was not read" for name in names if _leaves(name)
+            name: f"row of {self.path.name} leads out of the folder; it was not read" for name in names if leaves(name)
         }
 
 
-def _leaves(name: str) -> bool:
+def leaves(name: str) -> bool:
+    """Say whether a name is a path out of its folder."""
     path = PurePosixPath(name.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts
 
@@ -69,12 +86,7 @@ def read_keypoint_table(path: Path) -> KeypointTable:
     Raises:
         ScmError: if the file cannot be read or has neither header.
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ScmError(f"{path}: is over {_MAX_BYTES // 1_000_000} MB; that is no keypoint file")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScmError(f"{path}: cannot be read as a keypoint file ({error})") from error
+    lines = read_lines(path, "keypoint file")
     header = lines[0].strip() if lines else ""
     if header.replace(" ", "") == ":".join(BENCHMARK_HEADER):
         return _read_benchmark(path, lines)

@@ -7,20 +7,38 @@ from pathlib import Path
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.preprocess.ccp import CcpSource
+from scmnet_cli.preprocess.deepfashion import DeepFashionSource
 from scmnet_cli.preprocess.folder import FolderSource
+from scmnet_cli.preprocess.market import MarketSource
 from scmnet_cli.preprocess.source import Source
 
-LAYOUTS: dict[str, Callable[[Path, Path | None], Source]] = {"ccp": CcpSource, "folder": FolderSource}
+LAYOUTS: dict[str, tuple[Callable[..., Source], tuple[str, ...]]] = {
+    "ccp": (CcpSource, ("joints",)),
+    "deepfashion": (DeepFashionSource, ("joints", "maps", "labels", "lists")),
+    "folder": (FolderSource, ("joints", "maps", "labels")),
+    "market1501": (MarketSource, ("joints", "maps", "labels", "lists")),
+}
+"""The reader of each layout, and the options it takes."""
 
 
-def open_source(layout: str, root: Path, joints: Path | None = None) -> Source:
+def open_source(layout: str, root: Path, **options: Path | str | None) -> Source:
     """Open a source folder of a layout.
 
+    Args:
+        layout: its name.
+        root: the folder.
+        options: ``joints``, ``maps``, ``labels`` and ``lists`` of ``scm preprocess``; None is as if it were not given.
+
     Raises:
-        ScmError: if there is no such layout or folder, or the folder is not laid out so.
+        ScmError: if there is no such layout or folder, the folder is not laid out so, or the layout has no such option.
     """
     if layout not in LAYOUTS:
         raise ScmError(f"--layout {layout}: is not one of {', '.join(LAYOUTS)}")
     if not root.is_dir():
         raise ScmError(f"{root}: no such folder")
-    return LAYOUTS[layout](root, joints)
+    reader, allowed = LAYOUTS[layout]
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
+        if name not in allowed:
+            raise ScmError(f"--{name} {value}: layout {layout} has none; leave it out")
+    return reader(root, **given)

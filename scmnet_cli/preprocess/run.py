@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,16 +33,14 @@ from scmnet_cli.data.prepared import (
     write_text,
 )
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import CropBox, crop_around
-from scmnet_cli.preprocess.source import Source
+from scmnet_cli.images import CropBox, crop_around, whole_box
+from scmnet_cli.preprocess.source import JOURNAL, Source
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import Canvas, FloatArray, Person
 
 BACKGROUNDS = ("plain", "keep")
 VAL_EVERY = 10
 """Every tenth usable person by name is for validation; nothing is ever trained on it."""
-
-_JOURNAL = "journal.jsonl"
 
 
 @dataclass(frozen=True)
@@ -52,15 +50,19 @@ class Outcome:
     Attributes:
         num_usable: people in the folder now.
         num_new: how many of them this run made.
+        splits: how many of them are in each split.
+        num_pairs: pairs of pictures of one person, both of them in the folder.
         left_out: who is not in it, and why.
+        remarks: what else a person should know of it, a sentence each.
     """
 
     path: Path
     num_usable: int
-    num_train: int
-    num_val: int
     num_new: int
+    splits: dict[str, int]
+    num_pairs: int
     left_out: dict[str, str]
+    remarks: list[str]
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def is_val(rank: int) -> bool:
     return rank % VAL_EVERY == VAL_EVERY - 1
 
 
-def crop_person(person: Person, canvas: Canvas, background: str) -> tuple[Person, CropBox]:
+def crop_person(person: Person, canvas: Canvas, background: str, *, framed: bool = False) -> tuple[Person, CropBox]:
     """Put a person of a photo on the canvas, centred on what the region map calls no background.
 
     Joints that lie beyond the canvas are missing on it.
@@ -88,6 +90,7 @@ def crop_person(person: Person, canvas: Canvas, background: str) -> tuple[Person
         person: in pixels of the photo.
         canvas: size of the result.
         background: ``plain`` paints it light grey, ``keep`` keeps it.
+        framed: put the whole photo on the canvas instead, by :func:`whole_box`.
 
     Raises:
         ScmError: if the map is all background.
@@ -96,7 +99,10 @@ def crop_person(person: Person, canvas: Canvas, background: str) -> tuple[Person
     columns = np.flatnonzero(person.regions.any(axis=0))
     if not len(rows):
         raise ScmError("the region map is all background")
-    box = crop_around((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), canvas)
+    if framed:
+        box = whole_box(person.canvas.width, person.canvas.height, canvas)
+    else:
+        box = crop_around((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), canvas)
     image = person.image
     if background == "plain":
         image = image.copy()
@@ -128,7 +134,6 @@ def prepare(
     limit: int | None = None,
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-    on_left_out: Callable[[str, str], None] | None = None,
 ) -> Outcome:
     """Make or complete a prepared folder.
 
@@ -140,7 +145,6 @@ def prepare(
         limit: stop after this many usable people; they are in the same split as without it.
         jobs: threads that work at it; all cores by default.
         progress: called with how many names are done, and how many there are.
-        on_left_out: called with the name and the reason of everybody who is left out, in order of name.
 
     Raises:
         ScmError: if the folder is not ours to complete, or nobody is usable.
@@ -156,24 +160,20 @@ def prepare(
     writer = PreparedWriter(out, canvas)
     usable: list[_Record] = []
     left_out = source.astray()
-    for name, reason in left_out.items():
-        if on_left_out:
-            on_left_out(name, reason)
+    may_repeat = source.splits() is not None  # published lists say who takes part, the same picture twice or not
     first_with: dict[str, str] = {}
     num_new = 0
-    with (Path(out) / _JOURNAL).open("a", encoding="utf-8") as journal:
+    with (Path(out) / JOURNAL).open("a", encoding="utf-8") as journal:
         for number, record in enumerate(_in_order(source, writer, background, names, known, jobs), start=1):
             is_new = record is not known.get(record.name)
             if is_new:
                 (Path(out) / "manifest.json").unlink(missing_ok=True)
                 _append(journal, record)
             reason = record.reason
-            if not reason and record.digest in first_with:
+            if not reason and record.digest in first_with and not may_repeat:
                 reason = f"is the same picture as '{first_with[record.digest]}'"
             if reason:
                 left_out[record.name] = reason
-                if on_left_out:
-                    on_left_out(record.name, reason)
             else:
                 first_with[record.digest] = record.name
                 usable.append(record)
@@ -197,21 +197,47 @@ def _finish(
     left_out: dict[str, str],
     num_new: int,
 ) -> Outcome:
-    splits: dict[str, list[str]] = {"train": [], "val": []}
-    for rank, record in enumerate(usable):
-        splits["val" if is_val(rank) else "train"].append(record.name)
-    counts = {"usable": len(usable), "left_out": len(left_out)} | {split: len(who) for split, who in splits.items()}
+    names = [record.name for record in usable]
+    own = source.splits()
+    by_rank = {"train": {name for rank, name in enumerate(names) if not is_val(rank)}}
+    by_rank["val"] = set(names) - by_rank["train"]
+    splits = {split: [name for name in names if name in who] for split, who in (own or by_rank).items()}
+    by_split = {split: len(chosen) for split, chosen in splits.items()}
+    pairs, remark = _usable_pairs(source, set(names), left_out)
+    remarks = [*source.remarks(), *remark]
+    counts = {"usable": len(usable), "left_out": len(left_out), **by_split}
     manifest = Manifest(
         **settings,
         pose_estimator=source.pose_estimator,
         parser=source.parser,
-        counts=counts,
+        counts=counts | ({"pairs": len(pairs)} if pairs or remark else {}),
         left_out=left_out,
-        rule=f"{source.rule}; of the usable in order of name, every {VAL_EVERY}th is val",
+        remarks=remarks,
+        rule=source.rule if own else f"{source.rule}; of the usable in order of name, every {VAL_EVERY}th is val",
         tool_version=__version__,
     )
-    writer.finish(manifest, [_entry(record, writer.canvas) for record in usable], splits)
-    return Outcome(writer.path, len(usable), len(splits["train"]), len(splits["val"]), num_new, left_out)
+    writer.finish(manifest, [_entry(record, writer.canvas) for record in usable], splits, pairs)
+    return Outcome(writer.path, len(usable), num_new, by_split, len(pairs), left_out, remarks)
+
+
+def _usable_pairs(
+    source: Source, usable: set[str], left_out: dict[str, str]
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the pairs with both ends in the folder, and a sentence on the others, if there are any."""
+    listed = list(dict.fromkeys(source.pairs()))
+    pairs = [pair for pair in listed if usable.issuperset(pair)]
+    known = set(source.names())
+    reasons: Counter[str] = Counter()
+    for pair in listed:
+        missing = [name for name in pair if name not in usable]
+        if any(name in left_out for name in missing):
+            reasons["an end was left out"] += 1
+        elif missing:
+            reasons["an end is beyond --limit" if known.issuperset(missing) else "an end has no photo"] += 1
+    if not reasons:
+        return pairs, []
+    told = ", ".join(f"{number:,} because {reason}" for reason, number in reasons.items())
+    return pairs, [f"{reasons.total():,} of {len(listed):,} pairs were left out: {told}"]
 
 
 def _entry(record: _Record, canvas: Canvas) -> Entry:
@@ -248,7 +274,7 @@ def _record(source: Source, writer: PreparedWriter, background: str, name: str, 
     try:
         check_name(name)
         person = source.read(name)
-        cropped, box = crop_person(person, writer.canvas, background)
+        cropped, box = crop_person(person, writer.canvas, background, framed=source.framed)
     except ScmError as error:
         return _Record(name, stamp, "", reason=str(error))
     writer.write(cropped)
@@ -261,7 +287,7 @@ def _record(source: Source, writer: PreparedWriter, background: str, name: str, 
 
 def _open_folder(out: Path, settings: dict[str, Any]) -> dict[str, _Record]:
     """Return what earlier runs found out, after making sure that the folder is theirs."""
-    journal = out / _JOURNAL
+    journal = out / JOURNAL
     if not journal.is_file():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ScmError(f"{out}: exists and was not made by 'scm preprocess'; choose another -o")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.types import Person
+from scmnet_cli.types import Canvas, Person
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+JOURNAL = "journal.jsonl"
+"""A folder that holds a file of this name was written by ``scm preprocess``."""
+
+_MAX_BYTES = 200_000_000
 
 
 class Source(Protocol):
@@ -20,6 +25,12 @@ class Source(Protocol):
     parser: str
     rule: str
     """Who is usable, in one sentence."""
+    canvas: Canvas = Canvas(256, 176)
+    """Size of the pictures, where the user names none."""
+    background: str = "plain"
+    """What becomes of the background, where the user does not say."""
+    framed: bool = False
+    """Whether the photos are cut around their people already: the whole photo goes on the canvas."""
 
     def names(self) -> list[str]:
         """Return everybody's name, sorted; whether they are usable shows when they are read."""
@@ -28,6 +39,18 @@ class Source(Protocol):
     def astray(self) -> dict[str, str]:
         """Return what the source names outside itself, and what is wrong with it."""
         ...
+
+    def splits(self) -> Mapping[str, frozenset[str]] | None:
+        """Return the names of each split, if the source has lists of its own; no name stands in two."""
+        return None
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return the pairs of pictures of one person that the source lists, whether or not they are usable."""
+        return []
+
+    def remarks(self) -> list[str]:
+        """Return what a person should know of the source's lists as a whole, a sentence each."""
+        return []
 
     def photo(self, name: str) -> Path:
         """Return the path of a person's photo."""
@@ -59,6 +82,24 @@ def inside(root: Path, path: Path) -> Path:
     if not is_inside:
         raise ScmError(f"{path}: leads out of {root}; copy the file into it")
     return path
+
+
+def read_lines(path: Path, what: str) -> list[str]:
+    """Read a text file of a source.
+
+    Args:
+        path: the file.
+        what: what it should be, for the message.
+
+    Raises:
+        ScmError: if it cannot be read, or is far too large.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ScmError(f"{path}: is over {_MAX_BYTES // 1_000_000} MB; that is no {what}")
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScmError(f"{path}: cannot be read as a {what} ({error})") from error
 
 
 def file_stamp(*paths: Path) -> str:
