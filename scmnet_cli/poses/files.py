@@ -33,7 +33,6 @@ from scmnet_cli.types import Canvas, FloatArray, Pose
 
 FORMAT = "scm-net pose"
 VERSION = 1
-ENDINGS = (".json",)
 
 _KNOWN = ("format", "version", "name", "description", "source", "canvas", "joints")
 _READS = "one of this program, OpenPose's 'people', COCO's 'annotations' or results, or a list of 18 [x, y, score]"

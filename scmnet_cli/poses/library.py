@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from scmnet_cli.poses.files import ENDINGS, Posed, read_pose_file
+from scmnet_cli.poses.files import Posed, read_pose_file
 
 
 def shipped_folder() -> Path:
@@ -16,5 +16,5 @@ def shipped_folder() -> Path:
 @cache
 def shipped_poses() -> dict[str, tuple[Path, Posed]]:
     """Return file and content of every shipped pose, by name, sorted."""
-    files = sorted(path for path in shipped_folder().iterdir() if path.suffix in ENDINGS)
-    return {path.stem: (path, read_pose_file(path)[0]) for path in files}
+    files = {path.stem: path for path in shipped_folder().glob("*.json")}
+    return {name: (files[name], read_pose_file(files[name])[0]) for name in sorted(files)}

@@ -1,0 +1,127 @@
+"""``scm poses``: list, draw, save and mirror poses of any kind."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scmnet_cli.cli.options import Data, Frame, Mirror, PersonNumber
+from scmnet_cli.errors import ScmError
+
+if TYPE_CHECKING:
+    from scmnet_cli.cli.inputs import Input
+    from scmnet_cli.types import Pose
+
+_MOST_DRAWN = 180
+
+
+def poses(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[POSE]...",
+            help="Shipped poses by name, pose files (FILE.json, FILE.csv, FILE.csv#ROW) or folders of these, entries of "
+            "a prepared folder, or photos with map and joints beside them. By default all shipped poses.",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Picture of the skeletons.")] = Path("outputs/poses.png"),
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save",
+            metavar="FOLDER",
+            help="Write each pose to FOLDER/NAME.json, and nothing else; or one pose to a file that ends with .json.",
+        ),
+    ] = None,
+    data: Data = None,
+    frame: Frame = None,
+    person: PersonNumber = 0,
+    mirror: Mirror = False,
+) -> None:
+    r"""List poses and draw their skeletons; or save them as JSON, to be edited by hand.
+
+    Prints a line a pose (name, how many joints are known, frame, description) and the path of the picture; with --save,
+    the paths of the files. A saved file names each joint with its x, y and score; nothing else of a picture is in it.
+
+    \b
+    Examples:
+      scm poses
+      scm poses walking poses.csv openpose/ --frame 1080x1920 -o mine.png
+      scm poses walking --mirror --save poses/
+    """
+    from scmnet_cli.cli.inputs import DEFAULT_FRAME, LIBRARY, Finder, read_frame
+
+    finder = Finder(
+        data,
+        DEFAULT_FRAME,
+        frame=None if frame is None else read_frame(frame),
+        person=person,
+        mirror=mirror,
+    )
+    found = finder.unplaced(words or [LIBRARY], "POSE")
+    if save is not None:
+        _save(found, save)
+    else:
+        _draw(found, out)
+
+
+def _draw(found: list[Input], out: Path) -> None:
+    from scmnet_cli.images import save_png
+    from scmnet_cli.poses.sheet import draw_poses
+
+    read = _read(found)
+    if len(read) > _MOST_DRAWN:
+        print(f"scm: draws the first {_MOST_DRAWN} of {len(read)} poses", file=sys.stderr)
+    widest = max(len(pose.name) for _, pose in read)
+    for given, pose in read:
+        known = int((pose.joints[:, 2] > 0).sum())
+        print(f"{pose.name:{widest}}  {known:2} joints  {pose.canvas}  {given.description}".rstrip())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_png(out, draw_poses([pose for _, pose in read[:_MOST_DRAWN]]))
+    print(out)
+
+
+def _save(found: list[Input], to: Path) -> None:
+    from scmnet_cli.cli.report import safe_name
+    from scmnet_cli.poses.files import save_pose
+
+    one = to.suffix.lower() == ".json"
+    if one and len(found) != 1:
+        raise ScmError(f"--save {to}: is one file for {len(found)} poses; name a folder")
+    folder = to.parent if one else to
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScmError(f"--save {to}: cannot be made ({error}); name a folder you may write to") from error
+    named = [(to if one else folder / f"{safe_name(pose.name)}.json", given, pose) for given, pose in _read(found)]
+    paths = [path for path, _, _ in named]
+    for path in paths:
+        if path.exists():
+            raise ScmError(f"--save {path}: exists, and may have been edited by hand; remove it or name another")
+        if paths.count(path) > 1:
+            raise ScmError(f"--save {path}: is the file of several poses; save them to folders of their own")
+    for path, given, pose in named:
+        save_pose(path, pose, given.description, given.where)
+        print(path)
+
+
+def _read(found: list[Input]) -> list[tuple[Input, Pose]]:
+    """Read all that can be read, and tell of the rest."""
+    from scmnet_cli.types import Person, Pose
+
+    read = []
+    for given in found:
+        try:
+            pose = given.read()
+        except ScmError as error:
+            if len(found) == 1:
+                raise
+            print(f"scm: skipped {given.name}: {error}", file=sys.stderr)
+            continue
+        read.append((given, Pose.of(pose) if isinstance(pose, Person) else pose))
+    if not read:
+        raise ScmError("none of the poses can be used, for the reasons above")
+    return read
