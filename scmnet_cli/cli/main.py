@@ -18,6 +18,7 @@ from scmnet_cli.cli.bench import bench
 from scmnet_cli.cli.demo import demo
 from scmnet_cli.cli.edit import edit
 from scmnet_cli.cli.eval import evaluate
+from scmnet_cli.cli.inspect import inspect
 from scmnet_cli.cli.poses import poses
 from scmnet_cli.cli.preprocess import preprocess
 from scmnet_cli.cli.train import train
@@ -38,6 +39,7 @@ app.command("train")(train)
 app.command("transfer")(transfer)
 app.command("edit")(edit)
 app.command("poses")(poses)
+app.command("inspect")(inspect)
 app.command("eval")(evaluate)
 app.command("bench")(bench)
 app.command("demo")(demo)

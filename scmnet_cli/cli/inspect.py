@@ -1,0 +1,101 @@
+"""``scm inspect``: from where in the source each part of a result came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scmnet_cli.cli.options import Data, Device, Frame, Mirror, Model, OutFolder, PersonNumber
+from scmnet_cli.errors import ScmError
+
+
+def inspect(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--src",
+            metavar="A",
+            help="Who is drawn: DATA/NAME of a prepared folder, or a photo; as for `scm transfer`.",
+        ),
+    ],
+    pose: Annotated[
+        str,
+        typer.Option(
+            "--pose", metavar="B", help="The pose, as for `scm transfer`. With a region map it is judged too."
+        ),
+    ],
+    points: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at", metavar="X,Y", help="Show the field at this pixel of the result, from the top left; repeatable."
+        ),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            "--compare",
+            metavar="MODEL",
+            help="Show the source's features in this model too, for example one without the DSE (model.style=global).",
+        ),
+    ] = None,
+    model: Model = None,
+    out: OutFolder = Path("outputs"),
+    data: Data = None,
+    frame: Frame = None,
+    number: PersonNumber = 0,
+    mirror: Mirror = False,
+    device: Device = "auto",
+) -> None:
+    """Draw where each part of a result came from, in one picture.
+
+    It shows source, pose and result with an arrow to each part of the body
+    from where it came; the source moved through the correlation field; the
+    field's entropy; the field at points of the result; and the style features
+    with and without the Decomposed Style Encoder, as the paper's figure 3.
+
+    Writes OUT/A_to_B_inspect.png with its numbers in a JSON beside it, and
+    prints the path of the picture.
+
+    \b
+    Examples:
+      scm inspect --src data/ccp/0010 --pose data/ccp/0020 -m runs/ccp
+      scm inspect --data data/ccp --src 0010 --pose 0020 --at 88,60
+      scm inspect --data data/ccp --src 0010 --pose 0020 -m runs/ccp \\
+                  --compare runs/ccp-global
+    """  # noqa: D301 - a backspace keeps the lines of the examples
+    at = [_point(text) for text in points or []]
+
+    from scmnet_cli.cli.drawing import find_inputs, open_model
+    from scmnet_cli.cli.report import Outputs, safe_name
+    from scmnet_cli.evaluation.inspection import inspect_transfer
+    from scmnet_cli.evaluation.inspection_sheet import draw_inspection
+    from scmnet_cli.types import Person
+
+    pipeline = open_model(model, device)
+    finder = find_inputs(pipeline, data, frame, person=number, mirror=mirror)
+    person = finder.person(source, "--src")
+    found = finder.poses([pose], "--pose")
+    if len(found) != 1:
+        raise ScmError(f"--pose {pose}: names {len(found)} poses; name one of them")
+    read = person.read()
+    if not isinstance(read, Person):
+        raise ScmError(f"--src {source}: is a pose without a picture")
+    other = None if compare is None else open_model(compare, device)
+    inspection = inspect_transfer(pipeline, read, found[0].read(), at, other)
+    inputs = {
+        "source": {"name": person.name, "path": person.where},
+        "pose": {"name": found[0].name, "path": found[0].where},
+        "at": [list(point) for point in at],
+        "compared": None if other is None else str(other.path.resolve()),
+    }
+    stem = f"{safe_name(person.name)}_to_{safe_name(found[0].name)}_inspect"
+    print(Outputs(out, pipeline).write(stem, draw_inspection(inspection), inputs, inspection.as_json()))
+
+
+def _point(text: str) -> tuple[int, int]:
+    x, _, y = text.partition(",")
+    if not (x.strip().isdecimal() and y.strip().isdecimal()):
+        raise ScmError(f"--at {text}: expected a pixel of the result as X,Y, such as 88,60")
+    return int(x), int(y)
