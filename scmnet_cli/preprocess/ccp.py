@@ -78,9 +78,7 @@ class CcpSource(Source):
         Raises:
             ScmError: saying why the person is not usable.
         """
-        joints = self._joints.find(f"{name}.jpg", name)
-        if (joints[:, 2] > 0).sum() < MIN_JOINTS:
-            raise ScmError(f"only {int((joints[:, 2] > 0).sum())} joints are known, fewer than {MIN_JOINTS}")
+        joints = self.joints_of(name)
         image = read_photo(inside(self.root, self.photo(name)))
         labels = _mat_array(inside(self.root, self._annotations / f"{name}.mat"), "groundtruth")
         if labels.shape != image.shape[:2]:
@@ -91,6 +89,17 @@ class CcpSource(Source):
         if share < MIN_AREA:
             raise ScmError(f"the annotated person covers {share:.1%} of the photo, less than {MIN_AREA:.0%}")
         return Person(name, image, regions, joints)
+
+    def joints_of(self, name: str) -> FloatArray:
+        """Return the joints of any photo, annotated or not.
+
+        Raises:
+            ScmError: if the table has none for it, or too few.
+        """
+        joints = self._joints.find(f"{name}.jpg", name)
+        if (joints[:, 2] > 0).sum() < MIN_JOINTS:
+            raise ScmError(f"only {int((joints[:, 2] > 0).sum())} joints are known, fewer than {MIN_JOINTS}")
+        return joints
 
 
 def _label_list(path: Path) -> list[str]:
