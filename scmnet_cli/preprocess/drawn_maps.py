@@ -81,12 +81,16 @@ class _Pen:
 
     def fill(self, region: str, start: _Point, end: _Point, start_width: float, end_width: float) -> None:
         """Fill a capsule between two points; widths are radii at its ends, in trunks."""
+        widest = max(self.trunk_length * max(start_width, end_width), 0.7)
+        first = np.maximum(np.minimum(start, end) - widest, 0).astype(int)
+        last = np.maximum(np.maximum(start, end) + widest + 1, 0).astype(int)
+        box = (slice(first[1], last[1] + 1), slice(first[0], last[0] + 1))
         along = end - start
-        x, y = self._x - start[0], self._y - start[1]
-        position = np.clip((x * along[0] + y * along[1]) / max(float(along @ along), 1e-6), 0, 1)
-        radius = self.trunk_length * (start_width + position * (end_width - start_width))
-        inside = np.hypot(x - position * along[0], y - position * along[1]) <= np.maximum(radius, 0.7)
-        self.regions[inside] = region_id(region)
+        x, y = self._x[:, box[1]] - start[0], self._y[box[0]] - start[1]
+        position = ((x * along[0] + y * along[1]) / max(float(along @ along), 1e-6)).clip(0, 1)
+        radius = (self.trunk_length * (start_width + position * (end_width - start_width))).clip(0.7)
+        inside = (x - position * along[0]) ** 2 + (y - position * along[1]) ** 2 <= radius**2
+        self.regions[box][inside] = region_id(region)
 
     def ellipse(self, region: str, centre: _Point, half_width: float, half_height: float) -> None:
         """Fill an upright ellipse; half its width and height in trunks."""
