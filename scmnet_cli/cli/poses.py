@@ -23,8 +23,8 @@ def poses(
         list[str] | None,
         typer.Argument(
             metavar="[POSE]...",
-            help="Shipped poses by name, pose files (FILE.json, FILE.csv, FILE.csv#ROW) or folders of these, entries of "
-            "a prepared folder, or photos with map and joints beside them. By default all shipped poses.",
+            help="Shipped poses by name, pose files (FILE.json, FILE.csv, FILE.csv#ROW) or folders of these, entries "
+            "of a prepared folder, or photos with map and joints beside them. By default all shipped poses.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Picture of the skeletons.")] = Path("outputs/poses.png"),
@@ -69,6 +69,7 @@ def poses(
 
 
 def _draw(found: list[Input], out: Path) -> None:
+    from scmnet_cli.cli.report import make_folder
     from scmnet_cli.images import save_png
     from scmnet_cli.poses.sheet import draw_poses
 
@@ -79,23 +80,20 @@ def _draw(found: list[Input], out: Path) -> None:
     for given, pose in read:
         known = int((pose.joints[:, 2] > 0).sum())
         print(f"{pose.name:{widest}}  {known:2} joints  {pose.canvas}  {given.description}".rstrip())
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent, "--out")
     save_png(out, draw_poses([pose for _, pose in read[:_MOST_DRAWN]]))
     print(out)
 
 
 def _save(found: list[Input], to: Path) -> None:
-    from scmnet_cli.cli.report import safe_name
+    from scmnet_cli.cli.report import make_folder, safe_name
     from scmnet_cli.poses.files import save_pose
 
     one = to.suffix.lower() == ".json"
     if one and len(found) != 1:
         raise ScmError(f"--save {to}: is one file for {len(found)} poses; name a folder")
     folder = to.parent if one else to
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ScmError(f"--save {to}: cannot be made ({error}); name a folder you may write to") from error
+    make_folder(folder, "--save")
     named = [(to if one else folder / f"{safe_name(pose.name)}.json", given, pose) for given, pose in _read(found)]
     paths = [path for path, _, _ in named]
     for path in paths:

@@ -134,10 +134,7 @@ class Outputs:
             "sha256": sha256(pipeline.path),
             "config": pipeline.config.model.model_dump(),
         }
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ScmError(f"--out {folder}: cannot be made ({error}); name a folder you may write to") from error
+        make_folder(folder, "--out")
 
     def write(
         self,
@@ -211,6 +208,18 @@ class Outputs:
             return bool(earlier["inputs"] == inputs and earlier["model"]["path"] == self._model["path"])
         except (OSError, ValueError, KeyError, TypeError):
             return False
+
+
+def make_folder(folder: Path, option: str) -> None:
+    """Make a folder, and those above it, if need be.
+
+    Raises:
+        ScmError: if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScmError(f"{option} {folder}: cannot be made ({error}); name a folder you may write to") from error
 
 
 def safe_name(name: str) -> str:
