@@ -24,8 +24,11 @@ from scmnet_cli.training.loop import Run
 from scmnet_cli.types import UInt8Array
 
 CONFIG = "smoke"
+# In the time of a demo discriminators spoil the picture and instance norm brings no colours (docs/results.md).
+_SETTINGS = ("loss.adversarial=0", "model.norm=batch", "model.generator_norm=batch")
 _EDITS = ("upper", "hair")
-_NUM_PEOPLE = 40
+_NUM_PEOPLE = 120
+_NUM_IMAGES = 640
 _NUM_SHOWN = 4
 _ZOOM = 2
 
@@ -55,7 +58,7 @@ def run_demo(
     out: Path,
     *,
     num_people: int = _NUM_PEOPLE,
-    images: int | None = None,
+    images: int = _NUM_IMAGES,
     seed: int = 0,
     device: str = "auto",
     progress: Callable[[str, int, int], None] | None = None,
@@ -67,7 +70,7 @@ def run_demo(
     Args:
         out: folder for everything: ``people``, ``data``, ``run`` and ``sheet.png``.
         num_people: how many people to draw; every tenth is kept out of training and shown.
-        images: how long to train; by default as the config ``smoke`` says.
+        images: how long to train.
         seed: of people and weights.
         device: where to compute.
         progress: called with the name of a step, how far it is, and how far it goes.
@@ -77,7 +80,7 @@ def run_demo(
         KeyboardInterrupt: if training was told to stop.
     """
     told = progress or (lambda _step, _done, _total: None)
-    config = load_config(CONFIG, [] if images is None else [f"train.images={images}"])
+    config = load_config(CONFIG, [*_SETTINGS, f"train.images={images}"])
     people, data, run = out / "people", out / "data", out / "run"
 
     write_drawn_source(people, num_people, seed)

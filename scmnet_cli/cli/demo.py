@@ -12,9 +12,7 @@ def demo(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything the demo makes.")] = Path(
         "outputs/demo"
     ),
-    images: Annotated[
-        int | None, typer.Option("--images", min=1, help="Train on this many images, not as few as the config `smoke`.")
-    ] = None,
+    images: Annotated[int, typer.Option("--images", min=1, help="Train on this many images.")] = 640,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of people and weights.")] = 0,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto",
 ) -> None:
