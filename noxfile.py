@@ -17,14 +17,16 @@ import sys
 from pathlib import Path
 import scmnet_cli
 from scmnet_cli.config import config_folder, load_config, shipped_configs
+from scmnet_cli.poses.library import shipped_folder, shipped_poses
 folder = Path(sys.argv[1]).resolve()
-for path in (Path(scmnet_cli.__file__), config_folder()):
+for path in (Path(scmnet_cli.__file__), config_folder(), shipped_folder()):
     assert path.resolve().is_relative_to(folder), f"{path} is not in the installed wheel {folder}"
 names = shipped_configs()
 assert "smoke" in names, names
 for name in names:
     load_config(name)
-print("the wheel finds", *names)
+assert "walking" in shipped_poses(), shipped_folder()
+print("the wheel finds", *names, "and", len(shipped_poses()), "poses")
 """
 
 
