@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from scmnet_cli import __version__
+from scmnet_cli.cli.analyser import app as analyser
 from scmnet_cli.cli.bench import bench
 from scmnet_cli.cli.demo import demo
 from scmnet_cli.cli.edit import edit
@@ -24,6 +26,10 @@ from scmnet_cli.cli.preprocess import preprocess
 from scmnet_cli.cli.train import train
 from scmnet_cli.cli.transfer import transfer
 from scmnet_cli.errors import ScmError
+from scmnet_cli.ranks import Rank, this_rank
+
+_HEAD_START = 2.0
+"""Seconds."""
 
 app = typer.Typer(
     name="scm",
@@ -38,9 +44,10 @@ app.command("preprocess")(preprocess)
 app.command("train")(train)
 app.command("transfer")(transfer)
 app.command("edit")(edit)
-app.command("poses")(poses)
 app.command("inspect")(inspect)
+app.command("poses")(poses)
 app.command("eval")(evaluate)
+app.add_typer(analyser, name="analyser", help="Train and measure the network that finds joints and regions in photos.")
 app.command("bench")(bench)
 app.command("demo")(demo)
 
@@ -68,7 +75,8 @@ def _log_to_stderr(level: int) -> None:
     from rich.logging import RichHandler
 
     logger = logging.getLogger("scmnet_cli")
-    logger.setLevel(level)
+    # Other processes of one start would say the same once more.
+    logger.setLevel(level if this_rank().is_first else logging.ERROR)
     logger.handlers = [RichHandler(console=Console(stderr=True), show_path=level == logging.DEBUG)]
 
 
@@ -87,9 +95,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         finally:
             sys.stdout.flush()
     except ScmError as error:
-        print(f"scm: {error}", file=sys.stderr)
+        _tell(error)
         sys.exit(2)
     except BrokenPipeError:
         # Whoever read our output has left, as `head` does. Python flushes stdout once more on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _tell(error: ScmError) -> None:
+    """Print an error in one line; of several processes, say which one's it is.
+
+    A mistake in the command meets all of them: the others wait, since torchrun ends them when the first one has told.
+    """
+    rank = _rank()
+    if not rank.is_first:
+        time.sleep(_HEAD_START)
+    print(f"scm: {f'{rank}: ' if rank.count > 1 else ''}{error}", file=sys.stderr, flush=True)
+
+
+def _rank() -> Rank:
+    try:
+        return this_rank()
+    except ScmError:
+        return Rank()

@@ -33,11 +33,14 @@ def train(
 
     Ctrl-C or SIGTERM saves and stops; the same command goes on, also after kill -9.
 
+    Started by torchrun, N processes share each batch, one GPU each (docs/distributed.md).
+
     \b
     Examples:
       scm train data/ccp -o runs/ccp -c ccp
       scm train data/ccp -o runs/try -c cpu --set train.images=2000 --set loss.bsr=0
       scm train data/ccp -o runs/fine -c ccp --init runs/ccp
+      torchrun --nproc-per-node 4 -m scmnet_cli train data/ccp -o runs/ccp -c ccp
     """
     from scmnet_cli.config import load_config
 
@@ -53,9 +56,11 @@ def train(
         TimeRemainingColumn,
     )
 
+    from scmnet_cli.ranks import this_rank
     from scmnet_cli.training.loop import Report, Run
 
-    console = Console(stderr=True)
+    first = this_rank().is_first
+    console = Console(stderr=True, quiet=not first)
     note = TextColumn("{task.fields[note]}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), note, console=console) as bar:
@@ -74,6 +79,9 @@ def train(
         plan = run.plan()
         if dry_run:
             bar.stop()
+            run.team.leave()
+            if not first:
+                return
             print(plan.config.model_dump_json(indent=2))
             for name, number in plan.num_parameters.items():
                 print(f"{name}: {number / 1e6:.2f} M parameters")
@@ -92,8 +100,11 @@ def train(
             note = " ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)
             bar.update(training, completed=report.images, note=f"{report.images_per_second:.1f} images/s {note}")
 
-        outcome = run.train(show)
+        outcome = run.train(show if first else None)
+        run.team.leave()
     if outcome.signal is not None and not outcome.finished:
-        print(f"stopped and saved at {outcome.images} images; the same command goes on", file=sys.stderr)
+        if first:
+            print(f"stopped and saved at {outcome.images} images; the same command goes on", file=sys.stderr)
         raise typer.Exit(128 + outcome.signal)
-    print(outcome.model)
+    if first:
+        print(outcome.model)

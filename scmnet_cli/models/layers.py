@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -39,12 +40,67 @@ class InstanceNorm(nn.Module):
         return images[0] if len(images) == 1 else torch.cat(images)
 
 
+class _SumOverProcesses(torch.autograd.Function):
+    """Sum a tensor over all processes; so its gradient is a sum over them too."""
+
+    @staticmethod
+    def forward(_context: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_context: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm over the images of all processes together, so that their number changes nothing.
+
+    Alone, or in eval mode, it is plain batch norm. On several GPUs training converts it to torch's own, which is fused
+    but refuses a CPU.
+
+    Shape:
+        input, output: (B, channels, H, W); every process has the same shape.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise each channel over images and positions, and keep the running mean and variance."""
+        if not (self.training and dist.is_available() and dist.is_initialized()):
+            normalised: Tensor = super().forward(features)
+            return normalised
+        with torch.autocast(features.device.type, enabled=False):
+            values = features.float()
+            count = dist.get_world_size() * values.numel() // values.shape[1]
+            mean = _sum_over_processes(values) / count
+            centred = values - mean[:, None, None]
+            variance = _sum_over_processes(centred.square()) / count
+            with torch.no_grad():
+                self.num_batches_tracked.add_(1)
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(variance * (count / max(count - 1, 1)), self.momentum)
+            scale = self.weight * (variance + self.eps).rsqrt()
+            return (centred * scale[:, None, None] + self.bias[:, None, None]).to(features.dtype)
+
+
+def _sum_over_processes(values: Tensor) -> Tensor:
+    total: Tensor = _SumOverProcesses.apply(values.sum((0, 2, 3)))
+    return total
+
+
 def norm_layer(norm: NormName, channels: int) -> nn.Module:
     """Return a normalisation layer with learnt scale and shift."""
     if norm == "instance":
         return InstanceNorm(channels)
     if norm == "batch":
-        return nn.BatchNorm2d(channels)
+        return BatchNorm(channels)
     if norm == "group":
         return nn.GroupNorm(max(1, channels // 16), channels)
     return nn.Identity()

@@ -11,8 +11,9 @@ import logging
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -23,12 +24,14 @@ from torch import Tensor, nn
 
 from scmnet_cli.checkpoint import MODEL_FILE, load_model, load_strict, save_model
 from scmnet_cli.config import Config
-from scmnet_cli.data.dataset import PeopleInMemory, TrainingStream
+from scmnet_cli.data.dataset import TrainingStream, open_people
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.models.build import build_discriminators, build_generator
 from scmnet_cli.pipeline import choose_device
+from scmnet_cli.ranks import Rank, Team, this_rank
 from scmnet_cli.training.ema import MovingAverage
+from scmnet_cli.training.means import Means
 from scmnet_cli.training.measure import draw_grid, field_statistics, measure, spread_of
 from scmnet_cli.training.phases import Drawn, GeneratorObjective, GeneratorPass, Inputs, discriminator_terms
 from scmnet_cli.training.state import Progress, check_same_run, fingerprint, read_state, restore, save_state
@@ -97,19 +100,25 @@ class Run:
         Raises:
             ScmError: if data, weights, ``init`` or the state do not fit the config.
         """
-        from accelerate import Accelerator
+        from accelerate import Accelerator, DistributedDataParallelKwargs
 
         self.run, self.config, self.seed = run, config, seed
-        self.device = choose_device(device)
-        self.accelerator = Accelerator(cpu=self.device.type == "cpu")
+        rank = this_rank()
+        self.device = _device_of(rank, device)
+        self.team = Team(rank, with_gpus=self.device.type == "cuda")
+        parallel = DistributedDataParallelKwargs(
+            broadcast_buffers=False,
+            # Without a loss on the picture nothing reaches the networks that draw it.
+            find_unused_parameters=config.loss.reconstruction == 0,
+        )
+        self.accelerator = Accelerator(cpu=self.device.type == "cpu", kwargs_handlers=[parallel])
         folder = PreparedFolder(data)
         train_names, val_names = folder.names("train"), folder.names("val")
         self.people_hash = fingerprint(train_names)
         self.canvas = config.model.canvas
-        world = self.accelerator.num_processes
-        if config.train.batch % (world * config.train.accumulate):
+        if config.train.batch % (rank.count * config.train.accumulate):
             raise ScmError(
-                f"train.batch {config.train.batch} is not a multiple of {world} processes x train.accumulate "
+                f"train.batch {config.train.batch} is not a multiple of {rank.count} processes x train.accumulate "
                 f"{config.train.accumulate}; choose another batch"
             )
 
@@ -121,6 +130,8 @@ class Run:
         if init is not None:
             saved = load_model(init)
             load_strict(net, saved.state, f"--init {saved.path}")
+        if rank.count > 1 and self.device.type == "cuda":
+            net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
         memory = torch.channels_last if config.train.channels_last else torch.contiguous_format
         self.generator_pass = GeneratorPass(net.to(self.device).to(memory_format=memory))
         self.average = MovingAverage(net, config.train.ema_images)
@@ -148,10 +159,31 @@ class Run:
         elif run.is_dir() and any(run.iterdir()) and not (run / "config.json").is_file():
             raise ScmError(f"{run}: is not empty and holds no run; choose another -o or empty it")
 
-        self.people = PeopleInMemory(folder, train_names, self.canvas, self.device, config.data.cache, loading)
-        self.val = PeopleInMemory(folder, val_names or train_names, self.canvas, self.device, config.data.cache)
+        self.people = open_people(folder, train_names, self.canvas, self.device, config.data.cache, loading)
+        self.val = open_people(folder, val_names or train_names, self.canvas, self.device, config.data.cache)
         self.stream = TrainingStream(self.people, config.data, seed)
         self.num_val = len(val_names)
+        self.means = Means()
+        self._agree()
+
+    def _agree(self) -> None:
+        """Make sure that every process would do the same; from here on the run folder may be written to."""
+        mine = {
+            "config": self.config.model_dump_json(),
+            "seed": self.seed,
+            "people": self.people_hash,
+            "images of the state": self.images,
+        }
+        first, *others = self.team.gather(mine)
+        for index, other in enumerate(others, start=1):
+            for name, value in other.items():
+                if value != first[name]:
+                    raise ScmError(
+                        f"{self.run}: rank {index} has another {name} than rank 0 ({value}, not {first[name]}); start "
+                        "all with the same command, and keep data and run folder where every machine sees them"
+                    )
+        if self.team.rank.count > 1 and self.device.type == "cuda":
+            self.team.expect_gpus_to_answer()
 
     def plan(self) -> Plan:
         """Say what the run would do."""
@@ -169,23 +201,29 @@ class Run:
         Raises:
             ScmError: if the losses stop being finite; the last good state stays.
         """
-        config, accelerator = self.config.train, self.accelerator
-        self.run.mkdir(parents=True, exist_ok=True)
-        (self.run / "config.json").write_text(self.config.model_dump_json(indent=2), encoding="utf-8")
-        generator_pass: nn.Module = accelerator.prepare_model(self.generator_pass)
-        discriminators = accelerator.prepare_model(self.discriminators) if self.discriminators else None
-        tracker = Tracker(self.run, self.images) if accelerator.is_main_process else None
+        config, team = self.config.train, self.team
+        tracker = None
+        if team.rank.is_first:
+            self.run.mkdir(parents=True, exist_ok=True)
+            (self.run / "config.json").write_text(self.config.model_dump_json(indent=2), encoding="utf-8")
+            tracker = Tracker(self.run, self.images)
+        with warnings.catch_warnings():
+            # torch 2.15 renames broadcast_buffers; accelerate does not know the new name yet.
+            warnings.simplefilter("ignore", FutureWarning)
+            generator_pass: nn.Module = self.accelerator.prepare_model(self.generator_pass)
+            discriminators = self.accelerator.prepare_model(self.discriminators) if self.discriminators else None
         latest: dict[str, Any] = {}
         measured: dict[str, float] = {}
         started, counted_from, bad_steps = time.perf_counter(), self.images, 0
         seconds_before = self.seconds
         log_started, log_from = started, self.images
         with _stop_signals() as stopped:
-            if tracker and self.images == 0:
+            if self.images == 0:
                 measured = self._look(tracker)
-            while self.images < config.images and not stopped:
+            # A signal does not reach all processes in the same step. Here they also wait while the first one writes.
+            while self.images < config.images and not team.any(bool(stopped)):
                 self._set_learning_rates()
-                values, good = self._step(generator_pass, discriminators)
+                good = self._step(generator_pass, discriminators)
                 bad_steps = 0 if good else bad_steps + 1
                 if bad_steps == _MAX_BAD_STEPS:
                     raise ScmError(
@@ -196,27 +234,26 @@ class Run:
                 self.images += config.batch
                 now = time.perf_counter()
                 self.seconds = seconds_before + now - started
-                if tracker:
-                    tracker.step(values)
-                    if self._passed(config.sample_every) and self.images < config.images:
-                        measured = self._look(tracker)
-                    if self._passed(config.log_every) or self.images >= config.images:
-                        speed = (self.images - log_from) / max(now - log_started, 1e-9)
-                        if self.images >= config.images:
-                            measured = self._look(tracker)
-                        latest = tracker.line(self.images, self.seconds, speed, measured)
-                        measured, log_started, log_from = {}, time.perf_counter(), self.images
-                    if self._passed(config.save_every):
-                        self._save()
+                last = self.images >= config.images
+                if self._passed(config.sample_every) or last:
+                    measured = self._look(tracker)
+                if self._passed(config.log_every) or last:
+                    speed = (self.images - log_from) / max(now - log_started, 1e-9)
+                    numbers = self.means.taken(team) | measured
+                    if tracker:
+                        latest = tracker.line(self.images, self.seconds, speed, numbers)
+                    measured, log_started, log_from = {}, time.perf_counter(), self.images
+                if tracker and self._passed(config.save_every):
+                    self._save()
                 if progress:
                     speed = (self.images - counted_from) / max(time.perf_counter() - started, 1e-9)
                     progress(Report(self.images, config.images, speed, latest))
+            finished = self.images >= config.images
             if tracker:
                 self._save()
-        finished = self.images >= config.images
-        if tracker:
-            tracker.close()
-            self._summarise(latest, finished)
+                tracker.close()
+                self._summarise(latest, finished)
+            team.wait()
         return Outcome(self.images, finished, stopped[0] if stopped else None, self.run / MODEL_FILE)
 
     def _passed(self, every: int) -> bool:
@@ -235,34 +272,37 @@ class Run:
             self.device.type, dtype=torch.bfloat16, enabled=self.config.train.precision == "bf16", cache_enabled=True
         )
 
-    def _step(self, generator_pass: nn.Module, discriminators: nn.Module | None) -> tuple[dict[str, Tensor], bool]:
-        """One step of the generator, and one of each discriminator; returns its terms and whether it was taken."""
-        config, accelerator = self.config, self.accelerator
-        size = config.train.batch // accelerator.num_processes
-        part = size // config.train.accumulate
-        first = self.images + accelerator.process_index * size
+    def _step(self, generator_pass: nn.Module, discriminators: nn.Module | None) -> bool:
+        """One step of the generator, and one of each discriminator; returns whether it was taken.
+
+        The batch is cut into ``accumulate`` parts and each part into one share a process: batch statistics are those of
+        a part, whatever the number of processes.
+        """
+        config, accelerator, rank = self.config, self.accelerator, self.team.rank
+        accumulate = config.train.accumulate
+        size = config.train.batch // (accumulate * rank.count)
         judged = discriminators is not None and self.images >= config.train.discriminators_from
-        values: dict[str, Tensor] = {}
         drawn_parts: list[tuple[Tensor, Inputs]] = []
 
         self.optimizers["generator"].zero_grad(set_to_none=True)
         if self.discriminators:
             self.discriminators.requires_grad_(False)
-        for start in range(first, first + size, part):
-            inputs = Inputs.of(self.stream.batch(start, part), self.canvas)
-            with self._autocast():
-                drawn = Drawn(*generator_pass(inputs.maps, inputs.style_image, inputs.style_masks))
-                logits = self.discriminators(drawn.image, inputs.maps) if judged and self.discriminators else None
-                terms = self.objective(drawn, inputs, logits, with_vgg=self.images >= config.train.vgg_losses_from)
-                total = self.objective.total(terms)
-            accelerator.backward(total / config.train.accumulate)
+        for part in range(accumulate):
+            first = self.images + (part * rank.count + rank.index) * size
+            inputs = Inputs.of(self.stream.batch(first, size), self.canvas)
+            with self._exchange_after(generator_pass, part):
+                with self._autocast():
+                    drawn = Drawn(*generator_pass(inputs.maps, inputs.style_image, inputs.style_masks))
+                    logits = self.discriminators(drawn.image, inputs.maps) if judged and self.discriminators else None
+                    terms = self.objective(drawn, inputs, logits, with_vgg=self.images >= config.train.vgg_losses_from)
+                    total = self.objective.total(terms)
+                accelerator.backward(total / accumulate)
             drawn_parts.append((drawn.image.detach(), inputs))
-            share = {**terms, "total": total}
-            for name, term in share.items():
-                values[name] = values.get(name, 0) + term.detach() / config.train.accumulate
+            for name, term in {**terms, "total": total}.items():
+                self.means.add(name, term, images=size)
             if self._passed_next(config.train.log_every):
                 for name, statistic in field_statistics(self.generator_pass.net, drawn, inputs).items():
-                    values[name] = values.get(name, 0) + statistic.nanmean() / config.train.accumulate
+                    self.means.add(name, statistic)
         good = self._take("generator")
 
         if self.discriminators and judged and discriminators is not None:
@@ -270,15 +310,22 @@ class Run:
             names = [name for name in self.optimizers if name != "generator"]
             for name in names:
                 self.optimizers[name].zero_grad(set_to_none=True)
-            for image, inputs in drawn_parts:
-                with self._autocast():
-                    terms = discriminator_terms(discriminators, config.loss.gan, image, inputs)
-                accelerator.backward(torch.stack(list(terms.values())).sum() / config.train.accumulate)
+            for part, (image, inputs) in enumerate(drawn_parts):
+                with self._exchange_after(discriminators, part):
+                    with self._autocast():
+                        terms = discriminator_terms(discriminators, config.loss.gan, image, inputs)
+                    accelerator.backward(torch.stack(list(terms.values())).sum() / accumulate)
                 for name, term in terms.items():
-                    values[name] = values.get(name, 0) + term.detach() / config.train.accumulate
+                    self.means.add(name, term, images=size)
             for name in names:
                 good = self._take(name) and good
-        return values, good
+        return good
+
+    def _exchange_after(self, network: nn.Module, part: int) -> AbstractContextManager[None]:
+        """Let processes exchange gradients once a step: after its last part."""
+        is_last = part == self.config.train.accumulate - 1
+        without: AbstractContextManager[None] = nullcontext() if is_last else self.accelerator.no_sync(network)
+        return without
 
     def _passed_next(self, every: int) -> bool:
         after = self.images + self.config.train.batch
@@ -293,13 +340,15 @@ class Run:
         self.optimizers[name].step()
         return True
 
-    def _look(self, tracker: Tracker) -> dict[str, float]:
-        """Draw the sample grid and measure on people that are never trained on."""
-        net = self.average.module
+    def _look(self, tracker: Tracker | None) -> dict[str, float]:
+        """Measure on people that are never trained on, all processes together; with a tracker, draw the sample grid."""
+        net, train = self.average.module, self.config.train
         with self._autocast():
-            people = self.val.batch(_spaced(len(self.val), self.config.train.num_samples))
-            grid = draw_grid(net, people, self.canvas)
-            found = measure(net, self.val, self.canvas, batch=self.config.train.batch, limit=_MEASURED_PEOPLE)
+            batch = -(-train.batch // self.team.rank.count)
+            found = measure(net, self.val, self.canvas, batch=batch, limit=_MEASURED_PEOPLE, team=self.team)
+            if tracker is None:
+                return found
+            grid = draw_grid(net, self.val.batch(_spaced(len(self.val), train.num_samples)), self.canvas)
         tracker.grid(grid, self.images)
         return {**found, "val_source_spread": spread_of(grid)}
 
@@ -320,6 +369,26 @@ class Run:
     def _summarise(self, latest: Mapping[str, Any], finished: bool) -> None:
         summary = {"finished": finished, "seed": self.seed, "device": str(self.device), **latest}
         (self.run / SUMMARY_FILE).write_text(json.dumps(summary, indent=2), encoding="utf-8")
+
+
+def _device_of(rank: Rank, wanted: str | None) -> torch.device:
+    """Return the device of this process: the GPUs of a machine are shared out by local rank.
+
+    Raises:
+        ScmError: if there is no such device, or several processes would share a GPU.
+    """
+    device = choose_device(wanted)
+    if rank.count == 1 or device.type != "cuda":
+        return device
+    if device.index is not None:
+        raise ScmError(f"--device {wanted}: {rank.count} processes cannot share one GPU; give cuda, for one each")
+    if rank.local >= torch.cuda.device_count():
+        raise ScmError(
+            f"--device {wanted or 'auto'}: a process more than the {torch.cuda.device_count()} GPUs of this machine; "
+            "lower torchrun's --nproc-per-node"
+        )
+    torch.cuda.set_device(rank.local)
+    return torch.device("cuda", rank.local)
 
 
 def _spaced(length: int, wanted: int) -> list[int]:

@@ -8,13 +8,15 @@ import torch
 
 from scmnet_cli.config import DataConfig
 from scmnet_cli.data.augmentation import draw_moves, move
-from scmnet_cli.data.dataset import Batch, PeopleInMemory, TrainingBatch
+from scmnet_cli.data.dataset import Batch, People, TrainingBatch
 from scmnet_cli.metrics.correspondence import region_accuracy
 from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.metrics.spread import source_spread
 from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.ranks import Team
 from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.skeleton import pose_maps
+from scmnet_cli.training.means import Means
 from scmnet_cli.training.phases import Drawn, GeneratorPass, Inputs
 from scmnet_cli.types import Canvas
 
@@ -22,7 +24,7 @@ MOVE_SEED = 20_000
 """Seed of the moves under which people are reconstructed for evaluation; fixed, so that numbers can be compared."""
 
 
-def moved_sources(people: PeopleInMemory, indices: list[int]) -> TrainingBatch:
+def moved_sources(people: People, indices: list[int]) -> TrainingBatch:
     """Return people with a source moved for evaluation: the default ranges, nothing lost, the same move every time."""
     target = people.batch(indices)
     moves = draw_moves(DataConfig(), MOVE_SEED, indices, losses=False).to(target.image.device)
@@ -66,16 +68,20 @@ def spread_of(grid: Grid) -> float:
 
 
 @torch.no_grad()
-def measure(net: SCMNet, people: PeopleInMemory, canvas: Canvas, *, batch: int, limit: int) -> dict[str, float]:
+def measure(
+    net: SCMNet, people: People, canvas: Canvas, *, batch: int, limit: int, team: Team
+) -> dict[str, float]:
     """Reconstruct up to ``limit`` people from moved sources and say how well the field found them.
+
+    Each process of the team takes its share of the people; all get the same answer.
 
     Returns:
         ``val_l1`` and ``val_l1_person`` (images in [-1, 1]), ``val_region_accuracy``, ``val_entropy``
         (nats; e to its power is the number of source positions that one pose position mixes).
     """
-    chosen = list(range(min(limit, len(people))))
+    chosen = list(range(min(limit, len(people))))[team.rank.index :: team.rank.count]
     generator = GeneratorPass(net)
-    sums: dict[str, list[torch.Tensor]] = {}
+    means = Means()
     for start in range(0, len(chosen), batch):
         inputs = Inputs.of(moved_sources(people, chosen[start : start + batch]), canvas)
         drawn = Drawn(*generator(inputs.maps, inputs.style_image, inputs.style_masks))
@@ -86,8 +92,8 @@ def measure(net: SCMNet, people: PeopleInMemory, canvas: Canvas, *, batch: int, 
             **field_statistics(net, drawn, inputs, prefix="val_"),
         }
         for name, value in values.items():
-            sums.setdefault(name, []).append(value)
-    return {name: float(torch.cat(parts).nanmean()) for name, parts in sums.items()}
+            means.add(name, value)
+    return means.taken(team)
 
 
 @torch.no_grad()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from scmnet_cli.images import contact_sheet, draw_skeleton, save_png, to_uint8
 from scmnet_cli.training.measure import Grid
@@ -30,7 +29,6 @@ class Tracker:
         self.run = run
         self._forget_after(resumed_at)
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=resumed_at + 1)
-        self._steps: dict[str, list[Tensor]] = {}
 
     def _forget_after(self, images: int) -> None:
         path = self.run / STATS_FILE
@@ -40,23 +38,17 @@ class Tracker:
             partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
             partial.replace(path)
 
-    def step(self, values: Mapping[str, Tensor]) -> None:
-        """Remember the values of one step until the next line; nothing waits for the device here."""
-        for name, value in values.items():
-            self._steps.setdefault(name, []).append(value.detach().float().mean())
-
-    def line(self, images: int, seconds: float, images_per_second: float, extra: Mapping[str, float]) -> dict[str, Any]:
-        """Write the mean of the remembered steps, and ``extra``, as one line; return it."""
+    def line(
+        self, images: int, seconds: float, images_per_second: float, numbers: Mapping[str, float]
+    ) -> dict[str, Any]:
+        """Write one line; return it."""
         record: dict[str, Any] = {
             "images": images,
             "seconds": round(seconds, 3),
             "images_per_s": round(images_per_second, 3),
         }
-        for name, values in self._steps.items():
-            record[name] = float(torch.stack(values).nanmean())
-        record |= extra
+        record |= numbers
         record = {name: None if isinstance(v, float) and math.isnan(v) else v for name, v in record.items()}
-        self._steps = {}
         with (self.run / STATS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         for name, value in record.items():
