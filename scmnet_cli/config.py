@@ -108,7 +108,9 @@ class DataConfig(_Section):
     drop_region: float = Field(0.1, ge=0, le=1, description="anti_copy: chance that the style image loses a region")
     half_body: float = Field(0.1, ge=0, le=1, description="anti_copy: chance that it loses its lower half")
     mirror: float = Field(0.5, ge=0, le=1, description="chance that a whole sample (image and joints) is mirrored")
-    cache: Literal["ram", "device"] = Field("ram", description="where the decoded uint8 images are kept")
+    cache: Literal["ram", "device", "none"] = Field(
+        "ram", description="where the decoded uint8 images are kept; none: they are read anew for each batch"
+    )
 
 
 class LossConfig(_Section):

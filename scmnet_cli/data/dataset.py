@@ -102,10 +102,9 @@ class PeopleInMemory:
         Raises:
             ScmError: if there are no names, or an entry is broken or of another shape than ``canvas``.
         """
-        if not names:
-            raise ScmError(f"{folder.path}: no people to load; check its train.txt and val.txt, or prepare more photos")
-        self.names = list(names)
+        self.names = _some(folder, names)
         self.device = device
+        self.fill = _fill(folder)
         kept_on = device if cache == "device" else torch.device("cpu")
         images = torch.empty(len(names), 3, canvas.height, canvas.width, dtype=torch.uint8)
         labels = torch.empty(len(names), canvas.height, canvas.width, dtype=torch.uint8)
@@ -118,9 +117,6 @@ class PeopleInMemory:
                 if progress:
                     progress(row + 1, len(names))
         self._images, self._labels, self._joints = images.to(kept_on), labels.to(kept_on), joints.to(kept_on)
-        plain = folder.manifest.background == "plain"
-        self.fill = PLAIN_GREY / 127.5 - 1 if plain else None
-        """Grey value of a plain background in [-1, 1]; None where backgrounds were kept."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -132,13 +128,73 @@ class PeopleInMemory:
         return Batch(_to_float(image), labels, joints)
 
 
+class PeopleOnDisk:
+    """Prepared people that memory cannot hold: read and decoded anew whenever they are asked for."""
+
+    def __init__(self, folder: PreparedFolder, names: Sequence[str], canvas: Canvas, device: torch.device) -> None:
+        """Open the folder; an entry that is broken is only found when its turn comes.
+
+        Raises:
+            ScmError: if there are no names.
+        """
+        self.names = _some(folder, names)
+        self.device = device
+        self.fill = _fill(folder)
+        self._folder, self._canvas = folder, canvas
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Read these people onto the device.
+
+        Raises:
+            ScmError: if an entry is broken or of another shape than the canvas.
+        """
+        with ThreadPoolExecutor() as pool:
+            people = list(pool.map(lambda i: resized(self._folder.load(self.names[i]), self._canvas), indices))
+        return collate(people, self.device)
+
+
+People = PeopleInMemory | PeopleOnDisk
+
+
+def open_people(
+    folder: PreparedFolder,
+    names: Sequence[str],
+    canvas: Canvas,
+    device: torch.device,
+    cache: str = "ram",
+    progress: Callable[[int, int], None] | None = None,
+) -> People:
+    """Return people as ``data.cache`` wants them kept.
+
+    Raises:
+        ScmError: if there are no names, or an entry is broken or of another shape than ``canvas``.
+    """
+    if cache == "none":
+        return PeopleOnDisk(folder, names, canvas, device)
+    return PeopleInMemory(folder, names, canvas, device, cache, progress)
+
+
+def _some(folder: PreparedFolder, names: Sequence[str]) -> list[str]:
+    if not names:
+        raise ScmError(f"{folder.path}: no people to load; check its train.txt and val.txt, or prepare more photos")
+    return list(names)
+
+
+def _fill(folder: PreparedFolder) -> float | None:
+    """Return the grey value of a plain background in [-1, 1]; None where backgrounds were kept."""
+    return PLAIN_GREY / 127.5 - 1 if folder.manifest.background == "plain" else None
+
+
 class TrainingStream:
     """The endless stream of training images: place k of it is the same image, moved the same way, in every run.
 
     Each pass over the people is a new permutation. A run may start at any place.
     """
 
-    def __init__(self, people: PeopleInMemory, config: DataConfig, seed: int) -> None:
+    def __init__(self, people: People, config: DataConfig, seed: int) -> None:
         self.people = people
         self.config = config
         self.seed = seed

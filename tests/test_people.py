@@ -1,0 +1,39 @@
+"""People in memory or on disk: how they are kept changes nothing that training sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from scmnet_cli.config import DataConfig
+from scmnet_cli.data.dataset import PeopleInMemory, PeopleOnDisk, TrainingStream, open_people
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.types import Canvas
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("canvas", [Canvas(64, 48), Canvas(128, 96)], ids=str)
+def test_the_stream_of_people_on_disk_is_that_of_people_in_memory(drawn_data: Path, canvas: Canvas):
+    folder = PreparedFolder(drawn_data)
+    names = folder.names("train")
+    streams = [
+        TrainingStream(open_people(folder, names, canvas, CPU, cache), DataConfig(), seed=3)
+        for cache in ("ram", "none")
+    ]
+    assert [type(stream.people) for stream in streams] == [PeopleInMemory, PeopleOnDisk]
+    assert streams[0].people.fill == streams[1].people.fill
+    kept, read = (stream.batch(2, 4) for stream in streams)
+    for name in ("image", "labels", "joints"):
+        assert torch.equal(getattr(kept.target, name), getattr(read.target, name))
+    assert torch.equal(kept.style_image, read.style_image)
+    assert torch.equal(kept.style_labels, read.style_labels)
+
+
+@pytest.mark.parametrize("cache", ["ram", "none"])
+def test_no_people_is_told_with_the_folder(drawn_data: Path, cache: str):
+    with pytest.raises(ScmError, match="no people to load"):
+        open_people(PreparedFolder(drawn_data), [], Canvas(64, 48), CPU, cache)
