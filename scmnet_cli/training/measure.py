@@ -68,9 +68,7 @@ def spread_of(grid: Grid) -> float:
 
 
 @torch.no_grad()
-def measure(
-    net: SCMNet, people: People, canvas: Canvas, *, batch: int, limit: int, team: Team
-) -> dict[str, float]:
+def measure(net: SCMNet, people: People, canvas: Canvas, *, batch: int, limit: int, team: Team) -> dict[str, float]:
     """Reconstruct up to ``limit`` people from moved sources and say how well the field found them.
 
     Each process of the team takes its share of the people; all get the same answer.
