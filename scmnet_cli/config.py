@@ -6,6 +6,7 @@ default below. Shipped configs are named without a path (``-c ccp``); ``--set tr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -274,3 +275,42 @@ def differences(left: Config, right: Config) -> list[str]:
         a, b = getattr(left, section).model_dump(), getattr(right, section).model_dump()
         found += [f"{section}.{name}: {a[name]} -> {b[name]}" for name in a if a[name] != b[name]]
     return found
+
+
+class AnalyserConfig(_Section):
+    """Training of the analyser (docs/analyser.md)."""
+
+    images: int = Field(60_000, ge=1, description="views to train on")
+    batch: int = Field(16, ge=2, description="views to a step")
+    height: int = Field(288, ge=64, multiple_of=32, description="height of a view in pixels")
+    width: int = Field(192, ge=64, multiple_of=32, description="width of a view in pixels")
+    learning_rate: float = Field(1.5e-3, gt=0, description="of the new layers, at its highest")
+    encoder_share: float = Field(0.3, ge=0, description="the encoder's learning rate is this share of it")
+    warmup: int = Field(2_000, ge=0, description="views over which the learning rate rises")
+    weight_decay: float = Field(0.01, ge=0, description="of AdamW")
+    frozen_stages: int = Field(2, ge=0, le=7, description="first stages of the encoder that stay as ImageNet left them")
+    ema_images: int = Field(2_000, ge=0, description="half-life of the average of weights, in views")
+    save_every: int = Field(1_600, ge=1, description="views between two saved states")
+    measure_every: int = Field(4_800, ge=1, description="views between two measurements on the val photos")
+    precision: Literal["bf16", "float32"] = Field("bf16", description="of convolutions")
+
+
+def parse_analyser_config(settings: Sequence[str]) -> AnalyserConfig:
+    """Read ``KEY=VALUE`` settings of the analyser's training.
+
+    Raises:
+        ScmError: naming the first wrong key or value.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, separator, text = setting.partition("=")
+        if not separator or name not in AnalyserConfig.model_fields:
+            known = list(AnalyserConfig.model_fields)
+            raise ScmError(f"--set {setting}: expected KEY=VALUE, KEY one of {', '.join(known)}{nearest(name, known)}")
+        values[name] = text
+    try:
+        return AnalyserConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = first["loc"][0]
+        raise ScmError(f"--set {key}={values[str(key)]}: {first['msg']}") from error

@@ -15,7 +15,7 @@ from scmnet_cli.preprocess.keypoints import read_keypoint_table
 from scmnet_cli.preprocess.label_maps import body_regions
 from scmnet_cli.preprocess.source import Source, file_stamp, inside
 from scmnet_cli.regions import SKIN, ccp_regions
-from scmnet_cli.types import Person
+from scmnet_cli.types import FloatArray, Person
 
 MIN_JOINTS = 6
 MIN_AREA = 0.01

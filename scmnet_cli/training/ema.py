@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from scmnet_cli.models.scmnet import SCMNet
+M = TypeVar("M", bound=nn.Module)
 
 _RAMP_UP = 0.05
 
 
-class MovingAverage:
+class MovingAverage(Generic[M]):
     """Exponential moving average of a module, its half-life counted in images.
 
     The half-life is at most 5 % of the images seen so far, so that a short run is not an average with its beginning.
     """
 
-    def __init__(self, module: SCMNet, half_life: int) -> None:
+    def __init__(self, module: M, half_life: int) -> None:
         """Start from a copy of ``module``; ``half_life`` 0 keeps the average equal to the module."""
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
         self.half_life = half_life

@@ -1,0 +1,300 @@
+"""The built-in analyser: a photo of any size in; joints, a region map and whether there is a person out.
+
+It looks at the whole photo first, finds the person, and looks again at the person alone, until the person fills what
+it looks at; the last look is averaged with its mirror image.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from scmnet_cli.checkpoint import load_strict, load_tensors
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import CropBox, to_tensor
+from scmnet_cli.models.analyser import HEAT_STRIDE, REGION_STRIDE, Analysed, AnalyserNet, fuse, joints_of_heat
+from scmnet_cli.regions import BACKGROUND, NUM_REGIONS
+from scmnet_cli.skeleton import LIMBS, MIRRORED
+from scmnet_cli.types import Canvas, FloatArray, UInt8Array
+
+MODEL_KIND = "scm analyser"
+"""What the header of an analyser's weights says they are."""
+
+CANVAS = Canvas(288, 192)
+"""What the network looks at; it was trained at this size."""
+
+_ASSET = Path(__file__).parents[1] / "assets" / "analyser.safetensors"
+_PERSON = 0.5
+_VISIBLE = 0.5
+_MARGIN = 1.12
+"""Height of a look over the person's height, as in training."""
+
+_MAX_LOOKS = 3
+_SAME_LOOK = 0.8
+_BEYOND = 127
+"""Grey beyond the photo."""
+
+_MAX_MAP_PIXELS = 2_000_000
+_NEAR = 0.05
+_SPECK = 6
+
+_BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was found in a photo.
+
+    Attributes:
+        person: probability that there is a person, in [0, 1].
+        joints: (18, 3) float32, x and y in pixels of the photo and a score in [0, 1]; a joint that is not in the
+            photo is 0, 0, 0.
+        probabilities: (8, 144, 96) float32, of the regions on the crop.
+        crop: the part of the photo that the last look saw.
+        size: height and width of the photo.
+    """
+
+    person: float
+    joints: FloatArray
+    probabilities: FloatArray
+    crop: CropBox
+    size: tuple[int, int]
+
+    @property
+    def has_person(self) -> bool:
+        """Whether there is a person, more likely than not."""
+        return self.person >= _PERSON
+
+    @cached_property
+    def regions(self) -> UInt8Array:
+        """The region map at the photo's size.
+
+        Shape:
+            result: (H, W) uint8.
+        """
+        return _to_photo(self.probabilities, self.crop, self.size)
+
+
+class Analyser:
+    """The network, loaded once and used many times; the same photo gives the same answer."""
+
+    def __init__(self, net: AnalyserNet, canvas: Canvas = CANVAS) -> None:
+        """Take a network; it is changed for speed and cannot be trained any more."""
+        fuse(net)
+        self._net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self._canvas = canvas
+
+    @classmethod
+    def load(cls, weights: Path | None = None) -> Self:
+        """Load the analyser that ships with this package, or another one.
+
+        Args:
+            weights: a file that ``scm analyser train`` wrote; None: the shipped one.
+
+        Raises:
+            ScmError: if the file is absent, damaged or no analyser.
+        """
+        path = weights or _ASSET
+        tensors, metadata = load_tensors(path)
+        if metadata.get("kind") != MODEL_KIND:
+            raise ScmError(f"{path}: holds no analyser; give the {_ASSET.name} that 'scm analyser train' wrote")
+        net = AnalyserNet()
+        state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+        # Counts of batches mean nothing after training and are not stored.
+        counts = {key: value for key, value in net.state_dict().items() if key.endswith("num_batches_tracked")}
+        load_strict(net, counts | state, str(path))
+        return cls(net)
+
+    @torch.inference_mode()
+    def __call__(self, image: UInt8Array | Image.Image) -> Analysis:
+        """Analyse the most prominent person of a photo.
+
+        Args:
+            image: an upright RGB photo (:func:`scmnet_cli.images.read_photo` reads any file so), (H, W, 3) uint8.
+        """
+        photo = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
+        height, width = photo.shape[:2]
+        whole = (-0.5, -0.5, width - 0.5, height - 0.5)
+        crop = _framed(whole, self._canvas, 1.0)
+        first = self._look(photo, crop, mirrored=False)
+        person = float(first.person.sigmoid())
+        answer = first
+        for _ in range(_MAX_LOOKS - 1):
+            box = self._find(answer, crop)
+            if box is None:
+                break
+            closer = _framed(box, self._canvas, _MARGIN)
+            if _overlap(closer, crop) > _SAME_LOOK:
+                break
+            crop = closer
+            answer = self._look(photo, crop, mirrored=False)
+            person = max(person, float(answer.person.sigmoid()))
+        answer = _averaged(answer, self._look(photo, crop, mirrored=True))
+        probabilities = answer.regions.softmax(1)[0].numpy()
+        joints = _joints(answer)
+        cleaned = _cleaned(probabilities, joints)
+        joints[:, :2] = crop.to_original(joints[:, :2])
+        beyond = (joints[:, :2] < -0.5).any(1) | (joints[:, :2] > (width - 0.5, height - 0.5)).any(1)
+        joints[beyond | (joints[:, 2] < _VISIBLE)] = 0
+        return Analysis(person, joints, cleaned, crop, (height, width))
+
+    def _look(self, photo: UInt8Array, crop: CropBox, *, mirrored: bool) -> Analysed:
+        seen = to_tensor(crop.crop_image(photo, _BEYOND))[None]
+        if mirrored:
+            found: Analysed = self._net(seen.flip(-1).contiguous(memory_format=torch.channels_last))
+            swap = list(MIRRORED)
+            return Analysed(found.regions.flip(-1), found.heat.flip(-1)[:, swap], found.visible[:, swap], found.person)
+        answer: Analysed = self._net(seen.contiguous(memory_format=torch.channels_last))
+        return answer
+
+    def _find(self, answer: Analysed, crop: CropBox) -> tuple[float, float, float, float] | None:
+        """Return left, top, right, bottom of the person in the photo, if a look shows one."""
+        on_person = 1 - answer.regions.softmax(1)[0, BACKGROUND].numpy()
+        joints = _joints(answer)
+        mask = _main_person(on_person > 0.5, joints, on_person)
+        rows, columns = np.nonzero(mask)
+        if not len(rows):
+            return None
+        corners = np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]], np.float32)
+        points = [crop.to_original(corners * REGION_STRIDE - 0.5)]
+        near = joints[joints[:, 2] >= _VISIBLE, :2]
+        if len(near):
+            points.append(crop.to_original(near))
+        every = np.concatenate(points)
+        left, top = every.min(0)
+        right, bottom = every.max(0)
+        return float(left), float(top), float(right), float(bottom)
+
+
+def _framed(box: tuple[float, float, float, float], canvas: Canvas, margin: float) -> CropBox:
+    """Return the part of a photo with the canvas' proportions that holds a box, with a margin around it."""
+    left, top, right, bottom = box
+    height = max(bottom - top, (right - left) * canvas.height / canvas.width, 8.0) * margin
+    rows = math.ceil(height)
+    columns = max(1, round(rows * canvas.width / canvas.height))
+    x, y = (left + right + 1) / 2, (top + bottom + 1) / 2
+    return CropBox(round(x - columns / 2), round(y - rows / 2), columns, rows, canvas)
+
+
+def _overlap(a: CropBox, b: CropBox) -> float:
+    across = min(a.left + a.width, b.left + b.width) - max(a.left, b.left)
+    down = min(a.top + a.height, b.top + b.height) - max(a.top, b.top)
+    shared = max(0, across) * max(0, down)
+    return shared / (a.width * a.height + b.width * b.height - shared)
+
+
+def _averaged(a: Analysed, b: Analysed) -> Analysed:
+    return Analysed((a.regions + b.regions) / 2, (a.heat + b.heat) / 2, (a.visible + b.visible) / 2,
+                    (a.person + b.person) / 2)  # fmt: skip
+
+
+def _joints(answer: Analysed) -> FloatArray:
+    """Return joints in pixels of the canvas with their scores."""
+    places, _ = joints_of_heat(answer.heat)
+    places = (places + 0.5) * HEAT_STRIDE - 0.5
+    joints: FloatArray = torch.cat([places[0], answer.visible.sigmoid()[0, :, None]], -1).numpy()
+    return joints
+
+
+def _components(mask: _BoolArray) -> tuple[npt.NDArray[np.int32], int]:
+    from scipy import ndimage
+
+    labels, num = ndimage.label(mask, np.ones((3, 3), int))
+    return labels, num
+
+
+def _main_person(mask: _BoolArray, joints: FloatArray, strength: FloatArray) -> _BoolArray:
+    """Keep the connected parts of a person mask that belong to the most prominent person.
+
+    That is the part that most of the skeleton crosses (without one, the strongest), every other part that the
+    skeleton crosses, and small parts next to the first.
+
+    Shape:
+        mask, strength: (h, w) on the grid of region logits; joints: (18, 3) in pixels of the canvas.
+    """
+    labels, num = _components(mask)
+    if num <= 1:
+        return mask
+    sizes = np.bincount(labels.ravel(), strength.ravel())
+    sizes[0] = 0
+    crossed = np.zeros(num + 1)
+    for point in _skeleton_points(joints):
+        column, row = ((point + 0.5) / REGION_STRIDE).astype(int)
+        if 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]:
+            crossed[labels[row, column]] += 1
+    crossed[0] = 0
+    main = int((sizes * (0.1 + crossed / max(1.0, crossed.sum()))).argmax())
+    rows, columns = np.nonzero(labels == main)
+    reach = max(2, round(_NEAR * (rows.max() - rows.min() + 1)))
+    keep = np.zeros(num + 1, bool)
+    keep[main] = True
+    for part in range(1, num + 1):
+        if part == main:
+            continue
+        r, c = np.nonzero(labels == part)
+        near = (
+            r.max() >= rows.min() - reach
+            and r.min() <= rows.max() + reach
+            and c.max() >= columns.min() - reach
+            and c.min() <= columns.max() + reach
+        )
+        keep[part] = sizes[part] >= _SPECK and (crossed[part] >= 2 or (near and sizes[part] < 0.1 * sizes[main]))
+    return keep[labels]
+
+
+def _skeleton_points(joints: FloatArray) -> FloatArray:
+    points = [
+        joints[a, :2] + share * (joints[b, :2] - joints[a, :2])
+        for a, b in LIMBS
+        if joints[a, 2] >= _VISIBLE and joints[b, 2] >= _VISIBLE
+        for share in np.linspace(0, 1, 8)
+    ]
+    return np.array(points, np.float32).reshape(-1, 2)
+
+
+def _cleaned(probabilities: FloatArray, joints: FloatArray) -> FloatArray:
+    """Remove whoever else is seen, and specks of a region within another.
+
+    Shape:
+        probabilities: (8, h, w); result: the same, changed where something was removed.
+    """
+    cleaned = probabilities.copy()
+    chosen = cleaned.argmax(0)
+    person = chosen != BACKGROUND
+    others = person & ~_main_person(person, joints, 1 - cleaned[BACKGROUND])
+    cleaned[:, others] = 0
+    cleaned[BACKGROUND, others] = 1
+    for region in range(NUM_REGIONS):
+        labels, num = _components(cleaned.argmax(0) == region)
+        if num > 1:
+            specks = (np.bincount(labels.ravel()) < _SPECK)[labels] & (labels > 0)
+            cleaned[region, specks] = 0
+    return cleaned
+
+
+def _to_photo(probabilities: FloatArray, crop: CropBox, size: tuple[int, int]) -> UInt8Array:
+    """Enlarge probabilities to the photo and take the likeliest region; background beyond the crop."""
+    scale = min(1.0, math.sqrt(_MAX_MAP_PIXELS / (crop.width * crop.height)))
+    rows, columns = max(1, round(crop.height * scale)), max(1, round(crop.width * scale))
+    enlarged: Tensor = F.interpolate(
+        torch.from_numpy(probabilities)[None], (rows, columns), mode="bilinear", align_corners=False
+    )
+    labels: UInt8Array = enlarged[0].argmax(0).to(torch.uint8).numpy()
+    if scale < 1:
+        labels = np.asarray(Image.fromarray(labels).resize((crop.width, crop.height), Image.Resampling.NEAREST))
+    whole = np.zeros(size, np.uint8)
+    top, left = max(0, crop.top), max(0, crop.left)
+    bottom, right = min(size[0], crop.top + crop.height), min(size[1], crop.left + crop.width)
+    if bottom > top and right > left:
+        whole[top:bottom, left:right] = labels[top - crop.top : bottom - crop.top, left - crop.left : right - crop.left]
+    return whole
