@@ -1,0 +1,458 @@
+"""Broken and malicious files, thousands of them: each is read or refused in one line, soon, and touches nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import re
+import signal
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import savemat
+
+from scmnet_cli import checkpoint
+from scmnet_cli.config import load_config, parse_config
+from scmnet_cli.data.drawn import draw_person, write_drawn_source
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import read_label_map, read_photo
+from scmnet_cli.models.build import build_generator
+from scmnet_cli.pipeline import Pipeline
+from scmnet_cli.poses.files import read_pose_file
+from scmnet_cli.preprocess.ccp import CcpSource
+from scmnet_cli.preprocess.keypoints import read_joints, read_keypoint_table
+from scmnet_cli.preprocess.label_maps import read_ids
+from scmnet_cli.preprocess.layouts import open_source
+from scmnet_cli.preprocess.run import prepare
+from scmnet_cli.training.state import read_state
+from scmnet_cli.types import Canvas, Person
+from scmnet_cli.weights import load_backbone
+
+if TYPE_CHECKING:
+    from conftest import Place, Scm
+
+SECONDS = 20
+LONGEST_LINE = 2000
+FEW, MANY = 12, 250
+
+TOKENS = (
+    b"nan", b"NaN", b"-inf", b"1e999", b"-1", b"0", b"99999999999999999999", b"null", b"true", b'""', b"[]", b"{}",
+    b"../../../../etc/passwd", b"/etc/passwd", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n\n", b":", b",", b'"',
+    b"[" * 3000, b"{\"a\":" * 2000, b"!!python/object/apply:os.system ['true']", b"&a [*a]", b"A" * 5000,
+    "ünï\u202ecode".encode(), b"%s%n", b"2147483648", b"-0.0", b"1_000",
+)  # fmt: skip
+
+
+def mutated(original: bytes, seed: int) -> bytes:
+    """Return the file with one to three faults: bits, bytes, cuts, repeats, and words that readers stumble over."""
+    random = np.random.default_rng(seed)
+    content = bytearray(original)
+    for _ in range(random.integers(1, 4)):
+        place = int(random.integers(0, len(content) + 1))
+        length = int(random.integers(1, 40))
+        match random.integers(0, 9):
+            case 0:
+                content = content[:place]
+            case 1:
+                del content[place : place + length]
+            case 2:
+                content[place:place] = content[place : place + length] * int(random.integers(1, 50))
+            case 3:
+                content[place : place + length] = bytes(len(content[place : place + length]))
+            case 4:
+                content[place : place + length] = random.bytes(length)
+            case 5 | 6 if words := list(re.finditer(rb"[\w.+-]+", bytes(content[:20_000]))):
+                word = words[int(random.integers(len(words)))]
+                content[word.start() : word.end()] = TOKENS[int(random.integers(len(TOKENS)))]
+            case 7:
+                content[place:place] = TOKENS[int(random.integers(len(TOKENS)))]
+            case _ if content:
+                content[min(place, len(content) - 1)] ^= 1 << int(random.integers(8))
+    return bytes(content)
+
+
+@contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def is_one_clear_line(error: ScmError) -> bool:
+    text = str(error)
+    return 0 < len(text) < LONGEST_LINE and text.isprintable()
+
+
+# --- what the readers read: a good file of each kind
+
+
+def drawn() -> Person:
+    person = draw_person(0)
+    return Person(person.name, person.image[::5, ::5], person.regions[::5, ::5], person.joints)
+
+
+def picture(kind: str, mode: str = "RGB", **options: Any) -> bytes:
+    image = Image.fromarray(drawn().image).convert(mode)
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def exif() -> Image.Exif:
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    return tags
+
+
+def label_map() -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(drawn().regions).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def array_file() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, drawn().regions.astype(np.int64))
+    return stream.getvalue()
+
+
+def benchmark_table() -> bytes:
+    rows = ["name:keypoints_y:keypoints_x"]
+    rows += [f"{name}.jpg: {[*range(18)]}: {[-1, *range(17)]}" for name in ("anna", "ben", "cleo")]
+    return "\n".join(rows).encode()
+
+
+def pose_file() -> bytes:
+    joints = {"nose": {"x": 20.5, "y": 8, "score": 0.9}, "neck": {"x": 20, "y": 16}, "left_knee": None}
+    pose = {"format": "scm-net pose", "version": 1, "name": "walking", "canvas": {"height": 64, "width": 48}}
+    return json.dumps(pose | {"joints": joints}).encode()
+
+
+def openpose_file() -> bytes:
+    return json.dumps(
+        {"version": 1.3, "people": [{"person_id": [-1], "pose_keypoints_2d": [float(n) for n in range(75)]}]}
+    ).encode()
+
+
+def coco_file() -> bytes:
+    return json.dumps(
+        {
+            "images": [{"id": 7, "file_name": "anna.jpg", "height": 64, "width": 48}],
+            "annotations": [{"image_id": 7, "num_keypoints": 17, "keypoints": [*range(51)]}],
+        }
+    ).encode()
+
+
+def model_file() -> bytes:
+    config = parse_config({"model": {"size": "tiny", "height": 64, "width": 48}}, "test")
+    return saved(lambda path: checkpoint.save_model(path, build_generator(config.model).state_dict(), config))
+
+
+def state_file() -> bytes:
+    config = load_config("smoke").model_dump_json()
+    metadata = {"config": config, "images": "4", "seconds": "1.5", "seed": "0", "people": "abc"}
+    return saved(lambda path: checkpoint.save_tensors(path, {"generator.a": torch.zeros(3)}, metadata))
+
+
+def saved(save: Callable[[Path], None]) -> bytes:
+    path = Path(os.environ["SCM_HOSTILE"]) / "saved.safetensors"
+    save(path)
+    return path.read_bytes()
+
+
+def backbone_file() -> bytes:
+    stream = io.BytesIO()
+    torch.save({"features.0.weight": torch.zeros(64, 3, 11, 11), "features.0.bias": torch.zeros(64)}, stream)
+    return stream.getvalue()
+
+
+def mat_file() -> bytes:
+    stream = io.BytesIO()
+    savemat(stream, {"groundtruth": drawn().regions}, do_compression=True)
+    return stream.getvalue()
+
+
+def yaml_file() -> bytes:
+    return b"model: {size: small, height: 128, width: 88}\nloss:\n  vgg: vgg16\n  style_layers: [relu2_2]\n" + (
+        b"train: {images: 22_400, batch: 8, learning_rate: 3e-4, precision: bf16}\n"
+    )
+
+
+# --- the readers: each is given a folder with a good file in it, one file of which has been spoilt
+
+
+@dataclass(frozen=True)
+class Reader:
+    file: str
+    good: Callable[[], bytes]
+    read: Callable[[Path], object]
+    beside: Callable[[Path], None] = lambda _folder: None
+
+
+def read_all(folder: Path) -> None:
+    people = PreparedFolder(folder)
+    people.pairs()
+    for split in ("train", "val", "test", None):
+        for name in people.names(split):
+            people.load(name)
+
+
+def prepared_people(folder: Path) -> None:
+    people = Path(os.environ["SCM_HOSTILE"]) / "people"
+    write_drawn_source(people, 3)
+    prepare(open_source("folder", people), folder, Canvas(64, 48), jobs=1)
+    (folder / "pairs.csv").write_text("from,to\ndrawn_0000,drawn_0001\n", encoding="utf-8")
+
+
+def prepared_file(name: str) -> Reader:
+    def good() -> bytes:
+        folder = Path(os.environ["SCM_HOSTILE"]) / "prepared"
+        prepared_people(folder)
+        return (folder / name).read_bytes()
+
+    return Reader(name, good, lambda path: read_all(path.parents[name.count("/")]), prepared_people)
+
+
+def ccp_beside(folder: Path) -> None:
+    (folder / "photos").mkdir(exist_ok=True)
+    (folder / "photos" / "0001.jpg").write_bytes(picture("JPEG"))
+    (folder / "keypoints.csv").write_bytes(benchmark_table().replace(b"anna", b"0001"))
+    savemat(
+        folder / "label_list.mat",
+        {"label_list": np.array([["null", "skin", "hair", "jeans", *["hat"] * 4]], dtype=object)},
+    )
+
+
+CCP_MAP = "annotations/pixel-level/0001.mat"
+
+READERS = {
+    "jpeg": Reader("a.jpg", lambda: picture("JPEG", exif=exif()), read_photo),
+    "png": Reader("a.png", lambda: picture("PNG", "RGBA"), read_photo),
+    "palette png": Reader("a.png", lambda: picture("PNG", "P"), read_photo),
+    "gif": Reader("a.gif", lambda: picture("GIF", "P"), read_photo),
+    "webp": Reader("a.webp", lambda: picture("WEBP"), read_photo),
+    "tiff": Reader("a.tif", lambda: picture("TIFF", compression="tiff_lzw"), read_photo),
+    "bmp": Reader("a.bmp", lambda: picture("BMP"), read_photo),
+    "16 bit png": Reader("a.png", lambda: picture("PNG", "I;16"), read_photo),
+    "cmyk jpeg": Reader("a.jpg", lambda: picture("JPEG", "CMYK"), read_photo),
+    "label map": Reader("a.png", label_map, read_label_map),
+    "npy map": Reader("a.npy", array_file, read_ids),
+    "keypoint table": Reader(
+        "k.csv", benchmark_table, lambda path: [read_keypoint_table(path).find(f"{n}.jpg") for n in ("anna", "ben")]
+    ),
+    "joints json": Reader("a.json", lambda: json.dumps([[1, 2, 1]] * 18).encode(), read_joints),
+    "pose": Reader("a.json", pose_file, lambda path: [posed.person() for posed in read_pose_file(path)]),
+    "openpose": Reader("a.json", openpose_file, lambda path: [posed.person() for posed in read_pose_file(path)]),
+    "coco": Reader("a.json", coco_file, lambda path: [posed.person() for posed in read_pose_file(path)]),
+    "config": Reader("a.yaml", yaml_file, lambda path: load_config(str(path))),
+    "model": Reader("model.safetensors", model_file, lambda path: Pipeline.from_pretrained(path, "cpu")),
+    "state": Reader("state.safetensors", state_file, lambda path: read_state(path.parent)),
+    "backbone": Reader(
+        "alexnet-owt-7be5be79.pth",
+        backbone_file,
+        lambda path: load_backbone("alexnet", path.parent, ["features.0.weight"]),
+    ),
+    "ccp map": Reader(CCP_MAP, mat_file, lambda path: CcpSource(path.parents[2]).read("0001"), ccp_beside),
+    "manifest": prepared_file("manifest.json"),
+    "joints table": prepared_file("joints.csv"),
+    "train list": prepared_file("train.txt"),
+    "pairs": prepared_file("pairs.csv"),
+    "prepared image": prepared_file("images/drawn_0000.png"),
+}
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for good files; nothing outside the reader's own folder may change."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    monkeypatch.setenv("SCM_HOSTILE", str(folder))
+    monkeypatch.setenv("SCM_WEIGHTS", str(folder))
+    monkeypatch.setenv("TORCH_HOME", str(folder))
+    return folder
+
+
+def feed(reader: Reader, folder: Path, seeds: range) -> dict[str, int]:
+    """Read the good file and its mutants; count what was read and refused."""
+    folder.mkdir()
+    reader.beside(folder)
+    path = folder / reader.file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    good = reader.good()
+    path.write_bytes(good)
+    reader.read(path)
+    counts = {"read": 0, "refused": 0}
+    for seed in seeds:
+        path.write_bytes(mutated(good, seed))
+        try:
+            with at_most(SECONDS):
+                reader.read(path)
+            counts["read"] += 1
+        except ScmError as error:
+            assert is_one_clear_line(error), (seed, str(error))
+            counts["refused"] += 1
+        except BaseException as error:
+            error.add_note(f"mutant {seed} of {reader.file}")
+            raise
+    return counts
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_spoilt_file_is_read_or_refused_in_one_line(name: str, tmp_path: Path, outside: Path) -> None:
+    feed(READERS[name], tmp_path / "inside", range(FEW))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READERS)
+def test_hundreds_of_spoilt_files_are_read_or_refused_in_one_line(name: str, tmp_path: Path, outside: Path) -> None:
+    counts = feed(READERS[name], tmp_path / "inside", range(1000, 1000 + MANY))
+    assert counts["refused"] > 0  # or the mutator does not reach the reader
+
+
+# --- whole commands
+
+
+def spoil(folder: Path, seed: int) -> None:
+    """Spoil a third of the files of a folder."""
+    random = np.random.default_rng(seed)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if random.random() < 1 / 3:
+            path.write_bytes(mutated(path.read_bytes(), int(random.integers(1 << 30))))
+
+
+def test_spoilt_people_are_left_out_and_the_others_prepared(tmp_path: Path) -> None:
+    people = tmp_path / "people"
+    write_drawn_source(people, 12)
+    table = people / "joints.csv"
+    kept = table.read_bytes() if table.is_file() else None
+    spoil(people, 3)
+    if kept:
+        table.write_bytes(kept)
+    before = {name for name in files_in(tmp_path) if not name.startswith("data")}
+    outcome = prepare(open_source("folder", people), tmp_path / "data", Canvas(64, 48), jobs=1)
+    assert outcome.num_usable > 0
+    assert outcome.left_out
+    assert all(reason.isprintable() for reason in outcome.left_out.values())
+    assert {name for name in files_in(tmp_path) if not name.startswith("data")} == before
+    read_all(tmp_path / "data")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_command_on_spoilt_files_ends_with_0_or_2_and_one_line(place: Place, scm: Scm, seed: int) -> None:
+    spoil(place.data, seed)
+    if seed % 2:
+        place.model.write_bytes(mutated(place.model.read_bytes(), seed))
+    before = {name: content for name, content in files_in(place.path).items() if not name.startswith("out/")}
+    with at_most(SECONDS):
+        outcome = scm("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", place.model, "-o", "out")
+    assert outcome.code in (0, 2)
+    assert bool(outcome.errors) == (outcome.code == 2)
+    assert all(len(line) < LONGEST_LINE and line.isprintable() for line in outcome.errors)
+    assert {name: content for name, content in files_in(place.path).items() if not name.startswith("out/")} == before
+
+
+# --- tricks
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG of a few kilobytes that claims width x height pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes(1 << 20))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("read", [read_photo, read_label_map])
+@pytest.mark.parametrize("size", [(60_000, 60_000), (2_000_000, 1), (1, 200_000_000)])
+def test_a_decompression_bomb_is_refused_before_it_unpacks(
+    read: Callable[[Path], object], size: tuple[int, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(bomb(*size))
+    with at_most(SECONDS), pytest.raises(ScmError) as refused:
+        read(path)
+    assert is_one_clear_line(refused.value)
+
+
+def test_a_zipped_text_chunk_does_not_unpack_to_gigabytes(tmp_path: Path) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    good = label_map()
+    text = chunk(b"zTXt", b"Comment\x00\x00" + zlib.compress(bytes(64 << 20), 9))
+    path = tmp_path / "a.png"
+    path.write_bytes(good[:33] + text + good[33:])
+    with pytest.raises(ScmError) as refused:
+        read_label_map(path)
+    assert is_one_clear_line(refused.value)
+
+
+class Malice:
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return Path.touch, (Path(os.environ["SCM_HOSTILE"]) / "owned",)  # type: ignore[return-value]
+
+
+def test_a_pickle_with_code_in_it_is_not_run(tmp_path: Path, outside: Path) -> None:
+    path = tmp_path / "alexnet-owt-7be5be79.pth"
+    torch.save({"features.0.weight": Malice()}, path)
+    with pytest.raises(ScmError) as refused:
+        load_backbone("alexnet", tmp_path)
+    assert is_one_clear_line(refused.value)
+    array = tmp_path / "a.npy"
+    array.write_bytes(array_file()[:6] + b"\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,), }")
+    with array.open("ab") as stream:
+        pickle.dump(Malice(), stream)
+    with pytest.raises(ScmError):
+        read_ids(array)
+    assert not (outside / "owned").exists()
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/../../evil", "..", ".", "a\x00b", "con/../x", ""])
+def test_a_name_that_leads_out_of_a_prepared_folder_is_refused(name: str, tmp_path: Path, outside: Path) -> None:
+    folder = tmp_path / "data"
+    prepared_people(folder)
+    table = folder / "joints.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("drawn_0000", name), encoding="utf-8")
+    (folder / "train.txt").write_text(f"{name}\ndrawn_0001\n", encoding="utf-8")
+    with pytest.raises(ScmError) as refused:
+        read_all(folder)
+    assert is_one_clear_line(refused.value)
+
+
+def test_a_source_whose_files_are_links_to_elsewhere_is_left_out(tmp_path: Path) -> None:
+    people, secret = tmp_path / "people", tmp_path / "secret"
+    write_drawn_source(people, 3)
+    secret.mkdir()
+    photo = sorted((people / "images").iterdir())[0] if (people / "images").is_dir() else sorted(people.glob("*.*g"))[0]
+    os.replace(photo, secret / photo.name)
+    photo.symlink_to(secret / photo.name)
+    outcome = prepare(open_source("folder", people), tmp_path / "data", Canvas(64, 48), jobs=1)
+    assert photo.stem in outcome.left_out
+    assert not (tmp_path / "data" / "images" / f"{photo.stem}.png").exists()
