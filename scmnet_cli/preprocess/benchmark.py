@@ -250,9 +250,7 @@ class BenchmarkSource(Source):
         for split, other in (("train", tested), ("val", splits.get("test", frozenset()))):
             twice = sorted(splits.get(split, frozenset()) & other)
             if twice:
-                self._remarks.append(
-                    f"the {split} list: {_counted(twice)} also for validation or test, and not used in it"
-                )
+                self._remarks.append(f"list of {split}: {_counted(twice)} held back, for another list tests on them")
                 splits[split] -= other
         listed = frozenset().union(*splits.values())
         unlisted = sorted(name for name in self._photos if name not in listed)

@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,8 +74,8 @@ class KeypointTable:
 
 def leaves(name: str) -> bool:
     """Say whether a name is a path out of its folder."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts
+    path = name.replace("\\", "/")
+    return path.startswith("/") or ".." in path.split("/")
 
 
 def read_keypoint_table(path: Path) -> KeypointTable:

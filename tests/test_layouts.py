@@ -1,0 +1,632 @@
+"""Published layouts: pictures, maps and joints of every published size meet on every canvas, and lists are obeyed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from scmnet_cli.cli.main import main
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import whole_box
+from scmnet_cli.preprocess.deepfashion import DeepFashionSource
+from scmnet_cli.preprocess.drawn_maps import draw_region_map
+from scmnet_cli.preprocess.layouts import LAYOUTS, open_source
+from scmnet_cli.preprocess.market import MarketSource
+from scmnet_cli.preprocess.run import prepare
+from scmnet_cli.regions import BODY_REGIONS, LABEL_SETS, region_id
+from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.types import Canvas, FloatArray, UInt8Array
+
+SHARED = Path(os.environ.get("SCM_SHARED", Path(__file__).parents[2] / "shared")) / "data"
+FRAME = Canvas(256, 176)
+SIZES = {"176x256": (256, 176), "256x256": (256, 256), "750x1101": (1101, 750)}
+CANVASES = [Canvas(256, 176), Canvas(256, 256)]
+
+A = "fashionWOMENBlouses_Shirtsid0000000102_1front"
+B = "fashionWOMENBlouses_Shirtsid0000000102_3back"
+C = "fashionMENDenimid0000008001_7additional"
+D = "fashionMENTees_Tanksid0000009907_4full"
+RAW = {
+    A: "WOMEN/Blouses_Shirts/id_00000001/02_1_front", B: "WOMEN/Blouses_Shirts/id_00000001/02_3_back",
+    C: "MEN/Denim/id_00000080/01_7_additional", D: "MEN/Tees_Tanks/id_00000099/07_4_full",
+}  # fmt: skip
+POINTS = [(88, 30), (88, 60), (60, 60), (50, 100), (40, 140), (116, 62), (126, 101), (136, 141), (70, 150)]
+"""Some joints on the 256x176 frame, x and y; the others are missing."""
+
+
+def at(size: tuple[int, int]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return where each row and column of a picture of a size lies on the 256x176 frame."""
+    height, width = size
+    scale = 256 / height
+    return (np.arange(height) + 0.5) * scale - 0.5, (np.arange(width) + 0.5 - width / 2) * scale + 88 - 0.5
+
+
+def picture(size: tuple[int, int], seed: int = 0) -> UInt8Array:
+    """Draw a picture whose red and green are the place on the frame, and whose blue tells pictures apart."""
+    y, x = at(size)
+    image = np.full((*size, 3), 255, np.uint8)
+    inside = (x > -0.6) & (x < 175.6)
+    image[:, inside, 0] = x[inside].round().clip(0, 175)
+    image[..., 1] = y.round().clip(0, 255)[:, None]
+    image[..., 2] = seed
+    return image
+
+
+def labels(size: tuple[int, int], ids: tuple[int, int]) -> UInt8Array:
+    """Draw a map: the first id left of the middle of a box around (88, 128), the second right of it."""
+    y, x = at(size)
+    found = np.zeros(size, np.uint8)
+    found[np.ix_((y > 20) & (y < 236), (x > 40) & (x < 87.5))] = ids[0]
+    found[np.ix_((y > 20) & (y < 236), (x > 87.5) & (x < 136))] = ids[1]
+    return found
+
+
+def row(name: str, points: list[tuple[int, int]] = POINTS, space: str = "") -> str:
+    places = [*points, *[(-1, -1)] * (18 - len(points))]
+    return f"{name}:{space}{[y for _, y in places]}:{space}{[x for x, _ in places]}"
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def save(path: Path, pixels: npt.NDArray[np.generic]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, pixels)
+    else:
+        Image.fromarray(np.asarray(pixels)).save(path)
+    return path
+
+
+@pytest.fixture
+def fashion(tmp_path: Path) -> Path:
+    """Four people of made-up lists: raw photos, ADGAN's maps, pairs and joints in the benchmark's spelling."""
+    root = tmp_path / "fashion"
+    for number, (name, raw) in enumerate(RAW.items()):
+        save(root / "img" / f"{raw}.png", picture((256, 256), number))
+        save(root / "semantic_merge3" / f"{raw}.npy", labels((256, 176), (5, 1)).astype(np.int64))
+        assert name == DeepFashionSource.key(DeepFashionSource.__new__(DeepFashionSource), f"img/{raw}.jpg")
+    write(root / "train.lst", f"{C}.jpg", f"{D}.jpg")
+    write(root / "test.lst", f"{A}.jpg", f"{B}.jpg")
+    write(root / "fashion-resize-pairs-test.csv", "from,to", f"{A}.jpg,{B}.jpg", f"{B}.jpg,{A}.jpg")
+    write(root / "fashion-resize-annotation-train.csv", HEADER, row(f"{C}.jpg"), row(f"{D}.jpg"))
+    write(root / "fashion-resize-annotation-test.csv", HEADER, row(f"{A}.jpg"), row(f"{B}.jpg"))
+    return root
+
+
+HEADER = "name:keypoints_y:keypoints_x"
+
+
+def test_a_benchmark_becomes_a_prepared_folder_with_its_own_splits_and_pairs(fashion: Path, tmp_path: Path) -> None:
+    outcome = prepare(DeepFashionSource(fashion), tmp_path / "data", FRAME)
+    data = PreparedFolder(tmp_path / "data")
+    assert data.names() == sorted([A, B, C, D])
+    assert data.names("train") == sorted([C, D])
+    assert data.names("test") == sorted([A, B])
+    assert data.names("val") == []
+    assert data.pairs() == [(A, B), (B, A)]
+    assert data.manifest.counts == {"usable": 4, "left_out": 0, "train": 2, "test": 2, "pairs": 2}
+    assert data.manifest.parser == "maps of semantic_merge3, labels regions"
+    assert "fashion-resize-annotation-train.csv, fashion-resize-annotation-test.csv" in data.manifest.pose_estimator
+    assert data.manifest.rule.endswith("split by the benchmark's lists")
+    assert data.entry(A).photo == f"img/{RAW[A]}.png"
+    assert outcome.remarks == data.manifest.remarks == []
+    assert prepare(DeepFashionSource(fashion), tmp_path / "data", FRAME).num_new == 0
+
+
+@pytest.mark.parametrize("canvas", CANVASES, ids=str)
+@pytest.mark.parametrize("kind", ["semantic_merge3", "SPL8"])
+@pytest.mark.parametrize("size", SIZES)
+def test_picture_map_and_joints_of_any_size_agree_on_any_canvas(
+    tmp_path: Path, size: str, kind: str, canvas: Canvas
+) -> None:
+    root = tmp_path / "fashion"
+    save(root / "train" / f"{A}.png", picture(SIZES[size]))
+    if kind == "SPL8":  # 3 is upper, 4 the lower body
+        save(root / "trainSPL8" / f"{A}.png", labels((256, 256), (3, 4)))
+    else:
+        save(root / "semantic_merge3" / f"{RAW[A]}.npy", labels((256, 176), (5, 1)))
+    write(root / "fasion-resize-annotation-train.csv", HEADER, row(f"{A}.jpg"))
+    prepare(DeepFashionSource(root), tmp_path / "data", canvas, "keep")
+    person = PreparedFolder(tmp_path / "data").load(A)
+    left = 40 if canvas.width == 256 else 0
+
+    within = person.image[:, left + 2 : left + 174].astype(float)
+    tolerance = 1.5 if size == "750x1101" else 0
+    assert np.abs(within[..., 0] - np.arange(2, 174)).max() <= tolerance
+    assert np.abs(within[..., 1] - np.arange(256)[:, None]).max() <= tolerance
+
+    assert {BODY_REGIONS[region] for region in np.unique(person.regions)} == {"background", "upper", "pants"}
+    expected = np.zeros((256, canvas.width), np.uint8)
+    expected[:, left : left + 176] = labels((256, 176), (region_id("upper"), region_id("pants")))
+    if size == "750x1101":  # boundaries may fall on the next pixel
+        assert (person.regions != expected).mean() < 0.006
+    else:
+        assert np.array_equal(person.regions, expected)
+
+    known = person.joints[: len(POINTS)]
+    assert (known[:, 2] == 1).all()
+    assert np.abs(known[:, :2] - np.array(POINTS) - [left, 0]).max() < (0.15 if size == "750x1101" else 1e-3)
+    assert not person.joints[len(POINTS) :].any()
+
+
+def test_a_photo_176_wide_lies_on_a_square_canvas_with_40_pixels_at_either_side() -> None:
+    wide, narrow = whole_box(176, 256, Canvas(256, 256)), whole_box(256, 256, Canvas(256, 176))
+    assert (wide.left, wide.top, wide.width, wide.height) == (-40, 0, 256, 256)
+    assert (narrow.left, narrow.top, narrow.width, narrow.height) == (40, 0, 176, 256)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "img/WOMEN/Blouses_Shirts/id_00000001/02_1_front.jpg",
+        "WOMEN/Blouses_Shirts/id_00000001/02_1_front.npy",
+        "img_highres/WOMEN/Blouses_Shirts/id_00000001/02_1_front.JPG",
+        "fashionWOMENBlouses_Shirtsid0000000102_1front.jpg",
+        "test/fashionWOMENBlouses_Shirtsid0000000102_1front.png",
+        "fasionWOMENBlouses_Shirtsid0000000102_1front.jpg",
+        "fashionWOMENBlouses_Shirtsid0000000102_1_front.jpg",
+        "fashionWOMENBlouses_Shirtsid0000000102_1front",
+        "WOMEN-Blouses_Shirts-id_00000001-02_1_front.jpg",
+    ],
+)  # fmt: skip
+def test_every_spelling_of_a_name_is_one_name(fashion: Path, spelling: str) -> None:
+    assert DeepFashionSource(fashion).key(spelling) == A
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    ["", "a.jpg", "fashionWOMEN.jpg", "fashionCHILDDenimid0000000102_1front.jpg", "fashionWOMENDenimid12_1front.jpg",
+     "0002_c1s1_000451_03.jpg", "fashionWOMENDenimid0000000102_1front.jpg/../x.jpg", "x" * 5000, "WOMEN_" * 2000],
+)  # fmt: skip
+def test_other_names_are_none(fashion: Path, foreign: str) -> None:
+    assert DeepFashionSource(fashion).key(foreign) is None
+
+
+@pytest.mark.parametrize("spelling", ["fashion-resize", "fasion-resize", "fasion", "fashion"])
+def test_pairs_and_joints_are_found_under_every_spelling_in_any_folder(
+    fashion: Path, tmp_path: Path, spelling: str
+) -> None:
+    for path in fashion.glob("*.csv"):
+        write(tmp_path / "lists" / path.name.replace("fashion-resize", spelling), *path.read_text().splitlines())
+        path.unlink()
+    pairs = tmp_path / "lists" / f"{spelling}-pairs-test.csv"
+    write(pairs, ",from,to", f"0,{A}.jpg,{B.replace('fashion', 'fasion')}.jpg")  # with an index, and misspelt
+    source = DeepFashionSource(fashion, lists=tmp_path / "lists")
+    assert source.pairs() == [(A, B)]
+    assert source.read(C).joints[:, 2].sum() == len(POINTS)
+
+
+def test_must_gans_list_of_training_images_is_read_by_its_column(fashion: Path) -> None:
+    (fashion / "train.lst").unlink()
+    write(fashion / "train_images_lst.csv", ",images_name", f"0,{C}.jpg")
+    source = DeepFashionSource(fashion)
+    assert source.splits() == {"train": {C}, "test": {A, B}}
+    (remark,) = source.remarks()
+    assert remark == f"{fashion}: 1 name ('{D}') in no list, and not used"
+
+
+def test_without_lists_every_tenth_is_val_and_with_a_val_list_that_is(fashion: Path, tmp_path: Path) -> None:
+    write(fashion / "val.lst", f"{D}.jpg")
+    write(fashion / "train.lst", f"{C}.jpg")
+    source = DeepFashionSource(fashion)
+    assert source.splits() == {"train": {C}, "val": {D}, "test": {A, B}}
+    for path in fashion.glob("*.lst"):
+        path.unlink()
+    prepare(DeepFashionSource(fashion), tmp_path / "data", FRAME)
+    assert PreparedFolder(tmp_path / "data").names("train") == sorted(RAW)
+
+
+def test_who_is_in_two_lists_is_never_trained_on(fashion: Path) -> None:
+    write(fashion / "train.lst", f"{C}.jpg", f"{D}.jpg", f"{A}.jpg", f"{D}.jpg")
+    source = DeepFashionSource(fashion)
+    assert source.splits() == {"train": {C, D}, "test": {A, B}}
+    (remark,) = source.remarks()
+    assert remark == f"list of train: 1 name ('{A}') held back, for another list tests on them"
+
+
+def test_pairs_are_kept_if_both_ends_are_usable_and_the_rest_is_counted_with_the_reason(
+    fashion: Path, tmp_path: Path
+) -> None:
+    absent = A.replace("00000001", "00000002")
+    write(fashion / "fashion-resize-pairs-test.csv", "from,to", f"{A}.jpg,{B}.jpg", f"{A}.jpg,{absent}.jpg",
+          f"{B}.jpg,{A}.jpg", f"{A}.jpg,{B}.jpg", f"{absent}.jpg,{C}.jpg")  # fmt: skip
+    write(fashion / "fashion-resize-annotation-train.csv", HEADER, row(f"{C}.jpg", []), row(f"{D}.jpg"))
+    write(fashion / "fashion-resize-pairs-train.csv", "from,to", f"{C}.jpg,{D}.jpg")
+    outcome = prepare(DeepFashionSource(fashion), tmp_path / "data", FRAME)
+    data = PreparedFolder(tmp_path / "data")
+    assert data.pairs() == [(A, B), (B, A)]
+    assert outcome.left_out == data.manifest.left_out == {C: "no joint is known"}
+    assert data.manifest.counts["pairs"] == outcome.num_pairs == 2
+    assert data.manifest.remarks == [
+        "3 of 5 pairs were left out: 2 because an end was left out, 1 because an end has no photo"
+    ]
+    prepare(DeepFashionSource(fashion), tmp_path / "less", FRAME, limit=2)
+    (remark,) = PreparedFolder(tmp_path / "less").manifest.remarks
+    assert remark.startswith("5 of 5 pairs were left out: 2 because an end was left out, 2 because an end is beyond")
+    assert PreparedFolder(tmp_path / "less").pairs() == []
+
+
+def test_maps_of_a_parser_are_read_from_the_folder_and_label_set_that_are_named(fashion: Path, tmp_path: Path) -> None:
+    shutil.rmtree(fashion / "semantic_merge3")
+    with pytest.raises(ScmError, match=r"holds no region maps .*--maps.*--labels"):
+        DeepFashionSource(fashion)
+    for name in RAW:
+        save(tmp_path / "parsed" / f"{name}.png", labels((256, 256), (4, 6)))
+    source = open_source("deepfashion", fashion, maps=tmp_path / "parsed", labels="atr18")
+    assert source.parser == "maps of parsed, labels atr18"
+    assert {BODY_REGIONS[region] for region in np.unique(source.read(A).regions)} == {"background", "upper", "pants"}
+    stamp = source.stamp(A)
+    assert open_source("deepfashion", fashion, maps=tmp_path / "parsed", labels="lip20").stamp(A) != stamp
+
+
+def test_a_prepared_folder_and_maps_below_the_source_are_not_taken_for_photos(fashion: Path) -> None:
+    save(fashion / "trainSPL8" / f"{A}.png", labels((256, 256), (3, 4)))
+    save(fashion / "parsed" / f"{A}.png", labels((256, 256), (5, 1)))
+    prepare(DeepFashionSource(fashion, maps=fashion / "parsed"), fashion / "data", FRAME, limit=1)
+    again = DeepFashionSource(fashion, maps=fashion / "parsed")
+    assert again.photo(A) == fashion / "img" / f"{RAW[A]}.png"
+    assert again.read(A).regions.any()
+
+
+def break_photo(root: Path) -> None:
+    (root / "img" / f"{RAW[A]}.png").write_bytes(b"no picture")
+
+
+def odd_photo(root: Path) -> None:
+    save(root / "img" / f"{RAW[A]}.png", picture((100, 300)))
+
+
+def photo_leads_out(root: Path) -> None:
+    path = root / "img" / f"{RAW[A]}.png"
+    path.rename(root.parent / "outside.png")
+    path.symlink_to(root.parent / "outside.png")
+
+
+def photo_twice(root: Path) -> None:
+    save(root / "img_highres" / f"{A}.png", picture((256, 176)))
+
+
+def map_path(root: Path) -> Path:
+    return root / "semantic_merge3" / f"{RAW[A]}.npy"
+
+
+def map_twice(root: Path) -> None:
+    shutil.copy(map_path(root), root / "semantic_merge3" / f"{A}.npy")
+
+
+def map_leads_out(root: Path) -> None:
+    map_path(root).rename(root.parent / "outside.npy")
+    map_path(root).symlink_to(root.parent / "outside.npy")
+
+
+def another_map(pixels: object) -> Callable[[Path], None]:
+    return lambda root: np.save(map_path(root), np.asarray(pixels), allow_pickle=True)
+
+
+def cut_map(root: Path) -> None:
+    map_path(root).write_bytes(map_path(root).read_bytes()[:3000])
+
+
+def huge_map(root: Path) -> None:
+    header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (4000000, 4000000), }".ljust(117) + b"\n"
+    map_path(root).write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+
+
+def joints(*rows: str) -> Callable[[Path], None]:
+    return lambda root: (write(root / "fashion-resize-annotation-test.csv", HEADER, *rows), None)[1]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (break_photo, "cannot be read as a picture"),
+        (odd_photo, "the photo is 300x100; DeepFashion has 176x256, 256x256 and 750x1101"),
+        (photo_leads_out, "leads out of"),
+        (photo_twice, r"several photos .*keep one, or give a folder that holds one"),
+        (map_twice, "several maps"),
+        (map_leads_out, "leads out of"),
+        (lambda root: map_path(root).unlink(), "there is no map of it in"),
+        (another_map(np.ones((100, 100), int)), r"is 100x100; a map is 176x256, 256x256 or as its photo, 256x256"),
+        (another_map(np.full((256, 176), 9)), r"holds id 9, beyond 0-7 of the labels 'regions'; .*--labels"),
+        (another_map(np.full((256, 176), -1)), "beyond 0-255"),
+        (another_map(np.full((256, 176), 1.5)), "no map of whole numbers"),
+        (another_map(np.zeros((256, 176, 3), int)), "no map of whole numbers"),
+        (another_map(np.zeros((256, 176), int)), "the region map is all background"),
+        (another_map({"a": 1}), "cannot be read as a label map"),
+        (cut_map, "cannot be read as a label map"),
+        (huge_map, "cannot be read as a label map"),
+        (joints(row(f"{B}.jpg")), "the annotation files have no row of it"),
+        (joints(row(f"{A}.jpg", []), row(f"{B}.jpg")), "no joint is known"),
+        (joints(row(f"{A}.jpg"), row(f"{A}.jpg"), row(f"{B}.jpg")), "stands twice"),
+        (joints(row(f"{A}.jpg"), row(A.replace("fashion", "fasion")), row(f"{B}.jpg")), "twice, once as 'fasion"),
+        (joints(f"{A}.jpg:[1]:[2]", row(f"{B}.jpg")), "does not hold 18 joints"),
+    ],
+)  # fmt: skip
+def test_who_does_not_fit_is_left_out_with_the_reason(
+    fashion: Path, tmp_path: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
+    spoil(fashion)
+    outcome = prepare(DeepFashionSource(fashion), tmp_path / "data", FRAME, jobs=1)
+    assert list(outcome.left_out) == [A]
+    assert re.search(reason, outcome.left_out[A])
+    assert PreparedFolder(tmp_path / "data").names() == sorted([B, C, D])
+
+
+def test_names_that_lead_out_or_are_no_names_are_told_of_and_never_followed(fashion: Path, tmp_path: Path) -> None:
+    outside = save(tmp_path / f"{A.replace('02_1', '09_1')}.png", picture((256, 256), 77))
+    write(fashion / "test.lst", f"{A}.jpg", f"{B}.jpg", f"../{outside.name}", "/etc/passwd", f"..\\{outside.name}")
+    write(fashion / "fashion-resize-annotation-test.csv", HEADER, row(f"{A}.jpg"), row(f"{B}.jpg"),
+          row(f"../{outside.name}"))  # fmt: skip
+    write(fashion / "fashion-resize-pairs-test.csv", "from,to", f"{A}.jpg,../{outside.name}", f"{A}.jpg,{B}.jpg")
+    outcome = prepare(DeepFashionSource(fashion), tmp_path / "data", FRAME)
+    assert outcome.num_usable == 4
+    assert outcome.remarks == [
+        f"test.lst: 3 names ('../{outside.name}', ...) no name of DeepFashion",
+        f"fashion-resize-annotation-test.csv: 1 name ('../{outside.name}') no name of DeepFashion",
+        "1 of 2 pairs were left out: 1 because an end has no photo",
+    ]
+    assert PreparedFolder(tmp_path / "data").pairs() == [(A, B)]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: write(root / "test.lst", "a.jpg", "b.jpg"), r"test\.lst: holds no name of DeepFashion, such as"),
+        (lambda root: write(root / "test.lst", " "), r"test\.lst: is empty"),
+        (lambda root: (root / "test.lst").write_bytes(b"\xff\xfe\x00"), r"test\.lst: cannot be read as a list"),
+        (lambda root: write(root / "fashion-resize-pairs-test.csv", "a,b", "1,2"), "has no column from and to"),
+        (lambda root: write(root / "fashion-resize-pairs-test.csv", "from,to", "x"), "line 2: lacks from or to"),
+        (lambda root: write(root / "fashion-resize-annotation-test.csv", "x"), "is no keypoint file"),
+        (joints(row("a.jpg")), "has no row under a name of DeepFashion"),
+        (lambda root: [path.unlink() for path in root.glob("*annotation*")],
+         r"holds no joints \(fashion-resize-annotation-test\.csv or fasion-.*--lists or the file with --joints"),
+        (lambda root: shutil.rmtree(root / "img"), "holds no photo under a name of DeepFashion, such as fashionWOMEN"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_the_benchmarks_is_refused(
+    fashion: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    spoil(fashion)
+    with pytest.raises(ScmError, match=message):
+        DeepFashionSource(fashion)
+
+
+def test_options_that_a_layout_does_not_have_or_that_name_nothing_are_refused(fashion: Path, tmp_path: Path) -> None:
+    with pytest.raises(ScmError, match=r"--lists .*: layout folder has none; leave it out"):
+        open_source("folder", fashion, lists=tmp_path)
+    with pytest.raises(ScmError, match=r"--labels atr81: is not one of .*did you mean 'atr18'"):
+        open_source("deepfashion", fashion, labels="atr81")
+    with pytest.raises(ScmError, match=r"--maps .*absent: no such folder"):
+        open_source("deepfashion", fashion, maps=tmp_path / "absent")
+    with pytest.raises(ScmError, match=r"--lists .*absent: no such folder"):
+        open_source("deepfashion", fashion, lists=tmp_path / "absent")
+
+
+def body(width: int = 64, height: int = 128) -> FloatArray:
+    """Return a standing person seen from the front, all joints known, for a photo of a size."""
+    places = {
+        "nose": (32, 18), "neck": (32, 30),
+        "right_shoulder": (22, 31), "right_elbow": (18, 50), "right_wrist": (16, 66),
+        "left_shoulder": (42, 31), "left_elbow": (46, 50), "left_wrist": (48, 66),
+        "right_hip": (26, 66), "right_knee": (25, 90), "right_ankle": (25, 114),
+        "left_hip": (38, 66), "left_knee": (39, 90), "left_ankle": (39, 114),
+        "right_eye": (30, 15), "left_eye": (34, 15), "right_ear": (26, 17), "left_ear": (38, 17),
+    }  # fmt: skip
+    found = np.array([(*places[joint], 1) for joint in JOINTS], np.float32)
+    found[:, :2] = (found[:, :2] + 0.5) * [width / 64, height / 128] - 0.5
+    return found
+
+
+def region_at(regions: UInt8Array, x: float, y: float) -> str:
+    return BODY_REGIONS[regions[round(y), round(x)]]
+
+
+def test_regions_are_drawn_along_the_limbs() -> None:
+    regions = draw_region_map(body(), Canvas(128, 64))
+    places = {
+        (32, 18): "face", (32, 5): "hair", (25, 12): "hair", (32, 45): "upper", (28, 60): "upper", (21, 36): "upper",
+        (17, 55): "arms", (48, 66): "arms", (49, 70): "arms", (25, 80): "pants", (39, 85): "pants", (25, 100): "legs",
+        (39, 116): "legs", (2, 60): "background", (32, 100): "background", (60, 20): "background",
+    }  # fmt: skip
+    assert {place: region_at(regions, *place) for place in places} == places
+
+
+def test_a_head_seen_from_behind_is_hair() -> None:
+    joints = body()
+    for joint in ("nose", "right_eye", "left_eye"):
+        joints[JOINTS.index(joint)] = 0
+    regions = draw_region_map(joints, Canvas(128, 64))
+    assert region_at(regions, 32, 18) == "hair"
+    assert not (regions == region_id("face")).any()
+
+
+def test_drawn_regions_grow_with_the_photo() -> None:
+    small = draw_region_map(body(), Canvas(128, 64))
+    large = draw_region_map(body(256, 512), Canvas(512, 256))
+    assert (large[2::4, 2::4] == small).mean() > 0.97
+
+
+@pytest.mark.parametrize("known", [["neck"], ["nose"], ["left_hip"], ["left_ear"], ["left_knee", "left_ankle"],
+                                   ["right_shoulder", "left_shoulder"]])  # fmt: skip
+def test_what_is_known_of_a_body_is_drawn(known: list[str]) -> None:
+    joints = body()
+    joints[[k for k, joint in enumerate(JOINTS) if joint not in known]] = 0
+    regions = draw_region_map(joints, Canvas(128, 64))
+    x, y, _ = joints[JOINTS.index(known[0])]
+    assert region_at(regions, x, y) != "background"
+    assert (regions > 0).mean() < 0.5
+
+
+def test_nothing_is_drawn_without_joints_and_far_away_ones_do_no_harm() -> None:
+    assert not draw_region_map(np.zeros((18, 3), np.float32), Canvas(128, 64)).any()
+    far = body()
+    far[:, :2] = far[:, :2] * 1e4 - 3e5
+    assert draw_region_map(far, Canvas(128, 64)).shape == (128, 64)
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Path:
+    """Three made-up pedestrians, one without joints."""
+    root = tmp_path / "market"
+    joints = [(int(x), int(y)) for x, y, _ in body()]
+    names = ["0002_c1s1_000451_03", "0002_c2s1_000776_01", "0007_c3s3_077419_03"]
+    for number, name in enumerate(names):
+        save(root / "bounding_box_train" / f"{name}.jpg", picture((256, 256), number)[::2, 96:160])
+    rows = [row(f"{names[0]}.jpg", joints, " "), row(f"{names[1]}.jpg", joints), row(f"{names[2]}.jpg", [])]
+    write(root / "market-annotation-train.csv", HEADER, *rows)
+    write(root / "train.lst", f"{names[2]}.jpg")
+    write(root / "test.lst", *[f"{name}.jpg" for name in names[:2]])
+    write(root / "pairs-test.csv", "from,to", f"{names[0]}.jpg,{names[1]}.jpg", f"{names[0]}.jpg,{names[2]}.jpg")
+    return root
+
+
+def test_market_1501_is_prepared_with_drawn_regions_on_its_own_canvas(market: Path, tmp_path: Path) -> None:
+    source = MarketSource(market)
+    assert (source.canvas, source.background) == (Canvas(128, 64), "keep")
+    outcome = prepare(source, tmp_path / "data", source.canvas, source.background)
+    data = PreparedFolder(tmp_path / "data")
+    assert data.manifest.parser.startswith("drawn from the joints")
+    assert outcome.left_out == {"0007_c3s3_077419_03": "no joint is known"}
+    assert data.names("test") == ["0002_c1s1_000451_03", "0002_c2s1_000776_01"]
+    assert data.pairs() == [("0002_c1s1_000451_03", "0002_c2s1_000776_01")]
+    person = data.load("0002_c1s1_000451_03")
+    assert np.array_equal(person.joints, body())
+    assert np.array_equal(person.regions, draw_region_map(body(), Canvas(128, 64)))
+
+
+def test_a_parsers_maps_take_the_place_of_drawn_ones(market: Path, tmp_path: Path) -> None:
+    ids = np.zeros((128, 64), np.uint8)
+    ids[20:100, 20:40] = 17  # ATR's scarf
+    for path in (market / "bounding_box_train").iterdir():
+        save(tmp_path / "parsed" / f"{path.stem}.png", ids)
+    source = MarketSource(market, maps=tmp_path / "parsed", labels="atr18")
+    assert source.background == "plain"
+    assert source.parser == "maps of parsed, labels atr18"
+    regions = source.read("0002_c1s1_000451_03").regions
+    assert np.array_equal(regions == region_id("upper"), ids > 0)
+
+
+def scm(*arguments: object) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    assert not caught.value.code, arguments
+
+
+def test_the_command_tells_a_reason_once_whomever_it_met(
+    fashion: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(fashion / "fashion-resize-annotation-test.csv", HEADER, row(f"{A}.jpg", []), row(f"{B}.jpg", []))
+    scm("preprocess", fashion, "-o", tmp_path / "data", "--layout", "deepfashion", "--canvas", "64x48")
+    out, err = capfd.readouterr()
+    assert out == f"2 people (2 train, 0 test; 2 new), 2 left out: {tmp_path / 'data'}\n"
+    assert [line for line in err.splitlines() if line] == [
+        f"left out 2, {A} the first of them: no joint is known",
+        "2 of 2 pairs were left out: 2 because an end was left out",
+    ]
+
+
+def test_the_command_takes_canvas_and_background_from_the_layout(market: Path, tmp_path: Path) -> None:
+    scm("preprocess", market, "-o", tmp_path / "data", "--layout", "market1501", "--sheet")
+    manifest = PreparedFolder(tmp_path / "data").manifest
+    assert (manifest.canvas, manifest.background) == (Canvas(128, 64), "keep")
+    assert (tmp_path / "data" / "sheet.png").is_file()
+    scm("preprocess", market, "-o", tmp_path / "own", "--layout", "market1501", "--canvas", "64x32", "--background",
+        "plain")  # fmt: skip
+    manifest = PreparedFolder(tmp_path / "own").manifest
+    assert (manifest.canvas, manifest.background) == (Canvas(64, 32), "plain")
+
+
+def test_the_help_lists_every_layout_and_label_set(capfd: pytest.CaptureFixture[str]) -> None:
+    scm("preprocess", "--help")
+    text = capfd.readouterr().out
+    for word in (*LAYOUTS, *LABEL_SETS):
+        assert word in text, word
+
+
+@pytest.mark.data
+def test_the_benchmarks_own_lists_are_read_whole_and_619_rows_without_joints_are_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lists = SHARED / "deepfashion_lists"
+    if not lists.is_dir():
+        pytest.skip(f"{lists} is absent; set SCM_SHARED")
+    rows = dict(
+        line.split(":", 1) for line in (lists / "fashion-resize-annotation-test.csv").read_text().splitlines()[1:]
+    )
+    empty = [name for name, values in rows.items() if set(re.findall(r"-?\d+", values)) == {"-1"}]
+    assert (len(rows), len(empty)) == (4038, 619)
+    with (lists / "fasion-pairs-test.csv").open() as file:
+        first = [(pair["from"], pair["to"]) for pair in csv.DictReader(file)][:8]
+    some = list(dict.fromkeys(name for pair in first for name in pair))
+    root = tmp_path / "fashion"
+    (root / "test").mkdir(parents=True)
+    for name in empty:
+        (root / "test" / name).touch()  # never opened
+    for number, name in enumerate(some):
+        save(root / "test" / name, picture((256, 176), number))
+        save(root / "testSPL8" / f"{name[:-4]}.png", labels((256, 256), (3, 4)))
+    scm("preprocess", root, "-o", tmp_path / "data", "--layout", "deepfashion", "--lists", lists)
+    out, err = capfd.readouterr()
+    data = PreparedFolder(tmp_path / "data")
+    assert out.startswith(
+        f"{len(some)} people (0 train, {len(some)} test; {len(some)} new), {len(data.pairs())} pairs, 619"
+    )
+    lines = [line for line in err.splitlines() if line]
+    assert [line for line in lines if line.startswith("left out 619, ") and line.endswith("no joint is known")]
+    assert [line for line in lines if line.startswith("train.lst: 48,674 names (")]
+    assert [line for line in lines if line.startswith(f"test.lst: {4038 - 619 - len(some):,} names (")]
+    assert [line for line in lines if line.startswith(f"{8570 - len(data.pairs()):,} of 8,570 pairs were left out: ")]
+    assert len(lines) == 4
+    assert set(first) <= {(f"{start}.jpg", f"{end}.jpg") for start, end in data.pairs()}
+    assert sorted(data.manifest.left_out) == sorted(name[:-4] for name in empty)
+    stem = some[0][:-4]
+    y, x = (np.array([int(v) for v in part.split(",")]) for part in re.findall(r"\[(.*?)\]", rows[some[0]]))
+    known = (x >= 0) & (y >= 0) & (x < 176)
+    assert np.allclose(data.load(stem).joints[known, :2], np.stack([x, y], 1)[known], atol=1e-3)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_all_of_market_1501_comes_through(tmp_path: Path) -> None:
+    root = SHARED / "market1501"
+    if not root.is_dir():
+        pytest.skip(f"{root} is absent; set SCM_SHARED")
+    source = MarketSource(root)
+    outcome = prepare(source, tmp_path / "data", source.canvas, source.background)
+    data = PreparedFolder(tmp_path / "data")
+    assert (len(source.names()), outcome.num_usable, len(outcome.left_out)) == (9078, 8756, 322)
+    assert set(outcome.left_out.values()) == {"no joint is known"}
+    assert outcome.splits == {"train": 7247, "test": 1509}
+    assert not {name[:4] for name in data.names("train")} & {name[:4] for name in data.names("test")}
+    assert len(data.pairs()) == 964
+    assert all(start[:4] == end[:4] for start, end in data.pairs())
+    shares = np.zeros(8)
+    for name in data.names()[::50]:
+        shares += np.bincount(data.load(name).regions.reshape(-1), minlength=8) / (128 * 64)
+    shares /= len(data.names()[::50])
+    assert 0.5 < shares[0] < 0.85
+    assert shares[region_id("upper")] > shares[region_id("pants")] > shares[region_id("arms")] > 0.01
+
+
+@pytest.mark.data
+def test_the_published_labels_of_ccp_are_in_the_order_of_its_label_set() -> None:
+    root = SHARED / "ccp"
+    if not root.is_dir():
+        pytest.skip(f"{root} is absent; set SCM_SHARED")
+    from scmnet_cli.preprocess.ccp import CcpSource
+
+    assert CcpSource(root)._regions == LABEL_SETS["ccp59"]
