@@ -25,11 +25,13 @@ PASCAL = {
 }  # fmt: skip
 FASHN = {
     "background": "background bag", "pants": "pants", "hair": "hair hat", "skirt": "skirt",
-    "face": "face glasses torso", "upper": "top dress belt scarf", "arms": "arms hands", "legs": "legs feet", SKIN: "jewelry",
+    "face": "face glasses torso", "upper": "top dress belt scarf", "arms": "arms hands", "legs": "legs feet",
+    SKIN: "jewelry",
 }  # fmt: skip
 CCP = {
     "background": "null bag purse wallet accessories", "pants": "jeans leggings pants shorts panties",
-    "hair": "hair hat", "skirt": "skirt", "face": "glasses sunglasses earrings", "arms": "gloves watch ring bracelet", SKIN: "skin",
+    "hair": "hair hat", "skirt": "skirt", "face": "glasses sunglasses earrings", "arms": "gloves watch ring bracelet",
+    SKIN: "skin",
     "upper": "blazer blouse bodysuit bra cape cardigan coat dress hoodie intimate jacket jumper romper shirt suit "
     "sweater sweatshirt swimwear t-shirt top vest scarf tie belt necklace",
     "legs": "boots clogs flats heels loafers pumps sandals shoes sneakers wedges socks stockings tights",

@@ -2,7 +2,7 @@
 
 ```
 DATA/
-  manifest.json       version, source layout, canvas, background, estimators, counts, what was left out and why
+  manifest.json       version, source layout, canvas, background, estimators, counts, who was left out and why, remarks
   images/NAME.png     upright RGB on the canvas
   regions/NAME.png    label map, ids 0-7 of the body regions
   joints.csv          a row a person: the crop in the photo, then x, y and score of 18 joints in pixels of the canvas
