@@ -289,7 +289,8 @@ def _to_photo(probabilities: FloatArray, crop: CropBox, size: tuple[int, int]) -
     enlarged: Tensor = F.interpolate(
         torch.from_numpy(probabilities)[None], (rows, columns), mode="bilinear", align_corners=False
     )
-    labels: UInt8Array = enlarged[0].argmax(0).to(torch.uint8).numpy()
+    # argmax says the same, nine times as slow
+    labels: UInt8Array = enlarged[0].max(0).indices.to(torch.uint8).numpy()
     if scale < 1:
         labels = np.asarray(Image.fromarray(labels).resize((crop.width, crop.height), Image.Resampling.NEAREST))
     whole = np.zeros(size, np.uint8)
