@@ -94,7 +94,7 @@ def load_model(path: Path) -> SavedModel:
     _check_version(path, metadata)
     try:
         values = json.loads(metadata["config"])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise ScmError(f"{path}: its header holds no readable config; the file is damaged, copy it again") from error
     config = parse_config(values, f"config in {path}")
     state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}

@@ -210,7 +210,7 @@ def load_config(name_or_file: str, settings: tuple[str, ...] | list[str] = ()) -
             )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ScmError(f"config {path}: cannot be read as YAML ({error})") from error
     if values is None:
         values = {}
@@ -228,7 +228,7 @@ def _apply(values: dict[str, Any], setting: str) -> None:
         raise ScmError(f"--set {setting}: expected section.field=value, for example train.batch=4")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ScmError(f"--set {setting}: '{text}' is not a YAML value") from error
     fields = values.setdefault(section, {})
     if not isinstance(fields, dict):

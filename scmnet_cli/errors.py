@@ -17,10 +17,10 @@ class ScmError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        line = " ".join(message.split())
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(message.split()))
         if len(line) > _LONGEST:
             line = f"{line[: _LONGEST // 2]} […] {line[-_LONGEST // 2 :]}"
-        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
+        super().__init__(line)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

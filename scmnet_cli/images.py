@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import warnings
@@ -20,6 +21,8 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.regions import COLOURS, NUM_REGIONS
 from scmnet_cli.skeleton import LIMBS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
+
+_log = logging.getLogger(__name__)
 
 MAX_PIXELS = 100_000_000
 """Photos with more pixels are refused: a small file can unpack to more than memory holds."""
@@ -46,7 +49,7 @@ def read_photo(path: Path) -> UInt8Array:
     Raises:
         ScmError: if the file is absent, no picture, broken or has over 100 million pixels.
     """
-    image = ImageOps.exif_transpose(_open(path))
+    image = _upright(_open(path), path)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (230, 230, 230, 255))
@@ -91,6 +94,16 @@ def _open(path: Path) -> Image.Image:
     except Exception as error:  # Pillow's decoders raise whatever they meet: struct.error, SyntaxError, zlib.error ...
         raise ScmError(f"{path}: cannot be read as a picture ({error}); replace or remove it") from error
     return image
+
+
+def _upright(image: Image.Image, path: Path) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ImageOps.exif_transpose(image)
+    except Exception as error:  # noqa: BLE001 - Pillow raises whatever it meets in EXIF; the picture itself is whole
+        _log.warning("%s: has broken EXIF (%s); taken as it lies", path, error)
+        return image
 
 
 def save_png(path: Path, picture: npt.NDArray[np.uint8], text: dict[str, str] | None = None) -> None:

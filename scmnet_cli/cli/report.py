@@ -206,7 +206,7 @@ class Outputs:
         try:
             earlier = json.loads(report.read_bytes())
             return bool(earlier["inputs"] == inputs and earlier["model"]["path"] == self._model["path"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, RecursionError, KeyError, TypeError):
             return False
 
 

@@ -188,7 +188,7 @@ def _read_manifest(folder: Path) -> Manifest:
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise ScmError(f"{path}: format version {version} is newer than {FORMAT_VERSION}; update scmnet-cli")
         return Manifest.model_validate(values)
-    except (ValueError, ValidationError) as error:
+    except (ValueError, RecursionError, ValidationError) as error:
         raise ScmError(
             f"{path}: is damaged or foreign ({str(error).splitlines()[0]}); prepare the folder again"
         ) from error

@@ -3,17 +3,22 @@
 The order of names decides everything, so the result depends neither on how many work at it nor on what was finished
 before: people are read ahead by several threads (decoding, resizing and compression run outside Python's lock) and
 taken over in order of name.
+
+What became of each name is written to a journal as soon as it is known. Processes that share the work each have their
+own; whoever makes the lists takes over all journals, and itself does what no journal holds.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,8 +40,11 @@ from scmnet_cli.data.prepared import (
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, crop_around, whole_box
 from scmnet_cli.preprocess.source import JOURNAL, Source
+from scmnet_cli.ranks import ALONE, Rank, Team
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import Canvas, FloatArray, Person
+
+log = logging.getLogger(__name__)
 
 BACKGROUNDS = ("plain", "keep")
 VAL_EVERY = 10
@@ -134,8 +142,11 @@ def prepare(
     limit: int | None = None,
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    team: Team = ALONE,
 ) -> Outcome:
     """Make or complete a prepared folder.
+
+    Of several processes each makes the pictures of its share; then the first makes the lists.
 
     Args:
         source: whom to read.
@@ -145,29 +156,111 @@ def prepare(
         limit: stop after this many usable people; they are in the same split as without it.
         jobs: threads that work at it; all cores by default.
         progress: called with how many names are done, and how many there are.
+        team: the processes that share the work.
 
     Raises:
-        ScmError: if the folder is not ours to complete, or nobody is usable.
+        ScmError: if the folder is not ours to complete, another run is writing to it, nobody is usable, or a process is
+            gone.
     """
+    settings = _settings(source, canvas, background)
+    jobs = jobs or max(1, (os.cpu_count() or 1) // team.rank.local_count)
+    num_new = 0
+    if team.rank.count > 1:
+        made = prepare_share(source, out, canvas, background, limit, jobs, progress, team.rank)
+        num_new = sum(team.gather(made))
+    outcome = None
+    if team.rank.is_first:
+        with _claimed(Path(out)):
+            outcome = _prepare(source, Path(out), settings, canvas, limit, jobs, progress)
+    (told, *_) = team.gather(outcome)
+    if told is None:
+        raise AssertionError("the first process ended without an outcome")
+    return replace(told, num_new=told.num_new + num_new)
+
+
+def prepare_share(
+    source: Source,
+    out: Path,
+    canvas: Canvas,
+    background: str,
+    limit: int | None,
+    jobs: int | None,
+    progress: Callable[[int, int], None] | None,
+    share: Rank,
+) -> int:
+    """Make the pictures of one share of the people, as :func:`prepare` would; the lists are left to it.
+
+    Args:
+        source: whom to read.
+        out: the prepared folder.
+        canvas: size of the pictures.
+        background: ``plain`` or ``keep``.
+        limit: of all shares together.
+        jobs: threads that work at it; all cores by default.
+        progress: called with how many names are done, and how many the share has.
+        share: which of how many; several may be made at the same time.
+
+    Returns:
+        how many people this run made.
+
+    Raises:
+        ScmError: if the folder is not ours to complete, or another run is writing to it or doing the same share.
+    """
+    settings = _settings(source, canvas, background)
+    names = share.share(source.names())
+    enough = None if limit is None else -(-limit // share.count)
+    out, num_new, num_usable = Path(out), 0, 0
+    journal_path = out / f"{Path(JOURNAL).stem}.{share.index + 1}-of-{share.count}.jsonl"
+    with _claimed(out, together=True), _claimed(out, f"share {share.index + 1} of {share.count}"):
+        known = _known(out, settings)
+        writer = PreparedWriter(out, canvas)
+        with journal_path.open("a", encoding="utf-8") as journal:
+            for number, record in enumerate(_in_order(source, writer, background, names, known, jobs), start=1):
+                if record is not known.get(record.name):
+                    (out / "manifest.json").unlink(missing_ok=True)
+                    _append(journal, record)
+                    num_new += not record.reason
+                num_usable += not record.reason
+                if progress:
+                    progress(number, len(names))
+                if enough is not None and num_usable >= enough:
+                    break
+    return num_new
+
+
+def _settings(source: Source, canvas: Canvas, background: str) -> dict[str, Any]:
     if background not in BACKGROUNDS:
         raise ScmError(f"background '{background}' is not one of {', '.join(BACKGROUNDS)}")
-    names = source.names()
-    settings = {
+    return {
         "version": FORMAT_VERSION, "layout": source.layout, "height": canvas.height, "width": canvas.width,
         "background": background,
     }  # fmt: skip
-    known = _open_folder(Path(out), settings)
+
+
+def _prepare(
+    source: Source,
+    out: Path,
+    settings: dict[str, Any],
+    canvas: Canvas,
+    limit: int | None,
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+) -> Outcome:
+    names = source.names()
+    known = _known(out, settings)
+    _tidy(out, settings, known)
+    background = settings["background"]
     writer = PreparedWriter(out, canvas)
     usable: list[_Record] = []
     left_out = source.astray()
     may_repeat = source.splits() is not None  # published lists say who takes part, the same picture twice or not
     first_with: dict[str, str] = {}
     num_new = 0
-    with (Path(out) / JOURNAL).open("a", encoding="utf-8") as journal:
+    with (out / JOURNAL).open("a", encoding="utf-8") as journal:
         for number, record in enumerate(_in_order(source, writer, background, names, known, jobs), start=1):
             is_new = record is not known.get(record.name)
             if is_new:
-                (Path(out) / "manifest.json").unlink(missing_ok=True)
+                (out / "manifest.json").unlink(missing_ok=True)
                 _append(journal, record)
             reason = record.reason
             if not reason and record.digest in first_with and not may_repeat:
@@ -285,30 +378,83 @@ def _record(source: Source, writer: PreparedWriter, background: str, name: str, 
     return _Record(name, stamp, digest, row=tuple(table_row(entry)))
 
 
-def _open_folder(out: Path, settings: dict[str, Any]) -> dict[str, _Record]:
-    """Return what earlier runs found out, after making sure that the folder is theirs."""
-    journal = out / JOURNAL
-    if not journal.is_file():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ScmError(f"{out}: exists and was not made by 'scm preprocess'; choose another -o")
+@contextmanager
+def _claimed(out: Path, what: str = "", *, together: bool = False, patient: bool = False) -> Iterator[None]:
+    """Hold a lock on the folder, or on a named part of it, which ends with the process however that ends.
+
+    Args:
+        out: the prepared folder; made if need be.
+        what: the part.
+        together: others who say so too may hold it at the same time.
+        patient: wait for whoever holds it.
+
+    Raises:
+        ScmError: if the folder cannot be made or is not ours, or somebody else holds the lock.
+    """
+    _make_folder(out)
+    try:
+        import fcntl
+    except ImportError:  # Windows: two runs at a time are not noticed there
+        yield
+        return
+    with (out / "-".join([".lock", *what.split()])).open("a") as file:
         try:
-            out.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(file, (fcntl.LOCK_SH if together else fcntl.LOCK_EX) | (0 if patient else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            doing = f"doing {what}" if what else "writing into it"
+            raise ScmError(
+                f"{out}: another 'scm preprocess' is {doing}; wait for it to end, or choose another -o"
+            ) from error
         except OSError as error:
-            raise ScmError(f"{out}: cannot be made ({error.strerror}); choose another -o") from error
-        write_text(journal, json.dumps({"settings": settings}) + "\n")
-        return {}
-    for folder in ("images", "regions"):
-        for partial in (out / folder).glob(".*"):
-            partial.unlink()
-    lines = journal.read_text(encoding="utf-8", errors="replace").splitlines()
+            log.warning("%s: takes no locks (%s); start no second run into it", out, error.strerror)
+        yield
+
+
+def _make_folder(out: Path) -> None:
+    if (out / JOURNAL).is_file():
+        return
+    ours = (".lock", f".{JOURNAL}")
+    if out.exists() and (not out.is_dir() or any(not path.name.startswith(ours) for path in out.iterdir())):
+        raise ScmError(f"{out}: exists and was not made by 'scm preprocess'; choose another -o")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScmError(f"{out}: cannot be made ({error.strerror}); choose another -o") from error
+
+
+def _known(out: Path, settings: dict[str, Any]) -> dict[str, _Record]:
+    """Return what earlier runs and other processes found out, after making sure that the folder is theirs."""
+    journal = out / JOURNAL
+    with _claimed(out, "start", patient=True):
+        if not journal.is_file():
+            write_text(journal, json.dumps({"settings": settings}) + "\n")
+    lines = _lines(journal)
     found = (_loads(lines[0]).get("settings") if lines else None) or {}
     if found != settings:
         changed = [f"{key} {found.get(key)} -> {value}" for key, value in settings.items() if found.get(key) != value]
         raise ScmError(f"{out}: was prepared otherwise ({', '.join(changed)}); choose another -o, or remove it")
-    records = {record.name: record for line in lines[1:] if (record := _read_record(line)) is not None}
-    text = "".join(json.dumps(vars(record)) + "\n" for record in records.values())
-    write_text(journal, json.dumps({"settings": settings}) + "\n" + text)
-    return records
+    for shared in _journals_of_shares(out):
+        lines += _lines(shared)
+    return {record.name: record for line in lines[1:] if (record := _read_record(line)) is not None}
+
+
+def _lines(journal: Path) -> list[str]:
+    return journal.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _journals_of_shares(out: Path) -> list[Path]:
+    return sorted(out.glob(f"{Path(JOURNAL).stem}.*-of-*.jsonl"))
+
+
+def _tidy(out: Path, settings: dict[str, Any], known: dict[str, _Record]) -> None:
+    """Make one journal of all, and remove what kills left half written; nobody else may be at work."""
+    for folder in ("images", "regions"):
+        for partial in (out / folder).glob(".*"):
+            partial.unlink()
+    text = "".join(json.dumps(vars(record)) + "\n" for record in known.values())
+    write_text(out / JOURNAL, json.dumps({"settings": settings}) + "\n" + text)
+    for shared in _journals_of_shares(out):
+        shared.unlink()
 
 
 def _read_record(line: str) -> _Record | None:
@@ -326,7 +472,7 @@ def _read_record(line: str) -> _Record | None:
 def _loads(line: str) -> dict[str, Any]:
     try:
         values = json.loads(line)
-    except ValueError:  # the line that a kill cut short
+    except (ValueError, RecursionError):  # the line that a kill cut short, or another's file
         return {}
     return values if isinstance(values, dict) else {}
 

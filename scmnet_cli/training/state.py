@@ -78,7 +78,7 @@ def read_state(run: Path) -> tuple[dict[str, Tensor], Progress] | None:
         progress = Progress(
             int(metadata["images"]), float(metadata["seconds"]), int(metadata["seed"]), config, metadata["people"]
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise ScmError(f"{path}: its header is damaged ({error}); delete the run folder and start again") from error
     return tensors, progress
 

@@ -93,6 +93,6 @@ def read_stats(run: Path) -> list[dict[str, Any]]:
     for text in (run / STATS_FILE).read_text(encoding="utf-8").splitlines():
         try:
             lines.append(json.loads(text))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return lines
