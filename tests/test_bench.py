@@ -1,19 +1,35 @@
-"""``scm bench``: what is counted and what is timed."""
+"""``scm bench``: what is counted, what is timed, and what memory is whose."""
 
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from scmnet_cli.config import ModelConfig
+from scmnet_cli.cli.bench import _variants as all_variants
+from scmnet_cli.config import Config, ModelConfig, load_config
+from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation import footprint
 from scmnet_cli.evaluation.bench import convolutions_of, count_gflop, measure_speed
+from scmnet_cli.evaluation.footprint import drawing_memory, training_speed
+from scmnet_cli.evaluation.passes import Options, Passes, built, compile_parts
 from scmnet_cli.models.build import build_generator
 
 TINY = ModelConfig.model_validate({"size": "tiny", "height": 64, "width": 48})
+
+
+def smoke() -> Config:
+    return load_config("smoke", ["loss.adversarial=0", "train.batch=2"])
+
+
+def at_once(function, *args):
+    """In place of a process of its own: a second of importing torch is saved."""
+    return function(*args)
 
 
 def test_every_convolution_of_a_pass_is_noted_once_with_its_input_shape():
@@ -43,8 +59,9 @@ def test_gflop_is_two_a_multiply_add_of_convolutions_and_attention():
 
 def test_a_measurement_names_what_it_ran_on_and_leaves_the_threads_as_they_were():
     threads = torch.get_num_threads()
-    speed = measure_speed(TINY, batches=(1, 2), threads=1, repeats=1)
-    assert (speed.threads, speed.precision, speed.size, speed.canvas) == (1, "float32", "tiny", TINY.canvas)
+    speed = measure_speed(TINY, Options(threads=1), batches=(1, 2), repeats=1)
+    assert (speed.threads, speed.options.precision, speed.size, speed.canvas) == (1, "float32", "tiny", TINY.canvas)
+    assert speed.tokens == 48
     assert torch.get_num_threads() == threads
     assert [timing.batch for timing in speed.timings] == [1, 2]
     assert speed.gflop_boxes < speed.gflop
@@ -53,17 +70,160 @@ def test_a_measurement_names_what_it_ran_on_and_leaves_the_threads_as_they_were(
         assert timing.share_of_convolutions > 0
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_networks_take_the_memory_format_that_the_options_name(channels_last: bool):
+    net = built(TINY, Options(channels_last=channels_last))
+    weights = [module.weight for module in net.modules() if isinstance(module, nn.Conv2d)]
+    last = [weight.is_contiguous(memory_format=torch.channels_last) for weight in weights if min(weight.shape[1:]) > 1]
+    assert all(last) == channels_last
+
+
+def test_what_is_measured_for_memory_is_what_a_transfer_does(monkeypatch: pytest.MonkeyPatch):
+    called = []
+    net = built(TINY, Options())
+    for name in ("encode_pose", "encode_regions", "rearrange", "translate", "field_entropy"):
+        method = getattr(net, name)
+        monkeypatch.setattr(net, name, lambda *args, name=name, method=method: called.append(name) or method(*args))
+    passes = Passes(net, TINY.canvas, Options(), 2)
+    called.clear()
+    passes.draw()
+    assert sorted(called) == ["encode_pose", "encode_regions", "field_entropy", "rearrange", "translate"]
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_a_process_of_its_own_and_grows_with_the_batch():
+    held = torch.zeros(100_000_000)  # 400 MB that are ours, not the measured process's
+    one, eight = (
+        drawing_memory(TINY.model_copy(update={"height": 256, "width": 176}), Options(threads=1), n) for n in (1, 8)
+    )
+    assert held.numel()
+    assert 50 < one.imports < one.peak < eight.peak
+    assert one.peak - one.imports < 300
+    assert one.device == 0
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(ScmError, match="smaller --batch or canvas"):
+        footprint._apart(_die)
+
+
+def _die() -> None:
+    import os
+
+    os._exit(9)
+
+
+@pytest.mark.parametrize("cache", ["ram", "none"])
+def test_training_is_timed_in_the_loop_itself(cache: str, drawn_data: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(footprint, "_apart", at_once)
+    config = smoke()
+    config = config.model_copy(update={"data": config.data.model_copy(update={"cache": cache})})
+    found = training_speed(config, Options(threads=1), drawn_data, steps=2, cpu_time=True)
+    assert (found.cache, found.batch) == (cache, 2)
+    assert found.images_per_second == pytest.approx(2 / found.seconds_a_step)
+    assert found.memory.peak >= found.memory.imports > 0
+
+
+def test_training_takes_precision_and_memory_format_of_the_options(drawn_data: Path, monkeypatch: pytest.MonkeyPatch):
+    seen = []
+
+    class Noted(footprint.Run):
+        def __init__(self, data, run, config, **about):
+            seen.append((config.train.precision, config.train.channels_last, about["device"]))
+            super().__init__(data, run, config, **about)
+
+    monkeypatch.setattr(footprint, "_apart", at_once)
+    monkeypatch.setattr(footprint, "Run", Noted)
+    training_speed(smoke(), Options(precision="bf16", channels_last=False), drawn_data, steps=1)
+    assert seen == [("bf16", False, "cpu")]
+
+
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_the_command_prints_a_table_and_writes_json(precision, tmp_path):
     from scmnet_cli.cli.main import app
 
     file = tmp_path / "speed.json"
-    arguments = ["bench", "-c", "smoke", "--batch", "1", "--repeats", "1", "--threads", "1", "--cpu-time"]
+    arguments = [
+        "bench",
+        "-c",
+        "smoke",
+        "--batch",
+        "1",
+        "--repeats",
+        "1",
+        "--threads",
+        "1",
+        "--cpu-time",
+        "--no-memory",
+    ]
     done = CliRunner().invoke(app, [*arguments, "--precision", precision, "--json", str(file)])
     assert done.exit_code == 0, done.output
     assert "1 threads" in done.output
-    assert f"tiny at 64x48, {precision}, channels-last" in done.output
-    found = json.loads(file.read_text())
+    assert "tiny at 64x48, 48 tokens" in done.output
+    assert f"{precision}, channels-last" in done.output
+    (found,) = json.loads(file.read_text())["runs"]
     assert found["num_parameters"] > 0
     assert found["cpu_time"]
     assert found["timings"][0]["batch"] == 1
+    assert found["options"]["precision"] == precision
+    assert found["memory"] == found["training"] == []
+
+
+def test_one_table_compares_the_options_and_trains_with_those_that_training_has(monkeypatch, tmp_path):
+    from scmnet_cli.cli import bench as command
+    from scmnet_cli.cli.main import app
+    from scmnet_cli.evaluation.footprint import Memory, Training
+
+    monkeypatch.setattr(command, "_variants", lambda chosen: [v for v in all_variants(chosen) if not v.compiled])
+    trained = []
+
+    def train(config, options, data, **about):
+        trained.append((str(options), config.data.cache))
+        return Training(config.data.cache, 4, 0.5, 8.0, Memory(500, 600, 0))
+
+    monkeypatch.setattr(footprint, "training_speed", train)
+    file = tmp_path / "speed.json"
+    arguments = ["bench", "-c", "smoke", "--batch", "1", "--repeats", "1", "--threads", "1", "--no-memory", "--compare"]
+    done = CliRunner().invoke(app, [*arguments, "--training", "--json", str(file)])
+    assert done.exit_code == 0, done.output
+    kinds = ["float32, contiguous", "float32, channels-last", "bf16, channels-last"]
+    assert trained == [(kind, cache) for kind in kinds for cache in ("ram", "none")]
+    assert all(done.output.count(kind) >= 3 for kind in kinds)
+    assert len(json.loads(file.read_text())["runs"]) == 3
+
+
+def test_the_comparison_changes_one_option_at_a_time_and_compiles_both_precisions():
+    names = [str(options) for options in all_variants(Options(precision="bf16", threads=2))]
+    assert names == [
+        "float32, contiguous",
+        "float32, channels-last",
+        "bf16, channels-last",
+        "float32, channels-last, compiled",
+        "bf16, channels-last, compiled",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_networks_draw_the_same():
+    torch.manual_seed(0)
+    net = built(TINY, Options())
+    passes = Passes(net, TINY.canvas, Options(), 1)
+    with torch.no_grad():
+        expected = net(passes.maps, passes.image, passes.masks)
+        compile_parts(net)
+        torch.testing.assert_close(net(passes.maps, passes.image, passes.masks), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_what_cannot_be_compiled_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch):
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    def fail(*_):
+        raise BackendCompilerFailed(lambda: None, RuntimeError("no compiler\nand more"), None)
+
+    monkeypatch.setattr("scmnet_cli.evaluation.bench.compile_parts", lambda _: None)
+    monkeypatch.setattr(Passes, "further_pose", fail)
+    with pytest.raises(ScmError, match=r"--compile: cannot be done here \(no compiler\)"):
+        measure_speed(TINY, Options(compiled=True), batches=[1], repeats=1)

@@ -1,13 +1,20 @@
-"""``scm bench``: how fast a model is on this machine."""
+"""``scm bench``: how fast a model is on this machine, and how much memory it takes."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from scmnet_cli.evaluation.bench import Speed
+    from scmnet_cli.evaluation.footprint import Memory, Training
+    from scmnet_cli.evaluation.passes import Options
 
 
 class Precision(StrEnum):
@@ -15,6 +22,14 @@ class Precision(StrEnum):
 
     float32 = "float32"
     bf16 = "bf16"
+
+
+class Cache(StrEnum):
+    """Where training keeps decoded pictures."""
+
+    ram = "ram"
+    device = "device"
+    none = "none"
 
 
 def bench(
@@ -31,64 +46,139 @@ def bench(
     channels_last: Annotated[
         bool, typer.Option("--channels-last/--contiguous", help="Memory format of the networks.")
     ] = True,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the networks; needs a C++ compiler.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Measure these options in one table; a minute more for compiling.")
+    ] = False,
+    training: Annotated[
+        bool, typer.Option("--training", help="Time training steps of the config too, with and without cache.")
+    ] = False,
+    caches: Annotated[
+        list[Cache] | None,
+        typer.Option("--cache", help="Where training keeps its pictures; repeatable [default: ram and none]."),
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps that are timed.")] = 3,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Prepared folder to train on; drawn people by default.")
+    ] = None,
+    weights_dir: Annotated[
+        Path | None, typer.Option("--weights-dir", help="Folder of VGG weights for training; also $SCM_WEIGHTS.")
+    ] = None,
+    memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Measure peak memory.")] = True,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.")] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "cpu",
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Passes of each kind; medians are shown.")] = 7,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Passes of each kind; medians are shown.")] = 5,
     cpu_time: Annotated[
         bool, typer.Option("--cpu-time", help="Count CPU seconds, with --threads 1, on a machine that does other work.")
     ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file too.")] = None,
 ) -> None:
-    r"""Time the generator on a drawn person, beside its convolutions alone.
+    """Time the generator on a drawn person, beside its convolutions alone.
 
-    The share of plain convolutions is the time these take alone, by the time of the whole pass, in the same run.
+    The share of plain convolutions is the time these take alone, by the time
+    of the whole pass, in the same run. Peak memory is that of a process of
+    its own that draws a batch once; Python and torch are in it.
 
     \b
     Examples:
       scm bench --threads 2
       scm bench -c cpu --batch 8 --precision bf16 --json speed.json
+      scm bench --set model.height=1024 --set model.width=704 --batch 1
+      scm bench --compare --batch 1
+      scm bench -c cpu --training --batch 1
       scm bench --threads 1 --cpu-time
-    """
+    """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.config import load_config
 
-    model = load_config(config, settings or []).model
+    loaded = load_config(config, settings or [])
 
     from dataclasses import asdict
 
+    from scmnet_cli.data.prepared import write_text
+    from scmnet_cli.evaluation.bench import measure_speed
+    from scmnet_cli.evaluation.footprint import drawing_memory, training_speed
+    from scmnet_cli.evaluation.passes import Options
+    from scmnet_cli.pipeline import choose_device
+
+    chosen = Options(precision.value, channels_last, compiled, threads, str(choose_device(device)))
+    variants = _variants(chosen) if compare else [chosen]
+    batches = batch or [1, 8]
+    measured = []
+    for options in variants:
+        _tell(f"timing {options}")
+        speed = measure_speed(loaded.model, options, batches=batches, repeats=repeats, cpu_time=cpu_time)
+        peaks = [drawing_memory(loaded.model, options, size) for size in batches] if memory else []
+        trained = []
+        if training and not options.compiled:  # scm train does not compile
+            for cache in caches or [Cache.ram, Cache.none]:
+                _tell(f"training {options}, cache {cache}")
+                kept = loaded.model_copy(update={"data": loaded.data.model_copy(update={"cache": cache.value})})
+                trained.append(
+                    training_speed(kept, options, data, steps=steps, cpu_time=cpu_time, weights_dir=weights_dir)
+                )
+        measured.append((speed, peaks, trained))
+    _print(measured)
+    if json_file is not None:
+        runs = [
+            {**asdict(speed), "memory": [asdict(peak) for peak in peaks], "training": [asdict(run) for run in trained]}
+            for speed, peaks, trained in measured
+        ]
+        write_text(json_file, json.dumps({"runs": runs}, indent=2) + "\n")
+
+
+def _variants(chosen: Options) -> list[Options]:
+    """Return what is compared: each option switched on after the other, then compiling on top of both precisions."""
+    from dataclasses import replace
+
+    plain = replace(chosen, precision="float32", channels_last=False, compiled=False)
+    last = replace(plain, channels_last=True)
+    half = replace(last, precision="bf16")
+    return [plain, last, half, replace(last, compiled=True), replace(half, compiled=True)]
+
+
+def _print(measured: Sequence[tuple[Speed, list[Memory], list[Training]]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from scmnet_cli.data.prepared import write_text
-    from scmnet_cli.evaluation.bench import measure_speed
-    from scmnet_cli.pipeline import choose_device
-
-    speed = measure_speed(
-        model,
-        batches=batch or [1, 8],
-        precision=precision.value,
-        channels_last=channels_last,
-        threads=threads,
-        device=str(choose_device(device)),
-        repeats=repeats,
-        cpu_time=cpu_time,
-    )
-    memory = "channels-last" if speed.channels_last else "contiguous"
+    speed = measured[0][0]
     seconds = " in CPU seconds" if speed.cpu_time else ""
-    print(f"{speed.machine}; {speed.device}, {speed.threads} threads; torch {speed.torch}")
-    print(f"{speed.size} at {speed.canvas}, {speed.precision}, {memory}; medians of {speed.repeats}{seconds}")
+    print(f"{speed.machine}; {speed.options.device}, {speed.threads} threads; torch {speed.torch}")
+    print(f"{speed.size} at {speed.canvas}, {speed.tokens} tokens; medians of {speed.repeats}{seconds}")
     print(
         f"{speed.num_parameters / 1e6:.1f} M parameters; GFLOP an image: {speed.gflop:.1f} with all regions on the "
         f"whole canvas, {speed.gflop_boxes:.1f} as timed"
     )
-    table = Table("batch", "s an image", "s a further pose", "of plain convs", "their GFLOP/s")
-    for timing in speed.timings:
-        table.add_row(
-            str(timing.batch),
-            f"{timing.seconds_an_image:.3f}",
-            f"{timing.seconds_a_further_pose:.3f}",
-            f"{timing.share_of_convolutions:.0%}",
-            f"{timing.convolution_gflops:.0f}",
-        )
-    Console().print(table)
-    if json_file is not None:
-        write_text(json_file, json.dumps(asdict(speed), indent=2) + "\n")
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    table = Table("options", "batch", "s an image", "s a further pose", "of plain convs", "their GFLOP/s", "peak MB")
+    for speed, peaks, _ in measured:
+        for place, timing in enumerate(speed.timings):
+            table.add_row(
+                str(speed.options),
+                str(timing.batch),
+                f"{timing.seconds_an_image:.3f}",
+                f"{timing.seconds_a_further_pose:.3f}",
+                f"{timing.share_of_convolutions:.0%}",
+                f"{timing.convolution_gflops:.0f}",
+                f"{peaks[place].peak:.0f}" if peaks else "-",
+            )
+    console.print(table)
+    if measured[0][1]:
+        print(f"of the peak, {measured[0][1][0].imports:.0f} MB are Python and torch before anything is built")
+    if not any(trained for _, _, trained in measured):
+        return
+    table = Table("training", "cache", "batch", "s a step", "images/s", "peak MB")
+    for speed, _, trained in measured:
+        for run in trained:
+            table.add_row(
+                str(speed.options),
+                run.cache,
+                str(run.batch),
+                f"{run.seconds_a_step:.3f}",
+                f"{run.images_per_second:.2f}",
+                f"{run.memory.peak:.0f}",
+            )
+    console.print(table)
+
+
+def _tell(text: str) -> None:
+    print(f"scm bench: {text}", file=sys.stderr, flush=True)
