@@ -296,6 +296,12 @@ def photo_leads_out(root: Path) -> None:
     path.symlink_to(root.parent / "outside.png")
 
 
+def photo_in_a_folder_of_no_name(root: Path) -> None:
+    folder = root / os.fsdecode(b"\xff")
+    folder.mkdir()
+    (root / "img" / f"{RAW[A]}.png").rename(folder / f"{A}.png")
+
+
 def photo_twice(root: Path) -> None:
     save(root / "img_highres" / f"{A}.png", picture((256, 176)))
 
@@ -336,6 +342,7 @@ def joints(*rows: str) -> Callable[[Path], None]:
         (break_photo, "cannot be read as a picture"),
         (odd_photo, "the photo is 300x100; DeepFashion has 176x256, 256x256 and 750x1101"),
         (photo_leads_out, "leads out of"),
+        (photo_in_a_folder_of_no_name, r"bytes in its name that are no UTF-8; rename it"),
         (photo_twice, r"several photos .*keep one, or give a folder that holds one"),
         (map_twice, "several maps"),
         (map_leads_out, "leads out of"),

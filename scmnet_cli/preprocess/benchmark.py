@@ -296,7 +296,7 @@ def _is_same(folder: Path, other: Path | None) -> bool:
 
 
 def _counted(names: list[str]) -> str:
-    return f"{len(names):,} name{'s' if len(names) > 1 else ''} ({names[0]!r}{', ...' if len(names) > 1 else ''})"
+    return f"{len(names):,} name{'s' if len(names) > 1 else ''} ({names[0][:100]!r}{', ...' if len(names) > 1 else ''})"
 
 
 def _read_names(path: Path) -> list[str]:
@@ -304,7 +304,7 @@ def _read_names(path: Path) -> list[str]:
     lines = [line.strip() for line in read_lines(path, "list of names") if line.strip()]
     if not lines:
         raise ScmError(f"{path}: is empty")
-    columns = next(csv.reader(lines[:1]))
+    columns = lines[0].split(",")
     for column in _NAME_COLUMNS:
         if column in columns:
             return [row for (row,) in _read_rows(path, (column,))]
@@ -318,11 +318,11 @@ def _read_rows(path: Path, columns: tuple[str, ...]) -> list[tuple[str, ...]]:
         ScmError: if the file lacks a column, or a row a cell.
     """
     reader = csv.DictReader(read_lines(path, "table"))
-    missing = [column for column in columns if column not in (reader.fieldnames or ())]
-    if missing:
-        raise ScmError(f"{path}: has no column {' and '.join(missing)}; expected {','.join(columns)}")
     rows = []
     try:
+        missing = [column for column in columns if column not in (reader.fieldnames or ())]
+        if missing:
+            raise ScmError(f"{path}: has no column {' and '.join(missing)}; expected {','.join(columns)}")
         for row in reader:
             cells = tuple((row[column] or "").strip() for column in columns)
             if not all(cells):

@@ -26,7 +26,8 @@ from scmnet_cli.types import Canvas
 
 _NAME = re.compile(
     r"(?:^|/)(?:fash?ion)?[-_/]?(?P<gender>WOMEN|MEN)[-_/]?(?P<kind>[A-Za-z]+(?:_[A-Za-z]+)*)[-_/]?id_?(?P<id>\d{8})"
-    r"[-_/]?(?P<shot>\d{2})_(?P<number>\d)_?(?P<view>[a-z]+)(?:\.[A-Za-z]+)*$"
+    r"[-_/]?(?P<shot>\d{2})_(?P<number>\d)_?(?P<view>[a-z]+)(?:\.[A-Za-z]+)*$",
+    re.ASCII,
 )
 _SPELLINGS = ("fashion-resize", "fasion-resize", "fasion", "fashion")
 

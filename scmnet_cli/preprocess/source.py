@@ -73,8 +73,12 @@ def inside(root: Path, path: Path) -> Path:
     """Return a path that does not leave the source folder, links followed.
 
     Raises:
-        ScmError: if it leads out of it.
+        ScmError: if it leads out of it, or no table could hold it.
     """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ScmError(f"{path}: has bytes in its name that are no UTF-8; rename it") from error
     try:
         is_inside = path.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError) as error:  # links in a circle
