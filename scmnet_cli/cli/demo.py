@@ -21,20 +21,14 @@ def demo(
     No trained model is shipped yet: this shows that everything runs, not how well it draws. Each step is the real one.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
+    from scmnet_cli.cli.progress import Bars
     from scmnet_cli.demo import run_demo
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bar.add_task(step, total=total)
-            bar.update(tasks[step], completed=done)
-
-        made = run_demo(out, images=images, seed=seed, device=device, progress=show)
+    with Bars(*columns, console=Console(stderr=True)) as bar:
+        made = run_demo(out, images=images, seed=seed, device=device, progress=bar.count)
     print(f"{made.num_people} people, drawn by this program and prepared: {made.data}")
     print(f"a small model, trained on them for {made.steps} steps ({made.images} images): {made.run}")
     print("It has seen too little to draw well; for a real model see 'Real photos' in the README.")

@@ -30,8 +30,8 @@ def evaluate(
       scm eval data/ccp -m runs/ccp -o outputs/ccp
     """
     from rich.console import Console
-    from rich.progress import Progress
 
+    from scmnet_cli.cli.progress import Bars
     from scmnet_cli.evaluation.reconstruction import (
         edit_sheet,
         evaluate_reconstruction,
@@ -43,10 +43,9 @@ def evaluate(
     from scmnet_cli.pipeline import Pipeline
 
     pipeline = Pipeline.from_pretrained(model, device)
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("reconstructing", total=None)
+    with Bars(console=Console(stderr=True)) as bar:
         found = evaluate_reconstruction(
-            pipeline, data, split, weights_dir, limit, lambda done, total: bar.update(task, completed=done, total=total)
+            pipeline, data, split, weights_dir, limit, lambda done, total: bar.count("reconstructing", done, total)
         )
     out.mkdir(parents=True, exist_ok=True)
     people = load_people(pipeline, data, split, limit)

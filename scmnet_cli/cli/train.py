@@ -47,15 +47,9 @@ def train(
     loaded = load_config(config, settings or [])
 
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+    from scmnet_cli.cli.progress import Bars
     from scmnet_cli.ranks import this_rank
     from scmnet_cli.training.loop import Report, Run
 
@@ -63,8 +57,7 @@ def train(
     console = Console(stderr=True, quiet=not first)
     note = TextColumn("{task.fields[note]}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), note, console=console) as bar:
-        loading = bar.add_task("loading", total=None, note="")
+    with Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), note, console=console) as bar:
         run = Run(
             data,
             out,
@@ -74,7 +67,7 @@ def train(
             weights_dir=weights_dir,
             init=init,
             allow_changes=allow_changes,
-            loading=lambda done, total: bar.update(loading, completed=done, total=total),
+            loading=lambda done, total: bar.count("loading", done, total, note=""),
         )
         plan = run.plan()
         if dry_run:
