@@ -28,6 +28,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_uint8
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.ranks import this_rank
 from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, NUM_REGIONS, one_hot, region_id
 from scmnet_cli.skeleton import NUM_JOINTS, pose_maps, rescale
 from scmnet_cli.types import FloatArray, Person, Pose, UInt8Array
@@ -333,17 +334,32 @@ class Pipeline:
 def choose_device(wanted: str | torch.device | None) -> torch.device:
     """Return the device of that name; for None or ``auto`` a GPU if there is one, else the CPU.
 
+    Processes that torchrun started on one machine get a GPU each.
+
     Raises:
-        ScmError: if there is no such device, or it cannot be used.
+        ScmError: if there is no such device, or it cannot be used, or several processes would have to share it.
     """
     if wanted is None or wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _of_this_process(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         device = torch.device(wanted)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ScmError(f"--device {wanted}: cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
-    return device
+    return _of_this_process(device)
+
+
+def _of_this_process(device: torch.device) -> torch.device:
+    rank = this_rank()
+    if rank.count == 1 or device.type != "cuda":
+        return device
+    if device.index is not None:
+        raise ScmError(f"--device {device}: {rank.count} processes cannot share one GPU; give cuda, for one each")
+    num_gpus = torch.cuda.device_count()
+    if rank.local >= num_gpus:
+        raise ScmError(f"--device cuda: this machine has {num_gpus} GPUs; lower torchrun's --nproc-per-node to that")
+    torch.cuda.set_device(rank.local)
+    return torch.device("cuda", rank.local)
 
 
 def _present(person: Person) -> list[str]:

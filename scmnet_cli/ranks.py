@@ -7,7 +7,8 @@ networks run on: a process that dies closes its sockets, so the others learn of 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,29 +31,34 @@ _GPU_PATIENCE = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Rank:
-    """One process among ``count``; ``local`` counts those of its own machine."""
+    """One process among ``count``; ``local`` and ``local_count`` are the same among those of its own machine."""
 
     index: int = 0
     count: int = 1
     local: int = 0
+    local_count: int = 1
 
     @property
     def is_first(self) -> bool:
         """Whether this is the process that writes, prints and draws progress."""
         return self.index == 0
 
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """Return every ``count``-th of the items: those of all ranks together are all of them, each once."""
+        return items[self.index :: self.count]
+
     def __str__(self) -> str:
         return f"rank {self.index} of {self.count}"
 
 
 def this_rank(environment: Mapping[str, str] = os.environ) -> Rank:
-    """Read what torchrun says in RANK, WORLD_SIZE and LOCAL_RANK; without them this process is alone.
+    """Read what torchrun says in RANK, WORLD_SIZE and their local kin; without them this process is alone.
 
     Raises:
         ScmError: if they are no ranks.
     """
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    values = [environment.get(name, default) for name, default in zip(names, "010", strict=True)]
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    values = [environment.get(name, default) for name, default in zip(names, "0101", strict=True)]
     text = ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
     if not all(value.isdecimal() for value in values) or not int(values[0]) < int(values[1]):
         raise ScmError(f"{text} in the environment name no process; start with torchrun, or unset them")
@@ -78,7 +84,7 @@ class Team:
             return
         import torch.distributed as dist
 
-        with self._named():
+        with self.losses_told():
             if not dist.is_initialized():
                 dist.init_process_group("cpu:gloo,cuda:nccl" if with_gpus else "gloo", timeout=_TO_MEET)
             self._group = dist.new_group(backend="gloo", timeout=_LONGEST_WAIT)
@@ -102,7 +108,7 @@ class Team:
         import torch.distributed as dist
 
         values: list[Any] = [None] * self.rank.count
-        with self._named():
+        with self.losses_told():
             dist.all_gather_object(values, value, group=self._group)
         return values
 
@@ -118,7 +124,7 @@ class Team:
         import torch.distributed as dist
 
         flags = torch.tensor([int(flag)])
-        with self._named():
+        with self.losses_told():
             dist.all_reduce(flags, dist.ReduceOp.MAX, group=self._group)
         return bool(flags.item())
 
@@ -138,13 +144,29 @@ class Team:
             dist.destroy_process_group()
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Turn the text of a broken socket into a line that says what to do."""
+    def losses_told(self) -> Iterator[None]:
+        """Turn what torch says of a broken connection into a line that says what to do.
+
+        Raises:
+            ScmError: if a process is gone.
+        """
         try:
             yield
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[0]
+            if self.rank.count == 1 or not _is_of_connection(error):
+                raise
+            reason = re.sub(r"^\[\S+?\]\s*", "", str(error).strip()).split(". ")[0]
             raise ScmError(
-                f"another process of this start is gone (what it said stands above or below; here: {reason}); "
-                "the same command goes on"
+                f"another process of this start is gone ({reason}); what it said stands beside this, or on its "
+                "machine; the same command goes on"
             ) from error
+
+
+def _is_of_connection(error: RuntimeError) -> bool:
+    import torch.distributed as dist
+
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
+
+
+ALONE = Team(Rank())
+"""The team of a process that nobody shares the work with."""

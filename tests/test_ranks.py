@@ -11,16 +11,25 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from scmnet_cli.cli.drawing import Task, _of_rank
+from scmnet_cli.cli.inputs import Input
+from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
+from scmnet_cli.preprocess.folder import FolderSource
+from scmnet_cli.preprocess.run import _claimed, prepare, prepare_share
 from scmnet_cli.ranks import Rank, Team, this_rank
 from scmnet_cli.training.means import Means
 from scmnet_cli.training.tracking import read_stats
+from scmnet_cli.types import Canvas
 from scmnet_cli.weights import backbone_shapes
+
+CANVAS = Canvas(64, 48)
 
 
 def test_the_rank_is_what_torchrun_says() -> None:
@@ -57,6 +66,76 @@ def test_means_are_over_images_however_they_were_cut_and_leave_out_what_is_not_f
     assert found["b"] == 3.0
     assert math.isnan(found["c"])
     assert means.taken(Team(Rank())) == {}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return everything that a reader of a prepared folder may read."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", "journal"))]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def share(source: Path, out: Path, number: int, count: int, limit: int | None = None) -> int:
+    return prepare_share(FolderSource(source), out, CANVAS, "plain", limit, 1, None, Rank(number, count))
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+def test_shares_and_a_last_run_make_the_folder_that_one_run_makes(
+    drawn_source: Path, tmp_path: Path, limit: int | None
+) -> None:
+    whole = prepare(FolderSource(drawn_source), tmp_path / "whole", CANVAS, limit=limit, jobs=1)
+    made = [share(drawn_source, tmp_path / "shared", number, 3, limit) for number in (2, 0, 1)]
+    assert all(made)
+    with pytest.raises(ScmError, match=r"manifest\.json"):
+        PreparedFolder(tmp_path / "shared")
+    last = prepare(FolderSource(drawn_source), tmp_path / "shared", CANVAS, limit=limit, jobs=1)
+    assert (last.num_usable, last.num_new) == (whole.num_usable, 0)
+    assert list((tmp_path / "shared").glob("journal*")) == [tmp_path / "shared" / "journal.jsonl"]
+    shared, alone = contents(tmp_path / "shared"), contents(tmp_path / "whole")
+    assert {name: shared[name] for name in alone if name.endswith((".txt", ".csv", ".json"))} == {
+        name: value for name, value in alone.items() if name.endswith((".txt", ".csv", ".json"))
+    }
+    assert all(shared[f"images/{name}.png"] for name in PreparedFolder(tmp_path / "shared").names())
+
+
+def test_the_last_run_makes_what_a_lost_share_did_not(drawn_source: Path, tmp_path: Path) -> None:
+    prepare(FolderSource(drawn_source), tmp_path / "whole", CANVAS, jobs=1)
+    share(drawn_source, tmp_path / "shared", 0, 2)
+    prepare(FolderSource(drawn_source), tmp_path / "shared", CANVAS, jobs=1)
+    assert contents(tmp_path / "shared") == contents(tmp_path / "whole")
+
+
+def test_a_folder_that_another_run_writes_to_is_left_alone(drawn_source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with _claimed(out):
+        with pytest.raises(ScmError, match=r"out: another 'scm preprocess' is writing into it"):
+            prepare(FolderSource(drawn_source), out, CANVAS, jobs=1)
+        with pytest.raises(ScmError, match="is writing into it"):
+            share(drawn_source, out, 0, 2)
+    with _claimed(out, together=True):  # a share at work
+        with pytest.raises(ScmError, match="is writing into it"):
+            prepare(FolderSource(drawn_source), out, CANVAS, jobs=1)
+        share(drawn_source, out, 0, 2)
+    with _claimed(out, "share 2 of 2"), pytest.raises(ScmError, match="is doing share 2 of 2"):
+        share(drawn_source, out, 1, 2)
+    prepare(FolderSource(drawn_source), out, CANVAS, jobs=1)
+
+
+def test_several_processes_draw_each_picture_once_and_those_of_one_name_together() -> None:
+    def given(name: str, where: str) -> Input:
+        return Input(name, where, lambda: pytest.fail("nothing is read yet"))
+
+    sources = [given("anna", "a"), given("ben", "b"), given("anna", "c")]
+    poses = [given("x", "x"), given("y", "y"), given("x", "z"), given("x_2", "w")]
+    task = Task(sources, poses, {})
+    drawn = [
+        [(source.where, pose.where) for source, own in _of_rank(task, Rank(index, 3)) for pose in own]
+        for index in range(3)
+    ]
+    assert all(drawn)
+    everything = [(source.where, pose.where) for source in sources for pose in poses]
+    assert sorted(pair for own in drawn for pair in own) == sorted(everything)
+    for together in ({("a", "x"), ("a", "z"), ("c", "x"), ("a", "w")}, {("b", "x"), ("b", "z"), ("b", "w")}):
+        assert sum(bool(together & set(own)) for own in drawn) == 1
 
 
 SMALL = (
@@ -157,3 +236,49 @@ def test_accumulated_parts_train_as_one_batch_where_no_statistics_span_the_batch
     # Batch norm sees a part at a time: another training, and the running averages take two steps.
     apart = furthest(trained.state("batch norm"), trained.state("batch norm in parts"))
     assert max(apart.values()) > 1e-3
+
+
+@pytest.mark.slow
+def test_two_processes_prepare_the_folder_that_one_prepares(drawn_source: Path, tmp_path: Path) -> None:
+    prepare(FolderSource(drawn_source), tmp_path / "whole", CANVAS, jobs=1)
+    command = [
+        "preprocess",
+        drawn_source,
+        "-o",
+        tmp_path / "shared",
+        "--layout",
+        "folder",
+        "--canvas",
+        "64x48",
+        "--sheet",
+    ]
+    (code, out, _), (other_code, other_out, other_err) = finish(ranks(2, "-m", "scmnet_cli", *command))
+    assert (code, other_code) == (0, 0)
+    assert "12 people" in out
+    assert "12 new" in out
+    assert other_out + other_err == ""
+    shared = contents(tmp_path / "shared")
+    assert shared.pop("sheet.png")
+    assert shared == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_two_processes_draw_what_one_draws_and_the_first_tells_of_all(place: Any) -> None:
+    people = [option for name in ("anna", "ben", "cleo") for option in ("--src", place.data / name)]
+    command = ["transfer", *people, "--pose", place.data, "--pose", place.data / "anna", "-m", place.model]
+    (alone,) = finish(ranks(1, "-m", "scmnet_cli", *command, "-o", "alone"))
+    (code, out, _), (other_code, other_out, _) = finish(ranks(2, "-m", "scmnet_cli", *command, "-o", "shared"))
+    assert (alone[0], code, other_code) == (0, 0, 0)
+    assert other_out == ""
+    assert out.replace("shared", "alone").split() == alone[1].split()
+    for path in Path("alone").glob("*.png"):
+        assert (Path("shared") / path.name).read_bytes() == path.read_bytes()
+    assert len(list(Path("shared").glob("*.json"))) == 9
+
+
+@pytest.mark.slow
+def test_a_command_of_one_process_refuses_several(tmp_path: Path) -> None:
+    (code, _, err), (other_code, _, _) = finish(ranks(2, "-m", "scmnet_cli", "demo", "-o", tmp_path / "demo"))
+    assert (code, other_code) == (2, 2)
+    assert "scm: rank 0 of 2: 'scm demo' runs as one process" in err
+    assert not (tmp_path / "demo").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import ANIMATED, contact_sheet, draw_skeleton
 from scmnet_cli.pipeline import EncodedSource, Pipeline, Result
+from scmnet_cli.ranks import Rank, Team, this_rank
 from scmnet_cli.types import Person, Pose, UInt8Array
 
 _POSES_KEPT = 256
@@ -50,12 +52,13 @@ class Artist:
     """Draws tasks; an input that cannot be used is told of in one line, and the others are drawn."""
 
     def __init__(self, pipeline: Pipeline, outputs: Outputs, *, batch: int, strip: bool) -> None:
+        self._team = Team(this_rank())
         self._pipeline = pipeline
         self._outputs = outputs
         self._batch = batch
         self._strip = strip
         self._ruler = Ruler()
-        self._unusable: set[str] = set()
+        self._unusable: dict[str, str] = {}  # by where it is: what is told of it
         self._pose = lru_cache(_POSES_KEPT)(self._read_pose)
 
     def draw(self, task: Task) -> None:
@@ -65,10 +68,9 @@ class Artist:
             ScmError: if a reference cannot be used, or nothing at all could be drawn.
         """
         references = {region: self._encode(given) for region, given in task.references.items()}
-        num_drawn = 0
+        paths: list[Path] = []
         with self._counting(len(task)) as (advance, skip):
-            for source in task.sources:
-                poses = [source] if task.poses is None else task.poses
+            for source, poses in _of_rank(task, self._team.rank):
                 try:
                     shown = self._encode(source)
                     encoded = self._pipeline.exchange(shown, references) if references else shown
@@ -80,11 +82,26 @@ class Artist:
                 for result in self._pipeline.transfer_many(encoded, usable, self._batch):
                     given, pose = waiting.popleft()
                     strip = _strip(shown.person, references, pose, result) if self._strip else None
-                    print(self._write(task, source, encoded, given, pose, result, strip), flush=True)
-                    num_drawn += 1
+                    paths.append(self._write(task, source, encoded, given, pose, result, strip))
+                    if self._team.rank.is_first:
+                        print(paths[-1], flush=True)
                     advance()
-        if not num_drawn:
+        if not self._with_the_others(paths):
             raise ScmError("nothing was drawn: none of the inputs could be used, for the reasons above")
+
+    def _with_the_others(self, paths: list[Path]) -> int:
+        """Let the first process tell what the others drew and skipped; return how many pictures there are of all."""
+        of_all = self._team.gather((paths, self._unusable))
+        if self._team.rank.is_first:
+            told = set(self._unusable)
+            for others_paths, others_unusable in of_all[1:]:
+                for where, line in others_unusable.items():
+                    if where not in told:
+                        print(line, file=sys.stderr)
+                told |= others_unusable.keys()
+                print(*others_paths, sep="\n", end="\n" if others_paths else "", flush=True)
+        self._team.leave()
+        return sum(len(drawn) for drawn, _ in of_all)
 
     def animate(self, task: Task, path: Path, rate: float) -> None:
         """Draw one person in every pose, in order, as one animated picture; its path goes to stdout.
@@ -97,6 +114,8 @@ class Artist:
         Raises:
             ScmError: if there are several sources, or fewer than two poses that can be drawn.
         """
+        if self._team.rank.count > 1:
+            raise ScmError(f"--animate {path}: one process draws it; start it without torchrun")
         if len(task.sources) != 1:
             raise ScmError(f"--animate {path}: shows one person, and --src names {len(task.sources)}; name one of them")
         source, poses = task.sources[0], task.poses or []
@@ -127,7 +146,7 @@ class Artist:
     def _counting(self, total: int) -> Iterator[tuple[Callable[[], None], Callable[[Input, ScmError, int], None]]]:
         """Show progress; give what counts a picture, and what tells once of an input that cannot be used."""
         columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        console = Console(stderr=True, soft_wrap=True)
+        console = Console(stderr=True, soft_wrap=True, quiet=not self._team.rank.is_first)
         with Progress(
             *columns,
             console=console,
@@ -135,14 +154,14 @@ class Artist:
             redirect_stdout=sys.stdout.isatty(),  # paths that somebody else reads stay on stdout
             redirect_stderr=False,
         ) as bar:
-            pictures = bar.add_task("drawing", total=total)
+            pictures = bar.add_task("drawing", total=-(-total // self._team.rank.count))
 
             def skip(given: Input, error: ScmError, num_pictures: int) -> None:
                 if total == 1:
                     raise error
                 if given.where not in self._unusable:
-                    self._unusable.add(given.where)
-                    console.print(f"scm: skipped {given.name}: {error}", markup=False, highlight=False)
+                    self._unusable[given.where] = f"scm: skipped {given.name}: {error}"
+                    console.print(self._unusable[given.where], markup=False, highlight=False)
                 bar.advance(pictures, num_pictures)
 
             yield lambda: bar.advance(pictures), skip
@@ -190,11 +209,6 @@ class Artist:
         target = layout if not task.references and (in_place or _are_pair(source, given)) else None
         measures = self._ruler.measure(result, encoded, layout, target, moves=not in_place)
 
-        stem = "_".join([
-            safe_name(source.name),
-            *(f"{region}-from-{safe_name(reference.name)}" for region, reference in task.references.items()),
-            *([] if task.poses is None else ["to", safe_name(given.name)]),
-        ])  # fmt: skip
         inputs = {
             "source": _named(source),
             "pose": _named(given),
@@ -207,10 +221,37 @@ class Artist:
             "metrics": measures.values,
             "not_computed": measures.not_computed,
         }
-        return self._outputs.write(stem, np.asarray(result.image), inputs, report, strip)
+        return self._outputs.write(_stem(task, source, given), np.asarray(result.image), inputs, report, strip)
 
     def _settings(self) -> dict[str, Any]:
         return {"device": str(self._pipeline.device), "batch": self._batch, "canvas": str(self._pipeline.canvas)}
+
+
+def _stem(task: Task, source: Input, given: Input) -> str:
+    return "_".join([
+        safe_name(source.name),
+        *(f"{region}-from-{safe_name(reference.name)}" for region, reference in task.references.items()),
+        *([] if task.poses is None else ["to", safe_name(given.name)]),
+    ])  # fmt: skip
+
+
+def _of_rank(task: Task, rank: Rank) -> Iterator[tuple[Input, list[Input]]]:
+    """Give the sources and poses that one of several processes draws: neighbours, so that it reads few sources.
+
+    Pictures that may want the same file name fall to the same process, which numbers them.
+    """
+    poses_of = [(source, [source] if task.poses is None else task.poses) for source in task.sources]
+    if rank.count == 1:
+        yield from poses_of
+        return
+    stems = dict.fromkeys(_stem(task, source, given) for source, poses in poses_of for given in poses)
+    owners = {stem: place * rank.count // len(stems) for place, stem in enumerate(stems)}
+    for stem in stems:
+        owners[stem] = owners.get(re.sub(r"_\d+$", "", stem), owners[stem])
+    for source, poses in poses_of:
+        own = [given for given in poses if owners[_stem(task, source, given)] == rank.index]
+        if own:
+            yield source, own
 
 
 def _strip(source: Person, references: dict[str, EncodedSource], pose: Person | Pose, result: Result) -> UInt8Array:

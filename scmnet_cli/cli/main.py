@@ -28,6 +28,9 @@ from scmnet_cli.cli.transfer import transfer
 from scmnet_cli.errors import ScmError
 from scmnet_cli.ranks import Rank, this_rank
 
+_SHARED = ("preprocess", "train", "transfer", "edit")
+"""Commands that several processes share the work of."""
+
 _HEAD_START = 2.0
 """Seconds."""
 
@@ -60,6 +63,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     verbose: Annotated[
         int, typer.Option("-v", "--verbose", count=True, metavar="", help="Log to stderr what is done; -vv: in detail.")
     ] = 0,
@@ -67,6 +71,8 @@ def _options(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
+    if context.invoked_subcommand not in _SHARED and _rank().count > 1:
+        raise ScmError(f"'scm {context.invoked_subcommand}' runs as one process; start it without torchrun")
     _log_to_stderr([logging.NOTSET, logging.INFO, logging.DEBUG][min(verbose, 2)])
 
 

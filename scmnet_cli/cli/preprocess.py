@@ -12,6 +12,7 @@ import typer
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
+    from scmnet_cli.ranks import Rank
     from scmnet_cli.types import Canvas
 
 
@@ -36,11 +37,11 @@ def preprocess(
     out: Annotated[Path, typer.Option("-o", "--out", help="Prepared folder; an unfinished one is completed.")],
     layout: Annotated[Layout, typer.Option("--layout", help="How SRC is laid out; see below.")],
     canvas: Annotated[
-        str | None, typer.Option("--canvas", metavar="HxW", help="Size of the pictures [256x176; market1501 128x64].")
+        str | None, typer.Option("--canvas", metavar="HxW", help="Size of the pictures (256x176; market1501 128x64).")
     ] = None,
     background: Annotated[
         Background | None,
-        typer.Option("--background", help="Light grey, or as it is [plain; keep where maps are drawn]."),
+        typer.Option("--background", help="Light grey, or as it is (plain; keep where maps are drawn)."),
     ] = None,
     joints: Annotated[Path | None, typer.Option("--joints", help="Table of joints; by default the one in SRC.")] = None,
     maps: Annotated[
@@ -55,48 +56,81 @@ def preprocess(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many usable people.")] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Threads; all cores by default.")] = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="Draw OUT/sheet.png: photos, regions and skeletons.")] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard", metavar="I/N", help="Make only the I-th of N shares; the lists are left to a last run."
+        ),
+    ] = None,
 ) -> None:
-    r"""Crop the people of a folder of photos to one canvas, with region maps and joints, and split them.
+    """Crop the people of a folder of photos to one canvas, with region maps and joints, and split them.
 
     Whoever cannot be used is left out and told of, a line a reason. The same command goes on after an interruption, and
     later does only what is missing or changed. A benchmark's own lists split its people; without lists, every tenth
     usable person by name is for validation.
 
+    Started by torchrun, N processes share the work. Without it, --shard 1/N to N/N may run at the same time, on any
+    machines that see OUT; the same command without --shard then makes the lists.
+
     \b
-    Layouts:
-      ccp          Clothing Co-Parsing: photos/, annotations/pixel-level/, label_list.mat, keypoints.csv
-      deepfashion  In-shop photos as img/, img_highres/ or flattened names; the benchmark's lists, pairs and joints;
-                   maps in semantic_merge3/ or trainSPL8/ and testSPL8/
+    Layouts (docs/format.md shows their folders):
+      ccp          Clothing Co-Parsing: photos/, annotations/, keypoints.csv
+      deepfashion  In-shop photos in img/, img_highres/ or by flattened names;
+                   lists, pairs and joints of the benchmark; maps of ADGAN,
+                   MUST-GAN (semantic_merge3/) or PISE (trainSPL8/, testSPL8/)
       folder       your photos, regions/NAME.png and joints.csv
-      market1501   Market-1501 with its lists, pairs and joints; maps are drawn from the joints
-    --labels takes regions, lip20, cihp20, atr18, schp-lip, schp-atr, schp-pascal, fashn18, ccp59 or spl8.
+      market1501   Market-1501 with lists, pairs and joints; maps are drawn
+
+    \b
+    Labels: regions, lip20, cihp20, atr18, schp-lip, schp-atr, schp-pascal,
+            fashn18, ccp59, spl8
 
     \b
     Examples:
       scm preprocess ccp -o data/ccp --layout ccp --sheet
-      scm preprocess fashion -o data/fashion --layout deepfashion --canvas 256x256
-      scm preprocess fashion/img -o data/fashion --layout deepfashion --lists lists --maps parsed --labels atr18
+      scm preprocess fashion -o data/fashion --layout deepfashion
+      scm preprocess fashion/img -o data/fashion --layout deepfashion \\
+                     --lists lists --maps parsed --labels atr18
       scm preprocess market -o data/market --layout market1501 --sheet
       scm preprocess photos -o data/mine --layout folder --background keep
-    """
+      torchrun --nproc-per-node 4 -m scmnet_cli preprocess ccp -o data/ccp \\
+               --layout ccp
+    """  # noqa: D301 - a backspace keeps the lines of the examples
     size = None if canvas is None else read_canvas(canvas)
 
     from rich.console import Console
-    from rich.progress import Progress
 
+    from scmnet_cli.cli.progress import Bars
     from scmnet_cli.data.prepared import PreparedFolder
     from scmnet_cli.images import save_png
     from scmnet_cli.preprocess.layouts import open_source
-    from scmnet_cli.preprocess.run import prepare
+    from scmnet_cli.preprocess.run import prepare, prepare_share
     from scmnet_cli.preprocess.sheet import draw_sheet
+    from scmnet_cli.ranks import Team, this_rank
+
+    share = None if shard is None else read_share(shard)
+    team = Team(this_rank())
+    if share and team.rank.count > 1:
+        raise ScmError(f"--shard {shard}: torchrun shares the work already; leave one of them out")
 
     opened = open_source(layout.value, source, joints=joints, maps=maps, labels=labels, lists=lists)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("preparing", total=None)
-        outcome = prepare(
-            opened, out, size or opened.canvas, background.value if background else opened.background, limit, jobs,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
+    console = Console(stderr=True, quiet=not team.rank.is_first)
+    with Bars(console=console, transient=True) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.count("preparing", done, total)
+
+        size, ground = size or opened.canvas, background.value if background else opened.background
+        if share is None:
+            outcome = prepare(opened, out, size, ground, limit, jobs, show, team)
+        else:
+            num_new = prepare_share(opened, out, size, ground, limit, jobs, show, share)
+    team.leave()
+    if share is not None:
+        print(f"share {shard} is made, {num_new} new; when all are, the same command without --shard makes the lists")
+        return
+    if not team.rank.is_first:
+        return
     for line in [*_summary(outcome.left_out), *outcome.remarks]:
         print(line, file=sys.stderr)
     if sheet:
@@ -117,6 +151,20 @@ def _summary(left_out: dict[str, str]) -> list[str]:
         f"left out {names[0] if len(names) == 1 else f'{len(names)}, {names[0]} the first of them'}: {reason}"
         for reason, names in by_reason.items()
     ]
+
+
+def read_share(text: str) -> Rank:
+    """Read a share such as ``2/4``, counted from 1.
+
+    Raises:
+        ScmError: if it is none.
+    """
+    from scmnet_cli.ranks import Rank
+
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and len(text) < 12 and 1 <= int(number) <= int(count)):
+        raise ScmError(f"--shard {text}: is no share; write which of how many, such as 2/4")
+    return Rank(int(number) - 1, int(count))
 
 
 def read_canvas(text: str) -> Canvas:

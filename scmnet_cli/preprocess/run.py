@@ -411,10 +411,10 @@ def _claimed(out: Path, what: str = "", *, together: bool = False, patient: bool
 
 
 def _make_folder(out: Path) -> None:
-    if (out / JOURNAL).is_file():
-        return
     ours = (".lock", f".{JOURNAL}")
-    if out.exists() and (not out.is_dir() or any(not path.name.startswith(ours) for path in out.iterdir())):
+    holds_something = out.exists() and (not out.is_dir() or any(not p.name.startswith(ours) for p in out.iterdir()))
+    # Asked after that: another process may be making the folder this very moment, and its journal comes first.
+    if holds_something and not (out / JOURNAL).is_file():
         raise ScmError(f"{out}: exists and was not made by 'scm preprocess'; choose another -o")
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.models.build import build_discriminators, build_generator
 from scmnet_cli.pipeline import choose_device
-from scmnet_cli.ranks import Rank, Team, this_rank
+from scmnet_cli.ranks import Team, this_rank
 from scmnet_cli.training.ema import MovingAverage
 from scmnet_cli.training.means import Means
 from scmnet_cli.training.measure import draw_grid, field_statistics, measure, spread_of
@@ -104,7 +104,7 @@ class Run:
 
         self.run, self.config, self.seed = run, config, seed
         rank = this_rank()
-        self.device = _device_of(rank, device)
+        self.device = choose_device(device)
         self.team = Team(rank, with_gpus=self.device.type == "cuda")
         parallel = DistributedDataParallelKwargs(
             broadcast_buffers=False,
@@ -131,7 +131,7 @@ class Run:
             saved = load_model(init)
             load_strict(net, saved.state, f"--init {saved.path}")
         if rank.count > 1 and self.device.type == "cuda":
-            net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+            net = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
         memory = torch.channels_last if config.train.channels_last else torch.contiguous_format
         self.generator_pass = GeneratorPass(net.to(self.device).to(memory_format=memory))
         self.average = MovingAverage(net, config.train.ema_images)
@@ -217,7 +217,7 @@ class Run:
         started, counted_from, bad_steps = time.perf_counter(), self.images, 0
         seconds_before = self.seconds
         log_started, log_from = started, self.images
-        with _stop_signals() as stopped:
+        with _stop_signals() as stopped, team.losses_told():
             if self.images == 0:
                 measured = self._look(tracker)
             # A signal does not reach all processes in the same step. Here they also wait while the first one writes.
@@ -369,26 +369,6 @@ class Run:
     def _summarise(self, latest: Mapping[str, Any], finished: bool) -> None:
         summary = {"finished": finished, "seed": self.seed, "device": str(self.device), **latest}
         (self.run / SUMMARY_FILE).write_text(json.dumps(summary, indent=2), encoding="utf-8")
-
-
-def _device_of(rank: Rank, wanted: str | None) -> torch.device:
-    """Return the device of this process: the GPUs of a machine are shared out by local rank.
-
-    Raises:
-        ScmError: if there is no such device, or several processes would share a GPU.
-    """
-    device = choose_device(wanted)
-    if rank.count == 1 or device.type != "cuda":
-        return device
-    if device.index is not None:
-        raise ScmError(f"--device {wanted}: {rank.count} processes cannot share one GPU; give cuda, for one each")
-    if rank.local >= torch.cuda.device_count():
-        raise ScmError(
-            f"--device {wanted or 'auto'}: a process more than the {torch.cuda.device_count()} GPUs of this machine; "
-            "lower torchrun's --nproc-per-node"
-        )
-    torch.cuda.set_device(rank.local)
-    return torch.device("cuda", rank.local)
 
 
 def _spaced(length: int, wanted: int) -> list[int]:

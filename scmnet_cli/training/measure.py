@@ -77,7 +77,7 @@ def measure(net: SCMNet, people: People, canvas: Canvas, *, batch: int, limit: i
         ``val_l1`` and ``val_l1_person`` (images in [-1, 1]), ``val_region_accuracy``, ``val_entropy``
         (nats; e to its power is the number of source positions that one pose position mixes).
     """
-    chosen = list(range(min(limit, len(people))))[team.rank.index :: team.rank.count]
+    chosen = list(team.rank.share(range(min(limit, len(people)))))
     generator = GeneratorPass(net)
     means = Means()
     for start in range(0, len(chosen), batch):
