@@ -273,6 +273,16 @@ def test_maps_of_a_parser_are_read_from_the_folder_and_label_set_that_are_named(
     assert open_source("deepfashion", fashion, maps=tmp_path / "parsed", labels="lip20").stamp(A) != stamp
 
 
+def test_the_published_photos_are_taken_and_not_their_copies(fashion: Path) -> None:
+    for folder in ("img_highres", "train", "test"):
+        save(fashion / folder / f"{A}.png", picture((256, 176)))
+    assert DeepFashionSource(fashion).photo(A) == fashion / "img" / f"{RAW[A]}.png"
+    shutil.rmtree(fashion / "img_highres")
+    shutil.rmtree(fashion / "train")
+    shutil.rmtree(fashion / "img")
+    assert DeepFashionSource(fashion).photo(A) == fashion / "test" / f"{A}.png"
+
+
 def test_a_prepared_folder_and_maps_below_the_source_are_not_taken_for_photos(fashion: Path) -> None:
     save(fashion / "trainSPL8" / f"{A}.png", labels((256, 256), (3, 4)))
     save(fashion / "parsed" / f"{A}.png", labels((256, 256), (5, 1)))
@@ -297,13 +307,13 @@ def photo_leads_out(root: Path) -> None:
 
 
 def photo_in_a_folder_of_no_name(root: Path) -> None:
-    folder = root / os.fsdecode(b"\xff")
+    folder = root / "img" / os.fsdecode(b"\xff")
     folder.mkdir()
     (root / "img" / f"{RAW[A]}.png").rename(folder / f"{A}.png")
 
 
 def photo_twice(root: Path) -> None:
-    save(root / "img_highres" / f"{A}.png", picture((256, 176)))
+    save(root / "img" / "copies" / f"{A}.png", picture((256, 176)))
 
 
 def map_path(root: Path) -> Path:
@@ -401,6 +411,8 @@ def test_names_that_lead_out_or_are_no_names_are_told_of_and_never_followed(fash
         (joints(row("a.jpg")), "has no row under a name of DeepFashion"),
         (lambda root: [path.unlink() for path in root.glob("*annotation*")],
          r"holds no joints \(fashion-resize-annotation-test\.csv or fasion-.*--lists or the file with --joints"),
+        (lambda root: [write(root / f"{split}.lst", A.replace("02_1", "03_1")) for split in ("train", "test")],
+         r"4 names \('fashionMENDenim.*none of them in the lists of"),
         (lambda root: shutil.rmtree(root / "img"), "holds no photo under a name of DeepFashion, such as fashionWOMEN"),
     ],
 )  # fmt: skip

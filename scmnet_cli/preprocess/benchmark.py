@@ -46,8 +46,10 @@ class BenchmarkSource(Source):
     pair_names: tuple[str, ...]
     annotation_names: tuple[str, ...]
     """Names that files of these kinds go by, {} being the split; the first found is read."""
+    photo_folders: tuple[str, ...] = ()
+    """Folders of SRC that hold the published photos; if one is there, copies elsewhere are not looked at."""
     map_folders: tuple[str, ...] = ()
-    """Folders below SRC that hold label maps, not photos."""
+    """Folders of SRC that hold label maps, not photos."""
 
     def __init__(
         self,
@@ -73,8 +75,11 @@ class BenchmarkSource(Source):
         for option, folder in (("--lists", lists), ("--maps", maps)):
             if folder is not None and not folder.is_dir():
                 raise ScmError(f"{option} {folder}: no such folder")
+        originals = [self.root / name for name in self.photo_folders if (self.root / name).is_dir()]
         self._photos = self._find(
-            self.root, PHOTO_ENDINGS, lambda folder: folder.name in self.map_folders or _is_same(folder, maps)
+            originals[0] if originals else self.root,
+            PHOTO_ENDINGS,
+            lambda folder: folder.name in self.map_folders or _is_same(folder, maps),
         )
         if not self._photos:
             raise ScmError(
@@ -253,7 +258,9 @@ class BenchmarkSource(Source):
                 self._remarks.append(f"list of {split}: {_counted(twice)} held back, for another list tests on them")
                 splits[split] -= other
         listed = frozenset().union(*splits.values())
-        unlisted = sorted(name for name in self._photos if name not in listed)
+        if listed.isdisjoint(self._photos):
+            raise ScmError(f"{self.root}: {_counted(sorted(self._photos))}, none of them in the lists of {self._lists}")
+        unlisted = sorted(self._photos.keys() - listed)
         if unlisted:
             self._remarks.append(f"{self.root}: {_counted(unlisted)} in no list, and not used")
         return splits

@@ -1,7 +1,7 @@
 """DeepFashion's In-shop photos as the pose-transfer literature uses them.
 
 ```
-SRC/img/WOMEN/Blouses_Shirts/id_00000001/02_1_front.jpg     the photos as published, or img_highres/ in their place, or
+SRC/img/WOMEN/Blouses_Shirts/id_00000001/02_1_front.jpg     the photos as published, or else img_highres/, or else
 SRC/train/fashionWOMENBlouses_Shirtsid0000000102_1front.jpg flattened names, in any folder
 SRC/train.lst test.lst                                      splits; also val.lst, and MUST-GAN's train_images_lst.csv
 SRC/fashion-resize-pairs-test.csv                           from,to; also fasion-resize-, fasion-, and -train
@@ -44,6 +44,7 @@ class DeepFashionSource(BenchmarkSource):
     map_sizes = ((256, 176), (256, 256))
     pair_names = tuple(f"{spelling}-pairs-{{}}.csv" for spelling in _SPELLINGS)
     annotation_names = tuple(f"{spelling}-annotation-{{}}.csv" for spelling in _SPELLINGS)
+    photo_folders = ("img", "img_highres")
     map_folders = ("semantic_merge3", "trainSPL8", "testSPL8", "valSPL8")
 
     def key(self, path: str) -> str | None:

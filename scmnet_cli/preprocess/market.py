@@ -20,7 +20,7 @@ from scmnet_cli.preprocess.drawn_maps import draw_region_map
 from scmnet_cli.preprocess.label_maps import MAP_ENDINGS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
-_NAME = re.compile(r"(?:^|/)(?P<name>(?:\d{4}|-1)_c\ds\d_\d{6}_\d{2})(?:\.[A-Za-z]+)*$", re.ASCII)
+_NAME = re.compile(r"(?:^|/)(?P<name>\d{4}_c\ds\d_\d{6}_\d{2})(?:\.[A-Za-z]+)*$", re.ASCII)
 
 
 class MarketSource(BenchmarkSource):
