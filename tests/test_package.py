@@ -61,11 +61,11 @@ def test_help_lists_the_commands_and_imports_nothing_heavy():
     finished = run("-c", code)
     assert finished.returncode == 0, finished.stderr
     assert "heavy: []" in finished.stdout
-    for name in ("preprocess", "train", "transfer", "edit", "inspect", "demo"):
+    for name in ("preprocess", "train", "transfer", "poses", "edit", "inspect", "demo"):
         assert f" {name} " in finished.stdout
 
 
-@pytest.mark.parametrize("command", ["preprocess", "train", "transfer", "edit", "inspect", "demo"])
+@pytest.mark.parametrize("command", ["preprocess", "train", "transfer", "poses", "edit", "inspect", "demo"])
 def test_a_commands_help_exits_with_0(command: str, capsys: pytest.CaptureFixture[str]):
     assert exit_code(command, "--help") == 0
     assert "Usage: scm" in capsys.readouterr().out

@@ -392,7 +392,7 @@ def test_what_is_no_person_is_refused_in_one_line(regions: np.ndarray, joints: n
 def test_the_example_of_the_documentation_runs(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     page = Path(__file__).parent.parent / "docs" / "api.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     people = [place.person(name, seed) for seed, name in enumerate(["0010", "0020", "0030"])]
     place.prepare(place.path / "data" / "ccp", people, [])
     (place.path / "runs").mkdir()
@@ -401,6 +401,6 @@ def test_the_example_of_the_documentation_runs(place: Place, capsys: pytest.Capt
     Image.fromarray(people[0].image.repeat(4, 0).repeat(4, 1)).save("photo.png")
     Image.fromarray(people[0].regions.repeat(4, 0).repeat(4, 1)).save("photo_regions.png")
     exec(compile("\n".join(blocks), str(page), "exec"), {})  # noqa: S102 - our own page
-    assert capsys.readouterr().out.splitlines() == ["me 0020 (48, 64)", f"tiny 64x48 {num_tensors}"]
-    for file in ("0010_to_0020.png", "0010_to_0030.png", "0010_edited.png", "small.safetensors"):
+    assert capsys.readouterr().out.splitlines() == ["me 0020 (48, 64)", "(18, 3)", f"tiny 64x48 {num_tensors}"]
+    for file in ("0010_to_0020.png", "0010_to_0030.png", "0010_edited.png", "mine.json", "small.safetensors"):
         assert Path(file).stat().st_size > 0
