@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from scmnet_cli.checkpoint import load_tensors
 from scmnet_cli.cli.drawing import Task, _of_rank
 from scmnet_cli.cli.inputs import Input
 from scmnet_cli.data.prepared import PreparedFolder
@@ -25,6 +28,7 @@ from scmnet_cli.preprocess.folder import FolderSource
 from scmnet_cli.preprocess.run import _claimed, prepare, prepare_share
 from scmnet_cli.ranks import Rank, Team, this_rank
 from scmnet_cli.training.means import Means
+from scmnet_cli.training.state import STATE_FILE
 from scmnet_cli.training.tracking import read_stats
 from scmnet_cli.types import Canvas
 from scmnet_cli.weights import backbone_shapes
@@ -282,3 +286,96 @@ def test_a_command_of_one_process_refuses_several(tmp_path: Path) -> None:
     assert (code, other_code) == (2, 2)
     assert "scm: rank 0 of 2: 'scm demo' runs as one process" in err
     assert not (tmp_path / "demo").exists()
+
+
+def training(data: Path, run: Path, images: int) -> list[object]:
+    settings = (f"train.images={images}", "train.batch=2", "train.save_every=2", "train.log_every=2", *BATCH_NORM)
+    options = [part for setting in (*settings, "train.sample_every=1000") for part in ("--set", setting)]
+    return ["-m", "scmnet_cli", "train", data, "-o", run, "-c", "smoke", "--device", "cpu", *options]
+
+
+def torchrun(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(map(str, command), env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def wait_for_state(run: Path, process: subprocess.Popen[str]) -> None:
+    for _ in range(2400):
+        if (run / STATE_FILE).is_file():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("no state within two minutes")
+
+
+@pytest.mark.slow
+def test_a_killed_rank_ends_all_within_a_minute_and_another_number_of_processes_goes_on(
+    drawn_data: Path, tmp_path: Path
+) -> None:
+    started = torchrun(*training(drawn_data, tmp_path / "run", 4000))
+    wait_for_state(tmp_path / "run", started)
+    workers = [int(pid) for pid in Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()]
+    assert len(workers) == 2
+    os.kill(workers[1], signal.SIGKILL)
+    _, err = started.communicate(timeout=60)
+    assert started.returncode != 0
+    assert "rank      : 1" in err
+    assert "SIGKILL" in err
+    tensors, metadata = load_tensors(tmp_path / "run" / STATE_FILE)
+    images = int(metadata["images"]) + 2
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+    alone = [*training(drawn_data, tmp_path / "run", images), "--allow-changes"]
+    ((code, _, err),) = finish(ranks(1, *alone))
+    assert code == 0, err
+    assert read_stats(tmp_path / "run")[-1]["images"] == images
+
+
+FAILING = """
+import sys
+from scmnet_cli.cli.main import main
+from scmnet_cli.ranks import this_rank
+from scmnet_cli.training.loop import Run
+step = Run._step
+def fail(run, *networks):
+    if run.images == 4 and not this_rank().is_first:
+        raise ZeroDivisionError("a bug in one process")
+    return step(run, *networks)
+Run._step = fail
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_an_error_in_one_process_is_shown_with_its_rank_and_ends_the_others(drawn_data: Path, tmp_path: Path) -> None:
+    _, _, *arguments = training(drawn_data, tmp_path / "run", 4000)
+    (code, _, err), (other_code, _, other_err) = finish(ranks(2, "-c", FAILING, *arguments))
+    assert other_code == 1
+    assert "[rank1]: ZeroDivisionError: a bug in one process" in other_err
+    assert code == 2
+    assert "scm: rank 0 of 2: another process of this start is gone" in err
+    assert "Traceback" not in err
+    assert load_tensors(tmp_path / "run" / STATE_FILE)[1]["images"] == "4"
+
+
+@pytest.mark.slow
+def test_sigterm_to_torchrun_stops_all_processes_at_the_same_step_and_saves(drawn_data: Path, tmp_path: Path) -> None:
+    started = torchrun(*training(drawn_data, tmp_path / "run", 4000))
+    wait_for_state(tmp_path / "run", started)
+    started.send_signal(signal.SIGTERM)
+    _, err = started.communicate(timeout=60)
+    images = load_tensors(tmp_path / "run" / STATE_FILE)[1]["images"]
+    assert err.count(f"stopped and saved at {images} images") == 1
+
+
+@pytest.mark.slow
+def test_processes_that_would_not_do_the_same_are_told_apart_before_anything_is_written(
+    drawn_data: Path, tmp_path: Path
+) -> None:
+    different = "import sys; from scmnet_cli.cli.main import main; from scmnet_cli.ranks import this_rank; "
+    different += "main([*sys.argv[1:], '--seed', str(this_rank().index)])"
+    _, _, *arguments = training(drawn_data, tmp_path / "run", 8)
+    (code, _, err), _ = finish(ranks(2, "-c", different, *arguments))
+    assert code == 2
+    assert "rank 1 has another seed than rank 0 (1, not 0)" in err
+    assert not (tmp_path / "run").exists()
