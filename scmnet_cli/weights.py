@@ -1,21 +1,23 @@
-"""Where the pretrained ImageNet backbones of losses and metrics are found, and how they are read.
+"""Where the pretrained ImageNet backbones of losses and metrics are found, fetched from, and how they are read.
 
-Three networks of torchvision are known. Their files are taken as torchvision downloads them, or as cut copies that hold
-the convolutions only, in single or half precision. A file that is not there, or is not the network it should be, is an
-error: nothing here ever falls back to random weights.
+Three networks of torchvision and the Inception of pytorch-fid are known. Torchvision's files are taken as it downloads
+them, or as cut copies that hold the convolutions only, in single or half precision. A file that is not there, or is not
+the network it should be, is an error: nothing here ever falls back to random weights.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from scmnet_cli.checkpoint import sha256
+from scmnet_cli.downloads import download
 from scmnet_cli.errors import ScmError, nearest
 
 VGG_BLOCKS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -32,11 +34,71 @@ _ALEXNET_CONVS = {
     "features.10": (256, 256, 3, 3),
 }
 
-_FILES = {
-    "vgg19": ("vgg19-dcbb9e9d.pth", "vgg19-features-fp16.pth"),
-    "vgg16": ("vgg16-397923af.pth", "vgg16-features-fp16.pth"),
-    "alexnet": ("alexnet-owt-7be5be79.pth", "alexnet-features-fp16.pth"),
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pretrained network that something here needs.
+
+    Attributes:
+        file: its name as published; it ends with the first eight hexadecimal digits of its SHA-256.
+        url: where it is published.
+        megabytes: size of the file in MiB.
+        licence: of the weights.
+        needed_by: what asks for it.
+        cut: name of a copy with the convolutions only, that is taken too; empty where there is none.
+        cut_sha256: of the copy that was checked against torchvision's; another copy may be as good.
+    """
+
+    name: str
+    file: str
+    url: str
+    megabytes: float
+    licence: str
+    needed_by: str
+    cut: str = ""
+    cut_sha256: str = ""
+
+    @property
+    def sha256_start(self) -> str:
+        """First digits of the published file's SHA-256."""
+        return self.file.removesuffix(".pth").rpartition("-")[2]
+
+
+def _of_torchvision(name: str, file: str, megabytes: float, needed_by: str, cut_sha256: str = "") -> Backbone:
+    url = f"https://download.pytorch.org/models/{file}"
+    cut = f"{name}-features-fp16.pth"
+    return Backbone(name, file, url, megabytes, "BSD-3-Clause", needed_by, cut, cut_sha256)
+
+
+BACKBONES = {
+    backbone.name: backbone
+    for backbone in (
+        _of_torchvision("vgg19", "vgg19-dcbb9e9d.pth", 548.1, "scm train: losses on VGG19 features, the default"),
+        _of_torchvision(
+            "vgg16",
+            "vgg16-397923af.pth",
+            527.8,
+            "scm eval: LPIPS-vgg, FD-VGG16; scm train with loss.vgg=vgg16",
+            "6fe8c718c417a703edbb0966602c165d61cf32b62667288c66108d07247f7257",
+        ),
+        _of_torchvision(
+            "alexnet",
+            "alexnet-owt-7be5be79.pth",
+            233.1,
+            "scm eval, scm transfer: LPIPS-alex",
+            "a09dbc9534b5c5f409d75503762f7a0179bb81dd96f7e3893b9fa542dd873a55",
+        ),
+        Backbone(
+            "inception",
+            "pt_inception-2015-12-05-6726825d.pth",
+            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+            91.2,
+            "Apache-2.0",
+            "scm eval: FID, IS",
+        ),
+    )
 }
+"""Every pretrained network that losses and metrics may ask for."""
 
 _UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
 
@@ -55,17 +117,41 @@ def _folders(weights_dir: Path | None) -> list[_Folder]:
         folders.append(_Folder(weights_dir, "--weights-dir"))
     if os.environ.get("SCM_WEIGHTS"):
         folders.append(_Folder(Path(os.environ["SCM_WEIGHTS"]).expanduser(), "SCM_WEIGHTS"))
-    folders.append(_Folder(Path(torch.hub.get_dir()) / "checkpoints", "torchvision's downloads"))
+    folders.append(_Folder(_downloads(), "torchvision's downloads"))
     return folders
 
 
+def _downloads() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
 def fetch_command(name: str) -> str:
-    """Return the shell command with which torchvision downloads a backbone into its own cache."""
-    return f"""python -c "import torchvision; torchvision.models.{name}(weights='IMAGENET1K_V1')\""""
+    """Return the shell command that downloads a backbone to where it is looked for."""
+    return f"scm weights fetch {name}"
+
+
+def backbone(name: str) -> Backbone:
+    """Return what is known of a backbone.
+
+    Raises:
+        ScmError: if it is unknown.
+    """
+    if name not in BACKBONES:
+        raise ScmError(f"backbone '{name}' is not one of {', '.join(BACKBONES)}{nearest(name, BACKBONES)}")
+    return BACKBONES[name]
+
+
+def searched_folders(weights_dir: Path | None = None) -> list[tuple[Path, str]]:
+    """Return the folders that are looked in, in order, and who named each.
+
+    Raises:
+        ScmError: if ``weights_dir`` is not a folder.
+    """
+    return [(folder.path, folder.origin) for folder in _folders(weights_dir)]
 
 
 def find_backbone(name: str, weights_dir: Path | None = None) -> Path:
-    """Return the weight file of ``vgg19``, ``vgg16`` or ``alexnet``.
+    """Return the weight file of a backbone: ``vgg19``, ``vgg16``, ``alexnet`` or ``inception``.
 
     Looked for in ``weights_dir``, then in the folder that ``SCM_WEIGHTS`` names, then where torchvision downloads to.
 
@@ -73,18 +159,74 @@ def find_backbone(name: str, weights_dir: Path | None = None) -> Path:
         ScmError: if the network is unknown, ``weights_dir`` is not a folder, or no folder holds the file; the last
             names the file, the folders and the command that fetches it.
     """
-    if name not in _FILES:
-        raise ScmError(f"backbone '{name}' is not one of {', '.join(_FILES)}{nearest(name, _FILES)}")
+    known = backbone(name)
+    files = [known.file, known.cut] if known.cut else [known.file]
     folders = _folders(weights_dir)
     for folder in folders:
-        for file in _FILES[name]:
+        for file in files:
             if (folder.path / file).is_file():
                 return folder.path / file
     places = ", ".join(f"{folder.path} ({folder.origin})" for folder in folders)
     raise ScmError(
-        f"{name} weights: no {' or '.join(_FILES[name])} in {places}; download it with: {fetch_command(name)} "
+        f"{name} weights: no {' or '.join(files)} in {places}; download it with: {fetch_command(name)} "
         "- or give the folder that holds it: --weights-dir or SCM_WEIGHTS"
     )
+
+
+def fetch_backbone(
+    name: str, folder: Path | None = None, mirror: str | None = None, progress: Callable[[int, int], None] | None = None
+) -> Path:
+    """Download a backbone, go on with a broken download, and check its SHA-256 against the one its name carries.
+
+    A file that is there already is checked and not downloaded again.
+
+    Args:
+        name: of the backbone.
+        folder: where to; None: where torchvision downloads to, which is always looked in.
+        mirror: address of a folder with the same file names, instead of the publisher's.
+        progress: told of bytes done and to do; the latter 0 where the server does not say.
+
+    Raises:
+        ScmError: if the name is unknown, there is no connection, or the file is not the published one.
+    """
+    known = backbone(name)
+    place = (folder or _downloads()) / known.file
+    url = known.url if mirror is None else f"{mirror.rstrip('/')}/{known.file}"
+    if place.is_file():
+        verify_backbone(name, place)
+        return place
+    try:
+        download(url, place, known.sha256_start, progress)
+    except ScmError as error:
+        raise ScmError(
+            f"{error}; without internet: '{fetch_command(name)} --to FOLDER' on a machine that has it, copy FOLDER "
+            "here and set SCM_WEIGHTS=FOLDER"
+        ) from error
+    return place
+
+
+def verify_backbone(name: str, path: Path) -> str:
+    """Check a file against what is known of its network, and say in words what it is.
+
+    A published file is known by the SHA-256 that its name carries. A cut copy is known by its SHA-256 if it is the one
+    checked here, else only by its layout.
+
+    Raises:
+        ScmError: if it is another file, damaged, or another network's; the file is named.
+    """
+    known = backbone(name)
+    found = sha256(path)
+    if path.name == known.file:
+        if not found.startswith(known.sha256_start):
+            raise ScmError(
+                f"{path}: is not the published file: its sha256 starts with {found[:8]}, not {known.sha256_start}; "
+                f"{_replace(name)}"
+            )
+        return "as published"
+    load_backbone(name, path=path)
+    if found == known.cut_sha256:
+        return "cut copy, convolutions in half precision, sha256 known"
+    return "cut copy, right layout, sha256 unknown here"
 
 
 def backbone_shapes(name: str) -> dict[str, tuple[int, ...]]:
@@ -110,7 +252,7 @@ def _vgg_convs(name: str) -> dict[str, tuple[int, ...]]:
 
 
 def load_backbone(
-    name: str, weights_dir: Path | None = None, needed: Collection[str] | None = None
+    name: str, weights_dir: Path | None = None, needed: Collection[str] | None = None, path: Path | None = None
 ) -> dict[str, Tensor]:
     """Read the convolutions of a backbone as float32, under torchvision's keys (``features.N.weight``).
 
@@ -118,13 +260,14 @@ def load_backbone(
         name: ``vgg19``, ``vgg16`` or ``alexnet``.
         weights_dir: folder searched first, see :func:`find_backbone`.
         needed: the keys to return; the file may lack others. None: all.
+        path: the file, where it is not to be looked for.
 
     Raises:
         ScmError: if no file is found, or it cannot be read, lacks a needed key, or holds another network.
     """
-    path = find_backbone(name, weights_dir)
+    path = path or find_backbone(name, weights_dir)
     expected = backbone_shapes(name)
-    state = _read(path, name)
+    state = read_state(path, name)
     found = {key: value for key, value in state.items() if key.startswith("features.")}
     for key, value in found.items():
         if key not in expected:
@@ -139,7 +282,12 @@ def load_backbone(
     return {key: found[key].detach().float().contiguous() for key in wanted}
 
 
-def _read(path: Path, name: str) -> Mapping[str, Tensor]:
+def read_state(path: Path, name: str) -> Mapping[str, Tensor]:
+    """Read a state dict, without running code that a file may hold.
+
+    Raises:
+        ScmError: if it cannot be read or holds something else.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:

@@ -1,14 +1,29 @@
 from __future__ import annotations
 
+import hashlib
 import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from scmnet_cli.cli.main import main
 from scmnet_cli.errors import ScmError
-from scmnet_cli.weights import backbone_shapes, fetch_command, find_backbone, load_backbone
+from scmnet_cli.weights import (
+    BACKBONES,
+    Backbone,
+    backbone_shapes,
+    fetch_backbone,
+    fetch_command,
+    find_backbone,
+    load_backbone,
+    verify_backbone,
+)
 
 FIRST_BLOCK = ["features.0.weight", "features.0.bias", "features.2.weight", "features.2.bias"]
 
@@ -48,7 +63,8 @@ def test_a_download_by_torchvision_is_found_under_the_name_torchvision_gives_it(
     url = torchvision.models.get_weight(f"{enum}_Weights.IMAGENET1K_V1").url
     path = save(Path(torch.hub.get_dir()) / "checkpoints", url.rsplit("/", 1)[1], {})
     assert find_backbone(name) == path
-    assert f"torchvision.models.{name}(weights='IMAGENET1K_V1')" in fetch_command(name)
+    assert BACKBONES[name].url == url
+    assert url.rsplit("/", 1)[1] == BACKBONES[name].file
 
 
 def test_the_folder_given_comes_before_the_variable_and_that_before_the_downloads(
@@ -77,14 +93,6 @@ def test_absent_weights_are_one_line_with_file_folders_and_command(
     for folder in (tmp_path, tmp_path / "variable", tmp_path / "torch_home" / "hub" / "checkpoints"):
         assert f"{folder} (" in text
     assert fetch_command("vgg19") in text
-
-
-def test_the_command_of_the_error_is_valid_shell_and_python() -> None:
-    import shlex
-
-    python, option, code = shlex.split(fetch_command("alexnet"))
-    assert (python, option) == ("python", "-c")
-    compile(code, "command", "exec")
 
 
 def test_a_folder_that_is_not_there_is_an_error_even_where_another_has_the_file(tmp_path: Path) -> None:
@@ -169,3 +177,188 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     save(tmp_path, "vgg16-397923af.pth", {"features.0.weight": _Foreign()})
     with pytest.raises(ScmError, match="cannot be read as vgg16 weights"):
         load_backbone("vgg16", tmp_path, FIRST_BLOCK)
+
+
+# Fetching
+
+
+CONTENT = bytes(range(256)) * 5_000  # 1.28 MB: more than one chunk
+
+
+@dataclass
+class Server:
+    """Serves files from memory, by name, with ranges; may break off, or not know ranges."""
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    break_after: int | None = None
+    knows_ranges: bool = True
+    ranges: list[str | None] = field(default_factory=list)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = state.files.get(self.path.lstrip("/"))
+            state.ranges.append(self.headers.get("Range"))
+            if content is None:
+                self.send_error(404)
+                return
+            start = 0
+            if state.knows_ranges and self.headers.get("Range"):
+                start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+                if start >= len(content):
+                    self.send_error(416)
+                    return
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            end = len(content) if state.break_after is None else start + state.break_after
+            self.wfile.write(content[start:end])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http_server:
+        state.url = f"http://127.0.0.1:{http_server.server_port}"
+        thread = threading.Thread(target=http_server.serve_forever)
+        thread.start()
+        yield state
+        http_server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def known(server: Server, monkeypatch: pytest.MonkeyPatch) -> Backbone:
+    """A network of which the server has the file that its name promises."""
+    start = hashlib.sha256(CONTENT).hexdigest()[:8]
+    file = f"alexnet-owt-{start}.pth"
+    backbone = replace(BACKBONES["alexnet"], file=file, url=f"{server.url}/{file}")
+    monkeypatch.setitem(BACKBONES, "alexnet", backbone)
+    server.files[file] = CONTENT
+    return backbone
+
+
+def test_a_fetched_file_is_whole_found_from_then_on_and_told_of(server: Server, known: Backbone) -> None:
+    told: list[tuple[int, int]] = []
+    path = fetch_backbone("alexnet", progress=lambda done, total: told.append((done, total)))
+    assert path.read_bytes() == CONTENT
+    assert find_backbone("alexnet") == path
+    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert [file.name for file in path.parent.iterdir()] == [known.file]
+
+
+def test_what_is_there_is_not_fetched_again(server: Server, known: Backbone, tmp_path: Path) -> None:
+    fetch_backbone("alexnet", tmp_path)
+    fetch_backbone("alexnet", tmp_path)
+    assert len(server.ranges) == 1
+
+
+def test_a_broken_download_goes_on_where_it_stopped(server: Server, known: Backbone, tmp_path: Path) -> None:
+    server.break_after = 100_000
+    with pytest.raises(ScmError, match="300,000 bytes are kept, the same command goes on"):
+        fetch_backbone("alexnet", tmp_path)
+    assert not (tmp_path / known.file).exists()
+    server.break_after = None
+    assert fetch_backbone("alexnet", tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=100000-", "bytes=200000-", "bytes=300000-"]
+
+
+def test_a_server_that_knows_no_ranges_sends_it_all_again(server: Server, known: Backbone, tmp_path: Path) -> None:
+    server.knows_ranges = False
+    (tmp_path / f".{known.file}.partial").write_bytes(b"other")
+    assert fetch_backbone("alexnet", tmp_path).read_bytes() == CONTENT
+
+
+def test_a_whole_partial_file_is_only_checked(server: Server, known: Backbone, tmp_path: Path) -> None:
+    (tmp_path / f".{known.file}.partial").write_bytes(CONTENT)
+    assert fetch_backbone("alexnet", tmp_path).read_bytes() == CONTENT
+
+
+def test_a_wrong_file_is_refused_by_name_and_leaves_nothing(server: Server, known: Backbone, tmp_path: Path) -> None:
+    server.files[known.file] = CONTENT[:-1] + b"?"
+    with pytest.raises(ScmError, match=rf"is not {known.file}: its sha256 starts with"):
+        fetch_backbone("alexnet", tmp_path)
+    assert not list(tmp_path.glob("*.pth"))
+    assert not list(tmp_path.glob(".*.partial"))
+
+
+def test_without_a_connection_the_error_says_what_to_do_offline(known: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(ScmError, match=r"scm weights fetch alexnet --to FOLDER.*SCM_WEIGHTS=FOLDER") as caught:
+        fetch_backbone("alexnet", tmp_path, mirror="http://127.0.0.1:9")
+    assert "http://127.0.0.1:9/alexnet" in str(caught.value)
+
+
+def test_a_file_the_server_has_not_is_an_error_at_once(server: Server, known: Backbone, tmp_path: Path) -> None:
+    server.files.clear()
+    with pytest.raises(ScmError, match="HTTP 404"):
+        fetch_backbone("alexnet", tmp_path)
+    assert len(server.ranges) == 1
+
+
+# Verifying
+
+
+def test_a_corrupted_published_file_is_named_with_both_checksums(tmp_path: Path) -> None:
+    path = tmp_path / "vgg16-397923af.pth"
+    path.write_bytes(b"corrupted")
+    with pytest.raises(ScmError, match="not 397923af") as caught:
+        verify_backbone("vgg16", path)
+    assert str(path) in str(caught.value)
+    with pytest.raises(ScmError, match="not 397923af"):
+        fetch_backbone("vgg16", tmp_path)
+
+
+def test_a_cut_copy_is_known_by_its_layout_and_named_as_such(tmp_path: Path) -> None:
+    state = {key: torch.zeros(shape).half() for key, shape in backbone_shapes("alexnet").items()}
+    path = save(tmp_path, "alexnet-features-fp16.pth", state)
+    assert verify_backbone("alexnet", path) == "cut copy, right layout, sha256 unknown here"
+    del state["features.0.bias"]
+    with pytest.raises(ScmError, match=r"lacks features\.0\.bias"):
+        verify_backbone("alexnet", save(tmp_path, "alexnet-features-fp16.pth", state))
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", ["alexnet", "vgg16"])
+def test_the_shared_copies_are_the_ones_whose_checksum_is_known(shared_weights: Path, name: str) -> None:
+    path = find_backbone(name, shared_weights)
+    assert verify_backbone(name, path) == "cut copy, convolutions in half precision, sha256 known"
+
+
+# The command
+
+
+def test_scm_weights_lists_fetches_verifies_and_names_files(
+    server: Server, known: Backbone, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def scm(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["weights", *arguments])
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    code, out, _ = scm("list")
+    assert code == 0
+    for backbone in BACKBONES.values():
+        assert f"{backbone.name}: {backbone.needed_by}" in out
+        assert f"{backbone.megabytes:.0f} MB, {backbone.licence}, sha256 {backbone.sha256_start}" in out
+        assert f"absent; scm weights fetch {backbone.name}" in out
+
+    folder = str(tmp_path / "copied")
+    assert scm("verify", "--weights-dir", str(tmp_path))[1].splitlines()[2] == "alexnet: absent"
+    assert scm("path", "alexnet")[0] == 2
+    code, out, _ = scm("fetch", "alexnet", "--to", folder)
+    assert (code, out.strip()) == (0, f"{folder}/{known.file}")
+    assert scm("path", "alexnet", "--weights-dir", folder)[1].strip() == f"{folder}/{known.file}"
+    assert f"found: {folder}/{known.file}" in scm("list", "--weights-dir", folder)[1]
+    assert scm("verify", "--weights-dir", folder)[1].splitlines()[2].endswith("as published")
+
+    (tmp_path / "copied" / known.file).write_bytes(b"broken")
+    code, _, err = scm("verify", "--weights-dir", folder)
+    assert code == 2
+    assert known.file in err
+    assert scm("fetch", "vgg")[2].count("did you mean") == 1
+    assert scm("path", "--weights-dir", folder)[1].splitlines()[0] == folder

@@ -25,6 +25,7 @@ from scmnet_cli.cli.poses import poses
 from scmnet_cli.cli.preprocess import preprocess
 from scmnet_cli.cli.train import train
 from scmnet_cli.cli.transfer import transfer
+from scmnet_cli.cli.weights import app as weights
 from scmnet_cli.errors import ScmError
 from scmnet_cli.ranks import Rank, this_rank
 
@@ -51,6 +52,7 @@ app.command("inspect")(inspect)
 app.command("poses")(poses)
 app.command("eval")(evaluate)
 app.add_typer(analyser, name="analyser", help="Train and measure the network that finds joints and regions in photos.")
+app.add_typer(weights, name="weights", help="Find, download and check the pretrained networks that others need.")
 app.command("bench")(bench)
 app.command("demo")(demo)
 
