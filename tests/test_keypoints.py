@@ -57,7 +57,7 @@ def test_rows_without_any_joint_are_no_poses(tmp_path: Path) -> None:
     [
         "a.jpg", f"a.jpg:{Y}", f"a.jpg:{Y}:{X[1:]}", f"a.jpg:{Y[1:]}:{X[1:]}", f"a.jpg:{Y}:[1, 2", "a.jpg:5:6",
         'a.jpg:{"x": 1}:[1]', f"a.jpg:{Y}:{[1e9, *X[1:]]}", f"a.jpg:{Y}:{['NaN', *X[1:]]}".replace("'", ""),
-        f"a.jpg:{Y}:{'[' * 3000}",
+        f"a.jpg:{Y}:{'[' * 3000}", f"a.jpg:{Y}:{[10**400, *X[1:]]}",
     ],
 )  # fmt: skip
 def test_a_damaged_row_is_named_by_its_line_and_spares_the_others(tmp_path: Path, row: str) -> None:
@@ -81,6 +81,12 @@ def test_a_file_that_is_no_keypoint_file_is_told_what_its_first_line_must_be(tmp
     (tmp_path / "k.csv").write_bytes(content)
     with pytest.raises(ScmError, match=r"k\.csv: (is no keypoint file; its first line must be|cannot be read)"):
         read_keypoint_file(tmp_path / "k.csv")
+
+
+@pytest.mark.parametrize("lines", [("x" * 200_000,), (",".join(COLUMNS), "a" * 200_000 + ",1")])
+def test_a_table_with_an_endless_cell_is_told_of(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    with pytest.raises(ScmError, match=r"k\.csv: cannot be read as a table \(field larger than"):
+        read_keypoint_table(write(tmp_path / "k.csv", *lines))
 
 
 def test_a_photo_with_map_and_joints_beside_it_is_what_scm_preprocess_makes_of_it(

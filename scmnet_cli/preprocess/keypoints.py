@@ -90,8 +90,11 @@ def read_keypoint_table(path: Path) -> KeypointTable:
     header = lines[0].strip() if lines else ""
     if header.replace(" ", "") == ":".join(BENCHMARK_HEADER):
         return _read_benchmark(path, lines)
-    if set(COLUMNS) <= set(next(csv.reader([header]), [])):
-        return _read_ours(path, lines)
+    try:
+        if set(COLUMNS) <= set(next(csv.reader([header]), [])):
+            return _read_ours(path, lines)
+    except csv.Error as error:
+        raise ScmError(f"{path}: cannot be read as a table ({error})") from error
     raise ScmError(
         f"{path}: is no keypoint file; its first line must be '{':'.join(BENCHMARK_HEADER)}' "
         f"or name,{COLUMNS[1]},{COLUMNS[2]},{COLUMNS[3]},..."
@@ -127,7 +130,7 @@ def read_joints(path: Path) -> FloatArray:
     """
     try:
         joints = _checked(np.array(json.loads(path.read_text(encoding="utf-8")), np.float64))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ScmError(f"{path}: cannot be read as joints ({error}); expected a list of 18 [x, y, score]") from error
     return joints.astype(np.float32)
 
@@ -178,7 +181,7 @@ def _table(
     for number, name, values in rows:
         try:
             found = parse(values)
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             problems[name] = f"line {number} ('{name}'): {error}"
             continue
         if name in joints:
