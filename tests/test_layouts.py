@@ -20,10 +20,11 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.images import whole_box
 from scmnet_cli.preprocess.deepfashion import DeepFashionSource
 from scmnet_cli.preprocess.drawn_maps import draw_region_map
+from scmnet_cli.preprocess.label_maps import body_regions
 from scmnet_cli.preprocess.layouts import LAYOUTS, open_source
 from scmnet_cli.preprocess.market import MarketSource
 from scmnet_cli.preprocess.run import prepare
-from scmnet_cli.regions import BODY_REGIONS, LABEL_SETS, region_id
+from scmnet_cli.regions import BODY_REGIONS, LABEL_SETS, SKIN, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
@@ -539,6 +540,34 @@ def test_a_parsers_maps_take_the_place_of_drawn_ones(market: Path, tmp_path: Pat
     assert np.array_equal(regions == region_id("upper"), ids > 0)
 
 
+def test_a_folder_of_ones_own_may_have_maps_of_a_parser_in_numpy_files_elsewhere(
+    drawn_source: Path, tmp_path: Path
+) -> None:
+    own = open_source("folder", drawn_source)
+    to_lip = np.array([LABEL_SETS["lip20"].index(region) for region in BODY_REGIONS], np.int64)
+    for name in own.names()[:3]:
+        save(tmp_path / "parsed" / f"{name}.npy", to_lip[own.read(name).regions])
+    source = open_source("folder", drawn_source, maps=tmp_path / "parsed", labels="lip20")
+    assert source.parser == "maps of the folder parsed, labels lip20"
+    for name in own.names()[:3]:
+        assert np.array_equal(source.read(name).regions, own.read(name).regions)
+        assert source.stamp(name) != own.stamp(name)
+    with pytest.raises(ScmError, match="no such file"):
+        source.read(own.names()[3])
+    with pytest.raises(ScmError, match=r"holds id \d+, beyond 0-7 of the labels 'spl8'"):
+        open_source("folder", drawn_source, maps=tmp_path / "parsed", labels="spl8").read(own.names()[0])
+
+
+def test_what_lies_on_face_arms_and_legs_alike_goes_with_the_nearest_limb() -> None:
+    ids = np.zeros((128, 64), np.uint8)
+    places = {(27, 19): "face", (16, 64): "arms", (39, 112): "legs"}
+    for x, y in places:
+        ids[y, x] = LABEL_SETS["fashn18"].index(SKIN)
+    found = body_regions(ids, LABEL_SETS["fashn18"], body())
+    assert {place: region_at(found, *place) for place in places} == places
+    assert (found > 0).sum() == 3
+
+
 def scm(*arguments: object) -> None:
     with pytest.raises(SystemExit) as caught:
         main([str(argument) for argument in arguments])
@@ -616,6 +645,28 @@ def test_the_benchmarks_own_lists_are_read_whole_and_619_rows_without_joints_are
     y, x = (np.array([int(v) for v in part.split(",")]) for part in re.findall(r"\[(.*?)\]", rows[some[0]]))
     known = (x >= 0) & (y >= 0) & (x < 176)
     assert np.allclose(data.load(stem).joints[known, :2], np.stack([x, y], 1)[known], atol=1e-3)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_with_a_photo_and_map_under_every_name_of_the_test_list_all_its_pairs_are_usable(tmp_path: Path) -> None:
+    lists = SHARED / "deepfashion_lists"
+    if not lists.is_dir():
+        pytest.skip(f"{lists} is absent; set SCM_SHARED")
+    root = tmp_path / "fashion"
+    photo = save(tmp_path / "photo.png", picture((256, 256)))
+    region_map = save(tmp_path / "map.npy", labels((256, 176), (5, 1)))
+    for name in (lists / "test.lst").read_text().split():
+        gender, kind, number, shot, view = re.fullmatch(
+            r"fashion(MEN|WOMEN)(\w+?)id(\d{8})(\d\d_\d)(\w+)\.jpg", name
+        ).groups()  # type: ignore[union-attr]
+        raw = f"{gender}/{kind}/id_{number}/{shot}_{view}"
+        for folder, file in (("img", photo), ("semantic_merge3", region_map)):
+            link = root / folder / f"{raw}{file.suffix}"
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.link(file, link)
+    outcome = prepare(DeepFashionSource(root, lists=lists), tmp_path / "data", Canvas(64, 48))
+    assert (outcome.num_usable, outcome.num_pairs, len(outcome.left_out)) == (4038 - 619, 8570, 619)
 
 
 @pytest.mark.data

@@ -141,7 +141,9 @@ def read_annotated(name: str, photo: Path, region_map: Path, joints: FloatArray,
     try:
         regions = body_regions(ids, label_set(labels), joints)
     except ScmError as error:
-        raise ScmError(f"{region_map}: {error} of the labels '{labels}'; name what they are with --labels") from error
+        raise ScmError(
+            f"{region_map}: {error} of the labels '{labels}'; tell 'scm preprocess' what they are with --labels"
+        ) from error
     if not np.any(regions):
         raise ScmError(f"{region_map}: is all background")
     return Person(name, image, regions, joints)
