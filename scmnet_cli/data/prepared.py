@@ -158,7 +158,7 @@ class PreparedFolder:
         path = self.path / "pairs.csv"
         if not path.is_file():
             return []
-        rows = list(csv.DictReader(io.StringIO(_read_text(path))))
+        _, rows = _read_rows(path)
         try:
             pairs = [(row["from"], row["to"]) for row in rows]
         except KeyError as error:
@@ -174,6 +174,15 @@ def _read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ScmError(f"{path}: cannot be read as text ({error})") from error
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the columns of a table with commas, and its rows by column."""
+    reader = csv.DictReader(io.StringIO(_read_text(path)))
+    try:
+        return list(reader.fieldnames or ()), list(reader)
+    except csv.Error as error:
+        raise ScmError(f"{path}: cannot be read as a table ({error})") from error
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -213,12 +222,12 @@ def read_table(path: Path, canvas: Canvas) -> list[Entry]:
     """
     if not path.is_file():
         raise ScmError(f"{path}: no such file; prepare the folder again")
-    reader = csv.DictReader(io.StringIO(_read_text(path)))
-    missing = set(COLUMNS) - set(reader.fieldnames or ())
+    columns, rows = _read_rows(path)
+    missing = set(COLUMNS) - set(columns)
     if missing:
         raise ScmError(f"{path}: lacks the columns {', '.join(sorted(missing)[:3])}; prepare the folder again")
     entries: dict[str, Entry] = {}
-    for number, row in enumerate(reader, start=2):
+    for number, row in enumerate(rows, start=2):
         try:
             entry = read_row(row, canvas)
         except (TypeError, ValueError, ScmError) as error:
