@@ -27,6 +27,7 @@ _RAMP = ((13, 8, 60), (76, 20, 130), (170, 40, 120), (235, 95, 70), (252, 190, 8
 
 Colour = tuple[int, int, int]
 Places = list[tuple[int, int]]
+Point = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,15 @@ def _correspondence(inspection: Inspection) -> Image.Image:
         _COLUMNS,
     )
     (from_x, from_y), (to_x, to_y) = places[0], places[2]
-    arrows = _Arrows(row.size)
-    for part in reversed(inspection.parts):  # the large ones last, on top
-        start = (from_x + (part.origin[0] + 0.5) * scale, from_y + (part.origin[1] + 0.5) * scale)
-        end = (to_x + (part.place[0] + 0.5) * scale, to_y + (part.place[1] + 0.5) * scale)
-        arrows.draw(start, end, COLOURS[region_id(part.region)])
-    row = arrows.over(row)
+    arrows = [
+        (
+            np.array([from_x + (part.origin[0] + 0.5) * scale, from_y + (part.origin[1] + 0.5) * scale]),
+            np.array([to_x + (part.place[0] + 0.5) * scale, to_y + (part.place[1] + 0.5) * scale]),
+            COLOURS[region_id(part.region)],
+        )
+        for part in reversed(inspection.parts)  # the large ones last, on top
+    ]
+    row = _with_arrows(row, arrows)
     pen = ImageDraw.Draw(row)
     for number, point in enumerate(inspection.points, start=1):
         _mark(pen, to_x + (point.x + 0.5) * scale, to_y + (point.y + 0.5) * scale, str(number))
@@ -337,32 +341,27 @@ def _outlined(picture: UInt8Array, labels: UInt8Array) -> UInt8Array:
     return big
 
 
-class _Arrows:
-    """Arrows with a ring at their start, white around so that they are seen on anything."""
-
-    _FINER = 2  # drawn this many times as large and averaged down: soft edges
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        self._layer = Image.new("RGBA", (size[0] * self._FINER, size[1] * self._FINER), (255, 255, 255, 0))
-        self._pen = ImageDraw.Draw(self._layer)
-
-    def draw(self, start: tuple[float, float], end: tuple[float, float], colour: Colour) -> None:
-        """Draw one arrow."""
-        tail, head = np.array(start) * self._FINER, np.array(end) * self._FINER
-        along = (head - tail) / max(float(np.hypot(*(head - tail))), 1e-6)
-        across = np.array([-along[1], along[0]])
-        for rim, shade in ((2, (255, 255, 255, 230)), (0, (*colour, 255))):
+def _with_arrows(picture: Image.Image, arrows: Sequence[tuple[Point, Point, Colour]]) -> Image.Image:
+    """Draw arrows with a ring at their start, white around so that they are seen on anything; no line hides an end."""
+    finer = 2  # drawn this many times as large and averaged down: soft edges
+    layer = Image.new("RGBA", (picture.width * finer, picture.height * finer), (255, 255, 255, 0))
+    pen = ImageDraw.Draw(layer)
+    for ends in (False, True):
+        for start, end, colour in arrows:
+            tail, head = start * finer, end * finer
+            along = (head - tail) / max(float(np.hypot(*(head - tail))), 1e-6)
+            across = np.array([-along[1], along[0]])
             neck = head - along * 22
-            self._pen.line([tuple(tail + along * 12), tuple(neck)], fill=shade, width=6 + 2 * rim)
-            barb = across * (10 + rim)
-            self._pen.polygon([tuple(head + along * rim), tuple(neck + barb), tuple(neck - barb)], fill=shade)
-            radius = 12 + rim
-            self._pen.ellipse([*(tail - radius), *(tail + radius)], outline=shade, width=6 + 2 * rim)
-
-    def over(self, picture: Image.Image) -> Image.Image:
-        """Return the picture with the arrows on top."""
-        layer = self._layer.resize(picture.size, Image.Resampling.BOX)
-        return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
+            for rim, shade in ((2, (255, 255, 255, 230)), (0, (*colour, 255))):
+                if not ends:
+                    pen.line([tuple(tail + along * 12), tuple(neck)], fill=shade, width=6 + 2 * rim)
+                    continue
+                barb = across * (10 + rim)
+                pen.polygon([tuple(head + along * rim), tuple(neck + barb), tuple(neck - barb)], fill=shade)
+                radius = 12 + rim
+                pen.ellipse([*(tail - radius), *(tail + radius)], outline=shade, width=6 + 2 * rim)
+    layer = layer.resize(picture.size, Image.Resampling.BOX)
+    return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
 
 
 def _mark(pen: ImageDraw.ImageDraw, x: float, y: float, text: str) -> None:
