@@ -25,7 +25,7 @@ def download(
     url: str,
     path: Path,
     sha256_start: str,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
     attempts: int = _ATTEMPTS,
 ) -> None:
     """Download a file; what an earlier, broken download left beside it is not asked for again.
@@ -34,7 +34,7 @@ def download(
         url: where it is.
         path: where it goes; it appears only when it is whole and right.
         sha256_start: the first hexadecimal digits of its SHA-256.
-        progress: told of bytes done and to do; the latter 0 where the server does not say.
+        progress: told of bytes done and to do; the latter None where the server does not say.
         attempts: how often a broken connection is taken up again.
 
     Raises:
@@ -70,7 +70,7 @@ def download(
     os.replace(partial, path)
 
 
-def _append(url: str, partial: Path, progress: Callable[[int, int], None]) -> None:
+def _append(url: str, partial: Path, progress: Callable[[int, int | None], None]) -> None:
     """Add what is missing to a partial file."""
     have = partial.stat().st_size
     headers = {"User-Agent": f"scmnet_cli/{__version__}"}
@@ -89,7 +89,7 @@ def _append(url: str, partial: Path, progress: Callable[[int, int], None]) -> No
         if not goes_on:
             have = 0  # the server sends the whole
         length = int(answer.headers.get("Content-Length") or 0)
-        total = have + length if length else 0
+        total = have + length if length else None
         with partial.open("ab" if goes_on else "wb") as file:
             progress(have, total)
             while chunk := answer.read(_CHUNK):

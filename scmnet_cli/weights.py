@@ -174,7 +174,10 @@ def find_backbone(name: str, weights_dir: Path | None = None) -> Path:
 
 
 def fetch_backbone(
-    name: str, folder: Path | None = None, mirror: str | None = None, progress: Callable[[int, int], None] | None = None
+    name: str,
+    folder: Path | None = None,
+    mirror: str | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Path:
     """Download a backbone, go on with a broken download, and check its SHA-256 against the one its name carries.
 
@@ -184,7 +187,7 @@ def fetch_backbone(
         name: of the backbone.
         folder: where to; None: where torchvision downloads to, which is always looked in.
         mirror: address of a folder with the same file names, instead of the publisher's.
-        progress: told of bytes done and to do; the latter 0 where the server does not say.
+        progress: told of bytes done and to do; the latter None where the server does not say.
 
     Raises:
         ScmError: if the name is unknown, there is no connection, or the file is not the published one.

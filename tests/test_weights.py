@@ -243,7 +243,7 @@ def known(server: Server, monkeypatch: pytest.MonkeyPatch) -> Backbone:
 
 
 def test_a_fetched_file_is_whole_found_from_then_on_and_told_of(server: Server, known: Backbone) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[int, int | None]] = []
     path = fetch_backbone("alexnet", progress=lambda done, total: told.append((done, total)))
     assert path.read_bytes() == CONTENT
     assert find_backbone("alexnet") == path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -75,8 +76,7 @@ def fetch(
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
         for name in _known(names):
-            path = fetch_backbone(name, to, mirror, lambda done, total, name=name: bar.count(name, done, total or None))
-            print(path)
+            print(fetch_backbone(name, to, mirror, partial(bar.count, name)))
 
 
 @app.command()

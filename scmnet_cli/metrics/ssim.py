@@ -1,4 +1,4 @@
-"""Structural similarity by scikit-image, in the two protocols whose numbers circulate (DESIGN section 7).
+"""Structural similarity by scikit-image, in the protocols whose numbers circulate (DESIGN section 7).
 
 Padding alone lifts SSIM, so a number without its protocol says nothing: at 256x176, padded is about 0.69 s + 0.31.
 """
@@ -8,12 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scmnet_cli.metrics.masked import masked_mean
 from scmnet_cli.types import UInt8Array
 
 _WHITE = 255
+_GAUSSIAN: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+_UNIFORM: dict[str, Any] = {"win_size": 51}
 
 
 def ssim_raw(generated: Tensor, reference: Tensor) -> Tensor:
@@ -24,6 +28,32 @@ def ssim_raw(generated: Tensor, reference: Tensor) -> Tensor:
     """
     pairs = zip(_pixels(generated), _pixels(reference), strict=True)
     return torch.tensor([_ssim(ours, theirs, _WHITE) for ours, theirs in pairs])
+
+
+def ssim_masked(generated: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean over the mask of the map whose mean over the whole image, without its border, is ``raw`` SSIM.
+
+    It is not the mask-SSIM of papers that black out what lies outside the mask and so count it as equal.
+    NaN where the mask is empty.
+
+    Shape:
+        generated, reference: as :func:`ssim_raw`; mask: (B or 1, 1, H, W); result: (B,), at most 1.
+    """
+    maps = [
+        torch.from_numpy(_ssim_map(ours, theirs)).mean(2)
+        for ours, theirs in zip(_pixels(generated), _pixels(reference), strict=True)
+    ]
+    return masked_mean(torch.stack(maps)[:, None], mask.cpu())
+
+
+def ssim_gfla(generated: Tensor, reference: Tensor) -> Tensor:
+    """Return the SSIM of each pair as GFLA's script takes it: uniform 51x51 window, sample covariance, full range.
+
+    Shape:
+        generated, reference: (B, 3, H, W) in [-1, 1], at least 51x51, rounded to 8 bits here; result: (B,), at most 1.
+    """
+    pairs = zip(_pixels(generated), _pixels(reference), strict=True)
+    return torch.tensor([_ssim(ours, theirs, _WHITE, **_UNIFORM) for ours, theirs in pairs])
 
 
 def ssim_patn(generated: Tensor, reference: Tensor) -> Tensor:
@@ -47,21 +77,23 @@ def _ssim_padded(generated: UInt8Array, reference: UInt8Array) -> float:
     return _ssim(ours, theirs, max(int(ours.max()) - int(ours.min()), 1))
 
 
-def _ssim(generated: UInt8Array, reference: UInt8Array, data_range: int) -> float:
+def _ssim(generated: UInt8Array, reference: UInt8Array, data_range: int, **window: Any) -> float:
     from skimage import metrics
 
     structural_similarity: Any = metrics.structural_similarity
     return float(
-        structural_similarity(
-            reference,
-            generated,
-            channel_axis=2,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            data_range=data_range,
-        )
+        structural_similarity(reference, generated, channel_axis=2, data_range=data_range, **(window or _GAUSSIAN))
     )
+
+
+def _ssim_map(generated: UInt8Array, reference: UInt8Array) -> npt.NDArray[np.float64]:
+    from skimage import metrics
+
+    structural_similarity: Any = metrics.structural_similarity
+    similarity: npt.NDArray[np.float64] = structural_similarity(
+        reference, generated, channel_axis=2, data_range=_WHITE, full=True, **_GAUSSIAN
+    )[1]
+    return similarity
 
 
 def _pixels(images: Tensor) -> list[UInt8Array]:

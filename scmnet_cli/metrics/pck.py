@@ -1,0 +1,27 @@
+"""PCK, percentage of correct keypoints: does the person stand as the target does?"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+NEAR = 0.1
+"""Distance within which a joint is right, by the larger side of the target's joints' box."""
+
+
+def pck(found: Tensor, wanted: Tensor, near: float = NEAR) -> Tensor:
+    """Return the share of the target's joints, 0 to 1, that are found near where they should be.
+
+    A joint that is not found is wrong; one that the target lacks does not count. NaN where the target has none.
+
+    Shape:
+        found, wanted: (B, 18, 3), x, y in pixels of one canvas and a score, 0 where missing; result: (B,).
+    """
+    there = wanted[..., 2] > 0  # (B, 18)
+    points = wanted[..., :2]
+    high = torch.where(there[..., None], points, -torch.inf).amax(1)
+    low = torch.where(there[..., None], points, torch.inf).amin(1)
+    size = (high - low).amax(1, keepdim=True)  # (B, 1)
+    distance = (found[..., :2] - points).norm(dim=2)
+    right = there & (found[..., 2] > 0) & (distance <= near * size)
+    return right.sum(1).float() / there.sum(1)
