@@ -79,6 +79,7 @@ class Team:
             ScmError: if the others cannot be reached.
         """
         self.rank = rank
+        self._with_gpus = with_gpus
         self._group: Any = None
         if rank.count == 1:
             return
@@ -91,6 +92,8 @@ class Team:
 
     def expect_gpus_to_answer(self) -> None:
         """From now on end this process if another's GPU does not answer for a minute; for when all are under way."""
+        if self._group is None or not self._with_gpus:
+            return
         import torch.distributed as dist
 
         # Public only since torch 2.15.

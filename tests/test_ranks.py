@@ -24,6 +24,7 @@ from scmnet_cli.cli.drawing import Task, _of_rank
 from scmnet_cli.cli.inputs import Input
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
+from scmnet_cli.models.layers import BatchNorm
 from scmnet_cli.preprocess.folder import FolderSource
 from scmnet_cli.preprocess.run import _claimed, prepare, prepare_share
 from scmnet_cli.ranks import Rank, Team, this_rank
@@ -140,6 +141,24 @@ def test_several_processes_draw_each_picture_once_and_those_of_one_name_together
     assert sorted(pair for own in drawn for pair in own) == sorted(everything)
     for together in ({("a", "x"), ("a", "z"), ("c", "x"), ("a", "w")}, {("b", "x"), ("b", "z"), ("b", "w")}):
         assert sum(bool(together & set(own)) for own in drawn) == 1
+
+
+def test_batch_norm_spelt_out_for_several_processes_is_batch_norm() -> None:
+    random = torch.Generator().manual_seed(0)
+    images, gradient = (torch.randn(3, 4, 5, 6, generator=random) * 2 + 3 for _ in range(2))
+    found = []
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        for norm in (BatchNorm(4), torch.nn.BatchNorm2d(4)):
+            features = images.clone().requires_grad_()
+            out = norm(features)
+            (out * gradient).sum().backward()
+            assert norm.weight.grad is not None
+            found.append([out, features.grad, norm.weight.grad, *norm.eval().state_dict().values(), norm(images)])
+    finally:
+        torch.distributed.destroy_process_group()
+    for ours, torchs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=1e-5, atol=1e-5)
 
 
 SMALL = (

@@ -112,6 +112,11 @@ class Run:
             find_unused_parameters=config.loss.reconstruction == 0,
         )
         self.accelerator = Accelerator(cpu=self.device.type == "cpu", kwargs_handlers=[parallel])
+        if self.accelerator.num_processes != rank.count:  # accelerate also reads what mpirun and srun leave
+            raise ScmError(
+                f"{self.accelerator.num_processes} processes by the environment, {rank.count} by torchrun's; start "
+                "training with torchrun"
+            )
         folder = PreparedFolder(data)
         train_names, val_names = folder.names("train"), folder.names("val")
         self.people_hash = fingerprint(train_names)
@@ -182,8 +187,6 @@ class Run:
                         f"{self.run}: rank {index} has another {name} than rank 0 ({value}, not {first[name]}); start "
                         "all with the same command, and keep data and run folder where every machine sees them"
                     )
-        if self.team.rank.count > 1 and self.device.type == "cuda":
-            self.team.expect_gpus_to_answer()
 
     def plan(self) -> Plan:
         """Say what the run would do."""
@@ -224,6 +227,8 @@ class Run:
             while self.images < config.images and not team.any(bool(stopped)):
                 self._set_learning_rates()
                 good = self._step(generator_pass, discriminators)
+                if self.images == counted_from:
+                    team.expect_gpus_to_answer()
                 bad_steps = 0 if good else bad_steps + 1
                 if bad_steps == _MAX_BAD_STEPS:
                     raise ScmError(
