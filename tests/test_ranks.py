@@ -25,6 +25,7 @@ from scmnet_cli.cli.inputs import Input
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.models.layers import BatchNorm
+from scmnet_cli.pipeline import _of_this_process
 from scmnet_cli.preprocess.folder import FolderSource
 from scmnet_cli.preprocess.run import _claimed, prepare, prepare_share
 from scmnet_cli.ranks import Rank, Team, this_rank
@@ -49,6 +50,22 @@ def test_the_rank_is_what_torchrun_says() -> None:
 def test_an_environment_that_names_no_rank_is_refused(values: tuple[str, str]) -> None:
     with pytest.raises(ScmError, match=r"RANK=.*torchrun"):
         this_rank({"RANK": values[0], "WORLD_SIZE": values[1]})
+
+
+def test_each_process_of_a_machine_gets_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "9", "WORLD_SIZE": "16", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "8"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert _of_this_process(torch.device("cuda")) == torch.device("cuda", 1)
+    assert chosen == [1]
+    assert _of_this_process(torch.device("cpu")) == torch.device("cpu")
+    with pytest.raises(ScmError, match="16 processes cannot share one GPU"):
+        _of_this_process(torch.device("cuda", 0))
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ScmError, match="has 2 GPUs; lower torchrun's --nproc-per-node"):
+        _of_this_process(torch.device("cuda"))
 
 
 def test_one_process_alone_is_a_team_that_never_waits() -> None:

@@ -258,8 +258,8 @@ class Run:
                 self._save()
                 tracker.close()
                 self._summarise(latest, finished)
-            team.wait()
-        return Outcome(self.images, finished, stopped[0] if stopped else None, self.run / MODEL_FILE)
+            signals = [number for of_one in team.gather(stopped) for number in of_one]
+        return Outcome(self.images, finished, signals[0] if signals else None, self.run / MODEL_FILE)
 
     def _passed(self, every: int) -> bool:
         return self.images // every > (self.images - self.config.train.batch) // every
