@@ -59,9 +59,9 @@ class Options:
 
 
 def built(config: ModelConfig, options: Options) -> SCMNet:
-    """Build a generator for the options; it is not compiled yet."""
-    net: SCMNet = build_generator(config).to(options.device).to(memory_format=options.memory_format).eval()
-    return net
+    """Build a generator for the options, without gradients, as a pipeline has it; it is not compiled yet."""
+    net: SCMNet = build_generator(config).to(options.device).to(memory_format=options.memory_format)
+    return net.eval().requires_grad_(requires_grad=False)
 
 
 def compile_parts(net: SCMNet) -> None:
