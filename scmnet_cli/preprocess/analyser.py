@@ -126,9 +126,9 @@ class Analyser:
         height, width = photo.shape[:2]
         whole = (-0.5, -0.5, width - 0.5, height - 0.5)
         crop = _framed(whole, self._canvas, 1.0)
-        first = self._look(photo, crop, mirrored=False)
-        person = float(first.person.sigmoid())
-        answer = first
+        seen = self._seen(photo, crop)
+        answer: Analysed = self._net(seen)
+        person = float(answer.person.sigmoid())
         for _ in range(_MAX_LOOKS - 1):
             box = self._find(answer, crop)
             if box is None:
@@ -137,9 +137,10 @@ class Analyser:
             if _overlap(closer, crop) > _SAME_LOOK:
                 break
             crop = closer
-            answer = self._look(photo, crop, mirrored=False)
+            seen = self._seen(photo, crop)
+            answer = self._net(seen)
             person = max(person, float(answer.person.sigmoid()))
-        answer = _averaged(answer, self._look(photo, crop, mirrored=True))
+        answer = _averaged(answer, self._look_mirrored(seen))
         probabilities = answer.regions.softmax(1)[0].numpy()
         joints = _joints(answer)
         cleaned = _cleaned(probabilities, joints)
@@ -148,14 +149,14 @@ class Analyser:
         joints[beyond | (joints[:, 2] < _VISIBLE)] = 0
         return Analysis(person, joints, cleaned, crop, (height, width))
 
-    def _look(self, photo: UInt8Array, crop: CropBox, *, mirrored: bool) -> Analysed:
-        seen = to_tensor(crop.crop_image(photo, _BEYOND))[None]
-        if mirrored:
-            found: Analysed = self._net(seen.flip(-1).contiguous(memory_format=torch.channels_last))
-            swap = list(MIRRORED)
-            return Analysed(found.regions.flip(-1), found.heat.flip(-1)[:, swap], found.visible[:, swap], found.person)
-        answer: Analysed = self._net(seen.contiguous(memory_format=torch.channels_last))
-        return answer
+    def _seen(self, photo: UInt8Array, crop: CropBox) -> Tensor:
+        image = to_tensor(crop.crop_image(photo, _BEYOND))[None]
+        return image.contiguous(memory_format=torch.channels_last)
+
+    def _look_mirrored(self, seen: Tensor) -> Analysed:
+        found: Analysed = self._net(seen.flip(-1))
+        swap = list(MIRRORED)
+        return Analysed(found.regions.flip(-1), found.heat.flip(-1)[:, swap], found.visible[:, swap], found.person)
 
     def _find(self, answer: Analysed, crop: CropBox) -> tuple[float, float, float, float] | None:
         """Return left, top, right, bottom of the person in the photo, if a look shows one."""
