@@ -252,6 +252,29 @@ def ccp_beside(folder: Path) -> None:
     )
 
 
+MARKET_NAMES = ("0002_c1s1_000451_03", "0002_c2s1_000301_01", "0007_c3s3_077419_03")
+MARKET_FILES = {
+    "market-annotation-train.csv": "name:keypoints_y:keypoints_x\n"
+    + "".join(f"{name}.jpg: {[*range(20, 110, 5)]}: {[30, 32] * 9}\n" for name in MARKET_NAMES),
+    "train.lst": "".join(f"{name}.jpg\n" for name in MARKET_NAMES),
+    "pairs-train.csv": f"from,to\n{MARKET_NAMES[0]}.jpg,{MARKET_NAMES[1]}.jpg\n",
+}
+
+
+def market_beside(folder: Path) -> None:
+    for name in MARKET_NAMES:
+        Image.new("RGB", (64, 128), "grey").save(folder / f"{name}.jpg")
+    for name, text in MARKET_FILES.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def market_file(name: str) -> Reader:
+    def read(path: Path) -> None:
+        prepare(open_source("market1501", path.parent), path.parent / "prepared", Canvas(64, 32), jobs=1)
+
+    return Reader(name, lambda: MARKET_FILES[name].encode(), read, market_beside)
+
+
 CCP_MAP = "annotations/pixel-level/0001.mat"
 
 READERS = {
@@ -282,6 +305,7 @@ READERS = {
         lambda path: load_backbone("alexnet", path.parent, ["features.0.weight"]),
     ),
     "ccp map": Reader(CCP_MAP, mat_file, lambda path: CcpSource(path.parents[2]).read("0001"), ccp_beside),
+    **{f"market {name}": market_file(name) for name in MARKET_FILES},
     "manifest": prepared_file("manifest.json"),
     "journal": replace(prepared_file("journal.jsonl"), read=lambda path: prepare_again(path.parent)),
     "joints table": prepared_file("joints.csv"),
