@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,17 @@ from scmnet_cli.checkpoint import save_model
 from scmnet_cli.cli.main import main
 from scmnet_cli.config import load_config
 from scmnet_cli.data.prepared import PreparedFolder
-from scmnet_cli.evaluation.reconstruction import evaluate_reconstruction, load_people, region_mean
+from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation.judging import Instruments, Judgement, judge
+from scmnet_cli.evaluation.protocols import PROTOCOLS
+from scmnet_cli.evaluation.reconstruction import MODEL, PreparedCases, load_people, region_mean
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.pipeline import Pipeline
 from scmnet_cli.regions import one_hot
 from scmnet_cli.training.measure import draw_grid, moved_sources, spread_of
+
+if TYPE_CHECKING:
+    from conftest import Place
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +49,53 @@ def test_region_mean_paints_each_source_colour_into_the_targets_region() -> None
     assert torch.allclose(painted[0], expected.expand(3, -1, -1), atol=1e-6)
 
 
+def judged(data: Path, pipeline: Pipeline | None, **options: Any) -> tuple[PreparedCases, Judgement]:
+    cases = PreparedCases(data, options.pop("split", "val"), pipeline, pairs=options.pop("pairs", None))
+    return cases, judge(cases, PROTOCOLS["raw"], Instruments(["ssim", "l1", "l1_person", "copy_score"]), **options)
+
+
 def test_source_unchanged_and_region_mean_do_not_depend_on_the_model(drawn_data: Path, untrained: Path) -> None:
     pipeline = Pipeline.from_pretrained(untrained, "cpu")
-    one = evaluate_reconstruction(pipeline, drawn_data)
+    cases, one = judged(drawn_data, pipeline)
     torch.manual_seed(1)
     for parameter in pipeline.model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
-    other = evaluate_reconstruction(pipeline, drawn_data)
-    assert [row.l1 for row in one.rows[1:]] == [row.l1 for row in other.rows[1:]]
-    assert one.rows[0].l1 != other.rows[0].l1
-    assert 0 <= one.region_accuracy <= 1
-    assert one.num_people == len(PreparedFolder(drawn_data).names("val"))
+    _, other = judged(drawn_data, pipeline)
+    for answer in cases.answers[1:]:
+        assert one.scores[answer] == other.scores[answer]
+    assert one.scores[MODEL].values["l1"] != other.scores[MODEL].values["l1"]
+    assert one.scores["source unchanged"].values["copy_score"].value == pytest.approx(1)
+    field = cases.field()
+    assert field is not None
+    assert 0 <= field.region_accuracy <= 1
+    assert one.names == PreparedFolder(drawn_data).names("val")
+
+
+def test_batch_size_does_not_matter_and_a_partial_last_batch_counts(drawn_data: Path) -> None:
+    _, one = judged(drawn_data, None, split="train", batch=4)
+    _, other = judged(drawn_data, None, split="train", batch=3)
+    people = len(PreparedFolder(drawn_data).names("train"))
+    assert people % 4 or people % 3
+    assert len(one.names) == people
+    for answer, scores in one.scores.items():
+        for name, column in scores.per_image.items():
+            assert other.scores[answer].per_image[name] == pytest.approx(column, abs=1e-5)
+
+
+def test_pairs_are_judged_with_one_picture_as_source_and_the_other_as_truth(place: Place) -> None:
+    pipeline = Pipeline.from_pretrained(place.model, "cpu")
+    cases, found = judged(place.data, pipeline, split="train")
+    assert cases.form == "pairs"
+    assert found.names == ["anna_to_ben"]
+    case = cases.one(0)
+    people = {name: PreparedFolder(place.data).load(name) for name in ("anna", "ben")}
+    assert np.array_equal(case.answers["source unchanged"], people["anna"].image)
+    assert np.array_equal(case.reference, people["ben"].image)
+    drawn = np.asarray(pipeline.transfer(people["anna"], people["ben"]).image).astype(int)
+    assert np.abs(case.answers[MODEL].astype(int) - drawn).max() <= 1
+    assert found.scores["source unchanged"].values["copy_score"].value == pytest.approx(1)
+    with pytest.raises(ScmError, match="has no pair with both ends in val"):
+        PreparedCases(place.data, "val", pipeline, pairs=True)
 
 
 def test_evaluation_moves_are_the_same_every_time_and_lose_nothing(drawn_data: Path, untrained: Path) -> None:
@@ -73,7 +116,11 @@ def test_one_person_for_every_source_has_no_spread(drawn_data: Path, untrained: 
     assert spread_of(copied) == pytest.approx(1)
 
 
-def test_eval_writes_numbers_a_table_and_sheets(drawn_data: Path, untrained: Path, tmp_path: Path) -> None:
+def test_eval_writes_numbers_a_table_and_sheets(
+    drawn_data: Path, untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCM_WEIGHTS", str(tmp_path / "no-weights"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-torch"))
     with pytest.raises(SystemExit) as ended:
         main(
             [
@@ -91,10 +138,18 @@ def test_eval_writes_numbers_a_table_and_sheets(drawn_data: Path, untrained: Pat
         )
     assert ended.value.code == 0
     found = json.loads((tmp_path / "eval" / "metrics.json").read_text())
-    assert [row["answer"] for row in found["rows"]] == ["SCM-Net", "source unchanged", "mean colour of each region"]
-    assert found["num_people"] == 3
-    for row in found["rows"]:
-        assert (row["lpips_alex"] is None) == (found["not_computed"] is not None)
+    assert list(found["answers"]) == ["SCM-Net", "source unchanged", "mean colour of each region"]
+    assert found["count"] == 3
+    for numbers in found["answers"].values():
+        assert numbers["ssim"]["count"] == 3
+        assert numbers["ssim"]["protocol"] == "raw"
+        assert "lpips_alex" not in numbers
+    assert "scm weights fetch alexnet" in found["not_computed"]["lpips_alex"]
+    assert "scm weights fetch inception" in found["not_computed"]["fid"]
+    assert 0 <= found["field"]["region_accuracy"] <= 1
+    lines = (tmp_path / "eval" / "per_image.csv").read_text().splitlines()
+    assert lines[0].startswith("name,ssim,")
+    assert len(lines) == 4
     for sheet in ("reconstructions", "transfers", "edits"):
         assert np.asarray(Image.open(tmp_path / "eval" / f"{sheet}.png")).std() > 0
     assert "| SCM-Net |" in (tmp_path / "eval" / "table.md").read_text()

@@ -1,84 +1,215 @@
-"""How well a model draws people it never trained on from a moved source, beside the trivial answers.
+"""How well a model draws people it never trained on, beside the answers that need no model.
 
-The source is the person's own picture, flipped, rotated, scaled, shifted and warped (:func:`moved_sources`; nothing is
-lost, and every model gets the same moves); the truth is the unmoved picture. Two answers need no model: the moved
-source as it is, and the mean colour of each of its regions painted into the target's regions.
+Reconstruction: the source is the person's own picture, flipped, rotated, scaled, shifted and warped
+(:func:`moved_sources`; nothing is lost, and every model gets the same moves); the truth is the unmoved picture.
+Pairs: source and truth are two pictures of one person. Two answers need no model: the source as it is, and the mean
+colour of each of its regions painted into the target's regions.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from scmnet_cli.data.dataset import PeopleInMemory, resized
+from scmnet_cli.checkpoint import sha256
+from scmnet_cli.data.dataset import People, PeopleOnDisk, TrainingBatch, resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation.cases import Case, hash_of_contents
 from scmnet_cli.images import contact_sheet, draw_skeleton, to_uint8
 from scmnet_cli.metrics.colour_transfer import Carried, colour_transfer, region_colours
-from scmnet_cli.metrics.l1 import l1
-from scmnet_cli.metrics.lpips import Lpips
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.pipeline import Pipeline
 from scmnet_cli.regions import BACKGROUND, one_hot, region_id
 from scmnet_cli.training.measure import Grid, draw_grid, field_statistics, moved_sources, spread_of
 from scmnet_cli.training.phases import Drawn, GeneratorPass, Inputs
 from scmnet_cli.training.tracking import draw_sample_sheet
-from scmnet_cli.types import UInt8Array
+from scmnet_cli.types import Canvas, UInt8Array
 
-_BATCH = 8
 _SPREAD_PEOPLE = 16
 _GARMENTS = ("pants", "skirt", "upper")
 _SMALLEST_GARMENT = 0.01  # share of the canvas
+_EDIT_PEOPLE = 256
+"""The first of a split, among whom the sheet of edits finds its references; all are in memory."""
+
+MODEL = "SCM-Net"
+
+
+class Method(StrEnum):
+    """An answer that needs no model."""
+
+    source_copy = "source-copy"
+    region_mean = "region-mean"
+
+
+TITLES = {Method.source_copy: "source unchanged", Method.region_mean: "mean colour of each region"}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One answer's mean distances from the truth: L1 in [0, 2] and LPIPS-alex, whole and on the person's pixels."""
+class FieldFound:
+    """What the correlation field of a model does on the people of a split."""
 
-    answer: str
-    l1: float
-    l1_person: float
-    lpips_alex: float | None
-    lpips_alex_person: float | None
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """Rows of the table, and what the field does; ``not_computed`` says what is missing and why."""
-
-    split: str
-    canvas: str
     num_people: int
-    rows: list[Row]
     region_accuracy: float
     entropy: float
     source_spread: float
     num_spread_people: int
     lightness: Carried
     chroma: Carried
-    not_computed: str | None
 
-    def table(self) -> str:
-        """Return a Markdown table."""
-        lines = [
-            "| answer | L1 | L1 person | LPIPS-alex | LPIPS-alex person |",
-            "| --- | --- | --- | --- | --- |",
-        ]
-        for row in self.rows:
-            cells = [row.l1, row.l1_person, row.lpips_alex, row.lpips_alex_person]
-            lines.append(f"| {row.answer} | " + " | ".join("-" if c is None else f"{c:.4f}" for c in cells) + " |")
-        return "\n".join(lines)
+    def summary(self) -> str:
+        """Return it in a sentence."""
+        return (
+            f"region accuracy {self.region_accuracy:.3f}, entropy {self.entropy:.2f} nats, "
+            f"source spread {self.source_spread:.3f} ({self.num_spread_people} sources); "
+            f"of the garments' lightness {self.lightness.slope:.2f} arrives (r {self.lightness.correlation:.2f}), "
+            f"of their chroma {self.chroma.slope:.2f} (r {self.chroma.correlation:.2f})"
+        )
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
         return asdict(self)
+
+
+class PreparedCases:
+    """People of a split of a prepared folder: reconstructed from a moved source, or as pairs."""
+
+    def __init__(
+        self,
+        data: Path,
+        split: str,
+        pipeline: Pipeline | None,
+        methods: Sequence[Method] = tuple(Method),
+        *,
+        pairs: bool | None = None,
+        limit: int | None = None,
+    ) -> None:
+        """Open the folder.
+
+        Args:
+            data: the prepared folder.
+            split: train, val or test.
+            pipeline: the model; None: only the methods answer, on the folder's own canvas.
+            methods: answers beside the model's.
+            pairs: judge the split's pairs; None: where it has any.
+            limit: at most so many.
+
+        Raises:
+            ScmError: if it cannot be read, or has no people, or no pairs where these are asked for.
+        """
+        folder = PreparedFolder(data)
+        self._folder, self._split, self._pipeline, self._methods = folder, split, pipeline, tuple(methods)
+        names = folder.names(split)
+        listed = [pair for pair in folder.pairs() if set(pair) <= set(names)]
+        if pairs and not listed:
+            raise ScmError(f"{data}: has no pair with both ends in {split}; leave --task out, or name another --split")
+        self._pairs = listed[:limit] if pairs is not False else []
+        self.form = "pairs" if self._pairs else "reconstruction"
+        self.canvas: Canvas = folder.manifest.canvas if pipeline is None else pipeline.canvas
+        device = torch.device("cpu") if pipeline is None else pipeline.device
+        in_pairs = dict.fromkeys(name for pair in self._pairs for name in pair)
+        self._people = PeopleOnDisk(folder, list(in_pairs) or names[:limit], self.canvas, device)
+        self._generator = None if pipeline is None else GeneratorPass(pipeline.model)
+        self._statistics: dict[str, list[float]] = {"region_accuracy": [], "entropy": []}
+        model = () if pipeline is None else (MODEL,)
+        self.answers: tuple[str, ...] = (*model, *(TITLES[method] for method in self._methods))
+
+    def __len__(self) -> int:
+        return len(self._pairs) or len(self._people)
+
+    def _names(self, index: int) -> tuple[str, str]:
+        """Return whose source and whose target a case is."""
+        return self._pairs[index] if self._pairs else (self._people.names[index], self._people.names[index])
+
+    def _target_file(self, index: int) -> Path:
+        return self._folder.path / "images" / f"{self._names(index)[1]}.png"
+
+    def reference_sha256(self) -> str:
+        """Return the hash of what the references hold, whatever they are called."""
+        return hash_of_contents({self._target_file(index) for index in range(len(self))})
+
+    def chunks(self, size: int) -> Iterator[list[Case]]:
+        """Give all cases, so many at a time, and take note of what the model's field does."""
+        for start in range(0, len(self), size):
+            yield self._drawn(range(start, min(start + size, len(self))), note=True)
+
+    def one(self, index: int) -> Case:
+        """Give one case once more."""
+        return self._drawn([index], note=False)[0]
+
+    @torch.no_grad()
+    def _drawn(self, indices: Sequence[int], *, note: bool) -> list[Case]:
+        batch = self._batch(indices)
+        inputs = Inputs.of(batch, self.canvas)
+        pictures: dict[str, Tensor] = {}
+        if self._generator is not None and self._pipeline is not None:
+            drawn = Drawn(*self._generator(inputs.maps, inputs.style_image, inputs.style_masks))
+            pictures[MODEL] = drawn.image
+            if note:
+                for name, values in field_statistics(self._pipeline.model, drawn, inputs).items():
+                    self._statistics[name] += values.double().tolist()
+        for method in self._methods:
+            if method == Method.source_copy:
+                pictures[TITLES[method]] = inputs.style_image
+            else:
+                pictures[TITLES[method]] = region_mean(inputs.style_image, inputs.style_masks, inputs.target_masks)
+        cases = []
+        for row, index in enumerate(indices):
+            source, target = self._names(index)
+            cases.append(
+                Case(
+                    f"{source}_to_{target}" if self._pairs else target,
+                    {answer: to_uint8(images[row]) for answer, images in pictures.items()},
+                    to_uint8(inputs.target[row]),
+                    target,
+                    to_uint8(inputs.style_image[row]),
+                    batch.target.labels[row].cpu().numpy(),
+                    batch.style_labels[row].cpu().numpy().astype(np.uint8),
+                    batch.target.joints[row].cpu().numpy(),
+                )
+            )
+        return cases
+
+    def _batch(self, indices: Sequence[int]) -> TrainingBatch:
+        if not self._pairs:
+            return moved_sources(self._people, list(indices))
+        place = {name: number for number, name in enumerate(self._people.names)}
+        sources, targets = (self._people.batch([place[self._names(index)[end]] for index in indices]) for end in (0, 1))
+        return TrainingBatch(targets, sources.image, sources.labels)
+
+    def described(self) -> dict[str, Any]:
+        """Return folder and model."""
+        found: dict[str, Any] = {"data": str(self._folder.path), "split": self._split, "canvas": str(self.canvas)}
+        if self._pipeline is not None:
+            found["model"] = {"path": str(self._pipeline.path), "sha256": sha256(self._pipeline.path)}
+        return found
+
+    def field(self) -> FieldFound | None:
+        """Return what the field did on all cases, and on a grid of some people in each other's poses.
+
+        None without a model that has a field to judge, or before :meth:`chunks` has run.
+        """
+        if self._pipeline is None or not self._statistics["entropy"]:
+            return None
+        grid = _grid(self._pipeline.model, self._people, self._pipeline, _SPREAD_PEOPLE)
+        lightness, chroma = garment_colours(grid)
+        return FieldFound(
+            num_people=len(self),
+            region_accuracy=float(np.nanmean(self._statistics["region_accuracy"])),
+            entropy=float(np.nanmean(self._statistics["entropy"])),
+            source_spread=spread_of(grid),
+            num_spread_people=len(grid.people),
+            lightness=lightness,
+            chroma=chroma,
+        )
 
 
 def region_mean(source: Tensor, source_masks: Tensor, target_masks: Tensor) -> Tensor:
@@ -98,70 +229,6 @@ def region_mean(source: Tensor, source_masks: Tensor, target_masks: Tensor) -> T
 
 
 @torch.no_grad()
-def evaluate_reconstruction(
-    pipeline: Pipeline,
-    data: Path,
-    split: str = "val",
-    weights_dir: Path | None = None,
-    limit: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Reconstruction:
-    """Reconstruct every person of a split from a moved source.
-
-    LPIPS is left out, and the reason given, where AlexNet's weights are not found.
-
-    Raises:
-        ScmError: if the folder or split cannot be read or is empty.
-    """
-    net, canvas = pipeline.model, pipeline.config.model.canvas
-    people = load_people(pipeline, data, split, limit)
-    try:
-        lpips: Lpips | None = Lpips("alex", weights_dir).to(pipeline.device)
-        missing = None
-    except ScmError as error:
-        lpips, missing = None, f"LPIPS-alex: {error}"
-
-    generator = GeneratorPass(net)
-    names = ("SCM-Net", "source unchanged", "mean colour of each region")
-    distances: dict[str, list[Tensor]] = {name: [] for name in names}
-    fields: dict[str, list[Tensor]] = {"region_accuracy": [], "entropy": []}
-    for start in range(0, len(people), _BATCH):
-        indices = list(range(start, min(start + _BATCH, len(people))))
-        inputs = Inputs.of(moved_sources(people, indices), canvas)
-        drawn = Drawn(*generator(inputs.maps, inputs.style_image, inputs.style_masks))
-        person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
-        means = region_mean(inputs.style_image, inputs.style_masks, inputs.target_masks)
-        for name, answer in zip(names, (drawn.image, inputs.style_image, means), strict=True):
-            columns = [l1(answer, inputs.target), l1(answer, inputs.target, person)]
-            if lpips is not None:
-                columns += [lpips(answer, inputs.target), lpips(answer, inputs.target, person)]
-            distances[name].append(torch.stack(columns, dim=1))
-        for name, values in field_statistics(net, drawn, inputs).items():
-            fields[name].append(values)
-        if progress:
-            progress(indices[-1] + 1, len(people))
-    rows = []
-    for name, parts in distances.items():
-        mean = [float(value) for value in torch.cat(parts).nanmean(0)] + [math.nan, math.nan]
-        rows.append(Row(name, mean[0], mean[1], *(mean[2:4] if lpips is not None else (None, None))))
-    grid = _grid(net, people, pipeline, _SPREAD_PEOPLE)
-    lightness, chroma = garment_colours(grid)
-    return Reconstruction(
-        split=split,
-        canvas=str(canvas),
-        num_people=len(people),
-        rows=rows,
-        region_accuracy=float(torch.cat(fields["region_accuracy"]).nanmean()),
-        entropy=float(torch.cat(fields["entropy"]).nanmean()),
-        source_spread=spread_of(grid),
-        num_spread_people=len(grid.people),
-        lightness=lightness,
-        chroma=chroma,
-        not_computed=missing,
-    )
-
-
-@torch.no_grad()
 def garment_colours(grid: Grid) -> tuple[Carried, Carried]:
     """Return how much of the lightness and chroma of the sources' garments is drawn, over all sources and poses."""
     masks = one_hot(grid.people.labels)[:, [region_id(name) for name in _GARMENTS]]  # (S, 3, H, W)
@@ -175,24 +242,24 @@ def garment_colours(grid: Grid) -> tuple[Carried, Carried]:
     return colour_transfer(torch.cat(wanted), torch.cat(drawn))
 
 
-def load_people(pipeline: Pipeline, data: Path, split: str, limit: int | None = None) -> PeopleInMemory:
-    """Load a split of a prepared folder on the model's canvas.
+def load_people(pipeline: Pipeline, data: Path, split: str, limit: int | None = None) -> PeopleOnDisk:
+    """Open a split of a prepared folder on the model's canvas; its people are read when asked for.
 
     Raises:
         ScmError: if it cannot be read or is empty.
     """
     folder = PreparedFolder(data)
-    return PeopleInMemory(folder, folder.names(split)[:limit], pipeline.config.model.canvas, pipeline.device)
+    return PeopleOnDisk(folder, folder.names(split)[:limit], pipeline.config.model.canvas, pipeline.device)
 
 
-def _grid(net: SCMNet, people: PeopleInMemory, pipeline: Pipeline, wanted: int) -> Grid:
+def _grid(net: SCMNet, people: People, pipeline: Pipeline, wanted: int) -> Grid:
     num = min(len(people), wanted)
     chosen = [index * len(people) // num for index in range(num)]
     return draw_grid(net, people.batch(chosen), pipeline.config.model.canvas)
 
 
 @torch.no_grad()
-def transfer_sheet(pipeline: Pipeline, people: PeopleInMemory, num: int = 8) -> UInt8Array:
+def transfer_sheet(pipeline: Pipeline, people: People, num: int = 8) -> UInt8Array:
     """Draw people of a split in each other's poses: a row a source, a column a pose.
 
     Shape:
@@ -203,7 +270,7 @@ def transfer_sheet(pipeline: Pipeline, people: PeopleInMemory, num: int = 8) -> 
 
 
 @torch.no_grad()
-def reconstruction_sheet(pipeline: Pipeline, people: PeopleInMemory, num: int = 8) -> UInt8Array:
+def reconstruction_sheet(pipeline: Pipeline, people: People, num: int = 8) -> UInt8Array:
     """Draw a row a person: moved source, pose, SCM-Net, mean colour of each region, truth.
 
     Shape:
@@ -231,7 +298,7 @@ def edit_sheet(pipeline: Pipeline, data: Path, split: str, regions: tuple[str, .
         result: (H', W', 3) uint8.
     """
     folder = PreparedFolder(data)
-    names = folder.names(split)
+    names = folder.names(split)[:_EDIT_PEOPLE]
     rows = []
     people = [resized(folder.load(name), pipeline.canvas) for name in names]
     spaced = [people[index * len(people) // min(num, len(people))] for index in range(min(num, len(people)))]

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
+from pathlib import Path
+from typing import Self
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,6 +63,39 @@ class FeatureStatistics:
         mean = self.mean
         return (self._products - self.count * torch.outer(mean, mean)) / (self.count - 1)
 
+    def write(self, path: Path) -> None:
+        """Keep the statistics in a file, in one step.
+
+        Raises:
+            ScmError: if it cannot be written.
+        """
+        assert self._sum is not None
+        assert self._products is not None
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                np.savez(file, count=self.count, sum=self._sum.numpy(), products=self._products.numpy())
+            os.replace(partial, path)
+        except OSError as error:
+            raise ScmError(f"{path}: cannot be written ({error.strerror}); set SCM_CACHE to another folder") from error
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read statistics that :meth:`write` kept.
+
+        Raises:
+            ScmError: if the file is damaged.
+        """
+        found = cls()
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                found.count = int(kept["count"])
+                found._sum, found._products = torch.from_numpy(kept["sum"]), torch.from_numpy(kept["products"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ScmError(f"{path}: is damaged ({error}); delete it, it is only a cache") from error
+        return found
+
 
 def frechet_distance(ours: FeatureStatistics, reference: FeatureStatistics) -> float:
     """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)): 0 for equal sets, symmetric.
@@ -76,4 +115,5 @@ def frechet_distance(ours: FeatureStatistics, reference: FeatureStatistics) -> f
 
 def _root(covariance: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return root

@@ -79,7 +79,8 @@ class Inception(nn.Module):
         Shape:
             features: (B, 2048); result: (B, 1008).
         """
-        return (features @ self.classifier.weight.T).softmax(1)
+        logits: Tensor = features @ self.classifier.weight.T
+        return logits.softmax(1)
 
 
 def _architecture() -> Any:

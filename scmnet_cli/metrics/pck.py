@@ -24,4 +24,5 @@ def pck(found: Tensor, wanted: Tensor, near: float = NEAR) -> Tensor:
     size = (high - low).amax(1, keepdim=True)  # (B, 1)
     distance = (found[..., :2] - points).norm(dim=2)
     right = there & (found[..., 2] > 0) & (distance <= near * size)
-    return right.sum(1).float() / there.sum(1)
+    share: Tensor = right.sum(1).float() / there.sum(1)
+    return share

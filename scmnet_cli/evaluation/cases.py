@@ -1,0 +1,67 @@
+"""What is judged: pictures beside what they should be, a chunk at a time, so that any number fits in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from scmnet_cli.checkpoint import sha256
+from scmnet_cli.types import FloatArray, UInt8Array
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture, by one or several answers, and what is known of it.
+
+    Attributes:
+        answers: a picture by each answer's name.
+        reference_key: the same for the same reference.
+        labels: region map of the reference; source_labels of the source.
+        joints: of the reference.
+
+    Shape:
+        pictures: (H, W, 3) uint8; labels: (H, W) uint8; joints: (18, 3) in pixels of the reference.
+    """
+
+    name: str
+    answers: dict[str, UInt8Array]
+    reference: UInt8Array
+    reference_key: str
+    source: UInt8Array | None = None
+    labels: UInt8Array | None = None
+    source_labels: UInt8Array | None = None
+    joints: FloatArray | None = None
+
+
+class Cases(Protocol):
+    """All that is judged, in an order that does not change."""
+
+    form: str
+    answers: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def reference_sha256(self) -> str:
+        """Return the hash of what the references hold, whatever they are called."""
+        ...
+
+    def chunks(self, size: int) -> Iterator[list[Case]]:
+        """Give all cases, so many at a time; the last chunk may be smaller."""
+        ...
+
+    def one(self, index: int) -> Case:
+        """Give one case once more, for the report's pictures."""
+        ...
+
+    def described(self) -> dict[str, Any]:
+        """Return what the report says about where the pictures came from."""
+        ...
+
+
+def hash_of_contents(paths: Iterable[Path]) -> str:
+    """Return a hash of a set of files that neither their names nor their order change."""
+    digests = sorted(sha256(path) for path in paths)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

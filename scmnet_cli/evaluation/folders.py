@@ -1,0 +1,237 @@
+"""Two folders of pictures, of any method: which result belongs to which reference."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation.cases import Case, hash_of_contents
+from scmnet_cli.images import CropBox, read_label_map, read_photo
+from scmnet_cli.preprocess.source import PHOTO_ENDINGS, read_lines
+from scmnet_cli.types import Canvas, FloatArray, UInt8Array
+
+SEPARATORS = {"___": "PATN's A___B_vis", "_2_": "GFLA's A_2_B_vis", "_to_": "A_to_B of scm transfer"}
+_MAX_CELLS = 8
+
+
+@dataclass(frozen=True)
+class Match:
+    """A result, its reference and, where it is known, its source."""
+
+    name: str
+    generated: Path
+    reference: Path
+    source: Path | None = None
+
+
+def find_matches(generated: Path, reference: Path, pairs: Path | None = None) -> list[Match]:
+    """Return which result belongs to which reference, by name, sorted by the results' names.
+
+    A result bears its reference's name, or the names of source and reference in one of the manners of
+    :data:`SEPARATORS`. A pairs file has columns ``generated,reference`` (and ``source``) with names of files, or
+    ``from,to`` with names of people, of which each must have a result; then results beyond it do not count.
+
+    Raises:
+        ScmError: if a folder cannot be read, or a picture lacks its counterpart; the first is named.
+    """
+    results, references = _pictures(generated, "--generated"), _pictures(reference, "--reference")
+    if pairs is not None:
+        return _listed(pairs, generated, reference, results, references)
+    found = []
+    for stem, path in results.items():
+        match = _by_name(stem, path, references)
+        if match is None:
+            raise ScmError(
+                f"{path}: no picture of {reference} fits its name; expected its reference's name, or "
+                f"{', '.join(SEPARATORS.values())}; or tell with --pairs"
+            )
+        found.append(match)
+    return found
+
+
+def _pictures(folder: Path, option: str) -> dict[str, Path]:
+    """Return the pictures of a folder by their names without ending, sorted."""
+    if not folder.is_dir():
+        raise ScmError(f"{option} {folder}: is no folder")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in PHOTO_ENDINGS or path.stem.endswith(".strip"):
+            continue
+        if path.stem in found:
+            raise ScmError(f"{path}: has the name of {found[path.stem]}; remove one, or name a folder without it")
+        found[path.stem] = path
+    if not found:
+        raise ScmError(f"{option} {folder}: holds no picture ({', '.join(PHOTO_ENDINGS)})")
+    return found
+
+
+def _bare(name: str) -> str:
+    """Return a name without the ending of a picture."""
+    name = name.strip()
+    ending = Path(name).suffix.lower()
+    return name[: -len(ending)] if ending in PHOTO_ENDINGS else name
+
+
+def _by_name(stem: str, path: Path, references: dict[str, Path]) -> Match | None:
+    if stem in references:
+        return Match(stem, path, references[stem])
+    for of, to in _ways(stem):
+        if to in references:
+            return Match(stem, path, references[to], references.get(of))
+    return None
+
+
+def _ways(stem: str) -> Iterator[tuple[str, str]]:
+    """Give every way to read a name as that of a source and a target; a separator may stand in a name too."""
+    named = stem.removesuffix("_vis")
+    for separator in SEPARATORS:
+        parts = named.split(separator)
+        for place in range(1, len(parts)):
+            yield _bare(separator.join(parts[:place])), _bare(separator.join(parts[place:]))
+
+
+def _listed(
+    pairs: Path, generated: Path, reference: Path, results: dict[str, Path], references: dict[str, Path]
+) -> list[Match]:
+    rows = list(csv.DictReader(read_lines(pairs, "pairs file")))
+    columns = set(rows[0]) if rows else set()
+    found: list[Match] = []
+    if {"generated", "reference"} <= columns:
+        for row in rows:
+            paths = []
+            for column, folder, known in (("generated", generated, results), ("reference", reference, references)):
+                given = row[column] or ""
+                path = folder / given if (folder / given).is_file() else known.get(_bare(given))
+                if path is None:
+                    raise ScmError(f"{pairs}: {column} '{given}' is not in {folder}")
+                paths.append(path)
+            source = references.get(_bare(row.get("source") or ""))
+            found.append(Match(paths[0].stem, paths[0], paths[1], source))
+    elif {"from", "to"} <= columns:
+        by_pair = {way: path for stem, path in results.items() for way in _ways(stem)}
+        absent = []
+        for row in rows:
+            of, to = _bare(row["from"] or ""), _bare(row["to"] or "")
+            path = by_pair.get((of, to)) or results.get(to)
+            if path is None or to not in references:
+                absent.append(f"{of},{to}")
+                continue
+            found.append(Match(path.stem, path, references[to], references.get(of)))
+        if absent:
+            raise ScmError(
+                f"{pairs}: {len(absent)} of {len(rows)} pairs lack a result in {generated} or a reference in "
+                f"{reference}, first {absent[0]}; numbers of a part do not compare"
+            )
+    else:
+        raise ScmError(f"{pairs}: has neither the columns generated,reference nor from,to")
+    if not found:
+        raise ScmError(f"{pairs}: names no pair")
+    return sorted(found, key=lambda match: match.name)
+
+
+class FolderCases:
+    """Results of any method, beside their references."""
+
+    form = "folders"
+    answers: tuple[str, ...] = ("generated",)
+
+    def __init__(
+        self,
+        generated: Path,
+        reference: Path,
+        pairs: Path | None = None,
+        data: Path | None = None,
+        limit: int | None = None,
+    ) -> None:
+        """Match the two folders.
+
+        Args:
+            generated: the results.
+            reference: what they should be.
+            pairs: file that says which belongs to which, where the names do not.
+            data: prepared folder that knows region maps and joints of the references, by their names.
+            limit: at most so many.
+
+        Raises:
+            ScmError: if anything of these cannot be read, or the names do not match.
+        """
+        self.matches = find_matches(generated, reference, pairs)[:limit]
+        self._generated, self._reference = generated, reference
+        self._people = None if data is None else PreparedFolder(data)
+
+    def __len__(self) -> int:
+        return len(self.matches)
+
+    def reference_sha256(self) -> str:
+        """Return the hash of what the references hold, whatever they are called."""
+        return hash_of_contents({match.reference for match in self.matches})
+
+    def chunks(self, size: int) -> Iterator[list[Case]]:
+        """Give all cases, so many at a time."""
+        for start in range(0, len(self), size):
+            yield [self.one(index) for index in range(start, min(start + size, len(self)))]
+
+    def one(self, index: int) -> Case:
+        """Give one case.
+
+        Raises:
+            ScmError: if a picture is broken, or of another size than the prepared folder's.
+        """
+        match = self.matches[index]
+        reference = read_photo(match.reference)
+        picture, source = _result_and_source(read_photo(match.generated), reference)
+        if source is None and match.source is not None:
+            source = read_photo(match.source)
+        labels, joints = self._known(match.reference.stem, reference)
+        of = None if match.source is None else match.source.stem
+        source_labels = None if of is None or source is None else self._known(of, source)[0]
+        return Case(
+            match.name,
+            {"generated": picture},
+            reference,
+            str(match.reference),
+            source,
+            labels,
+            source_labels,
+            joints,
+        )
+
+    def _known(self, name: str, picture: UInt8Array) -> tuple[UInt8Array | None, FloatArray | None]:
+        """Return region map and joints of a picture, on its own size."""
+        if self._people is None:
+            return None, None
+        entry = self._people.entry(name)
+        labels = read_label_map(self._people.path / "regions" / f"{name}.png")
+        if labels.shape != picture.shape[:2]:
+            raise ScmError(
+                f"{name}: is {picture.shape[0]}x{picture.shape[1]}, but {labels.shape[0]}x{labels.shape[1]} in "
+                f"{self._people.path}; give --reference {self._people.path / 'images'}"
+            )
+        return labels, entry.joints
+
+    def described(self) -> dict[str, Any]:
+        """Return the folders."""
+        data = None if self._people is None else str(self._people.path)
+        return {"generated": str(self._generated), "reference": str(self._reference), "data": data}
+
+
+def _result_and_source(picture: UInt8Array, reference: UInt8Array) -> tuple[UInt8Array, UInt8Array | None]:
+    """Return the last and the first of the pictures side by side that PATN writes; a single picture is the result."""
+    height, width = reference.shape[:2]
+    cells = picture.shape[1] * height / (width * picture.shape[0])
+    if round(cells) < 2 or round(cells) > _MAX_CELLS or abs(cells - round(cells)) > 0.01:
+        return picture, None
+    cell = picture.shape[1] // round(cells)
+    return picture[:, -cell:], picture[:, :cell]
+
+
+def fitted(picture: UInt8Array, canvas: Canvas) -> UInt8Array:
+    """Bring a whole picture to a size."""
+    if picture.shape[:2] == (canvas.height, canvas.width):
+        return picture
+    return CropBox(0, 0, picture.shape[1], picture.shape[0], canvas).crop_image(picture, None)

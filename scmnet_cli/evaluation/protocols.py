@@ -1,0 +1,133 @@
+"""What a number means: size, crop, padding, filter and window it was taken with, under a name (DESIGN section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.images import CropBox, whole_box
+from scmnet_cli.metrics.ssim import ssim_gfla, ssim_patn, ssim_raw
+from scmnet_cli.types import Canvas
+
+_WHITE = 255
+_NARROWEST, _WIDEST = 0.5, 1.01
+"""Width by height of pictures that a protocol of a fixed size takes."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How pictures are compared; every field but the function goes into the report.
+
+    Attributes:
+        size: of the pictures as compared; None: as they are, all metrics at the reference's own size.
+        crop: what is cut off or added to reach the size.
+        filter: with which a picture of another size is brought to it.
+        padding: added for SSIM alone.
+        window: of SSIM.
+        data_range: of SSIM.
+        reference: whose protocol it is.
+        ssim: (B, 3, H, W) generated and reference to (B,).
+    """
+
+    name: str
+    size: Canvas | None
+    crop: str
+    filter: str
+    padding: str
+    window: str
+    data_range: str
+    reference: str
+    ssim: Callable[[Tensor, Tensor], Tensor] = field(repr=False)
+
+    def box(self, canvas: Canvas, name: str) -> CropBox:
+        """Return the part of a picture of some size that is compared, and the size it gets.
+
+        Raises:
+            ScmError: if the picture has a shape that the protocol does not know.
+        """
+        if self.size is None:
+            return CropBox(0, 0, canvas.width, canvas.height, canvas)
+        if not _NARROWEST <= canvas.width / canvas.height <= _WIDEST:
+            raise ScmError(
+                f"{name}: is {canvas}; protocol {self.name} takes pictures of people, upright to square; "
+                "use --protocol raw"
+            )
+        return whole_box(canvas.width, canvas.height, self.size)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        values = asdict(self)
+        del values["ssim"]
+        return values | {"size": "the reference's" if self.size is None else str(self.size)}
+
+
+_GAUSSIAN = "Gaussian, sigma 1.5, 11x11, population covariance"
+_CENTRE = "equally high, centre on centre: a square picture loses its sides, a narrower one gets white ones"
+_FILTER = "Lanczos (Pillow)"
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "raw",
+            None,
+            "none",
+            f"{_FILTER}, where a generated picture is not of the reference's size",
+            "none",
+            _GAUSSIAN,
+            "255",
+            "Wang et al. 2004, as scikit-image computes it",
+            ssim_raw,
+        ),
+        Protocol(
+            "patn",
+            Canvas(256, 176),
+            _CENTRE,
+            _FILTER,
+            "40 white columns each side, to 256x256",
+            _GAUSSIAN,
+            "max - min of the padded generated picture",
+            "Zhu et al. 2019 (PATN), tool/getMetrics_fashion.py; results named A___B_vis",
+            ssim_patn,
+        ),
+        Protocol(
+            "gfla",
+            Canvas(256, 256),
+            _CENTRE,
+            _FILTER,
+            "none",
+            "uniform, 51x51, sample covariance",
+            "255",
+            "Ren et al. 2020 (GFLA), script/metrics.py; results named A_2_B_vis",
+            ssim_gfla,
+        ),
+        Protocol(
+            "pise",
+            Canvas(256, 176),
+            _CENTRE,
+            _FILTER,
+            "none",
+            _GAUSSIAN,
+            "255",
+            "Zhang et al. 2021 (PISE): the 40 outer columns cut off; their PSNR subtracts 8-bit numbers and wraps "
+            "around, ours does not",
+            ssim_raw,
+        ),
+    )
+}
+"""By name, as ``--protocol`` takes them."""
+
+
+def find_protocol(name: str) -> Protocol:
+    """Return a protocol by its name.
+
+    Raises:
+        ScmError: if there is none of that name.
+    """
+    if name not in PROTOCOLS:
+        raise ScmError(f"--protocol {name}: is not one of {', '.join(PROTOCOLS)}{nearest(name, PROTOCOLS)}")
+    return PROTOCOLS[name]

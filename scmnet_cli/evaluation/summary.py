@@ -1,0 +1,145 @@
+"""What ``scm eval`` writes: numbers with all that they depend on, a row a picture, tables."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import scmnet_cli
+from scmnet_cli.data.prepared import write_csv, write_text
+from scmnet_cli.evaluation.cases import Cases
+from scmnet_cli.evaluation.judging import METRICS, Judgement, Value
+from scmnet_cli.evaluation.protocols import Protocol
+
+_PACKAGES = ("torch", "torchvision", "scikit-image", "lpips", "pytorch-fid", "numpy", "pillow")
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A judgement with what it was made of."""
+
+    cases: Cases
+    protocol: Protocol
+    judgement: Judgement
+    device: str
+    seconds: float
+    field: dict[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything; the same input gives the same bytes, but for ``seconds``."""
+        found = self.judgement
+        return {
+            "form": self.cases.form,
+            "inputs": self.cases.described(),
+            "protocol": self.protocol.as_json(),
+            "count": len(found.names),
+            "references": {"count": found.num_references, "sha256": found.reference_sha256},
+            "answers": {
+                answer: {name: self._number(name, value) for name, value in scores.values.items()}
+                for answer, scores in found.scores.items()
+            },
+            "not_computed": found.not_computed,
+            "field": self.field,
+            "device": self.device,
+            "versions": {
+                "scmnet_cli": scmnet_cli.__version__,
+                "python": platform.python_version(),
+                **{package: importlib.metadata.version(package) for package in _PACKAGES},
+            },
+            "seconds": round(self.seconds, 2),
+        }
+
+    def _number(self, name: str, value: Value) -> dict[str, Any]:
+        metric = METRICS[name]
+        number: dict[str, Any] = {
+            "value": plain(value.value),
+            "deviation": None if value.deviation is None else plain(value.deviation),
+            "count": value.count,
+            "better": metric.better,
+            "what": metric.what,
+            "protocol": self.protocol.name,
+            "size": self.size,
+            "filter": self.protocol.filter,
+        }
+        if name in self.judgement.weights:
+            number["weights"] = self.judgement.weights[name]
+        if metric.of_set and name != "is":
+            number["references_sha256"] = self.judgement.reference_sha256
+        return number
+
+    @property
+    def size(self) -> str:
+        """Height and width at which pictures were compared."""
+        sizes = self.judgement.sizes
+        return sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes, {sizes[0]} to {sizes[-1]}"
+
+    def columns(self) -> list[str]:
+        """Return the names of the metrics that some answer has, in their order."""
+        scores = self.judgement.scores.values()
+        return [name for name in METRICS if any(name in found.values for found in scores)]
+
+    def table(self) -> str:
+        """Return the numbers as a Markdown table, a row an answer."""
+        names = self.columns()
+        lines = ["| answer | " + " | ".join(METRICS[name].title for name in names) + " |", "| --- " * (len(names) + 1)]
+        lines[1] += "|"
+        for answer, scores in self.judgement.scores.items():
+            cells = [shown(scores.values.get(name)) for name in names]
+            lines.append(f"| {answer} | " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+    def sentence(self) -> str:
+        """Return what the numbers are of."""
+        return (
+            f"{len(self.judgement.names)} pictures ({self.cases.form}), protocol {self.protocol.name}, size "
+            f"{self.size}; {self.judgement.num_references} references "
+            f"{self.judgement.reference_sha256[:12]}"
+        )
+
+    def write(self, out: Path, notes: str = "") -> None:
+        """Write metrics.json, table.md and a CSV for each answer.
+
+        Raises:
+            ScmError: if the disk does not take them.
+        """
+        write_text(out / "metrics.json", json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n")
+        parts = [self.table(), self.sentence(), notes, self.missing()]
+        write_text(out / "table.md", "\n\n".join(part for part in parts if part) + "\n")
+        for place, (answer, scores) in enumerate(self.judgement.scores.items()):
+            name = "per_image.csv" if place == 0 else f"per_image.{_slug(answer)}.csv"
+            rows = [
+                [image, *(_cell(column[row]) for column in scores.per_image.values())]
+                for row, image in enumerate(self.judgement.names)
+            ]
+            write_csv(out / name, ["name", *scores.per_image], rows)
+
+    def missing(self) -> str:
+        """Return what was not computed, a line each."""
+        return "\n".join(f"not computed: {name}: {why}" for name, why in self.judgement.not_computed.items())
+
+
+def plain(value: float) -> float | str:
+    """Return a number as JSON can hold it."""
+    return round(value, _DIGITS) if math.isfinite(value) else str(value)
+
+
+def shown(value: Value | None) -> str:
+    """Return a number as tables show it."""
+    if value is None:
+        return "-"
+    return f"{value.value:.2f}" if value.value >= 10 else f"{value.value:.4f}"
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.{_DIGITS}g}"
+
+
+def _slug(answer: str) -> str:
+    return re.sub(r"\W+", "-", answer.lower()).strip("-")

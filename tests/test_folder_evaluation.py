@@ -1,0 +1,271 @@
+"""Results of any method, judged beside their references: names, protocols, report, the paper's tables."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scmnet_cli.cli.main import main
+from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation.folders import FolderCases, find_matches
+from scmnet_cli.evaluation.judging import Instruments, Judgement, judge
+from scmnet_cli.evaluation.protocols import PROTOCOLS, find_protocol
+from scmnet_cli.evaluation.published import compare, published_tables
+from scmnet_cli.metrics.ssim import ssim_raw
+from scmnet_cli.types import Canvas, UInt8Array
+
+NAMES = ("fashionMENTees_Tanksid0000000101_1front", "fashionWOMENDressesid0000000202_2_side", "ada")
+Judge = Callable[..., Judgement]
+
+
+def picture(seed: int, height: int = 64, width: int = 44) -> UInt8Array:
+    coarse = np.random.default_rng(seed).integers(0, 256, (height // 4, width // 4, 3), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height)))
+
+
+def save(path: Path, pixels: UInt8Array) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Path:
+    for seed, name in enumerate(NAMES):
+        save(tmp_path / "reference" / f"{name}.png", picture(seed))
+    return tmp_path / "reference"
+
+
+@pytest.fixture(autouse=True)
+def _no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCM_WEIGHTS", str(tmp_path / "no-weights"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-torch"))
+    monkeypatch.setenv("SCM_CACHE", str(tmp_path / "cache"))
+
+
+def judged(
+    generated: Path, reference: Path, protocol: str = "raw", pairs: Path | None = None, batch: int = 8
+) -> Judgement:
+    instruments = Instruments(["ssim", "ssim_raw", "psnr", "l1", "copy_score"])
+    return judge(FolderCases(generated, reference, pairs), find_protocol(protocol), instruments, batch=batch)
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "naming", ["{b}", "{a}___{b}_vis", "{a}.jpg___{b}.jpg_vis", "{a}_2_{b}_vis", "{a}_2_{b}", "{a}_to_{b}"]
+)
+def test_names_of_every_known_manner_find_their_reference(tmp_path: Path, reference: Path, naming: str) -> None:
+    for number, name in enumerate(NAMES):
+        save(tmp_path / "results" / f"{naming.format(a=NAMES[number - 1], b=name)}.png", picture(9))
+    found = {match.reference.stem: match.source for match in find_matches(tmp_path / "results", reference)}
+    assert set(found) == set(NAMES)
+    if "{a}" in naming:
+        assert {to: of.stem for to, of in found.items() if of} == {
+            name: NAMES[number - 1] for number, name in enumerate(NAMES)
+        }
+
+
+def test_a_result_without_a_reference_is_named(tmp_path: Path, reference: Path) -> None:
+    save(tmp_path / "results" / "nobody.png", picture(9))
+    with pytest.raises(ScmError, match=r"nobody\.png: no picture of .* fits its name"):
+        find_matches(tmp_path / "results", reference)
+
+
+def test_a_pairs_file_tells_what_names_do_not(tmp_path: Path, reference: Path) -> None:
+    save(tmp_path / "results" / "0001.png", picture(9))
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"generated,reference,source\n0001.png,{NAMES[0]}.png,ada.png\n")
+    (match,) = find_matches(tmp_path / "results", reference, pairs)
+    assert (match.reference.stem, match.source and match.source.stem) == (NAMES[0], "ada")
+
+
+def test_pairs_without_a_result_are_counted_and_the_first_is_named(tmp_path: Path, reference: Path) -> None:
+    save(tmp_path / "results" / f"ada_2_{NAMES[0]}_vis.png", picture(9))
+    save(tmp_path / "results" / "extra.png", picture(9))
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f",from,to\n0,ada.jpg,{NAMES[0]}.jpg\n")
+    assert len(find_matches(tmp_path / "results", reference, pairs)) == 1
+    pairs.write_text(f",from,to\n0,ada.jpg,{NAMES[0]}.jpg\n1,ada.jpg,{NAMES[1]}.jpg\n")
+    with pytest.raises(ScmError, match=rf"1 of 2 pairs lack a result .* first ada,{NAMES[1]}"):
+        find_matches(tmp_path / "results", reference, pairs)
+
+
+def test_of_patns_five_pictures_in_a_row_the_last_counts_and_the_first_is_the_source(
+    tmp_path: Path, reference: Path
+) -> None:
+    cells = [picture(seed) for seed in (7, 8, 0, 8, 5)]
+    save(tmp_path / "results" / f"ada___{NAMES[0]}_vis.png", np.hstack(cells))
+    case = FolderCases(tmp_path / "results", reference).one(0)
+    assert np.array_equal(case.answers["generated"], cells[4])
+    assert case.source is not None
+    assert np.array_equal(case.source, cells[0])
+
+
+# Numbers
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_folder_beside_itself_has_the_best_values_by_every_protocol(reference: Path, protocol: str) -> None:
+    values = judged(reference, reference, protocol).scores["generated"].values
+    assert values["ssim"].value == pytest.approx(1)
+    assert values["l1"].value == 0
+    assert values["psnr"].value == float("inf")
+    assert {value.count for value in values.values()} == {3}
+
+
+def test_file_order_and_batch_size_do_not_matter_and_the_last_batch_counts(tmp_path: Path, reference: Path) -> None:
+    renamed = tmp_path / "renamed"
+    for seed, name in enumerate(NAMES):
+        save(tmp_path / "results" / f"{name}.png", picture(10 + seed))
+        save(renamed / f"{'zyx'[seed]}_to_{name}.png", picture(10 + seed))
+    one, two = judged(tmp_path / "results", reference, batch=2), judged(renamed, reference, batch=3)
+    assert one.names != [name.partition("_to_")[2] for name in two.names]
+    for name in ("ssim", "psnr", "l1"):
+        ours, theirs = (found.scores["generated"].values[name] for found in (one, two))
+        assert ours.value == pytest.approx(theirs.value, abs=1e-6)
+        assert ours.count == theirs.count == 3
+    assert one.reference_sha256 == two.reference_sha256
+
+
+def test_padding_lifts_ssim_as_it_should(tmp_path: Path) -> None:
+    right, wrong = picture(0, 256, 176), picture(1, 256, 176)
+    save(tmp_path / "r" / "a.png", right)
+    save(tmp_path / "g" / "a.png", (0.7 * right + 0.3 * wrong).astype(np.uint8))
+    values = judged(tmp_path / "g", tmp_path / "r", "patn").scores["generated"].values
+    assert values["ssim"].value == pytest.approx(0.69 * values["ssim_raw"].value + 0.31, abs=0.02)
+    assert 0.3 < values["ssim_raw"].value < 0.95
+
+
+def test_protocols_with_a_crop_see_the_middle_of_a_square_picture(tmp_path: Path) -> None:
+    middle, other = picture(0, 256, 176), picture(1, 256, 176)
+    for folder, inside in (("r", middle), ("g", other)):
+        save(tmp_path / "whole" / folder / "a.png", inside)
+        square = np.full((256, 256, 3), 90 if folder == "r" else 10, np.uint8)
+        square[:, 40:216] = inside
+        save(tmp_path / "square" / folder / "a.png", square)
+    for protocol in ("patn", "pise"):
+        whole, square_values = (
+            judged(tmp_path / kind / "g", tmp_path / kind / "r", protocol).scores["generated"].values["ssim"].value
+            for kind in ("whole", "square")
+        )
+        assert whole == square_values
+    assert PROTOCOLS["pise"].ssim is ssim_raw
+
+
+def test_a_lying_picture_is_no_person_for_a_protocol_of_fixed_size() -> None:
+    with pytest.raises(ScmError, match="upright to square"):
+        PROTOCOLS["patn"].box(Canvas(100, 200), "a.png")
+    with pytest.raises(ScmError, match="did you mean 'patn'"):
+        find_protocol("pant")
+
+
+# The command
+
+
+def scm(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", *(str(argument) for argument in arguments)])
+    return int(ended.value.code or 0)
+
+
+def test_the_command_writes_the_same_numbers_twice_and_a_report_that_stands_alone(
+    tmp_path: Path, reference: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, name in enumerate(NAMES):
+        save(tmp_path / "results" / f"{name}.png", picture(10 + seed))
+    texts = []
+    for _ in range(2):
+        out = tmp_path / "out"
+        given = ("--generated", tmp_path / "results", "--reference", reference, "-o", out, "--compare")
+        assert scm(*given) == 0
+        texts.append(re.sub(r'"seconds": [\d.]+', "", (out / "metrics.json").read_text()))
+    assert texts[0] == texts[1]
+    found = json.loads((out / "metrics.json").read_text())
+    number = found["answers"]["generated"]["ssim"]
+    assert (number["count"], number["protocol"], number["size"]) == (3, "raw", "64x44")
+    assert found["references"]["count"] == 3
+    assert set(found["not_computed"]) >= {"fid", "is", "fd_vgg16", "lpips_alex", "lpips_vgg", "ssim_person"}
+    assert (out / "per_image.csv").read_text().startswith("name,ssim,psnr,l1\n")
+    report = (out / "report.html").read_text()
+    assert report.count("<img") == report.count("data:image/png;base64,") == 3
+    assert not re.search(r"(src|href)=.(?!data:)", report)
+    assert "<svg" in report
+    printed = capsys.readouterr()
+    assert "| PATN | 24.071 | 0.77 | 0.252 | 3.213 |" in printed.out
+    assert "| ours: generated |" in printed.out
+    assert "warning: ours are by protocol raw" in printed.out
+    assert "not computed: fid: inception weights" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "nothing to judge"),
+        (("--generated", "."), "go together"),
+        (("data",), "give one of -m RUN"),
+        (("--generated", ".", "--reference", ".", "--save"), "--save"),
+        (("--generated", "nowhere", "--reference", "."), "is no folder"),
+    ],
+)
+def test_what_cannot_be_judged_is_said_in_one_line(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert scm(*arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_saved_pictures_of_a_method_judged_as_a_folder_give_the_same_numbers(drawn_data: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    metrics = ("--metrics", "ssim,psnr,l1,ssim_person")
+    assert scm(drawn_data, "--method", "region-mean", "--split", "train", "--save", "-o", first, *metrics) == 0
+    given = ("--generated", first / "images", "--reference", drawn_data / "images")
+    assert scm(drawn_data, *given, "-o", second, *metrics) == 0
+    one, two = (json.loads((out / "metrics.json").read_text()) for out in (first, second))
+    assert one["answers"]["mean colour of each region"] == two["answers"]["generated"]
+    assert one["references"] == two["references"]
+
+
+# The paper's tables
+
+
+def test_the_papers_tables_are_as_printed_and_each_row_says_its_likely_protocol() -> None:
+    tables = published_tables()
+    assert [(name, len(table.rows)) for name, table in tables.items()] == [("Table 1", 11), ("Table 2", 4)]
+    ours = tables["Table 1"].rows[-1]
+    assert (ours.method, ours.fid, ours.ssim, ours.lpips, ours.inception_score) == (
+        "SCM-Net", 12.18, 0.751, 0.182, 3.632,
+    )  # fmt: skip
+    assert {row.likely_protocol for table in tables.values() for row in table.rows} <= {*PROTOCOLS, "unknown"}
+    assert all(row.why for table in tables.values() for row in table.rows)
+
+
+def test_comparing_warns_of_what_differs_and_of_nothing_else() -> None:
+    numbers = {"ssim": {"value": 0.7}}
+    metrics = {"protocol": {"name": "patn"}, "form": "folders", "count": 8570, "answers": {"mine": numbers}}
+    text = compare(metrics, "Table 2")
+    assert "| ours: mine | - | 0.7 | - | - | patn |" in text
+    assert text.count("warning:") == 1  # the data are the paper's; its reference set is unknown in any case
+    assert compare(metrics | {"count": 12, "form": "reconstruction"}, "Table 2").count("warning:") == 3
+    with pytest.raises(ScmError, match="did you mean 'Table 1'"):
+        compare(metrics, "Table1")
+
+
+@pytest.mark.data
+def test_the_papers_numbers_are_in_the_papers_text() -> None:
+    text = Path(__file__).parents[2] / "shared" / "paper" / "scm-net.txt"
+    if not text.is_file():
+        pytest.skip(f"{text} is absent")
+    printed = text.read_text()
+    for table in published_tables().values():
+        for row in table.rows:
+            (line,) = [line for line in printed.splitlines() if line.startswith((f"{row.method}\t", f"{row.method} ["))]
+            numbers = [None if cell == "-" else float(cell) for cell in line.split("\t")[1:]]
+            assert numbers == [row.value(column) for column in ("fid", "ssim", "lpips", "is")]
