@@ -269,7 +269,7 @@ def judge(
             values["is"] = Value(*inception_scores[answer].result(), len(names))
         known = {name: values[name] for name in METRICS if name in values and values[name].count}
         scores[answer] = Scores(known, {name: rows[answer][name] for name in known if name in rows[answer]})
-    repeated = {"ssim_raw"} if protocol.ssim is ssim_raw else set()
+    repeated = {"ssim_raw"} if _repeats(protocol, instruments) else set()
     for name in instruments.wanted:
         if name not in missing and name not in repeated and not any(name in found.values for found in scores.values()):
             missing[name] = _why_not(name)
@@ -351,7 +351,7 @@ def _columns(
         "psnr": lambda: psnr(images, reference),
         "l1": lambda: l1(images, reference),
     }
-    if protocol.ssim is not ssim_raw:
+    if not _repeats(protocol, instruments):
         makers["ssim_raw"] = lambda: ssim_raw(images, reference)
     if person is not None:
         makers["ssim_person"] = lambda: ssim_masked(images, reference, person)
@@ -374,6 +374,11 @@ def _columns(
             torch.from_numpy(np.stack([one.joints for one in group if one.joints is not None])),
         )
     return {name: make().double().tolist() for name, make in makers.items() if name in instruments.wanted}
+
+
+def _repeats(protocol: Protocol, instruments: Instruments) -> bool:
+    """Say whether a column of raw SSIM would repeat the protocol's."""
+    return protocol.ssim is ssim_raw and "ssim" in instruments.wanted
 
 
 def _together(parts: list[Tensor | None]) -> Tensor | None:
