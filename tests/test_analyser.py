@@ -4,16 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage
 import torch
 from PIL import Image
 from torch import nn
 
-from scmnet_cli.checkpoint import save_tensors
+import scmnet_cli
+from scmnet_cli.checkpoint import load_tensors, save_tensors
 from scmnet_cli.config import AnalyserConfig, parse_analyser_config
 from scmnet_cli.data.drawn import draw_person
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.analyser import compare, cut_person
-from scmnet_cli.images import CropBox
+from scmnet_cli.images import CropBox, read_photo
 from scmnet_cli.models.analyser import AnalyserNet, Encoder, fuse, joints_of_heat, mean_places
 from scmnet_cli.preprocess.analyser import Analyser, Analysis, _cleaned, _framed, _main_person
 from scmnet_cli.regions import region_id
@@ -365,3 +367,25 @@ def test_a_cut_photo_ends_at_its_share_of_the_persons_height() -> None:
     assert cut.regions.shape == cut.image.shape[:2]
     assert (cut.joints[cut.joints[:, 2] > 0, 1] < cut.image.shape[0]).all()
     assert 0 < (cut.joints[:, 2] > 0).sum() < (person.joints[:, 2] > 0).sum()
+
+
+def test_the_shipped_analyser_finds_an_astronaut_and_nobody_in_a_cup_of_coffee() -> None:
+    folder = Path(skimage.__file__).parent / "data"
+    analyser = Analyser.load()
+    found = analyser(read_photo(folder / "astronaut.png"))
+    assert found.has_person
+    nose, left_shoulder = found.joints[0], found.joints[5]
+    assert nose[:2] == pytest.approx((228, 125), abs=20)
+    assert left_shoulder[0] > nose[0]
+    assert found.regions[140, 225] == region_id("face")
+    assert found.regions[400, 230] == region_id("upper")
+    assert not analyser(read_photo(folder / "coffee.png")).has_person
+
+
+def test_the_shipped_weights_are_small_and_say_where_they_come_from() -> None:
+    path = Path(scmnet_cli.__file__).parent / "assets" / "analyser.safetensors"
+    assert path.stat().st_size < 10_000_000
+    _, about = load_tensors(path)
+    assert about["licence"] == "Apache-2.0"
+    assert "Clothing Co-Parsing" in about["data"]
+    assert "EfficientNet-Lite0" in about["encoder"]

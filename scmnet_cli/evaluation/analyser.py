@@ -67,6 +67,12 @@ class Scores:
         return iou
 
     @property
+    def region_share(self) -> FloatArray:
+        """Share of the pixels that are annotated as each region."""
+        share: FloatArray = (self.confusion.sum(1) / max(1, self.confusion.sum())).astype(np.float32)
+        return share
+
+    @property
     def mean_iou(self) -> float:
         """Mean over the regions present."""
         return float(np.nanmean(self.region_iou))
@@ -103,6 +109,7 @@ class Scores:
             "person_iou": self.person_only_iou,
             "within_0.05": self.within[0],
             "within_0.025": self.within[1],
+            "region_share": dict(zip(BODY_REGIONS, self.region_share.tolist(), strict=True)),
             "region_iou": dict(zip(BODY_REGIONS, self.region_iou.tolist(), strict=True)),
             "joints_within_0.05_0.025_count": joints,
         }
@@ -168,9 +175,10 @@ class AnalyserScores:
             "| --- | --- | --- |",
             *("| " + " | ".join(row) + " |" for row in rows),
         ]
-        lines += ["", "| region | IoU | IoU, cut |", "| --- | --- | --- |"]
-        for name, a, b in zip(BODY_REGIONS, whole.region_iou, cut.region_iou, strict=True):
-            lines.append(f"| {name} | {a:.3f} | {b:.3f} |")
+        lines += ["", "| region | share of the pixels | IoU | share, cut | IoU, cut |", "| --- " * 5 + "|"]
+        columns = (whole.region_share, whole.region_iou, cut.region_share, cut.region_iou)
+        for name, share, iou, cut_share, cut_iou in zip(BODY_REGIONS, *columns, strict=True):
+            lines.append(f"| {name} | {share:.2%} | {iou:.3f} | {cut_share:.2%} | {cut_iou:.3f} |")
         lines += ["", "| joint | within 0.05 | within 0.025 | annotated | within 0.05, cut |", "| --- " * 5 + "|"]
         for k, name in enumerate(JOINTS):
             num = max(1, int(whole.annotated[k]))
