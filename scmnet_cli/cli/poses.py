@@ -41,17 +41,19 @@ def poses(
     person: PersonNumber = 0,
     mirror: Mirror = False,
 ) -> None:
-    r"""List poses and draw their skeletons; or save them as JSON, to be edited by hand.
+    """List poses and draw their skeletons, or save them as JSON to be edited.
 
-    Prints a line a pose (name, how many joints are known, frame, description) and the path of the picture; with --save,
-    the paths of the files. A saved file names each joint with its x, y and score; nothing else of a picture is in it.
+    Prints a line a pose (name, how many joints are known, frame, description)
+    and the path of the picture; with --save, the paths of the files. A saved
+    file names each joint with its x, y and score, and holds nothing else of a
+    picture.
 
     \b
     Examples:
       scm poses
       scm poses walking poses.csv openpose/ --frame 1080x1920 -o mine.png
       scm poses walking --mirror --save poses/
-    """
+    """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.inputs import DEFAULT_FRAME, LIBRARY, Finder, read_frame
 
     finder = Finder(
