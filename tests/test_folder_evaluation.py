@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from scmnet_cli.cli.main import main
@@ -19,6 +20,7 @@ from scmnet_cli.evaluation.protocols import PROTOCOLS, find_protocol
 from scmnet_cli.evaluation.published import compare, published_tables
 from scmnet_cli.metrics.ssim import ssim_raw
 from scmnet_cli.types import Canvas, UInt8Array
+from scmnet_cli.weights import backbone_shapes
 
 NAMES = ("fashionMENTees_Tanksid0000000101_1front", "fashionWOMENDressesid0000000202_2_side", "ada")
 Judge = Callable[..., Judgement]
@@ -165,6 +167,35 @@ def test_a_lying_picture_is_no_person_for_a_protocol_of_fixed_size() -> None:
         PROTOCOLS["patn"].box(Canvas(100, 200), "a.png")
     with pytest.raises(ScmError, match="did you mean 'patn'"):
         find_protocol("pant")
+
+
+def test_statistics_of_a_reference_set_are_found_again_by_what_it_holds(tmp_path: Path, reference: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = backbone_shapes("vgg16")
+    state = {key: torch.randn(shape, generator=generator) * 0.05 for key, shape in shapes.items()}
+    torch.save(state, tmp_path / "vgg16-features-fp16.pth")
+    instruments = Instruments(["fd_vgg16"], tmp_path)
+    for seed, name in enumerate(NAMES):
+        save(tmp_path / "results" / f"{name}.png", picture(10 + seed))
+
+    def distance(of: Path) -> float:
+        cases = FolderCases(of, reference)
+        found = judge(cases, PROTOCOLS["raw"], instruments, cache=tmp_path / "cache")
+        assert found.weights["fd_vgg16"]["name"] == "vgg16-features-fp16.pth"
+        return found.scores["generated"].values["fd_vgg16"].value
+
+    first = distance(tmp_path / "results")
+    assert first > 0
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert distance(tmp_path / "results") == first
+    assert distance(reference) == pytest.approx(0, abs=1e-6 * first)
+    (tmp_path / "reference" / "ada.png").rename(reference / "eve.png")
+    (tmp_path / "results" / "ada.png").rename(tmp_path / "results" / "eve.png")
+    assert distance(tmp_path / "results") == pytest.approx(first)
+    assert list((tmp_path / "cache").iterdir()) == [kept]
+    kept.write_bytes(b"damaged")
+    with pytest.raises(ScmError, match="delete it, it is only a cache"):
+        distance(reference)
 
 
 # The command

@@ -5,7 +5,9 @@ Padding alone lifts SSIM, so a number without its protocol says nothing: at 256x
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,8 @@ from torch import Tensor
 
 from scmnet_cli.metrics.masked import masked_mean
 from scmnet_cli.types import UInt8Array
+
+_T = TypeVar("_T")
 
 _WHITE = 255
 _GAUSSIAN: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
@@ -26,8 +30,7 @@ def ssim_raw(generated: Tensor, reference: Tensor) -> Tensor:
     Shape:
         generated, reference: (B, 3, H, W) in [-1, 1], at least 11x11, rounded to 8 bits here; result: (B,), at most 1.
     """
-    pairs = zip(_pixels(generated), _pixels(reference), strict=True)
-    return torch.tensor([_ssim(ours, theirs, _WHITE) for ours, theirs in pairs])
+    return torch.tensor(_each(lambda ours, theirs: _ssim(ours, theirs, _WHITE), generated, reference))
 
 
 def ssim_masked(generated: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
@@ -39,10 +42,7 @@ def ssim_masked(generated: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     Shape:
         generated, reference: as :func:`ssim_raw`; mask: (B or 1, 1, H, W); result: (B,), at most 1.
     """
-    maps = [
-        torch.from_numpy(_ssim_map(ours, theirs)).mean(2)
-        for ours, theirs in zip(_pixels(generated), _pixels(reference), strict=True)
-    ]
+    maps = [torch.from_numpy(map_of_pair).mean(2) for map_of_pair in _each(_ssim_map, generated, reference)]
     return masked_mean(torch.stack(maps)[:, None], mask.cpu())
 
 
@@ -52,8 +52,7 @@ def ssim_gfla(generated: Tensor, reference: Tensor) -> Tensor:
     Shape:
         generated, reference: (B, 3, H, W) in [-1, 1], at least 51x51, rounded to 8 bits here; result: (B,), at most 1.
     """
-    pairs = zip(_pixels(generated), _pixels(reference), strict=True)
-    return torch.tensor([_ssim(ours, theirs, _WHITE, **_UNIFORM) for ours, theirs in pairs])
+    return torch.tensor(_each(lambda ours, theirs: _ssim(ours, theirs, _WHITE, **_UNIFORM), generated, reference))
 
 
 def ssim_patn(generated: Tensor, reference: Tensor) -> Tensor:
@@ -65,8 +64,14 @@ def ssim_patn(generated: Tensor, reference: Tensor) -> Tensor:
     Shape:
         generated, reference: (B, 3, H, W) in [-1, 1], H >= W, rounded to 8 bits here; result: (B,), at most 1.
     """
-    pairs = zip(_pixels(generated), _pixels(reference), strict=True)
-    return torch.tensor([_ssim_padded(ours, theirs) for ours, theirs in pairs])
+    return torch.tensor(_each(_ssim_padded, generated, reference))
+
+
+def _each(of: Callable[[UInt8Array, UInt8Array], _T], generated: Tensor, reference: Tensor) -> list[_T]:
+    """Call ``of`` with each pair, as many at a time as torch has threads: the filters do not hold Python's lock."""
+    pairs = list(zip(_pixels(generated), _pixels(reference), strict=True))
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return list(pool.map(lambda pair: of(*pair), pairs))
 
 
 def _ssim_padded(generated: UInt8Array, reference: UInt8Array) -> float:
