@@ -44,7 +44,7 @@ def evaluate(
     data: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[DATA]",
+            metavar="DATA",
             help="Prepared folder, as `scm preprocess` writes it; with --generated, the one that knows region maps and "
             "joints of the references.",
         ),
@@ -90,7 +90,7 @@ def evaluate(
         typer.Option("--weights-dir", help="Folder of AlexNet, VGG16 and Inception; also $SCM_WEIGHTS."),
     ] = None,
 ) -> None:
-    r"""Judge a model on a prepared folder, or the results of any method beside their references.
+    """Judge a model on a prepared folder, or the results of any method beside their references.
 
     With a model every person of a split is reconstructed from a moved source, or drawn as the pairs of the folder say,
     beside the answers that need no model. Writes metrics.json, where each number names its protocol, per_image.csv,
@@ -102,7 +102,7 @@ def evaluate(
       scm eval data/ccp -m runs/ccp -o outputs/ccp
       scm eval data/market --split test --method source-copy
       scm eval --generated results/ --reference deepfashion/test/ --protocol patn --compare
-    """
+    """  # noqa: D301 - a backspace keeps the lines of the examples
     import sys
     import time
 

@@ -12,7 +12,7 @@ from scmnet_cli.errors import ScmError
 
 app = typer.Typer(no_args_is_help=True)
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="vgg19, vgg16, alexnet, inception.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="vgg19, vgg16, alexnet, inception.")]
 Folder = Annotated[
     Path | None, typer.Option("--weights-dir", help="Folder looked in first; then $SCM_WEIGHTS, then the downloads.")
 ]
@@ -20,12 +20,12 @@ Folder = Annotated[
 
 @app.command("list")
 def list_weights(weights_dir: Folder = None) -> None:
-    r"""Say what each command needs: size, licence, checksum, and where it is.
+    """Say what each command needs: size, licence, checksum, and where it is.
 
     \b
     Example:
       scm weights list
-    """
+    """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.weights import BACKBONES, find_backbone, searched_folders
 
     for name, known in BACKBONES.items():
@@ -56,7 +56,7 @@ def fetch(
         str | None, typer.Option("--mirror", metavar="URL", help="Address of a folder that holds the same files.")
     ] = None,
 ) -> None:
-    r"""Download weights, and check them against the checksum that their names carry.
+    """Download weights, and check them against the checksum that their names carry.
 
     A broken download goes on where it stopped, with the same command. For a machine without internet, fetch with --to
     on one that has it, copy the folder, and there set SCM_WEIGHTS to it or give --weights-dir.
@@ -66,7 +66,7 @@ def fetch(
       scm weights fetch alexnet inception
       scm weights fetch all --to weights/
       rsync -a weights/ cluster:weights/; ssh cluster SCM_WEIGHTS=weights scm weights verify
-    """
+    """  # noqa: D301 - a backspace keeps the lines of the examples
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -81,12 +81,12 @@ def fetch(
 
 @app.command()
 def verify(names: Names = None, weights_dir: Folder = None) -> None:
-    r"""Check the files that are there, by checksum and layout; without names, all that are found.
+    """Check the files that are there, by checksum and layout; without names, all that are found.
 
     \b
     Example:
       scm weights verify vgg16
-    """
+    """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.weights import find_backbone, verify_backbone
 
     problems = []
@@ -108,15 +108,15 @@ def verify(names: Names = None, weights_dir: Folder = None) -> None:
 
 @app.command("path")
 def show_path(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One network; its file is printed.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One network; its file is printed.")] = None,
     weights_dir: Folder = None,
 ) -> None:
-    r"""Print the file of one network, or without a name the folders that are looked in.
+    """Print the file of one network, or without a name the folders that are looked in.
 
     \b
     Example:
       sha256sum $(scm weights path vgg16)
-    """
+    """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.weights import find_backbone, searched_folders
 
     if name is not None:
