@@ -12,7 +12,7 @@ from scmnet_cli.errors import ScmError
 
 app = typer.Typer(no_args_is_help=True)
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="vgg19, vgg16, alexnet, inception.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="vgg19, vgg16, alexnet, inception.")]
 Folder = Annotated[
     Path | None, typer.Option("--weights-dir", help="Folder looked in first; then $SCM_WEIGHTS, then the downloads.")
 ]
@@ -46,7 +46,7 @@ def list_weights(weights_dir: Folder = None) -> None:
 @app.command()
 def fetch(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="vgg19, vgg16, alexnet, inception, or all (1.4 GB).")
+        list[str], typer.Argument(metavar="NAME", help="vgg19, vgg16, alexnet, inception, or all (1.4 GB).")
     ],
     to: Annotated[
         Path | None,
