@@ -65,10 +65,18 @@ def test_help_lists_the_commands_and_imports_nothing_heavy():
         assert f" {name} " in finished.stdout
 
 
-@pytest.mark.parametrize("command", ["preprocess", "train", "transfer", "poses", "edit", "inspect", "demo"])
-def test_a_commands_help_exits_with_0(command: str, capsys: pytest.CaptureFixture[str]):
-    assert exit_code(command, "--help") == 0
-    assert "Usage: scm" in capsys.readouterr().out
+COMMANDS = [
+    "preprocess", "train", "transfer", "poses", "edit", "inspect", "eval", "bench", "demo", "weights", "weights list",
+    "weights fetch", "weights verify", "weights path", "analyser", "analyser train", "analyser eval",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_commands_help_is_shown(command: str, capsys: pytest.CaptureFixture[str]):
+    assert exit_code(*command.split(), "--help") == 0
+    shown = capsys.readouterr().out
+    assert "Usage: scm" in shown
+    assert "\\b" not in shown, "an escape of the docstring"
 
 
 def test_python_dash_m_and_the_console_script_are_the_same_command():
@@ -150,7 +158,8 @@ def test_every_command_of_a_page_exists_with_its_options(
 ):
     monkeypatch.setenv("COLUMNS", "200")
     for name, rest in _commands(page):
-        assert exit_code(name, "--help") == 0, name
+        below = [word for word in rest.split()[:1] if f"{name} {word}" in COMMANDS]
+        assert exit_code(name, *below, "--help") == 0, name
         known = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
         for option in re.findall(r"(?<=\s)--?[a-z][\w-]*", rest):
             assert re.search(rf"(?<![\w-]){option}(?![\w-])", known), f"scm {name} {option}"

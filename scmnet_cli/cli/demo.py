@@ -13,6 +13,7 @@ def demo(
         "outputs/demo"
     ),
     images: Annotated[int, typer.Option("--images", min=1, help="Train on this many images.")] = 640,
+    people: Annotated[int, typer.Option("--people", min=10, help="Draw this many people.")] = 120,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of people and weights.")] = 0,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto",
 ) -> None:
@@ -28,7 +29,7 @@ def demo(
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bars(*columns, console=Console(stderr=True)) as bar:
-        made = run_demo(out, images=images, seed=seed, device=device, progress=bar.count)
+        made = run_demo(out, num_people=people, images=images, seed=seed, device=device, progress=bar.count)
     print(f"{made.num_people} people, drawn by this program and prepared: {made.data}")
     print(f"a small model, trained on them for {made.steps} steps ({made.images} images): {made.run}")
     print("It has seen too little to draw well; for a real model see 'Real photos' in the README.")

@@ -29,7 +29,7 @@ def train(
         bool, typer.Option("--dry-run", help="Build and load everything, say what would run, stop.")
     ] = False,
 ) -> None:
-    r"""Train on the train list of a prepared folder; the val list is only looked at.
+    """Train on the train list of a prepared folder; the val list is only looked at.
 
     Ctrl-C or SIGTERM saves and stops; the same command goes on, also after kill -9.
 
@@ -41,7 +41,7 @@ def train(
       scm train data/ccp -o runs/try -c cpu --set train.images=2000 --set loss.bsr=0
       scm train data/ccp -o runs/fine -c ccp --init runs/ccp
       torchrun --nproc-per-node 4 -m scmnet_cli train data/ccp -o runs/ccp -c ccp
-    """
+    """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.config import load_config
 
     loaded = load_config(config, settings or [])
