@@ -213,6 +213,7 @@ def material(photos: list[TrainingPhoto]) -> Material:
     return Material(photos, [], photos[:1], [], "three")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_as_an_uninterrupted_one(photos: list[TrainingPhoto], tmp_path: Path) -> None:
     whole = AnalyserRun(material(photos), tmp_path / "a", TINY, pretrained=False)
     whole.train()
