@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from scmnet_cli.data.prepared import PreparedFolder
@@ -13,9 +13,10 @@ from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.poses.files import Posed, read_pose_file
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import mirrored, place, place_together
+from scmnet_cli.preprocess.analyser import Analyser
 from scmnet_cli.preprocess.keypoints import read_keypoint_table
-from scmnet_cli.preprocess.photo import read_person
-from scmnet_cli.preprocess.source import PHOTO_ENDINGS
+from scmnet_cli.preprocess.photo import MAP_ENDING, read_person
+from scmnet_cli.preprocess.photos import RAW_ENDINGS
 from scmnet_cli.types import Canvas, Person, Pose
 
 DEFAULT_FRAME = Canvas(256, 176)
@@ -81,6 +82,7 @@ class Finder:
         self._person = person
         self._mirror = mirror
         self._opened: dict[Path, PreparedFolder] = {}
+        self._analyser = cache(Analyser.load)
         self._data = self._open(data) if data is not None else None
 
     def person(self, word: str, option: str) -> Input:
@@ -95,7 +97,9 @@ class Finder:
         return found[0]
 
     def people(self, words: Iterable[str], option: str) -> list[Input]:
-        """Find people: entries, photos with a region map and joints beside them, or whole prepared folders.
+        """Find people: entries, photos, folders of photos, or whole prepared folders.
+
+        Photos with neither a region map nor joints beside them are analysed when they are read.
 
         Raises:
             ScmError: if a word names nothing, with the option and what it may name.
@@ -152,7 +156,7 @@ class Finder:
         if path.lower().endswith(POSE_ENDINGS) and Path(path).is_file():
             return self._rows(Path(path), row, option)
         folder = Path(word)
-        if not _is_prepared(folder) and not _files(folder, PHOTO_ENDINGS) and (files := _files(folder, POSE_ENDINGS)):
+        if not _is_prepared(folder) and not _photos(folder) and (files := _files(folder, POSE_ENDINGS)):
             return [found for file in files for found in self._rows_if_any(file, option)]
         try:
             return self._people(word, option, shipped_poses())
@@ -228,23 +232,23 @@ class Finder:
                 raise ScmError(
                     f"{option} {word}: {above} has no entry '{path.stem}'{nearest(path.stem, folder.names())}"
                 )
-        photos = [path] if path.is_file() and path.suffix.lower() in PHOTO_ENDINGS else _files(path, PHOTO_ENDINGS)
+        photos = [path] if path.is_file() and path.suffix.lower() in RAW_ENDINGS else _photos(path)
         if photos:
             return [self._photo(photo) for photo in photos]
         raise ScmError(f"{option} {word}: {self._why_not(path, word, list(shipped))}")
 
     def _photo(self, path: Path) -> Input:
-        read = partial(read_person, path, self._canvas, self._background)
+        read = partial(read_person, path, self._canvas, self._background, self._analyser)
         return Input(path.stem, str(path.resolve()), read)
 
     def _why_not(self, path: Path, word: str, shipped: list[str]) -> str:
-        may = "give DATA/NAME of a prepared folder, NAME with --data DATA, or a photo with its map and joints beside it"
+        may = "give DATA/NAME of a prepared folder, NAME with --data DATA, or a photo"
         if shipped:
             may += ", or a pose file, or a shipped pose ('scm poses' lists them)"
         if path.is_dir():
             return f"is neither a prepared folder nor a folder of photos{' or pose files' if shipped else ''}; {may}"
         if path.is_file():
-            return f"is neither a photo ({' '.join(PHOTO_ENDINGS)}) nor an entry of a prepared folder; {may}"
+            return f"is neither a photo ({' '.join(RAW_ENDINGS)}) nor an entry of a prepared folder; {may}"
         names = self._data.names() if self._data is not None else []
         none = "no such entry, file or shipped pose" if shipped else "no such entry or file"
         return none + (nearest(word, [*names, *shipped]) or f"; {may}")
@@ -312,6 +316,10 @@ def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     return sorted((path for path in files if path.is_file()), key=_natural)
 
 
+def _photos(folder: Path) -> list[Path]:
+    return [path for path in _files(folder, RAW_ENDINGS) if not path.name.endswith(MAP_ENDING)]
+
+
 def _natural(path: Path) -> list[tuple[int, str]]:
     """Return a key that sorts the numbers in a name by their value."""
     parts = re.split(r"([0-9]+)", path.name)
@@ -319,7 +327,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def _without_ending(name: str) -> str:
-    return Path(name).stem if name.lower().endswith(PHOTO_ENDINGS) else name
+    return Path(name).stem if name.lower().endswith(RAW_ENDINGS) else name
 
 
 def _is_prepared(path: Path) -> bool:

@@ -12,8 +12,7 @@ Sources = Annotated[
     typer.Option(
         "--src",
         metavar="A",
-        help="Who is drawn: DATA/NAME of a prepared folder, a photo with its map and joints beside it, or a whole "
-        "prepared folder; repeatable.",
+        help="Who is drawn: DATA/NAME of a prepared folder, any photo, or a whole folder of either kind; repeatable.",
     ),
 ]
 Model = Annotated[

@@ -23,6 +23,7 @@ class Layout(StrEnum):
     DEEPFASHION = "deepfashion"
     FOLDER = "folder"
     MARKET1501 = "market1501"
+    PHOTOS = "photos"
 
 
 class Background(StrEnum):
@@ -35,7 +36,12 @@ class Background(StrEnum):
 def preprocess(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of photos.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Prepared folder; an unfinished one is completed.")],
-    layout: Annotated[Layout, typer.Option("--layout", help="How SRC is laid out; see below.")],
+    layout: Annotated[
+        Layout | None,
+        typer.Option(
+            "--layout", help="How SRC is laid out; see below (folder with joints or maps in SRC, else photos)."
+        ),
+    ] = None,
     canvas: Annotated[
         str | None, typer.Option("--canvas", metavar="HxW", help="Size of the pictures (256x176; market1501 128x64).")
     ] = None,
@@ -80,6 +86,8 @@ def preprocess(
                    MUST-GAN (semantic_merge3/) or PISE (trainSPL8/, testSPL8/)
       folder       your photos, regions/NAME.png and joints.csv
       market1501   Market-1501 with lists, pairs and joints; maps are drawn
+      photos       your photos alone: the built-in analyser finds the most
+                   prominent person of each, joints and regions
 
     \b
     Labels: regions, lip20, cihp20, atr18, schp-lip, schp-atr, schp-pascal,
@@ -87,6 +95,7 @@ def preprocess(
 
     \b
     Examples:
+      scm preprocess photos -o data/mine --sheet
       scm preprocess ccp -o data/ccp --layout ccp --sheet
       scm preprocess fashion -o data/fashion --layout deepfashion
       scm preprocess fashion/img -o data/fashion --layout deepfashion \\
@@ -98,12 +107,13 @@ def preprocess(
     """  # noqa: D301 - a backspace keeps the lines of the examples
     size = None if canvas is None else read_canvas(canvas)
 
+    import torch
     from rich.console import Console
 
     from scmnet_cli.cli.progress import Bars
     from scmnet_cli.data.prepared import PreparedFolder
     from scmnet_cli.images import save_png
-    from scmnet_cli.preprocess.layouts import open_source
+    from scmnet_cli.preprocess.layouts import likely_layout, open_source
     from scmnet_cli.preprocess.run import prepare, prepare_share
     from scmnet_cli.preprocess.sheet import draw_sheet
     from scmnet_cli.ranks import Team, this_rank
@@ -113,7 +123,10 @@ def preprocess(
     if share and team.rank.count > 1:
         raise ScmError(f"--shard {shard}: torchrun shares the work already; leave one of them out")
 
-    opened = open_source(layout.value, source, joints=joints, maps=maps, labels=labels, lists=lists)
+    chosen = layout.value if layout else likely_layout(source, joints, maps, labels)
+    # People are read side by side, a thread each: the analyser's own threads would be in each other's way.
+    torch.set_num_threads(1)
+    opened = open_source(chosen, source, joints=joints, maps=maps, labels=labels, lists=lists)
     console = Console(stderr=True, quiet=not team.rank.is_first)
     with Bars(console=console, transient=True) as bar:
 

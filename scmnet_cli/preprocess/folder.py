@@ -18,7 +18,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
 from scmnet_cli.preprocess.keypoints import KeypointTable, read_keypoint_table
 from scmnet_cli.preprocess.label_maps import MAP_ENDINGS, body_regions, label_set, read_ids
-from scmnet_cli.preprocess.source import PHOTO_ENDINGS, Source, file_stamp, inside
+from scmnet_cli.preprocess.source import Source, file_stamp, find_photos, inside, only_photo
 from scmnet_cli.types import FloatArray, Person
 
 TABLES = ("joints.csv", "keypoints.csv")
@@ -52,14 +52,7 @@ class FolderSource(Source):
         label_set(labels)
         if maps is not None or labels != "regions":
             self.parser = f"maps of the folder {self._maps.name}, labels {labels}"
-        self._photos: dict[str, list[Path]] = {}
-        for folder in (self.root, self.root / "images"):
-            if folder.is_dir():
-                for path in sorted(folder.iterdir()):
-                    if path.suffix.lower() in PHOTO_ENDINGS and not path.name.startswith("."):
-                        self._photos.setdefault(path.stem, []).append(path)
-        if not self._photos:
-            raise ScmError(f"{root}: holds no photos ({' '.join(PHOTO_ENDINGS)}), neither itself nor in images/")
+        self._photos = find_photos(self.root)
         table = joints or find_table(self.root)
         if table is None or not table.is_file():
             missing = table or self.root / TABLES[0]
@@ -92,11 +85,9 @@ class FolderSource(Source):
         Raises:
             ScmError: saying why the person is not usable.
         """
-        if len(self._photos[name]) > 1:
-            files = ", ".join(str(path.relative_to(self.root)) for path in self._photos[name])
-            raise ScmError(f"the name stands for several photos ({files}); rename all but one")
-        joints = row_of(self._joints, self.photo(name))
-        photo, region_map = inside(self.root, self.photo(name)), inside(self._maps_root, self._map(name))
+        path = only_photo(self.root, self._photos[name])
+        joints = row_of(self._joints, path)
+        photo, region_map = inside(self.root, path), inside(self._maps_root, self._map(name))
         return read_annotated(name, photo, region_map, joints, self._labels)
 
     def _map(self, name: str) -> Path:

@@ -8,8 +8,9 @@ from pathlib import Path
 from scmnet_cli.errors import ScmError
 from scmnet_cli.preprocess.ccp import CcpSource
 from scmnet_cli.preprocess.deepfashion import DeepFashionSource
-from scmnet_cli.preprocess.folder import FolderSource
+from scmnet_cli.preprocess.folder import FolderSource, find_table
 from scmnet_cli.preprocess.market import MarketSource
+from scmnet_cli.preprocess.photos import PhotoSource
 from scmnet_cli.preprocess.source import Source
 
 LAYOUTS: dict[str, tuple[Callable[..., Source], tuple[str, ...]]] = {
@@ -17,8 +18,20 @@ LAYOUTS: dict[str, tuple[Callable[..., Source], tuple[str, ...]]] = {
     "deepfashion": (DeepFashionSource, ("joints", "maps", "labels", "lists")),
     "folder": (FolderSource, ("joints", "maps", "labels")),
     "market1501": (MarketSource, ("joints", "maps", "labels", "lists")),
+    "photos": (PhotoSource, ()),
 }
 """The reader of each layout, and the options it takes."""
+
+
+def likely_layout(root: Path, *annotations: Path | str | None) -> str:
+    """Return ``folder`` where joints or region maps lie in a folder or are given beside it, else ``photos``.
+
+    Args:
+        root: the folder.
+        annotations: ``joints``, ``maps`` and ``labels`` of ``scm preprocess``.
+    """
+    is_annotated = any(annotations) or find_table(root) is not None or (root / "regions").is_dir()
+    return "folder" if is_annotated else "photos"
 
 
 def open_source(layout: str, root: Path, **options: Path | str | None) -> Source:

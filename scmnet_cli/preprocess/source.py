@@ -69,6 +69,35 @@ class Source(Protocol):
         ...
 
 
+def find_photos(root: Path, endings: tuple[str, ...] = PHOTO_ENDINGS) -> dict[str, list[Path]]:
+    """Return the photos in a folder and in its ``images/`` by their names without endings, which several may share.
+
+    Raises:
+        ScmError: if there is none.
+    """
+    photos: dict[str, list[Path]] = {}
+    for folder in (root, root / "images"):
+        if folder.is_dir():
+            for path in sorted(folder.iterdir()):
+                if path.suffix.lower() in endings and not path.name.startswith("."):
+                    photos.setdefault(path.stem, []).append(path)
+    if not photos:
+        raise ScmError(f"{root}: holds no photos ({' '.join(endings)}), neither itself nor in images/")
+    return photos
+
+
+def only_photo(root: Path, paths: list[Path]) -> Path:
+    """Return the photo that a name stands for.
+
+    Raises:
+        ScmError: if it stands for several.
+    """
+    if len(paths) > 1:
+        files = ", ".join(str(path.relative_to(root)) for path in paths)
+        raise ScmError(f"the name stands for several photos ({files}); rename all but one")
+    return paths[0]
+
+
 def inside(root: Path, path: Path) -> Path:
     """Return a path that does not leave the source folder, links followed.
 
