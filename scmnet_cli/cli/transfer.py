@@ -55,6 +55,7 @@ def transfer(
     Examples:
       scm transfer --src data/ccp/0010 --pose data/ccp/0020 -m runs/ccp
       scm transfer --data data/ccp --src 0010 --src 0030 --pose 0020 --strip
+      scm transfer --src me.jpg --pose dancer.jpg
       scm transfer --src photo.jpg --pose poses.csv -o outputs/poses
       scm transfer --src photo.jpg --pose walking --pose catwalk --mirror
       scm transfer --src photo.jpg --pose openpose/ --frame 1080x1920 \\
