@@ -214,7 +214,8 @@ def test_compiled_networks_draw_the_same():
     with torch.no_grad():
         expected = net(passes.maps, passes.image, passes.masks)
         compile_parts(net)
-        torch.testing.assert_close(net(passes.maps, passes.image, passes.masks), expected, rtol=1e-3, atol=1e-4)
+        # The field's softmax at tau 0.01 makes a rounding of its cosines a hundred times larger.
+        torch.testing.assert_close(net(passes.maps, passes.image, passes.masks), expected, rtol=0, atol=2e-3)
 
 
 def test_what_cannot_be_compiled_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch):
