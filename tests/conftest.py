@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,9 +145,19 @@ def scm(capfd: pytest.CaptureFixture[str]) -> Scm:
 
 
 @pytest.fixture(scope="session")
-def shared_weights() -> Path:
-    """Real ImageNet backbones; tests marked `weights` skip where they are absent."""
-    folder = Path(os.environ.get("SCM_SHARED", Path(__file__).parents[2] / "shared")) / "weights"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is absent; set SCM_SHARED")
-    return folder
+def shared() -> Callable[[str], Path]:
+    """Return a function that finds a file or folder of real data, which users do not have: without it a test skips."""
+    root = Path(os.environ.get("SCM_SHARED", Path(__file__).parents[2] / "shared"))
+
+    def find(name: str) -> Path:
+        if not (root / name).exists():
+            pytest.skip(f"{root / name} is absent; set SCM_SHARED")
+        return root / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def shared_weights(shared: Callable[[str], Path]) -> Path:
+    """Real ImageNet backbones, for tests marked `weights`."""
+    return shared("weights")

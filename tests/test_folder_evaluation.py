@@ -290,11 +290,8 @@ def test_comparing_warns_of_what_differs_and_of_nothing_else() -> None:
 
 
 @pytest.mark.data
-def test_the_papers_numbers_are_in_the_papers_text() -> None:
-    text = Path(__file__).parents[2] / "shared" / "paper" / "scm-net.txt"
-    if not text.is_file():
-        pytest.skip(f"{text} is absent")
-    printed = text.read_text()
+def test_the_papers_numbers_are_in_the_papers_text(shared: Callable[[str], Path]) -> None:
+    printed = shared("paper/scm-net.txt").read_text()
     for table in published_tables().values():
         for row in table.rows:
             (line,) = [line for line in printed.splitlines() if line.startswith((f"{row.method}\t", f"{row.method} ["))]

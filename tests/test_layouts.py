@@ -28,7 +28,6 @@ from scmnet_cli.regions import BODY_REGIONS, LABEL_SETS, SKIN, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
-SHARED = Path(os.environ.get("SCM_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 FRAME = Canvas(256, 176)
 SIZES = {"176x256": (256, 176), "256x256": (256, 256), "750x1101": (1101, 750)}
 CANVASES = [Canvas(256, 176), Canvas(256, 256)]
@@ -607,11 +606,9 @@ def test_the_help_lists_every_layout_and_label_set(capfd: pytest.CaptureFixture[
 
 @pytest.mark.data
 def test_the_benchmarks_own_lists_are_read_whole_and_619_rows_without_joints_are_one_line(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    shared: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    lists = SHARED / "deepfashion_lists"
-    if not lists.is_dir():
-        pytest.skip(f"{lists} is absent; set SCM_SHARED")
+    lists = shared("data/deepfashion_lists")
     rows = dict(
         line.split(":", 1) for line in (lists / "fashion-resize-annotation-test.csv").read_text().splitlines()[1:]
     )
@@ -649,10 +646,10 @@ def test_the_benchmarks_own_lists_are_read_whole_and_619_rows_without_joints_are
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_with_a_photo_and_map_under_every_name_of_the_test_list_all_its_pairs_are_usable(tmp_path: Path) -> None:
-    lists = SHARED / "deepfashion_lists"
-    if not lists.is_dir():
-        pytest.skip(f"{lists} is absent; set SCM_SHARED")
+def test_with_a_photo_and_map_under_every_name_of_the_test_list_all_its_pairs_are_usable(
+    shared: Callable[[str], Path], tmp_path: Path
+) -> None:
+    lists = shared("data/deepfashion_lists")
     root = tmp_path / "fashion"
     photo = save(tmp_path / "photo.png", picture((256, 256)))
     region_map = save(tmp_path / "map.npy", labels((256, 176), (5, 1)))
@@ -671,10 +668,8 @@ def test_with_a_photo_and_map_under_every_name_of_the_test_list_all_its_pairs_ar
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_all_of_market_1501_comes_through(tmp_path: Path) -> None:
-    root = SHARED / "market1501"
-    if not root.is_dir():
-        pytest.skip(f"{root} is absent; set SCM_SHARED")
+def test_all_of_market_1501_comes_through(shared: Callable[[str], Path], tmp_path: Path) -> None:
+    root = shared("data/market1501")
     source = MarketSource(root)
     outcome = prepare(source, tmp_path / "data", source.canvas, source.background)
     data = PreparedFolder(tmp_path / "data")
@@ -693,10 +688,8 @@ def test_all_of_market_1501_comes_through(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-def test_the_published_labels_of_ccp_are_in_the_order_of_its_label_set() -> None:
-    root = SHARED / "ccp"
-    if not root.is_dir():
-        pytest.skip(f"{root} is absent; set SCM_SHARED")
+def test_the_published_labels_of_ccp_are_in_the_order_of_its_label_set(shared: Callable[[str], Path]) -> None:
+    root = shared("data/ccp")
     from scmnet_cli.preprocess.ccp import CcpSource
 
     assert CcpSource(root)._regions == LABEL_SETS["ccp59"]

@@ -34,13 +34,12 @@ from scmnet_cli.metrics.pck import NEAR, pck
 from scmnet_cli.metrics.psnr import psnr
 from scmnet_cli.metrics.region_consistency import region_consistency
 from scmnet_cli.metrics.ssim import ssim_masked, ssim_raw
-from scmnet_cli.preprocess import analyser as analysers
+from scmnet_cli.preprocess.analyser import SHIPPED, Analyser
 from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 from scmnet_cli.weights import find_backbone
 
 _SMALLEST = 32
-_ANALYSER = Path(analysers.__file__).parents[1] / "assets" / "analyser.safetensors"
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ class Instruments:
         self.lpips_vgg = Lpips("vgg", weights_dir).to(self.device) if self._can("lpips_vgg") else None
         self.inception = Inception(weights_dir).to(self.device) if self._can("fid", "is") else None
         self.vgg16 = Vgg16Features(weights_dir).to(self.device) if self._can("fd_vgg16") else None
-        self.analyser = analysers.Analyser.load(_ANALYSER) if self._can("pck") else None
+        self.analyser = Analyser.load() if self._can("pck") else None
 
     def _can(self, *names: str) -> bool:
         """Say whether a network for any of these is wanted and there; ``lpips_alex`` is for the person's too."""
@@ -163,11 +162,7 @@ class Instruments:
 
 
 def _weights_of(source: str, weights_dir: Path | None) -> Path:
-    if source != "analyser":
-        return find_backbone(source, weights_dir)
-    if not _ANALYSER.is_file():
-        raise ScmError(f"{_ANALYSER} is absent: this package was built without the analyser")
-    return _ANALYSER
+    return SHIPPED if source == "analyser" else find_backbone(source, weights_dir)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ MODEL_KIND = "scm analyser"
 CANVAS = Canvas(288, 192)
 """What the network looks at; it was trained at this size."""
 
-_ASSET = Path(__file__).parents[1] / "assets" / "analyser.safetensors"
+SHIPPED = Path(__file__).parents[1] / "assets" / "analyser.safetensors"
+"""The weights that come with this package."""
 _PERSON = 0.5
 _VISIBLE = 0.5
 _MARGIN = 1.12
@@ -115,10 +116,10 @@ class Analyser:
         Raises:
             ScmError: if the file is absent, damaged or no analyser.
         """
-        path = weights or _ASSET
+        path = weights or SHIPPED
         tensors, metadata = load_tensors(path)
         if metadata.get("kind") != MODEL_KIND:
-            raise ScmError(f"{path}: holds no analyser; give the {_ASSET.name} that 'scm analyser train' wrote")
+            raise ScmError(f"{path}: holds no analyser; give the {SHIPPED.name} that 'scm analyser train' wrote")
         net = AnalyserNet()
         state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
         # Counts of batches mean nothing after training and are not stored.

@@ -27,7 +27,7 @@ from scmnet_cli.preprocess.run import is_val
 from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.training.analyser_views import UNKNOWN, TrainingPhoto, View, Views, plain_view, training_photo
 from scmnet_cli.training.ema import MovingAverage
-from scmnet_cli.training.loop import _stop_signals
+from scmnet_cli.training.signals import stop_signals
 from scmnet_cli.training.state import fingerprint, restore
 from scmnet_cli.types import Canvas, FloatArray
 
@@ -291,7 +291,7 @@ class AnalyserRun:
         started, counted_from, seconds_before = time.perf_counter(), self.images, self.seconds
         sums: dict[str, float] = {}
         num_summed = 0
-        with _stop_signals() as stopped:
+        with stop_signals() as stopped:
             while self.images < config.images and not stopped:
                 terms = self._step()
                 total = sum(_WEIGHTS[name] * value for name, value in terms.items())

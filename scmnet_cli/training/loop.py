@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -34,6 +31,7 @@ from scmnet_cli.training.ema import MovingAverage
 from scmnet_cli.training.means import Means
 from scmnet_cli.training.measure import draw_grid, field_statistics, measure, spread_of
 from scmnet_cli.training.phases import Drawn, GeneratorObjective, GeneratorPass, Inputs, discriminator_terms
+from scmnet_cli.training.signals import stop_signals
 from scmnet_cli.training.state import Progress, check_same_run, fingerprint, read_state, restore, save_state
 from scmnet_cli.training.tracking import Tracker
 
@@ -220,7 +218,7 @@ class Run:
         started, counted_from, bad_steps = time.perf_counter(), self.images, 0
         seconds_before = self.seconds
         log_started, log_from = started, self.images
-        with _stop_signals() as stopped, team.losses_told():
+        with stop_signals() as stopped, team.losses_told():
             if self.images == 0:
                 measured = self._look(tracker)
             # A signal does not reach all processes in the same step. Here they also wait while the first one writes.
@@ -380,22 +378,3 @@ def _spaced(length: int, wanted: int) -> list[int]:
     """Return up to ``wanted`` indices spread evenly over ``length``."""
     num = min(length, wanted)
     return [index * length // num for index in range(num)]
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of dying; only the main thread can."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
