@@ -136,7 +136,7 @@ class SCMNet(nn.Module):
         if not self.has_regions:
             return rearranged[:, -num_carried:]
         carried = rearranged[:, -NUM_PARTS * num_carried :]
-        carried = carried.reshape(len(rearranged), NUM_PARTS, num_carried, *rearranged.shape[2:]).sum(1)
+        carried = carried.unflatten(1, (NUM_PARTS, num_carried)).sum(1)
         # After an edit a position may hold no region, or two: the masks' sum is then not 1.
         return carried[:, :3] / carried[:, 3:].clamp(min=_LEAST_MASK)
 
