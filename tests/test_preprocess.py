@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from scmnet_cli.cli.preprocess import Background, Layout, read_canvas
 from scmnet_cli.data.drawn import draw_person
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import read_label_map, read_photo, save_png
+from scmnet_cli.images import CropBox, read_label_map, read_photo, save_png
+from scmnet_cli.preprocess.analyser import Analysis
 from scmnet_cli.preprocess.ccp import CcpSource
 from scmnet_cli.preprocess.folder import FolderSource
 from scmnet_cli.preprocess.label_maps import nearest_limb_regions
@@ -30,7 +32,7 @@ from scmnet_cli.preprocess.run import BACKGROUNDS, Outcome, prepare
 from scmnet_cli.preprocess.sheet import draw_sheet
 from scmnet_cli.regions import BODY_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS
-from scmnet_cli.types import Canvas, FloatArray
+from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 CANVAS = Canvas(64, 48)
 SHARED = Path(os.environ.get("SCM_SHARED", Path(__file__).parents[2] / "shared"))
@@ -366,6 +368,53 @@ def test_ccps_one_skin_label_is_split_into_face_arms_and_legs(ccp: Path) -> None
         skin = np.isin(true, [region_id(region) for region in ("face", "arms", "legs")])
         assert np.array_equal(found[~skin], true[~skin])
         assert (found[skin] == true[skin]).mean() > 0.9, name
+
+
+class FoundPerson:
+    """Stands for the analyser: in every photo it finds a person in one half."""
+
+    sha256 = "f" * 64
+
+    def __init__(self, half: slice) -> None:
+        self._half = half
+
+    def __call__(self, image: UInt8Array) -> Analysis:
+        probabilities = np.zeros((8, 64, 64), np.float32)
+        probabilities[0] = 0.5
+        probabilities[region_id("upper"), :, self._half] = 1
+        height, width = image.shape[:2]
+        crop = CropBox(0, 0, width, height, Canvas(128, 128))
+        return Analysis(1.0, np.zeros((18, 3), np.float32), probabilities, crop, (height, width))
+
+
+def test_unlabelled_photos_of_ccp_join_train_with_the_analysers_maps_and_leave_val_alone(tmp_path: Path) -> None:
+    root = tmp_path / "ccp"
+    write_ccp(root, 13)
+    for number in (2, 5):
+        (root / "annotations" / "pixel-level" / f"{number:04d}.mat").unlink()
+    prepare(CcpSource(root), tmp_path / "fewer", CANVAS)
+    everywhere: Any = FoundPerson(slice(None))
+    prepare(CcpSource(root, unlabelled=True, analyser=everywhere), tmp_path / "all", CANVAS)
+    fewer, whole = PreparedFolder(tmp_path / "fewer"), PreparedFolder(tmp_path / "all")
+    assert whole.names("val") == fewer.names("val") == ["0011"]
+    assert set(whole.names("train")) == {*fewer.names("train"), "0002", "0005"}
+    assert whole.load("0002").regions.any()
+    assert set(np.unique(whole.load("0002").regions)) <= {0, region_id("upper")}
+    assert "f" * 64 in whole.manifest.parser
+
+
+def test_an_unlabelled_photo_in_which_the_analyser_finds_another_person_is_left_out(tmp_path: Path) -> None:
+    root = tmp_path / "ccp"
+    write_ccp(root, 3)
+    (root / "annotations" / "pixel-level" / "0001.mat").unlink()
+    beside: Any = FoundPerson(slice(0, 1))
+    outcome = prepare(CcpSource(root, unlabelled=True, analyser=beside), tmp_path / "all", CANVAS)
+    assert "lie on the person that the analyser finds" in outcome.left_out["0001"]
+
+
+def test_unlabelled_is_refused_where_a_layout_has_no_such_photos(drawn_source: Path) -> None:
+    with pytest.raises(ScmError, match="--unlabelled: layout folder has none"):
+        open_source("folder", drawn_source, unlabelled=True)
 
 
 def test_ccp_becomes_a_prepared_folder(ccp: Path, tmp_path: Path) -> None:

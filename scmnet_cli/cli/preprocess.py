@@ -59,6 +59,12 @@ def preprocess(
     lists: Annotated[
         Path | None, typer.Option("--lists", help="Folder of a benchmark's list files; by default SRC.")
     ] = None,
+    unlabelled: Annotated[
+        bool,
+        typer.Option(
+            "--unlabelled", help="Layout ccp: photos without an annotation join train, with the analyser's maps."
+        ),
+    ] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many usable people.")] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Threads; all cores by default.")] = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="Draw OUT/sheet.png: photos, regions and skeletons.")] = False,
@@ -97,6 +103,7 @@ def preprocess(
     Examples:
       scm preprocess photos -o data/mine --sheet
       scm preprocess ccp -o data/ccp --layout ccp --sheet
+      scm preprocess ccp -o data/ccp-all --layout ccp --unlabelled
       scm preprocess fashion -o data/fashion --layout deepfashion
       scm preprocess fashion/img -o data/fashion --layout deepfashion \\
                      --lists lists --maps parsed --labels atr18
@@ -126,7 +133,7 @@ def preprocess(
     chosen = layout.value if layout else likely_layout(source, joints, maps, labels)
     # People are read side by side, a thread each: the analyser's own threads would be in each other's way.
     torch.set_num_threads(1)
-    opened = open_source(chosen, source, joints=joints, maps=maps, labels=labels, lists=lists)
+    opened = open_source(chosen, source, joints=joints, maps=maps, labels=labels, lists=lists, unlabelled=unlabelled)
     console = Console(stderr=True, quiet=not team.rank.is_first)
     with Bars(console=console, transient=True) as bar:
 

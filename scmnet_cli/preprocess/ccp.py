@@ -11,14 +11,17 @@ import numpy.typing as npt
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
+from scmnet_cli.preprocess.analyser import Analyser
 from scmnet_cli.preprocess.keypoints import read_keypoint_table
 from scmnet_cli.preprocess.label_maps import body_regions
 from scmnet_cli.preprocess.source import Source, file_stamp, inside
-from scmnet_cli.regions import SKIN, ccp_regions
-from scmnet_cli.types import FloatArray, Person
+from scmnet_cli.regions import BACKGROUND, SKIN, ccp_regions
+from scmnet_cli.types import FloatArray, Person, UInt8Array
 
 MIN_JOINTS = 6
 MIN_AREA = 0.01
+MIN_ON_PERSON = 0.8
+"""Share of the joints known of an unlabelled photo that lie on the person that the analyser finds, or it is another."""
 
 
 class CcpSource(Source):
@@ -32,12 +35,16 @@ class CcpSource(Source):
         f"the person covers at least {MIN_AREA:.0%} of the photo, and at least {MIN_JOINTS} joints are known"
     )
 
-    def __init__(self, root: Path, joints: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, joints: Path | None = None, *, unlabelled: bool = False, analyser: Analyser | None = None
+    ) -> None:
         """Read label list and joints; photos are read when asked for.
 
         Args:
             root: the folder.
             joints: the joints table, if it is not ``keypoints.csv`` in the folder.
+            unlabelled: also take photos without an annotation, for training, with the regions that the analyser finds.
+            analyser: which one; None: the one that ships with this package.
 
         Raises:
             ScmError: if the folder is not laid out so.
@@ -54,10 +61,25 @@ class CcpSource(Source):
             raise ScmError(f"{table}: no such file; the photos' joints are needed, give their table with --joints FILE")
         self._joints = read_keypoint_table(table)
         self._regions = ccp_regions(_label_list(self.root / "label_list.mat"))
+        self._annotated = frozenset(path.stem for path in self._annotations.iterdir() if path.suffix == ".mat")
+        self._unlabelled: frozenset[str] = frozenset()
+        if unlabelled:
+            photos = {path.stem for path in (self.root / "photos").iterdir() if path.suffix == ".jpg"}
+            self._unlabelled = photos - self._annotated
+            self._analyser = analyser or Analyser.load()
+            self.parser = f"{self.parser}; of unlabelled photos the analyser, weights sha256 {self._analyser.sha256}"
+            self.rule = (
+                f"{self.rule}; of unlabelled photos, which are for training alone, at least {MIN_ON_PERSON:.0%} of the "
+                "known joints lie on the person that is found"
+            )
 
     def names(self) -> list[str]:
-        """Return the names of all annotations, sorted."""
-        return sorted(path.stem for path in self._annotations.iterdir() if path.suffix == ".mat")
+        """Return the names of all annotations, sorted, and those of unlabelled photos if they are wanted."""
+        return sorted(self._annotated | self._unlabelled)
+
+    def train_only(self) -> frozenset[str]:
+        """Return the names of the unlabelled photos that are wanted."""
+        return self._unlabelled
 
     def astray(self) -> dict[str, str]:
         """Return the rows of the table of joints that lead out of the folder."""
@@ -70,7 +92,8 @@ class CcpSource(Source):
     def stamp(self, name: str) -> str:
         """Return a short text that changes when photo, annotation or joints change."""
         joints = self._joints.joints.get(f"{name}.jpg", np.zeros(0))
-        return f"{file_stamp(self.photo(name), self._annotations / f'{name}.mat')} {zlib.crc32(joints.tobytes()):08x}"
+        maps = self._analyser.sha256[:12] if name in self._unlabelled else file_stamp(self._annotations / f"{name}.mat")
+        return f"{file_stamp(self.photo(name))} {maps} {zlib.crc32(joints.tobytes()):08x}"
 
     def read(self, name: str) -> Person:
         """Read a person.
@@ -80,6 +103,8 @@ class CcpSource(Source):
         """
         joints = self.joints_of(name)
         image = read_photo(inside(self.root, self.photo(name)))
+        if name in self._unlabelled:
+            return Person(name, image, self._analysed(image, joints), joints)
         labels = _mat_array(inside(self.root, self._annotations / f"{name}.mat"), "groundtruth")
         if labels.shape != image.shape[:2]:
             have, want = ("x".join(map(str, array.shape[:2])) for array in (labels, image))
@@ -89,6 +114,20 @@ class CcpSource(Source):
         if share < MIN_AREA:
             raise ScmError(f"the annotated person covers {share:.1%} of the photo, less than {MIN_AREA:.0%}")
         return Person(name, image, regions, joints)
+
+    def _analysed(self, image: UInt8Array, joints: FloatArray) -> UInt8Array:
+        """Return the region map of the person whose joints are known."""
+        regions = self._analyser(image).regions
+        height, width = regions.shape
+        x, y = joints[joints[:, 2] > 0, :2].round().astype(int).T
+        within = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        on_person = np.mean(regions[y[within], x[within]] != BACKGROUND) if within.any() else 0.0
+        if on_person < MIN_ON_PERSON:
+            raise ScmError(
+                f"only {on_person:.0%} of the known joints lie on the person that the analyser finds, less than "
+                f"{MIN_ON_PERSON:.0%}"
+            )
+        return regions
 
     def joints_of(self, name: str) -> FloatArray:
         """Return the joints of any photo, annotated or not.

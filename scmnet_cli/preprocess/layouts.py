@@ -14,7 +14,7 @@ from scmnet_cli.preprocess.photos import PhotoSource
 from scmnet_cli.preprocess.source import Source
 
 LAYOUTS: dict[str, tuple[Callable[..., Source], tuple[str, ...]]] = {
-    "ccp": (CcpSource, ("joints",)),
+    "ccp": (CcpSource, ("joints", "unlabelled")),
     "deepfashion": (DeepFashionSource, ("joints", "maps", "labels", "lists")),
     "folder": (FolderSource, ("joints", "maps", "labels")),
     "market1501": (MarketSource, ("joints", "maps", "labels", "lists")),
@@ -34,13 +34,14 @@ def likely_layout(root: Path, *annotations: Path | str | None) -> str:
     return "folder" if is_annotated else "photos"
 
 
-def open_source(layout: str, root: Path, **options: Path | str | None) -> Source:
+def open_source(layout: str, root: Path, **options: Path | str | bool | None) -> Source:
     """Open a source folder of a layout.
 
     Args:
         layout: its name.
         root: the folder.
-        options: ``joints``, ``maps``, ``labels`` and ``lists`` of ``scm preprocess``; None is as if it were not given.
+        options: ``joints``, ``maps``, ``labels``, ``lists`` and ``unlabelled`` of ``scm preprocess``; None or
+            False is as if it were not given.
 
     Raises:
         ScmError: if there is no such layout or folder, the folder is not laid out so, or the layout has no such option.
@@ -50,8 +51,9 @@ def open_source(layout: str, root: Path, **options: Path | str | None) -> Source
     if not root.is_dir():
         raise ScmError(f"{root}: no such folder")
     reader, allowed = LAYOUTS[layout]
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value not in (None, False)}
     for name, value in given.items():
         if name not in allowed:
-            raise ScmError(f"--{name} {value}: layout {layout} has none; leave it out")
+            told = "" if value is True else f" {value}"
+            raise ScmError(f"--{name}{told}: layout {layout} has none; leave it out")
     return reader(root, **given)

@@ -292,8 +292,10 @@ def _finish(
 ) -> Outcome:
     names = [record.name for record in usable]
     own = source.splits()
-    by_rank = {"train": {name for rank, name in enumerate(names) if not is_val(rank)}}
-    by_rank["val"] = set(names) - by_rank["train"]
+    train_only = source.train_only()
+    may_validate = [name for name in names if name not in train_only]
+    val = {name for rank, name in enumerate(may_validate) if is_val(rank)}
+    by_rank = {"train": set(names) - val, "val": val}
     splits = {split: [name for name in names if name in who] for split, who in (own or by_rank).items()}
     by_split = {split: len(chosen) for split, chosen in splits.items()}
     pairs, remark = _usable_pairs(source, set(names), left_out)

@@ -44,6 +44,10 @@ class Source(Protocol):
         """Return the names of each split, if the source has lists of its own; no name stands in two."""
         return None
 
+    def train_only(self) -> frozenset[str]:
+        """Return the names that are never for validation, and as if they were not there when it is chosen."""
+        return frozenset()
+
     def pairs(self) -> list[tuple[str, str]]:
         """Return the pairs of pictures of one person that the source lists, whether or not they are usable."""
         return []
