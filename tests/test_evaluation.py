@@ -18,10 +18,10 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.judging import Instruments, Judgement, judge
 from scmnet_cli.evaluation.protocols import PROTOCOLS
-from scmnet_cli.evaluation.reconstruction import MODEL, PreparedCases, load_people, region_mean
+from scmnet_cli.evaluation.reconstruction import MODEL, CaseSet, PreparedCases, is_full_body, load_people, region_mean
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.pipeline import Pipeline
-from scmnet_cli.regions import one_hot
+from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.training.measure import draw_grid, moved_sources, spread_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_region_mean_paints_each_source_colour_into_the_targets_region() -> None
 
 
 def judged(data: Path, pipeline: Pipeline | None, **options: Any) -> tuple[PreparedCases, Judgement]:
-    cases = PreparedCases(data, options.pop("split", "val"), pipeline, pairs=options.pop("pairs", None))
+    cases = PreparedCases(data, options.pop("split", "val"), pipeline, case_set=options.pop("case_set", None))
     return cases, judge(cases, PROTOCOLS["raw"], Instruments(["ssim", "l1", "l1_person", "copy_score"]), **options)
 
 
@@ -94,8 +94,48 @@ def test_pairs_are_judged_with_one_picture_as_source_and_the_other_as_truth(plac
     drawn = np.asarray(pipeline.transfer(people["anna"], people["ben"]).image).astype(int)
     assert np.abs(case.answers[MODEL].astype(int) - drawn).max() <= 1
     assert found.scores["source unchanged"].values["copy_score"].value == pytest.approx(1)
-    with pytest.raises(ScmError, match="has no pair with both ends in val"):
-        PreparedCases(place.data, "val", pipeline, pairs=True)
+
+
+def test_a_set_that_a_split_has_not_and_an_empty_split_name_what_there_is(drawn_data: Path, place: Place) -> None:
+    with pytest.raises(ScmError, match=r"has no pair with both ends in val; leave --set out"):
+        PreparedCases(drawn_data, "val", None, case_set=CaseSet.pairs)
+    with pytest.raises(ScmError, match=r"no people in test; name another --split: train \(3\)"):
+        PreparedCases(place.data, None, None)
+    sitting = place.person("sitting", 0)
+    sitting.joints[10] = 0  # the right ankle is not seen
+    place.prepare(place.path / "sitting", [sitting], [])
+    with pytest.raises(ScmError, match="has no person with neck and both whole legs in train"):
+        PreparedCases(place.path / "sitting", "train", None, case_set=CaseSet.half2full)
+
+
+def test_without_a_val_list_the_test_list_is_judged(place: Place) -> None:
+    for split in ("train", "test"):  # as the benchmarks are
+        (place.data / f"{split}.txt").write_text({"train": "cleo\n", "test": "anna\nben\n"}[split])
+    cases = PreparedCases(place.data, None, None)
+    assert (cases.split, cases.form, len(cases)) == ("test", "pairs", 1)
+
+
+def test_half_to_full_body_draws_the_whole_picture_from_what_lies_above_the_hips(drawn_data: Path) -> None:
+    folder = PreparedFolder(drawn_data)
+    cases = PreparedCases(drawn_data, "train", None, case_set=CaseSet.half2full)
+    whole = [name for name in folder.names("train") if is_full_body(folder.entry(name).joints)]
+    assert len(cases) == len(whole) > 0
+    case = cases.one(0)
+    person = folder.load(whole[0])
+    assert case.name == person.name
+    assert np.array_equal(case.reference, person.image)
+    assert case.joints is not None
+    assert np.array_equal(case.joints, person.joints)
+    assert case.source is not None
+    assert case.source_labels is not None
+    # What was above the hips is there, larger, and nothing of the legs.
+    above = person.regions[: round(float(person.joints[[8, 11], 1].mean()))]
+    assert set(np.unique(case.source_labels)) <= set(np.unique(above))
+    assert (case.source_labels == region_id("face")).sum() > 1.5 * (above == region_id("face")).sum()
+    assert case.source_labels[-1].max() == 0
+    values = judged(drawn_data, None, split="train", case_set=CaseSet.half2full)[1].scores["source unchanged"].values
+    assert values["copy_score"].value == pytest.approx(1)
+    assert values["ssim"].value < 1
 
 
 def test_evaluation_moves_are_the_same_every_time_and_lose_nothing(drawn_data: Path, untrained: Path) -> None:
@@ -150,7 +190,7 @@ def test_eval_writes_numbers_a_table_and_sheets(
     lines = (tmp_path / "eval" / "per_image.csv").read_text().splitlines()
     assert lines[0].startswith("name,ssim,")
     assert len(lines) == 4
-    for sheet in ("reconstructions", "transfers", "edits"):
+    for sheet in ("cases", "transfers", "edits"):
         assert np.asarray(Image.open(tmp_path / "eval" / f"{sheet}.png")).std() > 0
     assert "| SCM-Net |" in (tmp_path / "eval" / "table.md").read_text()
 

@@ -23,12 +23,12 @@ class MethodName(StrEnum):
     region_mean = "region-mean"
 
 
-class Task(StrEnum):
-    """What is done with a prepared folder."""
+class SetName(StrEnum):
+    """What is drawn of a prepared folder."""
 
-    auto = "auto"
     reconstruction = "reconstruction"
     pairs = "pairs"
+    half2full = "half2full"
 
 
 class ProtocolName(StrEnum):
@@ -76,10 +76,17 @@ def evaluate(
     metrics: Annotated[
         str | None, typer.Option("--metrics", metavar="A,B", help="Only these, such as ssim,psnr,l1; by default all.")
     ] = None,
-    task: Annotated[
-        Task, typer.Option("--task", help="What to do with DATA; auto: pairs where the split has any.")
-    ] = Task.auto,
-    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "val",
+    case_set: Annotated[
+        SetName | None,
+        typer.Option(
+            "--set",
+            help="What to draw of DATA: everybody from a moved source, the pairs, or whole people from pictures cut at "
+            "the hips; by default pairs where the split has any, else reconstruction.",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="train, val or test; by default val, or test where there is no val.")
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=2, help="At most this many people or pairs.")] = None,
     save: Annotated[bool, typer.Option("--save", help="Write the pictures to OUT/images too.")] = False,
     compare: Annotated[bool, typer.Option("--compare", help="Print the paper's tables with ours in them.")] = False,
@@ -93,13 +100,14 @@ def evaluate(
     """Judge a model on a prepared folder, or the results of any method beside their references.
 
     With a model every person of a split is reconstructed from a moved source, or drawn as the pairs of the folder say,
-    beside the answers that need no model. Writes metrics.json, where each number names its protocol, per_image.csv,
-    table.md and report.html; with a model also three sheets: reconstructions, transfers and edits. What cannot be
-    computed is said, with the command that helps (`scm weights`).
+    or completed from half a body, beside the answers that need no model. Writes metrics.json, where each number names
+    its protocol, per_image.csv, table.md and report.html; of a prepared folder also a sheet of cases, and with a model
+    one of transfers and one of edits. What cannot be computed is said, with the command that helps (`scm weights`).
 
     \b
     Examples:
       scm eval data/ccp -m runs/ccp -o outputs/ccp
+      scm eval data/ccp -m runs/ccp --set half2full -o outputs/half2full
       scm eval data/market --split test --method source-copy
       scm eval --generated results/ --reference deepfashion/test/ --protocol patn --compare
     """  # noqa: D301 - a backspace keeps the lines of the examples
@@ -123,7 +131,7 @@ def evaluate(
     from scmnet_cli.images import save_png
     from scmnet_cli.pipeline import Pipeline, choose_device
 
-    _check(data, model, generated, reference, pairs, method, save)
+    _check(data, model, generated, reference, pairs, method, case_set, save)
     wanted = None if metrics is None else [name.strip() for name in metrics.split(",")]
     chosen = find_protocol(protocol)
     pipeline = None if model is None else Pipeline.from_pretrained(model, device)
@@ -132,7 +140,7 @@ def evaluate(
         cases = FolderCases(generated, reference, pairs, data, limit)
     else:
         assert data is not None
-        cases = _prepared(data, split, pipeline, method, task, limit)
+        cases = _prepared(data, split, pipeline, method, case_set, limit)
     on = choose_device(device) if pipeline is None else pipeline.device
     instruments = Instruments(wanted, weights_dir, on)
     make_folder(out, "--out")
@@ -155,16 +163,17 @@ def evaluate(
             cache=cache_folder(),
             progress=lambda done, total: bar.count("judging", done, total),
         )
-    field = cases.field() if isinstance(cases, PreparedCases) else None
+    field, notes = None, ""
+    if isinstance(cases, PreparedCases) and (field := cases.field()) is not None:
+        notes = f"{field.num_people} of {cases.split}: {field.summary()}"
     evaluation = Evaluation(
         cases, chosen, found, str(on), time.perf_counter() - started, None if field is None else field.as_json()
     )
-    notes = "" if field is None else f"{field.num_people} of {split}: {field.summary()}"
     evaluation.write(out, notes)
     tables = [compared_with(evaluation.as_json(), name) for name in published_tables()] if compare else []
     write_text(out / "report.html", html_report(evaluation, tables[0] if tables else ""))
-    if pipeline is not None and data is not None:
-        _sheets(pipeline, data, split, limit, out)
+    if isinstance(cases, PreparedCases):
+        _sheets(cases, pipeline, limit, out)
     print(evaluation.table())
     print(evaluation.sentence())
     if notes:
@@ -183,12 +192,14 @@ def _check(
     reference: Path | None,
     pairs: Path | None,
     method: MethodName | None,
+    case_set: SetName | None,
     save: bool,
 ) -> None:
     if (generated is None) != (reference is None):
         raise ScmError("--generated and --reference go together: the results, and what they should be")
     if generated is not None:
-        for option, given in (("--model", model), ("--method", method), ("--save", save or None)):
+        drawing = {"--model": model, "--method": method, "--set": case_set, "--save": save or None}
+        for option, given in drawing.items():
             if given is not None:
                 raise ScmError(f"{option} {given}: draws pictures, and --generated names ones that are drawn; drop one")
         return
@@ -205,21 +216,27 @@ def _check(
 
 
 def _prepared(
-    data: Path, split: str, pipeline: Pipeline | None, method: MethodName | None, task: Task, limit: int | None
+    data: Path,
+    split: str | None,
+    pipeline: Pipeline | None,
+    method: MethodName | None,
+    case_set: SetName | None,
+    limit: int | None,
 ) -> PreparedCases:
-    from scmnet_cli.evaluation.reconstruction import Method, PreparedCases
+    from scmnet_cli.evaluation.reconstruction import CaseSet, Method, PreparedCases
 
     methods = tuple(Method) if method is None else (Method(method),)
-    as_pairs = None if task == Task.auto else task == Task.pairs
-    return PreparedCases(data, split, pipeline, methods, pairs=as_pairs, limit=limit)
+    chosen = None if case_set is None else CaseSet(case_set)
+    return PreparedCases(data, split, pipeline, methods, case_set=chosen, limit=limit)
 
 
-def _sheets(pipeline: Pipeline, data: Path, split: str, limit: int | None, out: Path) -> None:
-    from scmnet_cli.evaluation.reconstruction import edit_sheet, load_people, reconstruction_sheet, transfer_sheet
+def _sheets(cases: PreparedCases, pipeline: Pipeline | None, limit: int | None, out: Path) -> None:
+    from scmnet_cli.evaluation.reconstruction import case_sheet, edit_sheet, load_people, transfer_sheet
     from scmnet_cli.images import save_png
 
-    people = load_people(pipeline, data, split, limit)
-    save_png(out / "reconstructions.png", reconstruction_sheet(pipeline, people))
-    save_png(out / "transfers.png", transfer_sheet(pipeline, people))
+    save_png(out / "cases.png", case_sheet(cases))
+    if pipeline is None:
+        return
+    save_png(out / "transfers.png", transfer_sheet(pipeline, load_people(pipeline, cases.data, cases.split, limit)))
     if pipeline.model.has_regions:
-        save_png(out / "edits.png", edit_sheet(pipeline, data, split, ("upper", "pants", "hair")))
+        save_png(out / "edits.png", edit_sheet(pipeline, cases.data, cases.split, ("upper", "pants", "hair")))

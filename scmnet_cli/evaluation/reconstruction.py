@@ -2,8 +2,9 @@
 
 Reconstruction: the source is the person's own picture, flipped, rotated, scaled, shifted and warped
 (:func:`moved_sources`; nothing is lost, and every model gets the same moves); the truth is the unmoved picture.
-Pairs: source and truth are two pictures of one person. Two answers need no model: the source as it is, and the mean
-colour of each of its regions painted into the target's regions.
+Pairs: source and truth are two pictures of one person. Half to full body: the source is the person's own picture as
+if the photo ended at the hips (:func:`half_body`); the truth is the whole picture. Two answers need no model: the
+source as it is, and the mean colour of each of its regions painted into the target's regions.
 """
 
 from __future__ import annotations
@@ -20,19 +21,21 @@ from PIL import Image
 from torch import Tensor
 
 from scmnet_cli.checkpoint import sha256
-from scmnet_cli.data.dataset import People, PeopleOnDisk, TrainingBatch, resized
-from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.data.dataset import People, PeopleOnDisk, TrainingBatch, collate, resized
+from scmnet_cli.data.prepared import SPLITS, PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case, hash_of_contents
 from scmnet_cli.images import contact_sheet, draw_skeleton, to_uint8
 from scmnet_cli.metrics.colour_transfer import Carried, colour_transfer, region_colours
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.pipeline import Pipeline
+from scmnet_cli.preprocess.run import crop_person
 from scmnet_cli.regions import BACKGROUND, one_hot, region_id
+from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.training.measure import Grid, draw_grid, field_statistics, moved_sources, spread_of
 from scmnet_cli.training.phases import Drawn, GeneratorPass, Inputs
 from scmnet_cli.training.tracking import draw_sample_sheet
-from scmnet_cli.types import Canvas, UInt8Array
+from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 _SPREAD_PEOPLE = 16
 _GARMENTS = ("pants", "skirt", "upper")
@@ -41,6 +44,14 @@ _EDIT_PEOPLE = 256
 """The first of a split, among whom the sheet of edits finds its references; all are in memory."""
 
 MODEL = "SCM-Net"
+
+
+class CaseSet(StrEnum):
+    """What is drawn of a split, and what the truth is."""
+
+    reconstruction = "reconstruction"
+    pairs = "pairs"
+    half2full = "half2full"
 
 
 class Method(StrEnum):
@@ -80,43 +91,54 @@ class FieldFound:
 
 
 class PreparedCases:
-    """People of a split of a prepared folder: reconstructed from a moved source, or as pairs."""
+    """People of a split of a prepared folder: reconstructed from a moved source, as pairs, or from half a body."""
 
     def __init__(
         self,
         data: Path,
-        split: str,
+        split: str | None,
         pipeline: Pipeline | None,
         methods: Sequence[Method] = tuple(Method),
         *,
-        pairs: bool | None = None,
+        case_set: CaseSet | None = None,
         limit: int | None = None,
     ) -> None:
         """Open the folder.
 
         Args:
             data: the prepared folder.
-            split: train, val or test.
+            split: train, val or test; None: val, or test where the folder has no val list.
             pipeline: the model; None: only the methods answer, on the folder's own canvas.
             methods: answers beside the model's.
-            pairs: judge the split's pairs; None: where it has any.
+            case_set: what is drawn; None: the split's pairs where it has any, else reconstruction.
             limit: at most so many.
 
         Raises:
-            ScmError: if it cannot be read, or has no people, or no pairs where these are asked for.
+            ScmError: if it cannot be read, or the split holds nobody for this set.
         """
         folder = PreparedFolder(data)
-        self._folder, self._split, self._pipeline, self._methods = folder, split, pipeline, tuple(methods)
-        names = folder.names(split)
+        self.data = folder.path
+        self.split = split or ("val" if folder.names("val") else "test")
+        self._folder, self._pipeline, self._methods = folder, pipeline, tuple(methods)
+        names = folder.names(self.split)
+        if not names:
+            filled = [f"{other} ({len(folder.names(other))})" for other in SPLITS if folder.names(other)]
+            raise ScmError(f"{data}: no people in {self.split}; name another --split: {', '.join(filled)}")
         listed = [pair for pair in folder.pairs() if set(pair) <= set(names)]
-        if pairs and not listed:
-            raise ScmError(f"{data}: has no pair with both ends in {split}; leave --task out, or name another --split")
-        self._pairs = listed[:limit] if pairs is not False else []
-        self.form = "pairs" if self._pairs else "reconstruction"
+        self.form: str = case_set or (CaseSet.pairs if listed else CaseSet.reconstruction)
+        self._pairs = listed[:limit] if self.form == CaseSet.pairs else []
+        if self.form == CaseSet.pairs:
+            names = list(dict.fromkeys(name for pair in self._pairs for name in pair))
+        elif self.form == CaseSet.half2full:
+            names = [name for name in names if is_full_body(folder.entry(name).joints)][:limit]
+        else:
+            names = names[:limit]
+        if not names:
+            wanted = "pair with both ends" if self.form == CaseSet.pairs else "person with neck and both whole legs"
+            raise ScmError(f"{data}: has no {wanted} in {self.split}; leave --set out, or name another --split")
         self.canvas: Canvas = folder.manifest.canvas if pipeline is None else pipeline.canvas
         device = torch.device("cpu") if pipeline is None else pipeline.device
-        in_pairs = dict.fromkeys(name for pair in self._pairs for name in pair)
-        self._people = PeopleOnDisk(folder, list(in_pairs) or names[:limit], self.canvas, device)
+        self._people = PeopleOnDisk(folder, names, self.canvas, device)
         self._generator = None if pipeline is None else GeneratorPass(pipeline.model)
         self._statistics: dict[str, list[float]] = {"region_accuracy": [], "entropy": []}
         model = () if pipeline is None else (MODEL,)
@@ -179,15 +201,22 @@ class PreparedCases:
         return cases
 
     def _batch(self, indices: Sequence[int]) -> TrainingBatch:
-        if not self._pairs:
+        if self.form == CaseSet.reconstruction:
             return moved_sources(self._people, list(indices))
+        if self.form == CaseSet.half2full:
+            background = self._folder.manifest.background
+            halves = [
+                half_body(self._folder.load(self._people.names[index]), self.canvas, background) for index in indices
+            ]
+            sources = collate(halves, self._people.device)
+            return TrainingBatch(self._people.batch(indices), sources.image, sources.labels)
         place = {name: number for number, name in enumerate(self._people.names)}
         sources, targets = (self._people.batch([place[self._names(index)[end]] for index in indices]) for end in (0, 1))
         return TrainingBatch(targets, sources.image, sources.labels)
 
     def described(self) -> dict[str, Any]:
         """Return folder and model."""
-        found: dict[str, Any] = {"data": str(self._folder.path), "split": self._split, "canvas": str(self.canvas)}
+        found: dict[str, Any] = {"data": str(self.data), "split": self.split, "canvas": str(self.canvas)}
         if self._pipeline is not None:
             found["model"] = {"path": str(self._pipeline.path), "sha256": sha256(self._pipeline.path)}
         return found
@@ -210,6 +239,41 @@ class PreparedCases:
             lightness=lightness,
             chroma=chroma,
         )
+
+
+_FULL_BODY = [JOINTS.index(name) for name in (
+    "neck", "right_hip", "left_hip", "right_knee", "left_knee", "right_ankle", "left_ankle",
+)]  # fmt: skip
+_HIPS = [JOINTS.index("right_hip"), JOINTS.index("left_hip")]
+
+
+def is_full_body(joints: FloatArray) -> bool:
+    """Say whether neck, hips, knees and ankles are all known, and the neck is above the hips.
+
+    Shape:
+        joints: (18, 3).
+    """
+    known = bool((joints[_FULL_BODY, 2] > 0).all())
+    return known and bool(joints[JOINTS.index("neck"), 1] < joints[_HIPS, 1].mean())
+
+
+def half_body(person: Person, canvas: Canvas, background: str) -> Person:
+    """Return the person as a photo that ends at the hips would have been prepared: what is left fills the canvas.
+
+    Args:
+        person: with both hips known.
+        canvas: size of the result.
+        background: of the prepared folder, ``plain`` or ``keep``.
+
+    Raises:
+        ScmError: if the region map knows nothing of the person above the hips.
+    """
+    hips = round(float(person.joints[_HIPS, 1].mean()))
+    half = Person(person.name, person.image[:hips], person.regions[:hips], person.joints)
+    try:
+        return crop_person(half, canvas, background)[0]
+    except ScmError as error:
+        raise ScmError(f"{person.name}: above the hips {error}; prepare it again, or leave it out") from error
 
 
 def region_mean(source: Tensor, source_masks: Tensor, target_masks: Tensor) -> Tensor:
@@ -269,25 +333,23 @@ def transfer_sheet(pipeline: Pipeline, people: People, num: int = 8) -> UInt8Arr
     return sheet
 
 
-@torch.no_grad()
-def reconstruction_sheet(pipeline: Pipeline, people: People, num: int = 8) -> UInt8Array:
-    """Draw a row a person: moved source, pose, SCM-Net, mean colour of each region, truth.
+def case_sheet(cases: PreparedCases, num: int = 8) -> UInt8Array:
+    """Lay out cases, a row each: source, pose, what each answer but the source itself draws, truth.
 
     Shape:
         result: (H', W', 3) uint8.
     """
-    num = min(num, len(people))
-    chosen = [index * len(people) // num for index in range(num)]
-    inputs = Inputs.of(moved_sources(people, chosen), pipeline.config.model.canvas)
-    drawn = Drawn(*GeneratorPass(pipeline.model)(inputs.maps, inputs.style_image, inputs.style_masks))
-    means = region_mean(inputs.style_image, inputs.style_masks, inputs.target_masks)
-    joints = people.batch(chosen).joints.cpu().numpy()
+    num = min(num, len(cases))
+    copied = TITLES[Method.source_copy]
+    drawn = [answer for answer in cases.answers if answer != copied]
     rows = []
-    for row in range(num):
-        truth = to_uint8(inputs.target[row])
-        pictures = [to_uint8(picture[row]) for picture in (inputs.style_image, drawn.image, means)]
-        rows.append([pictures[0], draw_skeleton(truth, joints[row]), pictures[1], pictures[2], truth])
-    return contact_sheet(rows, headers=["moved source", "pose", "SCM-Net", "region mean", "truth"])
+    for case in (cases.one(index * len(cases) // num) for index in range(num)):
+        assert case.source is not None
+        pose = case.reference if case.joints is None else draw_skeleton(case.reference, case.joints)
+        rows.append([case.source, pose, *(case.answers[answer] for answer in drawn), case.reference])
+    method_of = {title: method.value for method, title in TITLES.items()}
+    headers = [method_of.get(answer, answer) for answer in drawn]
+    return contact_sheet(rows, headers=["source", "pose", *headers, "truth"])
 
 
 @torch.no_grad()
