@@ -79,7 +79,7 @@ def main() -> None:
         prepare(FolderSource(Path(folder) / "source"), Path(folder) / "data", canvas)
         data = PreparedFolder(Path(folder) / "data")
         people = PeopleInMemory(data, data.names(), canvas, torch.device("cpu"))
-    inputs = Inputs.of(TrainingStream(people, config.data, 0).batch(0, 1), canvas)
+    inputs = Inputs.of(TrainingStream(people, config.data, 0).batch(0, 1))
 
     bf16 = torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.train.precision == "bf16")
     networks = [generator, discriminators, *([objective.vgg] if objective.vgg else [])]

@@ -35,7 +35,7 @@ def positions(pipeline: Pipeline, data: Path, split: str, limit: int) -> dict[st
     found: dict[str, list[tuple[Tensor, Tensor]]] = {"F_s^i": [], "F_s": [], "F_s*": []}
     for start in range(0, len(people), BATCH):
         indices = list(range(start, min(start + BATCH, len(people))))
-        inputs = Inputs.of(moved_sources(people, indices), pipeline.canvas)
+        inputs = Inputs.of(moved_sources(people, indices))
         parts = pipeline.model.encode_regions(inputs.style_image, inputs.style_masks)
         style = pipeline.model.fuse(parts)
         rearranged, _ = pipeline.model.rearrange(pipeline.model.encode_pose(inputs.maps), style)

@@ -58,6 +58,9 @@ class ModelConfig(_Section):
     """Networks (DESIGN section 2; the paper's 3.2 to 3.4)."""
 
     size: Literal["base", "small", "tiny"] = Field("base", description="fills in the channel lists that are not given")
+    domain: Literal["person", "face"] = Field(
+        "person", description="what is drawn: people after joints, or faces after edges"
+    )
     height: int = Field(256, ge=32, multiple_of=8, description="canvas height in pixels")
     width: int = Field(176, ge=32, multiple_of=8, description="canvas width in pixels")
     features: int = Field(512, ge=8, multiple_of=8, description="C, channels of pose and style features")
@@ -98,7 +101,7 @@ class ModelConfig(_Section):
 
 
 class DataConfig(_Section):
-    """How prepared people become batches (DESIGN section 4)."""
+    """How prepared pictures become batches (DESIGN section 4)."""
 
     anti_copy: bool = Field(True, description="the style branch sees its image and regions moved")
     flip: float = Field(0.5, ge=0, le=1, description="anti_copy: chance that the style image is mirrored")
@@ -109,6 +112,12 @@ class DataConfig(_Section):
     drop_region: float = Field(0.1, ge=0, le=1, description="anti_copy: chance that the style image loses a region")
     half_body: float = Field(0.1, ge=0, le=1, description="anti_copy: chance that it loses its lower half")
     mirror: float = Field(0.5, ge=0, le=1, description="chance that a whole sample (image and joints) is mirrored")
+    sketch: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="faces: chance that the edges are those of the picture alone, without parts' borders",
+    )
     cache: Literal["ram", "device", "none"] = Field(
         "ram", description="where the decoded uint8 images are kept; none: they are read anew for each batch"
     )

@@ -24,13 +24,14 @@ from torch import Tensor
 
 from scmnet_cli.checkpoint import SavedModel, load_model, load_strict
 from scmnet_cli.data.dataset import PLAIN_GREY, collate, resized
+from scmnet_cli.domains import DOMAINS, Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_uint8
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.ranks import this_rank
-from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, NUM_REGIONS, one_hot, region_id
-from scmnet_cli.skeleton import NUM_JOINTS, pose_maps, rescale
+from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
+from scmnet_cli.skeleton import NUM_JOINTS
 from scmnet_cli.types import FloatArray, Person, Pose, UInt8Array
 
 _STRIDE = 8  # canvas pixels a feature position stands for
@@ -66,7 +67,8 @@ class Result:
         image: the picture, RGB, of the model's canvas.
         source: name of the source.
         pose: name of the pose.
-        joints: (18, 3), the pose on the model's canvas.
+        joints: (18, 3), the pose on the model's canvas; a face has none.
+        edges: (H, W) uint8 bits, the edge map of a face on the model's canvas.
         moved_regions: (H, W) uint8; of which of the source's regions each place took its style, in steps of 8 pixels.
         moved_source: the source's colours moved to where the correlation field takes them, before anything is drawn.
         entropy: of the correlation field, a mean over positions, from 0 (each takes one source position) to 1 (all).
@@ -81,6 +83,7 @@ class Result:
     moved_source: Image.Image
     entropy: float
     seconds: float
+    edges: UInt8Array | None = None
 
 
 def make_person(
@@ -122,6 +125,7 @@ class Pipeline:
     Attributes:
         model: the generator, in eval mode.
         config: the config the model was trained with.
+        domain: what it draws, people or faces.
         canvas: size of the pictures it draws.
         device: where it computes.
         path: the file it was read from.
@@ -131,6 +135,7 @@ class Pipeline:
 
     def __init__(self, model: SCMNet, saved: SavedModel, device: torch.device) -> None:
         self.config = saved.config
+        self.domain: Domain = DOMAINS[saved.config.model.domain]
         self.canvas = saved.config.model.canvas
         self.device = device
         self.path = saved.path
@@ -162,9 +167,11 @@ class Pipeline:
             source: of the model's canvas or of the same proportions; its joints are not read.
 
         Raises:
-            ScmError: if its proportions are others, or its region map holds nothing but background.
+            ScmError: if it is of another domain, its proportions are others, or its region map holds nothing but
+                background.
         """
         start = time.perf_counter()
+        self._check_domain(source)
         person = resized(source, self.canvas)
         if not (person.regions != BACKGROUND).any():
             raise ScmError(f"{person.name}: its region map holds nothing but background; there is no style to take")
@@ -199,17 +206,18 @@ class Pipeline:
             )
         if not references:
             raise ScmError("edit: no region is named; name at least one and whom to take it from")
+        region_id = self.domain.region_id
         ids = {name: region_id(name) for name in references}
         encoded = self._encoded(source)
         once = {id(reference): self._encoded(reference) for reference in references.values()}
         others = {name: once[id(reference)] for name, reference in references.items()}
         for name, other in others.items():
-            present = _present(other.person)
+            present = self._present(other.person)
             if name not in present:
                 raise ScmError(f"{other.person.name}: has no region '{name}' to take; it has {', '.join(present)}")
 
         start = time.perf_counter()
-        worn = _present(encoded.person)
+        worn = self._present(encoded.person)
         removed = tuple(
             rival
             for name, rival in _INSTEAD_OF.items()
@@ -274,12 +282,15 @@ class Pipeline:
         return self.transfer(self.exchange(encoded, references), pose or encoded.person)
 
     def fit_pose(self, pose: Person | Pose) -> Pose:
-        """Return a pose on the model's canvas.
+        """Return a pose, or the edges of a face, on the model's canvas.
 
         Raises:
-            ScmError: if it holds no joint, or its picture has other proportions.
+            ScmError: if it is of another domain, holds no joint or edge, or its picture has other proportions.
         """
-        if not (pose.joints[:, 2] > 0).any():
+        self._check_domain(pose)
+        if pose.edges is not None and not pose.edges.any():
+            raise ScmError(f"{pose.name}: holds no edge, so there is nothing to draw after")
+        if pose.edges is None and not (pose.joints[:, 2] > 0).any():
             raise ScmError(f"{pose.name}: holds no joint, so there is no pose to draw")
         if isinstance(pose, Person):
             return Pose.of(resized(pose, self.canvas))
@@ -288,7 +299,21 @@ class Pipeline:
                 f"{pose.name}: its joints lie in a frame of {pose.canvas}, which has not the shape of the model's"
                 f" {self.canvas}; scmnet_cli.poses.placing.place() crops it around the person"
             )
-        return Pose(pose.name, rescale(pose.joints, pose.canvas, self.canvas), self.canvas)
+        structure = self.domain.rescale(pose.structure, pose.canvas, self.canvas)
+        if pose.edges is not None:
+            return replace(pose, canvas=self.canvas, edges=structure)
+        return Pose(pose.name, structure, self.canvas)
+
+    def _check_domain(self, given: Person | Pose) -> None:
+        if given.domain != self.domain.name:
+            other = DOMAINS[given.domain].members
+            raise ScmError(
+                f"{given.name}: is of {other}, and the model {self.path} draws {self.domain.members}; give a "
+                f"model that 'scm train' made of {other}"
+            )
+
+    def _present(self, person: Person) -> list[str]:
+        return [self.domain.regions[i] for i in np.unique(person.regions)]
 
     def _encoded(self, source: Person | EncodedSource) -> EncodedSource:
         return source if isinstance(source, EncodedSource) else self.encode(source)
@@ -296,11 +321,11 @@ class Pipeline:
     def _draw(self, encoded: EncodedSource, poses: list[Pose]) -> list[Result]:
         start = time.perf_counter()
         num = len(poses)
-        joints = torch.from_numpy(np.stack([pose.joints for pose in poses])).to(self.device)
+        structure = torch.from_numpy(np.stack([pose.structure for pose in poses])).to(self.device)
         worn = collate([encoded.person], self.device)
         carried = F.avg_pool2d(torch.cat([one_hot(worn.labels), worn.image], dim=1), _STRIDE)  # (1, 8 + 3, H/8, W/8)
         with torch.inference_mode():
-            pose_features = self.model.encode_pose(pose_maps(joints, self.canvas))
+            pose_features = self.model.encode_pose(self.domain.maps(structure, self.canvas))
             style_features = encoded.style_features.expand(num, -1, -1, -1)
             rearranged, moved = self.model.rearrange(pose_features, style_features, carried.expand(num, -1, -1, -1))
             images = self.model.translate(rearranged)
@@ -322,6 +347,7 @@ class Pipeline:
                 moved_source=Image.fromarray(to_uint8(colours[i])),
                 entropy=evenness[i],
                 seconds=seconds,
+                edges=pose.edges,
             )
             for i, pose in enumerate(poses)
         ]
@@ -360,10 +386,6 @@ def _of_this_process(device: torch.device) -> torch.device:
         raise ScmError(f"--device cuda: this machine has {num_gpus} GPUs; lower torchrun's --nproc-per-node to that")
     torch.cuda.set_device(rank.local)
     return torch.device("cuda", rank.local)
-
-
-def _present(person: Person) -> list[str]:
-    return [BODY_REGIONS[i] for i in np.unique(person.regions)]
 
 
 def _without(person: Person, region: int) -> Person:

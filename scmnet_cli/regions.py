@@ -1,4 +1,4 @@
-"""The eight body regions: names, ids, colours, and the way from a label map to masks."""
+"""The eight regions of a body or a face: names, ids, colours, and the way from a label map to masks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from scmnet_cli.types import UInt8Array
 
 BODY_REGIONS = ("background", "pants", "hair", "skirt", "face", "upper", "arms", "legs")
 """Names of the regions; a region's place in this list is its id in every label map."""
+
+FACE_REGIONS = ("background", "skin", "hair", "brows", "eyes", "nose", "mouth", "cloth")
+"""The same of a face."""
 
 NUM_REGIONS = len(BODY_REGIONS)
 BACKGROUND = 0
@@ -99,15 +102,28 @@ is pants.
 """
 
 
-def region_id(name: str) -> int:
-    """Return the id of a named body region.
+CELEBAMASK_PARTS = (
+    "background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear", "mouth", "u_lip",
+    "l_lip", "hair", "hat", "ear_r", "neck_l", "neck", "cloth",
+)  # fmt: skip
+"""CelebAMask-HQ's parts of a face by id, as its files are called (``eye_g``: glasses; ``neck_l``: a necklace)."""
+
+CELEBAMASK19 = (
+    "background", "skin", "nose", "eyes", "eyes", "eyes", "brows", "brows", "skin", "skin", "mouth", "mouth", "mouth",
+    "hair", "hair", "skin", "skin", "skin", "cloth",
+)  # fmt: skip
+"""The face region of each of these parts."""
+
+
+def region_id(name: str, regions: Sequence[str] = BODY_REGIONS) -> int:
+    """Return the id of a named region, of a body unless ``regions`` says otherwise.
 
     Raises:
         ScmError: if there is no region of that name.
     """
-    if name not in BODY_REGIONS:
-        raise ScmError(f"region '{name}' is not one of {', '.join(BODY_REGIONS)}{nearest(name, BODY_REGIONS)}")
-    return BODY_REGIONS.index(name)
+    if name not in regions:
+        raise ScmError(f"region '{name}' is not one of {', '.join(regions)}{nearest(name, regions)}")
+    return list(regions).index(name)
 
 
 def one_hot(labels: Tensor) -> Tensor:
@@ -120,12 +136,15 @@ def one_hot(labels: Tensor) -> Tensor:
     return (labels[:, None] == ids[None, :, None, None]).float()
 
 
-def to_regions(labels: npt.NDArray[np.integer], regions: Sequence[str]) -> UInt8Array:
-    """Turn a label map of another label set into one of the eight body regions.
+def to_regions(
+    labels: npt.NDArray[np.integer], regions: Sequence[str], names: Sequence[str] = BODY_REGIONS
+) -> UInt8Array:
+    """Turn a label map of another label set into one of the eight regions.
 
     Args:
         labels: ids of the other set.
-        regions: the body region of each of its ids, one of :data:`LABEL_SETS`.
+        regions: the region of each of its ids, one of :data:`LABEL_SETS`.
+        names: of the eight regions, those of a body or of a face.
 
     Shape:
         labels: (H, W) integers; result: (H, W) uint8 0-7.
@@ -136,6 +155,6 @@ def to_regions(labels: npt.NDArray[np.integer], regions: Sequence[str]) -> UInt8
     low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
     if low < 0 or high >= len(regions):
         raise ScmError(f"holds id {low if low < 0 else high}, beyond 0-{len(regions) - 1}")
-    table = np.array([region_id(region) for region in regions], np.uint8)
+    table = np.array([region_id(region, names) for region in regions], np.uint8)
     regions_of_photo: UInt8Array = table[labels]
     return regions_of_photo

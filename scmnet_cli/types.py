@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,21 +29,44 @@ class Canvas:
         return abs(self.width / self.height / (other.width / other.height) - 1) <= _SAME_SHAPE
 
 
+NO_JOINTS: FloatArray = np.zeros((0, 3), np.float32)
+"""The joints of a face."""
+
+
+class _Structured:
+    """What has joints, or, if it is of a face, edges."""
+
+    joints: FloatArray
+    edges: UInt8Array | None
+
+    @property
+    def domain(self) -> str:
+        """Name of the domain that it belongs to."""
+        return "person" if self.edges is None else "face"
+
+    @property
+    def structure(self) -> npt.NDArray[Any]:
+        """Joints or edge map, whichever it has."""
+        return self.joints if self.edges is None else self.edges
+
+
 @dataclass(frozen=True)
-class Person:
-    """One upright picture of a person, with what is known of it.
+class Person(_Structured):
+    """One upright picture of a person, or of a person's face, with what is known of it.
 
     Shape:
         image: (H, W, 3) uint8 RGB.
-        regions: (H, W) uint8, ids 0-7 of :data:`scmnet_cli.regions.BODY_REGIONS`.
+        regions: (H, W) uint8, ids 0-7 of :data:`scmnet_cli.regions.BODY_REGIONS` or, of a face, ``FACE_REGIONS``.
         joints: (18, 3) float32, x and y in pixels of ``image`` and a score in [0, 1]; a missing
-            joint has score 0 (and x = y = 0). Order: :data:`scmnet_cli.skeleton.JOINTS`.
+            joint has score 0 (and x = y = 0). Order: :data:`scmnet_cli.skeleton.JOINTS`. A face has ``NO_JOINTS``.
+        edges: of a face, (H, W) uint8 bits of :mod:`scmnet_cli.edges`; None says that it is no face.
     """
 
     name: str
     image: UInt8Array
     regions: UInt8Array
     joints: FloatArray
+    edges: UInt8Array | None = None
 
     @property
     def canvas(self) -> Canvas:
@@ -55,18 +79,20 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Pose:
-    """Joints without a picture: whose layout is drawn.
+class Pose(_Structured):
+    """Joints or edges without a picture: whose layout is drawn.
 
     Shape:
         joints: (18, 3) float32, x and y in pixels of ``canvas`` and a score; a missing joint has score 0.
+        edges: of a face, (canvas height, canvas width) uint8 bits of :mod:`scmnet_cli.edges`; it has ``NO_JOINTS``.
     """
 
     name: str
     joints: FloatArray
     canvas: Canvas
+    edges: UInt8Array | None = None
 
     @classmethod
     def of(cls, person: Person) -> Pose:
-        """Return the pose in which a person stands."""
-        return cls(person.name, person.joints, person.canvas)
+        """Return the pose in which a person stands, or the edges of a face."""
+        return cls(person.name, person.joints, person.canvas, person.edges)

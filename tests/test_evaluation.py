@@ -149,7 +149,7 @@ def test_evaluation_moves_are_the_same_every_time_and_lose_nothing(drawn_data: P
 def test_one_person_for_every_source_has_no_spread(drawn_data: Path, untrained: Path) -> None:
     pipeline = Pipeline.from_pretrained(untrained, "cpu")
     people = load_people(pipeline, drawn_data, "train").batch([0, 1, 2])
-    grid = draw_grid(pipeline.model, people, pipeline.canvas)
+    grid = draw_grid(pipeline.model, people)
     same = type(grid)(people, people.image[0].expand(3, 3, -1, -1, -1))
     assert spread_of(same) == 0
     copied = type(grid)(people, people.image[:, None].expand(-1, 3, -1, -1, -1))

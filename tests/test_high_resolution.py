@@ -93,7 +93,7 @@ def test_a_training_step_and_its_statistics_never_hold_the_whole_field(small_blo
     from scmnet_cli.data.dataset import collate
 
     target = collate([person, person], torch.device("cpu"))
-    inputs = Inputs.of(TrainingBatch(target, target.image, target.labels), CANVAS)
+    inputs = Inputs.of(TrainingBatch(target, target.image, target.labels))
     net = build_generator(config.model)
     with Watch() as watch:
         drawn = Drawn(*GeneratorPass(net)(inputs.maps, inputs.style_image, inputs.style_masks))

@@ -20,10 +20,18 @@ class Layout(StrEnum):
     """How the source folder is laid out."""
 
     CCP = "ccp"
+    CELEBAMASK = "celebamask"
     DEEPFASHION = "deepfashion"
     FOLDER = "folder"
     MARKET1501 = "market1501"
     PHOTOS = "photos"
+
+
+class DomainName(StrEnum):
+    """Names of :data:`scmnet_cli.domains.DOMAINS`."""
+
+    PERSON = "person"
+    FACE = "face"
 
 
 class Background(StrEnum):
@@ -36,6 +44,10 @@ class Background(StrEnum):
 def preprocess(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of photos.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Prepared folder; an unfinished one is completed.")],
+    domain: Annotated[
+        DomainName | None,
+        typer.Option("--domain", help="People after joints, or faces after edges; by default what the layout holds."),
+    ] = None,
     layout: Annotated[
         Layout | None,
         typer.Option(
@@ -43,11 +55,14 @@ def preprocess(
         ),
     ] = None,
     canvas: Annotated[
-        str | None, typer.Option("--canvas", metavar="HxW", help="Size of the pictures (256x176; market1501 128x64).")
+        str | None,
+        typer.Option(
+            "--canvas", metavar="HxW", help="Size of the pictures (256x176; celebamask 256x256, market1501 128x64)."
+        ),
     ] = None,
     background: Annotated[
         Background | None,
-        typer.Option("--background", help="Light grey, or as it is (plain; keep where maps are drawn)."),
+        typer.Option("--background", help="Light grey, or as it is (plain; keep for faces and where maps are drawn)."),
     ] = None,
     joints: Annotated[Path | None, typer.Option("--joints", help="Table of joints; by default the one in SRC.")] = None,
     maps: Annotated[
@@ -87,6 +102,8 @@ def preprocess(
     \b
     Layouts (docs/format.md shows their folders):
       ccp          Clothing Co-Parsing: photos/, annotations/, keypoints.csv
+      celebamask   faces: CelebAMask-HQ as published, or images/ and masks/ of
+                   its parts' ids; edges are taken from both
       deepfashion  In-shop photos in img/, img_highres/ or by flattened names;
                    lists, pairs and joints of the benchmark; maps of ADGAN,
                    MUST-GAN (semantic_merge3/) or PISE (trainSPL8/, testSPL8/)
@@ -108,6 +125,7 @@ def preprocess(
       scm preprocess fashion/img -o data/fashion --layout deepfashion \\
                      --lists lists --maps parsed --labels atr18
       scm preprocess market -o data/market --layout market1501 --sheet
+      scm preprocess CelebAMask-HQ -o data/faces --domain face
       scm preprocess photos -o data/mine --layout folder --background keep
       torchrun --nproc-per-node 4 -m scmnet_cli preprocess ccp -o data/ccp \\
                --layout ccp
@@ -119,6 +137,7 @@ def preprocess(
 
     from scmnet_cli.cli.progress import Bars
     from scmnet_cli.data.prepared import PreparedFolder
+    from scmnet_cli.domains import DOMAINS
     from scmnet_cli.images import save_png
     from scmnet_cli.preprocess.layouts import likely_layout, open_source
     from scmnet_cli.preprocess.run import prepare, prepare_share
@@ -130,10 +149,15 @@ def preprocess(
     if share and team.rank.count > 1:
         raise ScmError(f"--shard {shard}: torchrun shares the work already; leave one of them out")
 
+    if layout is None and domain == DomainName.FACE:
+        layout = Layout.CELEBAMASK
     chosen = layout.value if layout else likely_layout(source, joints, maps, labels)
     # People are read side by side, a thread each: the analyser's own threads would be in each other's way.
     torch.set_num_threads(1)
     opened = open_source(chosen, source, joints=joints, maps=maps, labels=labels, lists=lists, unlabelled=unlabelled)
+    members = DOMAINS[opened.domain].members
+    if domain is not None and domain.value != opened.domain:
+        raise ScmError(f"--domain {domain.value}: layout {chosen} holds {members}; leave one of them out")
     console = Console(stderr=True, quiet=not team.rank.is_first)
     with Bars(console=console, transient=True) as bar:
 
@@ -158,7 +182,8 @@ def preprocess(
     splits = ", ".join(f"{number} {split}" for split, number in outcome.splits.items())
     pairs = f"{outcome.num_pairs} pairs, " if outcome.num_pairs else ""
     print(
-        f"{outcome.num_usable} people ({splits}; {outcome.num_new} new), {pairs}{len(outcome.left_out)} left out: {out}"
+        f"{outcome.num_usable} {members} ({splits}; {outcome.num_new} new), {pairs}"
+        f"{len(outcome.left_out)} left out: {out}"
     )
 
 

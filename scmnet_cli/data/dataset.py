@@ -1,10 +1,10 @@
-"""Prepared people in memory, and the endless, reproducible stream of training batches made of them."""
+"""Prepared people or faces in memory, and the endless, reproducible stream of training batches made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,14 +14,14 @@ from torch import Tensor
 from scmnet_cli.config import DataConfig
 from scmnet_cli.data.augmentation import draw_moves, move
 from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.domains import DOMAINS, Domain
 from scmnet_cli.errors import ScmError
-from scmnet_cli.skeleton import mirror, rescale
 from scmnet_cli.types import Canvas, Person
 
 PLAIN_GREY = 230
 """Grey value that ``background: plain`` puts behind a person."""
 
-_ORDER_STREAM, _MIRROR_STREAM = 2, 3
+_ORDER_STREAM, _MIRROR_STREAM, _SKETCH_STREAM = 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,26 @@ class Batch:
     """People on one device.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8 region ids; joints: (B, 18, 3).
+        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8 region ids; structure: of people joints, (B, 18, 3), of
+        faces edge maps, (B, H, W) uint8.
     """
 
     image: Tensor
     labels: Tensor
-    joints: Tensor
+    structure: Tensor
+    domain: Domain
 
     def __len__(self) -> int:
         return len(self.image)
 
+    def maps(self) -> Tensor:
+        """Draw the structure maps, (B, domain.num_maps, H, W), that the encoder reads."""
+        return self.domain.maps(self.structure, Canvas(self.image.shape[2], self.image.shape[3]))
+
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """What one step learns from: the target with its pose, and what the style branch sees of the same person."""
+    """What one step learns from: the target with its structure, and what the style branch sees of the same person."""
 
     target: Batch
     style_image: Tensor
@@ -50,7 +56,7 @@ class TrainingBatch:
 
 
 def resized(person: Person, canvas: Canvas) -> Person:
-    """Return the person on another canvas of the same shape: image averaged, labels by nearest, joints scaled.
+    """Return a person or face on another canvas of the same shape: image averaged, labels by nearest.
 
     Raises:
         ScmError: if the two canvases differ in aspect by over 1 %.
@@ -66,18 +72,22 @@ def resized(person: Person, canvas: Canvas) -> Person:
     size = (canvas.width, canvas.height)
     image = np.asarray(Image.fromarray(person.image).resize(size, Image.Resampling.LANCZOS))
     regions = np.asarray(Image.fromarray(person.regions).resize(size, Image.Resampling.NEAREST))
-    return Person(person.name, image, regions, rescale(person.joints, have, canvas))
+    structure = DOMAINS[person.domain].rescale(person.structure, have, canvas)
+    if person.edges is None:
+        return Person(person.name, image, regions, structure)
+    return replace(person, image=image, regions=regions, edges=structure)
 
 
 def collate(people: Sequence[Person], device: torch.device) -> Batch:
-    """Make a batch of people of one canvas."""
+    """Make a batch of people, or of faces, of one canvas."""
     images = np.stack([person.image for person in people])
     labels = np.stack([person.regions for person in people])
-    joints = np.stack([person.joints for person in people])
+    structure = np.stack([person.structure for person in people])
     return Batch(
         _to_float(torch.from_numpy(images).to(device).permute(0, 3, 1, 2)),
         torch.from_numpy(labels).to(device),
-        torch.from_numpy(joints).to(device),
+        torch.from_numpy(structure).to(device),
+        DOMAINS[people[0].domain],
     )
 
 
@@ -86,7 +96,7 @@ def _to_float(image: Tensor) -> Tensor:
 
 
 class PeopleInMemory:
-    """Decoded uint8 pictures, label maps and joints of some prepared people, in RAM or on the device."""
+    """Decoded uint8 pictures, label maps and structures of some prepared people, in RAM or on the device."""
 
     def __init__(
         self,
@@ -108,15 +118,17 @@ class PeopleInMemory:
         kept_on = device if cache == "device" else torch.device("cpu")
         images = torch.empty(len(names), 3, canvas.height, canvas.width, dtype=torch.uint8)
         labels = torch.empty(len(names), canvas.height, canvas.width, dtype=torch.uint8)
-        joints = torch.empty(len(names), 18, 3)
+        structures = []
         with ThreadPoolExecutor() as pool:
             for row, person in enumerate(pool.map(lambda name: resized(folder.load(name), canvas), names)):
                 images[row] = torch.tensor(person.image).permute(2, 0, 1)
                 labels[row] = torch.tensor(person.regions)
-                joints[row] = torch.tensor(person.joints)
+                structures.append(torch.tensor(person.structure))
                 if progress:
                     progress(row + 1, len(names))
-        self._images, self._labels, self._joints = images.to(kept_on), labels.to(kept_on), joints.to(kept_on)
+        self._images, self._labels = images.to(kept_on), labels.to(kept_on)
+        self._structures = torch.stack(structures).to(kept_on)
+        self._domain = folder.domain
 
     def __len__(self) -> int:
         return len(self.names)
@@ -124,8 +136,8 @@ class PeopleInMemory:
     def batch(self, indices: Sequence[int]) -> Batch:
         """Return these people on the device."""
         rows = torch.tensor(list(indices), device=self._images.device)
-        image, labels, joints = (t[rows].to(self.device) for t in (self._images, self._labels, self._joints))
-        return Batch(_to_float(image), labels, joints)
+        image, labels, structure = (t[rows].to(self.device) for t in (self._images, self._labels, self._structures))
+        return Batch(_to_float(image), labels, structure, self._domain)
 
 
 class PeopleOnDisk:
@@ -179,7 +191,9 @@ def open_people(
 
 def _some(folder: PreparedFolder, names: Sequence[str]) -> list[str]:
     if not names:
-        raise ScmError(f"{folder.path}: no people to load; check its train.txt and val.txt, or prepare more photos")
+        raise ScmError(
+            f"{folder.path}: no {folder.domain.members} to load; check train.txt and val.txt, or prepare more photos"
+        )
     return list(names)
 
 
@@ -207,16 +221,23 @@ class TrainingStream:
             self._order = (epoch, random.permutation(len(self.people)))
         return int(self._order[1][place])
 
+    def _drawn(self, stream: int, chance: float, positions: Sequence[int]) -> Tensor:
+        """Return for which of these places something of some chance happens, (B,) bool."""
+        draws = [np.random.default_rng((self.seed, stream, position)).random() for position in positions]
+        return torch.tensor(np.array(draws) < chance, device=self.people.device)
+
     def batch(self, start: int, size: int) -> TrainingBatch:
         """Return the images at places ``start`` to ``start + size`` of the stream."""
         positions = range(start, start + size)
         batch = self.people.batch([self._index(position) for position in positions])
-        chance = [np.random.default_rng((self.seed, _MIRROR_STREAM, position)).random() for position in positions]
-        mirrored = torch.tensor(np.array(chance) < self.config.mirror, device=batch.image.device)
+        mirrored = self._drawn(_MIRROR_STREAM, self.config.mirror, positions)
+        sketched = self._drawn(_SKETCH_STREAM, self.config.sketch, positions)
+        structure = batch.domain.simplify(batch.structure, sketched)
         target = Batch(
             torch.where(mirrored[:, None, None, None], batch.image.flip(3), batch.image),
             torch.where(mirrored[:, None, None], batch.labels.flip(2), batch.labels),
-            torch.where(mirrored[:, None, None], mirror(batch.joints, batch.image.shape[3]), batch.joints),
+            torch.where(mirrored[:, None, None], batch.domain.mirror(structure, batch.image.shape[3]), structure),
+            batch.domain,
         )
         if not self.config.anti_copy:
             return TrainingBatch(target, target.image, target.labels)

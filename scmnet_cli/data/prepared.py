@@ -2,10 +2,13 @@
 
 ```
 DATA/
-  manifest.json       version, source layout, canvas, background, estimators, counts, who was left out and why, remarks
+  manifest.json       version, domain, source layout, canvas, background, estimators, counts, who was left out and why,
+                      remarks
   images/NAME.png     upright RGB on the canvas
-  regions/NAME.png    label map, ids 0-7 of the body regions
+  regions/NAME.png    label map, ids 0-7 of the body regions, or of the face regions
   joints.csv          a row a person: the crop in the photo, then x, y and score of 18 joints in pixels of the canvas
+  faces.csv           instead of it where the folder holds faces: a row a face, the crop alone
+  edges/NAME.png      of faces: the edge map, bits of scmnet_cli.edges
   train.txt val.txt test.txt    names, a line each
   pairs.csv           from,to: the same person twice, where the source layout knows pairs
 ```
@@ -23,21 +26,29 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from scmnet_cli.domains import DOMAINS, FACE, PERSON, Domain
+from scmnet_cli.edges import CANNY, PARTS
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, read_label_map, read_photo, save_png
 from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
-from scmnet_cli.types import Canvas, FloatArray, Person
+from scmnet_cli.types import NO_JOINTS, Canvas, FloatArray, Person
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
 _CROP_COLUMNS = ("photo", "photo_width", "photo_height", "left", "top", "width", "height")
-COLUMNS = ("name", *_CROP_COLUMNS, *[f"{joint}_{part}" for joint in JOINTS for part in ("x", "y", "score")])
+_JOINT_COLUMNS = tuple(f"{joint}_{part}" for joint in JOINTS for part in ("x", "y", "score"))
+
+COLUMNS = {PERSON.name: ("name", *_CROP_COLUMNS, *_JOINT_COLUMNS), FACE.name: ("name", *_CROP_COLUMNS)}
+"""Columns of the table, by domain."""
+TABLES = {PERSON.name: "joints.csv", FACE.name: "faces.csv"}
+"""Name of the table, by domain."""
+_PICTURES = {PERSON.name: ("images", "regions"), FACE.name: ("images", "edges", "regions")}
 
 
 class Manifest(BaseModel):
@@ -47,6 +58,7 @@ class Manifest(BaseModel):
 
     format: str = Field("scm-net prepared folder", pattern="^scm-net prepared folder$")
     version: int = FORMAT_VERSION
+    domain: Literal["person", "face"] = "person"
     layout: str
     height: int
     width: int
@@ -70,7 +82,7 @@ class Entry:
     """One row of the table: who, from which part of which photo, in which pose.
 
     Shape:
-        joints: (18, 3) float32 in pixels of the canvas.
+        joints: (18, 3) float32 in pixels of the canvas; of a face none, (0, 3).
     """
 
     name: str
@@ -92,7 +104,9 @@ class PreparedFolder:
         """
         self.path = Path(path)
         self.manifest = _read_manifest(self.path)
-        self._entries = {entry.name: entry for entry in read_table(self.path / "joints.csv", self.manifest.canvas)}
+        self.domain: Domain = DOMAINS[self.manifest.domain]
+        self.table = self.path / TABLES[self.domain.name]
+        self._entries = {entry.name: entry for entry in read_table(self.table, self.manifest.canvas, self.domain)}
         self._splits = {split: self._read_list(split) for split in SPLITS}
 
     def _read_list(self, split: str) -> list[str]:
@@ -102,7 +116,9 @@ class PreparedFolder:
         names = _read_text(path).split()
         for name in names:
             if name not in self._entries:
-                raise ScmError(f"{path}: names '{name}', which joints.csv does not have; prepare the folder again")
+                raise ScmError(
+                    f"{path}: names '{name}', which {self.table.name} does not have; prepare the folder again"
+                )
         return names
 
     def names(self, split: str | None = None) -> list[str]:
@@ -124,7 +140,7 @@ class PreparedFolder:
             ScmError: if there is none of that name.
         """
         if name not in self._entries:
-            raise ScmError(f"{self.path}: has no person '{name}'; its names are in {self.path / 'joints.csv'}")
+            raise ScmError(f"{self.path}: has no {self.domain.name} '{name}'; its names are in {self.table}")
         return self._entries[name]
 
     def load(self, name: str) -> Person:
@@ -137,7 +153,10 @@ class PreparedFolder:
         image = read_photo(self.path / "images" / f"{name}.png")
         regions = read_label_map(self.path / "regions" / f"{name}.png")
         canvas = self.manifest.canvas
-        for what, array in (("image", image), ("region map", regions)):
+        edges = read_label_map(self.path / "edges" / f"{name}.png") if self.domain is FACE else None
+        for what, array in (("image", image), ("region map", regions), ("edge map", edges)):
+            if array is None:
+                continue
             if array.shape[:2] != (canvas.height, canvas.width):
                 found = f"{array.shape[0]}x{array.shape[1]}"
                 raise ScmError(
@@ -147,7 +166,9 @@ class PreparedFolder:
             raise ScmError(
                 f"{self.path}: the region map of '{name}' holds id {regions.max()}, beyond 0-7; prepare it again"
             )
-        return Person(name, image, regions, entry.joints.copy())
+        if edges is not None and edges.max(initial=0) > CANNY | PARTS:
+            raise ScmError(f"{self.path}: the edge map of '{name}' holds {edges.max()}, beyond 0-3; prepare it again")
+        return Person(name, image, regions, entry.joints.copy(), edges)
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return the pairs of pictures of the same person, in order; none if the source layout knew none.
@@ -214,8 +235,8 @@ def check_name(name: str) -> str:
     return name
 
 
-def read_table(path: Path, canvas: Canvas) -> list[Entry]:
-    """Read ``joints.csv``.
+def read_table(path: Path, canvas: Canvas, domain: Domain = PERSON) -> list[Entry]:
+    """Read ``joints.csv``, or ``faces.csv``.
 
     Raises:
         ScmError: naming file, line and value, if a row is damaged or a name stands twice.
@@ -223,13 +244,13 @@ def read_table(path: Path, canvas: Canvas) -> list[Entry]:
     if not path.is_file():
         raise ScmError(f"{path}: no such file; prepare the folder again")
     columns, rows = _read_rows(path)
-    missing = set(COLUMNS) - set(columns)
+    missing = set(COLUMNS[domain.name]) - set(columns)
     if missing:
         raise ScmError(f"{path}: lacks the columns {', '.join(sorted(missing)[:3])}; prepare the folder again")
     entries: dict[str, Entry] = {}
     for number, row in enumerate(rows, start=2):
         try:
-            entry = read_row(row, canvas)
+            entry = read_row(row, canvas, domain)
         except (TypeError, ValueError, ScmError) as error:
             raise ScmError(f"{path}, line {number}: {error}; prepare the folder again") from error
         if entry.name in entries:
@@ -238,7 +259,7 @@ def read_table(path: Path, canvas: Canvas) -> list[Entry]:
     return list(entries.values())
 
 
-def read_row(row: Mapping[str, str], canvas: Canvas) -> Entry:
+def read_row(row: Mapping[str, str], canvas: Canvas, domain: Domain = PERSON) -> Entry:
     """Return the entry of a row of the table, by column.
 
     Raises:
@@ -246,7 +267,9 @@ def read_row(row: Mapping[str, str], canvas: Canvas) -> Entry:
         ValueError, TypeError: if a cell is missing or no number.
     """
     name = check_name(row["name"])
-    joints = np.array([[float(row[f"{joint}_{part}"]) for part in ("x", "y", "score")] for joint in JOINTS], np.float32)
+    joints = NO_JOINTS
+    if domain is PERSON:
+        joints = np.array([float(row[column]) for column in _JOINT_COLUMNS], np.float32).reshape(NUM_JOINTS, 3)
     photo_width, photo_height, left, top, width, height = (int(row[column]) for column in _CROP_COLUMNS[1:])
     if not np.isfinite(joints).all() or width < 1 or height < 1:
         raise ValueError("holds a number that is not finite or a crop without area")
@@ -267,33 +290,38 @@ def table_row(entry: Entry) -> list[str]:
 class PreparedWriter:
     """Writes a prepared folder: people first, one by one and in any order, then :meth:`finish`."""
 
-    def __init__(self, path: Path, canvas: Canvas) -> None:
+    def __init__(self, path: Path, canvas: Canvas, domain: Domain = PERSON) -> None:
         """Make the folders if need be.
 
         Raises:
             ScmError: if they cannot be made.
         """
-        self.path, self.canvas = Path(path), canvas
+        self.path, self.canvas, self.domain = Path(path), canvas, domain
+        self._pictures = _PICTURES[domain.name]
         try:
-            for folder in ("images", "regions"):
+            for folder in self._pictures:
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ScmError(f"{path}: cannot be made ({error.strerror}); choose another -o") from error
 
     def has(self, name: str) -> bool:
-        """Say whether both pictures of a person are written."""
-        return all((self.path / folder / f"{name}.png").is_file() for folder in ("images", "regions"))
+        """Say whether all pictures of a person are written."""
+        return all((self.path / folder / f"{name}.png").is_file() for folder in self._pictures)
 
     def write(self, person: Person) -> None:
-        """Write both pictures of a person; the map last, so that a map means a whole person.
+        """Write the pictures of a person; the region map last, so that a map means a whole person.
 
         Raises:
             ScmError: if the name or the canvas does not fit, or the disk does not take it.
         """
         check_name(person.name)
-        if person.canvas != self.canvas or person.joints.shape != (NUM_JOINTS, 3):
+        if person.canvas != self.canvas:
             raise ScmError(f"{person.name}: is {person.canvas}, the folder's canvas is {self.canvas}")
+        if DOMAINS[person.domain] is not self.domain:
+            raise ScmError(f"{person.name}: is a {person.domain}, the folder holds {self.domain.members}")
         save_png(self.path / "images" / f"{person.name}.png", person.image)
+        if person.edges is not None:
+            save_png(self.path / "edges" / f"{person.name}.png", person.edges)
         save_png(self.path / "regions" / f"{person.name}.png", person.regions)
 
     def finish(
@@ -308,7 +336,9 @@ class PreparedWriter:
         Raises:
             ScmError: if the disk does not take them.
         """
-        write_csv(self.path / "joints.csv", COLUMNS, [table_row(entry) for entry in entries])
+        write_csv(
+            self.path / TABLES[self.domain.name], COLUMNS[self.domain.name], [table_row(entry) for entry in entries]
+        )
         for split in SPLITS:
             write_text(self.path / f"{split}.txt", "".join(f"{name}\n" for name in splits.get(split, ())))
         if pairs:

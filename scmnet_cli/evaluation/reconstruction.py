@@ -23,6 +23,7 @@ from torch import Tensor
 from scmnet_cli.checkpoint import sha256
 from scmnet_cli.data.dataset import People, PeopleOnDisk, TrainingBatch, collate, resized
 from scmnet_cli.data.prepared import SPLITS, PreparedFolder
+from scmnet_cli.domains import PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case, hash_of_contents
 from scmnet_cli.images import contact_sheet, draw_skeleton, to_uint8
@@ -170,7 +171,7 @@ class PreparedCases:
     @torch.no_grad()
     def _drawn(self, indices: Sequence[int], *, note: bool) -> list[Case]:
         batch = self._batch(indices)
-        inputs = Inputs.of(batch, self.canvas)
+        inputs = Inputs.of(batch)
         pictures: dict[str, Tensor] = {}
         if self._generator is not None and self._pipeline is not None:
             drawn = Drawn(*self._generator(inputs.maps, inputs.style_image, inputs.style_masks))
@@ -195,7 +196,7 @@ class PreparedCases:
                     to_uint8(inputs.style_image[row]),
                     batch.target.labels[row].cpu().numpy(),
                     batch.style_labels[row].cpu().numpy().astype(np.uint8),
-                    batch.target.joints[row].cpu().numpy(),
+                    batch.target.structure[row].cpu().numpy() if batch.target.domain is PERSON else None,
                 )
             )
         return cases
@@ -319,7 +320,7 @@ def load_people(pipeline: Pipeline, data: Path, split: str, limit: int | None = 
 def _grid(net: SCMNet, people: People, pipeline: Pipeline, wanted: int) -> Grid:
     num = min(len(people), wanted)
     chosen = [index * len(people) // num for index in range(num)]
-    return draw_grid(net, people.batch(chosen), pipeline.config.model.canvas)
+    return draw_grid(net, people.batch(chosen))
 
 
 @torch.no_grad()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from torch import nn
 
 from scmnet_cli.config import ModelConfig
+from scmnet_cli.domains import DOMAINS
 from scmnet_cli.models.discriminators import Discriminators
 from scmnet_cli.models.generator import TranslationGenerator
 from scmnet_cli.models.pose_encoder import PoseEncoder
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.models.style_encoder import NUM_PARTS, CrossChannelFusion, DecomposedStyleEncoder, GlobalStyleEncoder
-from scmnet_cli.skeleton import NUM_POSE_CHANNELS
 
 
 def build_generator(config: ModelConfig) -> SCMNet:
@@ -23,7 +23,7 @@ def build_generator(config: ModelConfig) -> SCMNet:
         style_encoder = GlobalStyleEncoder(config.part_channels, config.features, config.carry_colours)
     num_carried = style_encoder.num_carried * (NUM_PARTS if config.style == "decomposed" else 1)
     return SCMNet(
-        pose_encoder=PoseEncoder(NUM_POSE_CHANNELS, config.pose_channels, config.features, config.norm),
+        pose_encoder=PoseEncoder(DOMAINS[config.domain].num_maps, config.pose_channels, config.features, config.norm),
         style_encoder=style_encoder,
         ccf=CrossChannelFusion(config.features, config.norm) if config.ccf else nn.Identity(),
         generator=TranslationGenerator(
@@ -39,4 +39,4 @@ def build_generator(config: ModelConfig) -> SCMNet:
 
 def build_discriminators(config: ModelConfig) -> Discriminators:
     """Build both discriminators with fresh weights, drawn from torch's global generator."""
-    return Discriminators(NUM_POSE_CHANNELS, config.discriminator_channels, config.discriminator_blocks)
+    return Discriminators(DOMAINS[config.domain].num_maps, config.discriminator_channels, config.discriminator_blocks)

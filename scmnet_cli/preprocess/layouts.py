@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.preprocess.ccp import CcpSource
+from scmnet_cli.preprocess.celebamask import CelebAMaskSource
 from scmnet_cli.preprocess.deepfashion import DeepFashionSource
 from scmnet_cli.preprocess.folder import FolderSource, find_table
 from scmnet_cli.preprocess.market import MarketSource
@@ -15,6 +16,7 @@ from scmnet_cli.preprocess.source import Source
 
 LAYOUTS: dict[str, tuple[Callable[..., Source], tuple[str, ...]]] = {
     "ccp": (CcpSource, ("joints", "unlabelled")),
+    "celebamask": (CelebAMaskSource, ()),
     "deepfashion": (DeepFashionSource, ("joints", "maps", "labels", "lists")),
     "folder": (FolderSource, ("joints", "maps", "labels")),
     "market1501": (MarketSource, ("joints", "maps", "labels", "lists")),

@@ -37,6 +37,7 @@ from scmnet_cli.data.prepared import (
     table_row,
     write_text,
 )
+from scmnet_cli.domains import DOMAINS, PERSON, Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, crop_around, whole_box
 from scmnet_cli.preprocess.source import JOURNAL, Source
@@ -213,7 +214,7 @@ def prepare_share(
     journal_path = out / f"{Path(JOURNAL).stem}.{share.index + 1}-of-{share.count}.jsonl"
     with _claimed(out, together=True), _claimed(out, f"share {share.index + 1} of {share.count}"):
         known = _known(out, settings)
-        writer = PreparedWriter(out, canvas)
+        writer = PreparedWriter(out, canvas, DOMAINS[source.domain])
         with journal_path.open("a", encoding="utf-8") as journal:
             for number, record in enumerate(_in_order(source, writer, background, names, known, jobs), start=1):
                 if record is not known.get(record.name):
@@ -231,10 +232,12 @@ def prepare_share(
 def _settings(source: Source, canvas: Canvas, background: str) -> dict[str, Any]:
     if background not in BACKGROUNDS:
         raise ScmError(f"background '{background}' is not one of {', '.join(BACKGROUNDS)}")
-    return {
+    settings = {
         "version": FORMAT_VERSION, "layout": source.layout, "height": canvas.height, "width": canvas.width,
         "background": background,
     }  # fmt: skip
+    # Folders of people that older versions began say nothing of a domain.
+    return settings if source.domain == PERSON.name else settings | {"domain": source.domain}
 
 
 def _prepare(
@@ -250,7 +253,7 @@ def _prepare(
     known = _known(out, settings)
     _tidy(out, settings, known)
     background = settings["background"]
-    writer = PreparedWriter(out, canvas)
+    writer = PreparedWriter(out, canvas, DOMAINS[source.domain])
     usable: list[_Record] = []
     left_out = source.astray()
     may_repeat = source.splits() is not None  # published lists say who takes part, the same picture twice or not
@@ -311,7 +314,7 @@ def _finish(
         rule=source.rule if own else f"{source.rule}; of the usable in order of name, every {VAL_EVERY}th is val",
         tool_version=__version__,
     )
-    writer.finish(manifest, [_entry(record, writer.canvas) for record in usable], splits, pairs)
+    writer.finish(manifest, [_entry(record, writer.canvas, writer.domain) for record in usable], splits, pairs)
     return Outcome(writer.path, len(usable), num_new, by_split, len(pairs), left_out, remarks)
 
 
@@ -335,8 +338,8 @@ def _usable_pairs(
     return pairs, [f"{reasons.total():,} of {len(listed):,} pairs were left out: {told}"]
 
 
-def _entry(record: _Record, canvas: Canvas) -> Entry:
-    return read_row(dict(zip(COLUMNS, record.row, strict=True)), canvas)
+def _entry(record: _Record, canvas: Canvas, domain: Domain) -> Entry:
+    return read_row(dict(zip(COLUMNS[domain.name], record.row, strict=True)), canvas, domain)
 
 
 def _in_order(
@@ -362,7 +365,7 @@ def _in_order(
 
 
 def _record(source: Source, writer: PreparedWriter, background: str, name: str, known: _Record | None) -> _Record:
-    """Make both pictures of a person, unless they are there and nothing changed."""
+    """Make the pictures of a person, unless they are there and nothing changed."""
     stamp = source.stamp(name)
     if known is not None and known.stamp == stamp and (known.reason or writer.has(name)):
         return known
@@ -370,6 +373,7 @@ def _record(source: Source, writer: PreparedWriter, background: str, name: str, 
         check_name(name)
         person = source.read(name)
         cropped, box = crop_person(person, writer.canvas, background, framed=source.framed)
+        cropped = source.finished(cropped)
     except ScmError as error:
         return _Record(name, stamp, "", reason=str(error))
     writer.write(cropped)
@@ -437,7 +441,8 @@ def _known(out: Path, settings: dict[str, Any]) -> dict[str, _Record]:
         raise ScmError(f"{out}: was prepared otherwise ({', '.join(changed)}); choose another -o, or remove it")
     for shared in _journals_of_shares(out):
         lines += _lines(shared)
-    return {record.name: record for line in lines[1:] if (record := _read_record(line)) is not None}
+    domain = DOMAINS[settings.get("domain", PERSON.name)]
+    return {record.name: record for line in lines[1:] if (record := _read_record(line, domain)) is not None}
 
 
 def _lines(journal: Path) -> list[str]:
@@ -450,7 +455,7 @@ def _journals_of_shares(out: Path) -> list[Path]:
 
 def _tidy(out: Path, settings: dict[str, Any], known: dict[str, _Record]) -> None:
     """Make one journal of all, and remove what kills left half written; nobody else may be at work."""
-    for folder in ("images", "regions"):
+    for folder in ("images", "regions", "edges"):
         for partial in (out / folder).glob(".*"):
             partial.unlink()
     text = "".join(json.dumps(vars(record)) + "\n" for record in known.values())
@@ -459,13 +464,13 @@ def _tidy(out: Path, settings: dict[str, Any], known: dict[str, _Record]) -> Non
         shared.unlink()
 
 
-def _read_record(line: str) -> _Record | None:
+def _read_record(line: str, domain: Domain) -> _Record | None:
     """Return what a line of the journal says, if the whole line is there."""
     try:
         values = _loads(line)
         record = _Record(values["name"], values["stamp"], values["digest"], tuple(values["row"]), values["reason"])
         if not record.reason:
-            _entry(record, Canvas(8, 8))
+            _entry(record, Canvas(8, 8), domain)
     except (KeyError, TypeError, ValueError, ScmError):
         return None
     return record

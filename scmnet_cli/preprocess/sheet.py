@@ -1,4 +1,4 @@
-"""A sheet to look at: photo, what was cut out of it, regions and skeleton of some people."""
+"""A sheet to look at: photo, what was cut out of it, regions and joints or edges of some of a folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from scmnet_cli.data.prepared import PreparedFolder
-from scmnet_cli.images import contact_sheet, draw_regions, draw_skeleton, read_photo
+from scmnet_cli.images import contact_sheet, draw_regions, read_photo
 from scmnet_cli.preprocess.source import Source
 from scmnet_cli.types import UInt8Array
 
@@ -14,21 +14,30 @@ _PEOPLE_IN_A_ROW = 2
 
 
 def draw_sheet(source: Source, folder: PreparedFolder, num: int = 24) -> UInt8Array:
-    """Draw photo (with the crop), prepared picture, regions and skeleton of people evenly spread over a folder.
+    """Draw photo (with the crop), prepared picture, regions and structure of people evenly spread over a folder.
 
     Raises:
         ScmError: if a photo or an entry cannot be read.
     """
-    names = folder.names()
-    chosen = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(num, len(names))).astype(int))]
-    people = [_pictures(source, folder, name) for name in chosen]
+    chosen = spread(folder.names(), num)
+    people = [pictures_of(source, folder, name) for name in chosen]
     starts = range(0, len(people), _PEOPLE_IN_A_ROW)
     rows = [[picture for pictures in people[i : i + _PEOPLE_IN_A_ROW] for picture in pictures] for i in starts]
     captions = [", ".join(chosen[i : i + _PEOPLE_IN_A_ROW]) for i in starts]
-    return contact_sheet(rows, ["photo", "prepared", "regions", "skeleton"] * _PEOPLE_IN_A_ROW, captions)
+    return contact_sheet(rows, ["photo", "prepared", "regions", folder.domain.structure] * _PEOPLE_IN_A_ROW, captions)
 
 
-def _pictures(source: Source, folder: PreparedFolder, name: str) -> list[UInt8Array]:
+def spread(names: list[str], num: int) -> list[str]:
+    """Return so many of the names, evenly spread over all."""
+    return [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(num, len(names))).astype(int))]
+
+
+def pictures_of(source: Source, folder: PreparedFolder, name: str) -> list[UInt8Array]:
+    """Draw the photo (with the crop), the prepared picture, its regions and its structure, all of one height.
+
+    Raises:
+        ScmError: if the photo or the entry cannot be read.
+    """
     person, entry = folder.load(name), folder.entry(name)
     photo = Image.fromarray(read_photo(source.root / entry.photo))
     crop = entry.crop
@@ -40,5 +49,5 @@ def _pictures(source: Source, folder: PreparedFolder, name: str) -> list[UInt8Ar
         np.asarray(photo),
         person.image,
         draw_regions(person.image, person.regions),
-        draw_skeleton(person.image, person.joints),
+        folder.domain.draw(person.image, person.structure),
     ]

@@ -21,6 +21,8 @@ class Source(Protocol):
 
     root: Path
     layout: str
+    domain: str = "person"
+    """Name of the domain of what it holds."""
     pose_estimator: str
     parser: str
     rule: str
@@ -63,6 +65,10 @@ class Source(Protocol):
     def stamp(self, name: str) -> str:
         """Return a short text that changes when anything changes that the person is read from."""
         ...
+
+    def finished(self, person: Person) -> Person:
+        """Return somebody of this source, already on the canvas, as they go into the prepared folder."""
+        return person
 
     def read(self, name: str) -> Person:
         """Read a person.

@@ -34,6 +34,7 @@ from scmnet_cli.training.phases import Drawn, GeneratorObjective, GeneratorPass,
 from scmnet_cli.training.signals import stop_signals
 from scmnet_cli.training.state import Progress, check_same_run, fingerprint, read_state, restore, save_state
 from scmnet_cli.training.tracking import Tracker
+from scmnet_cli.training.warm_start import blind_to_ground
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,11 @@ class Run:
                 "training with torchrun"
             )
         folder = PreparedFolder(data)
+        if folder.domain.name != config.model.domain:
+            raise ScmError(
+                f"{data}: holds {folder.domain.members}, and model.domain is '{config.model.domain}'; choose a config "
+                f"for {folder.domain.members}, or other data"
+            )
         train_names, val_names = folder.names("train"), folder.names("val")
         self.people_hash = fingerprint(train_names)
         self.canvas = config.model.canvas
@@ -132,7 +138,10 @@ class Run:
         discriminators = build_discriminators(config.model) if self.adversarial else None
         if init is not None:
             saved = load_model(init)
-            load_strict(net, saved.state, f"--init {saved.path}")
+            state = saved.state
+            if saved.config.model.carry_detail == 1 < config.model.carry_detail:
+                state = blind_to_ground(state, net.state_dict())
+            load_strict(net, state, f"--init {saved.path}")
         if rank.count > 1 and self.device.type == "cuda":
             net = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
         memory = torch.channels_last if config.train.channels_last else torch.contiguous_format
@@ -292,7 +301,7 @@ class Run:
             self.discriminators.requires_grad_(False)
         for part in range(accumulate):
             first = self.images + (part * rank.count + rank.index) * size
-            inputs = Inputs.of(self.stream.batch(first, size), self.canvas)
+            inputs = Inputs.of(self.stream.batch(first, size))
             with self._exchange_after(generator_pass, part):
                 with self._autocast():
                     drawn = Drawn(*generator_pass(inputs.maps, inputs.style_image, inputs.style_masks))
@@ -348,10 +357,10 @@ class Run:
         net, train = self.average.module, self.config.train
         with self._autocast():
             batch = -(-train.batch // self.team.rank.count)
-            found = measure(net, self.val, self.canvas, batch=batch, limit=_MEASURED_PEOPLE, team=self.team)
+            found = measure(net, self.val, batch=batch, limit=_MEASURED_PEOPLE, team=self.team)
             if tracker is None:
                 return found
-            grid = draw_grid(net, self.val.batch(_spaced(len(self.val), train.num_samples)), self.canvas)
+            grid = draw_grid(net, self.val.batch(_spaced(len(self.val), train.num_samples)))
         tracker.grid(grid, self.images)
         return {**found, "val_source_spread": spread_of(grid)}
 

@@ -15,10 +15,8 @@ from scmnet_cli.metrics.spread import source_spread
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.ranks import Team
 from scmnet_cli.regions import BACKGROUND, one_hot
-from scmnet_cli.skeleton import pose_maps
 from scmnet_cli.training.means import Means
 from scmnet_cli.training.phases import Drawn, GeneratorPass, Inputs
-from scmnet_cli.types import Canvas
 
 MOVE_SEED = 20_000
 """Seed of the moves under which people are reconstructed for evaluation; fixed, so that numbers can be compared."""
@@ -45,9 +43,9 @@ class Grid:
 
 
 @torch.no_grad()
-def draw_grid(net: SCMNet, people: Batch, canvas: Canvas) -> Grid:
-    """Draw each person in each person's pose; each source is encoded once."""
-    pose_features = net.encode_pose(pose_maps(people.joints, canvas))
+def draw_grid(net: SCMNet, people: Batch) -> Grid:
+    """Draw each person in each person's pose, or each face after each one's edges; each source is encoded once."""
+    pose_features = net.encode_pose(people.maps())
     rows = []
     for source in range(len(people)):
         image, labels = people.image[source : source + 1], people.labels[source : source + 1]
@@ -68,7 +66,7 @@ def spread_of(grid: Grid) -> float:
 
 
 @torch.no_grad()
-def measure(net: SCMNet, people: People, canvas: Canvas, *, batch: int, limit: int, team: Team) -> dict[str, float]:
+def measure(net: SCMNet, people: People, *, batch: int, limit: int, team: Team) -> dict[str, float]:
     """Reconstruct up to ``limit`` people from moved sources and say how well the field found them.
 
     Each process of the team takes its share of the people; all get the same answer.
@@ -81,7 +79,7 @@ def measure(net: SCMNet, people: People, canvas: Canvas, *, batch: int, limit: i
     generator = GeneratorPass(net)
     means = Means()
     for start in range(0, len(chosen), batch):
-        inputs = Inputs.of(moved_sources(people, chosen[start : start + batch]), canvas)
+        inputs = Inputs.of(moved_sources(people, chosen[start : start + batch]))
         drawn = Drawn(*generator(inputs.maps, inputs.style_image, inputs.style_masks))
         person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
         values = {

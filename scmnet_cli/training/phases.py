@@ -21,8 +21,6 @@ from scmnet_cli.losses.vgg import VGGFeatures
 from scmnet_cli.models.discriminators import Discriminators
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import NUM_REGIONS, one_hot
-from scmnet_cli.skeleton import pose_maps
-from scmnet_cli.types import Canvas
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,8 @@ class Inputs:
     """A training batch as the networks read it.
 
     Shape:
-        maps: (B, 19, H, W); target: (B, 3, H, W); target_masks: (B, 8, H, W); style_image: (B, 3, H, W);
-        style_masks: (B, 8, H, W).
+        maps: (B, M, H, W), 19 of joints or 2 of edges; target: (B, 3, H, W); target_masks: (B, 8, H, W); style_image:
+        (B, 3, H, W); style_masks: (B, 8, H, W).
     """
 
     maps: Tensor
@@ -41,10 +39,10 @@ class Inputs:
     style_masks: Tensor
 
     @classmethod
-    def of(cls, batch: TrainingBatch, canvas: Canvas) -> Inputs:
-        """Draw the pose maps and masks of a batch."""
+    def of(cls, batch: TrainingBatch) -> Inputs:
+        """Draw the structure maps and masks of a batch."""
         return cls(
-            maps=pose_maps(batch.target.joints, canvas),
+            maps=batch.target.maps(),
             target=batch.target.image,
             target_masks=one_hot(batch.target.labels),
             style_image=batch.style_image,
@@ -73,7 +71,7 @@ class GeneratorPass(nn.Module):
     """One pass of the generator as training needs it: the image, and what the field carries beside the style.
 
     Shape:
-        maps: (B, 19, H, W); style_image: (B, 3, H, W); style_masks: (B, 8, H, W); output: the fields of :class:`Drawn`.
+        maps: (B, M, H, W); style_image: (B, 3, H, W); style_masks: (B, 8, H, W); output: the fields of :class:`Drawn`.
     """
 
     def __init__(self, net: SCMNet) -> None:

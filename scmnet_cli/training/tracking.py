@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from scmnet_cli.images import contact_sheet, draw_skeleton, save_png, to_uint8
+from scmnet_cli.images import contact_sheet, save_png, to_uint8
 from scmnet_cli.training.measure import Grid
 
 STATS_FILE = "stats.jsonl"
@@ -71,7 +71,7 @@ class Tracker:
 
 
 def draw_sample_sheet(grid: Grid) -> Any:
-    """Return the contact sheet of a grid: sources down the left, poses along the top.
+    """Return the contact sheet of a grid: sources down the left, poses or edges along the top.
 
     Shape:
         result: (H', W', 3) uint8.
@@ -79,7 +79,8 @@ def draw_sample_sheet(grid: Grid) -> Any:
     people = grid.people
     pictures = [to_uint8(image) for image in people.image]
     poses = [
-        draw_skeleton(picture, joints.cpu().numpy()) for picture, joints in zip(pictures, people.joints, strict=True)
+        people.domain.draw(picture, structure.cpu().numpy())
+        for picture, structure in zip(pictures, people.structure, strict=True)
     ]
     rows = [[to_uint8(image) for image in row] for row in grid.images]
     blank = torch.full_like(people.image[0], 1.0)

@@ -1,0 +1,139 @@
+"""The edge maps of a face: how they are taken from a picture, kept, and drawn as what a network reads (DESIGN 6).
+
+There are two kinds, as CoCosNet has them, and both are kept in one map of bits. ``CANNY``: the edges of the whole
+picture by Canny (sigma 1), which need no masks and are what a sketch resembles. ``PARTS``: the same outside the inner
+parts of the face, joined with the 2-px borders of all parts. Where a map has the second kind, that is the one drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from scmnet_cli.types import Canvas, UInt8Array
+
+CANNY, PARTS = 1, 2
+"""Bits of an edge map: the pixel is an edge by Canny alone, by Canny and the parts' borders."""
+
+NUM_EDGE_CHANNELS = 2
+"""Channels of the edge maps: the edges and the distance to them."""
+
+_SIGMA = 1.0
+_STEP, _FARTHEST = 3.0, 16.0
+"""Distances are divided by the first, in pixels at a height of 256, and clipped at the second."""
+
+
+def canny_edges(image: UInt8Array) -> npt.NDArray[np.bool_]:
+    """Return Canny's edges of a picture in grey, with scikit-image's default thresholds.
+
+    Shape:
+        image: (H, W, 3) uint8 RGB; result: (H, W).
+    """
+    from skimage.feature import canny
+
+    grey = np.asarray(Image.fromarray(image).convert("L"))
+    edges: npt.NDArray[np.bool_] = canny(grey, sigma=_SIGMA)  # type: ignore[no-untyped-call]
+    return edges
+
+
+def face_edges(image: UInt8Array, parts: npt.NDArray[np.integer], inner: Collection[int]) -> UInt8Array:
+    """Return the edge map of a face, both kinds.
+
+    Args:
+        image: the face.
+        parts: ids of its parts.
+        inner: the parts inside of which Canny's edges are not kept.
+
+    Shape:
+        image: (H, W, 3) uint8; parts: (H, W); result: (H, W) uint8 bits.
+    """
+    canny = canny_edges(image)
+    borders = np.zeros(parts.shape, np.bool_)
+    for axis in (0, 1):
+        differ = np.diff(parts.astype(np.int16), axis=axis) != 0
+        ahead, behind = ((0, 1), (0, 0)), ((1, 0), (0, 0))
+        pads = (ahead, behind) if axis == 0 else (ahead[::-1], behind[::-1])
+        for pad in pads:  # both pixels at a border
+            borders |= np.pad(differ, pad)
+    with_parts = (canny & ~np.isin(parts, list(inner))) | borders
+    bits: UInt8Array = (CANNY * canny + PARTS * with_parts).astype(np.uint8)
+    return bits
+
+
+def edge_maps(edges: Tensor, canvas: Canvas) -> Tensor:
+    """Draw edge maps as the encoder reads them: the edges, and how far each pixel is from the nearest.
+
+    The distance is L1, divided by 3 px (at a height of 256) and clipped at 16 of these steps, which are 1.
+
+    Shape:
+        edges: (B, H, W) uint8 bits; result: (B, 2, H, W) float32 in [0, 1].
+    """
+    with_parts = (edges & PARTS) > 0
+    drawn = torch.where(with_parts.flatten(1).any(1)[:, None, None], with_parts, edges > 0)
+    steps = _distance(drawn) * (256 / canvas.height / _STEP)
+    return torch.stack([drawn.float(), steps.clamp(max=_FARTHEST) / _FARTHEST], dim=1)
+
+
+def _distance(edges: Tensor) -> Tensor:
+    """Return the L1 distance to the nearest edge in pixels, exact: a pass along rows, then one along columns.
+
+    Shape:
+        edges: (B, H, W) bool; result: (B, H, W) float32; H + W where there is no edge.
+    """
+    far = float(sum(edges.shape[1:]))
+    distance = torch.where(edges, 0.0, far)
+    for axis in (2, 1):
+        place = torch.arange(edges.shape[axis], device=edges.device, dtype=torch.float32)
+        place = place.reshape(-1, *[1] * (2 - axis))
+        before = torch.cummin(distance - place, axis).values + place
+        after = torch.cummin((distance + place).flip(axis), axis).values.flip(axis) - place
+        distance = torch.minimum(before, after)
+    return distance.clamp(max=far)
+
+
+def mirror_edges(edges: Tensor, width: int) -> Tensor:  # noqa: ARG001 - joints need the width
+    """Return the edge maps of the pictures mirrored left to right.
+
+    Shape:
+        edges, result: (B, H, W).
+    """
+    return edges.flip(2)
+
+
+def as_sketch(edges: Tensor, chosen: Tensor) -> Tensor:
+    """Leave of some edge maps Canny's edges alone.
+
+    Shape:
+        edges, result: (B, H, W) uint8 bits; chosen: (B,) bool.
+    """
+    return torch.where(chosen[:, None, None], edges & CANNY, edges)
+
+
+def rescale_edges(edges: UInt8Array, have: Canvas, want: Canvas) -> UInt8Array:  # noqa: ARG001 - joints need it
+    """Return an edge map on another canvas: a pixel is an edge where any pixel is that it covers.
+
+    Shape:
+        edges: (H, W) uint8 bits; result: (H', W') uint8 bits.
+    """
+    bits = torch.tensor(np.stack([(edges & bit) > 0 for bit in (CANNY, PARTS)]), dtype=torch.float32)
+    canny, parts = F.adaptive_max_pool2d(bits, (want.height, want.width)).numpy() > 0
+    scaled: UInt8Array = (CANNY * canny + PARTS * parts).astype(np.uint8)
+    return scaled
+
+
+def draw_edges(picture: UInt8Array, edges: UInt8Array) -> UInt8Array:
+    """Draw edges dark on light, as large as a picture.
+
+    Shape:
+        picture: (H, W, 3) uint8; edges: (H, W) uint8 bits; result: (H, W, 3) uint8.
+    """
+    with_parts = (edges & PARTS) > 0
+    drawn = with_parts if with_parts.any() else edges > 0
+    grey = np.where(drawn, 40, 250).astype(np.uint8)
+    return np.broadcast_to(grey[..., None], picture.shape).copy()
