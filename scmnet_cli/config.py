@@ -84,6 +84,9 @@ class ModelConfig(_Section):
     carry_colours: bool = Field(
         False, description="move each region's own mean colours along the field too, and draw on top of them"
     )
+    carry_detail: Literal[1, 2, 4, 8] = Field(
+        1, description="carry_colours: cells along each side of a position that are moved together; more keep patterns"
+    )
     ccf: bool = Field(True, description="Cross Channel Fusion; false: the paper's w/o CCF")
     tau: float = Field(0.01, gt=0, le=10, description="temperature of the correlation softmax")
 

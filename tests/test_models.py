@@ -15,6 +15,7 @@ from scmnet_cli.evaluation.bench import count_gflop
 from scmnet_cli.models.build import build_discriminators, build_generator
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import NUM_REGIONS, one_hot
+from scmnet_cli.training.warm_start import blind_to_ground
 from scmnet_cli.types import Canvas
 
 CANVASES = [Canvas(256, 256), Canvas(256, 176), Canvas(128, 88)]
@@ -178,6 +179,8 @@ ABLATIONS: list[dict[str, Any]] = [
     {"ccf": False},
     {"carry_colours": True},
     {"carry_colours": True, "style": "global"},
+    {"carry_colours": True, "carry_detail": 4},
+    {"carry_colours": True, "carry_detail": 4, "style": "global"},
     {"mask_channel": False},
     *({"norm": norm} for norm in ("batch", "group", "none")),
     *({"generator_norm": norm} for norm in ("batch", "group", "none")),
@@ -222,6 +225,26 @@ def test_an_image_is_drawn_on_top_of_the_carried_colours(style):
     masks, one_colour = one_hot(labels), torch.tensor([0.5, -0.25, 0.1])[None, :, None, None].expand(-1, -1, 64, 48)
     drawn_image = net(maps_of(LITTLE, 1), one_colour, masks)
     assert torch.allclose(drawn_image, one_colour, atol=1e-5)
+
+
+@pytest.mark.parametrize("style", ["decomposed", "global"])
+def test_carried_cells_keep_a_pattern_finer_than_a_position(style):
+    net = build("scmnet", carry_colours=True, carry_detail=4, style=style).eval()
+    image, masks = pictured(LITTLE, 1)
+    features = net.encode_style(image, masks)
+    ground = net._ground(features[:, -net.style_encoder.num_carried :])
+    assert torch.allclose(ground, nn.functional.avg_pool2d(image, 2), atol=1e-5)
+    assert features.shape[1] == 32 + (4 * 8 + 4 * 16 if style == "decomposed" else 3 + 3 * 16)
+
+
+def test_a_network_that_sees_its_ground_starts_as_one_that_does_not():
+    coarse, fine = (build("scmnet", carry_colours=True, carry_detail=detail).eval() for detail in (1, 2))
+    fine.load_state_dict(blind_to_ground(coarse.state_dict(), fine.state_dict()))
+    flat = torch.full((1, 3, 64, 48), 0.3)
+    image, masks = pictured(LITTLE, 1)
+    assert not torch.equal(fine(maps_of(LITTLE, 1), image, masks), coarse(maps_of(LITTLE, 1), image, masks))
+    expected = coarse(maps_of(LITTLE, 1), flat, masks)
+    assert torch.allclose(fine(maps_of(LITTLE, 1), flat, masks), expected, atol=1e-5)
 
 
 def test_the_global_encoder_does_not_read_masks():

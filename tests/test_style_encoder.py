@@ -12,9 +12,9 @@ HEIGHT, WIDTH = 64, 48
 UPPER, ARMS = 5, 6
 
 
-def encoder(mask_channel: bool = True, seed: int = 0, carry_colours: bool = False) -> DecomposedStyleEncoder:
+def encoder(mask_channel: bool = True, seed: int = 0, carried_cells: int = 0) -> DecomposedStyleEncoder:
     torch.manual_seed(seed)
-    return DecomposedStyleEncoder([4, 6, 6], 32, mask_channel, carry_colours)
+    return DecomposedStyleEncoder([4, 6, 6], 32, mask_channel, carried_cells)
 
 
 def image(batch: int = 1, seed: int = 1) -> Tensor:
@@ -146,9 +146,18 @@ def test_a_batch_of_different_people_is_each_of_them_alone(on_boxes):
 @pytest.mark.parametrize("mask_channel", [True, False])
 def test_a_region_carries_its_own_colours_and_mask_averaged_beside_the_same_features(mask_channel, on_boxes):
     plain = codes(encoder(mask_channel), image(), STANDING, on_boxes=on_boxes)
-    carrying = codes(encoder(mask_channel, carry_colours=True), image(), STANDING, on_boxes=on_boxes)
+    carrying = codes(encoder(mask_channel, carried_cells=1), image(), STANDING, on_boxes=on_boxes)
     assert torch.equal(carrying[:, :, :4], plain)
     for region in range(8):
         mask = STANDING[:, region : region + 1]
         expected = torch.nn.functional.avg_pool2d(torch.cat([image() * mask, mask], dim=1), 8)
         assert torch.allclose(carrying[:, region, 4:], expected, atol=1e-6)
+
+
+@both_ways
+def test_a_region_carries_the_colours_of_each_cell_of_a_position(on_boxes):
+    carrying = codes(encoder(carried_cells=4), image(), STANDING, on_boxes=on_boxes)[:, :, 4:]
+    for region in range(8):
+        mask = STANDING[:, region : region + 1]
+        expected = torch.nn.functional.avg_pool2d(torch.cat([image() * mask, mask], dim=1), 2)
+        assert torch.allclose(torch.nn.functional.pixel_shuffle(carrying[:, region], 4), expected, atol=1e-6)

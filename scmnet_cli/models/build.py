@@ -15,13 +15,14 @@ from scmnet_cli.models.style_encoder import NUM_PARTS, CrossChannelFusion, Decom
 
 def build_generator(config: ModelConfig) -> SCMNet:
     """Build the generator with fresh weights, drawn from torch's global generator."""
+    cells = config.carry_detail if config.carry_colours else 0
     if config.style == "decomposed":
         style_encoder: DecomposedStyleEncoder | GlobalStyleEncoder = DecomposedStyleEncoder(
-            config.part_channels, config.features, config.mask_channel, config.carry_colours
+            config.part_channels, config.features, config.mask_channel, cells
         )
     else:
-        style_encoder = GlobalStyleEncoder(config.part_channels, config.features, config.carry_colours)
-    num_carried = style_encoder.num_carried * (NUM_PARTS if config.style == "decomposed" else 1)
+        style_encoder = GlobalStyleEncoder(config.part_channels, config.features, cells)
+    num_carried = (4 * NUM_PARTS if config.style == "decomposed" else 3) if cells else 0
     return SCMNet(
         pose_encoder=PoseEncoder(DOMAINS[config.domain].num_maps, config.pose_channels, config.features, config.norm),
         style_encoder=style_encoder,
@@ -32,6 +33,7 @@ def build_generator(config: ModelConfig) -> SCMNet:
             config.generator_up_channels,
             config.generator_blocks,
             config.generator_norm,
+            shows_ground=cells > 1,
         ),
         tau=config.tau,
     )

@@ -16,14 +16,22 @@ _BRIGHTEST = 0.95
 class TranslationGenerator(nn.Module):
     """U-Net over H/8, H/16 and H/32 with skips, then three x2 upsamplings and tanh.
 
-    A residual block refines at H/8, H/4 and H/2, where it costs little.
+    A residual block refines at H/8, H/4 and H/2, where it costs little. With ``shows_ground`` each upsampling also sees
+    the colours that the image is drawn on: it has to know what of them to paint over.
 
     Shape:
         rearranged: (B, C, H/8, W/8), any size: odd ones are met again on the way up; output: (B, 3, H, W) in [-1, 1].
     """
 
     def __init__(
-        self, features: int, channels: Sequence[int], up_channels: Sequence[int], num_blocks: int, norm: NormName
+        self,
+        features: int,
+        channels: Sequence[int],
+        up_channels: Sequence[int],
+        num_blocks: int,
+        norm: NormName,
+        *,
+        shows_ground: bool = False,
     ) -> None:
         super().__init__()
         top, middle, bottom = channels
@@ -42,18 +50,20 @@ class TranslationGenerator(nn.Module):
             ]
         )
         self.refine = ResidualBlock(top, norm)
+        self.shows_ground = shows_ground
+        seen = 3 if shows_ground else 0
         quarter, half, full = up_channels
         self.draw = nn.ModuleList(
             [
-                nn.Sequential(ConvBlock(top, quarter, 3, norm=norm), ResidualBlock(quarter, norm)),  # H/4
-                nn.Sequential(ConvBlock(quarter, half, 3, norm=norm), ResidualBlock(half, norm)),  # H/2
-                ConvBlock(half, full, 3, norm=norm),  # H
+                nn.Sequential(ConvBlock(top + seen, quarter, 3, norm=norm), ResidualBlock(quarter, norm)),  # H/4
+                nn.Sequential(ConvBlock(quarter + seen, half, 3, norm=norm), ResidualBlock(half, norm)),  # H/2
+                ConvBlock(half + seen, full, 3, norm=norm),  # H
             ]
         )
         self.to_rgb = nn.Conv2d(up_channels[-1], 3, 3, padding=1)
 
     def forward(self, rearranged: Tensor, colours: Tensor | None = None) -> Tensor:
-        """Draw the image; on top of coarse colours, (B, 3, H/8, W/8) in [-1, 1], where they are given."""
+        """Draw the image; on top of coarser colours, (B, 3, h, w) in [-1, 1], where they are given."""
         features = self.enter(rearranged)
         skips = []
         for down in self.down:
@@ -66,7 +76,12 @@ class TranslationGenerator(nn.Module):
             features = up(torch.cat([features, skip], dim=1))
         features = self.refine(features)
         for draw in self.draw:
-            features = draw(F.interpolate(features, scale_factor=2, mode="nearest"))
+            features = F.interpolate(features, scale_factor=2, mode="nearest")
+            if self.shows_ground:
+                assert colours is not None
+                ground = F.interpolate(colours, size=features.shape[2:], mode="bilinear").to(features.dtype)
+                features = torch.cat([features, ground], dim=1)
+            features = draw(features)
         drawn = self.to_rgb(features)
         if colours is not None:
             ground = torch.atanh(colours.clamp(-_BRIGHTEST, _BRIGHTEST))

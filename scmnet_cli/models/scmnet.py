@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scmnet_cli.models.correlation import correlation, correlation_entropy, correlation_rows, rearrange
@@ -57,13 +58,17 @@ class SCMNet(nn.Module):
 
         Shape:
             region_features: (B, 8, C/8, H/8, W/8); result: F_s, (B, C, H/8, W/8). What regions carry beside their C/8
-            features follows F_s as it is.
+            features follows F_s: each region's means over a position, and, where they carry several cells a position,
+            these, of all regions together.
         """
-        part = self.style_encoder.part_features
+        part, cells = self.style_encoder.part_features, self.style_encoder.carried_cells
         fused: Tensor = self.ccf(region_features[:, :, :part].flatten(1, 2))
-        if not self.style_encoder.num_carried:
+        if not cells:
             return fused
-        return torch.cat([fused, region_features[:, :, part:].flatten(1, 2).to(fused.dtype)], dim=1)
+        carried = region_features[:, :, part:].to(fused.dtype)  # (B, 8, 4 cells^2, H/8, W/8)
+        means = carried.unflatten(2, (-1, cells**2)).mean(3)  # (B, 8, 4, H/8, W/8)
+        together = [carried.sum(1)] if cells > 1 else []
+        return torch.cat([fused, means.flatten(1, 2), *together], dim=1)
 
     def field(self, pose_features: Tensor, style_features: Tensor) -> Tensor:
         """Return the explicit correlation field, N x N values; for tests.
@@ -126,19 +131,28 @@ class SCMNet(nn.Module):
             rearranged: (B, C, H/8, W/8), or more channels where colours are carried: the image is then drawn on top of
             them; result: (B, 3, H, W) in [-1, 1].
         """
-        image: Tensor = self.generator(rearranged, self._carried_colours(rearranged))
+        encoder = self.style_encoder
+        ground = None
+        if encoder.carried_cells == 1 and self.has_regions:
+            ground = self._ground(
+                rearranged[:, -NUM_PARTS * encoder.num_carried :].unflatten(1, (NUM_PARTS, -1)).sum(1)
+            )
+        elif encoder.carried_cells:
+            ground = self._ground(rearranged[:, -encoder.num_carried :])
+        features = rearranged[:, : -encoder.num_carried] if encoder.carried_cells > 1 else rearranged
+        image: Tensor = self.generator(features, ground)
         return image
 
-    def _carried_colours(self, rearranged: Tensor) -> Tensor | None:
-        num_carried = self.style_encoder.num_carried
-        if not num_carried:
-            return None
-        if not self.has_regions:
-            return rearranged[:, -num_carried:]
-        carried = rearranged[:, -NUM_PARTS * num_carried :]
-        carried = carried.unflatten(1, (NUM_PARTS, num_carried)).sum(1)
+    def _ground(self, carried: Tensor) -> Tensor:
+        """Return the colours that the image is drawn on.
+
+        Shape:
+            carried: (B, 4 d^2, h, w), of the regions together, or (B, 3 d^2, h, w) without the DSE; result: (B, 3, d h,
+            d w).
+        """
+        cells = F.pixel_shuffle(carried, self.style_encoder.carried_cells)
         # After an edit a position may hold no region, or two: the masks' sum is then not 1.
-        return carried[:, :3] / carried[:, 3:].clamp(min=_LEAST_MASK)
+        return cells[:, :3] / cells[:, 3:].clamp(min=_LEAST_MASK) if self.has_regions else cells
 
     def forward(self, maps: Tensor, image: Tensor, masks: Tensor) -> Tensor:
         """Draw the person of ``image`` in the pose of ``maps``.

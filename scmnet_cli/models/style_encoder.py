@@ -6,9 +6,10 @@ their concatenation is F_s. The convolutions carry no bias and nothing normalise
 - a region that is not in the image encodes to exactly zero, as an all-zero input does: it is never computed;
 - what surrounds a region does not change its features: it may be encoded on its bounding box.
 
-With ``carry_colours`` each region's features end with its own colours and mask, averaged over 8x8 pixels. They skip the
+With ``carry_colours`` each region's features end with its own colours and mask, averaged over 8x8 pixels, or, with
+``carry_detail`` d, over each of the d x d cells of a position, which the field then moves as one block. They skip the
 CCF and take no part in the correlation; the generator draws on top of what the field moves of them. Without them a
-short training brings a garment's brightness but not its colour (docs/results.md).
+short training brings a garment's brightness but not its colour, and at d = 1 no pattern (docs/results.md).
 
 A bias-free network cannot tell a grey pixel (value 0) from none. With ``mask_channel`` it reads (image, 1) x mask
 instead of image x mask: the mask is the constant from which the first layer makes its biases.
@@ -41,15 +42,16 @@ class DecomposedStyleEncoder(nn.Module):
     """F_s^i for i = 1..8: image x mask_i, each through the same encoder.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); output: (B, 8, C/8, H/8, W/8), with ``carry_colours`` four
-        channels more.
+        image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); output: (B, 8, C/8, H/8, W/8), with ``carry_colours`` 4 d^2
+        channels more: red, green, blue and mask, each of d x d cells.
     """
 
-    def __init__(self, channels: Sequence[int], features: int, mask_channel: bool, carry_colours: bool) -> None:
+    def __init__(self, channels: Sequence[int], features: int, mask_channel: bool, carried_cells: int) -> None:
         super().__init__()
         self.mask_channel = mask_channel
         self.part_features = features // NUM_PARTS
-        self.num_carried = 4 if carry_colours else 0
+        self.carried_cells = carried_cells
+        self.num_carried = 4 * carried_cells**2
         self.encoder = _bias_free_encoder(3 + mask_channel, channels, self.part_features)
 
     def forward(self, image: Tensor, masks: Tensor) -> Tensor:
@@ -67,7 +69,7 @@ class DecomposedStyleEncoder(nn.Module):
         with_mask = torch.cat([colours, mask.to(colours.dtype)], dim=1)
         encoded: Tensor = self.encoder(with_mask if self.mask_channel else colours)
         if self.num_carried:
-            encoded = torch.cat([encoded, F.avg_pool2d(with_mask, _STRIDE).to(encoded.dtype)], dim=1)
+            encoded = torch.cat([encoded, _in_cells(with_mask, self.carried_cells).to(encoded.dtype)], dim=1)
         return encoded
 
     def _encode_on_boxes(self, image: Tensor, masks: Tensor, present: Tensor) -> Tensor:
@@ -84,6 +86,15 @@ class DecomposedStyleEncoder(nn.Module):
         return out
 
 
+def _in_cells(image: Tensor, cells: int) -> Tensor:
+    """Average over the ``cells`` x ``cells`` parts of each position.
+
+    Shape:
+        image: (B, K, H, W); result: (B, K cells^2, H/8, W/8).
+    """
+    return F.pixel_unshuffle(F.avg_pool2d(image, _STRIDE // cells), cells)
+
+
 def _positions_that_read(line: Tensor) -> tuple[int, int]:
     """Return the feature positions, from and up to but not with, that a region changes; ``line`` is its extent.
 
@@ -98,20 +109,21 @@ class GlobalStyleEncoder(nn.Module):
     """The ablation "w/o DSE": one encoder reads the whole image; it has the channels of all parts together.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; output: (B, C, H/8, W/8), with ``carry_colours`` three channels more.
+        image: (B, 3, H, W) in [-1, 1]; output: (B, C, H/8, W/8), with ``carry_colours`` 3 d^2 channels more.
     """
 
-    def __init__(self, channels: Sequence[int], features: int, carry_colours: bool) -> None:
+    def __init__(self, channels: Sequence[int], features: int, carried_cells: int) -> None:
         super().__init__()
         self.part_features = features
-        self.num_carried = 3 if carry_colours else 0
+        self.carried_cells = carried_cells
+        self.num_carried = 3 * carried_cells**2
         self.encoder = _bias_free_encoder(3, channels, features)
 
     def forward(self, image: Tensor, masks: Tensor) -> Tensor:  # noqa: ARG002 - called as the DSE is
         """Encode the whole image; ``masks`` are not read."""
         out: Tensor = self.encoder(image)
         if self.num_carried:
-            out = torch.cat([out, F.avg_pool2d(image, _STRIDE).to(out.dtype)], dim=1)
+            out = torch.cat([out, _in_cells(image, self.carried_cells).to(out.dtype)], dim=1)
         return out
 
 
