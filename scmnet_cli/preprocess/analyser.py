@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -24,6 +25,8 @@ from scmnet_cli.checkpoint import load_strict, load_tensors
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, to_tensor
 from scmnet_cli.models.analyser import HEAT_STRIDE, REGION_STRIDE, Analysed, AnalyserNet, fuse, joints_of_heat
+from scmnet_cli.preprocess.batches import MOST, InBatches
+from scmnet_cli.preprocess.estimators import Box, Estimators
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS
 from scmnet_cli.skeleton import LIMBS, MIRRORED
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
@@ -43,7 +46,7 @@ _MARGIN = 1.12
 
 _MAX_LOOKS = 3
 _SAME_LOOK = 0.8
-_BEYOND = 127
+BEYOND = 127
 """Grey beyond the photo."""
 
 _MAX_MAP_PIXELS = 2_000_000
@@ -77,6 +80,22 @@ class Analysis:
         """Whether there is a person, more likely than not."""
         return self.person >= _PERSON
 
+    @property
+    def box(self) -> Box:
+        """Left, top, right and bottom of the person in the photo: of its regions and joints."""
+        rows, columns = np.nonzero(self.probabilities.argmax(0) != BACKGROUND)
+        cells = np.array(self.probabilities.shape[1:])
+        points = [self.joints[self.joints[:, 2] > 0, :2]]
+        if len(rows):
+            corners = np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]], np.float32)
+            scale = np.array([self.crop.canvas.width, self.crop.canvas.height]) / cells[::-1]
+            points.append(self.crop.to_original((corners * scale - 0.5).astype(np.float32)))
+        every = np.concatenate(points)
+        if not len(every):
+            return 0, 0, self.size[1], self.size[0]
+        (left, top), (right, bottom) = every.min(0).tolist(), every.max(0).tolist()
+        return left, top, right, bottom
+
     @cached_property
     def regions(self) -> UInt8Array:
         """The region map at the photo's size.
@@ -90,7 +109,17 @@ class Analysis:
 class Analyser:
     """The network, loaded once and used many times; the same photo gives the same answer."""
 
-    def __init__(self, net: AnalyserNet, canvas: Canvas = CANVAS, sha256: str = "", *, twice: bool = False) -> None:
+    def __init__(
+        self,
+        net: AnalyserNet,
+        canvas: Canvas = CANVAS,
+        sha256: str = "",
+        *,
+        twice: bool = False,
+        device: torch.device | None = None,
+        batch: int = 1,
+        estimators: Estimators | None = None,
+    ) -> None:
         """Take a network; it is changed for speed and cannot be trained any more.
 
         Args:
@@ -98,34 +127,69 @@ class Analyser:
             canvas: what it looks at.
             sha256: of the file its weights are from.
             twice: average the last look with its mirror image, a little better for nearly twice the time.
+            device: where the network works; None: the CPU.
+            batch: looks at a time, where several threads ask.
+            estimators: others that say where joints and regions are, once a person is found.
         """
         self._twice = twice
+        self._estimators = estimators or Estimators()
         self.sha256 = sha256
         fuse(net)
-        self._net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self._net: Callable[[Tensor], Analysed] = net
+        if batch > 1 or (device is not None and device.type != "cpu"):
+            place = device or torch.device("cpu")
+            self._net = InBatches(net.to(place), place, batch)
         self._canvas = canvas
 
     @classmethod
-    def load(cls, weights: Path | None = None, *, twice: bool = False) -> Self:
+    def load(
+        cls,
+        weights: Path | None = None,
+        *,
+        twice: bool = False,
+        device: torch.device | None = None,
+        estimators: Estimators | None = None,
+    ) -> Self:
         """Load the analyser that ships with this package, or another one.
 
         Args:
             weights: a file that ``scm analyser train`` wrote; None: the shipped one.
             twice: average the last look with its mirror image.
+            device: where the network works, several looks at a time if it is no CPU; None: the CPU.
+            estimators: others that say where joints and regions are, once a person is found.
 
         Raises:
             ScmError: if the file is absent, damaged or no analyser.
         """
         path = weights or SHIPPED
-        tensors, metadata = load_tensors(path)
-        if metadata.get("kind") != MODEL_KIND:
-            raise ScmError(f"{path}: holds no analyser; give the {SHIPPED.name} that 'scm analyser train' wrote")
         net = AnalyserNet()
-        state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
-        # Counts of batches mean nothing after training and are not stored.
-        counts = {key: value for key, value in net.state_dict().items() if key.endswith("num_batches_tracked")}
-        load_strict(net, counts | state, str(path))
-        return cls(net, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), twice=twice)
+        read_weights(path, net)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        batch = 1 if device is None or device.type == "cpu" else MOST
+        return cls(net, sha256=sha256, twice=twice, device=device, batch=batch, estimators=estimators)
+
+    @property
+    def pose_estimator(self) -> str:
+        """What finds the joints, for a manifest."""
+        return self._estimators.pose.name if self._estimators.pose else self._name
+
+    @property
+    def parser(self) -> str:
+        """What finds the regions, for a manifest."""
+        return self._estimators.parser.name if self._estimators.parser else self._name
+
+    @property
+    def _name(self) -> str:
+        return f"built-in analyser, weights sha256 {self.sha256}"
+
+    @property
+    def stamp(self) -> str:
+        """A short text that changes when what finds joints or regions changes."""
+        found_by = (self.pose_estimator, self.parser)
+        if found_by == (self._name, self._name):
+            return self.sha256[:12]
+        return f"{self.sha256[:12]} {hashlib.sha256(' '.join(found_by).encode()).hexdigest()[:12]}"
 
     @torch.inference_mode()
     def __call__(self, image: UInt8Array | Image.Image) -> Analysis:
@@ -160,10 +224,27 @@ class Analyser:
         joints[:, :2] = crop.to_original(joints[:, :2])
         beyond = (joints[:, :2] < -0.5).any(1) | (joints[:, :2] > (width - 0.5, height - 0.5)).any(1)
         joints[beyond | (joints[:, 2] < _VISIBLE)] = 0
-        return Analysis(person, joints, cleaned, crop, (height, width))
+        return self._refined(photo, Analysis(person, joints, cleaned, crop, (height, width)))
+
+    def _refined(self, photo: UInt8Array, found: Analysis) -> Analysis:
+        """Ask the other estimators, if there are any, about a person that was found."""
+        pose, parser = self._estimators.pose, self._estimators.parser
+        if not found.has_person:
+            return found
+        if pose is not None:
+            found = replace(found, joints=pose(photo, found.box))
+        if parser is not None:
+            box = found.box
+            crop = _framed(box, parser.canvas, _MARGIN)
+            probabilities = parser(crop.crop_image(photo, BEYOND), _in_crop(found.joints, crop))
+            rows, columns = probabilities.shape[1:]
+            crop = replace(crop, canvas=Canvas(rows * REGION_STRIDE, columns * REGION_STRIDE))
+            cleaned = _cleaned(probabilities, _in_crop(found.joints, crop))
+            found = replace(found, probabilities=cleaned, crop=crop)
+        return found
 
     def _seen(self, photo: UInt8Array, crop: CropBox) -> Tensor:
-        image = to_tensor(crop.crop_image(photo, _BEYOND))[None]
+        image = to_tensor(crop.crop_image(photo, BEYOND))[None]
         return image.contiguous(memory_format=torch.channels_last)
 
     def _look_mirrored(self, seen: Tensor) -> Analysed:
@@ -190,6 +271,22 @@ class Analyser:
         return float(left), float(top), float(right), float(bottom)
 
 
+def read_weights(path: Path, net: AnalyserNet) -> dict[str, str]:
+    """Read an analyser's weights into a network and return their header.
+
+    Raises:
+        ScmError: if the file is absent, damaged or no analyser.
+    """
+    tensors, metadata = load_tensors(path)
+    if metadata.get("kind") != MODEL_KIND:
+        raise ScmError(f"{path}: holds no analyser; give the {SHIPPED.name} that 'scm analyser train' wrote")
+    state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    # Counts of batches mean nothing after training and are not stored.
+    counts = {key: value for key, value in net.state_dict().items() if key.endswith("num_batches_tracked")}
+    load_strict(net, counts | state, str(path))
+    return metadata
+
+
 def _framed(box: tuple[float, float, float, float], canvas: Canvas, margin: float) -> CropBox:
     """Return the part of a photo with the canvas' proportions that holds a box, with a margin around it."""
     left, top, right, bottom = box
@@ -198,6 +295,14 @@ def _framed(box: tuple[float, float, float, float], canvas: Canvas, margin: floa
     columns = max(1, round(rows * canvas.width / canvas.height))
     x, y = (left + right + 1) / 2, (top + bottom + 1) / 2
     return CropBox(round(x - columns / 2), round(y - rows / 2), columns, rows, canvas)
+
+
+def _in_crop(joints: FloatArray, crop: CropBox) -> FloatArray:
+    """Return joints of the photo in pixels of the crop's canvas; those that are missing stay 0, 0, 0."""
+    moved = joints.copy()
+    moved[:, :2] = crop.to_canvas(joints[:, :2])
+    moved[joints[:, 2] == 0] = 0
+    return moved
 
 
 def _overlap(a: CropBox, b: CropBox) -> float:
