@@ -112,7 +112,6 @@ def evaluate(
       scm eval --generated results/ --reference deepfashion/test/ --protocol patn --compare
     """  # noqa: D301 - a backspace keeps the lines of the examples
     import sys
-    import time
 
     from rich.console import Console
 
@@ -121,13 +120,13 @@ def evaluate(
     from scmnet_cli.data.prepared import write_text
     from scmnet_cli.evaluation.cases import Case
     from scmnet_cli.evaluation.folders import FolderCases
-    from scmnet_cli.evaluation.judging import Instruments, cache_folder, judge
+    from scmnet_cli.evaluation.judging import Instruments
     from scmnet_cli.evaluation.protocols import find_protocol
     from scmnet_cli.evaluation.published import compare as compared_with
     from scmnet_cli.evaluation.published import published_tables
     from scmnet_cli.evaluation.reconstruction import PreparedCases
     from scmnet_cli.evaluation.report import html_report
-    from scmnet_cli.evaluation.summary import Evaluation
+    from scmnet_cli.evaluation.summary import evaluate as evaluate_cases
     from scmnet_cli.images import save_png
     from scmnet_cli.pipeline import Pipeline, choose_device
 
@@ -152,32 +151,24 @@ def evaluate(
         if save:
             save_png(images / f"{case.name}.png", case.answers[cases.answers[0]])
 
-    started = time.perf_counter()
     with Bars(console=Console(stderr=True)) as bar:
-        found = judge(
+        evaluation = evaluate_cases(
             cases,
             chosen,
             instruments,
             batch=batch,
             keep=keep,
-            cache=cache_folder(),
             progress=lambda done, total: bar.count("judging", done, total),
         )
-    field, notes = None, ""
-    if isinstance(cases, PreparedCases) and (field := cases.field()) is not None:
-        notes = f"{field.num_people} of {cases.split}: {field.summary()}"
-    evaluation = Evaluation(
-        cases, chosen, found, str(on), time.perf_counter() - started, None if field is None else field.as_json()
-    )
-    evaluation.write(out, notes)
+    evaluation.write(out)
     tables = [compared_with(evaluation.as_json(), name) for name in published_tables()] if compare else []
     write_text(out / "report.html", html_report(evaluation, tables[0] if tables else ""))
     if isinstance(cases, PreparedCases):
         _sheets(cases, pipeline, limit, out)
     print(evaluation.table())
     print(evaluation.sentence())
-    if notes:
-        print(notes)
+    if evaluation.notes():
+        print(evaluation.notes())
     for table in tables:
         print(f"\n{table}")
     if evaluation.missing():

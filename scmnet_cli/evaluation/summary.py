@@ -7,15 +7,18 @@ import json
 import math
 import platform
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import scmnet_cli
 from scmnet_cli.data.prepared import write_csv, write_text
-from scmnet_cli.evaluation.cases import Cases
-from scmnet_cli.evaluation.judging import METRICS, Judgement, Value
+from scmnet_cli.evaluation.cases import Case, Cases
+from scmnet_cli.evaluation.judging import METRICS, Instruments, Judgement, Value, cache_folder, judge
 from scmnet_cli.evaluation.protocols import Protocol
+from scmnet_cli.evaluation.reconstruction import FieldFound, PreparedCases
 
 _PACKAGES = ("torch", "torchvision", "scikit-image", "lpips", "pytorch-fid", "numpy", "pillow")
 _DIGITS = 6
@@ -30,7 +33,7 @@ class Evaluation:
     judgement: Judgement
     device: str
     seconds: float
-    field: dict[str, Any] | None = None
+    field: FieldFound | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return everything; the same input gives the same bytes, but for ``seconds``."""
@@ -46,7 +49,7 @@ class Evaluation:
                 for answer, scores in found.scores.items()
             },
             "not_computed": found.not_computed,
-            "field": self.field,
+            "field": None if self.field is None else self.field.as_json(),
             "device": self.device,
             "versions": {
                 "scmnet_cli": scmnet_cli.__version__,
@@ -103,14 +106,20 @@ class Evaluation:
             f"{self.judgement.reference_sha256[:12]}"
         )
 
-    def write(self, out: Path, notes: str = "") -> None:
+    def notes(self) -> str:
+        """Return what the field of the model did, in a sentence; empty without one."""
+        if self.field is None or not isinstance(self.cases, PreparedCases):
+            return ""
+        return f"{self.field.num_people} of {self.cases.split}: {self.field.summary()}"
+
+    def write(self, out: Path) -> None:
         """Write metrics.json, table.md and a CSV for each answer.
 
         Raises:
             ScmError: if the disk does not take them.
         """
         write_text(out / "metrics.json", json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n")
-        parts = [self.table(), self.sentence(), notes, self.missing()]
+        parts = [self.table(), self.sentence(), self.notes(), self.missing()]
         write_text(out / "table.md", "\n\n".join(part for part in parts if part) + "\n")
         for place, (answer, scores) in enumerate(self.judgement.scores.items()):
             name = "per_image.csv" if place == 0 else f"per_image.{_slug(answer)}.csv"
@@ -123,6 +132,26 @@ class Evaluation:
     def missing(self) -> str:
         """Return what was not computed, a line each."""
         return "\n".join(f"not computed: {name}: {why}" for name, why in self.judgement.not_computed.items())
+
+
+def evaluate(
+    cases: Cases,
+    protocol: Protocol,
+    instruments: Instruments,
+    *,
+    batch: int = 8,
+    keep: Callable[[Case], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Judge all cases, and take note of what the model's field did on them; the arguments are those of ``judge``.
+
+    Raises:
+        ScmError: if there is nothing to judge, or a picture cannot be read or is too small.
+    """
+    started = time.perf_counter()
+    found = judge(cases, protocol, instruments, batch=batch, keep=keep, cache=cache_folder(), progress=progress)
+    field = cases.field() if isinstance(cases, PreparedCases) else None
+    return Evaluation(cases, protocol, found, str(instruments.device), time.perf_counter() - started, field)
 
 
 def plain(value: float) -> float | str:
