@@ -87,6 +87,9 @@ class ModelConfig(_Section):
     carry_detail: Literal[1, 2, 4, 8] = Field(
         1, description="carry_colours: cells along each side of a position that are moved together; more keep patterns"
     )
+    show_structure: bool = Field(
+        False, description="the generator sees the pose or edge maps too: lines thinner than a position arrive"
+    )
     ccf: bool = Field(True, description="Cross Channel Fusion; false: the paper's w/o CCF")
     tau: float = Field(0.01, gt=0, le=10, description="temperature of the correlation softmax")
 

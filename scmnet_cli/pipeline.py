@@ -212,12 +212,12 @@ class Pipeline:
         once = {id(reference): self._encoded(reference) for reference in references.values()}
         others = {name: once[id(reference)] for name, reference in references.items()}
         for name, other in others.items():
-            present = self._present(other.person)
+            present = self.present(other.person)
             if name not in present:
                 raise ScmError(f"{other.person.name}: has no region '{name}' to take; it has {', '.join(present)}")
 
         start = time.perf_counter()
-        worn = self._present(encoded.person)
+        worn = self.present(encoded.person)
         removed = tuple(
             rival
             for name, rival in _INSTEAD_OF.items()
@@ -312,7 +312,7 @@ class Pipeline:
                 f"model that 'scm train' made of {other}"
             )
 
-    def _present(self, person: Person) -> list[str]:
+    def present(self, person: Person) -> list[str]:
         return [self.domain.regions[i] for i in np.unique(person.regions)]
 
     def _encoded(self, source: Person | EncodedSource) -> EncodedSource:
@@ -325,10 +325,11 @@ class Pipeline:
         worn = collate([encoded.person], self.device)
         carried = F.avg_pool2d(torch.cat([one_hot(worn.labels), worn.image], dim=1), _STRIDE)  # (1, 8 + 3, H/8, W/8)
         with torch.inference_mode():
-            pose_features = self.model.encode_pose(self.domain.maps(structure, self.canvas))
+            maps = self.domain.maps(structure, self.canvas)
+            pose_features = self.model.encode_pose(maps)
             style_features = encoded.style_features.expand(num, -1, -1, -1)
             rearranged, moved = self.model.rearrange(pose_features, style_features, carried.expand(num, -1, -1, -1))
-            images = self.model.translate(rearranged)
+            images = self.model.translate(rearranged, maps)
             entropies = self.model.field_entropy(pose_features, style_features).flatten(1)  # (B, N)
             evenness = (entropies.mean(1) / math.log(entropies.shape[1])).tolist()
         assert moved is not None

@@ -93,7 +93,7 @@ class Passes:
     def further_pose(self) -> None:
         """Another pose of a source whose style features are known."""
         with self._autocast():
-            self.net.translate(self.net.rearrange(self.net.encode_pose(self.maps), self._style)[0])
+            self.net.translate(self.net.rearrange(self.net.encode_pose(self.maps), self._style)[0], self.maps)
 
     @torch.no_grad()
     def draw(self) -> None:
@@ -104,7 +104,7 @@ class Passes:
             style = self.net.encode_style(self.image, self.masks)
             carried = torch.nn.functional.avg_pool2d(torch.cat([self.masks, self.image], dim=1), 8)
             rearranged, _ = self.net.rearrange(pose_features, style, carried)
-            self.net.translate(rearranged)
+            self.net.translate(rearranged, self.maps)
             self.net.field_entropy(pose_features, style)
 
 

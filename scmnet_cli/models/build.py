@@ -16,6 +16,7 @@ from scmnet_cli.models.style_encoder import NUM_PARTS, CrossChannelFusion, Decom
 def build_generator(config: ModelConfig) -> SCMNet:
     """Build the generator with fresh weights, drawn from torch's global generator."""
     cells = config.carry_detail if config.carry_colours else 0
+    num_maps = DOMAINS[config.domain].num_maps
     if config.style == "decomposed":
         style_encoder: DecomposedStyleEncoder | GlobalStyleEncoder = DecomposedStyleEncoder(
             config.part_channels, config.features, config.mask_channel, cells
@@ -24,7 +25,7 @@ def build_generator(config: ModelConfig) -> SCMNet:
         style_encoder = GlobalStyleEncoder(config.part_channels, config.features, cells)
     num_carried = (4 * NUM_PARTS if config.style == "decomposed" else 3) if cells else 0
     return SCMNet(
-        pose_encoder=PoseEncoder(DOMAINS[config.domain].num_maps, config.pose_channels, config.features, config.norm),
+        pose_encoder=PoseEncoder(num_maps, config.pose_channels, config.features, config.norm),
         style_encoder=style_encoder,
         ccf=CrossChannelFusion(config.features, config.norm) if config.ccf else nn.Identity(),
         generator=TranslationGenerator(
@@ -34,6 +35,7 @@ def build_generator(config: ModelConfig) -> SCMNet:
             config.generator_blocks,
             config.generator_norm,
             shows_ground=cells > 1,
+            num_maps=num_maps if config.show_structure else 0,
         ),
         tau=config.tau,
     )

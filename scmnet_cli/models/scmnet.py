@@ -124,12 +124,12 @@ class SCMNet(nn.Module):
         features = style_features.shape[1]
         return moved[:, :features], moved[:, features:]
 
-    def translate(self, rearranged: Tensor) -> Tensor:
+    def translate(self, rearranged: Tensor, maps: Tensor | None = None) -> Tensor:
         """Draw the image of rearranged style features.
 
         Shape:
             rearranged: (B, C, H/8, W/8), or more channels where colours are carried: the image is then drawn on top of
-            them; result: (B, 3, H, W) in [-1, 1].
+            them; maps: (B, M, H, W), needed by a generator that sees the structure; result: (B, 3, H, W) in [-1, 1].
         """
         encoder = self.style_encoder
         ground = None
@@ -140,7 +140,7 @@ class SCMNet(nn.Module):
         elif encoder.carried_cells:
             ground = self._ground(rearranged[:, -encoder.num_carried :])
         features = rearranged[:, : -encoder.num_carried] if encoder.carried_cells > 1 else rearranged
-        image: Tensor = self.generator(features, ground)
+        image: Tensor = self.generator(features, ground, maps)
         return image
 
     def _ground(self, carried: Tensor) -> Tensor:
@@ -161,4 +161,4 @@ class SCMNet(nn.Module):
             maps: (B, 19, H, W); image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); result: (B, 3, H, W) in [-1, 1].
         """
         rearranged, _ = self.rearrange(self.encode_pose(maps), self.encode_style(image, masks))
-        return self.translate(rearranged)
+        return self.translate(rearranged, maps)

@@ -45,12 +45,13 @@ class Grid:
 @torch.no_grad()
 def draw_grid(net: SCMNet, people: Batch) -> Grid:
     """Draw each person in each person's pose, or each face after each one's edges; each source is encoded once."""
-    pose_features = net.encode_pose(people.maps())
+    maps = people.maps()
+    pose_features = net.encode_pose(maps)
     rows = []
     for source in range(len(people)):
         image, labels = people.image[source : source + 1], people.labels[source : source + 1]
         style = net.encode_style(image, one_hot(labels)).expand(len(people), -1, -1, -1)
-        rows.append(net.translate(net.rearrange(pose_features, style)[0]).float())
+        rows.append(net.translate(net.rearrange(pose_features, style)[0], maps).float())
     return Grid(people, torch.stack(rows))
 
 

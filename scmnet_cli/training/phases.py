@@ -87,7 +87,7 @@ class GeneratorPass(nn.Module):
         rearranged, moved = self.net.rearrange(pose_features, style_features, carried)
         if moved is None:
             raise AssertionError("rearrange returned nothing for what it was given to carry")
-        image = self.net.translate(rearranged).float()
+        image = self.net.translate(rearranged, maps).float()
         return image, moved[:, :NUM_REGIONS], moved[:, NUM_REGIONS:], pose_features, style_features
 
 
