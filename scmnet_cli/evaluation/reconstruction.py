@@ -103,16 +103,18 @@ class PreparedCases:
         *,
         case_set: CaseSet | None = None,
         limit: int | None = None,
+        canvas: Canvas | None = None,
     ) -> None:
         """Open the folder.
 
         Args:
             data: the prepared folder.
             split: train, val or test; None: val, or test where the folder has no val list.
-            pipeline: the model; None: only the methods answer, on the folder's own canvas.
+            pipeline: the model; None: only the methods answer.
             methods: answers beside the model's.
             case_set: what is drawn; None: the split's pairs where it has any, else reconstruction.
             limit: at most so many.
+            canvas: without a model, the size of the pictures; None: the folder's own.
 
         Raises:
             ScmError: if it cannot be read, or the split holds nobody for this set.
@@ -137,7 +139,7 @@ class PreparedCases:
         if not names:
             wanted = "pair with both ends" if self.form == CaseSet.pairs else "person with neck and both whole legs"
             raise ScmError(f"{data}: has no {wanted} in {self.split}; leave --set out, or name another --split")
-        self.canvas: Canvas = folder.manifest.canvas if pipeline is None else pipeline.canvas
+        self.canvas: Canvas = (canvas or folder.manifest.canvas) if pipeline is None else pipeline.canvas
         device = torch.device("cpu") if pipeline is None else pipeline.device
         self._people = PeopleOnDisk(folder, names, self.canvas, device)
         self._generator = None if pipeline is None else GeneratorPass(pipeline.model)
