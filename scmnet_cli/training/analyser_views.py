@@ -2,7 +2,9 @@
 
 A view is a window into a photo: the whole of it, the person alone, a close crop, a half body, a small person far
 away; turned, mirrored, cut out and put before another photo's background, behind something, with other colours, blur,
-noise and JPEG blocks; or a picture without any person. The k-th view of a run is a function of the seed and k alone.
+noise and JPEG blocks; or a picture without any person. Often the photo is first cut as users cut theirs, at the hips or
+beside the person; what lies beyond it is then the grey that the analyser puts there. The k-th view of a run is a
+function of the seed and k alone.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from scmnet_cli.models.analyser import REGION_STRIDE
+from scmnet_cli.preprocess.analyser import BEYOND
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.skeleton import MIRRORED, NUM_JOINTS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
@@ -27,6 +30,11 @@ _OUTSIDE = 254
 _KEPT_HEIGHT = 560
 _MIN_PERSON_SHARE = 0.02
 _MIN_PERSON_JOINTS = 3
+_NOBODY = 0.16
+_CUT = 0.38
+_MAX_NOBODY_SHARE = 0.01
+
+_Rectangle = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,23 @@ class TrainingPhoto:
     labels: Image.Image | None
     joints: FloatArray
     box: tuple[float, float, float, float]
-    empty: tuple[tuple[int, int, int, int], ...]
+    empty: tuple[_Rectangle, ...]
+
+    def cropped(self, rectangle: _Rectangle) -> TrainingPhoto:
+        """Return what is left of the photo within left, top, right, bottom, as if nothing else had been taken."""
+        left, top, right, bottom = (2 * (edge // 2) for edge in rectangle)
+        half = self.levels[1].crop((left // 2, top // 2, right // 2, bottom // 2))
+        labels = None if self.labels is None else self.labels.crop((left, top, right, bottom))
+        joints = self.joints.copy()
+        joints[:, :2] -= (left, top)
+        outside = (joints[:, :2] < -0.5).any(1) | (joints[:, :2] > (right - left - 0.5, bottom - top - 0.5)).any(1)
+        joints[outside] = 0
+        box: tuple[float, float, float, float] | None = None if labels is None else _person_box(labels)
+        if box is None:
+            start = (max(0.0, self.box[0] - left), max(0.0, self.box[1] - top))
+            end = (min(right, self.box[2]) - left, min(bottom, self.box[3]) - top)
+            box = (*start, max(start[0] + 8, end[0]), max(start[1] + 8, end[1]))
+        return TrainingPhoto((self.levels[0].crop((left, top, right, bottom)), half), labels, joints, box, ())
 
 
 @dataclass(frozen=True)
@@ -81,7 +105,7 @@ def training_photo(image: UInt8Array, labels: UInt8Array | None, joints: FloatAr
     known = moved[moved[:, 2] > 0, :2]
     small = None if labels is None else Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)
     if small is not None:
-        box = small.point([0] + [255] * 255).getbbox() or (0, 0, *size)
+        box = _person_box(small) or (0, 0, *size)
     else:
         (left, top), (right, bottom) = known.min(0), known.max(0)
         more = 0.1 * (bottom - top)
@@ -89,9 +113,13 @@ def training_photo(image: UInt8Array, labels: UInt8Array | None, joints: FloatAr
     return TrainingPhoto((picture, half), small, moved, box, empty_rectangles(small, size))
 
 
-def empty_rectangles(labels: Image.Image | None, size: tuple[int, int]) -> tuple[tuple[int, int, int, int], ...]:
+def _person_box(labels: Image.Image) -> _Rectangle | None:
+    return labels.point([0] + [255] * (UNKNOWN - 1) + [0]).getbbox()
+
+
+def empty_rectangles(labels: Image.Image | None, size: tuple[int, int]) -> tuple[_Rectangle, ...]:
     """Return the strips left and right of the person that are wide enough to show something."""
-    if labels is None or (box := labels.point([0] + [255] * 255).getbbox()) is None:
+    if labels is None or (box := _person_box(labels)) is None:
         return ()
     width, height = size
     margin = round(0.02 * width)
@@ -125,10 +153,13 @@ class Views:
         random = np.random.default_rng((self._seed, number))
         epoch, place = divmod(number, len(self._photos))
         photo = self._photos[int(np.random.default_rng((self._seed, epoch, 1)).permutation(len(self._photos))[place])]
-        if random.random() < 0.1 and self._empty:
+        if random.random() < _NOBODY and self._empty:
             return self._without_person(random)
-        window = _window(photo, random, self._canvas)
-        image, labels, joints = self._seen(photo, window, random)
+        cut = random.random() < _CUT
+        if cut:
+            photo = photo.cropped(_edges(photo, random))
+        window = _window(photo, random, self._canvas, cut=cut)
+        image, labels, joints, beyond = self._seen(photo, window, random, pasting=0.3)
         if random.random() < 0.15:
             self._occlude(image, labels, random)
         known = labels != UNKNOWN
@@ -137,19 +168,28 @@ class Views:
         person = 1 if share > _MIN_PERSON_SHARE or inside.sum() >= _MIN_PERSON_JOINTS else -1
         if not inside.any() and known.all() and share == 0:
             person = 0
-        return View(_retouched(image, random), labels, joints, person)
+        return View(_retouched(image, random, beyond), labels, joints, person)
 
     def _seen(
-        self, photo: TrainingPhoto, window: _Window, random: np.random.Generator
-    ) -> tuple[Image.Image, UInt8Array, FloatArray]:
-        """Look at a photo through a window; what lies beyond it, and at times all but the person, is replaced."""
+        self, photo: TrainingPhoto, window: _Window, random: np.random.Generator, *, pasting: float
+    ) -> tuple[Image.Image, UInt8Array, FloatArray, npt.NDArray[np.bool_] | None]:
+        """Look at a photo through a window; what lies beyond it, and at times all but the person, is replaced.
+
+        Returns:
+            the picture, its labels, its joints, and where grey belongs, if it does.
+        """
         canvas = self._canvas
         image = window.look(photo.levels, canvas)
         whole = Image.new("L", photo.levels[0].size, UNKNOWN) if photo.labels is None else photo.labels
         labels = np.array(window.look_at_labels(whole, canvas, REGION_STRIDE))
-        pasted = photo.labels is not None and random.random() < 0.3
+        pasted = photo.labels is not None and random.random() < pasting
+        beyond = None
         if pasted or (labels == _OUTSIDE).any():
             full = np.asarray(window.look_at_labels(whole, canvas, 1))
+            width, height = whole.size
+            far = window.height > 1.25 * max(height, width * canvas.height / canvas.width)
+            if not far and random.random() < 0.75:
+                beyond = full == _OUTSIDE
             keep = ((full != BACKGROUND) & (full != _OUTSIDE)) if pasted else full != _OUTSIDE
             mask = Image.fromarray(keep * np.uint8(255))
             if pasted:
@@ -159,13 +199,45 @@ class Views:
             image = ground
         labels[labels == _OUTSIDE] = BACKGROUND
         joints = window.joints(photo.joints, canvas)
-        return image, labels, joints
+        return image, labels, joints, beyond
 
     def _without_person(self, random: np.random.Generator) -> View:
         canvas = self._canvas
+        if random.random() < 0.6:
+            return self._beside_person(random)
         labels = np.zeros((canvas.height // REGION_STRIDE, canvas.width // REGION_STRIDE), np.uint8)
         image = self._ground(random, may_hold_people=False)
         return View(_retouched(image, random), labels, np.zeros((NUM_JOINTS, 3), np.float32), 0)
+
+    def _beside_person(self, random: np.random.Generator) -> View:
+        """Look at what stands beside a person as at a photo of its own; a bag or a hand may reach into it."""
+        canvas = self._canvas
+        photo, (left, top, right, bottom) = self._empty[int(random.integers(len(self._empty)))]
+        width = photo.levels[0].width
+        inwards = round(float(random.uniform(-0.02, 0.03)) * width)
+        if left == 0:
+            right = max(16, right + inwards)
+        else:
+            left = min(width - 16, left - inwards)
+        if random.random() < 0.6:  # less of it, at times without what is next to the person
+            tall = round((bottom - top) * float(random.uniform(0.15, 0.9)))
+            top = int(random.integers(bottom - tall + 1))
+            bottom = top + tall
+            if random.random() < 0.3:
+                left, right = left + (right - left) // 3, right - (right - left) // 3
+        strip = photo.cropped((left, top, max(right, left + 8), max(bottom, top + 8)))
+        width, height = strip.levels[0].size
+        seen = max(height, width * canvas.height / canvas.width)
+        if random.random() < 0.3:  # as a closer look sees it
+            seen *= float(random.uniform(0.3, 0.9))
+            centre = (width * float(random.random()), height * float(random.random()))
+        else:
+            seen *= float(random.uniform(0.98, 1.1))
+            centre = (width / 2, height / 2)
+        window = _Window(*centre, seen, 1.0, 0.0, bool(random.random() < 0.5))
+        image, labels, joints, beyond = self._seen(strip, window, random, pasting=0)
+        person = 0 if np.mean(labels > BACKGROUND) < _MAX_NOBODY_SHARE else -1
+        return View(_retouched(image, random, beyond), labels, joints, person)
 
     def _ground(self, random: np.random.Generator, *, may_hold_people: bool) -> Image.Image:
         """Draw a background of the canvas' size; small bystanders may stand in it."""
@@ -291,12 +363,29 @@ class _Window:
         return moved
 
 
-def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas) -> _Window:
-    """Choose how a photo is seen."""
+def _edges(photo: TrainingPhoto, random: np.random.Generator) -> _Rectangle:
+    """Choose where a photo is cut: mostly below, between the waist and the knees, also close beside the person."""
+    left, top, right, bottom = photo.box
+    width, height = photo.levels[0].size
+    edges = [0.0, 0.0, float(width), float(height)]
+    if random.random() < 0.85:
+        edges[3] = top + float(random.uniform(0.42, 0.72)) * (bottom - top)
+    if random.random() < 0.3:
+        edges[0] = left + float(random.uniform(-0.35, 0.15)) * (right - left)
+    if random.random() < 0.3:
+        edges[2] = right - float(random.uniform(-0.35, 0.15)) * (right - left)
+    if random.random() < 0.15:
+        edges[1] = top + float(random.uniform(-0.08, 0.12)) * (bottom - top)
+    start = (round(max(0.0, edges[0])), round(max(0.0, edges[1])))
+    return (*start, max(start[0] + 8, round(min(edges[2], width))), max(start[1] + 8, round(min(edges[3], height))))
+
+
+def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, *, cut: bool) -> _Window:
+    """Choose how a photo is seen; one that was cut is not seen closer still."""
     left, top, right, bottom = photo.box
     tall = bottom - top
     aspect = canvas.width / canvas.height
-    kind = random.random()
+    kind = random.random() * (0.7 if cut else 1.0)
     centre_x, shift = (left + right) / 2, random.normal(0, 1, 2)
     if kind < 0.45:  # the person, as the second look sees it
         height = max(tall, (right - left) / aspect) * float(random.uniform(1.0, 1.35))
@@ -306,8 +395,8 @@ def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas) -
         width, full = photo.levels[0].size
         height = max(full, width / aspect) * float(random.uniform(0.95, 1.1))
         centre_x, centre_y = width / 2 + 0.02 * height * shift[0], full / 2 + 0.02 * height * shift[1]
-    elif kind < 0.72:  # far away
-        height = tall * float(random.uniform(1.4, 3.0))
+    elif kind < 0.74:  # far away
+        height = tall * float(np.exp(random.uniform(np.log(1.4), np.log(3.6))))
         room = (height - tall) / 2
         centre_x += float(random.uniform(-1, 1)) * room * aspect
         centre_y = (top + bottom) / 2 + float(random.uniform(-1, 1)) * room * 0.8
@@ -319,14 +408,16 @@ def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas) -
         else:
             centre_y = float(random.uniform(top + 0.4 * height, bottom - 0.3 * height))
         centre_x += 0.08 * height * shift[0] * aspect
-    steep = 0.35 if random.random() < 0.15 else 0.12
+    steep = float(random.choice([0.35, 0.12, 0.0], p=[0.12, 0.53, 0.35]))
     angle = float(random.uniform(-1, 1)) * steep
     stretch = float(np.exp(random.uniform(-0.08, 0.08)))
     return _Window(centre_x, centre_y, height, stretch, angle, bool(random.random() < 0.5))
 
 
-def _retouched(image: Image.Image, random: np.random.Generator) -> UInt8Array:
-    """Change colours, sharpness and compression."""
+def _retouched(
+    image: Image.Image, random: np.random.Generator, beyond: npt.NDArray[np.bool_] | None = None
+) -> UInt8Array:
+    """Change colours, sharpness and compression, but not the grey beyond the photo."""
     if random.random() < 0.8:
         gain = random.uniform(0.75, 1.3) * random.uniform(0.9, 1.1, 3)
         gamma = float(np.exp(random.uniform(-0.35, 0.35)))
@@ -352,4 +443,6 @@ def _retouched(image: Image.Image, random: np.random.Generator) -> UInt8Array:
     if random.random() < 0.08:
         noise = random.normal(0, random.uniform(3, 14), pixels.shape).astype(np.float32)
         pixels = (pixels + noise).clip(0, 255).astype(np.uint8)
+    if beyond is not None:
+        pixels[beyond] = BEYOND
     return pixels
