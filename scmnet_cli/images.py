@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import tempfile
@@ -14,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from scmnet_cli.errors import ScmError
@@ -81,7 +82,9 @@ def read_label_map(path: Path) -> UInt8Array:
 
 def _open(path: Path) -> Image.Image:
     if not path.is_file():
-        raise ScmError(f"{path}: no such file")
+        raise ScmError(f"{path}: {'is no file' if path.exists() else 'no such file'}")
+    if not path.stat().st_size:
+        raise ScmError(f"{path}: cannot be read as a picture (the file is empty); replace or remove it")
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
@@ -91,6 +94,10 @@ def _open(path: Path) -> Image.Image:
             image.load()
     except ScmError:
         raise
+    except UnidentifiedImageError as error:
+        raise ScmError(
+            f"{path}: cannot be read as a picture (its contents are of no known kind); replace or remove it"
+        ) from error
     except Exception as error:  # Pillow's decoders raise whatever they meet: struct.error, SyntaxError, zlib.error ...
         raise ScmError(f"{path}: cannot be read as a picture ({error}); replace or remove it") from error
     return image
@@ -339,6 +346,19 @@ def draw_skeleton(picture: UInt8Array, joints: FloatArray, strength: float = 0.5
         if score > 0:
             pen.ellipse([x - width, y - width, x + width, y + width], fill=(40, 40, 40))
     return np.asarray(image)
+
+
+def example_photo() -> Path:
+    """Return a photo of a person that scikit-image carries: the astronaut Eileen Collins, half body, public domain.
+
+    Raises:
+        ScmError: if the installed scikit-image carries none.
+    """
+    found = importlib.util.find_spec("skimage")
+    photo = Path(found.origin).parent / "data" / "astronaut.png" if found and found.origin else None
+    if photo is None or not photo.is_file():
+        raise ScmError("no example photo: the installed scikit-image carries no astronaut.png; give a photo with --src")
+    return photo
 
 
 def contact_sheet(

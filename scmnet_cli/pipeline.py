@@ -34,6 +34,9 @@ from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 from scmnet_cli.skeleton import NUM_JOINTS
 from scmnet_cli.types import FloatArray, Person, Pose, UInt8Array
 
+SHIPPED_MODEL = Path(__file__).parent / "assets" / "person.safetensors"
+"""The person model that comes with this package."""
+
 _STRIDE = 8  # canvas pixels a feature position stands for
 
 # Pants and a skirt cover the same place: who is given the one loses the other.

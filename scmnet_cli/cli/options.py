@@ -19,6 +19,10 @@ Model = Annotated[
     Path | None,
     typer.Option("-m", "--model", envvar="SCM_MODEL", help="Run folder of `scm train`, or a model file."),
 ]
+Closet = Annotated[
+    Path | None,
+    typer.Option("--wardrobe", envvar="SCM_WARDROBE", metavar="FILE", help="Wardrobe file; else the one that ships."),
+]
 OutFolder = Annotated[Path, typer.Option("-o", "--out", help="Folder for the pictures.")]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Prepared folder whose entries A and B name without its path.")

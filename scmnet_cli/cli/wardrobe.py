@@ -1,0 +1,115 @@
+"""``scm wardrobe``: garments and hair kept as features, worn by one person, and how to add one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scmnet_cli.cli.options import Closet, Data, Device, Model
+from scmnet_cli.errors import ScmError
+
+app = typer.Typer(invoke_without_command=True)
+
+_A_ROW = 8
+
+
+@app.callback()
+def wardrobe(
+    context: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Option("--src", metavar="A", help="Who wears them, as for `scm edit`; else a photo that ships."),
+    ] = None,
+    pose: Annotated[str | None, typer.Option("--pose", metavar="P", help="In this pose instead of A's own.")] = None,
+    model: Model = None,
+    closet: Closet = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Picture of all garments, worn.")] = Path(
+        "outputs/wardrobe.png"
+    ),
+    data: Data = None,
+    device: Device = "auto",
+) -> None:
+    """List the garments of a wardrobe and draw them worn by one person.
+
+    A garment is worn with `scm edit --region upper --ref wardrobe:NAME`. It is
+    kept as the features of one model, not as a picture; another model needs a
+    wardrobe of its own.
+
+    \b
+    Examples:
+      scm wardrobe
+      scm wardrobe --src me.jpg -o mine.png
+      scm wardrobe add my-jacket --region upper --src me.jpg --wardrobe mine.safetensors
+    """  # noqa: D301 - a backspace keeps the lines of the examples
+    if context.invoked_subcommand is not None:
+        return
+    from scmnet_cli.cli.drawing import find_inputs, open_model, open_wardrobe
+    from scmnet_cli.cli.report import make_folder
+    from scmnet_cli.images import example_photo, save_png
+    from scmnet_cli.types import Person
+    from scmnet_cli.wardrobe import draw_worn
+
+    pipeline = open_model(model, device)
+    garments = open_wardrobe(closet)
+    finder = find_inputs(pipeline, data, None)
+    given = finder.person(source or str(example_photo()), "--src").read()
+    assert isinstance(given, Person)
+    layout = None if pose is None else finder.poses([pose], "--pose")[0].read()
+    make_folder(out.parent, "--out")
+    sheet = draw_worn(pipeline, garments, given, layout, _A_ROW)
+    widest = max((len(name) for name in garments.garments), default=0)
+    for garment in garments.garments.values():
+        print(f"{garment.name:{widest}}  {garment.region:6}  {garment.about}".rstrip())
+    save_png(out, sheet)
+    print(out)
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and hyphens, such as my-jacket.")],
+    region: Annotated[
+        str, typer.Option("--region", metavar="REGION", help="What is taken: upper, pants, skirt, hair…")
+    ],
+    source: Annotated[str, typer.Option("--src", metavar="A", help="Who wears it, as for `scm edit`.")],
+    closet: Annotated[
+        Path, typer.Option("--wardrobe", envvar="SCM_WARDROBE", metavar="FILE", help="File to add to; made if absent.")
+    ],
+    about: Annotated[str, typer.Option("--about", help="A line that describes it.")] = "",
+    patterns: Annotated[
+        bool,
+        typer.Option(
+            "--patterns/--no-patterns", help="Keep patterns finer than 8 pixels, where the model carries them."
+        ),
+    ] = True,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a garment of this name.")] = False,
+    model: Model = None,
+    data: Data = None,
+    device: Device = "auto",
+) -> None:
+    """Encode a garment, or hair, of a photo and keep it under a name.
+
+    \b
+    Examples:
+      scm wardrobe add my-jacket --region upper --src me.jpg --wardrobe mine.safetensors
+      scm edit --src you.jpg --region upper --ref wardrobe:my-jacket --wardrobe mine.safetensors
+    """  # noqa: D301 - a backspace keeps the lines of the examples
+    from scmnet_cli.cli.drawing import find_inputs, open_model
+    from scmnet_cli.cli.report import make_folder
+    from scmnet_cli.types import Person
+    from scmnet_cli.wardrobe import Wardrobe, style_fingerprint, take
+
+    pipeline = open_model(model, device)
+    fingerprint = style_fingerprint(pipeline.model)
+    garments = Wardrobe.read(closet) if closet.exists() else Wardrobe(fingerprint)
+    if garments.model != fingerprint:
+        raise ScmError(f"--wardrobe {closet}: holds garments of another model; name another file")
+    if name in garments.garments and not replace:
+        raise ScmError(f"{name}: is in {closet} already; give another name, or --replace")
+    person = find_inputs(pipeline, data, None).person(source, "--src").read()
+    assert isinstance(person, Person)
+    garments.garments[name] = take(pipeline, person, region, name, about, patterns=patterns)
+    make_folder(closet.parent, "--wardrobe")
+    garments.write(closet)
+    print(closet)
