@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from scmnet_cli import __version__
+from scmnet_cli.cli.ablate import ablate
 from scmnet_cli.cli.analyser import app as analyser
 from scmnet_cli.cli.bench import bench
 from scmnet_cli.cli.demo import demo
@@ -51,6 +52,7 @@ app.command("edit")(edit)
 app.command("inspect")(inspect)
 app.command("poses")(poses)
 app.command("eval")(evaluate)
+app.command("ablate")(ablate)
 app.add_typer(analyser, name="analyser", help="Train and measure the network that finds joints and regions in photos.")
 app.add_typer(weights, name="weights", help="Find, download and check the pretrained networks that others need.")
 app.command("bench")(bench)

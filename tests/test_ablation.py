@@ -1,0 +1,172 @@
+"""The ablation study: one budget for all, nothing done twice, tables in the paper's form."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from scmnet_cli.config import load_config, parse_config
+from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation import ablation
+from scmnet_cli.evaluation.ablation import SETTINGS, Ablation, Asked, Budget, shrunk
+from scmnet_cli.training.loop import Run
+
+if TYPE_CHECKING:
+    from conftest import Scm
+
+TINY = """
+model: {size: tiny, height: 64, width: 48, carry_colours: true}
+loss: {perceptual: 0, style: 0, bsr: 0, adversarial: 0}
+train: {images: 16, batch: 4, vgg_losses_from: 4, discriminators_from: 8, ema_images: 0}
+"""
+QUICK = Asked(metrics=("ssim", "l1", "copy_score"))
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> str:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return str(path)
+
+
+def lines_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+
+
+def test_a_study_trains_judges_and_tabulates_and_does_nothing_twice(
+    tiny: str, drawn_data: Path, tmp_path: Path, scm: Scm
+) -> None:
+    out = tmp_path / "study"
+    asked = ["ablate", tiny, "-o", out, "--data", drawn_data, "--images", 8, "--metrics", "ssim,l1,copy_score"]
+    assert scm(*asked, "--only", "full,no-dse", "--device", "cpu").code == 0
+    found = json.loads((out / "table.json").read_text())
+    assert list(found["settings"]) == ["no-dse", "full"]
+    assert found["budget"]["images"] == 8
+    assert {setting["images"] for setting in found["settings"].values()} == {8}
+    judged = json.loads((out / "full" / "eval" / "metrics.json").read_text())
+    assert found["settings"]["full"]["numbers"] == judged["answers"]["SCM-Net"]
+    assert set(found["without a model"]) == {"source unchanged", "mean colour of each region"}
+    text = (out / "table.md").read_text()
+    assert "| Full | 12.18 | 0.751 |" in text, "the paper's row"
+    assert "| ours: w/o DSE | - | 0." in text
+    with Image.open(out / "sheet.png") as sheet:
+        assert sheet.width > 5 * 112, "source, pose, two settings and truth"
+
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/**/*") if path.is_file()}
+    assert scm(*asked, "--only", "full,no-dse", "--device", "cpu").code == 0
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*/**/*") if path.is_file()} == before
+    assert (out / "table.md").read_text() == text
+
+    told = [str(line) for line in scm(*asked, "--dry-run").paths]
+    assert "full: the config as it is; 8 images; 8 done; judged" in told
+    assert "tau-1: model.tau=1; 8 images" in told
+    assert not (out / "tau-1").exists()
+
+
+def test_a_run_that_was_killed_goes_on_where_its_last_state_is(tiny: str, drawn_data: Path, tmp_path: Path) -> None:
+    study = Ablation(tiny, tmp_path / "study", drawn_data, images=16, only=["full"], asked=QUICK, device="cpu")
+    study.begin()
+    full = SETTINGS["full"]
+
+    class Killed(BaseException):
+        pass
+
+    def die(done: int, _total: int) -> None:
+        if done == 12:
+            raise Killed
+
+    with pytest.raises(Killed):
+        study.train(full, die)
+    assert not study.is_trained(full)
+    assert study.plan()[0].images_done == 12
+    outcome = study.train(full)
+    assert outcome is not None
+    assert outcome.finished
+    straight = Run(drawn_data, tmp_path / "straight", study.config_of(full), device="cpu")
+    straight.train()
+    assert lines_of(study.folder(full))[-1]["val_l1"] == lines_of(tmp_path / "straight")[-1]["val_l1"]
+
+
+def test_the_schedule_shrinks_with_the_budget() -> None:
+    config = load_config("market")
+    small = load_config("market", shrunk(config, config.train.images // 10))
+    for name in ("images", "discriminators_from", "vgg_losses_from", "decay_every", "ema_images"):
+        assert getattr(small.train, name) == pytest.approx(getattr(config.train, name) / 10, abs=1), name
+    assert small.train.save_every <= small.train.images
+    assert small.model == config.model
+    never = parse_config({"train": {"images": 100, "decay_every": 0}}, "test")
+    assert "train.decay_every=0" in shrunk(never, 10)
+
+
+def test_settings_that_change_nothing_are_left_out_and_refused_by_name(tiny: str, tmp_path: Path) -> None:
+    study = Ablation(tiny, tmp_path / "study", changes=["data.anti_copy=false"], images=8)
+    assert [setting.name for setting in study.settings] == ["no-dse", "no-ccf", "full", "no-correspondence", "tau-1"]
+    with pytest.raises(ScmError, match=r"--only no-bsr: this config has loss.bsr=0 already"):
+        Ablation(tiny, tmp_path / "study", images=8, only=["no-bsr"])
+    with pytest.raises(ScmError, match=r"--only: 'no-ccx' is not one of .*no-ccf"):
+        Ablation(tiny, tmp_path / "study", images=8, only=["no-ccx"])
+
+
+def test_every_setting_differs_from_the_whole_in_what_it_says(tmp_path: Path) -> None:
+    study = Ablation("market", tmp_path / "study", images=8000)
+    whole = study.config_of(SETTINGS["full"])
+    for setting in study.settings:
+        config = study.config_of(setting)
+        assert (config == whole) == (setting.name == "full")
+        assert config.train == whole.train, "one budget and one schedule for all"
+
+
+def test_a_study_of_something_else_is_not_mixed_in(tiny: str, drawn_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    Ablation(tiny, out, drawn_data, images=8).begin()
+    assert Ablation(tiny, out, drawn_data).budget == Budget(8), "it goes on with its own budget"
+    with pytest.raises(ScmError, match=r"budget: 8 images -> 12 images.*choose another -o"):
+        Ablation(tiny, out, drawn_data, images=12)
+    with pytest.raises(ScmError, match=r"model\.tau: 0\.01 -> 0\.1"):
+        Ablation(tiny, out, drawn_data, images=8, changes=["model.tau=0.1"])
+    with pytest.raises(ScmError, match=r"data: .* -> drawn people"):
+        Ablation(tiny, out, images=8)
+
+
+def test_a_budget_of_time_is_turned_into_images_once(
+    tiny: str, drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablation, "_TRIAL_STEPS", 8)
+    study = Ablation(tiny, tmp_path / "study", drawn_data, minutes=0.5, device="cpu")
+    assert study.budget is None
+    budget = study.begin()
+    assert budget.images_per_second is not None
+    assert budget.images == pytest.approx(30 * budget.images_per_second, abs=4)
+    assert budget.images % 4 == 0
+    assert Ablation(tiny, tmp_path / "study", drawn_data, minutes=0.5).budget == budget
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_of_a_study_costs_at_most_a_saved_state(
+    tiny: str, drawn_data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    command = [sys.executable, "-m", "scmnet_cli", "ablate", tiny, "-o", str(out), "--data", str(drawn_data)]
+    command += ["--images", "400", "--metrics", "l1", "--only", "full,tau-1", "--device", "cpu"]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not (out / "tau-1" / "state.safetensors").exists():
+            assert first.poll() is None, "it ended before it could be killed"
+            time.sleep(0.05)
+    finally:
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+    whole = (out / "full" / "state.safetensors").stat().st_mtime_ns
+    assert not (out / "tau-1" / "eval").exists()
+    subprocess.run(command, check=True, capture_output=True)
+    assert (out / "full" / "state.safetensors").stat().st_mtime_ns == whole
+    assert list(json.loads((out / "table.json").read_text())["settings"]) == ["full", "tau-1"]
