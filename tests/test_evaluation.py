@@ -195,6 +195,21 @@ def test_eval_writes_numbers_a_table_and_sheets(
     assert "| SCM-Net |" in (tmp_path / "eval" / "table.md").read_text()
 
 
+def test_the_same_input_gives_the_same_bytes(drawn_data: Path, untrained: Path, tmp_path: Path) -> None:
+    options = ["eval", str(drawn_data), "-m", str(untrained), "--split", "train", "--limit", "3", "--set", "half2full"]
+    options += ["--metrics", "ssim,psnr,l1_person,copy_score,region_consistency"]
+    written = []
+    for out in (tmp_path / "one", tmp_path / "two"):
+        with pytest.raises(SystemExit):
+            main([*options, "-o", str(out)])
+        numbers = json.loads((out / "metrics.json").read_text())
+        del numbers["seconds"]
+        rest = {path.name: path.read_bytes() for path in out.iterdir() if path.name != "metrics.json"}
+        written.append((json.dumps(numbers), rest))
+    assert written[0] == written[1]
+    assert {"per_image.csv", "per_image.source-unchanged.csv", "report.html", "cases.png"} <= set(written[0][1])
+
+
 def test_an_empty_split_is_one_clear_line(
     drawn_data: Path, untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

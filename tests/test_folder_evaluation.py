@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 
 from scmnet_cli.cli.main import main
 from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation.cases import Case
 from scmnet_cli.evaluation.folders import FolderCases, find_matches
 from scmnet_cli.evaluation.judging import Instruments, Judgement, judge
 from scmnet_cli.evaluation.protocols import PROTOCOLS, find_protocol
@@ -135,6 +137,25 @@ def test_file_order_and_batch_size_do_not_matter_and_the_last_batch_counts(tmp_p
         assert ours.value == pytest.approx(theirs.value, abs=1e-6)
         assert ours.count == theirs.count == 3
     assert one.reference_sha256 == two.reference_sha256
+
+
+def test_two_chunks_of_pictures_are_in_memory_however_many_there_are(tmp_path: Path, reference: Path) -> None:
+    read: list[weakref.ref[Case]] = []
+    most = 0
+
+    class Watched(FolderCases):
+        def one(self, index: int) -> Case:
+            nonlocal most
+            case = super().one(index)
+            read.append(weakref.ref(case))
+            most = max(most, sum(known() is not None for known in read))
+            return case
+
+    for number in range(20):
+        save(tmp_path / "results" / f"{number}_to_ada.png", picture(number))
+    found = judge(Watched(tmp_path / "results", reference), PROTOCOLS["raw"], Instruments(["l1"]), batch=2)
+    assert len(found.names) == 20
+    assert 4 <= most <= 6  # two chunks, and the last of the one before
 
 
 def test_padding_lifts_ssim_as_it_should(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from scmnet_cli.metrics.lpips import Lpips
 from scmnet_cli.metrics.masked import masked_mean
 from scmnet_cli.metrics.region_consistency import MIN_SHARE, region_closeness, region_consistency
 from scmnet_cli.metrics.spread import source_spread
-from scmnet_cli.metrics.ssim import ssim_patn, ssim_raw
+from scmnet_cli.metrics.ssim import ssim_masked, ssim_patn, ssim_raw
 from scmnet_cli.regions import one_hot
 from scmnet_cli.weights import backbone_shapes
 
@@ -159,6 +159,18 @@ def test_patn_ssim_is_scikit_images_on_images_padded_to_256x256_with_the_generat
     padded[0, :, 40:216], padded[1, :, 40:216] = pixels(a[0]), pixels(b[0])
     data_range = int(padded[0].max()) - int(padded[0].min())
     assert ssim_patn(a, b).item() == pytest.approx(skimage_ssim(padded[1], padded[0], data_range))
+
+
+def test_the_ssim_map_behind_masks_is_scikit_images_up_to_the_border() -> None:
+    from skimage.metrics import structural_similarity
+
+    a, b = random_images(1, 36, 44), random_images(1, 36, 44, seed=1)
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    _, expected = structural_similarity(pixels(b[0]), pixels(a[0]), channel_axis=2, full=True, **options)
+    for row, column in ((0, 0), (35, 43), (3, 40), (17, 22)):
+        mask = torch.zeros(1, 1, 36, 44)
+        mask[..., row, column] = 1
+        assert ssim_masked(a, b, mask).item() == pytest.approx(expected[row, column].mean(), abs=1e-6)
 
 
 def test_padding_lifts_ssim_by_about_the_share_of_the_padding() -> None:

@@ -50,6 +50,14 @@ def bench(
     compare: Annotated[
         bool, typer.Option("--compare", help="Measure these options in one table; a minute more for compiling.")
     ] = False,
+    judging: Annotated[
+        bool,
+        typer.Option(
+            "--eval",
+            help="Time the metrics of `scm eval` instead of networks; all else but --threads, "
+            "--cpu-time and --json is left out.",
+        ),
+    ] = False,
     training: Annotated[
         bool, typer.Option("--training", help="Time training steps of the config too, with and without cache.")
     ] = False,
@@ -87,7 +95,11 @@ def bench(
       scm bench --compare --batch 1
       scm bench -c cpu --training --batch 1
       scm bench --threads 1 --cpu-time
+      scm bench --eval --threads 2
     """  # noqa: D301 - a backspace keeps the lines of the examples
+    if judging:
+        _bench_judging(threads, cpu_time, json_file)
+        return
     from scmnet_cli.config import load_config
 
     loaded = load_config(config, settings or [])
@@ -124,6 +136,27 @@ def bench(
             for speed, peaks, trained in measured
         ]
         write_text(json_file, json.dumps({"runs": runs}, indent=2) + "\n")
+
+
+def _bench_judging(threads: int | None, cpu_time: bool, json_file: Path | None) -> None:
+    from dataclasses import asdict
+
+    from scmnet_cli.data.prepared import write_text
+    from scmnet_cli.evaluation.judging_speed import measure_judging
+
+    found = measure_judging(threads=threads, cpu_time=cpu_time)
+    seconds = "CPU second" if cpu_time else "second"
+    print(f"SSIM, PSNR and L1 of {found.num_pairs} pairs of PNG files at {found.canvas}, {found.threads} threads")
+    print(f"  scm eval: {found.pairs_per_second:.1f} pairs a {seconds}")
+    print(f"  scikit-image, one pair after the other: {found.oracle_pairs_per_second:.1f} pairs a {seconds}")
+    differences = ", ".join(f"{name} {value:.1e}" for name, value in found.largest_difference.items())
+    print(f"  largest difference of the two: {differences}")
+    print(
+        f"  peak memory {found.many.peak:.0f} MB, of {found.num_pairs // 4} pairs {found.few.peak:.0f} MB; "
+        f"{found.many.imports:.0f} MB are Python and torch"
+    )
+    if json_file is not None:
+        write_text(json_file, json.dumps(asdict(found), indent=2) + "\n")
 
 
 def _variants(chosen: Options) -> list[Options]:

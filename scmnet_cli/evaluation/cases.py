@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+import torch
 
 from scmnet_cli.checkpoint import sha256
 from scmnet_cli.types import FloatArray, UInt8Array
@@ -59,6 +62,25 @@ class Cases(Protocol):
     def described(self) -> dict[str, Any]:
         """Return what the report says about where the pictures came from."""
         ...
+
+
+def read_ahead(read: Callable[[int], Case], count: int, size: int) -> Iterator[list[Case]]:
+    """Give all cases, so many at a time, while threads read those that come next: two chunks are in memory at most.
+
+    Args:
+        read: gives the case of an index, from any thread.
+        count: of all cases.
+        size: of a chunk.
+    """
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+
+        def begin(start: int) -> list[Future[Case]]:
+            return [pool.submit(read, index) for index in range(start, min(start + size, count))]
+
+        coming = begin(0)
+        for start in range(0, count, size):
+            now, coming = coming, begin(start + size)
+            yield [case.result() for case in now]
 
 
 def hash_of_contents(paths: Iterable[Path]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.cases import Case, hash_of_contents
+from scmnet_cli.evaluation.cases import Case, hash_of_contents, read_ahead
 from scmnet_cli.images import CropBox, read_label_map, read_photo
 from scmnet_cli.preprocess.source import PHOTO_ENDINGS, read_lines
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
@@ -173,8 +173,7 @@ class FolderCases:
 
     def chunks(self, size: int) -> Iterator[list[Case]]:
         """Give all cases, so many at a time."""
-        for start in range(0, len(self), size):
-            yield [self.one(index) for index in range(start, min(start + size, len(self)))]
+        return read_ahead(self.one, len(self), size)
 
     def one(self, index: int) -> Case:
         """Give one case.

@@ -24,7 +24,10 @@ import torch
 from scmnet_cli.config import Config, ModelConfig, TrainConfig
 from scmnet_cli.data.drawn import write_drawn_source
 from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation.folders import FolderCases
+from scmnet_cli.evaluation.judging import Instruments, judge
 from scmnet_cli.evaluation.passes import Options, Passes, built, threads_set
+from scmnet_cli.evaluation.protocols import PROTOCOLS
 from scmnet_cli.preprocess.folder import FolderSource
 from scmnet_cli.preprocess.run import prepare
 from scmnet_cli.training.loop import Report, Run
@@ -79,6 +82,15 @@ def drawing_memory(config: ModelConfig, options: Options, batch: int) -> Memory:
     return _apart(_draw, config, options, batch)
 
 
+def judging_memory(generated: Path, reference: Path, count: int, threads: int | None = None) -> Memory:
+    """Return the memory of judging so many pictures of two folders by SSIM, PSNR and L1.
+
+    Raises:
+        ScmError: if the folders do not fit, or the process was killed.
+    """
+    return _apart(_judge, generated, reference, count, threads)
+
+
 def training_speed(
     config: Config,
     options: Options,
@@ -125,6 +137,13 @@ def _draw(config: ModelConfig, options: Options, batch: int) -> Memory:
     with threads_set(options.threads):
         Passes(built(config, options), config.canvas, options, batch).draw()
     return Memory(imports, _peak(), _device_peak(options))
+
+
+def _judge(generated: Path, reference: Path, count: int, threads: int | None) -> Memory:
+    imports = _peak()
+    with threads_set(threads):
+        judge(FolderCases(generated, reference, limit=count), PROTOCOLS["raw"], Instruments(["ssim", "psnr", "l1"]))
+    return Memory(imports, _peak(), 0.0)
 
 
 def _train(

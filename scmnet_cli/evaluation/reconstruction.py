@@ -231,7 +231,7 @@ class PreparedCases:
         """
         if self._pipeline is None or not self._statistics["entropy"]:
             return None
-        grid = _grid(self._pipeline.model, self._people, self._pipeline, _SPREAD_PEOPLE)
+        grid = _grid(self._pipeline.model, self._people, _SPREAD_PEOPLE)
         lightness, chroma = garment_colours(grid)
         return FieldFound(
             num_people=len(self),
@@ -319,7 +319,7 @@ def load_people(pipeline: Pipeline, data: Path, split: str, limit: int | None = 
     return PeopleOnDisk(folder, folder.names(split)[:limit], pipeline.config.model.canvas, pipeline.device)
 
 
-def _grid(net: SCMNet, people: People, pipeline: Pipeline, wanted: int) -> Grid:
+def _grid(net: SCMNet, people: People, wanted: int) -> Grid:
     num = min(len(people), wanted)
     chosen = [index * len(people) // num for index in range(num)]
     return draw_grid(net, people.batch(chosen))
@@ -332,7 +332,7 @@ def transfer_sheet(pipeline: Pipeline, people: People, num: int = 8) -> UInt8Arr
     Shape:
         result: (H', W', 3) uint8.
     """
-    sheet: UInt8Array = draw_sample_sheet(_grid(pipeline.model, people, pipeline, num))
+    sheet: UInt8Array = draw_sample_sheet(_grid(pipeline.model, people, num))
     return sheet
 
 

@@ -1,27 +1,65 @@
-"""Structural similarity by scikit-image, in the protocols whose numbers circulate (DESIGN section 7).
+"""Structural similarity as scikit-image computes it, in the protocols whose numbers circulate (DESIGN section 7).
 
 Padding alone lifts SSIM, so a number without its protocol says nothing: at 256x176, padded is about 0.69 s + 0.31.
+
+With m the windowed means, v the windowed variances and c the covariance of x and y (Wang et al. 2004, Eq. 13)
+SSIM(x, y) = (2 m_x m_y + C1) (2 c + C2) / ((m_x^2 + m_y^2 + C1) (v_x + v_y + C2)), with C1 = (0.01 L)^2,
+C2 = (0.03 L)^2 and L the data range. The variances only occur as a sum, so four windowed means make it: of x, y,
+x^2 + y^2 and x y. A window is applied to rows, then to columns, as products with band matrices in double precision:
+several times as fast as scikit-image's filters, which are the oracle.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from scmnet_cli.metrics.masked import masked_mean
-from scmnet_cli.types import UInt8Array
 
 _T = TypeVar("_T")
+_Array = npt.NDArray[np.float64]
 
 _WHITE = 255
-_GAUSSIAN: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-_UNIFORM: dict[str, Any] = {"win_size": 51}
+_K1, _K2 = 0.01, 0.03
+_BLOCK = 32
+"""Rows of a band matrix that are multiplied at a time: more multiply more zeros, fewer are more calls."""
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The surroundings of a pixel, the same along both axes.
+
+    Attributes:
+        weights: along one axis, of odd length; their sum is 1.
+        correction: what variances are multiplied with: 1 for those of a population, n / (n - 1) for those of a sample.
+    """
+
+    weights: tuple[float, ...]
+    correction: float = 1.0
+
+    @property
+    def reach(self) -> int:
+        """Pixels on each side of the middle one; as many at the border are left out of the mean of a picture."""
+        return len(self.weights) // 2
+
+
+def _gaussian(sigma: float, reach: int) -> tuple[float, ...]:
+    bell = [math.exp(-0.5 * (place / sigma) ** 2) for place in range(-reach, reach + 1)]
+    return tuple(value / math.fsum(bell) for value in bell)
+
+
+_GAUSSIAN = _Window(_gaussian(1.5, 5))
+_UNIFORM = _Window((1 / 51,) * 51, 51**2 / (51**2 - 1))
 
 
 def ssim_raw(generated: Tensor, reference: Tensor) -> Tensor:
@@ -30,7 +68,7 @@ def ssim_raw(generated: Tensor, reference: Tensor) -> Tensor:
     Shape:
         generated, reference: (B, 3, H, W) in [-1, 1], at least 11x11, rounded to 8 bits here; result: (B,), at most 1.
     """
-    return torch.tensor(_each(lambda ours, theirs: _ssim(ours, theirs, _WHITE), generated, reference))
+    return _mean(generated, reference, _GAUSSIAN)
 
 
 def ssim_masked(generated: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
@@ -42,7 +80,12 @@ def ssim_masked(generated: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     Shape:
         generated, reference: as :func:`ssim_raw`; mask: (B or 1, 1, H, W); result: (B,), at most 1.
     """
-    maps = [torch.from_numpy(map_of_pair).mean(2) for map_of_pair in _each(_ssim_map, generated, reference)]
+
+    def mean_map(ours: _Array, theirs: _Array) -> _Array:
+        mean: _Array = np.mean([_similarity(x, y, _WHITE, _GAUSSIAN) for x, y in zip(ours, theirs, strict=True)], 0)
+        return mean
+
+    maps = [torch.from_numpy(found) for found in _each(mean_map, generated, reference)]
     return masked_mean(torch.stack(maps)[:, None], mask.cpu())
 
 
@@ -52,7 +95,7 @@ def ssim_gfla(generated: Tensor, reference: Tensor) -> Tensor:
     Shape:
         generated, reference: (B, 3, H, W) in [-1, 1], at least 51x51, rounded to 8 bits here; result: (B,), at most 1.
     """
-    return torch.tensor(_each(lambda ours, theirs: _ssim(ours, theirs, _WHITE, **_UNIFORM), generated, reference))
+    return _mean(generated, reference, _UNIFORM)
 
 
 def ssim_patn(generated: Tensor, reference: Tensor) -> Tensor:
@@ -64,43 +107,87 @@ def ssim_patn(generated: Tensor, reference: Tensor) -> Tensor:
     Shape:
         generated, reference: (B, 3, H, W) in [-1, 1], H >= W, rounded to 8 bits here; result: (B,), at most 1.
     """
-    return torch.tensor(_each(_ssim_padded, generated, reference))
+    missing = max(generated.shape[2] - generated.shape[3], 0)
+    sides = (missing // 2, missing - missing // 2)
+    return _mean(F.pad(generated, sides, value=1.0), F.pad(reference, sides, value=1.0), _GAUSSIAN, own_range=True)
 
 
-def _each(of: Callable[[UInt8Array, UInt8Array], _T], generated: Tensor, reference: Tensor) -> list[_T]:
-    """Call ``of`` with each pair, as many at a time as torch has threads: the filters do not hold Python's lock."""
-    pairs = list(zip(_pixels(generated), _pixels(reference), strict=True))
+def _mean(generated: Tensor, reference: Tensor, window: _Window, *, own_range: bool = False) -> Tensor:
+    """Return the mean similarity of each pair, all but the border; its data range is 255 or the generated picture's."""
+    inner = slice(window.reach, -window.reach)
+
+    def mean(ours: _Array, theirs: _Array) -> float:
+        # An all-white picture has no range: 1 keeps the formula defined.
+        data_range = max(float(ours.max() - ours.min()), 1.0) if own_range else _WHITE
+        channels = [_similarity(x, y, data_range, window)[inner, inner] for x, y in zip(ours, theirs, strict=True)]
+        return float(np.mean(channels))
+
+    return torch.tensor(_each(mean, generated, reference))
+
+
+def _each(of: Callable[[_Array, _Array], _T], generated: Tensor, reference: Tensor) -> list[_T]:
+    """Call ``of`` with each pair, as many at a time as torch has threads: numpy does not hold Python's lock.
+
+    Shape:
+        of: takes (3, H, W) float64, whole numbers 0-255.
+    """
+    pairs = zip(_levels(generated), _levels(reference), strict=True)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return list(pool.map(lambda pair: of(*pair), pairs))
 
 
-def _ssim_padded(generated: UInt8Array, reference: UInt8Array) -> float:
-    missing = max(generated.shape[0] - generated.shape[1], 0)
-    sides = ((0, 0), (missing // 2, missing - missing // 2), (0, 0))
-    ours, theirs = (np.pad(image, sides, constant_values=_WHITE) for image in (generated, reference))
-    # An all-white picture has no range: 1 keeps the formula defined.
-    return _ssim(ours, theirs, max(int(ours.max()) - int(ours.min()), 1))
+def _levels(images: Tensor) -> _Array:
+    rounded: _Array = ((images.detach().float() + 1) * 127.5).round().clamp(0, _WHITE).double().cpu().numpy()
+    return rounded
 
 
-def _ssim(generated: UInt8Array, reference: UInt8Array, data_range: int, **window: Any) -> float:
-    from skimage import metrics
+def _similarity(ours: _Array, theirs: _Array, data_range: float, window: _Window) -> _Array:
+    """Return the similarity at each pixel of one channel: what it takes stays in the cache.
 
-    structural_similarity: Any = metrics.structural_similarity
-    return float(
-        structural_similarity(reference, generated, channel_axis=2, data_range=data_range, **(window or _GAUSSIAN))
-    )
-
-
-def _ssim_map(generated: UInt8Array, reference: UInt8Array) -> npt.NDArray[np.float64]:
-    from skimage import metrics
-
-    structural_similarity: Any = metrics.structural_similarity
-    similarity: npt.NDArray[np.float64] = structural_similarity(
-        reference, generated, channel_axis=2, data_range=_WHITE, full=True, **_GAUSSIAN
-    )[1]
+    Shape:
+        ours, theirs, result: (H, W).
+    """
+    c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
+    planes = np.stack([ours, theirs, ours * ours + theirs * theirs, ours * theirs])
+    mean_ours, mean_theirs, mean_squares, mean_product = _windowed(planes, window)
+    product = mean_ours * mean_theirs
+    squares = mean_ours * mean_ours + mean_theirs * mean_theirs
+    covariance = window.correction * (mean_product - product)
+    variances = window.correction * (mean_squares - squares)
+    similarity: _Array = (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
     return similarity
 
 
-def _pixels(images: Tensor) -> list[UInt8Array]:
-    rounded = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return list(rounded.permute(0, 2, 3, 1).cpu().numpy())
+def _windowed(planes: _Array, window: _Window) -> _Array:
+    """Return the windowed mean at each pixel, the planes mirrored at their edges as scipy's ``reflect`` does.
+
+    Shape:
+        planes, result: (P, H, W).
+    """
+    down, across = np.empty_like(planes), np.empty_like(planes)
+    for block, reached, band in _bands(planes.shape[1], window):
+        np.matmul(band, planes[:, reached], out=down[:, block])
+    for block, reached, band in _bands(planes.shape[2], window):
+        np.matmul(down[:, :, reached], band.T, out=across[:, :, block])
+    return across
+
+
+@lru_cache(maxsize=32)
+def _bands(side: int, window: _Window) -> list[tuple[slice, slice, _Array]]:
+    """Return the matrix that applies a window along a side, in blocks of rows: which, the places they reach, and they.
+
+    Shape:
+        blocks: (up to 32, places reached).
+    """
+    whole = np.zeros((side, side))
+    for offset, weight in enumerate(window.weights, start=-window.reach):
+        rows = np.arange(side)
+        reached = rows + offset
+        mirrored = np.where(reached < 0, -1 - reached, np.where(reached >= side, 2 * side - 1 - reached, reached))
+        whole[rows, mirrored] += weight
+    blocks = []
+    for start in range(0, side, _BLOCK):
+        block = slice(start, min(start + _BLOCK, side))
+        reach = slice(max(0, start - window.reach), min(side, block.stop + window.reach))
+        blocks.append((block, reach, np.ascontiguousarray(whole[block, reach])))
+    return blocks
