@@ -234,17 +234,20 @@ class CropBox:
     def _scale(self) -> npt.NDArray[np.float64]:
         return np.array([self.width / self.canvas.width, self.height / self.canvas.height])
 
-    def crop_image(self, image: UInt8Array, fill: int | None) -> UInt8Array:
+    def crop_image(
+        self, image: UInt8Array, fill: int | None, resampling: Image.Resampling = Image.Resampling.LANCZOS
+    ) -> UInt8Array:
         """Cut the box out of a photo and resize it to the canvas.
 
         Args:
             image: the photo.
             fill: grey value beyond the photo; None repeats its edge.
+            resampling: how, fine or fast.
 
         Shape:
             image: (H, W, 3) uint8; result: (canvas height, canvas width, 3) uint8.
         """
-        return self._resized(self._cut(image, fill), Image.Resampling.LANCZOS)
+        return self._resized(self._cut(image, fill), resampling)
 
     def crop_labels(self, labels: UInt8Array) -> UInt8Array:
         """Cut the box out of a label map and resize it to the canvas by nearest neighbour; 0 beyond the photo.

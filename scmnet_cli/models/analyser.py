@@ -161,16 +161,17 @@ class AnalyserNet(nn.Module):
     def forward(self, image: Tensor) -> Analysed:
         """Shape: image: (B, 3, H, W) in [-1, 1], H and W multiples of 32."""
         scales = self.encoder(image)
-        context = self.context(scales[-1].mean((2, 3)))  # (B, C)
-        features = self.smooth[-1](F.relu(self.lateral[-1](scales[-1]) + context[..., None, None]))
+        context = self.context(scales[-1].mean((2, 3)).to(self.context[0].weight.dtype))  # (B, C)
+        features = self.smooth[-1](F.relu(self.lateral[-1](scales[-1]) + context[..., None, None].to(image.dtype)))
         for number in (3, 2, 1):
             features = self._finer(number, scales[number], features)  # (B, C, H/4, W/4) in the end
-        at_joints = self.joint_features(features)
+        at_joints = self.joint_features(features).to(self.heat.weight.dtype)
         heat = self.heat(at_joints)
         attention = heat.detach().flatten(2).float().softmax(-1).to(at_joints.dtype)  # (B, J, cells)
         seen = attention @ at_joints.flatten(2).transpose(1, 2)  # (B, J, C): the features where the joint is
         visible = (seen * self.visible_here).sum(-1) + self.visible(context)
-        regions = self.regions(self._finer(0, scales[0], self.region_features(features)))
+        finest = self._finer(0, scales[0], self.region_features(features))
+        regions = self.regions(finest.to(self.regions.weight.dtype))
         return Analysed(regions, heat, visible, self.person(context)[:, 0])
 
     def _finer(self, number: int, scale: Tensor, coarse: Tensor) -> Tensor:
@@ -183,10 +184,19 @@ class AnalyserNet(nn.Module):
 def fuse(net: nn.Module) -> None:
     """Work each normalisation into the convolution before it, in place: the same answers, a third sooner."""
     for pair in net.modules():
+        if isinstance(pair, nn.ReLU6):
+            pair.inplace = True  # large new tensors cost more than what is done to them
         if isinstance(pair, nn.Sequential) and len(pair) > 1 and isinstance(pair[1], nn.BatchNorm2d):
             conv, norm = pair[0], pair[1]
             assert isinstance(conv, nn.Conv2d)
             pair[0], pair[1] = fuse_conv_bn_eval(conv.eval(), norm.eval()), nn.Identity()
+
+
+def in_bfloat16(net: AnalyserNet) -> None:
+    """Let encoder and pyramid compute in bfloat16, in place; the heads, whose logits need more digits, stay float32."""
+    for name, module in net.named_children():
+        if name not in ("context", "heat", "visible", "person", "regions"):
+            module.to(torch.bfloat16)
 
 
 def joints_of_heat(heat: Tensor, window: int = 3) -> tuple[Tensor, Tensor]:
