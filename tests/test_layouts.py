@@ -583,6 +583,7 @@ def test_the_command_tells_a_reason_once_whomever_it_met(
     assert [line for line in err.splitlines() if line] == [
         f"left out 2, {A} the first of them: no joint is known",
         "2 of 2 pairs were left out: 2 because an end was left out",
+        f"report: {tmp_path / 'data' / 'report.html'}",
     ]
 
 
@@ -635,7 +636,7 @@ def test_the_benchmarks_own_lists_are_read_whole_and_619_rows_without_joints_are
     assert [line for line in lines if line.startswith("train.lst: 48,674 names (")]
     assert [line for line in lines if line.startswith(f"test.lst: {4038 - 619 - len(some):,} names (")]
     assert [line for line in lines if line.startswith(f"{8570 - len(data.pairs()):,} of 8,570 pairs were left out: ")]
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert set(first) <= {(f"{start}.jpg", f"{end}.jpg") for start, end in data.pairs()}
     assert sorted(data.manifest.left_out) == sorted(name[:-4] for name in empty)
     stem = some[0][:-4]

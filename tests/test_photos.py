@@ -41,7 +41,7 @@ def loads(analyser: Analyser, monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """How often a command asks for the analyser; it gets the one that is loaded already."""
     asked: list[None] = []
 
-    def load() -> Analyser:
+    def load(**_: object) -> Analyser:
         asked.append(None)
         return analyser
 

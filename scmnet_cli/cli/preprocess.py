@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.estimators import (
+    Chosen,
+    ParserFile,
+    ParserInput,
+    ParserLabels,
+    ParserSize,
+    PoseEstimatorName,
+)
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
@@ -81,7 +90,23 @@ def preprocess(
         ),
     ] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many usable people.")] = None,
+    pose_estimator: PoseEstimatorName = None,
+    parser: ParserFile = None,
+    parser_labels: ParserLabels = None,
+    parser_input: ParserInput = None,
+    parser_size: ParserSize = None,
+    device: Annotated[
+        str, typer.Option("--device", help="Where raw photos are looked at: cpu, cuda, cuda:1 or auto.")
+    ] = "auto",
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Threads; all cores by default.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="The report, an HTML file: counts, some people, everybody left out (OUT/report.html).",
+        ),
+    ] = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="Draw OUT/sheet.png: photos, regions and skeletons.")] = False,
     shard: Annotated[
         str | None,
@@ -94,7 +119,7 @@ def preprocess(
 
     Whoever cannot be used is left out and told of, a line a reason. The same command goes on after an interruption, and
     later does only what is missing or changed. A benchmark's own lists split its people; without lists, every tenth
-    usable person by name is for validation.
+    usable person by name is for validation. OUT/report.html shows what was found, and everybody who was left out.
 
     Started by torchrun, N processes share the work. Without it, --shard 1/N to N/N may run at the same time, on any
     machines that see OUT; the same command without --shard then makes the lists.
@@ -118,7 +143,10 @@ def preprocess(
 
     \b
     Examples:
-      scm preprocess photos -o data/mine --sheet
+      scm preprocess photos -o data/mine
+      scm preprocess photos -o data/mine --pose-estimator rtmpose-m
+      scm preprocess photos -o data/mine --parser schp.onnx \\
+                     --parser-labels schp-atr
       scm preprocess ccp -o data/ccp --layout ccp --sheet
       scm preprocess ccp -o data/ccp-all --layout ccp --unlabelled
       scm preprocess fashion -o data/fashion --layout deepfashion
@@ -139,7 +167,9 @@ def preprocess(
     from scmnet_cli.data.prepared import PreparedFolder
     from scmnet_cli.domains import DOMAINS
     from scmnet_cli.images import save_png
+    from scmnet_cli.pipeline import choose_device
     from scmnet_cli.preprocess.layouts import likely_layout, open_source
+    from scmnet_cli.preprocess.report import write_report
     from scmnet_cli.preprocess.run import prepare, prepare_share
     from scmnet_cli.preprocess.sheet import draw_sheet
     from scmnet_cli.ranks import Team, this_rank
@@ -154,7 +184,25 @@ def preprocess(
     chosen = layout.value if layout else likely_layout(source, joints, maps, labels)
     # People are read side by side, a thread each: the analyser's own threads would be in each other's way.
     torch.set_num_threads(1)
-    opened = open_source(chosen, source, joints=joints, maps=maps, labels=labels, lists=lists, unlabelled=unlabelled)
+    estimators = Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size)
+    analyser = None
+    if chosen == Layout.PHOTOS or (chosen == Layout.CCP and unlabelled):
+        place = choose_device(device)
+        analyser = estimators.analyser(place)
+        if place.type != "cpu" and jobs is None:  # threads that wait for the GPU need no core
+            jobs = 2 * max(1, (os.cpu_count() or 1) // team.rank.local_count)
+    elif estimators.first:
+        raise ScmError(f"{estimators.first}: layout {chosen} says itself where joints and regions are; leave it out")
+    opened = open_source(
+        chosen,
+        source,
+        joints=joints,
+        maps=maps,
+        labels=labels,
+        lists=lists,
+        unlabelled=unlabelled,
+        analyser=analyser,
+    )
     members = DOMAINS[opened.domain].members
     if domain is not None and domain.value != opened.domain:
         raise ScmError(f"--domain {domain.value}: layout {chosen} holds {members}; leave one of them out")
@@ -177,6 +225,9 @@ def preprocess(
         return
     for line in [*_summary(outcome.left_out), *outcome.remarks]:
         print(line, file=sys.stderr)
+    page = report or out / "report.html"
+    write_report(page, opened, PreparedFolder(out))
+    print(f"report: {page}", file=sys.stderr)
     if sheet:
         save_png(out / "sheet.png", draw_sheet(opened, PreparedFolder(out)))
     splits = ", ".join(f"{number} {split}" for split, number in outcome.splits.items())

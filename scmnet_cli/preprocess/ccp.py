@@ -64,10 +64,10 @@ class CcpSource(Source):
         self._annotated = frozenset(path.stem for path in self._annotations.iterdir() if path.suffix == ".mat")
         self._unlabelled: frozenset[str] = frozenset()
         if unlabelled:
-            photos = {path.stem for path in (self.root / "photos").iterdir() if path.suffix == ".jpg"}
+            photos = frozenset(path.stem for path in (self.root / "photos").iterdir() if path.suffix == ".jpg")
             self._unlabelled = photos - self._annotated
             self._analyser = analyser or Analyser.load()
-            self.parser = f"{self.parser}; of unlabelled photos the analyser, weights sha256 {self._analyser.sha256}"
+            self.parser = f"{self.parser}; of unlabelled photos {self._analyser.parser}"
             self.rule = (
                 f"{self.rule}; of unlabelled photos, which are for training alone, at least {MIN_ON_PERSON:.0%} of the "
                 "known joints lie on the person that is found"
@@ -92,7 +92,7 @@ class CcpSource(Source):
     def stamp(self, name: str) -> str:
         """Return a short text that changes when photo, annotation or joints change."""
         joints = self._joints.joints.get(f"{name}.jpg", np.zeros(0))
-        maps = self._analyser.sha256[:12] if name in self._unlabelled else file_stamp(self._annotations / f"{name}.mat")
+        maps = self._analyser.stamp if name in self._unlabelled else file_stamp(self._annotations / f"{name}.mat")
         return f"{file_stamp(self.photo(name))} {maps} {zlib.crc32(joints.tobytes()):08x}"
 
     def read(self, name: str) -> Person:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scmnet_cli.errors import ScmError
+from scmnet_cli.preprocess.analyser import Analyser
 from scmnet_cli.preprocess.ccp import CcpSource
 from scmnet_cli.preprocess.celebamask import CelebAMaskSource
 from scmnet_cli.preprocess.deepfashion import DeepFashionSource
@@ -15,12 +16,12 @@ from scmnet_cli.preprocess.photos import PhotoSource
 from scmnet_cli.preprocess.source import Source
 
 LAYOUTS: dict[str, tuple[Callable[..., Source], tuple[str, ...]]] = {
-    "ccp": (CcpSource, ("joints", "unlabelled")),
+    "ccp": (CcpSource, ("joints", "unlabelled", "analyser")),
     "celebamask": (CelebAMaskSource, ()),
     "deepfashion": (DeepFashionSource, ("joints", "maps", "labels", "lists")),
     "folder": (FolderSource, ("joints", "maps", "labels")),
     "market1501": (MarketSource, ("joints", "maps", "labels", "lists")),
-    "photos": (PhotoSource, ()),
+    "photos": (PhotoSource, ("analyser",)),
 }
 """The reader of each layout, and the options it takes."""
 
@@ -36,14 +37,14 @@ def likely_layout(root: Path, *annotations: Path | str | None) -> str:
     return "folder" if is_annotated else "photos"
 
 
-def open_source(layout: str, root: Path, **options: Path | str | bool | None) -> Source:
+def open_source(layout: str, root: Path, **options: Path | str | bool | Analyser | None) -> Source:
     """Open a source folder of a layout.
 
     Args:
         layout: its name.
         root: the folder.
-        options: ``joints``, ``maps``, ``labels``, ``lists`` and ``unlabelled`` of ``scm preprocess``; None or
-            False is as if it were not given.
+        options: ``joints``, ``maps``, ``labels``, ``lists`` and ``unlabelled`` of ``scm preprocess``, and the
+            ``analyser`` where it is not the one that ships with this package; None or False is as if it were not given.
 
     Raises:
         ScmError: if there is no such layout or folder, the folder is not laid out so, or the layout has no such option.

@@ -48,7 +48,7 @@ class PhotoSource(Source):
         for stem, paths in find_photos(self.root, RAW_ENDINGS).items():
             self._photos.setdefault(_NOT_IN_NAMES.sub("_", stem), []).extend(paths)
         self._analyser = analyser or Analyser.load()
-        self.pose_estimator = self.parser = f"built-in analyser, weights sha256 {self._analyser.sha256}"
+        self.pose_estimator, self.parser = self._analyser.pose_estimator, self._analyser.parser
 
     def names(self) -> list[str]:
         """Return the names of all photos, without their endings and what no name may hold, sorted."""
@@ -71,7 +71,7 @@ class PhotoSource(Source):
 
     def stamp(self, name: str) -> str:
         """Return a short text that changes when the photo or the analyser changes."""
-        return f"{file_stamp(*self._photos[name])} {self._analyser.sha256[:12]}"
+        return f"{file_stamp(*self._photos[name])} {self._analyser.stamp}"
 
     def read(self, name: str) -> Person:
         """Analyse a photo.

@@ -10,6 +10,7 @@ own; whoever makes the lists takes over all journals, and itself does what no jo
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -171,7 +172,7 @@ def prepare(
         num_new = sum(team.gather(made))
     outcome = None
     if team.rank.is_first:
-        with _claimed(Path(out)):
+        with _failures_told(Path(out)), _claimed(Path(out)):
             outcome = _prepare(source, Path(out), settings, canvas, limit, jobs, progress)
     (told, *_) = team.gather(outcome)
     if told is None:
@@ -212,7 +213,8 @@ def prepare_share(
     enough = None if limit is None else -(-limit // share.count)
     out, num_new, num_usable = Path(out), 0, 0
     journal_path = out / f"{Path(JOURNAL).stem}.{share.index + 1}-of-{share.count}.jsonl"
-    with _claimed(out, together=True), _claimed(out, f"share {share.index + 1} of {share.count}"):
+    named = f"share {share.index + 1} of {share.count}"
+    with _failures_told(out), _claimed(out, together=True), _claimed(out, named):
         known = _known(out, settings)
         writer = PreparedWriter(out, canvas, DOMAINS[source.domain])
         with journal_path.open("a", encoding="utf-8") as journal:
@@ -366,22 +368,48 @@ def _in_order(
 
 def _record(source: Source, writer: PreparedWriter, background: str, name: str, known: _Record | None) -> _Record:
     """Make the pictures of a person, unless they are there and nothing changed."""
-    stamp = source.stamp(name)
-    if known is not None and known.stamp == stamp and (known.reason or writer.has(name)):
-        return known
+    stamp = ""
     try:
+        stamp = source.stamp(name)
+        if known is not None and known.stamp == stamp and (known.reason or writer.has(name)):
+            return known
         check_name(name)
         person = source.read(name)
         cropped, box = crop_person(person, writer.canvas, background, framed=source.framed)
         cropped = source.finished(cropped)
     except ScmError as error:
         return _Record(name, stamp, "", reason=str(error))
+    except OSError as error:  # a file or folder that is gone meanwhile, or that nobody may read
+        return _Record(name, stamp, "", reason=f"cannot be read ({error})")
     writer.write(cropped)
     height, width = person.image.shape[:2]
     photo = str(source.photo(name).relative_to(source.root))
     entry = Entry(name, photo, (width, height), box, cropped.joints)
     digest = hashlib.sha256(repr(person.image.shape).encode() + person.image.tobytes()).hexdigest()[:24]
     return _Record(name, stamp, digest, row=tuple(table_row(entry)))
+
+
+@contextmanager
+def _failures_told(out: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a line; of a full disk it says that nothing is lost.
+
+    Raises:
+        ScmError: if anything cannot be written, or for any reason of its own.
+    """
+    try:
+        yield
+    except (ScmError, OSError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ScmError(
+                f"{out}: the disk is full ({cause.strerror}); nothing is lost that was done: make room, and the same "
+                "command goes on"
+            ) from error
+        if isinstance(error, ScmError):
+            raise
+        raise ScmError(f"{error.filename or out}: cannot be written ({error.strerror or error})") from error
 
 
 @contextmanager

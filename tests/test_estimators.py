@@ -1,0 +1,415 @@
+"""Estimators of others stand in for the analyser: any parser as ONNX file, RTMPose's family through rtmlib."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from scmnet_cli.cli.estimators import Chosen
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.preprocess.analyser import Analyser
+from scmnet_cli.preprocess.estimators import Estimators
+from scmnet_cli.preprocess.onnx_models import find_model, rtmlib_downloads
+from scmnet_cli.preprocess.onnx_parser import OnnxParser
+from scmnet_cli.preprocess.rtm_pose import KNOWN, RtmPose, openpose_joints
+from scmnet_cli.regions import LABEL_SETS, region_id
+from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.types import Canvas, FloatArray, UInt8Array
+
+if TYPE_CHECKING:
+    from conftest import Scm
+
+onnx: Any = pytest.importorskip("onnx", reason="needs the extra onnx")
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+
+NO_JOINTS = np.zeros((18, 3), np.float32)
+RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (124, 116, 104)
+
+
+def save(
+    path: Path, nodes: list[Any], inputs: dict[str, Any], outputs: dict[str, Any], weights: dict[str, Any]
+) -> Path:
+    """Write an ONNX file of these nodes."""
+    kinds = {"i": onnx.TensorProto.INT64, "f": onnx.TensorProto.FLOAT}
+
+    def values(shapes: dict[str, Any]) -> list[Any]:
+        return [
+            onnx.helper.make_tensor_value_info(name.removeprefix("ids:"), kinds["i" if "ids:" in name else "f"], shape)
+            for name, shape in shapes.items()
+        ]
+
+    held = [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = onnx.helper.make_graph(nodes, "tiny", values(inputs), values(outputs), held)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    return path
+
+
+def save_parser(
+    path: Path,
+    by_channel: tuple[int, int, int],
+    num_labels: int,
+    size: tuple[int | str, int | str] = (64, 48),
+    *,
+    ids: bool = False,
+    first: int = 0,
+) -> Path:
+    """Write a parser: a pixel has the label of its strongest channel, and label 0 where none with a label is strong.
+
+    Args:
+        path: of the file.
+        by_channel: label of each channel.
+        num_labels: how many it gives.
+        size: height and width of its input.
+        ids: it gives ids instead of logits.
+        first: outputs of other shapes before the one meant, as SCHP's edges are.
+    """
+    weights = np.zeros((num_labels, 3, 2, 2), np.float32)
+    for channel, label in enumerate(by_channel):
+        weights[label, channel] = label > 0
+    bias = np.zeros(num_labels, np.float32)
+    bias[0] = 4
+    make = onnx.helper.make_node
+    nodes = [make("Conv", ["image", "weights", "bias"], ["logits"], strides=[2, 2])]
+    rows, columns = (side // 2 if isinstance(side, int) else f"half of {side}" for side in size)
+    outputs: dict[str, Any] = {"logits": [1, num_labels, rows, columns]}
+    if first:
+        nodes.append(make("Conv", ["image", "edge weights"], ["edges"]))
+        outputs = {"edges": [1, first, *size], **outputs}
+    if ids:
+        nodes.append(make("ArgMax", ["logits"], ["labels"], axis=1, keepdims=0))
+        outputs = {"ids:labels": [1, rows, columns]}
+    held = {"weights": weights, "bias": bias}
+    if first:
+        held["edge weights"] = np.zeros((first, 3, 1, 1), np.float32)
+    return save(path, nodes, {"image": [1, 3, *size]}, outputs, held)
+
+
+def save_pose(path: Path, num_joints: int = 17, width: int = 48, height: int = 64) -> Path:
+    """Write a network of RTMPose's signature: every joint is where the picture is reddest, a later one less surely."""
+    make = onnx.helper.make_node
+    nodes = [
+        make("Slice", ["image", "red", "green", "axis"], ["redness"]),
+        make("ReduceMax", ["redness"], ["columns"], axes=[2], keepdims=0),
+        make("ReduceMax", ["redness"], ["rows"], axes=[3], keepdims=0),
+        make("MatMul", ["columns", "twice as wide"], ["wide"]),
+        make("MatMul", ["rows", "twice as high"], ["high"]),
+        make("Mul", ["wide", "sureness"], ["simcc_x"]),
+        make("Mul", ["high", "sureness"], ["simcc_y"]),
+    ]
+    weights = {
+        "red": np.array([0]), "green": np.array([1]), "axis": np.array([1]),
+        "twice as wide": np.repeat(np.eye(width, dtype=np.float32), 2, axis=1),
+        "twice as high": np.repeat(np.eye(height, dtype=np.float32), 2, axis=1),
+        "sureness": np.linspace(1, 0.01, num_joints, dtype=np.float32)[None, :, None] * 4,
+    }  # fmt: skip
+    outputs = {"simcc_x": [1, num_joints, 2 * width], "simcc_y": [1, num_joints, 2 * height]}
+    return save(path, nodes, {"image": ["batch", 3, height, width]}, outputs, weights)
+
+
+def stripes(*colours: tuple[int, int, int]) -> UInt8Array:
+    """Return a picture of 64x48 with stripes of these colours one below the other."""
+    return np.concatenate([np.full((64 // len(colours), 48, 3), colour, np.uint8) for colour in colours])
+
+
+# a parser
+
+
+@pytest.mark.parametrize("labels", ["lip20", "cihp20", "atr18", "fashn18", "regions"])
+def test_a_parsers_labels_lead_into_the_regions_of_the_named_set(tmp_path: Path, labels: str) -> None:
+    names = LABEL_SETS[labels]
+    wanted = ("upper", "pants", "legs")
+    red, green, blue = (names.index(region) for region in wanted)
+    parser = OnnxParser(save_parser(tmp_path / "net.onnx", (red, green, blue), len(names)), labels, "rgb")
+    assert parser.canvas == Canvas(64, 48)
+    found = parser(stripes(RED, GREEN, BLUE, GREY), NO_JOINTS)
+    assert found.shape == (8, 32, 24)
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
+    expected = np.repeat([*map(region_id, wanted), 0], 8)
+    assert (found.argmax(0) == expected[:, None]).all()
+    assert f"labels {labels}, input rgb 64x48, sha256 " in parser.name
+
+
+def test_schps_networks_read_blue_first_and_their_last_output_counts(tmp_path: Path) -> None:
+    file = save_parser(tmp_path / "schp.onnx", (9, 0, 5), 20, first=2)
+    found = OnnxParser(file, "schp-lip")(stripes(RED, BLUE), NO_JOINTS).argmax(0)
+    assert (found[:16] == region_id("upper")).all()
+    assert (found[16:] == region_id("pants")).all()
+    rgb = OnnxParser(file, "schp-lip", "rgb")(stripes(RED, BLUE), NO_JOINTS).argmax(0)
+    assert (rgb[:16] == region_id("pants")).all()
+
+
+def test_a_network_that_gives_ids_is_as_good(tmp_path: Path) -> None:
+    logits = OnnxParser(save_parser(tmp_path / "a.onnx", (4, 6, 5), 18), "atr18")
+    ids = OnnxParser(save_parser(tmp_path / "b.onnx", (4, 6, 5), 18, ids=True), "atr18")
+    picture = stripes(RED, GREEN, BLUE, GREY)
+    assert np.array_equal(logits(picture, NO_JOINTS).argmax(0), ids(picture, NO_JOINTS).argmax(0))
+
+
+def test_skin_of_a_set_without_arms_and_legs_goes_to_the_nearest_limb(tmp_path: Path) -> None:
+    skin = LABEL_SETS["ccp59"].index("skin")
+    parser = OnnxParser(save_parser(tmp_path / "net.onnx", (skin, 0, 0), 59), "ccp59")
+    joints = NO_JOINTS.copy()
+    for name, y in {
+        "nose": 4,
+        "neck": 12,
+        "left_elbow": 24,
+        "left_wrist": 34,
+        "left_knee": 50,
+        "left_ankle": 62,
+    }.items():
+        joints[JOINTS.index(name)] = (24, y, 1)
+    found = parser(stripes(RED), joints).argmax(0)[:, 12]
+    assert [found[row] for row in (2, 14, 28)] == [region_id(name) for name in ("face", "arms", "legs")]
+
+
+@pytest.mark.parametrize(("labels", "size"), [("atr18", "512x512"), ("fashn18", "576x384"), ("schp-lip", "473x473")])
+def test_a_size_that_the_file_leaves_open_is_the_usual_one_of_the_set_or_the_users(
+    tmp_path: Path, labels: str, size: str
+) -> None:
+    file = save_parser(tmp_path / "net.onnx", (1, 2, 3), len(LABEL_SETS[labels]), ("height", "width"))
+    assert str(OnnxParser(file, labels).canvas) == size
+    assert OnnxParser(file, labels, size=Canvas(64, 32)).canvas == Canvas(64, 32)
+
+
+def test_what_the_files_metadata_say_needs_no_options(tmp_path: Path) -> None:
+    file = save_parser(tmp_path / "net.onnx", (9, 0, 5), 20, ("height", "width"))
+    model = onnx.load(str(file))
+    onnx.helper.set_model_props(model, {"labels": "lip20", "input": "bgr", "size": "96x64"})
+    onnx.save(model, str(file))
+    parser = OnnxParser(file)
+    assert parser.canvas == Canvas(96, 64)
+    red = np.full((96, 64, 3), RED, np.uint8)
+    assert (parser(red, NO_JOINTS).argmax(0) == region_id("upper")).all()
+
+
+def broken_file(folder: Path) -> Path:
+    (folder / "net.onnx").write_bytes(b"no network")
+    return folder / "net.onnx"
+
+
+@pytest.mark.parametrize(
+    ("write", "options", "said"),
+    [
+        (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {}, r"tell with --parser-labels NAME"),
+        (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {"labels": "atr18"},
+         r"--parser-labels atr18: has 18 labels, n\.onnx gives 1x20x32x24; sets that fit: lip20, cihp20, schp-lip"),
+        (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {"labels": "lip2"},
+         r"--parser-labels lip2: .*lip20"),
+        (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {"labels": "lip20", "pixels": "rbg"},
+         r"--parser-input rbg: is not one of rgb, bgr"),
+        (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {"labels": "lip20", "size": Canvas(96, 64)},
+         r"--parser-size 96x64: n\.onnx reads 64x48"),
+        (broken_file, {"labels": "lip20"}, r"net\.onnx: cannot be read as an ONNX file"),
+        (lambda folder: save_pose(folder / "n.onnx"), {"labels": "lip20"}, r"gives 1x17x96, 1x17x128"),
+    ],
+)  # fmt: skip
+def test_what_is_no_parser_of_the_named_labels_is_told_in_one_line(
+    tmp_path: Path, write: Callable[[Path], Path], options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ScmError, match=said) as caught:
+        OnnxParser(write(tmp_path), **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_is_found_by_path_or_by_name_where_weights_lie_and_never_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SCM_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for folder in (tmp_path / "weights", rtmlib_downloads()):
+        folder.mkdir(parents=True)
+    assert rtmlib_downloads() == tmp_path / "torch" / "hub" / "checkpoints"
+    named = save_parser(tmp_path / "weights" / "schp.onnx", (1, 2, 3), 20)
+    fetched = save_pose(rtmlib_downloads() / f"{KNOWN['rtmpose-m']}.onnx")
+    assert find_model("schp", "--parser") == find_model("schp.onnx", "--parser") == named
+    assert find_model(KNOWN["rtmpose-m"], "--pose-estimator") == fetched
+    assert find_model(str(named), "--parser") == named
+    with pytest.raises(ScmError, match=r"--parser other: no file other\.onnx here nor in .*weights \(SCM_WEIGHTS\)"):
+        find_model("other", "--parser")
+
+
+# joints
+
+
+def test_joints_of_coco_become_openposes_with_a_neck_between_the_shoulders() -> None:
+    places = np.stack([np.arange(17) * 10, np.arange(17) * 5], 1).astype(np.float32)
+    scores = np.full(17, 0.9, np.float32)
+    scores[5], scores[9], scores[16] = 0.6, 0.2, 1.2
+    joints = openpose_joints(places, scores, 159, 100)
+    at = {name: joints[number] for number, name in enumerate(JOINTS)}
+    assert at["nose"].tolist() == pytest.approx([0, 0, 0.9])
+    assert at["left_shoulder"].tolist() == pytest.approx([50, 25, 0.6])
+    assert at["right_shoulder"].tolist() == pytest.approx([60, 30, 0.9])
+    assert at["neck"].tolist() == pytest.approx([55, 27.5, 0.6])
+    assert at["left_eye"][0] == 10
+    assert at["right_ear"][0] == 40
+    assert at["left_ankle"].tolist() == pytest.approx([150, 75, 0.9])
+    assert not at["left_wrist"].any()  # not sure enough
+    assert not at["right_ankle"].any()  # beyond the photo
+
+
+def dot(x: int, y: int) -> UInt8Array:
+    """Return a grey photo, 120 wide and 100 high, with a red dot."""
+    photo = np.full((100, 120, 3), 60, np.uint8)
+    photo[y - 2 : y + 3, x - 2 : x + 3] = RED
+    return photo
+
+
+@pytest.mark.parametrize("num_joints", [17, 133])
+@pytest.mark.parametrize("box", [(0, 0, 120, 100), (20, 10, 80, 90)])
+def test_a_network_of_rtmposes_signature_finds_joints_in_pixels_of_the_photo(
+    tmp_path: Path, num_joints: int, box: tuple[float, float, float, float]
+) -> None:
+    pytest.importorskip("rtmlib", reason="needs the extra rtmlib")
+    estimator = RtmPose(str(save_pose(tmp_path / "net.onnx", num_joints)))
+    joints = estimator(dot(50, 40), box)
+    found = joints[:, 2] > 0
+    assert found[JOINTS.index("nose")]
+    assert np.abs(joints[found, :2] - (50, 40)).max() < 3
+    assert ((joints[:, 2] >= 0) & (joints[:, 2] <= 1)).all()
+    assert not estimator(dot(50, 40)[..., ::-1].copy(), box).any()  # blue is not what it looks for
+    assert "net.onnx, sha256 " in estimator.name
+
+
+def test_what_is_no_network_of_rtmposes_family_is_told_in_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("rtmlib", reason="needs the extra rtmlib")
+    file = save_parser(tmp_path / "net.onnx", (1, 2, 3), 20)
+    with pytest.raises(ScmError, match=r"--pose-estimator .*net\.onnx: is no network of RTMPose's family [^\n]*$"):
+        RtmPose(str(file))
+    with pytest.raises(ScmError, match="finds 21 joints; of people are 17, 26, 133"):
+        RtmPose(str(save_pose(tmp_path / "hand.onnx", 21)))
+
+
+def test_a_published_network_that_is_not_there_is_named_with_the_command_that_fetches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(
+        ScmError, match=r"rtmpose-m_.*\.onnx .*download it with: python -c .*openmmlab\.com/.*e48f03d0"
+    ) as caught:
+        RtmPose("rtmpose-m")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("*"))
+
+
+# behind the analyser
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> UInt8Array:
+    return np.asarray(Image.fromarray(skimage.data.astronaut()).resize((240, 240), Image.Resampling.LANCZOS))
+
+
+class Nodding:
+    """A pose estimator for which every joint is in the middle of the person."""
+
+    name = "nodding"
+
+    def __call__(self, _: UInt8Array, box: tuple[float, float, float, float]) -> FloatArray:
+        left, top, right, bottom = box
+        self.box = box
+        return np.tile(np.array([(left + right) / 2, (top + bottom) / 2, 0.7], np.float32), (18, 1))
+
+
+def test_the_analyser_says_who_and_the_estimators_say_where(tmp_path: Path, astronaut: UInt8Array) -> None:
+    plain = Analyser.load()
+    alone = plain(astronaut)
+    skirt = LABEL_SETS["atr18"].index("skirt")
+    parser = OnnxParser(save_parser(tmp_path / "net.onnx", (skirt, 0, 0), 18), "atr18")
+    pose = Nodding()
+    analyser = Analyser.load(estimators=Estimators(pose, parser))
+    found = analyser(astronaut)
+    assert found.person == alone.person
+    assert pose.box == alone.box
+    left, top, right, bottom = alone.box
+    assert left < 60  # Eileen Collins, by eye
+    assert 150 < right <= 241
+    assert top < 10
+    assert bottom > 230
+    assert (found.joints[:, 2] == np.float32(0.7)).all()
+    assert set(np.unique(found.regions)) == {0, region_id("skirt")}
+    orange = (astronaut[..., 0] > 190) & (astronaut[..., 2] < 90) & (alone.regions > 0)
+    assert (found.regions[orange] == region_id("skirt")).mean() > 0.5
+    assert analyser.pose_estimator == "nodding"
+    assert analyser.parser == parser.name
+    assert analyser.stamp != plain.stamp == plain.sha256[:12]
+
+
+def test_a_photo_of_nobody_is_not_shown_to_the_estimators() -> None:
+    class Never:
+        name = "never"
+
+        def __call__(self, *_: object) -> FloatArray:
+            raise AssertionError("it was asked")
+
+    cup = np.asarray(Image.fromarray(skimage.data.coffee()).resize((150, 100)))
+    assert not Analyser.load(estimators=Estimators(Never()))(cup).has_person
+
+
+def test_estimators_are_named_on_the_command_line_and_in_the_manifest(
+    tmp_path: Path, astronaut: UInt8Array, scm: Scm
+) -> None:
+    pytest.importorskip("rtmlib", reason="needs the extra rtmlib")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(astronaut).save(photos / "me.png")
+    upper = LABEL_SETS["fashn18"].index("upper")
+    parser = save_parser(tmp_path / "parser.onnx", (upper, upper, upper), 18)
+    pose = save_pose(tmp_path / "pose.onnx")
+    options = ["--pose-estimator", pose, "--parser", parser, "--parser-labels", "fashn18", "--device", "cpu"]
+    done = scm("preprocess", photos, "-o", tmp_path / "data", "--canvas", "64x48", *options)
+    assert done.code == 0
+    data = PreparedFolder(tmp_path / "data")
+    assert data.manifest.pose_estimator.startswith("rtmlib pose.onnx, sha256 ")
+    assert data.manifest.parser.startswith("parser.onnx, labels fashn18, input rgb 64x48, sha256 ")
+    assert set(np.unique(data.load("me").regions)) <= {0, region_id("upper")}
+    known = data.load("me").joints
+    assert len(np.unique(known[known[:, 2] > 0, :2].round(2), axis=0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--parser-labels", "atr18"], r"--parser-labels atr18: there is no --parser"),
+        (["--parser", "none.onnx"], r"--parser none\.onnx: no file none\.onnx here nor in"),
+        (
+            ["--pose-estimator", "rtmpose-m", "--layout", "folder"],
+            r"--pose-estimator rtmpose-m: layout folder says itself",
+        ),
+        (["--parser", "n.onnx", "--parser-labels", "atr18", "--parser-size", "big"], r"--parser-size big: is no size"),
+    ],
+)
+def test_options_that_do_not_fit_end_in_one_line(
+    tmp_path: Path, drawn_source: Path, options: list[str], said: str, scm: Scm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_parser(tmp_path / "n.onnx", (1, 2, 3), 18)
+    layout = [] if "--layout" in options else ["--layout", "photos"]
+    done = scm("preprocess", drawn_source, "-o", tmp_path / "data", *layout, *options)
+    assert done.code == 2
+    (line,) = done.errors
+    assert re.search(said, line)
+    assert not (tmp_path / "data").exists()
+
+
+def test_nothing_of_others_is_loaded_unless_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = save_pose(tmp_path / "net.onnx")
+    for name in ("onnxruntime", "rtmlib"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert Chosen().analyser().parser.startswith("built-in analyser")
+    with pytest.raises(ScmError, match=r"needs rtmlib .*pip install 'scmnet-cli\[rtmlib\]'"):
+        RtmPose(str(file))
+    with pytest.raises(ScmError, match=r"needs ONNX Runtime; .*pip install 'scmnet-cli\[onnx\]'"):
+        OnnxParser(file, "lip20")
