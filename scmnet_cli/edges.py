@@ -76,11 +76,11 @@ def edge_maps(edges: Tensor, canvas: Canvas) -> Tensor:
     """
     with_parts = (edges & PARTS) > 0
     drawn = torch.where(with_parts.flatten(1).any(1)[:, None, None], with_parts, edges > 0)
-    steps = _distance(drawn) * (256 / canvas.height / _STEP)
+    steps = distance_to_edges(drawn) * (256 / canvas.height / _STEP)
     return torch.stack([drawn.float(), steps.clamp(max=_FARTHEST) / _FARTHEST], dim=1)
 
 
-def _distance(edges: Tensor) -> Tensor:
+def distance_to_edges(edges: Tensor) -> Tensor:
     """Return the L1 distance to the nearest edge in pixels, exact: a pass along rows, then one along columns.
 
     Shape:

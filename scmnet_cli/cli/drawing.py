@@ -20,9 +20,11 @@ from scmnet_cli.cli.inputs import Finder, Input, read_frame
 from scmnet_cli.cli.report import Outputs, Ruler, safe_name
 from scmnet_cli.data.dataset import PLAIN_GREY, resized
 from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.domains import DOMAINS
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import ANIMATED, contact_sheet, draw_skeleton
+from scmnet_cli.images import ANIMATED, contact_sheet
 from scmnet_cli.pipeline import EncodedSource, Pipeline, Result
+from scmnet_cli.preprocess.sketches import Drawing
 from scmnet_cli.ranks import Rank, Team, this_rank
 from scmnet_cli.types import Person, Pose, UInt8Array
 
@@ -38,11 +40,13 @@ class Task:
         sources: who is drawn.
         poses: in which poses; None: each source in its own.
         references: for each region to exchange, whom it is taken from.
+        colours: whether edges are coloured: files and reports name them first, and the source as their reference.
     """
 
     sources: list[Input]
     poses: list[Input] | None
     references: dict[str, Input]
+    colours: bool = False
 
     def __len__(self) -> int:
         return len(self.sources) * (1 if self.poses is None else len(self.poses))
@@ -81,7 +85,7 @@ class Artist:
                 usable = self._usable(poses, waiting, skip)
                 for result in self._pipeline.transfer_many(encoded, usable, self._batch):
                     given, pose = waiting.popleft()
-                    strip = _strip(shown.person, references, pose, result) if self._strip else None
+                    strip = _strip(task, shown.person, references, pose, result) if self._strip else None
                     paths.append(self._write(task, source, encoded, given, pose, result, strip))
                     if self._team.rank.is_first:
                         print(paths[-1], flush=True)
@@ -127,7 +131,9 @@ class Artist:
         with self._counting(len(task)) as (advance, skip):
             for result in self._pipeline.transfer_many(encoded, self._usable(poses, waiting, skip), self._batch):
                 given, pose = waiting.popleft()
-                frames.append(_strip(encoded.person, {}, pose, result) if self._strip else np.asarray(result.image))
+                frames.append(
+                    _strip(task, encoded.person, {}, pose, result) if self._strip else np.asarray(result.image)
+                )
                 drawn.append(given)
                 seconds += result.seconds
                 advance()
@@ -209,11 +215,14 @@ class Artist:
         target = layout if not task.references and (in_place or _are_pair(source, given)) else None
         measures = self._ruler.measure(result, encoded, layout, target, moves=not in_place)
 
-        inputs = {
+        inputs: dict[str, Any] = {
             "source": _named(source),
             "pose": _named(given),
             "exchanged": {region: _named(reference) for region, reference in task.references.items()},
         }
+        if task.colours:
+            read_as = pose.taken_from if isinstance(pose, Drawing) else "prepared"
+            inputs = {"edges": _named(given) | {"read_as": read_as}, "reference": _named(source)}
         report = {
             "removed_regions": list(encoded.removed),
             "settings": self._settings(),
@@ -228,6 +237,8 @@ class Artist:
 
 
 def _stem(task: Task, source: Input, given: Input) -> str:
+    if task.colours:
+        return f"{safe_name(given.name)}_like_{safe_name(source.name)}"
     return "_".join([
         safe_name(source.name),
         *(f"{region}-from-{safe_name(reference.name)}" for region, reference in task.references.items()),
@@ -254,13 +265,17 @@ def _of_rank(task: Task, rank: Rank) -> Iterator[tuple[Input, list[Input]]]:
             yield source, own
 
 
-def _strip(source: Person, references: dict[str, EncodedSource], pose: Person | Pose, result: Result) -> UInt8Array:
-    """Lay out source, references, pose and result side by side, all on the model's canvas."""
+def _strip(
+    task: Task, source: Person, references: dict[str, EncodedSource], pose: Person | Pose, result: Result
+) -> UInt8Array:
+    """Lay out source, references, pose and result side by side, all on the model's canvas; edges come first."""
     drawn = np.asarray(result.image)
     ground = resized(pose, source.canvas).image if isinstance(pose, Person) else np.full_like(drawn, PLAIN_GREY)
-    row = [source.image, *(reference.person.image for reference in references.values())]
-    row += [draw_skeleton(ground, result.joints), drawn]
-    return contact_sheet([row], ["source", *references, "pose", "result"])
+    structure = DOMAINS[pose.domain].draw(ground, result.joints if result.edges is None else result.edges)
+    if task.colours:
+        return contact_sheet([[structure, source.image, drawn]], ["edges", "reference", "result"])
+    row = [source.image, *(reference.person.image for reference in references.values()), structure, drawn]
+    return contact_sheet([row], ["source", *references, "pose" if result.edges is None else "edges", "result"])
 
 
 def _named(given: Input) -> dict[str, str]:
@@ -334,4 +349,5 @@ def find_inputs(
         ScmError: if there is no such folder or size.
     """
     given = None if frame is None else read_frame(frame)
-    return Finder(data, pipeline.canvas, pipeline.background, given, person=person, mirror=mirror)
+    domain = pipeline.domain
+    return Finder(data, pipeline.canvas, pipeline.background, given, person=person, mirror=mirror, domain=domain)

@@ -18,7 +18,8 @@ def edit(
         typer.Option(
             "--region",
             metavar="REGION",
-            help="What to exchange: pants, hair, skirt, face, upper, arms, legs or background; repeatable.",
+            help="What to exchange: pants, hair, skirt, face, upper, arms, legs or background; on a model of faces "
+            "skin, hair, brows, eyes, nose, mouth, cloth or background; repeatable.",
         ),
     ],
     references: Annotated[
@@ -52,16 +53,17 @@ def edit(
       scm edit --src data/ccp/0010 --region upper --ref data/ccp/0020
       scm edit --data data/ccp --src 0010 --region pants --ref 0020 \\
                --region hair --ref 0030 --strip -m runs/ccp
+      scm edit --data data/faces --src ann --region mouth --ref eve -m runs/faces
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing import Task, set_up
-    from scmnet_cli.regions import region_id
+    from scmnet_cli.regions import BODY_REGIONS, FACE_REGIONS, region_id
 
     if len(regions) != len(references):
         raise ScmError(
             f"--region is given {len(regions)} times and --ref {len(references)} times; each needs the other"
         )
     for region in regions:
-        region_id(region)
+        region_id(region, list(dict.fromkeys([*BODY_REGIONS, *FACE_REGIONS])))
         if regions.count(region) > 1:
             raise ScmError(f"--region {region}: is given twice; one region can come from one reference only")
     if mirror and pose is None:
@@ -69,6 +71,8 @@ def edit(
     finder, artist = set_up(
         model, out, data, frame, person=person, mirror=mirror, strip=strip, batch=batch, device=device
     )
+    for region in regions:
+        finder.domain.region_id(region)
     taken = {region: finder.person(reference, "--ref") for region, reference in zip(regions, references, strict=True)}
     poses = None if pose is None else finder.poses([pose], "--pose")
     artist.draw(Task(finder.people(sources, "--src"), poses, taken))

@@ -8,15 +8,21 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
+import numpy as np
+
 from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.domains import DOMAINS, FACE, PERSON, Domain
+from scmnet_cli.edges import CANNY
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.poses.files import Posed, read_pose_file
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import mirrored, place, place_together
 from scmnet_cli.preprocess.analyser import Analyser
+from scmnet_cli.preprocess.faces import read_face
 from scmnet_cli.preprocess.keypoints import read_keypoint_table
 from scmnet_cli.preprocess.photo import MAP_ENDING, read_person
 from scmnet_cli.preprocess.photos import RAW_ENDINGS
+from scmnet_cli.preprocess.sketches import read_drawing
 from scmnet_cli.types import Canvas, Person, Pose
 
 DEFAULT_FRAME = Canvas(256, 176)
@@ -62,6 +68,7 @@ class Finder:
         *,
         person: int = 0,
         mirror: bool = False,
+        domain: Domain = PERSON,
     ) -> None:
         """Open the prepared folder of ``--data``.
 
@@ -72,6 +79,7 @@ class Finder:
             frame: size of the pictures to which pose files refer that do not say it.
             person: which person of a picture with several is meant, from 1; 0: the most prominent.
             mirror: whether poses are mirrored.
+            domain: whether photos are of people or of faces.
 
         Raises:
             ScmError: if ``data`` is no prepared folder.
@@ -81,6 +89,7 @@ class Finder:
         self._frame = frame
         self._person = person
         self._mirror = mirror
+        self.domain = domain
         self._opened: dict[Path, PreparedFolder] = {}
         self._analyser = cache(Analyser.load)
         self._data = self._open(data) if data is not None else None
@@ -223,7 +232,7 @@ class Finder:
         if _is_prepared(path):
             folder = self._open(path)
             return [_entry(folder, name) for name in folder.names()]
-        for above in (path.parent, path.parent.parent if path.parent.name == "images" else None):
+        for above in (path.parent, path.parent.parent if path.parent.name in ("images", "edges") else None):
             if above is not None and _is_prepared(above):
                 folder = self._open(above)
                 for name in (path.name, path.stem):
@@ -237,7 +246,32 @@ class Finder:
             return [self._photo(photo) for photo in photos]
         raise ScmError(f"{option} {word}: {self._why_not(path, word, list(shipped))}")
 
+    def drawings(self, words: Iterable[str], option: str, kind: str) -> list[Input]:
+        """Find edges: of entries of prepared folders of faces, or of pictures, one by one or in folders.
+
+        Args:
+            words: what names them.
+            option: for messages.
+            kind: what the pictures show, as :func:`scmnet_cli.preprocess.sketches.read_drawing` takes it; of entries,
+                ``photo`` takes Canny's edges alone.
+
+        Raises:
+            ScmError: if a word names nothing.
+        """
+        found = _once(found for word in words for found in self._people(word, option))
+        return [replace(given, read=partial(self._drawn, given, kind)) for given in found]
+
+    def _drawn(self, given: Input, kind: str) -> Person | Pose:
+        if given.folder is None:
+            return read_drawing(Path(given.where), self._canvas, kind)
+        face = given.read()
+        if face.edges is None:
+            raise ScmError(f"{given.where}: is of {DOMAINS[face.domain].members}, which have no edges")
+        return replace(face, edges=face.edges & np.uint8(CANNY)) if kind == "photo" else face
+
     def _photo(self, path: Path) -> Input:
+        if self.domain is FACE:
+            return Input(path.stem, str(path.resolve()), partial(read_face, path, self._canvas, self._background))
         read = partial(read_person, path, self._canvas, self._background, self._analyser)
         return Input(path.stem, str(path.resolve()), read)
 

@@ -18,6 +18,7 @@ from scmnet_cli import __version__
 from scmnet_cli.cli.ablate import ablate
 from scmnet_cli.cli.analyser import app as analyser
 from scmnet_cli.cli.bench import bench
+from scmnet_cli.cli.colorize import colorize
 from scmnet_cli.cli.demo import demo
 from scmnet_cli.cli.edit import edit
 from scmnet_cli.cli.eval import evaluate
@@ -30,7 +31,7 @@ from scmnet_cli.cli.weights import app as weights
 from scmnet_cli.errors import ScmError
 from scmnet_cli.ranks import Rank, this_rank
 
-_SHARED = ("preprocess", "train", "transfer", "edit")
+_SHARED = ("preprocess", "train", "transfer", "edit", "colorize")
 """Commands that several processes share the work of."""
 
 _HEAD_START = 2.0
@@ -49,6 +50,7 @@ app.command("preprocess")(preprocess)
 app.command("train")(train)
 app.command("transfer")(transfer)
 app.command("edit")(edit)
+app.command("colorize")(colorize)
 app.command("inspect")(inspect)
 app.command("poses")(poses)
 app.command("eval")(evaluate)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,15 +20,18 @@ from scmnet_cli import __version__
 from scmnet_cli.checkpoint import sha256
 from scmnet_cli.data.dataset import resized
 from scmnet_cli.data.prepared import write_text
+from scmnet_cli.domains import DOMAINS
+from scmnet_cli.edges import CANNY, canny_edges
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import save_animation, save_png, to_tensor
 from scmnet_cli.metrics.copying import copy_score
+from scmnet_cli.metrics.edge_fidelity import edge_f1
 from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.metrics.lpips import Lpips
 from scmnet_cli.metrics.region_consistency import region_closeness, region_consistency
 from scmnet_cli.metrics.ssim import ssim_patn, ssim_raw
 from scmnet_cli.pipeline import EncodedSource, Pipeline, Result
-from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, one_hot
+from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.types import Canvas, Person, UInt8Array
 
 SOFTWARE = f"scmnet_cli {__version__}"
@@ -80,9 +84,15 @@ class Ruler:
         values["region_consistency"] = float(region_consistency(output, masks, worn, worn_masks))
         closeness = region_closeness(output, masks, worn, worn_masks)[0].tolist()
         missing: dict[str, str] = {}
+        if result.edges is not None:
+            values["edge_f1"] = float(
+                edge_f1(_edges(canny_edges(np.asarray(result.image))), _edges(result.edges & CANNY))
+            )
         notes: dict[str, Any] = {"region_consistency_taken": where}
         notes["region_closeness"] = {
-            name: value for name, value in zip(BODY_REGIONS, closeness, strict=True) if not math.isnan(value)
+            name: value
+            for name, value in zip(DOMAINS[source.person.domain].regions, closeness, strict=True)
+            if not math.isnan(value)
         }
         if target is None:
             truth, notes["copy_score_reference"] = _image(np.asarray(result.moved_source)), "the moved source"
@@ -229,6 +239,10 @@ def safe_name(name: str) -> str:
 
 def _image(pixels: UInt8Array) -> Tensor:
     return to_tensor(pixels)[None]  # (1, 3, H, W)
+
+
+def _edges(edges: npt.NDArray[Any]) -> Tensor:
+    return torch.tensor(edges)[None] > 0  # (1, H, W)
 
 
 def _masks(regions: UInt8Array) -> Tensor:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from scmnet_cli.edges import face_edges
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_label_map, read_photo
+from scmnet_cli.preprocess.faces import with_parts
 from scmnet_cli.preprocess.source import Source, file_stamp, find_photos, inside, only_photo
-from scmnet_cli.regions import CELEBAMASK19, CELEBAMASK_PARTS, FACE_REGIONS, to_regions
+from scmnet_cli.regions import CELEBAMASK_PARTS
 from scmnet_cli.types import NO_JOINTS, Canvas, Person, UInt8Array
 
 PHOTOS, MASKS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno"
@@ -23,12 +22,6 @@ _PAINTED = (  # later ones cover earlier ones, as in the data set's own script t
     "skin", "l_brow", "r_brow", "l_eye", "r_eye", "eye_g", "l_ear", "r_ear", "ear_r", "nose", "mouth", "u_lip", "l_lip",
     "neck", "neck_l", "cloth", "hair", "hat",
 )  # fmt: skip
-
-# Where Canny's edges of pores, beard and shadows are not wanted; glasses keep theirs.
-_INNER = tuple(
-    CELEBAMASK_PARTS.index(part)
-    for part in ("skin", "nose", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear", "mouth", "u_lip", "l_lip")
-)
 
 
 class CelebAMaskSource(Source):
@@ -109,8 +102,7 @@ class CelebAMaskSource(Source):
 
     def finished(self, person: Person) -> Person:
         """Return a face on the canvas with its edges, taken there, and its regions."""
-        edges = face_edges(person.image, person.regions, _INNER)
-        return replace(person, regions=to_regions(person.regions, CELEBAMASK19, FACE_REGIONS), edges=edges)
+        return with_parts(person)
 
     def _parts(self, name: str) -> UInt8Array:
         files = self._masks(name)

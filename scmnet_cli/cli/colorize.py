@@ -1,0 +1,81 @@
+"""``scm colorize``: edges of faces in the colours of other faces."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scmnet_cli.cli.options import Batch, Data, Device, Model, OutFolder
+
+
+class EdgesFrom(StrEnum):
+    """What the pictures of ``--edges`` show."""
+
+    auto = "auto"
+    edges = "edges"
+    sketch = "sketch"
+    photo = "photo"
+
+
+def colorize(
+    edges: Annotated[
+        list[str],
+        typer.Option(
+            "--edges",
+            metavar="E",
+            help="The edges: an edge image, a sketch (dark on light or light on dark), a photo, a face of a prepared "
+            "folder (DATA/NAME), or a folder of any of these; repeatable.",
+        ),
+    ],
+    references: Annotated[
+        list[str],
+        typer.Option(
+            "--ref",
+            metavar="B",
+            help="Whose colours: a face of a prepared folder (DATA/NAME), a photo with the map of its regions beside "
+            "it, or a folder of either; repeatable.",
+        ),
+    ],
+    model: Model = None,
+    out: OutFolder = Path("outputs"),
+    data: Data = None,
+    edges_from: Annotated[
+        EdgesFrom,
+        typer.Option(
+            "--edges-from",
+            help="What the pictures of --edges show: lines as they are, strokes to be thinned, or a photo.",
+        ),
+    ] = EdgesFrom.auto,
+    strip: Annotated[bool, typer.Option("--strip", help="Also write a strip: edges, reference, result.")] = False,
+    batch: Batch = 0,
+    device: Device = "auto",
+) -> None:
+    """Colour every E like every B, with a model of faces.
+
+    Writes OUT/E_like_B.png with a JSON beside it (inputs, what E was read as,
+    model, settings, seconds, metrics), and prints the path of each picture.
+    Pictures are laid on the model's canvas equally high: a face should stand
+    in them as in the photos that the model was trained on.
+
+    \b
+    Examples:
+      scm colorize --edges sketch.png --ref data/faces/00017 -m runs/faces
+      scm colorize --data data/faces --edges 00001 --ref 00017 --ref 00018 \\
+                   --strip -m runs/faces
+      scm colorize --edges drawings/ --edges-from sketch --ref data/faces/00017
+    """  # noqa: D301 - a backspace keeps the lines of the examples
+    from scmnet_cli.cli.drawing import Task, set_up
+    from scmnet_cli.domains import FACE
+    from scmnet_cli.errors import ScmError
+
+    finder, artist = set_up(model, out, data, None, person=0, mirror=False, strip=strip, batch=batch, device=device)
+    if finder.domain is not FACE:
+        raise ScmError(
+            f"-m {model}: draws {finder.domain.members}; colorize needs a model of faces: "
+            "'scm train DATA -o RUN -c faces'"
+        )
+    drawings = finder.drawings(edges, "--edges", edges_from.value)
+    artist.draw(Task(finder.people(references, "--ref"), drawings, {}, colours=True))

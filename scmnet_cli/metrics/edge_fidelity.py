@@ -1,0 +1,30 @@
+"""Whether a picture has the edges that it was drawn after."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scmnet_cli.edges import distance_to_edges
+
+TOLERANCE = 1.0
+"""L1 distance in pixels within which an edge counts as found."""
+
+
+def edge_f1(found: Tensor, wanted: Tensor) -> Tensor:
+    """Return the F1 of edges: the harmonic mean of how many found ones are wanted, and how many wanted ones are found.
+
+    Both within :data:`TOLERANCE`. Two unrelated pictures full of edges reach well over 0, since something is near
+    everywhere.
+
+    Shape:
+        found, wanted: (B, H, W) bool; result: (B,), 0 to 1; NaN where nothing is wanted.
+    """
+    near_wanted = _share(found, distance_to_edges(wanted) <= TOLERANCE)
+    near_found = _share(wanted, distance_to_edges(found) <= TOLERANCE)
+    f1 = 2 * near_wanted * near_found / (near_wanted + near_found).clamp(min=1e-6)
+    return torch.where(wanted.flatten(1).any(1), f1, torch.nan)
+
+
+def _share(edges: Tensor, near: Tensor) -> Tensor:
+    return (edges & near).flatten(1).sum(1) / edges.flatten(1).sum(1).clamp(min=1)
