@@ -15,7 +15,7 @@ from PIL import Image
 from scmnet_cli import checkpoint
 from scmnet_cli.config import parse_config
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.inspection import Inspection, inspect_transfer
+from scmnet_cli.evaluation.inspection import Inspection, inspect_point, inspect_transfer
 from scmnet_cli.evaluation.inspection_sheet import WIDTH, draw_inspection
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.pipeline import Pipeline
@@ -108,6 +108,17 @@ def test_the_numbers_are_those_of_the_result_and_of_the_explicit_field(place: Pl
     assert found.points[0].weights.ravel() == pytest.approx(
         field[0, (30 // 8) * 6 + 17 // 8].numpy(), rel=1e-3, abs=1e-6
     )
+
+
+def test_a_point_alone_is_the_point_of_the_whole_inspection(place: Place):
+    pipeline, source, pose = pipeline_of(), place.person("anna", 0), place.person("ben", 1)
+    (whole,) = inspect_transfer(pipeline, source, pose, [(17, 30)]).points
+    alone = inspect_point(pipeline, pipeline.encode(source), pose, 17, 30)
+    assert alone.weights == pytest.approx(whole.weights, abs=1e-7)
+    assert alone.entropy == pytest.approx(whole.entropy)
+    assert alone.region_shares == pytest.approx(whole.region_shares)
+    with pytest.raises(ScmError, match="outside"):
+        inspect_point(pipeline, source, pose, 48, 30)
 
 
 def test_each_arm_is_a_part_of_its_own_and_specks_are_not(place: Place):

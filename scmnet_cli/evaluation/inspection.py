@@ -23,7 +23,7 @@ from scmnet_cli.metrics.correspondence import region_accuracy
 from scmnet_cli.pipeline import EncodedSource, Pipeline, Result
 from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, NUM_REGIONS, one_hot
 from scmnet_cli.skeleton import pose_maps
-from scmnet_cli.types import FloatArray, Person, Pose, UInt8Array
+from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
 STRIDE = 8
 """Pixels of the canvas, in each direction, that a position of the field stands for."""
@@ -175,9 +175,7 @@ def inspect_transfer(
         ScmError: if a point lies outside the canvas, or source or pose cannot be used.
     """
     canvas, model = pipeline.canvas, pipeline.model
-    for x, y in points:
-        if not (0 <= x < canvas.width and 0 <= y < canvas.height):
-            raise ScmError(f"--at {x},{y}: lies outside the result; x is 0-{canvas.width - 1}, y 0-{canvas.height - 1}")
+    _check_points(points, canvas)
     encoded = source if isinstance(source, EncodedSource) else pipeline.encode(source)
     fitted = pipeline.fit_pose(pose)
     result = pipeline.transfer(encoded, fitted)
@@ -241,6 +239,36 @@ def inspect_transfer(
     )
 
 
+@torch.inference_mode()
+def inspect_point(
+    pipeline: Pipeline, source: Person | EncodedSource, pose: Person | Pose, x: int, y: int
+) -> PointOfField:
+    """Return from where one pixel of a transfer took its style, as :func:`inspect_transfer` does, and nothing else.
+
+    Raises:
+        ScmError: if the point lies outside the canvas, or source or pose cannot be used.
+    """
+    _check_points([(x, y)], pipeline.canvas)
+    model = pipeline.model
+    encoded = source if isinstance(source, EncodedSource) else pipeline.encode(source)
+    structure = torch.from_numpy(pipeline.fit_pose(pose).structure)[None].to(pipeline.device)
+    pose_features = model.encode_pose(pipeline.domain.maps(structure, pipeline.canvas))
+    height, width = pose_features.shape[2:]
+    position = (y // STRIDE) * width + x // STRIDE
+    nothing = torch.zeros(0, height * width, device=pipeline.device)
+    _, (row,) = _rows(pipeline, pose_features, encoded, nothing, [position])
+    entropy = model.field_entropy(pose_features, encoded.style_features)[0].flatten()[position]
+    worn = one_hot(collate([encoded.person], pipeline.device).labels)
+    shares: FloatArray = F.avg_pool2d(worn, STRIDE)[0].cpu().numpy()
+    return PointOfField(x, y, row, float(entropy), _by_region(shares, row, pipeline.domain.regions))
+
+
+def _check_points(points: Sequence[tuple[int, int]], canvas: Canvas) -> None:
+    for x, y in points:
+        if not (0 <= x < canvas.width and 0 <= y < canvas.height):
+            raise ScmError(f"--at {x},{y}: lies outside the result; x is 0-{canvas.width - 1}, y 0-{canvas.height - 1}")
+
+
 def _rows(
     pipeline: Pipeline, pose_features: Tensor, encoded: EncodedSource, covered: Tensor, singles: list[int]
 ) -> tuple[list[FloatArray], list[FloatArray]]:
@@ -299,10 +327,10 @@ def _pixel(position: float) -> float:
     return (position + 0.5) * STRIDE - 0.5
 
 
-def _by_region(source_shares: FloatArray, weights: FloatArray) -> dict[str, float]:
+def _by_region(source_shares: FloatArray, weights: FloatArray, names: Sequence[str] = BODY_REGIONS) -> dict[str, float]:
     shares = (source_shares * weights).sum((1, 2))
     order = [int(region) for region in np.argsort(-shares, kind="stable") if shares[region] > 0]
-    return {BODY_REGIONS[region]: float(shares[region]) for region in order}
+    return {names[region]: float(shares[region]) for region in order}
 
 
 def _feature_maps(pipeline: Pipeline, encoded: EncodedSource) -> FeatureMaps:

@@ -168,7 +168,7 @@ def _point(inspection: Inspection, number: int) -> _Panel:
     point = inspection.points[number]
     named = ", ".join(f"{share:.0%} {name}" for name, share in list(point.region_shares.items())[:3] if share >= 0.005)
     return _Panel(
-        _heat_over(inspection.source.image, point),
+        draw_point(inspection.source.image, point),
         f"{number + 1}: ({point.x}, {point.y}) looks at",
         f"{named}; mixes about {math.exp(point.entropy):.1f} positions",
     )
@@ -317,8 +317,12 @@ def _with_bar(values: FloatArray, largest: float, aspect: float) -> UInt8Array:
     return np.asarray(whole)
 
 
-def _heat_over(image: UInt8Array, point: PointOfField) -> UInt8Array:
-    """Lay the weights of a point over a dark grey source."""
+def draw_point(image: UInt8Array, point: PointOfField) -> UInt8Array:
+    """Lay the weights of a point over a dark grey source.
+
+    Shape:
+        image: (H, W, 3) uint8; result: the same.
+    """
     size = (image.shape[1], image.shape[0])
     share = point.weights / point.weights.max()
     levels = np.asarray(Image.fromarray(share).resize(size, Image.Resampling.NEAREST))[..., None]

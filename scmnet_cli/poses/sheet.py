@@ -21,11 +21,16 @@ def draw_poses(poses: Sequence[Pose]) -> UInt8Array:
     Shape:
         result: (H', W', 3) uint8.
     """
-    cells = [contact_sheet([[_drawn(pose)]], captions=[pose.name], gap=2) for pose in poses]
+    cells = [contact_sheet([[draw_pose(pose)]], captions=[pose.name], gap=2) for pose in poses]
     return contact_sheet([cells[first : first + _COLUMNS] for first in range(0, len(cells), _COLUMNS)])
 
 
-def _drawn(pose: Pose) -> UInt8Array:
+def draw_pose(pose: Pose) -> UInt8Array:
+    """Draw a skeleton in its own frame at a height of 256.
+
+    Shape:
+        result: (256, W, 3) uint8.
+    """
     width = min(max(round(_HEIGHT * pose.canvas.width / pose.canvas.height), 8), _WIDEST)
     canvas = Canvas(_HEIGHT, width)
     blank = np.full((canvas.height, canvas.width, 3), 245, np.uint8)
