@@ -9,6 +9,7 @@ import pytest
 import skimage
 import torch
 from PIL import Image
+from scipy import ndimage
 from torch import nn
 
 import scmnet_cli
@@ -16,10 +17,10 @@ from scmnet_cli.checkpoint import load_tensors, save_tensors
 from scmnet_cli.config import AnalyserConfig, parse_analyser_config
 from scmnet_cli.data.drawn import draw_person
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.analyser import compare, cut_person
+from scmnet_cli.evaluation.analyser import PersonScores, compare, cut_person
 from scmnet_cli.images import CropBox, read_photo
 from scmnet_cli.models.analyser import AnalyserNet, Encoder, fuse, joints_of_heat, mean_places
-from scmnet_cli.preprocess.analyser import BEYOND, Analyser, Analysis, _cleaned, _framed, _main_person
+from scmnet_cli.preprocess.analyser import BEYOND, Analyser, Analysis, _cleaned, _enlarged, _framed, _main_person
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import MIRRORED
 from scmnet_cli.training.analyser import (
@@ -408,6 +409,23 @@ def test_specks_vanish_into_what_surrounds_them() -> None:
     assert (labels[:, 24:] == 0).all()
 
 
+@pytest.mark.parametrize("size", [(333, 211), (24, 16), (50, 7), (10, 9)])
+def test_enlarging_where_regions_meet_is_enlarging_everything(size: tuple[int, int]) -> None:
+    blurred = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(8, 24, 16)), (0, 2, 2)) * 40
+    probabilities = torch.tensor(blurred).softmax(0).float()
+    everything = torch.nn.functional.interpolate(probabilities[None], size, mode="bilinear", align_corners=False)
+    assert np.array_equal(_enlarged(probabilities.numpy(), *size), everything[0].argmax(0).numpy())
+
+
+def test_in_bfloat16_the_shipped_analyser_finds_the_same_to_half_a_percent_of_the_height() -> None:
+    photo = read_photo(Path(skimage.__file__).parent / "data" / "astronaut.png")
+    exact, fast = (Analyser.load(bfloat16=bfloat16)(photo) for bfloat16 in (False, True))
+    both = (exact.joints[:, 2] > 0) & (fast.joints[:, 2] > 0)
+    assert both.sum() >= (exact.joints[:, 2] > 0).sum() - 1
+    assert np.median(np.abs(exact.joints - fast.joints)[both, :2]) < 0.005 * photo.shape[0]
+    assert (exact.regions == fast.regions).mean() > 0.98
+
+
 # measuring
 
 
@@ -434,6 +452,15 @@ def test_a_joint_left_out_is_wrong_and_one_a_little_off_is_near() -> None:
     scores = compare(found, person, 200.0)
     assert scores.near.sum() == len(known) - 1
     assert scores.nearer.sum() == len(known) - 2
+
+
+def test_the_threshold_parts_people_from_nobody_in_the_middle_of_the_gap() -> None:
+    scores = PersonScores(people=[0.3, 0.9, 0.99], nobody=[0.01, 0.1])
+    assert scores.right(0.5) == pytest.approx((2 / 3 + 1) / 2)
+    assert 0.1 < scores.threshold < 0.3
+    assert scores.right(scores.threshold) == 1
+    mixed = PersonScores(people=[0.2, 0.8, 0.9], nobody=[0.1, 0.4])
+    assert mixed.right(mixed.threshold) == max(mixed.right(share / 100) for share in range(1, 100))
 
 
 def test_a_cut_photo_ends_at_its_share_of_the_persons_height() -> None:

@@ -98,6 +98,39 @@ def train(
     print(outcome.weights)
 
 
+@app.command()
+def threshold(
+    source: Annotated[Path, typer.Argument(help="Clothing Co-Parsing: photos/, annotations/, keypoints.csv.")],
+    weights: Annotated[
+        Path | None, typer.Option("-m", "--model", help="Weights that `scm analyser train` wrote; default: shipped.")
+    ] = None,
+    every: Annotated[int, typer.Option("--every", min=1, help="Take only each so many-th train photo.")] = 4,
+) -> None:
+    """Find from which person score on a picture holds somebody, on train photos and on pictures made of them.
+
+    \b
+    Example:
+      scm analyser threshold ../shared/data/ccp
+    """  # noqa: D301 - a backspace keeps the lines of the examples
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from scmnet_cli.evaluation.analyser import score_train_people
+    from scmnet_cli.preprocess.analyser import Analyser
+
+    analyser = Analyser.load(weights)
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("analysing", total=None)
+        scores = score_train_people(
+            analyser, source, every=every, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    print(f"| threshold | right, mean of {len(scores.people)} pictures with and {len(scores.nobody)} without people |")
+    print("| --- | --- |")
+    for share in sorted({0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98, round(scores.threshold, 3)}):
+        print(f"| {share:g} | {scores.right(share):.1%} |")
+    print(f"\nbest: {scores.threshold:.3f}")
+
+
 @app.command("eval")
 def evaluate(
     source: Annotated[Path, typer.Argument(help="Clothing Co-Parsing: photos/, annotations/, keypoints.csv.")],

@@ -10,7 +10,7 @@ beside the person and pictures of things that scikit-image carries.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ from scmnet_cli.preprocess.ccp import CcpSource
 from scmnet_cli.preprocess.run import is_val
 from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, NUM_REGIONS
 from scmnet_cli.skeleton import JOINTS
-from scmnet_cli.training.analyser import textures
+from scmnet_cli.training.analyser import TEXTURES, textures
 from scmnet_cli.training.analyser_views import empty_rectangles
+from scmnet_cli.training.passers_by import PASSERS_BY as TRAIN_PASSERS_BY
 from scmnet_cli.types import FloatArray, Person, UInt8Array
 
 CUT_AT = 0.55
@@ -231,10 +232,10 @@ def evaluate_analyser(
         ScmError: if the folder holds nobody usable.
     """
     source = CcpSource(root)
-    names = source.names()
-    whole, cut, cases, strips, times = [], [], [], [], []
+    whole, cut, cases, times = [], [], [], []
+    strips: list[UInt8Array] = []
     seen_people = 0
-    for number, person in enumerate(_val_people(source, names), start=1):
+    for number, person in enumerate(_people(source, val=True), start=1):
         if limit is not None and number > limit:
             break
         photo = source.photo(person.name)
@@ -248,37 +249,99 @@ def evaluate_analyser(
         shorter = cut_person(person)
         cut.append(compare(analyser(shorter.image), shorter, _height(person)))
         cases.append(Case(person.name, scores.mean_iou, scores.within[0], _sheet_row(person, found)))
-        labels = Image.fromarray(person.regions)
-        empty = empty_rectangles(labels, labels.size)
-        strips += [
-            person.image[top:bottom, left:right]
-            for left, top, right, bottom in empty
-            if f"{person.name}{'r' if left else 'l'}" not in PASSERS_BY
-        ]
+        strips += _strips(person)
         if progress:
-            progress(number, len(names) // 10)
+            progress(number, len(source.names()) // 10)
     if not whole:
         raise ScmError(f"{root}: has no usable val photo")
-    things = [np.asarray(picture) for picture in textures(THINGS)]
-    wanted = max(0, len(whole) - len(things))
-    strips.sort(key=lambda strip: -strip.shape[1])
-    nobody = [*things, *strips[:wanted]][: len(whole)]
+    nobody = _without_people(strips, THINGS, len(whole))
     nobody_right = float(np.mean([not analyser(picture).has_person for picture in nobody]))
     return AnalyserScores(
         _pooled(whole), _pooled(cut), seen_people / len(whole), nobody_right, len(whole), len(nobody), times, cases
     )
 
 
-def _val_people(source: CcpSource, names: list[str]) -> Iterator[Person]:
+@dataclass(frozen=True)
+class PersonScores:
+    """The person scores of pictures with somebody, whole and cut, and of as many without, sorted."""
+
+    people: list[float]
+    nobody: list[float]
+
+    def right(self, threshold: float) -> float:
+        """Return the share of right answers if a score from the threshold on means somebody."""
+        found = np.mean([score >= threshold for score in self.people])
+        return float((found + np.mean([score < threshold for score in self.nobody])) / 2)
+
+    @property
+    def threshold(self) -> float:
+        """The threshold with most right answers, in the middle if several have: of their log odds."""
+        scores = np.array([*self.people, *self.nobody]).clip(1e-4, 1 - 1e-4)
+        odds = np.unique(np.log(scores / (1 - scores)))
+        tried = np.concatenate([odds[:1] - 1, (odds[1:] + odds[:-1]) / 2, odds[-1:] + 1])
+        thresholds = 1 / (1 + np.exp(-tried))
+        right = np.array([self.right(threshold) for threshold in thresholds])
+        return float(1 / (1 + np.exp(-tried[right == right.max()].mean())))
+
+
+def score_train_people(
+    analyser: Analyser, root: Path, *, every: int = 4, progress: Callable[[int, int], None] | None = None
+) -> PersonScores:
+    """Score train photos, whole and cut, and pictures without anybody made of them as those of the val photos are.
+
+    Args:
+        analyser: the analyser.
+        root: the data set's folder.
+        every: take only each so many-th train photo.
+        progress: told of photos done and their number.
+
+    Raises:
+        ScmError: if the folder holds nobody usable.
+    """
+    source = CcpSource(root)
+    people: list[float] = []
+    strips: list[UInt8Array] = []
+    num = 0
+    for rank, person in enumerate(_people(source, val=False)):
+        if rank % every == 0:
+            num += 1
+            people += [analyser(picture.image).person for picture in (person, cut_person(person))]
+            strips += _strips(person)
+        if progress:
+            progress(rank + 1, len(source.names()))
+    if not people:
+        raise ScmError(f"{root}: has no usable train photo")
+    nobody = [analyser(picture).person for picture in _without_people(strips, TEXTURES, num)]
+    return PersonScores(sorted(people), sorted(nobody))
+
+
+def _people(source: CcpSource, *, val: bool) -> Iterator[Person]:
     rank = 0
-    for name in names:
+    for name in source.names():
         try:
             person = source.read(name)
         except ScmError:
             continue
-        if is_val(rank):
+        if is_val(rank) == val:
             yield person
         rank += 1
+
+
+def _strips(person: Person) -> list[UInt8Array]:
+    """Return what is beside a person, where nobody passes by."""
+    labels = Image.fromarray(person.regions)
+    return [
+        person.image[top:bottom, left:right]
+        for left, top, right, bottom in empty_rectangles(labels, labels.size)
+        if f"{person.name}{'r' if left else 'l'}" not in PASSERS_BY | TRAIN_PASSERS_BY
+    ]
+
+
+def _without_people(strips: list[UInt8Array], things: Sequence[str], num: int) -> list[UInt8Array]:
+    """Return pictures of things, and of the strips the widest."""
+    pictures = [np.asarray(picture) for picture in textures(things)]
+    widest = sorted(strips, key=lambda strip: -strip.shape[1])
+    return [*pictures, *widest][:num]
 
 
 def compare(found: Analysis, person: Person, height: float) -> Scores:
