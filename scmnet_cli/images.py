@@ -131,7 +131,7 @@ def save_png(path: Path, picture: npt.NDArray[np.uint8], text: dict[str, str] | 
         ScmError: if it cannot be written.
     """
     info = _png_text(text or {})
-    _write(path, lambda file: Image.fromarray(picture).save(file, "PNG", pnginfo=info))
+    write_file(path, lambda file: Image.fromarray(picture).save(file, "PNG", pnginfo=info))
 
 
 def save_animation(path: Path, frames: Sequence[npt.NDArray[np.uint8]], rate: float, text: dict[str, str]) -> None:
@@ -163,7 +163,7 @@ def save_animation(path: Path, frames: Sequence[npt.NDArray[np.uint8]], rate: fl
         palette = _shared_palette(pictures)
         pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
         options |= {"comment": "; ".join(text.values()).encode(), "optimize": False}
-    _write(path, lambda file: pictures[0].save(file, kind, append_images=pictures[1:], **options))
+    write_file(path, lambda file: pictures[0].save(file, kind, append_images=pictures[1:], **options))
 
 
 def _png_text(text: dict[str, str]) -> PngImagePlugin.PngInfo:
@@ -187,7 +187,12 @@ def _shared_palette(pictures: list[Image.Image]) -> Image.Image:
     return Image.fromarray(joined).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
 
 
-def _write(path: Path, save: Callable[[IO[bytes]], None]) -> None:
+def write_file(path: Path, save: Callable[[IO[bytes]], None]) -> None:
+    """Write a file in one step: nobody ever sees half of it.
+
+    Raises:
+        ScmError: if it cannot be written.
+    """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

@@ -136,14 +136,19 @@ class Pipeline:
         model: the network, in eval mode and without gradients.
     """
 
+    model: SCMNet
+
     def __init__(self, model: SCMNet, saved: SavedModel, device: torch.device) -> None:
+        self._describe(saved, device)
+        self.model = model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
+
+    def _describe(self, saved: SavedModel, device: torch.device) -> None:
         self.config = saved.config
         self.domain: Domain = DOMAINS[saved.config.model.domain]
         self.canvas = saved.config.model.canvas
         self.device = device
         self.path = saved.path
         self.background = saved.extra.get("background", "plain")
-        self.model = model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Pipeline:
@@ -180,8 +185,7 @@ class Pipeline:
             raise ScmError(f"{person.name}: its region map holds nothing but background; there is no style to take")
         with torch.inference_mode():
             batch = collate([person], self.device)
-            region_features = self.model.encode_regions(batch.image, one_hot(batch.labels))
-            style_features = self.model.fuse(region_features)
+            region_features, style_features = self.read_style(batch.image, one_hot(batch.labels))
         self._finish()
         return EncodedSource(person, region_features, style_features, (), time.perf_counter() - start)
 
@@ -328,14 +332,8 @@ class Pipeline:
         worn = collate([encoded.person], self.device)
         carried = F.avg_pool2d(torch.cat([one_hot(worn.labels), worn.image], dim=1), _STRIDE)  # (1, 8 + 3, H/8, W/8)
         with torch.inference_mode():
-            maps = self.domain.maps(structure, self.canvas)
-            pose_features = self.model.encode_pose(maps)
-            style_features = encoded.style_features.expand(num, -1, -1, -1)
-            rearranged, moved = self.model.rearrange(pose_features, style_features, carried.expand(num, -1, -1, -1))
-            images = self.model.translate(rearranged, maps)
-            entropies = self.model.field_entropy(pose_features, style_features).flatten(1)  # (B, N)
-            evenness = (entropies.mean(1) / math.log(entropies.shape[1])).tolist()
-        assert moved is not None
+            images, moved, entropies = self.paint(structure, encoded.style_features, carried)
+            evenness = entropies.tolist()
         labels = moved[:, :NUM_REGIONS].argmax(1).to(torch.uint8).cpu().numpy()  # (B, H/8, W/8)
         labels = labels.repeat(_STRIDE, axis=1).repeat(_STRIDE, axis=2)
         colours = F.interpolate(moved[:, NUM_REGIONS:], scale_factor=_STRIDE, mode="nearest")
@@ -355,6 +353,33 @@ class Pipeline:
             )
             for i, pose in enumerate(poses)
         ]
+
+    def read_style(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the regions' features and what they are fused to.
+
+        Shape:
+            image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); results: F_s^i and F_s, as :class:`EncodedSource` holds
+            them.
+        """
+        region_features = self.model.encode_regions(image, masks)
+        return region_features, self.model.fuse(region_features)
+
+    def paint(self, structure: Tensor, style_features: Tensor, carried: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw one source in a batch of poses.
+
+        Shape:
+            structure: (B, 18, 3) joints of people or (B, H, W) edges of faces; style_features: (1, C, H/8, W/8);
+            carried: (1, K, H/8, W/8), moved along the field too; results: images, (B, 3, H, W) in [-1, 1]; what was
+            carried, (B, K, H/8, W/8); the field's entropy as a share of the greatest, (B,).
+        """
+        num = len(structure)
+        maps = self.domain.maps(structure, self.canvas)
+        pose_features = self.model.encode_pose(maps)
+        style_features = style_features.expand(num, -1, -1, -1)
+        rearranged, moved = self.model.rearrange(pose_features, style_features, carried.expand(num, -1, -1, -1))
+        assert moved is not None
+        entropies = self.model.field_entropy(pose_features, style_features).flatten(1)  # (B, N)
+        return self.model.translate(rearranged, maps), moved, entropies.mean(1) / math.log(entropies.shape[1])
 
     def _finish(self) -> None:
         if self.device.type == "cuda":

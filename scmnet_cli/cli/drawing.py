@@ -17,11 +17,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from scmnet_cli.cli.inputs import Finder, Input, read_frame
+from scmnet_cli.cli.options import Runtime
 from scmnet_cli.cli.report import Outputs, Ruler, safe_name
 from scmnet_cli.data.dataset import PLAIN_GREY, resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.domains import DOMAINS
 from scmnet_cli.errors import ScmError
+from scmnet_cli.export import POSE_TO_IMAGE
+from scmnet_cli.exported import ExportedPipeline
 from scmnet_cli.images import ANIMATED, contact_sheet
 from scmnet_cli.pipeline import EncodedSource, Pipeline, Result
 from scmnet_cli.preprocess.sketches import Drawing
@@ -315,29 +318,42 @@ def set_up(
     strip: bool,
     batch: int,
     device: str,
+    runtime: Runtime = Runtime.torch,
 ) -> tuple[Finder, Artist]:
     """Load the model and open the folders that the options name.
 
     Raises:
         ScmError: if no model is given, or an option names what is not there.
     """
-    pipeline = open_model(model, device)
+    pipeline = open_model(model, device, runtime)
     finder = find_inputs(pipeline, data, frame, person=person, mirror=mirror)
     batch = batch or (8 if pipeline.device.type == "cuda" else 1)
     return finder, Artist(pipeline, Outputs(out, pipeline), batch=batch, strip=strip)
 
 
-def open_model(model: Path | None, device: str) -> Pipeline:
-    """Load the model that -m names.
+def open_model(model: Path | None, device: str, runtime: Runtime = Runtime.torch) -> Pipeline:
+    """Load the model that -m names, or open an exported one.
 
     Raises:
         ScmError: if none is named, or it cannot be read.
     """
+    if runtime is Runtime.onnx:
+        return _open_exported(model, device)
+    if model is not None and (model / POSE_TO_IMAGE).is_file():
+        raise ScmError(f"-m {model}: is an exported model; run it with --runtime onnx")
     if model is None:
         raise ScmError(
             "no model: give -m RUN, or set SCM_MODEL to one; 'scm train DATA -o RUN' makes one, none is shipped yet"
         )
     return Pipeline.from_pretrained(model, device)
+
+
+def _open_exported(folder: Path | None, device: str) -> ExportedPipeline:
+    if folder is None:
+        raise ScmError("--runtime onnx: runs what 'scm export' wrote; give its folder with -m")
+    if device not in ("auto", "cpu"):
+        raise ScmError(f"--device {device}: --runtime onnx computes on the CPU; leave --device out")
+    return ExportedPipeline.from_exported(folder)
 
 
 def find_inputs(

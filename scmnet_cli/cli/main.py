@@ -22,6 +22,7 @@ from scmnet_cli.cli.colorize import colorize
 from scmnet_cli.cli.demo import demo
 from scmnet_cli.cli.edit import edit
 from scmnet_cli.cli.eval import evaluate
+from scmnet_cli.cli.export import export
 from scmnet_cli.cli.inspect import inspect
 from scmnet_cli.cli.poses import poses
 from scmnet_cli.cli.preprocess import preprocess
@@ -57,6 +58,7 @@ app.command("eval")(evaluate)
 app.command("ablate")(ablate)
 app.add_typer(analyser, name="analyser", help="Train and measure the network that finds joints and regions in photos.")
 app.add_typer(weights, name="weights", help="Find, download and check the pretrained networks that others need.")
+app.command("export")(export)
 app.command("bench")(bench)
 app.command("demo")(demo)
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Runtime(StrEnum):
+    """What runs the networks."""
+
+    torch = "torch"
+    onnx = "onnx"
+
 
 Sources = Annotated[
     list[str],
@@ -47,3 +56,9 @@ PersonNumber = Annotated[
 Mirror = Annotated[bool, typer.Option("--mirror", help="Mirror the poses, left and right joints swapped.")]
 Batch = Annotated[int, typer.Option("--batch", min=0, help="Poses at a time; 0: 1 on a CPU, 8 on a GPU.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")]
+RuntimeChoice = Annotated[
+    Runtime,
+    typer.Option(
+        "--runtime", help="What runs the networks; onnx: ONNX Runtime on the CPU, -m a folder of `scm export`."
+    ),
+]

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from scmnet_cli.cli.options import Batch, Data, Device, Frame, Mirror, Model, OutFolder, PersonNumber, Sources
+from scmnet_cli.cli.options import (
+    Batch,
+    Data,
+    Device,
+    Frame,
+    Mirror,
+    Model,
+    OutFolder,
+    PersonNumber,
+    Runtime,
+    RuntimeChoice,
+    Sources,
+)
 
 
 def transfer(
@@ -40,6 +52,7 @@ def transfer(
     rate: Annotated[float, typer.Option("--fps", min=0.1, max=50, help="Frames a second of the animated picture.")] = 8,
     batch: Batch = 0,
     device: Device = "auto",
+    runtime: RuntimeChoice = Runtime.torch,
 ) -> None:
     """Draw the person of A in the pose of B: every A in every B.
 
@@ -60,6 +73,7 @@ def transfer(
       scm transfer --src photo.jpg --pose walking --pose catwalk --mirror
       scm transfer --src photo.jpg --pose openpose/ --frame 1080x1920 \\
                    --animate outputs/dance.gif --fps 12
+      scm transfer --src me.jpg --pose walking -m exported --runtime onnx
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing import Task, check_animation, set_up
 
@@ -67,7 +81,7 @@ def transfer(
         check_animation(animate)
         out = animate.parent
     finder, artist = set_up(
-        model, out, data, frame, person=person, mirror=mirror, strip=strip, batch=batch, device=device
+        model, out, data, frame, person=person, mirror=mirror, strip=strip, batch=batch, device=device, runtime=runtime
     )
     people = finder.people(sources, "--src")
     if animate is None:

@@ -1,0 +1,50 @@
+"""``scm export``: a model for programs that have no torch."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """Kinds of file a model can be exported as."""
+
+    onnx = "onnx"
+
+
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder of `scm train`, or a model file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the exported files.")],
+    _kind: Annotated[Format, typer.Option("--format", help="Kind of file.")] = Format.onnx,
+) -> None:
+    """Write a model as ONNX, for programs that have no torch.
+
+    Makes OUT/style_encoder.onnx, which reads a source once, and
+    OUT/pose_to_image.onnx, which draws it in any number of poses. Then runs
+    both and the model itself on the same input, and prints how far the
+    pictures differ at most. docs/export.md says what goes in and out.
+
+    Needs an extra: pip install 'scmnet-cli[onnx]'.
+
+    \b
+    Examples:
+      scm export runs/ccp -o exported
+      scm export runs/ccp/model.safetensors -o exported --format onnx
+      scm transfer --src me.jpg --pose walking -m exported --runtime onnx
+    """  # noqa: D301 - a backspace keeps the lines of the examples
+    from scmnet_cli.export import export_onnx
+    from scmnet_cli.exported import ExportedPipeline, largest_difference
+    from scmnet_cli.pipeline import Pipeline
+
+    def tell(what: str) -> None:
+        print(f"scm export: {what}", file=sys.stderr, flush=True)
+
+    paths = export_onnx(model, out, tell)
+    tell("comparing")
+    difference = largest_difference(Pipeline.from_pretrained(model, "cpu"), ExportedPipeline.from_exported(out))
+    tell(f"the pictures of the exported model differ by at most {difference:.1e} of a range of 2")
+    print(*paths, sep="\n")

@@ -1,0 +1,247 @@
+"""A trained model as two ONNX files, for programs that have no torch.
+
+``style_encoder.onnx`` reads a source once, ``pose_to_image.onnx`` draws it in any number of poses. Both carry, as
+metadata, the model's whole config, the names of regions and joints and the SHA-256 of the model they were made of.
+docs/export.md says what goes in and out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scmnet_cli import __version__
+from scmnet_cli.checkpoint import load_model, load_strict, sha256
+from scmnet_cli.config import ModelConfig
+from scmnet_cli.domains import DOMAINS, FACE, PERSON
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import write_file
+from scmnet_cli.models.build import build_generator
+from scmnet_cli.models.layers import InstanceNorm
+from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.models.style_encoder import DecomposedStyleEncoder
+from scmnet_cli.skeleton import JOINTS
+
+FORMAT = "scm-net onnx"
+"""Format name in the metadata of both files."""
+
+FORMAT_VERSION = 1
+"""Version this code writes; it reads this one and every older one."""
+
+STYLE_ENCODER = "style_encoder.onnx"
+POSE_TO_IMAGE = "pose_to_image.onnx"
+
+OPSET = 18
+"""Version of ONNX's operators in both files: onnxruntime 1.14 and later run it."""
+
+NEEDS_EXTRA = "needs the packages of an extra; install them with: pip install 'scmnet-cli[onnx]'"
+
+_STRIDE = 8
+_LEAST_WEIGHT = 1e-30
+
+
+class StyleGraph(nn.Module):
+    """What ``style_encoder.onnx`` computes: the source's style features, and what the field moves along with them.
+
+    Shape:
+        image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); results: F_s, (B, C, H/8, W/8), and the masks and the image
+        averaged over 8x8 pixels, (B, 8 + 3, H/8, W/8).
+    """
+
+    def __init__(self, net: SCMNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode every region on the whole canvas: a graph cannot ask which are there."""
+        encoder = self.net.style_encoder
+        if isinstance(encoder, DecomposedStyleEncoder):
+            region_features = encoder.encode_all(image, masks)
+        else:
+            region_features = self.net.encode_regions(image, masks)
+        return self.net.fuse(region_features), F.avg_pool2d(torch.cat([masks, image], dim=1), _STRIDE)
+
+
+class PoseGraph(nn.Module):
+    """What ``pose_to_image.onnx`` computes: one source in a batch of poses.
+
+    Shape:
+        structure: of people joints, (B, 18, 3) in pixels of the canvas, of faces edge maps, (B, 2, H, W);
+        style_features: (1, C, H/8, W/8); source_maps: (1, 11, H/8, W/8); results: images, (B, 3, H, W) in [-1, 1]; the
+        source's maps moved by the field, (B, 11, H/8, W/8); the field's entropy, (B,), from 0 to 1.
+    """
+
+    def __init__(self, net: SCMNet, config: ModelConfig) -> None:
+        super().__init__()
+        self.net = net
+        self.canvas = config.canvas
+        self.takes_joints = config.domain == PERSON.name
+
+    def forward(self, structure: Tensor, style_features: Tensor, source_maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw; the correlation field is explicit, since ONNX has no fused attention in this opset."""
+        maps = PERSON.maps(structure, self.canvas) if self.takes_joints else structure
+        pose_features = self.net.encode_pose(maps)
+        field = self.net.field(pose_features, style_features)  # (B, N, N)
+        values = torch.cat([style_features, source_maps], dim=1).flatten(2).transpose(1, 2)  # (1, N, C + 11)
+        moved = (field @ values).transpose(1, 2).unflatten(2, tuple(pose_features.shape[2:]))
+        entropy = -(field * field.clamp(min=_LEAST_WEIGHT).log()).sum(2).mean(1) / math.log(field.shape[2])
+        num_features = style_features.shape[1]
+        return self.net.translate(moved[:, :num_features], maps), moved[:, num_features:], entropy
+
+
+class _PlainInstanceNorm(nn.Module):
+    """The same equation as one operator of ONNX."""
+
+    def __init__(self, norm: InstanceNorm) -> None:
+        super().__init__()
+        self.weight, self.bias = norm.weight, norm.bias
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise each channel of each image over its positions."""
+        return torch.instance_norm(features, self.weight, self.bias, None, None, True, 0.0, 1e-5, False)
+
+
+def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | None = None) -> list[Path]:
+    """Write a model as ``style_encoder.onnx`` and ``pose_to_image.onnx``, in float32.
+
+    Args:
+        model: a run folder or a model file.
+        folder: where to; made if need be.
+        progress: told what is being done.
+
+    Returns:
+        the paths of both files.
+
+    Raises:
+        ScmError: if the model cannot be read, a package is missing, or the files cannot be written.
+    """
+    saved = load_model(model)
+    with torch.random.fork_rng(devices=[]):  # fresh weights are drawn and at once replaced
+        net = build_generator(saved.config.model)
+    load_strict(net, saved.state, str(saved.path))
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "software": f"scmnet_cli {__version__}",
+        "config": saved.config.model_dump_json(),
+        "extra": json.dumps(saved.extra),
+        "regions": json.dumps(DOMAINS[saved.config.model.domain].regions),
+        "joints": json.dumps(JOINTS if saved.config.model.domain == PERSON.name else ()),
+        "model_sha256": sha256(saved.path),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScmError(f"{folder}: cannot be made ({error.strerror}); name a folder you may write to") from error
+    paths = []
+    for name, graph in graphs(net, saved.config.model).items():
+        if progress:
+            progress(f"tracing {name}")
+        paths.append(folder / name)
+        write_file(paths[-1], partial(_put, graph(metadata)))
+    return paths
+
+
+def structure_input(config: ModelConfig) -> str:
+    """Return the name of the structure in ``pose_to_image.onnx``: joints of people, edge maps of faces."""
+    return "joints" if config.domain == PERSON.name else "edge_maps"
+
+
+def graphs(net: SCMNet, config: ModelConfig) -> dict[str, Callable[[Mapping[str, str]], bytes]]:
+    """Return, for each file, what makes its content from its metadata; the network stays as it is."""
+    net = copy.deepcopy(net).cpu().to(memory_format=torch.contiguous_format).eval().requires_grad_(requires_grad=False)
+    _replace_instance_norms(net)
+    canvas = config.canvas
+    rows, columns = canvas.height // _STRIDE, canvas.width // _STRIDE
+    image, masks = torch.zeros(2, 3, canvas.height, canvas.width), torch.zeros(2, 8, canvas.height, canvas.width)
+    style = StyleGraph(net)
+    with torch.inference_mode():
+        num_features = style(image, masks)[0].shape[1]
+    structure = (len(JOINTS), 3) if config.domain == PERSON.name else (FACE.num_maps, canvas.height, canvas.width)
+    seen = torch.zeros(2, *structure), torch.zeros(1, num_features, rows, columns), torch.zeros(1, 11, rows, columns)
+    any_number = {0: torch.export.Dim("batch")}
+
+    def of_style(metadata: Mapping[str, str]) -> bytes:
+        shapes = {"image": any_number, "masks": any_number}
+        return _traced(style, (image, masks), shapes, ["style_features", "source_maps"], metadata)
+
+    def of_pose(metadata: Mapping[str, str]) -> bytes:
+        shapes = {structure_input(config): any_number, "style_features": None, "source_maps": None}
+        return _traced(PoseGraph(net, config), seen, shapes, ["image", "moved_maps", "field_entropy"], metadata)
+
+    return {STYLE_ENCODER: of_style, POSE_TO_IMAGE: of_pose}
+
+
+def _replace_instance_norms(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, InstanceNorm):
+            setattr(module, name, _PlainInstanceNorm(child))
+        else:
+            _replace_instance_norms(child)
+
+
+def _traced(
+    graph: nn.Module,
+    seen: tuple[Tensor, ...],
+    shapes: dict[str, Any],
+    outputs: list[str],
+    metadata: Mapping[str, str],
+) -> bytes:
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - torch's exporter imports it, and says less well that it is missing
+    except ImportError as error:
+        raise ScmError(f"scm export: {NEEDS_EXTRA} ({error})") from error
+    with _quiet():
+        program = torch.onnx.export(
+            graph.eval(),
+            seen,
+            input_names=list(shapes),
+            output_names=outputs,
+            dynamic_shapes=tuple(shapes.values()),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+        assert program is not None
+        proto = program.model_proto
+    for node in proto.graph.node:  # where in our source a node comes from, with the paths of this machine
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    proto.producer_name, proto.producer_version = "scmnet_cli", __version__
+    onnx.helper.set_model_props(proto, dict(metadata))
+    onnx.checker.check_model(proto)
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def _put(content: bytes, file: IO[bytes]) -> None:
+    file.write(content)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself what torch's exporter says to those who work on it."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,190 @@
+"""``scm export`` and ``--runtime onnx``: the exported model draws what the model draws."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scmnet_cli.checkpoint import save_model, sha256
+from scmnet_cli.config import parse_config
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.export import OPSET, POSE_TO_IMAGE, STYLE_ENCODER, export_onnx
+from scmnet_cli.exported import ExportedPipeline, largest_difference
+from scmnet_cli.models.build import build_generator
+from scmnet_cli.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from conftest import Place, Scm
+
+KINDS: list[dict[str, Any]] = [
+    {"carry_colours": True},
+    {"norm": "batch", "generator_norm": "batch"},
+    {"norm": "group", "generator_norm": "none", "mask_channel": False},
+    {"style": "global", "ccf": False, "carry_colours": True},
+    {"carry_colours": True, "carry_detail": 4},
+    {"domain": "face", "width": 64, "show_structure": True},
+]
+
+
+def a_model(folder: Path, **about: Any) -> Path:
+    values = {"size": "tiny", "height": 64, "width": 48, "carry_colours": True} | about
+    config = parse_config({"model": values}, "test")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        save_model(folder / "model.safetensors", build_generator(config.model).state_dict(), config)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model of random weights and the folder it was exported to; not to be written into."""
+    pytest.importorskip("onnxscript")
+    folder = tmp_path_factory.mktemp("exported")
+    export_onnx(a_model(folder / "run"), folder / "onnx")
+    return folder / "run", folder / "onnx"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(f"{value}" for value in kind.values()))
+def test_every_kind_of_model_draws_the_same_in_onnxruntime(kind: dict[str, Any], tmp_path: Path) -> None:
+    run = a_model(tmp_path / "run", **kind)
+    export_onnx(run, tmp_path / "onnx")
+    pipeline, exported = Pipeline.from_pretrained(run, "cpu"), ExportedPipeline.from_exported(tmp_path / "onnx")
+    assert largest_difference(pipeline, exported) < 1e-3
+
+
+@pytest.mark.slow
+def test_a_source_is_encoded_once_for_a_batch_of_any_size(both: tuple[Path, Path], place: Place) -> None:
+    pipeline, exported = Pipeline.from_pretrained(both[0], "cpu"), ExportedPipeline.from_exported(both[1])
+    source, poses = place.person("anna", 0), [place.person(f"pose {seed}", seed) for seed in range(5)]
+    for batch in (1, 2, 5):
+        encoded = exported.encode(source)
+        for expected, found in zip(
+            pipeline.transfer_many(source, poses), exported.transfer_many(encoded, poses, batch), strict=True
+        ):
+            difference = np.abs(np.asarray(expected.image, int) - np.asarray(found.image, int))
+            assert difference.max() <= 1
+            assert (expected.moved_regions == found.moved_regions).mean() > 0.99
+            assert found.entropy == pytest.approx(expected.entropy, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_the_files_say_of_which_model_they_are_and_nothing_of_this_machine(both: tuple[Path, Path]) -> None:
+    import onnx
+
+    for name in (STYLE_ENCODER, POSE_TO_IMAGE):
+        proto = onnx.load(both[1] / name)
+        about = {entry.key: entry.value for entry in proto.metadata_props}
+        assert about["model_sha256"] == sha256(both[0] / "model.safetensors")
+        assert json.loads(about["config"])["model"]["size"] == "tiny"
+        assert json.loads(about["regions"])[5] == "upper"
+        assert json.loads(about["joints"])[1] == "neck"
+        assert [entry.version for entry in proto.opset_import if not entry.domain] == [OPSET]
+        assert str(Path(__file__).parents[1]).encode() not in proto.SerializeToString()
+
+
+@pytest.mark.slow
+def test_the_command_exports_and_transfer_draws_with_it_the_same_bytes_twice(place: Place, scm: Scm) -> None:
+    run = a_model(place.path / "coloured")
+    done = scm("export", run, "-o", "exported", "--format", "onnx")
+    assert done.code == 0
+    assert done.paths == [Path("exported") / STYLE_ENCODER, Path("exported") / POSE_TO_IMAGE]
+    assert any("differ by at most" in line for line in done.errors)
+
+    here = ["transfer", "--src", "data/anna", "--pose", "data/cleo"]
+    plain = scm(*here, "-m", run, "-o", "plain")
+    first = scm(*here, "-m", "exported", "--runtime", "onnx", "-o", "one")
+    again = scm(*here, "-m", "exported", "--runtime", "onnx", "-o", "two", "--device", "cpu")
+    assert first.paths[0].read_bytes() == again.paths[0].read_bytes()
+    with Image.open(plain.paths[0]) as expected, Image.open(first.paths[0]) as found:
+        assert np.abs(np.asarray(expected, int) - np.asarray(found, int)).max() <= 1
+    assert first.report()["model"]["path"].endswith(POSE_TO_IMAGE)
+
+
+@pytest.mark.slow
+def test_an_exported_model_refuses_what_it_cannot_do(both: tuple[Path, Path], place: Place, scm: Scm) -> None:
+    here = ["transfer", "--src", "data/anna", "--pose", "data/cleo", "-m", both[1]]
+    assert "--runtime onnx" in scm(*here).errors[0]
+    assert "on the CPU" in scm(*here, "--runtime", "onnx", "--device", "cuda").errors[0]
+    with pytest.raises(ScmError, match="does not edit"):
+        ExportedPipeline.from_exported(both[1]).edit(place.person("a", 0), {"upper": place.person("b", 1)})
+
+
+@pytest.mark.slow
+def test_files_of_two_models_are_refused(both: tuple[Path, Path], tmp_path: Path) -> None:
+    import onnx
+
+    shutil.copytree(both[1], tmp_path / "mixed")
+    proto = onnx.load(tmp_path / "mixed" / STYLE_ENCODER)
+    for entry in proto.metadata_props:
+        if entry.key == "model_sha256":
+            entry.value = "0" * 64
+    onnx.save(proto, tmp_path / "mixed" / STYLE_ENCODER)
+    with pytest.raises(ScmError, match="of two models"):
+        ExportedPipeline.from_exported(tmp_path / "mixed")
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_on_real_people_the_values_differ_by_less_than_a_thousandth(
+    both: tuple[Path, Path], drawn_data: Path, shared: Any
+) -> None:
+    from scmnet_cli.preprocess.ccp import CcpSource
+    from scmnet_cli.preprocess.run import crop_person
+
+    photos = CcpSource(shared("data/ccp"))
+    people = [crop_person(photos.read(name), PreparedFolder(drawn_data).manifest.canvas, "plain")[0]
+              for name in photos.names()[:3]]  # fmt: skip
+    pipeline, exported = Pipeline.from_pretrained(both[0], "cpu"), ExportedPipeline.from_exported(both[1])
+    for source in people:
+        style = [each.encode(source).style_features for each in (pipeline, exported)]
+        assert (style[0] - style[1]).abs().max() < 1e-3
+        joints = torch.from_numpy(np.stack([person.joints for person in people]))
+        maps = torch.zeros(1, 11, 8, 6)
+        with torch.inference_mode():
+            drawn = [
+                each.paint(joints, features, maps)[0]
+                for each, features in zip((pipeline, exported), style, strict=True)
+            ]
+        assert (drawn[0] - drawn[1]).abs().max() < 1e-3
+
+
+def test_a_folder_without_exported_files_is_told_how_to_make_them(place: Place, scm: Scm) -> None:
+    done = scm("transfer", "--src", "data/anna", "--pose", "data/cleo", "-m", "run", "--runtime", "onnx")
+    assert done.code == 2
+    assert f"holds no {STYLE_ENCODER}; 'scm export" in done.errors[0]
+
+
+def test_a_file_that_is_no_exported_model_is_told_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    for name in (STYLE_ENCODER, POSE_TO_IMAGE):
+        (tmp_path / name).write_bytes(b"no onnx")
+    with pytest.raises(ScmError, match=rf"{STYLE_ENCODER}: is damaged"):
+        ExportedPipeline.from_exported(tmp_path)
+
+
+def test_without_the_extra_the_remedy_is_told(place: Place, scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place.path / "exported").mkdir()
+    for name in (STYLE_ENCODER, POSE_TO_IMAGE):
+        (place.path / "exported" / name).touch()
+    find = builtins.__import__
+
+    def without(name: str, *about: Any) -> Any:
+        if name.startswith("onnx"):
+            raise ImportError(f"No module named '{name}'")
+        return find(name, *about)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    remedy = "pip install 'scmnet-cli[onnx]'"
+    assert remedy in scm("export", "run", "-o", "elsewhere").errors[-1]
+    done = scm("transfer", "--src", "data/anna", "--pose", "data/cleo", "-m", "exported", "--runtime", "onnx")
+    assert remedy in done.errors[0]
