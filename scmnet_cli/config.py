@@ -117,6 +117,12 @@ class DataConfig(_Section):
     warp: float = Field(0.03, ge=0, lt=0.5, description="anti_copy: size of the smooth warp, as a share of the height")
     drop_region: float = Field(0.1, ge=0, le=1, description="anti_copy: chance that the style image loses a region")
     half_body: float = Field(0.1, ge=0, le=1, description="anti_copy: chance that it loses its lower half")
+    close_up: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="people: chance, for target and style image each, that it is cropped to its upper part",
+    )
     mirror: float = Field(0.5, ge=0, le=1, description="chance that a whole sample (image and joints) is mirrored")
     sketch: float = Field(
         0.5,
@@ -194,6 +200,12 @@ class Config(_Section):
             raise ValueError(
                 f"train.batch {self.train.batch} is not a multiple of train.accumulate {self.train.accumulate}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _faces_are_close(self) -> Self:
+        if self.model.domain == "face" and self.data.close_up:
+            raise ValueError("data.close_up crops people by their joints; set it to 0 for faces")
         return self
 
 

@@ -22,6 +22,9 @@ from scmnet_cli.regions import BACKGROUND, NUM_REGIONS
 _WARP_GRID = (4, 3)
 _KEPT_HALF = (0.45, 0.65)
 _MOVE_STREAM = 1
+_CLOSENESS = (1.2, 2.0)
+_HEADROOM = (0.02, 0.1)
+_ASIDE = 0.08
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,45 @@ def move(image: Tensor, labels: Tensor, moves: Moves, fill: float | None) -> tup
     gone = _lost(moved_labels, moves)
     grey = 0.0 if fill is None else fill
     return torch.where(gone[:, None], grey, moved), torch.where(gone, BACKGROUND, moved_labels)
+
+
+def look_closer(
+    image: Tensor, labels: Tensor, joints: Tensor, near: Tensor, seeds: Sequence[tuple[int, ...]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Crop some of the pictures to the upper part of the person, as a portrait is, and enlarge the crop to the canvas.
+
+    Args:
+        image: pictures.
+        labels: their label maps.
+        joints: those that leave the picture are lost.
+        near: which of them are cropped.
+        seeds: for each picture, of where and how closely.
+
+    Shape:
+        image: (B, 3, H, W); labels: (B, H, W) uint8; joints: (B, J, 3); near: (B,) bool; results alike.
+    """
+    image, labels, joints = image.clone(), labels.clone(), joints.clone()
+    height, width = labels.shape[1:]
+    for row in near.nonzero().flatten().tolist():
+        random = np.random.default_rng(seeds[row])
+        rows, columns = (labels[row] != BACKGROUND).nonzero(as_tuple=True)
+        if not len(rows):
+            continue
+        scale = random.uniform(*_CLOSENESS)
+        tall, wide = round(height / scale), round(width / scale)
+        top = int(rows.min()) - random.uniform(*_HEADROOM) * tall
+        left = float(columns.float().mean()) + (random.uniform(-_ASIDE, _ASIDE) - 0.5) * wide
+        y, x = (round(min(max(at, 0), most)) for at, most in ((top, height - tall), (left, width - wide)))
+        box = (..., slice(y, y + tall), slice(x, x + wide))
+        size = (height, width)
+        image[row] = F.interpolate(image[row][box][None], size, mode="bicubic").clamp(-1, 1)[0]
+        labels[row] = F.interpolate(labels[row][box][None, None].float(), size, mode="nearest-exact")[0, 0]
+        places = joints[row, :, :2]
+        places[:, 0] = (places[:, 0] + 0.5 - x) * (width / wide) - 0.5
+        places[:, 1] = (places[:, 1] + 0.5 - y) * (height / tall) - 0.5
+        seen = ((places > -0.5) & (places < places.new_tensor([width, height]) - 0.5)).all(1)
+        joints[row] *= (seen & (joints[row, :, 2] > 0))[:, None]
+    return image, labels, joints
 
 
 def _lost(labels: Tensor, moves: Moves) -> Tensor:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from scmnet_cli.config import DataConfig
-from scmnet_cli.data.augmentation import draw_moves, move
+from scmnet_cli.data.augmentation import draw_moves, look_closer, move
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.domains import DOMAINS, Domain
 from scmnet_cli.errors import ScmError
@@ -21,7 +21,7 @@ from scmnet_cli.types import Canvas, Person
 PLAIN_GREY = 230
 """Grey value that ``background: plain`` puts behind a person."""
 
-_ORDER_STREAM, _MIRROR_STREAM, _SKETCH_STREAM = 2, 3, 4
+_ORDER_STREAM, _MIRROR_STREAM, _SKETCH_STREAM, _CLOSE_TARGET_STREAM, _CLOSE_SOURCE_STREAM = 2, 3, 4, 5, 6
 
 
 @dataclass(frozen=True)
@@ -239,8 +239,18 @@ class TrainingStream:
             torch.where(mirrored[:, None, None], batch.domain.mirror(structure, batch.image.shape[3]), structure),
             batch.domain,
         )
+        source = target
+        if self.config.close_up:
+            source = self._closer(target, _CLOSE_SOURCE_STREAM, positions)
+            target = self._closer(target, _CLOSE_TARGET_STREAM, positions)
         if not self.config.anti_copy:
-            return TrainingBatch(target, target.image, target.labels)
-        moves = draw_moves(self.config, self.seed, positions).to(target.image.device)
-        image, labels = move(target.image, target.labels, moves, self.people.fill)
+            return TrainingBatch(target, source.image, source.labels)
+        moves = draw_moves(self.config, self.seed, positions).to(source.image.device)
+        image, labels = move(source.image, source.labels, moves, self.people.fill)
         return TrainingBatch(target, image, labels)
+
+    def _closer(self, batch: Batch, stream: int, positions: Sequence[int]) -> Batch:
+        near = self._drawn(stream, self.config.close_up, positions)
+        seeds = [(self.seed, stream, position, 1) for position in positions]
+        image, labels, joints = look_closer(batch.image, batch.labels, batch.structure, near, seeds)
+        return Batch(image, labels, joints, batch.domain)
