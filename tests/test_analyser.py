@@ -17,7 +17,7 @@ from scmnet_cli.checkpoint import load_tensors, save_tensors
 from scmnet_cli.config import AnalyserConfig, parse_analyser_config
 from scmnet_cli.data.drawn import draw_person
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.analyser import PersonScores, compare, cut_person
+from scmnet_cli.evaluation.analyser import PersonScores, compare, cut_person, time_analyser
 from scmnet_cli.images import CropBox, read_photo
 from scmnet_cli.models.analyser import AnalyserNet, Encoder, fuse, joints_of_heat, mean_places
 from scmnet_cli.preprocess.analyser import BEYOND, Analyser, Analysis, _cleaned, _enlarged, _framed, _main_person
@@ -452,6 +452,21 @@ def test_a_joint_left_out_is_wrong_and_one_a_little_off_is_near() -> None:
     scores = compare(found, person, 200.0)
     assert scores.near.sum() == len(known) - 1
     assert scores.nearer.sum() == len(known) - 2
+
+
+def test_each_photo_is_timed_once(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Image.new("RGB", (30, 40)).save(tmp_path / f"{name}.png")
+    told: list[tuple[int, int]] = []
+    timing = time_analyser(
+        Analyser(a_net(), SMALL), [tmp_path / "a.png", tmp_path / "b.png"], threads=1,
+        progress=lambda done, total: told.append((done, total)),
+    )  # fmt: skip
+    assert len(timing.milliseconds) == len(timing.cpu_milliseconds) == 2
+    assert min(timing.milliseconds) > 0
+    assert timing.threads == 1
+    assert timing.peak > 50
+    assert told[-1] == (2, 2)
 
 
 def test_the_threshold_parts_people_from_nobody_in_the_middle_of_the_gap() -> None:

@@ -131,6 +131,52 @@ def threshold(
     print(f"\nbest: {scores.threshold:.3f}")
 
 
+@app.command()
+def bench(
+    folder: Annotated[Path, typer.Argument(help="Folder of photos.")],
+    weights: Annotated[
+        Path | None, typer.Option("-m", "--model", help="Weights that `scm analyser train` wrote; default: shipped.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many photos.")] = 60,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; default: as torch chooses.")] = None,
+    bfloat16: Annotated[
+        bool | None,
+        typer.Option("--bfloat16/--float32", help="Default: bfloat16 where the processor is made for it."),
+    ] = None,
+) -> None:
+    """Time the analyser from file to region map, and say how much memory the process took.
+
+    Milliseconds of work are those of all threads together, and hardly change when something else runs beside.
+
+    \b
+    Example:
+      scm analyser bench ../shared/data/ccp/photos --threads 2
+    """  # noqa: D301 - a backspace keeps the lines of the examples
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from scmnet_cli.evaluation.analyser import time_analyser
+    from scmnet_cli.preprocess.analyser import Analyser
+    from scmnet_cli.preprocess.source import find_photos
+
+    photos = [paths[0] for paths in find_photos(folder).values()][:limit]
+    analyser = Analyser.load(weights, bfloat16=bfloat16)
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("analysing", total=None)
+        timing = time_analyser(
+            analyser,
+            photos,
+            threads=threads,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    print(f"| a photo, {len(photos)} photos, {timing.threads} threads | median ms | at best | at worst |")
+    print("| --- | --- | --- | --- |")
+    for name, times in (("from file to region map", timing.milliseconds), ("work", timing.cpu_milliseconds)):
+        ordered = sorted(times)
+        print(f"| {name} | {ordered[len(ordered) // 2]:.0f} | {ordered[0]:.0f} | {ordered[-1]:.0f} |")
+    print(f"\n{timing.peak:.0f} MB at the most")
+
+
 @app.command("eval")
 def evaluate(
     source: Annotated[Path, typer.Argument(help="Clothing Co-Parsing: photos/, annotations/, keypoints.csv.")],

@@ -20,6 +20,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation.footprint import peak_memory
+from scmnet_cli.evaluation.passes import threads_set
 from scmnet_cli.images import contact_sheet, draw_regions, draw_skeleton, read_photo
 from scmnet_cli.preprocess.analyser import Analyser, Analysis
 from scmnet_cli.preprocess.ccp import CcpSource
@@ -259,6 +261,50 @@ def evaluate_analyser(
     return AnalyserScores(
         _pooled(whole), _pooled(cut), seen_people / len(whole), nobody_right, len(whole), len(nobody), times, cases
     )
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long photos take from file to region map, and the most memory that the process held.
+
+    Attributes:
+        milliseconds: on the clock, of each photo.
+        cpu_milliseconds: of work in all threads, of each photo.
+        threads: that torch computes with.
+        peak: megabytes of 10^6 bytes, Python and torch included.
+    """
+
+    milliseconds: list[float]
+    cpu_milliseconds: list[float]
+    threads: int
+    peak: float
+
+
+def time_analyser(
+    analyser: Analyser,
+    photos: Sequence[Path],
+    *,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Timing:
+    """Time an analyser on photos, each once, after one that is not counted.
+
+    Args:
+        analyser: the analyser.
+        photos: files.
+        threads: for torch to compute with; None leaves them as they are.
+        progress: told of photos done and their number.
+    """
+    clock, work = [], []
+    with threads_set(threads) as num_threads:
+        for number, photo in enumerate([photos[0], *photos]):
+            started, worked = time.perf_counter(), time.process_time()
+            _ = analyser(read_photo(photo)).regions
+            clock.append((time.perf_counter() - started) * 1000)
+            work.append((time.process_time() - worked) * 1000)
+            if progress:
+                progress(number, len(photos))
+    return Timing(clock[1:], work[1:], num_threads, peak_memory())
 
 
 @dataclass(frozen=True)

@@ -133,23 +133,23 @@ def _apart(function: Callable[Arguments, Answer], *args: Arguments.args, **kwarg
 
 
 def _draw(config: ModelConfig, options: Options, batch: int) -> Memory:
-    imports = _peak()
+    imports = peak_memory()
     with threads_set(options.threads):
         Passes(built(config, options), config.canvas, options, batch).draw()
-    return Memory(imports, _peak(), _device_peak(options))
+    return Memory(imports, peak_memory(), _device_peak(options))
 
 
 def _judge(generated: Path, reference: Path, count: int, threads: int | None) -> Memory:
-    imports = _peak()
+    imports = peak_memory()
     with threads_set(threads):
         judge(FolderCases(generated, reference, limit=count), PROTOCOLS["raw"], Instruments(["ssim", "psnr", "l1"]))
-    return Memory(imports, _peak(), 0.0)
+    return Memory(imports, peak_memory(), 0.0)
 
 
 def _train(
     config: Config, options: Options, data: Path, run: Path, steps: int, cpu_time: bool, weights_dir: Path | None
 ) -> Training:
-    imports = _peak()
+    imports = peak_memory()
     num_steps = _WARM_STEPS + steps + 1  # the last one looks at samples too and is not timed
     train: dict[str, Any] = config.train.model_dump() | {
         "images": config.train.batch * num_steps,
@@ -174,11 +174,11 @@ def _train(
     timed = ends[_WARM_STEPS - 1 : -1]
     seconds = statistics.median(after - before for before, after in itertools.pairwise(timed))
     batch = config.train.batch
-    memory = Memory(imports, _peak(), _device_peak(options))
+    memory = Memory(imports, peak_memory(), _device_peak(options))
     return Training(config.data.cache, batch, seconds, batch / seconds, memory)
 
 
-def _peak() -> float:
+def peak_memory() -> float:
     """Return the most memory this process ever held, in MB."""
     status = Path("/proc/self/status")
     if status.is_file():  # getrusage also counts what the parent held when it started this process
