@@ -162,6 +162,7 @@ def preprocess(
 
     import torch
     from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from scmnet_cli.cli.progress import Bars
     from scmnet_cli.data.prepared import PreparedFolder
@@ -207,7 +208,8 @@ def preprocess(
     if domain is not None and domain.value != opened.domain:
         raise ScmError(f"--domain {domain.value}: layout {chosen} holds {members}; leave one of them out")
     console = Console(stderr=True, quiet=not team.rank.is_first)
-    with Bars(console=console, transient=True) as bar:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console, transient=True) as bar:
 
         def show(done: int, total: int) -> None:
             bar.count("preparing", done, total)

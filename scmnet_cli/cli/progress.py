@@ -1,11 +1,16 @@
-"""Progress bars on stderr."""
+"""Progress bars on stderr; in a log, where no bar can move, a line now and then."""
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
 from rich.progress import Progress, TaskID
+
+_LINE_EVERY = 30.0
+"""Seconds between two lines of a step in a log."""
 
 
 class Bars(Progress):
@@ -14,6 +19,7 @@ class Bars(Progress):
     def __init__(self, *columns: Any, **settings: Any) -> None:
         super().__init__(*columns, **settings)
         self._of: dict[str, TaskID] = {}
+        self._told: dict[str, tuple[float, int]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -35,3 +41,18 @@ class Bars(Progress):
         if step not in self._of:
             self._of[step] = self.add_task(step, total=total, **fields)
         self.update(self._of[step], completed=done, total=total, **fields)
+        if not self.console.is_terminal:
+            self._tell(step, done, total)
+
+    def _tell(self, step: str, done: int, total: int | None) -> None:
+        """Write a line if the last one is some time ago, with what the pace since then says of the time left."""
+        now = time.monotonic()
+        since, before = self._told.setdefault(step, (now, done))
+        if now - since < _LINE_EVERY or done == before:
+            return
+        self._told[step] = (now, done)
+        known = "" if total is None else f" of {total:,}"
+        left = 0 if total is None else round((total - done) * (now - since) / (done - before))
+        self.console.print(
+            f"{step}: {done:,}{known}" + (f", {timedelta(seconds=left)} left" if left else ""), highlight=False
+        )
