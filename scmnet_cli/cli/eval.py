@@ -29,6 +29,7 @@ class SetName(StrEnum):
     reconstruction = "reconstruction"
     pairs = "pairs"
     half2full = "half2full"
+    cross = "cross"
 
 
 class ProtocolName(StrEnum):
@@ -80,8 +81,8 @@ def evaluate(
         SetName | None,
         typer.Option(
             "--set",
-            help="What to draw of DATA: everybody from a moved source, the pairs, or whole people from pictures cut at "
-            "the hips; by default pairs where the split has any, else reconstruction.",
+            help="What to draw of DATA: everybody from a moved source, the pairs, whole people from pictures cut at "
+            "the hips, or everybody in another's layout; by default pairs where it has any, else reconstruction.",
         ),
     ] = None,
     split: Annotated[
@@ -108,6 +109,7 @@ def evaluate(
     Examples:
       scm eval data/ccp -m runs/ccp -o outputs/ccp
       scm eval data/ccp -m runs/ccp --set half2full -o outputs/half2full
+      scm eval data/faces -m runs/faces --set cross -o outputs/cross
       scm eval data/market --split test --method source-copy
       scm eval --generated results/ --reference deepfashion/test/ --protocol patn --compare
     """  # noqa: D301 - a backspace keeps the lines of the examples
@@ -230,4 +232,4 @@ def _sheets(cases: PreparedCases, pipeline: Pipeline | None, limit: int | None, 
         return
     save_png(out / "transfers.png", transfer_sheet(pipeline, load_people(pipeline, cases.data, cases.split, limit)))
     if pipeline.model.has_regions:
-        save_png(out / "edits.png", edit_sheet(pipeline, cases.data, cases.split, ("upper", "pants", "hair")))
+        save_png(out / "edits.png", edit_sheet(pipeline, cases.data, cases.split))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from scmnet_cli.checkpoint import sha256
@@ -24,9 +26,12 @@ class Case:
         reference_key: the same for the same reference.
         labels: region map of the reference; source_labels of the source.
         joints: of the reference.
+        edges: Canny's of the reference, where it is a face.
+        has_truth: whether the reference is what the picture should be, and not only what it takes its layout from.
 
     Shape:
-        pictures: (H, W, 3) uint8; labels: (H, W) uint8; joints: (18, 3) in pixels of the reference.
+        pictures: (H, W, 3) uint8; labels: (H, W) uint8; joints: (18, 3) in pixels of the reference;
+        edges: (H, W) bool.
     """
 
     name: str
@@ -37,6 +42,8 @@ class Case:
     labels: UInt8Array | None = None
     source_labels: UInt8Array | None = None
     joints: FloatArray | None = None
+    edges: npt.NDArray[np.bool_] | None = None
+    has_truth: bool = True
 
 
 class Cases(Protocol):

@@ -18,12 +18,14 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.checkpoint import sha256
+from scmnet_cli.edges import canny_edges
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.evaluation.cases import Case, Cases
 from scmnet_cli.evaluation.folders import fitted
 from scmnet_cli.evaluation.protocols import Protocol
 from scmnet_cli.images import CropBox, to_tensor
 from scmnet_cli.metrics.copying import copy_score
+from scmnet_cli.metrics.edge_fidelity import edge_f1
 from scmnet_cli.metrics.fd_vgg16 import Vgg16Features
 from scmnet_cli.metrics.frechet import FeatureStatistics, frechet_distance
 from scmnet_cli.metrics.inception import Inception
@@ -32,7 +34,7 @@ from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.metrics.lpips import Lpips
 from scmnet_cli.metrics.pck import NEAR, pck
 from scmnet_cli.metrics.psnr import psnr
-from scmnet_cli.metrics.region_consistency import region_consistency
+from scmnet_cli.metrics.region_consistency import region_colour_distance, region_consistency
 from scmnet_cli.metrics.ssim import ssim_masked, ssim_raw
 from scmnet_cli.preprocess.analyser import SHIPPED, Analyser
 from scmnet_cli.regions import BACKGROUND, one_hot
@@ -74,6 +76,8 @@ METRICS = {
         Metric("lpips_vgg", "LPIPS-vgg", "lower", "official package, version 0.1", "vgg16"),
         Metric("copy_score", "copy", "lower", "1: the unmoved source; 0: as far from it as the reference"),
         Metric("region_consistency", "consistency", "higher", "colours of each region against the source's"),
+        Metric("region_colour", "colour distance", "lower", "mean colours of each region against the source's, 0 to 2"),
+        Metric("edge_f1", "edge F1", "higher", "Canny's edges against the reference's, within 1 px"),
         Metric("pck", "PCK", "higher", f"joints found by the analyser within {NEAR} of the reference's", "analyser"),
         Metric("fid", "FID", "lower", "pytorch-fid's Inception, 2,048 features", "inception", of_set=True),
         Metric("is", "IS", "higher", f"{SPLITS} splits, 1,008 logits of the same network", "inception", of_set=True),
@@ -81,6 +85,9 @@ METRICS = {
     )
 }
 """By name, in the order of the tables."""
+
+_NEED_NO_TRUTH = ("region_consistency", "region_colour", "edge_f1", "pck", "fid", "is", "fd_vgg16")
+"""What says something of a picture of which only source and layout are known, and the set of real pictures."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,7 @@ class Instruments:
             if name not in METRICS:
                 raise ScmError(f"--metrics: '{name}' is not one of {', '.join(METRICS)}{nearest(name, METRICS)}")
         self.wanted = [name for name in METRICS if wanted is None or name in wanted]
+        self.asked_for = frozenset(wanted or ())
         self.device = torch.device(device)
         self.not_computed: dict[str, str] = {}
         self.weights: dict[str, dict[str, str]] = {}
@@ -209,6 +217,7 @@ def judge(
     if not len(cases):
         raise ScmError("there is no picture to judge")
     missing = dict(instruments.not_computed)
+    has_truth = True
     reference_hash = cases.reference_sha256()
     stores = _Store(cache, protocol, reference_hash, instruments)
     seen: set[str] = set()
@@ -243,6 +252,7 @@ def judge(
                         inception_scores[answer].add(instruments.inception.probabilities(features))
         for case in chunk:
             names.append(case.name)
+            has_truth &= case.has_truth
             if keep:
                 keep(case)
         if progress:
@@ -264,14 +274,19 @@ def judge(
             values["is"] = Value(*inception_scores[answer].result(), len(names))
         known = {name: values[name] for name in METRICS if name in values and values[name].count}
         scores[answer] = Scores(known, {name: rows[answer][name] for name in known if name in rows[answer]})
-    repeated = {"ssim_raw"} if _repeats(protocol, instruments) else set()
+    silent = {"ssim_raw"} if _repeats(protocol, instruments) else set()
+    silent |= {"edge_f1"} - instruments.asked_for  # of people nobody expects it
     for name in instruments.wanted:
-        if name not in missing and name not in repeated and not any(name in found.values for found in scores.values()):
-            missing[name] = _why_not(name)
+        if name not in missing and name not in silent and not any(name in found.values for found in scores.values()):
+            missing[name] = _why_not(name, has_truth)
     return Judgement(names, scores, missing, instruments.weights, len(seen), reference_hash, sorted(sizes))
 
 
-def _why_not(name: str) -> str:
+def _why_not(name: str, has_truth: bool) -> str:
+    if not has_truth and name not in _NEED_NO_TRUTH:
+        return "what the picture should be is not known"
+    if name == "edge_f1":
+        return "the references are no faces of a prepared folder"
     if name == "pck":
         return "the references' joints are not known; give --data"
     if name == "copy_score":
@@ -355,6 +370,7 @@ def _columns(
         makers["copy_score"] = lambda: copy_score(images, source, reference, person)
         if masks is not None and source_masks is not None:
             makers["region_consistency"] = lambda: region_consistency(images, masks, source, source_masks)
+            makers["region_colour"] = lambda: region_colour_distance(images, masks, source, source_masks)
     alex, vgg = instruments.lpips_alex, instruments.lpips_vgg
     if alex is not None:
         makers["lpips_alex"] = lambda: alex(images, reference)
@@ -368,7 +384,16 @@ def _columns(
             torch.from_numpy(np.stack([analyser(one.pictures[answer]).joints for one in group])),
             torch.from_numpy(np.stack([one.joints for one in group if one.joints is not None])),
         )
-    return {name: make().double().tolist() for name, make in makers.items() if name in instruments.wanted}
+    wanted_edges = [one.case.edges for one in group]
+    if all(edges is not None and edges.shape == images.shape[2:] for edges in wanted_edges):
+        makers["edge_f1"] = lambda: edge_f1(
+            torch.from_numpy(np.stack([canny_edges(one.pictures[answer]) for one in group])),
+            torch.from_numpy(np.stack([edges for edges in wanted_edges if edges is not None])),
+        )
+    wanted = instruments.wanted
+    if not all(one.case.has_truth for one in group):
+        wanted = [name for name in wanted if name in _NEED_NO_TRUTH]
+    return {name: make().double().tolist() for name, make in makers.items() if name in wanted}
 
 
 def _repeats(protocol: Protocol, instruments: Instruments) -> bool:

@@ -3,8 +3,9 @@
 Reconstruction: the source is the person's own picture, flipped, rotated, scaled, shifted and warped
 (:func:`moved_sources`; nothing is lost, and every model gets the same moves); the truth is the unmoved picture.
 Pairs: source and truth are two pictures of one person. Half to full body: the source is the person's own picture as
-if the photo ended at the hips (:func:`half_body`); the truth is the whole picture. Two answers need no model: the
-source as it is, and the mean colour of each of its regions painted into the target's regions.
+if the photo ended at the hips (:func:`half_body`); the truth is the whole picture. Cross: everybody in the layout of
+somebody else, a seeded derangement; what that should look like is not known. Two answers need no model: the source as
+it is, and the mean colour of each of its regions painted into the target's regions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from torch import Tensor
 from scmnet_cli.checkpoint import sha256
 from scmnet_cli.data.dataset import People, PeopleOnDisk, TrainingBatch, collate, resized
 from scmnet_cli.data.prepared import SPLITS, PreparedFolder
-from scmnet_cli.domains import PERSON
+from scmnet_cli.domains import FACE, PERSON
+from scmnet_cli.edges import CANNY, draw_edges
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case, hash_of_contents
 from scmnet_cli.images import contact_sheet, draw_skeleton, to_uint8
@@ -31,7 +33,7 @@ from scmnet_cli.metrics.colour_transfer import Carried, colour_transfer, region_
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.pipeline import Pipeline
 from scmnet_cli.preprocess.run import crop_person
-from scmnet_cli.regions import BACKGROUND, one_hot, region_id
+from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.training.measure import Grid, draw_grid, field_statistics, moved_sources, spread_of
 from scmnet_cli.training.phases import Drawn, GeneratorPass, Inputs
@@ -39,8 +41,8 @@ from scmnet_cli.training.tracking import draw_sample_sheet
 from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 _SPREAD_PEOPLE = 16
-_GARMENTS = ("pants", "skirt", "upper")
 _SMALLEST_GARMENT = 0.01  # share of the canvas
+_CROSS_SEED = 30_000
 _EDIT_PEOPLE = 256
 """The first of a split, among whom the sheet of edits finds its references; all are in memory."""
 
@@ -53,6 +55,7 @@ class CaseSet(StrEnum):
     reconstruction = "reconstruction"
     pairs = "pairs"
     half2full = "half2full"
+    cross = "cross"
 
 
 class Method(StrEnum):
@@ -92,7 +95,7 @@ class FieldFound:
 
 
 class PreparedCases:
-    """People of a split of a prepared folder: reconstructed from a moved source, as pairs, or from half a body."""
+    """A split of a prepared folder: reconstructed from a moved source, as pairs, from half a body, or crosswise."""
 
     def __init__(
         self,
@@ -136,6 +139,8 @@ class PreparedCases:
             names = [name for name in names if is_full_body(folder.entry(name).joints)][:limit]
         else:
             names = names[:limit]
+        if self.form == CaseSet.cross:
+            self._pairs = deranged(names)
         if not names:
             wanted = "pair with both ends" if self.form == CaseSet.pairs else "person with neck and both whole legs"
             raise ScmError(f"{data}: has no {wanted} in {self.split}; leave --set out, or name another --split")
@@ -189,6 +194,7 @@ class PreparedCases:
         cases = []
         for row, index in enumerate(indices):
             source, target = self._names(index)
+            structure = batch.target.structure[row].cpu().numpy()
             cases.append(
                 Case(
                     f"{source}_to_{target}" if self._pairs else target,
@@ -198,7 +204,9 @@ class PreparedCases:
                     to_uint8(inputs.style_image[row]),
                     batch.target.labels[row].cpu().numpy(),
                     batch.style_labels[row].cpu().numpy().astype(np.uint8),
-                    batch.target.structure[row].cpu().numpy() if batch.target.domain is PERSON else None,
+                    structure if batch.target.domain is PERSON else None,
+                    (structure & CANNY) > 0 if batch.target.domain is FACE else None,
+                    has_truth=self.form != CaseSet.cross,
                 )
             )
         return cases
@@ -244,6 +252,13 @@ class PreparedCases:
         )
 
 
+def deranged(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return pairs of source and target in which everybody is each once, and nobody both; the same every time."""
+    order = np.random.default_rng(_CROSS_SEED).permutation(len(names))
+    place = {int(index): number for number, index in enumerate(order)}
+    return [(names[order[(place[index] + 1) % len(names)]], name) for index, name in enumerate(names)]
+
+
 _FULL_BODY = [JOINTS.index(name) for name in (
     "neck", "right_hip", "left_hip", "right_knee", "left_knee", "right_ankle", "left_ankle",
 )]  # fmt: skip
@@ -256,7 +271,7 @@ def is_full_body(joints: FloatArray) -> bool:
     Shape:
         joints: (18, 3).
     """
-    known = bool((joints[_FULL_BODY, 2] > 0).all())
+    known = len(joints) > 0 and bool((joints[_FULL_BODY, 2] > 0).all())
     return known and bool(joints[JOINTS.index("neck"), 1] < joints[_HIPS, 1].mean())
 
 
@@ -297,8 +312,12 @@ def region_mean(source: Tensor, source_masks: Tensor, target_masks: Tensor) -> T
 
 @torch.no_grad()
 def garment_colours(grid: Grid) -> tuple[Carried, Carried]:
-    """Return how much of the lightness and chroma of the sources' garments is drawn, over all sources and poses."""
-    masks = one_hot(grid.people.labels)[:, [region_id(name) for name in _GARMENTS]]  # (S, 3, H, W)
+    """Return how much of the lightness and chroma of the sources' garments is drawn, over all sources and poses.
+
+    Of faces those of skin, hair and mouth.
+    """
+    domain = grid.people.domain
+    masks = one_hot(grid.people.labels)[:, [domain.region_id(name) for name in domain.coloured]]  # (S, 3, H, W)
     large = masks.mean((2, 3)) > _SMALLEST_GARMENT
     worn = region_colours(grid.people.image, masks)
     wanted, drawn = [], []
@@ -349,6 +368,8 @@ def case_sheet(cases: PreparedCases, num: int = 8) -> UInt8Array:
     for case in (cases.one(index * len(cases) // num) for index in range(num)):
         assert case.source is not None
         pose = case.reference if case.joints is None else draw_skeleton(case.reference, case.joints)
+        if case.edges is not None:
+            pose = draw_edges(case.reference, CANNY * case.edges.astype(np.uint8))
         rows.append([case.source, pose, *(case.answers[answer] for answer in drawn), case.reference])
     method_of = {title: method.value for method, title in TITLES.items()}
     headers = [method_of.get(answer, answer) for answer in drawn]
@@ -356,13 +377,14 @@ def case_sheet(cases: PreparedCases, num: int = 8) -> UInt8Array:
 
 
 @torch.no_grad()
-def edit_sheet(pipeline: Pipeline, data: Path, split: str, regions: tuple[str, ...], num: int = 6) -> UInt8Array:
+def edit_sheet(pipeline: Pipeline, data: Path, split: str, num: int = 6) -> UInt8Array:
     """Draw edits: a row a person; the person, its reconstruction, then for each region a reference and the result.
 
     Shape:
         result: (H', W', 3) uint8.
     """
     folder = PreparedFolder(data)
+    regions, region_id = pipeline.domain.edited, pipeline.domain.region_id
     names = folder.names(split)[:_EDIT_PEOPLE]
     rows = []
     people = [resized(folder.load(name), pipeline.canvas) for name in names]

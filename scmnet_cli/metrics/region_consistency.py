@@ -1,4 +1,4 @@
-"""Region consistency: is the shirt still the shirt?"""
+"""Region consistency: is the shirt still the shirt, the hair still the hair?"""
 
 from __future__ import annotations
 
@@ -40,6 +40,22 @@ def region_consistency(output: Tensor, output_masks: Tensor, source: Tensor, sou
     closeness = region_closeness(output, output_masks, source, source_masks)
     person = torch.arange(closeness.shape[1], device=closeness.device) != BACKGROUND
     return closeness[:, person].nanmean(1)
+
+
+def region_colour_distance(output: Tensor, output_masks: Tensor, source: Tensor, source_masks: Tensor) -> Tensor:
+    """Return how far the mean colours of regions are from the source's: the mean over regions and channels.
+
+    Every region that both show counts alike, but for the background. NaN where there is none.
+
+    Shape:
+        as :func:`region_closeness`; result: (B,), 0 to 2 for images in [-1, 1], or NaN.
+    """
+    output_mean, _, in_output = _statistics(output, output_masks)
+    source_mean, _, in_source = _statistics(source, source_masks)
+    distance = (output_mean - source_mean).abs().mean(2)  # (B, R)
+    distance = torch.where(in_output & in_source, distance, torch.nan)
+    person = torch.arange(distance.shape[1], device=distance.device) != BACKGROUND
+    return distance[:, person].nanmean(1)
 
 
 def _statistics(image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -116,7 +116,7 @@ def _otsu(values: npt.NDArray[np.float32]) -> float:
 def _are_thin(strokes: Mask) -> bool:
     from scipy.ndimage import binary_erosion
 
-    steps = max(1, round(_THICKEST * strokes.shape[0] / 2))
+    steps = max(2, round(_THICKEST * strokes.shape[0] / 2))
     return float(binary_erosion(strokes, iterations=steps).mean()) < (1 - _TWO_LEVELS) / 3
 
 
