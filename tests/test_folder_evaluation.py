@@ -264,6 +264,8 @@ def test_the_command_writes_the_same_numbers_twice_and_a_report_that_stands_alon
         (("--generated", "."), "go together"),
         (("data",), "give one of -m RUN"),
         (("--generated", ".", "--reference", ".", "--save"), "--save"),
+        (("--generated", ".", "--reference", ".", "--set", "half2full"), "--set half2full"),
+        (("data", "-m", "run", "--joints", "joints.csv"), "--joints joints.csv"),
         (("--generated", "nowhere", "--reference", "."), "is no folder"),
     ],
 )
@@ -272,6 +274,21 @@ def test_what_cannot_be_judged_is_said_in_one_line(
 ) -> None:
     assert scm(*arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_pck_takes_the_joints_that_another_estimator_found(drawn_data: Path, tmp_path: Path) -> None:
+    given = ("--generated", drawn_data / "images", "--reference", drawn_data / "images", "--metrics", "pck")
+    out = ("-o", tmp_path / "out")
+    assert scm(drawn_data, *given, *out, "--joints", drawn_data / "joints.csv") == 0
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    pck = found["answers"]["generated"]["pck"]
+    assert (pck["value"], pck["count"]) == (1, len(list((drawn_data / "images").iterdir())))
+    assert "weights" not in pck
+    assert found["inputs"]["joints"]["sha256"]
+
+    lines = (drawn_data / "joints.csv").read_text().splitlines()
+    (tmp_path / "joints.csv").write_text("\n".join(lines[:-1]) + "\n")
+    assert scm(drawn_data, *given, *out, "--joints", tmp_path / "joints.csv") == 2
 
 
 def test_saved_pictures_of_a_method_judged_as_a_folder_give_the_same_numbers(drawn_data: Path, tmp_path: Path) -> None:

@@ -68,6 +68,14 @@ def evaluate(
             help="CSV with columns generated,reference (and source), or from,to; by default the names tell.",
         ),
     ] = None,
+    joints: Annotated[
+        Path | None,
+        typer.Option(
+            "--joints",
+            metavar="FILE",
+            help="Table of the joints that another estimator found in G, for PCK; by default the analyser finds them.",
+        ),
+    ] = None,
     method: Annotated[
         MethodName | None, typer.Option("--method", help="Judge an answer that needs no model, in place of one.")
     ] = None,
@@ -132,13 +140,13 @@ def evaluate(
     from scmnet_cli.images import save_png
     from scmnet_cli.pipeline import Pipeline, choose_device
 
-    _check(data, model, generated, reference, pairs, method, case_set, save)
+    _check(data, model, generated, reference, pairs, joints, method, case_set, save)
     wanted = None if metrics is None else [name.strip() for name in metrics.split(",")]
     chosen = find_protocol(protocol)
     pipeline = None if model is None else Pipeline.from_pretrained(model, device)
     cases: Cases
     if generated is not None and reference is not None:
-        cases = FolderCases(generated, reference, pairs, data, limit)
+        cases = FolderCases(generated, reference, pairs, data, limit, joints)
     else:
         assert data is not None
         cases = _prepared(data, split, pipeline, method, case_set, limit)
@@ -184,6 +192,7 @@ def _check(
     generated: Path | None,
     reference: Path | None,
     pairs: Path | None,
+    joints: Path | None,
     method: MethodName | None,
     case_set: SetName | None,
     save: bool,
@@ -200,6 +209,8 @@ def _check(
         raise ScmError(
             f"--pairs {pairs}: says which result belongs to which reference; give --generated and --reference"
         )
+    if joints is not None:
+        raise ScmError(f"--joints {joints}: says what was found in the results; give --generated and --reference")
     if data is None:
         raise ScmError(
             "nothing to judge: give a prepared folder with -m RUN or --method, or --generated G --reference R"

@@ -28,10 +28,11 @@ class Case:
         joints: of the reference.
         edges: Canny's of the reference, where it is a face.
         has_truth: whether the reference is what the picture should be, and not only what it takes its layout from.
+        found_joints: that another estimator found in the one answer; None: the analyser looks for them.
 
     Shape:
-        pictures: (H, W, 3) uint8; labels: (H, W) uint8; joints: (18, 3) in pixels of the reference;
-        edges: (H, W) bool.
+        pictures: (H, W, 3) uint8; labels: (H, W) uint8; joints: (18, 3) in pixels of the reference, found_joints in
+        those of the answer; edges: (H, W) bool.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Case:
     joints: FloatArray | None = None
     edges: npt.NDArray[np.bool_] | None = None
     has_truth: bool = True
+    found_joints: FloatArray | None = None
 
 
 class Cases(Protocol):

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scmnet_cli.checkpoint import sha256
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case, hash_of_contents, read_ahead
 from scmnet_cli.images import CropBox, read_label_map, read_photo
+from scmnet_cli.preprocess.keypoints import read_keypoint_table
 from scmnet_cli.preprocess.source import PHOTO_ENDINGS, read_lines
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
@@ -147,6 +149,7 @@ class FolderCases:
         pairs: Path | None = None,
         data: Path | None = None,
         limit: int | None = None,
+        joints: Path | None = None,
     ) -> None:
         """Match the two folders.
 
@@ -156,6 +159,7 @@ class FolderCases:
             pairs: file that says which belongs to which, where the names do not.
             data: prepared folder that knows region maps and joints of the references, by their names.
             limit: at most so many.
+            joints: table of the joints that another estimator found in the results, by their names.
 
         Raises:
             ScmError: if anything of these cannot be read, or the names do not match.
@@ -163,6 +167,8 @@ class FolderCases:
         self.matches = find_matches(generated, reference, pairs)[:limit]
         self._generated, self._reference = generated, reference
         self._people = None if data is None else PreparedFolder(data)
+        self._joints = joints
+        self._found = None if joints is None else read_keypoint_table(joints).renamed(_bare)[0]
 
     def __len__(self) -> int:
         return len(self.matches)
@@ -179,7 +185,8 @@ class FolderCases:
         """Give one case.
 
         Raises:
-            ScmError: if a picture is broken, or of another size than the prepared folder's.
+            ScmError: if a picture is broken, or of another size than the prepared folder's, or the table of joints
+                lacks its row.
         """
         match = self.matches[index]
         reference = read_photo(match.reference)
@@ -198,6 +205,7 @@ class FolderCases:
             labels,
             source_labels,
             joints,
+            None if self._found is None else self._found.find(match.generated.stem),
         )
 
     def _known(self, name: str, picture: UInt8Array) -> tuple[UInt8Array | None, FloatArray | None]:
@@ -216,7 +224,10 @@ class FolderCases:
     def described(self) -> dict[str, Any]:
         """Return the folders."""
         data = None if self._people is None else str(self._people.path)
-        return {"generated": str(self._generated), "reference": str(self._reference), "data": data}
+        found: dict[str, Any] = {"generated": str(self._generated), "reference": str(self._reference), "data": data}
+        if self._joints is not None:
+            found["joints"] = {"path": str(self._joints), "sha256": sha256(self._joints)}
+        return found
 
 
 def _result_and_source(picture: UInt8Array, reference: UInt8Array) -> tuple[UInt8Array, UInt8Array | None]:

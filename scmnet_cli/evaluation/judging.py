@@ -78,7 +78,7 @@ METRICS = {
         Metric("region_consistency", "consistency", "higher", "colours of each region against the source's"),
         Metric("region_colour", "colour distance", "lower", "mean colours of each region against the source's, 0 to 2"),
         Metric("edge_f1", "edge F1", "higher", "Canny's edges against the reference's, within 1 px"),
-        Metric("pck", "PCK", "higher", f"joints found by the analyser within {NEAR} of the reference's", "analyser"),
+        Metric("pck", "PCK", "higher", f"joints found in the picture within {NEAR} of the reference's", "analyser"),
         Metric("fid", "FID", "lower", "pytorch-fid's Inception, 2,048 features", "inception", of_set=True),
         Metric("is", "IS", "higher", f"{SPLITS} splits, 1,008 logits of the same network", "inception", of_set=True),
         Metric("fd_vgg16", "FD-VGG16", "lower", "Fréchet distance on mean relu5_3; no FID", "vgg16", of_set=True),
@@ -184,6 +184,7 @@ class _Fitted:
     masks: Tensor | None
     source_masks: Tensor | None
     joints: FloatArray | None
+    found_joints: FloatArray | None
     pictures: dict[str, UInt8Array]
 
 
@@ -216,7 +217,7 @@ def judge(
     """
     if not len(cases):
         raise ScmError("there is no picture to judge")
-    missing = dict(instruments.not_computed)
+    missing, weights = dict(instruments.not_computed), dict(instruments.weights)
     has_truth = True
     reference_hash = cases.reference_sha256()
     stores = _Store(cache, protocol, reference_hash, instruments)
@@ -250,6 +251,8 @@ def judge(
                     ours[answer][network].add(features)
                     if network == "inception" and answer in inception_scores and instruments.inception is not None:
                         inception_scores[answer].add(instruments.inception.probabilities(features))
+        if any(case.found_joints is not None for case in chunk):
+            weights.pop("pck", None)  # the analyser had no part in it
         for case in chunk:
             names.append(case.name)
             has_truth &= case.has_truth
@@ -279,7 +282,7 @@ def judge(
     for name in instruments.wanted:
         if name not in missing and name not in silent and not any(name in found.values for found in scores.values()):
             missing[name] = _why_not(name, has_truth)
-    return Judgement(names, scores, missing, instruments.weights, len(seen), reference_hash, sorted(sizes))
+    return Judgement(names, scores, missing, weights, len(seen), reference_hash, sorted(sizes))
 
 
 def _why_not(name: str, has_truth: bool) -> str:
@@ -315,10 +318,14 @@ def _fit(case: Case, protocol: Protocol, device: torch.device) -> _Fitted:
         return to_tensor(image)[None].to(device)
 
     pictures = {answer: picture(image) for answer, image in case.answers.items()}
-    joints = None
-    if case.joints is not None:
-        joints = case.joints.copy()
-        joints[:, :2] = box.to_canvas(joints[:, :2])
+
+    def placed(joints: FloatArray | None, own: CropBox) -> FloatArray | None:
+        return None if joints is None else np.concatenate([own.to_canvas(joints[:, :2]), joints[:, 2:]], axis=1)
+
+    drawn = next(iter(case.answers.values())).shape
+    drawn_box = CropBox(0, 0, drawn[1], drawn[0], box.canvas)
+    if protocol.size is not None:
+        drawn_box = protocol.box(Canvas(drawn[0], drawn[1]), case.name)
     return _Fitted(
         case,
         {answer: tensor(image) for answer, image in pictures.items()},
@@ -326,7 +333,8 @@ def _fit(case: Case, protocol: Protocol, device: torch.device) -> _Fitted:
         None if case.source is None else tensor(picture(case.source)),
         masks(case.labels),
         masks(case.source_labels) if protocol.size is not None or case.source_labels is None else _own(case, device),
-        joints,
+        placed(case.joints, box),
+        placed(case.found_joints, drawn_box),
         pictures,
     )
 
@@ -380,8 +388,12 @@ def _columns(
         makers["lpips_vgg"] = lambda: vgg(images, reference)
     analyser = instruments.analyser
     if analyser is not None and all(one.joints is not None for one in group):
+
+        def found(one: _Fitted) -> FloatArray:
+            return analyser(one.pictures[answer]).joints if one.found_joints is None else one.found_joints
+
         makers["pck"] = lambda: pck(
-            torch.from_numpy(np.stack([analyser(one.pictures[answer]).joints for one in group])),
+            torch.from_numpy(np.stack([found(one) for one in group])),
             torch.from_numpy(np.stack([one.joints for one in group if one.joints is not None])),
         )
     wanted_edges = [one.case.edges for one in group]
