@@ -20,7 +20,16 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.analyser import PersonScores, compare, cut_person, time_analyser
 from scmnet_cli.images import CropBox, read_photo
 from scmnet_cli.models.analyser import AnalyserNet, Encoder, fuse, joints_of_heat, mean_places
-from scmnet_cli.preprocess.analyser import BEYOND, Analyser, Analysis, _cleaned, _enlarged, _framed, _main_person
+from scmnet_cli.preprocess.analyser import (
+    BEYOND,
+    MODEL_KIND,
+    Analyser,
+    Analysis,
+    _cleaned,
+    _enlarged,
+    _framed,
+    _main_person,
+)
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import MIRRORED
 from scmnet_cli.training.analyser import (
@@ -300,6 +309,18 @@ def test_a_run_goes_on_with_more_views_but_not_with_another_seed(photos: list[Tr
         AnalyserRun(material(photos), tmp_path, TINY, seed=1, pretrained=False)
 
 
+def test_other_regions_are_learned_as_well_and_the_header_says_of_what(
+    photos: list[TrainingPhoto], tmp_path: Path
+) -> None:
+    two = [replace(photo, labels=photo.labels and photo.labels.point([min(id_, 1) for id_ in range(256)]))
+           for photo in photos]  # fmt: skip
+    faces = Material(two, [], two[:1], [], "three", num_regions=2, about={"kind": "scm faces"})
+    outcome = AnalyserRun(faces, tmp_path, TINY.model_copy(update={"images": 2}), pretrained=False).train()
+    tensors, about = load_tensors(outcome.weights)
+    assert tensors["regions.weight"].shape[0] == 2
+    assert about == {"kind": "scm faces", "images": "2"}
+
+
 def test_settings_are_checked() -> None:
     assert parse_analyser_config(["images=12", "precision=float32"]).images == 12
     with pytest.raises(ScmError, match="did you mean 'images'"):
@@ -323,7 +344,7 @@ def test_a_teacher_labels_what_it_is_sure_of_and_leaves_the_rest_unknown() -> No
 
 def test_a_run_starts_from_given_weights(photos: list[TrainingPhoto], tmp_path: Path) -> None:
     net = a_net(seed=3)
-    save_weights(tmp_path / "a.safetensors", net, {})
+    save_weights(tmp_path / "a.safetensors", net, {"kind": MODEL_KIND})
     run = AnalyserRun(material(photos), tmp_path / "run", TINY, pretrained=False, init=tmp_path / "a.safetensors")
     for started in (run.net, run.average.module):
         torch.testing.assert_close(started.heat.weight, net.heat.weight.half().float(), atol=0, rtol=0)
@@ -334,7 +355,7 @@ def test_a_run_starts_from_given_weights(photos: list[TrainingPhoto], tmp_path: 
 
 def test_saved_weights_load_strictly(tmp_path: Path) -> None:
     net = a_net()
-    save_weights(tmp_path / "a.safetensors", net, {"images": "0"})
+    save_weights(tmp_path / "a.safetensors", net, {"kind": MODEL_KIND})
     analyser = Analyser.load(tmp_path / "a.safetensors")
     image = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     assert analyser(image).regions.shape == (40, 30)

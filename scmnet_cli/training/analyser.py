@@ -6,8 +6,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,12 @@ TEXTURES = (
 )  # fmt: skip
 """Pictures without people that scikit-image carries and training may use; the others are kept for evaluation."""
 
+_ABOUT = {
+    "kind": MODEL_KIND,
+    "licence": "Apache-2.0",
+    "data": "Clothing Co-Parsing (Apache-2.0), train photos only; joints of its photos by BlazePose",
+    "encoder": f"EfficientNet-Lite0, ImageNet weights of {ENCODER_PACKAGE} 0.1.0 (Apache-2.0), fine-tuned",
+}
 _SURE = 0.7
 _HEAT_SIGMA = 1.2
 _MAX_GRADIENT = 5.0
@@ -141,7 +147,7 @@ def losses(found: Analysed, batch: Batch, class_weights: Tensor) -> dict[str, Te
     entropy = F.cross_entropy(regions, labels, class_weights, reduction="none")
     terms = {"regions": (entropy * known).sum() / known.sum().clamp(min=1)}
     likely = regions.softmax(1) * known[:, None]
-    true = F.one_hot(labels, NUM_REGIONS).permute(0, 3, 1, 2) * known[:, None]
+    true = F.one_hot(labels, regions.shape[1]).permute(0, 3, 1, 2) * known[:, None]
     shared, both = (likely * true).sum((0, 2, 3)), (likely + true).sum((0, 2, 3))
     present = true.sum((0, 2, 3)) > 0
     missed = 1 - (2 * shared + 1) / (both + 1)
@@ -176,13 +182,15 @@ def _bells(places: Tensor, height: int, width: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Material:
-    """Photos to train on and to look at."""
+    """Photos to train on and to look at, and what the header of the weights says of them."""
 
     train: list[TrainingPhoto]
     unlabelled: list[TrainingPhoto]
     val: list[TrainingPhoto]
     pictures: list[Image.Image]
     fingerprint: str
+    num_regions: int = NUM_REGIONS
+    about: Mapping[str, str] = field(default_factory=_ABOUT.copy)
 
 
 def read_material(
@@ -300,7 +308,7 @@ class AnalyserRun:
         self.views = Views([*material.train, *material.unlabelled], material.pictures, canvas, seed)
         self.val = [plain_view(photo, canvas) for photo in material.val]
         torch.manual_seed(seed)
-        self.net = AnalyserNet()
+        self.net = AnalyserNet(num_regions=material.num_regions)
         if init is not None:
             read_weights(init, self.net)
         elif pretrained:
@@ -319,7 +327,7 @@ class AnalyserRun:
             (0.9, 0.99),
             weight_decay=config.weight_decay,
         )
-        self.class_weights = _class_weights(material.train)
+        self.class_weights = _class_weights(material.train, material.num_regions)
         self.images, self.seconds = 0, 0.0
         self._take_up()
 
@@ -385,15 +393,16 @@ class AnalyserRun:
     def _measure(self) -> dict[str, float]:
         """Look at the val photos' people on the canvas: a quick look at the grid's resolution, no protocol."""
         net = self.average.module
-        shared, united = torch.zeros(NUM_REGIONS), torch.zeros(NUM_REGIONS)
+        num_regions = self.material.num_regions
+        shared, united = torch.zeros(num_regions), torch.zeros(num_regions)
         near, num_joints = np.zeros(2), 0
         for start in range(0, len(self.val), self.config.batch):
             views = self.val[start : start + self.config.batch]
             batch = Batch.of(views)
             with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16"):
                 found = net(batch.image)
-            chosen = F.one_hot(found.regions.argmax(1), NUM_REGIONS).bool()
-            true = F.one_hot(batch.labels, NUM_REGIONS).bool()
+            chosen = F.one_hot(found.regions.argmax(1), num_regions).bool()
+            true = F.one_hot(batch.labels, num_regions).bool()
             shared += (chosen & true).sum((0, 1, 2))
             united += (chosen | true).sum((0, 1, 2))
             places = (joints_of_heat(found.heat)[0] + 0.5) * HEAT_STRIDE - 0.5
@@ -429,7 +438,7 @@ class AnalyserRun:
             "photos": self.material.fingerprint,
         }
         save_tensors(self.run / STATE_FILE, tensors, metadata)
-        save_weights(self.run / WEIGHTS_FILE, self.average.module, {"images": str(self.images)})
+        save_weights(self.run / WEIGHTS_FILE, self.average.module, {**self.material.about, "images": str(self.images)})
 
     def _take_up(self) -> None:
         path = self.run / STATE_FILE
@@ -448,27 +457,21 @@ class AnalyserRun:
         self.images, self.seconds = int(metadata["images"]), float(metadata["seconds"])
 
 
-def save_weights(path: Path, net: AnalyserNet, extra: dict[str, str]) -> None:
+def save_weights(path: Path, net: AnalyserNet, about: Mapping[str, str]) -> None:
     """Write an analyser's weights as float16, with what they are and come from."""
     tensors = {
         key: value.half() if value.is_floating_point() else value
         for key, value in net.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
-    about = {
-        "kind": MODEL_KIND,
-        "licence": "Apache-2.0",
-        "data": "Clothing Co-Parsing (Apache-2.0), train photos only; joints of its photos by BlazePose",
-        "encoder": f"EfficientNet-Lite0, ImageNet weights of {ENCODER_PACKAGE} 0.1.0 (Apache-2.0), fine-tuned",
-    }
-    save_tensors(path, tensors, about | extra)
+    save_tensors(path, tensors, dict(about))
 
 
-def _class_weights(photos: Sequence[TrainingPhoto]) -> Tensor:
+def _class_weights(photos: Sequence[TrainingPhoto], num_regions: int) -> Tensor:
     """Weigh regions by the fourth root of their rarity, so that small ones count."""
-    counts = np.ones(NUM_REGIONS)
+    counts = np.ones(num_regions)
     for photo in photos:
         if photo.labels is not None:
-            counts += np.bincount(np.asarray(photo.labels).ravel(), minlength=NUM_REGIONS)[:NUM_REGIONS]
+            counts += np.bincount(np.asarray(photo.labels).ravel(), minlength=num_regions)[:num_regions]
     weights = (counts / counts.sum()) ** -0.25
     return torch.tensor(weights / weights[0], dtype=torch.float32)
