@@ -66,6 +66,10 @@ def test_a_study_trains_judges_and_tabulates_and_does_nothing_twice(
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/**/*") if path.is_file()} == before
     assert (out / "table.md").read_text() == text
 
+    assert scm(*asked[:-1], "l1", "--only", "full", "--device", "cpu").code == 0
+    found = json.loads((out / "table.json").read_text())
+    assert list(found["settings"]) == ["full"], "what was judged by other metrics is not mixed in"
+
     told = [str(line) for line in scm(*asked, "--dry-run").paths]
     assert "full: the config as it is; 8 images; 8 done; judged" in told
     assert "tau-1: model.tau=1; 8 images" in told

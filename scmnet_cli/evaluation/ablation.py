@@ -321,29 +321,34 @@ class Ablation:
         Raises:
             ScmError: if the folder has nobody to judge, or the disk does not take the results.
         """
-        out = self._results(setting)
-        path = None if setting is None else self.folder(setting) / MODEL_FILE
-        asked = {
+        if self._is_judged(setting):
+            return False
+        out, asked = self._results(setting), self._question(setting)
+        pipeline = None if setting is None else Pipeline.from_pretrained(self.folder(setting), self._device)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / _ASKED).unlink(missing_ok=True)
+        evaluate(self._cases(pipeline), self.protocol, self._instruments, progress=progress).write(out)
+        write_text(out / _ASKED, json.dumps(asked, indent=2) + "\n")
+        return True
+
+    def _question(self, setting: Setting | None) -> dict[str, Any]:
+        """Return what the numbers of a setting depend on."""
+        return {
             **asdict(self.asked),
-            "model": None if path is None else sha256(path),
+            "model": None if setting is None else sha256(self.folder(setting) / MODEL_FILE),
             "data": self._data_name,
             "weights": self._instruments.weights,
         }
-        note = out / _ASKED
-        if note.is_file() and _read(note) == json.loads(json.dumps(asked)):
-            return False
-        pipeline = None if path is None else Pipeline.from_pretrained(path, self._device)
-        out.mkdir(parents=True, exist_ok=True)
-        note.unlink(missing_ok=True)
-        evaluate(self._cases(pipeline), self.protocol, self._instruments, progress=progress).write(out)
-        write_text(note, json.dumps(asked, indent=2) + "\n")
-        return True
+
+    def _is_judged(self, setting: Setting | None) -> bool:
+        note = self._results(setting) / _ASKED
+        return note.is_file() and _read(note) == json.loads(json.dumps(self._question(setting)))
 
     def _results(self, setting: Setting | None) -> Path:
         return self.out / "trivial" if setting is None else self.folder(setting) / "eval"
 
     def finish(self) -> str:
-        """Write table.md, table.json and sheet.png of what is judged so far, chosen now or earlier.
+        """Write table.md, table.json and sheet.png of all settings judged in this way so far, chosen now or earlier.
 
         Returns:
             what table.md holds.
@@ -351,7 +356,7 @@ class Ablation:
         Raises:
             ScmError: if nothing is judged, or the disk does not take the files.
         """
-        judged = [one for one in SETTINGS.values() if (self._results(one) / _ASKED).is_file()]
+        judged = [one for one in SETTINGS.values() if self._is_judged(one)]
         if not judged:
             raise ScmError(f"-o {self.out}: no setting is judged yet")
         found = {one.name: _read(self._results(one) / "metrics.json") for one in judged}
