@@ -205,7 +205,7 @@ class FolderCases:
             labels,
             source_labels,
             joints,
-            None if self._found is None else self._found.find(match.generated.stem),
+            found_joints=None if self._found is None else self._found.find(match.generated.stem),
         )
 
     def _known(self, name: str, picture: UInt8Array) -> tuple[UInt8Array | None, FloatArray | None]:
