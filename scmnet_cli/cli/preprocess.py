@@ -135,7 +135,8 @@ def preprocess(
       folder       your photos, regions/NAME.png and joints.csv
       market1501   Market-1501 with lists, pairs and joints; maps are drawn
       photos       your photos alone: the built-in analyser finds the most
-                   prominent person of each, joints and regions
+                   prominent person of each, joints and regions; either may
+                   come from --joints or from --maps instead
 
     \b
     Labels: regions, lip20, cihp20, atr18, schp-lip, schp-atr, schp-pascal,
@@ -147,6 +148,8 @@ def preprocess(
       scm preprocess photos -o data/mine --pose-estimator rtmpose-m
       scm preprocess photos -o data/mine --parser schp.onnx \\
                      --parser-labels schp-atr
+      scm preprocess photos -o data/mine --layout photos --maps parsed \\
+                     --labels schp-lip
       scm preprocess ccp -o data/ccp --layout ccp --sheet
       scm preprocess ccp -o data/ccp-all --layout ccp --unlabelled
       scm preprocess fashion -o data/fashion --layout deepfashion

@@ -56,7 +56,10 @@ class FolderSource(Source):
         table = joints or find_table(self.root)
         if table is None or not table.is_file():
             missing = table or self.root / TABLES[0]
-            raise ScmError(f"{missing}: no such file; the photos' joints are needed, give them with --joints FILE")
+            raise ScmError(
+                f"{missing}: no such file; the photos' joints are needed, give them with --joints FILE, or let them be "
+                "found with --layout photos"
+            )
         self._joints = read_keypoint_table(table)
 
     def names(self) -> list[str]:
@@ -73,11 +76,8 @@ class FolderSource(Source):
 
     def stamp(self, name: str) -> str:
         """Return a short text that changes when photo, map or joints change."""
-        try:
-            joints = row_of(self._joints, self.photo(name)).tobytes()
-        except ScmError as error:
-            joints = str(error).encode()
-        return f"{file_stamp(*self._photos[name], self._map(name))} {zlib.crc32(joints):08x} {self._labels}"
+        files = file_stamp(*self._photos[name], map_of(self._maps, name))
+        return f"{files} {stamp_of_row(self._joints, self.photo(name))} {self._labels}"
 
     def read(self, name: str) -> Person:
         """Read a person.
@@ -87,12 +87,14 @@ class FolderSource(Source):
         """
         path = only_photo(self.root, self._photos[name])
         joints = row_of(self._joints, path)
-        photo, region_map = inside(self.root, path), inside(self._maps_root, self._map(name))
+        photo, region_map = inside(self.root, path), inside(self._maps_root, map_of(self._maps, name))
         return read_annotated(name, photo, region_map, joints, self._labels)
 
-    def _map(self, name: str) -> Path:
-        paths = [self._maps / f"{name}{ending}" for ending in MAP_ENDINGS]
-        return next((path for path in paths if path.is_file()), paths[0])
+
+def map_of(folder: Path, name: str) -> Path:
+    """Return the label map of that name in a folder, whether there is one or not."""
+    paths = [folder / f"{name}{ending}" for ending in MAP_ENDINGS]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def find_table(folder: Path) -> Path | None:
@@ -107,6 +109,15 @@ def row_of(table: KeypointTable, photo: Path) -> FloatArray:
         ScmError: if the table has no such row, or it cannot be used.
     """
     return table.find(photo.name, photo.stem)
+
+
+def stamp_of_row(table: KeypointTable, photo: Path) -> str:
+    """Return a short text that changes when what the table says of a photo changes."""
+    try:
+        said = row_of(table, photo).tobytes()
+    except ScmError as error:
+        said = str(error).encode()
+    return f"{zlib.crc32(said):08x}"
 
 
 def read_annotated(name: str, photo: Path, region_map: Path, joints: FloatArray, labels: str = "regions") -> Person:

@@ -1,20 +1,26 @@
-"""A folder of anyone's photos, with nothing beside them: the built-in analyser finds the people.
+"""A folder of anyone's photos: the built-in analyser, or who stands in for it, finds the people.
 
 ```
 SRC/NAME.jpg            photos of any size and kind; SRC/images/ is looked into as well
 ```
+
+Region maps or joints that were computed elsewhere are taken instead, where they are named.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
-from scmnet_cli.preprocess.analyser import Analyser
+from scmnet_cli.preprocess.analyser import Analyser, Analysis
+from scmnet_cli.preprocess.folder import map_of, read_annotated, row_of, stamp_of_row
+from scmnet_cli.preprocess.keypoints import read_keypoint_table
+from scmnet_cli.preprocess.label_maps import label_set
 from scmnet_cli.preprocess.source import PHOTO_ENDINGS, Source, file_stamp, find_photos, inside, only_photo
 from scmnet_cli.types import Person
 
@@ -33,22 +39,46 @@ class PhotoSource(Source):
         "the photo can be read, and a person is found in it, with a joint and a region; the most prominent one is taken"
     )
 
-    def __init__(self, root: Path, analyser: Analyser | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        analyser: Analyser | None = None,
+        joints: Path | None = None,
+        maps: Path | None = None,
+        labels: str = "regions",
+    ) -> None:
         """List the photos and load the analyser; photos are read when asked for, by several threads if need be.
 
         Args:
             root: the folder.
             analyser: which one; None: the one that ships with this package.
+            joints: a table of joints, instead of the analyser's.
+            maps: a folder of label maps, instead of the analyser's regions.
+            labels: what the ids of the maps mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
 
         Raises:
-            ScmError: if the folder holds no photos, or the analyser cannot be loaded.
+            ScmError: if the folder holds no photos, the analyser cannot be loaded, there are no such joints, maps or
+                labels, or both are given.
         """
+        if joints is not None and maps is not None:
+            raise ScmError(f"--layout photos: nothing is left to find beside {joints} and {maps}; use --layout folder")
+        if maps is None and labels != "regions":
+            raise ScmError(f"--labels {labels}: layout photos reads no maps unless --maps names their folder")
+        if maps is not None and not maps.is_dir():
+            raise ScmError(f"--maps {maps}: no such folder")
+        label_set(labels)
+        self._maps, self._labels = maps, labels
+        self._joints = None if joints is None else read_keypoint_table(joints)
         self.root = Path(root)
         self._photos: dict[str, list[Path]] = {}
         for stem, paths in find_photos(self.root, RAW_ENDINGS).items():
             self._photos.setdefault(_NOT_IN_NAMES.sub("_", stem), []).extend(paths)
         self._analyser = analyser or Analyser.load()
         self.pose_estimator, self.parser = self._analyser.pose_estimator, self._analyser.parser
+        if joints is not None:
+            self.pose_estimator = f"the table {joints.name}"
+        if maps is not None:
+            self.parser = f"maps of the folder {maps.name}, labels {labels}"
 
     def names(self) -> list[str]:
         """Return the names of all photos, without their endings and what no name may hold, sorted."""
@@ -70,8 +100,13 @@ class PhotoSource(Source):
         return self._photos[name][0]
 
     def stamp(self, name: str) -> str:
-        """Return a short text that changes when the photo or the analyser changes."""
-        return f"{file_stamp(*self._photos[name])} {self._analyser.stamp}"
+        """Return a short text that changes when the photo, the analyser, or what is read instead changes."""
+        stamp = f"{file_stamp(*self._photos[name])} {self._analyser.stamp}"
+        if self._maps is not None:
+            stamp += f" {file_stamp(map_of(self._maps, self.photo(name).stem))} {self._labels}"
+        if self._joints is not None:
+            stamp += f" {stamp_of_row(self._joints, self.photo(name))}"
+        return stamp
 
     def read(self, name: str) -> Person:
         """Analyse a photo.
@@ -79,17 +114,49 @@ class PhotoSource(Source):
         Raises:
             ScmError: saying why the person is not usable.
         """
-        return read_analysed(name, inside(self.root, only_photo(self.root, self._photos[name])), self._analyser)
+        photo = inside(self.root, only_photo(self.root, self._photos[name]))
+        found = read_analysed(name, photo, self._analyser)
+        if self._maps is not None:
+            return read_annotated(
+                name, photo, inside(self._maps, map_of(self._maps, photo.stem)), found.joints, self._labels
+            )
+        return found if self._joints is None else replace(found, joints=row_of(self._joints, photo))
 
 
-def read_analysed(name: str, photo: Path, analyser: Analyser) -> Person:
-    """Read a photo and find its most prominent person, in pixels of the photo.
+def read_analysed(name: str, photo: Path, analyser: Analyser, number: int = 0) -> Person:
+    """Read a photo and find a person in it, in pixels of the photo.
+
+    Args:
+        name: of the person.
+        photo: its file.
+        analyser: who finds people.
+        number: which person, from 1, the most prominent; 0 is 1, but for what is said if there are fewer.
+
+    Raises:
+        ScmError: if the photo cannot be read, or shows nobody or fewer people.
+    """
+    image = read_photo(photo)
+    people = [analyser(image)] if number <= 1 else analyser.people(image)
+    people = [found for found in people if _is_usable(found)]
+    if not people:
+        raise ScmError("no person is found in the photo; cut it around the person, or give it a region map and joints")
+    if number > len(people):
+        shown = "1 person is" if len(people) == 1 else f"{len(people)} people are"
+        raise ScmError(f"person {number} is asked for, and {shown} found in the photo")
+    found = people[max(0, number - 1)]
+    return Person(name, image, found.regions, found.joints)
+
+
+def read_everybody(name: str, photo: Path, analyser: Analyser) -> list[Person]:
+    """Read a photo and find everybody in it, the most prominent first, all of one name.
 
     Raises:
         ScmError: if the photo cannot be read or shows nobody.
     """
-    image = read_photo(photo)
-    found = analyser(image)
-    if not (found.has_person and (found.joints[:, 2] > 0).any() and np.any(found.regions)):
-        raise ScmError("no person is found in the photo; cut it around the person, or give it a region map and joints")
-    return Person(name, image, found.regions, found.joints)
+    first = read_analysed(name, photo, analyser)
+    others = [found for found in analyser.people(first.image)[1:] if _is_usable(found)]
+    return [first, *(Person(name, first.image, found.regions, found.joints) for found in others)]
+
+
+def _is_usable(found: Analysis) -> bool:
+    return found.has_person and bool((found.joints[:, 2] > 0).any()) and bool(np.any(found.regions))
