@@ -78,8 +78,8 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """The main job, on drawn people."""
-    session.run(PYTHON, "-m", "scmnet_cli", "demo", "-o", str(Path(session.create_tmp()) / "demo"))
+    """The main job in miniature, on drawn people."""
+    session.run(PYTHON, "-m", "scmnet_cli", "demo", "--train", "-o", str(Path(session.create_tmp()) / "demo"))
 
 
 @nox.session

@@ -85,7 +85,7 @@ def test_the_same_train_command_on_a_finished_run_changes_nothing(job: Path):
 
 
 def test_the_demo_says_what_its_people_and_its_model_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    scm("demo", "-o", tmp_path / "demo", "--people", "20", "--images", "8", "--device", "cpu")
+    scm("demo", "--train", "-o", tmp_path / "demo", "--people", "20", "--images", "8", "--device", "cpu")
     told = capsys.readouterr().out
     assert "drawn by this program" in told
     assert "2 steps" in told
@@ -98,7 +98,7 @@ def test_the_demo_says_what_its_people_and_its_model_are(tmp_path: Path, capsys:
 
 def test_a_demo_goes_on_with_more_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for images, steps in (("4", 1), ("12", 3)):
-        scm("demo", "-o", tmp_path, "--people", "10", "--images", images, "--device", "cpu")
+        scm("demo", "--train", "-o", tmp_path, "--people", "10", "--images", images, "--device", "cpu")
         assert f"trained on them for {steps} steps" in capsys.readouterr().out
 
 

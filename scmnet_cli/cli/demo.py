@@ -1,36 +1,98 @@
-"""``scm demo``: the main job in miniature."""
+"""``scm demo``: what the shipped model makes of a photo, or, with ``--train``, the whole job in miniature."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.options import Closet, Device, Model
+from scmnet_cli.errors import ScmError
+
+if TYPE_CHECKING:
+    from scmnet_cli.cli.progress import Bars
+
 
 def demo(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything the demo makes.")] = Path(
-        "outputs/demo"
-    ),
-    images: Annotated[int, typer.Option("--images", min=1, help="Train on this many images.")] = 640,
-    people: Annotated[int, typer.Option("--people", min=10, help="Draw this many people.")] = 120,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of people and weights.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    photo: Annotated[
+        Path | None, typer.Argument(metavar="[PHOTO]", help="Of a person; by default one that scikit-image carries.")
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the page and the pictures.")] = Path("demo"),
+    model: Model = None,
+    closet: Closet = None,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page, where there is a browser.")] = True,
+    train: Annotated[
+        bool, typer.Option("--train", help="Instead: draw people, prepare them, train on them for a minute, and draw.")
+    ] = False,
+    images: Annotated[int, typer.Option("--images", min=1, help="--train: on this many images.")] = 640,
+    people: Annotated[int, typer.Option("--people", min=10, help="--train: draw this many people.")] = 120,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="--train: seed of people and weights.")] = 0,
+    device: Device = "auto",
 ) -> None:
-    """Draw people, prepare them, train for some steps, transfer and edit, and draw a sheet of it all.
+    """Draw the person of a photo in other poses and clothes, and show where pixels came from.
 
-    No trained model is shipped yet: this shows that everything runs, not how well it draws. Each step is the real one.
-    """
+    Needs no network: photo, model, poses and wardrobe are installed. Writes
+    OUT/index.html and OUT/sheet.png. With --train the main job is done in
+    miniature, each step the real one, on people that the package draws.
+
+    \b
+    Examples:
+      scm demo
+      scm demo me.jpg -o me
+      scm demo --train -o outputs/miniature
+    """  # noqa: D301 - a backspace keeps the lines of the examples
+    if train and photo is not None:
+        raise ScmError(f"demo {photo} --train: trains on people that it draws itself; leave the photo or --train out")
+    if train:
+        _train(out, images, people, seed, device)
+    else:
+        _show(photo, out, model, closet, show, device)
+
+
+def _show(photo: Path | None, out: Path, model: Path | None, closet: Path | None, show: bool, device: str) -> None:
+    from scmnet_cli.cli.drawing import open_model, open_wardrobe
+    from scmnet_cli.demo import run_demo
+    from scmnet_cli.images import example_photo
+
+    pipeline = open_model(model, device)
+    garments = open_wardrobe(closet) if closet is not None or model is None else None
+    with _bars() as bar:
+        made = run_demo(photo or example_photo(), out, pipeline, garments, bar.count)
+    print(f"{made.num_pictures} pictures in {made.seconds:.0f} s")
+    print(made.sheet)
+    print(made.page)
+    if show:
+        _open(made.page)
+
+
+def _open(page: Path) -> None:
+    """Open a page in a browser that shows windows; without one nothing happens."""
+    import os
+    import sys
+    import webbrowser
+
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return
+    webbrowser.open(page.resolve().as_uri())
+
+
+def _train(out: Path, images: int, people: int, seed: int, device: str) -> None:
+    from scmnet_cli.miniature import run_miniature
+
+    with _bars() as bar:
+        made = run_miniature(out, num_people=people, images=images, seed=seed, device=device, progress=bar.count)
+    print(f"{made.num_people} people, drawn by this program and prepared: {made.data}")
+    print(f"a small model, trained on them for {made.steps} steps ({made.images} images): {made.run}")
+    print("It has seen too little to draw well; for a real model see 'Train' in the README.")
+    print(f"what it draws: {made.sheet}")
+
+
+def _bars() -> Bars:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
     from scmnet_cli.cli.progress import Bars
-    from scmnet_cli.demo import run_demo
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=Console(stderr=True)) as bar:
-        made = run_demo(out, num_people=people, images=images, seed=seed, device=device, progress=bar.count)
-    print(f"{made.num_people} people, drawn by this program and prepared: {made.data}")
-    print(f"a small model, trained on them for {made.steps} steps ({made.images} images): {made.run}")
-    print("It has seen too little to draw well; for a real model see 'Real photos' in the README.")
-    print(f"what it draws: {made.sheet}")
+    return Bars(*columns, console=Console(stderr=True))
