@@ -17,6 +17,7 @@ import typer
 from scmnet_cli import __version__
 from scmnet_cli.cli.ablate import ablate
 from scmnet_cli.cli.analyser import app as analyser
+from scmnet_cli.cli.app import app as page
 from scmnet_cli.cli.bench import bench
 from scmnet_cli.cli.colorize import colorize
 from scmnet_cli.cli.demo import demo
@@ -28,6 +29,7 @@ from scmnet_cli.cli.poses import poses
 from scmnet_cli.cli.preprocess import preprocess
 from scmnet_cli.cli.train import train
 from scmnet_cli.cli.transfer import transfer
+from scmnet_cli.cli.wardrobe import app as wardrobe
 from scmnet_cli.cli.weights import app as weights
 from scmnet_cli.errors import ScmError
 from scmnet_cli.ranks import Rank, this_rank
@@ -56,11 +58,13 @@ app.command("inspect")(inspect)
 app.command("poses")(poses)
 app.command("eval")(evaluate)
 app.command("ablate")(ablate)
+app.add_typer(wardrobe, name="wardrobe", help="Garments and hair to be worn: list and draw them, add one's own.")
 app.add_typer(analyser, name="analyser", help="Train and measure the network that finds joints and regions in photos.")
 app.add_typer(weights, name="weights", help="Find, download and check the pretrained networks that others need.")
 app.command("export")(export)
 app.command("bench")(bench)
 app.command("demo")(demo)
+app.command("app")(page)
 
 
 def _print_version(wanted: bool) -> None:

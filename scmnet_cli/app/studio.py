@@ -1,0 +1,220 @@
+"""What the page does, without a page: one model in memory, and plain functions from photos and clicks to pictures.
+
+Nothing here keeps anything of a user: what belongs to one is in the values that go in and come out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from scmnet_cli.app.uploads import Limits, read_upload
+from scmnet_cli.data.dataset import PLAIN_GREY
+from scmnet_cli.domains import PERSON
+from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation.inspection import inspect_point
+from scmnet_cli.evaluation.inspection_sheet import draw_point
+from scmnet_cli.images import contact_sheet, draw_regions, draw_skeleton
+from scmnet_cli.pipeline import EncodedSource, Pipeline, Result
+from scmnet_cli.poses.library import shipped_poses
+from scmnet_cli.poses.placing import place
+from scmnet_cli.preprocess.analyser import Analyser
+from scmnet_cli.preprocess.run import crop_person
+from scmnet_cli.regions import BACKGROUND
+from scmnet_cli.skeleton import rescale
+from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
+from scmnet_cli.wardrobe import Wardrobe
+
+_SHOWN_HEIGHT = 512
+_STRENGTH = 0.5
+_LEAST_SHARE = 0.02
+_MARK = (255, 255, 255), (220, 30, 60)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the analyser found in a photo.
+
+    Attributes:
+        person: on the model's canvas.
+        picture: the photo with joints drawn over it, and beside it with its regions.
+        regions: names of the regions that are seen, without the background.
+    """
+
+    person: Person
+    picture: UInt8Array
+    regions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A result.
+
+    Attributes:
+        result: the picture.
+        strip: source, whom regions were taken from, pose and result side by side.
+        worn: the source as it was drawn, after the edit if there was one.
+        removed: regions that the edit took away because another took their place.
+    """
+
+    result: Result
+    strip: UInt8Array
+    worn: EncodedSource
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a clicked point of a result came from.
+
+    Attributes:
+        picture: the result with the point marked, and beside it the source, bright where the point looks.
+        told: the same in a sentence.
+    """
+
+    picture: UInt8Array
+    told: str
+
+
+class Studio:
+    """A model and an analyser, loaded once for everybody; several threads may ask."""
+
+    def __init__(
+        self, pipeline: Pipeline, analyser: Analyser, limits: Limits | None = None, wardrobe: Wardrobe | None = None
+    ) -> None:
+        """Take what was loaded.
+
+        Args:
+            pipeline: a model of people.
+            analyser: reads the photos.
+            limits: of what is uploaded.
+            wardrobe: garments of this model; None: there are none.
+
+        Raises:
+            ScmError: if the model draws no people, or the wardrobe is another model's.
+        """
+        if pipeline.domain is not PERSON:
+            raise ScmError(f"{pipeline.path}: draws {pipeline.domain.members}; give a model of people")
+        self.pipeline = pipeline
+        self.limits = limits or Limits()
+        self.wardrobe = wardrobe
+        self._analyser = analyser
+        if wardrobe is not None and wardrobe.garments:
+            wardrobe.reference(next(iter(wardrobe.garments)), pipeline)
+
+    @property
+    def garments(self) -> dict[str, str]:
+        """The region of each garment by its name; none without a wardrobe, or if the model keeps no regions apart."""
+        if self.wardrobe is None or not self.pipeline.model.has_regions:
+            return {}
+        return {name: garment.region for name, garment in self.wardrobe.garments.items()}
+
+    def library(self) -> list[Pose]:
+        """Return the shipped poses on the model's canvas."""
+        poses = []
+        for name, (_, posed) in shipped_poses().items():
+            assert posed.canvas is not None
+            poses.append(place(Pose(name, posed.person(), posed.canvas), self.pipeline.canvas))
+        return poses
+
+    def read(self, upload: Path) -> Found:
+        """Read an uploaded photo and find its person.
+
+        Raises:
+            ScmError: if it is too large or no picture, or shows nobody.
+        """
+        image = read_upload(upload, self.limits)
+        found = self._analyser(image)
+        if not (found.has_person and (found.joints[:, 2] > 0).any() and found.regions.any()):
+            raise ScmError(
+                f"{upload.name}: nobody is seen in this photo; try one that shows one person, large and upright"
+            )
+        person = Person(upload.stem, image, found.regions, found.joints)
+        canvas = self.pipeline.canvas
+        small, _ = crop_person(person, canvas, self.pipeline.background)
+        names = self.pipeline.domain.regions
+        seen = tuple(names[region] for region in np.unique(small.regions) if region != BACKGROUND)
+        return Found(small, _overlay(person), seen)
+
+    def encode(self, found: Found) -> EncodedSource:
+        """Read the style of a person, once for all that is drawn of them.
+
+        Raises:
+            ScmError: if there is none to read.
+        """
+        return self.pipeline.encode(found.person)
+
+    def draw(
+        self,
+        source: EncodedSource,
+        pose: Pose,
+        reference: EncodedSource | None = None,
+        regions: Sequence[str] = (),
+        garments: Sequence[str] = (),
+    ) -> Drawn:
+        """Draw a person in a pose, with regions of somebody else or garments of the wardrobe.
+
+        Args:
+            source: who is drawn.
+            pose: on any canvas.
+            reference: whom regions are taken from.
+            regions: which ones.
+            garments: names in the wardrobe; where two want the same region the last one has it.
+
+        Raises:
+            ScmError: if a region or garment is not there to be taken.
+        """
+        taken: dict[str, EncodedSource] = {}
+        if reference is not None:
+            taken |= dict.fromkeys(regions, reference)
+        for name in garments:
+            assert self.wardrobe is not None
+            taken[self.garments[name]] = self.wardrobe.reference(name, self.pipeline)
+        worn = self.pipeline.exchange(source, taken) if taken else source
+        result = self.pipeline.transfer(worn, pose)
+        drawn = np.asarray(result.image)
+        blank = np.full_like(drawn, PLAIN_GREY)
+        row = [source.person.image, *(other.person.image for other in taken.values())]
+        row += [draw_skeleton(blank, result.joints), drawn]
+        strip = contact_sheet([row], ["source", *taken, "pose", "result"])
+        return Drawn(result, strip, worn, worn.removed)
+
+    def origin(self, drawn: Drawn, x: int, y: int) -> Origin:
+        """Tell from where in the source a pixel of a result took its style.
+
+        Raises:
+            ScmError: if the pixel lies outside the result.
+        """
+        canvas = self.pipeline.canvas
+        point = inspect_point(self.pipeline, drawn.worn, Pose(drawn.result.pose, drawn.result.joints, canvas), x, y)
+        times = max(1, round(_SHOWN_HEIGHT / canvas.height))
+        size = (times * canvas.width, times * canvas.height)
+        marked = drawn.result.image.resize(size, Image.Resampling.BICUBIC)
+        pen = ImageDraw.Draw(marked)
+        middle = np.array([(x + 0.5) * times, (y + 0.5) * times])
+        for radius, colour in ((size[1] / 40, _MARK[0]), (size[1] / 55, _MARK[1])):
+            pen.ellipse((*(middle - radius), *(middle + radius)), outline=colour, width=max(2, size[1] // 170))
+        source = np.asarray(Image.fromarray(drawn.worn.person.image).resize(size, Image.Resampling.BICUBIC))
+        shares = [f"{share:.0%} {name}" for name, share in point.region_shares.items() if share >= _LEAST_SHARE]
+        places = max(1, round(math.exp(point.entropy)))
+        told = (
+            f"This point is made of {', '.join(shares)} of the source. It mixes about {places} "
+            f"place{'' if places == 1 else 's'} of {point.weights.size}; the brightest counts most."
+        )
+        return Origin(np.concatenate([np.asarray(marked), draw_point(source, point)], axis=1), told)
+
+
+def _overlay(person: Person) -> UInt8Array:
+    """Show what was found: the photo with its joints, and beside it with its regions."""
+    height = _SHOWN_HEIGHT
+    shown = Canvas(height, max(1, round(person.canvas.width * height / person.canvas.height)))
+    size = (shown.width, shown.height)
+    image = np.asarray(Image.fromarray(person.image).resize(size, Image.Resampling.LANCZOS))
+    regions = np.asarray(Image.fromarray(person.regions).resize(size, Image.Resampling.NEAREST))
+    skeleton = draw_skeleton(image, rescale(person.joints, person.canvas, shown), strength=0.15)
+    return np.concatenate([skeleton, draw_regions(image, regions, _STRENGTH)], axis=1)

@@ -1,0 +1,62 @@
+"""``scm app``: a web page on this machine."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from scmnet_cli.cli.options import Closet, Device, Model
+
+
+def app(
+    model: Model = None,
+    closet: Closet = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets the whole network in, without a password.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0: any that is free.")] = 7860,
+    max_upload_mb: Annotated[
+        float, typer.Option("--max-upload-mb", min=0.1, help="Refuse photos whose files are larger.")
+    ] = 20,
+    max_megapixels: Annotated[
+        float, typer.Option("--max-megapixels", min=0.1, max=100, help="Refuse photos with more million pixels.")
+    ] = 40,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page in a browser.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Open a page in the browser: upload a photo, choose a pose, change clothes.
+
+    Poses come from the shipped ones, from another photo, or from clicks;
+    clothes from another photo, or from the wardrobe where the model has one.
+    A click on the result shows where that point came from.
+
+    The page is served to this machine only, and nothing leaves it. Photos are
+    deleted from the disk within minutes, and all that is left when the page is
+    stopped with Ctrl-C. Prints the page's address. Needs Gradio, which comes
+    with the extra `app` of this package.
+
+    \b
+    Examples:
+      scm app -m runs/ccp
+      scm app -m runs/ccp --port 8000 --no-browser --max-upload-mb 5
+      scm app -m runs/ccp --host 0.0.0.0
+    """  # noqa: D301 - a backspace keeps the lines of the examples
+    from scmnet_cli.app.server import LOCAL, serve
+    from scmnet_cli.app.studio import Studio
+    from scmnet_cli.app.uploads import Limits
+    from scmnet_cli.cli.drawing import open_model, open_wardrobe
+    from scmnet_cli.preprocess.analyser import Analyser
+    from scmnet_cli.wardrobe import SHIPPED_WARDROBE
+
+    pipeline = open_model(model, device)
+    has_wardrobe = closet is not None or (model is None and SHIPPED_WARDROBE.is_file())
+    wardrobe = open_wardrobe(closet) if has_wardrobe else None
+    studio = Studio(pipeline, Analyser.load(), Limits(max_upload_mb, max_megapixels), wardrobe)
+    if host not in LOCAL:
+        print(f"scm: {host}: everybody who reaches this machine can use the page, without a password", file=sys.stderr)
+    with serve(studio, host, port, open_browser=not no_browser) as served:
+        print(served.url, flush=True)
+        print("scm: stop it with Ctrl-C", file=sys.stderr)
+        served.wait()
