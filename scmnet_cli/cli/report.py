@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import platform
 import re
 from dataclasses import dataclass
@@ -193,6 +194,23 @@ class Outputs:
         path = self._free(wanted.stem, inputs, wanted.suffix)
         self._write_report(path, inputs, report)
         save_animation(path, frames, rate, GENERATED)
+        return path
+
+    def adopt(self, wanted: Path, made: Path, inputs: dict[str, Any], report: dict[str, Any]) -> Path:
+        """Give a finished file its place, and write its report; as :meth:`write_animation` otherwise.
+
+        Args:
+            wanted: its file; a number follows the name where that is taken by other inputs.
+            made: the file as it is, in the same folder; it is moved.
+            inputs: names the inputs.
+            report: what else the JSON holds.
+
+        Raises:
+            ScmError: if a file cannot be written.
+        """
+        path = self._free(wanted.stem, inputs, wanted.suffix)
+        self._write_report(path, inputs, report)
+        os.replace(made, path)
         return path
 
     def _write_report(self, path: Path, inputs: dict[str, Any], report: dict[str, Any]) -> None:

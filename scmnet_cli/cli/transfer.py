@@ -51,6 +51,12 @@ def transfer(
     ] = None,
     rate: Annotated[float, typer.Option("--fps", min=0.1, max=50, help="Frames a second of the animated picture.")] = 8,
     batch: Batch = 0,
+    smooth: Annotated[
+        float | None,
+        typer.Option(
+            "--smooth", min=0, max=5, metavar="S", help="Of a clip: smooth the joints over S seconds; 0: not."
+        ),
+    ] = None,
     device: Device = "auto",
     runtime: RuntimeChoice = Runtime.torch,
 ) -> None:
@@ -73,10 +79,16 @@ def transfer(
       scm transfer --src photo.jpg --pose walking --pose catwalk --mirror
       scm transfer --src photo.jpg --pose openpose/ --frame 1080x1920 \\
                    --animate outputs/dance.gif --fps 12
+      scm transfer --src me.jpg --pose clip.mp4 -o out.mp4
       scm transfer --src me.jpg --pose walking -m exported --runtime onnx
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing import Task, check_animation, set_up
+    from scmnet_cli.cli.video import draw_clip, is_clip
 
+    if any(is_clip(word) for word in poses):
+        given = {"data": data, "person": person, "mirror": mirror, "strip": strip, "batch": batch, "device": device}
+        draw_clip(sources, poses, model, animate or out, smooth=smooth, runtime=runtime, **given)
+        return
     if animate is not None:
         check_animation(animate)
         out = animate.parent

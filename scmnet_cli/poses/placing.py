@@ -39,7 +39,7 @@ def place_together(poses: Sequence[Pose], canvas: Canvas) -> list[Pose]:
     """
     crops: dict[Canvas, CropBox] = {}
     for frame in {pose.canvas for pose in poses if not pose.canvas.has_shape_of(canvas)}:
-        boxes = [_person_box(pose.joints) for pose in poses if pose.canvas == frame and (pose.joints[:, 2] > 0).any()]
+        boxes = [person_box(pose.joints) for pose in poses if pose.canvas == frame and (pose.joints[:, 2] > 0).any()]
         if boxes:
             low, high = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
             left, top, right, bottom = np.concatenate([np.floor(low), np.ceil(high)]).astype(int).tolist()
@@ -65,7 +65,7 @@ def _moved(pose: Pose, canvas: Canvas, crop: CropBox | None) -> Pose:
     return replace(pose, joints=joints, canvas=canvas)
 
 
-def _person_box(joints: FloatArray) -> tuple[float, float, float, float]:
+def person_box(joints: FloatArray) -> tuple[float, float, float, float]:
     """Return left, top, right and bottom of the person whom joints belong to."""
     known = joints[:, 2] > 0
     (left, top), (right, bottom) = joints[known, :2].min(axis=0), joints[known, :2].max(axis=0)

@@ -1,0 +1,368 @@
+"""``scm transfer --pose clip.mp4``: films are read and written, joints followed, steadied and framed."""
+
+from __future__ import annotations
+
+import builtins
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scmnet_cli.cli import video as command
+from scmnet_cli.errors import ScmError
+from scmnet_cli.metrics.flicker import flicker, jitter
+from scmnet_cli.poses.placing import person_box
+from scmnet_cli.types import Canvas
+from scmnet_cli.video import ClipWriter, Follower, find_joints, framed, open_film, read_frames, steadied, upright
+
+if TYPE_CHECKING:
+    from conftest import Place, Scm
+
+av = pytest.importorskip("av")
+RATE = 10
+
+
+def standing(x: float = 40, y: float = 10, height: float = 60) -> np.ndarray:
+    """Joints of somebody whose middle is at x and whose head is at y."""
+    joints = np.ones((18, 3), np.float32)
+    joints[:, 0] = x + height / 8 * np.array([0, 0, -1, -1, -1, 1, 1, 1, -1, -1, -1, 1, 1, 1, -0.3, 0.3, -0.5, 0.5])
+    shares = [0.05, 0.2, 0.2, 0.35, 0.5, 0.2, 0.35, 0.5, 0.5, 0.75, 1, 0.5, 0.75, 1, 0, 0, 0.03, 0.03]
+    joints[:, 1] = y + height * np.array(shares)
+    return joints
+
+
+def a_film(path: Path, num: int = 8, size: tuple[int, int] = (48, 64), rate: Fraction = Fraction(RATE)) -> Path:
+    """A grey film whose frames get lighter, ten levels a frame."""
+    writer = ClipWriter(path, rate, {"Comment": "made for a test"})
+    for number in range(num):
+        writer.write(np.full((*size, 3), 40 + 10 * number % 200, np.uint8))
+    writer.close()
+    return path
+
+
+# Reading and writing
+
+
+def test_a_clip_keeps_frames_size_rate_and_says_what_it_is(tmp_path: Path) -> None:
+    path = a_film(tmp_path / "clip.mp4", rate=Fraction(30000, 1001))
+    film = open_film(path)
+    assert (film.rate, film.num_frames, film.has_sound) == (Fraction(30000, 1001), 8, False)
+    frames = list(read_frames(path))
+    assert [frame.shape for frame in frames] == [(48, 64, 3)] * 8
+    assert [round(frame.mean()) for frame in frames] == pytest.approx([40 + 10 * n for n in range(8)], abs=2)
+    with av.open(str(path)) as container:
+        assert container.metadata["comment"] == "made for a test"
+
+
+def test_odd_sizes_grow_by_a_pixel(tmp_path: Path) -> None:
+    (frame, *_) = read_frames(a_film(tmp_path / "odd.mp4", size=(47, 63)))
+    assert frame.shape == (48, 64, 3)
+
+
+def test_frames_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
+    frames = read_frames(a_film(tmp_path / "clip.mp4", num=60))
+    next(frames)
+    frames.close()  # nothing is left open that would complain
+
+
+@pytest.mark.parametrize(("rotation", "corner"), [(0, (0, 0)), (90, (5, 0)), (-90, (0, 3)), (180, (3, 5))])
+def test_a_frame_that_lies_on_its_side_is_turned_upright(rotation: int, corner: tuple[int, int]) -> None:
+    frame = np.zeros((4, 6, 3), np.uint8)
+    frame[0, 0] = 255
+    assert tuple(np.argwhere(upright(frame, rotation)[..., 0])[0]) == corner
+
+
+@pytest.mark.parametrize("content", [b"", b"no film at all", b"\0\0\0\x18ftypmp42"])
+def test_a_file_that_is_no_film_is_told_by_name(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(content)
+    with pytest.raises(ScmError, match=r"broken\.mp4"):
+        open_film(path)
+    with pytest.raises(ScmError, match=r"broken\.mp4"):
+        list(read_frames(path))
+
+
+def test_a_clip_that_cannot_be_written_is_told_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ScmError, match=r"no-folder.*cannot be written"):
+        a_film(tmp_path / "no-folder" / "clip.mp4")
+
+
+def test_without_the_extra_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = builtins.__import__
+
+    def without(name: str, *about: Any) -> Any:
+        if name == "av":
+            raise ImportError("No module named 'av'")
+        return find(name, *about)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ScmError, match=r"pip install 'scmnet-cli\[video\]'"):
+        open_film(tmp_path / "clip.mp4")
+
+
+# Following
+
+
+class Scene:
+    """Frames that name their number, and who is where in each: found if the part that is looked at shows them."""
+
+    def __init__(self, *people: list[np.ndarray | None], size: tuple[int, int] = (100, 200)) -> None:
+        self.people = people
+        self.size = size
+
+    def frames(self) -> list[np.ndarray]:
+        rows, columns = np.mgrid[: self.size[0], : self.size[1]]
+        return [np.stack([np.full_like(rows, t), rows, columns], -1) for t in range(len(self.people[0]))]
+
+    def find(self, part: np.ndarray) -> np.ndarray | None:
+        t, top, left = part[0, 0]
+        bottom, right = top + part.shape[0], left + part.shape[1]
+        for person in self.people:  # the first is the most prominent
+            joints = person[t]
+            if joints is not None:
+                a, b, c, d = person_box(joints)
+                if left <= (a + c) / 2 < right and top <= (b + d) / 2 < bottom:
+                    return joints - np.array([left, top, 0], np.float32)
+        return None
+
+
+def follow(scene: Scene) -> np.ndarray:
+    return find_joints(scene.frames(), Follower(scene.find, RATE))[0]
+
+
+def test_the_same_person_is_followed_though_somebody_more_prominent_comes() -> None:
+    walker = [standing(40 + 3 * t) for t in range(12)]
+    passer_by = [None if t < 4 else standing(170) for t in range(12)]
+    found = follow(Scene(passer_by, walker))
+    np.testing.assert_allclose(found, np.stack(walker), atol=1e-4)
+
+
+def test_who_is_lost_for_long_is_given_up_and_whoever_is_seen_is_followed() -> None:
+    gone = [standing(40) if t < 3 else None for t in range(30)]
+    other = [None if t < 3 else standing(160) for t in range(30)]
+    found = follow(Scene(gone, other))
+    seen = np.flatnonzero(found[..., 2].any(1))
+    assert seen.tolist() == [0, 1, 2, *range(3 + RATE + 1, 30)]
+    assert found[-1, 0, 0] == pytest.approx(160)
+
+
+def test_a_film_without_anybody_is_refused() -> None:
+    with pytest.raises(ScmError, match="nobody in any of its 5 frames"):
+        follow(Scene([None] * 5))
+
+
+# Steadying
+
+
+def walk(num: int = 40, noise: float = 0.0) -> np.ndarray:
+    random = np.random.default_rng(0)
+    joints = np.stack([standing(40 + 2 * t) for t in range(num)])
+    joints[..., :2] += random.normal(0, noise, joints[..., :2].shape)
+    return joints.astype(np.float32)
+
+
+def test_smoothing_removes_noise_and_keeps_the_walk() -> None:
+    true, noisy = walk(), walk(noise=2)
+    steady = steadied(noisy, RATE, 0.9)
+    assert np.abs(steady - true).mean() < 0.65 * np.abs(noisy - true).mean()
+    assert jitter(torch.from_numpy(steady)) < 0.25 * jitter(torch.from_numpy(noisy))
+    np.testing.assert_allclose(steadied(true, RATE, 0.9), true, atol=1e-3)  # an even walk stays: nothing lags
+
+
+def test_a_joint_elsewhere_for_one_frame_is_put_back() -> None:
+    joints = walk()
+    joints[20, 4, :2] = (0, 0)
+    assert np.abs(steadied(joints, RATE, 0.5) - walk())[18:23, 4].max() < 3
+    assert steadied(joints, RATE, 0)[20, 4, 0] == 0
+
+
+def test_a_short_gap_is_filled_evenly_and_a_long_one_is_not() -> None:
+    joints = walk()
+    joints[10:14, 7] = 0
+    joints[20:26, 7] = 0
+    joints[:3, 9] = 0
+    steady = steadied(joints, RATE, 0)
+    np.testing.assert_allclose(steady[10:14, 7], walk()[10:14, 7], atol=1e-3)
+    assert not steady[20:26, 7].any()
+    assert not steady[:3, 9].any(), "nothing is known from before"
+
+
+def test_without_smoothing_what_was_found_stays() -> None:
+    noisy = walk(noise=2)
+    assert np.array_equal(steadied(noisy, RATE, 0), noisy)
+
+
+# Framing
+
+CANVAS = Canvas(64, 48)
+
+
+def test_who_walks_through_the_film_stays_in_the_frame_and_of_one_size() -> None:
+    poses = framed(walk(60), RATE, CANVAS)
+    assert all(pose is not None and pose.canvas == CANVAS and (pose.joints[:, 2] > 0).all() for pose in poses)
+    necks = np.array([pose.joints[1, :2] for pose in poses if pose])
+    assert np.ptp(necks[15:-15], axis=0).max() < 1
+    heights = np.array([np.ptp(pose.joints[:, 1]) for pose in poses if pose])
+    assert np.ptp(heights) < 0.5
+    assert np.abs(np.diff(necks, axis=0)).max() < 2
+
+
+def test_a_jump_of_the_joints_box_does_not_make_the_picture_jump() -> None:
+    joints = np.stack([standing() for _ in range(40)])
+    joints[20, 4, :2] = (90, 0)  # an arm flung out for one frame
+    necks = np.array([pose.joints[1, :2] for pose in framed(joints, RATE, CANVAS) if pose])
+    assert np.abs(np.diff(necks, axis=0)).max() < 1.5
+
+
+def test_a_frame_without_anybody_has_no_pose_and_a_new_shot_a_frame_of_its_own() -> None:
+    joints = np.stack([standing(40) for _ in range(40)])
+    joints[25:] = standing(150, height=30)
+    joints[10:25] = 0
+    poses = framed(joints, RATE, CANVAS)
+    assert [pose is None for pose in poses] == [10 <= t < 25 for t in range(40)]
+    assert poses[9] is not None
+    assert poses[25] is not None
+    np.testing.assert_allclose(poses[25].joints, poses[9].joints, atol=3)
+
+
+# Measuring
+
+
+def test_what_is_still_or_changes_evenly_does_not_flicker() -> None:
+    ramp = torch.linspace(-1, 1, 5)[:, None, None, None].expand(5, 3, 2, 2)
+    assert flicker(ramp) == pytest.approx(0, abs=1e-6)
+    assert flicker(torch.zeros(4, 3, 2, 2)) == 0
+
+
+def test_black_and_white_in_turn_flickers_by_the_whole_range() -> None:
+    turns = torch.tensor([1.0, -1, 1, -1])[:, None, None, None].expand(4, 3, 2, 2)
+    assert flicker(turns) == 2
+    assert flicker(turns.flip(0)) == flicker(turns)
+
+
+def test_jitter_is_a_share_of_the_persons_height_and_needs_three_frames_of_a_joint() -> None:
+    still = torch.from_numpy(np.stack([standing(height=60) for _ in range(3)]))
+    shaken = still.clone()
+    shaken[1, 4, 0] += 6
+    assert jitter(still) == 0
+    assert jitter(shaken) == pytest.approx(6 / 60 / 18, rel=1e-4)
+    shaken[2, 4, 2] = 0
+    assert jitter(shaken) == 0
+
+
+# The command
+
+
+@pytest.fixture
+def film(place: Place, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A film of eight frames in which somebody walks; the seventh and eighth show nobody."""
+
+    def finder_of(analyser: object, person: int = 0) -> Any:
+        def find(frame: np.ndarray) -> np.ndarray | None:
+            t = round((float(frame.mean()) - 40) / 10)
+            return standing(20 + 2 * t, 2, 40) if t < 6 and frame.shape == (48, 64, 3) else None
+
+        return find
+
+    monkeypatch.setattr(command, "finder_of", finder_of)
+    return a_film(place.path / "walk.mp4")
+
+
+def test_a_clip_is_drawn_frame_by_frame_at_the_films_rate(film: Path, place: Place, scm: Scm) -> None:
+    done = scm("transfer", "--src", "data/anna", "--pose", "walk.mp4", "-o", "out.mp4", "-m", "run")
+    assert done.code == 0
+    assert done.paths == [Path("out.mp4")]
+    made = open_film(Path("out.mp4"))
+    assert (made.rate, made.num_frames) == (RATE, 8)
+    frames = list(read_frames(Path("out.mp4")))
+    assert frames[0].shape == (64, 48, 3)
+    assert np.abs(frames[5].astype(int) - frames[7]).max() <= 8, "the picture before stays"
+    report = done.report()
+    assert report["frames"] == {
+        "all": 8, "size": "48x64", "with_a_person": 6, "joints_found": 108, "joints_used": 108, "picture_held": 2,
+    }  # fmt: skip
+    assert report["settings"]["smooth_seconds"] == 0.3
+    assert set(report["metrics"]) == {"flicker", "jitter_found", "jitter_used"}
+    assert "2 of 8 frames" in done.errors[0]
+    assert sorted(path.name for path in place.path.glob("*out*")) == ["out.json", "out.mp4"]
+
+
+def test_the_same_command_writes_the_same_clip(film: Path, scm: Scm) -> None:
+    arguments = ["transfer", "--src", "data/anna", "--pose", "walk.mp4", "-m", "run", "--batch", 4, "--smooth", 0]
+    first = scm(*arguments)
+    assert first.paths == [Path("outputs/anna_to_walk.mp4")]
+    content = first.paths[0].read_bytes()
+    assert scm(*arguments).paths == first.paths
+    assert first.paths[0].read_bytes() == content
+
+
+def test_a_style_is_read_once_for_a_whole_clip(film: Path, scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scmnet_cli.models.scmnet import SCMNet
+
+    read = []
+    encode = SCMNet.encode_regions
+    monkeypatch.setattr(SCMNet, "encode_regions", lambda self, *given: read.append(1) or encode(self, *given))
+    scm("transfer", "--src", "data/anna", "--pose", "walk.mp4", "-m", "run", "--batch", 2)
+    assert read == [1]
+
+
+def test_a_clip_may_become_an_animated_picture_of_strips(film: Path, scm: Scm) -> None:
+    done = scm("transfer", "--src", "data/anna", "--pose", "walk.mp4", "-o", "out.gif", "-m", "run", "--strip")
+    with Image.open(done.paths[0]) as image:
+        assert image.n_frames >= 5
+        assert image.width > 3 * 48
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--pose", "walk.mp4", "--pose", "walking"], "a film is drawn alone"),
+        (["--pose", "absent.mp4"], "absent.mp4: no such file"),
+        (["--pose", "walk.mp4", "-o", "walk.mp4"], "is the film itself"),
+        (["--pose", "walk.mp4", "-o", "out.avi"], "ends with .mp4"),
+        (["--pose", "walk.mp4", "--src", "data/ben"], "--src names 2"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_nothing_is_written(
+    arguments: list[str], told: str, film: Path, place: Place, scm: Scm
+) -> None:
+    before = film.read_bytes()
+    done = scm("transfer", "--src", "data/anna", *arguments, "-m", "run")
+    assert done.code == 2
+    assert told in done.errors[0]
+    assert not list(place.path.glob("out*"))
+    assert film.read_bytes() == before
+
+
+def test_sound_is_told_to_be_left_out(film: Path, scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
+    with av.open("loud.mp4", "w") as container, av.open(str(film)) as silent:
+        pictures, sound = container.add_stream("libx264", rate=RATE), container.add_stream("aac", rate=16000)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        for frame in silent.decode(video=0):
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(frame.to_ndarray(format="rgb24"), format="rgb24")))
+        container.mux(pictures.encode(None))
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        tone.sample_rate = 16000
+        container.mux(sound.encode(tone))
+        container.mux(sound.encode(None))
+    done = scm("transfer", "--src", "data/anna", "--pose", "loud.mp4", "-o", "out.mp4", "-m", "run")
+    assert any("the sound of loud.mp4 is not kept" in line for line in done.errors)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length_of_a_film(tmp_path: Path) -> None:
+    import tracemalloc
+
+    peaks = []
+    for num in (20, 200):
+        path = a_film(tmp_path / f"{num}.mp4", num=num, size=(240, 320))
+        tracemalloc.start()
+        joints, _ = find_joints(read_frames(path), lambda _: standing())
+        framed(steadied(joints, RATE), RATE, CANVAS)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 1_000_000, "180 frames more are 41 MB"
