@@ -21,8 +21,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_uint8
 from scmnet_cli.metrics.correspondence import region_accuracy
 from scmnet_cli.pipeline import EncodedSource, Pipeline, Result
-from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, NUM_REGIONS, one_hot
-from scmnet_cli.skeleton import pose_maps
+from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
 STRIDE = 8
@@ -183,8 +182,8 @@ def inspect_transfer(
     worn = collate([encoded.person], pipeline.device)
     masks = one_hot(worn.labels)
     shares = F.avg_pool2d(masks, STRIDE)  # (1, 8, h, w)
-    joints = torch.from_numpy(fitted.joints)[None].to(pipeline.device)
-    pose_features = model.encode_pose(pose_maps(joints, canvas))
+    structure = torch.from_numpy(fitted.structure)[None].to(pipeline.device)
+    pose_features = model.encode_pose(pipeline.domain.maps(structure, canvas))
     blocks = F.pixel_unshuffle(worn.image, STRIDE)  # (1, 3 * 64, h, w)
     rearranged, moved = model.rearrange(pose_features, encoded.style_features, torch.cat([shares, blocks], dim=1))
     assert moved is not None
@@ -220,17 +219,19 @@ def inspect_transfer(
         moved_regions=moved_regions[0].cpu().numpy(),
         entropy=entropy,
         parts=tuple(
-            Part(BODY_REGIONS[region], float(piece.mean()), _middle(piece), _peak(row), of_regions[region])
+            Part(pipeline.domain.regions[region], float(piece.mean()), _middle(piece), _peak(row), of_regions[region])
             for (region, piece), row, of_regions in zip(pieces, part_rows, by_part, strict=True)
         ),
         right_shares={
-            BODY_REGIONS[region]: float(by_region[region]) / int((regions == region).sum())
+            pipeline.domain.regions[region]: float(by_region[region]) / int((regions == region).sum())
             for region in worn_regions
             if (regions == region).any()
         },
         region_accuracy=None if math.isnan(accuracy) else accuracy,
         points=tuple(
-            PointOfField(x, y, row, float(entropy.ravel()[position]), _by_region(source_shares, row))
+            PointOfField(
+                x, y, row, float(entropy.ravel()[position]), _by_region(source_shares, row, pipeline.domain.regions)
+            )
             for (x, y), position, row in zip(points, singles, point_rows, strict=True)
         ),
         features=_feature_maps(pipeline, encoded),
@@ -327,7 +328,7 @@ def _pixel(position: float) -> float:
     return (position + 0.5) * STRIDE - 0.5
 
 
-def _by_region(source_shares: FloatArray, weights: FloatArray, names: Sequence[str] = BODY_REGIONS) -> dict[str, float]:
+def _by_region(source_shares: FloatArray, weights: FloatArray, names: Sequence[str]) -> dict[str, float]:
     shares = (source_shares * weights).sum((1, 2))
     order = [int(region) for region in np.argsort(-shares, kind="stable") if shares[region] > 0]
     return {names[region]: float(shares[region]) for region in order}
@@ -343,7 +344,7 @@ def _feature_maps(pipeline: Pipeline, encoded: EncodedSource) -> FeatureMaps:
         model=str(pipeline.path),
         decomposed=model.has_regions,
         region_strengths={
-            BODY_REGIONS[region]: strengths[region]
+            pipeline.domain.regions[region]: strengths[region]
             for region in range(NUM_REGIONS)
             if model.has_regions and (encoded.person.regions == region).any()
         },

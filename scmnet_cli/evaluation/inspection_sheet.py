@@ -11,9 +11,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from scmnet_cli.data.dataset import PLAIN_GREY
+from scmnet_cli.domains import DOMAINS
 from scmnet_cli.evaluation.inspection import FeatureMaps, Inspection, PointOfField
-from scmnet_cli.images import draw_skeleton
-from scmnet_cli.regions import BODY_REGIONS, COLOURS, region_id
+from scmnet_cli.regions import COLOURS
 from scmnet_cli.types import FloatArray, UInt8Array
 
 WIDTH = 1400
@@ -78,12 +78,15 @@ def draw_inspection(inspection: Inspection) -> UInt8Array:
 def _correspondence(inspection: Inspection) -> Image.Image:
     source = inspection.source
     blank = np.full_like(source.image, PLAIN_GREY)
+    domain = DOMAINS[source.domain]
     result = np.asarray(inspection.result.image)
     owner = "the pose's own picture" if inspection.regions_known else "the field itself: the pose has no picture"
     row, places, scale = _row(
         [
             _Panel(source.image, "source", "a ring: where a part looks most"),
-            _Panel(draw_skeleton(blank, inspection.pose.joints), "pose", "all that is read of it are the joints"),
+            _Panel(
+                domain.draw(blank, inspection.pose.structure), "pose", f"all that is read of it: {domain.structure}"
+            ),
             _Panel(result, "result", f"an arrow ends in each part; the parts are those of {owner}"),
             _Panel(_legend(inspection), "how much comes from the same region"),
         ],
@@ -94,7 +97,7 @@ def _correspondence(inspection: Inspection) -> Image.Image:
         (
             np.array([from_x + (part.origin[0] + 0.5) * scale, from_y + (part.origin[1] + 0.5) * scale]),
             np.array([to_x + (part.place[0] + 0.5) * scale, to_y + (part.place[1] + 0.5) * scale]),
-            COLOURS[region_id(part.region)],
+            COLOURS[domain.region_id(part.region)],
         )
         for part in reversed(inspection.parts)  # the large ones last, on top
     ]
@@ -112,7 +115,7 @@ def _legend(inspection: Inspection) -> UInt8Array:
     picture = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(picture)
     y = 0
-    for region, name in enumerate(BODY_REGIONS):
+    for region, name in enumerate(DOMAINS[inspection.source.domain].regions):
         share = inspection.right_shares.get(name)
         if share is None and not (inspection.regions == region).any():
             continue

@@ -18,10 +18,6 @@ PHOTOS, MASKS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno"
 """Folders of the published data set."""
 
 _FACES_A_FOLDER = 2000
-_PAINTED = (  # later ones cover earlier ones, as in the data set's own script that joins the masks
-    "skin", "l_brow", "r_brow", "l_eye", "r_eye", "eye_g", "l_ear", "r_ear", "ear_r", "nose", "mouth", "u_lip", "l_lip",
-    "neck", "neck_l", "cloth", "hair", "hat",
-)  # fmt: skip
 
 
 class CelebAMaskSource(Source):
@@ -109,7 +105,7 @@ class CelebAMaskSource(Source):
         if not self._published:
             return read_label_map(inside(self.root, files[""]))
         parts: UInt8Array | None = None
-        for part in _PAINTED:
+        for part in CELEBAMASK_PARTS[1:]:  # later ones cover earlier ones, as in the data set's own script
             if part not in files:
                 continue
             mask = read_photo(inside(self.root, files[part]))[..., 0] > 127
