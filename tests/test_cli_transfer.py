@@ -426,8 +426,8 @@ def test_an_openpose_file_is_drawn_in_the_frame_that_is_told(place: Place, scm: 
     largest = scm(*run, "--frame", "64x48")
     assert largest.paths == [Path("outputs/anna_to_clip_0001.png")]
     picture = largest.paths[0].read_bytes()
-    assert scm(*run, "--frame", "64x48", "--person", 2, "-o", "two").paths[0].read_bytes() == picture
-    assert scm(*run, "--frame", "64x48", "--person", 1, "-o", "one").paths[0].read_bytes() != picture
+    assert scm(*run, "--frame", "64x48", "--pose-person", 2, "-o", "two").paths[0].read_bytes() == picture
+    assert scm(*run, "--frame", "64x48", "--pose-person", 1, "-o", "one").paths[0].read_bytes() != picture
 
 
 def test_a_mirrored_pose_is_the_pose_of_the_mirrored_person(place: Place, scm: Scm) -> None:

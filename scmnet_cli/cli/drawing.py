@@ -27,12 +27,14 @@ from scmnet_cli.export import POSE_TO_IMAGE
 from scmnet_cli.exported import ExportedPipeline
 from scmnet_cli.images import ANIMATED, contact_sheet
 from scmnet_cli.pipeline import EncodedSource, Pipeline, Result
+from scmnet_cli.preprocess.framed import Framed
 from scmnet_cli.preprocess.sketches import Drawing
 from scmnet_cli.ranks import Rank, Team, this_rank
 from scmnet_cli.types import Person, Pose, UInt8Array
 
 _POSES_KEPT = 256
 _FEWEST_FRAMES = 2
+_FRAMES_KEPT = 4
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,16 @@ class Task:
 class Artist:
     """Draws tasks; an input that cannot be used is told of in one line, and the others are drawn."""
 
-    def __init__(self, pipeline: Pipeline, outputs: Outputs, *, batch: int, strip: bool) -> None:
+    def __init__(
+        self, pipeline: Pipeline, outputs: Outputs, *, batch: int, strip: bool, keep_size: bool = False
+    ) -> None:
         self._team = Team(this_rank())
         self._pipeline = pipeline
         self._outputs = outputs
         self._batch = batch
         self._strip = strip
+        self._keep_size = keep_size
+        self._framed = lru_cache(_FRAMES_KEPT)(_read_framed)
         self._ruler = Ruler()
         self._unusable: dict[str, str] = {}  # by where it is: what is told of it
         self._pose = lru_cache(_POSES_KEPT)(self._read_pose)
@@ -176,13 +182,13 @@ class Artist:
             yield lambda: bar.advance(pictures), skip
 
     def _encode(self, given: Input) -> EncodedSource:
-        person = given.read()
+        person = self._framed(given).cropped if self._keep_size and given.framed else given.read()
         if not isinstance(person, Person):
             raise ScmError(f"{given.where}: is a pose without a picture")
         return self._pipeline.encode(person)
 
     def _read_pose(self, given: Input) -> Person | Pose:
-        pose = given.read()
+        pose = self._framed(given).cropped if self._keep_size else given.read()
         self._pipeline.fit_pose(pose)
         return pose
 
@@ -233,7 +239,13 @@ class Artist:
             "metrics": measures.values,
             "not_computed": measures.not_computed,
         }
-        return self._outputs.write(_stem(task, source, given), np.asarray(result.image), inputs, report, strip)
+        drawn = np.asarray(result.image)
+        if self._keep_size:
+            framed = self._framed(given)
+            drawn = framed.put_back(drawn)
+            crop = framed.crop
+            report["kept_size"] = {"photo": given.where, "crop": [crop.left, crop.top, crop.width, crop.height]}
+        return self._outputs.write(_stem(task, source, given), drawn, inputs, report, strip)
 
     def _settings(self) -> dict[str, Any]:
         return {"device": str(self._pipeline.device), "batch": self._batch, "canvas": str(self._pipeline.canvas)}
@@ -266,6 +278,15 @@ def _of_rank(task: Task, rank: Rank) -> Iterator[tuple[Input, list[Input]]]:
         own = [given for given in poses if owners[_stem(task, source, given)] == rank.index]
         if own:
             yield source, own
+
+
+def _read_framed(given: Input) -> Framed:
+    if given.framed is None:
+        raise ScmError(
+            f"{given.where}: is no photo that the result could be put into; leave --keep-size out, or let a photo give "
+            "the pose"
+        )
+    return given.framed()
 
 
 def _strip(
@@ -314,8 +335,10 @@ def set_up(
     frame: str | None,
     *,
     person: int,
+    pose_person: int = 0,
     mirror: bool,
     strip: bool,
+    keep_size: bool = False,
     batch: int,
     device: str,
     runtime: Runtime = Runtime.torch,
@@ -326,9 +349,9 @@ def set_up(
         ScmError: if no model is given, or an option names what is not there.
     """
     pipeline = open_model(model, device, runtime)
-    finder = find_inputs(pipeline, data, frame, person=person, mirror=mirror)
+    finder = find_inputs(pipeline, data, frame, person=person, pose_person=pose_person, mirror=mirror)
     batch = batch or (8 if pipeline.device.type == "cuda" else 1)
-    return finder, Artist(pipeline, Outputs(out, pipeline), batch=batch, strip=strip)
+    return finder, Artist(pipeline, Outputs(out, pipeline), batch=batch, strip=strip, keep_size=keep_size)
 
 
 def open_model(model: Path | None, device: str, runtime: Runtime = Runtime.torch) -> Pipeline:
@@ -357,7 +380,13 @@ def _open_exported(folder: Path | None, device: str) -> ExportedPipeline:
 
 
 def find_inputs(
-    pipeline: Pipeline, data: Path | None, frame: str | None, *, person: int = 0, mirror: bool = False
+    pipeline: Pipeline,
+    data: Path | None,
+    frame: str | None,
+    *,
+    person: int = 0,
+    pose_person: int = 0,
+    mirror: bool = False,
 ) -> Finder:
     """Open what --data and --frame name.
 
@@ -366,4 +395,13 @@ def find_inputs(
     """
     given = None if frame is None else read_frame(frame)
     domain = pipeline.domain
-    return Finder(data, pipeline.canvas, pipeline.background, given, person=person, mirror=mirror, domain=domain)
+    return Finder(
+        data,
+        pipeline.canvas,
+        pipeline.background,
+        given,
+        person=person,
+        pose_person=pose_person,
+        mirror=mirror,
+        domain=domain,
+    )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scmnet_cli.cli.options import Batch, Data, Device, Frame, Mirror, Model, OutFolder, PersonNumber, Sources
+from scmnet_cli.cli.options import Batch, Data, Device, Frame, KeepSize, Mirror, Model, OutFolder, PersonNumber, PosePersonNumber, Sources
 from scmnet_cli.errors import ScmError
 
 
@@ -35,10 +35,12 @@ def edit(
     data: Data = None,
     frame: Frame = None,
     person: PersonNumber = 0,
+    pose_person: PosePersonNumber = 0,
     mirror: Mirror = False,
     strip: Annotated[
         bool, typer.Option("--strip", help="Also write a strip: source, references, pose, result.")
     ] = False,
+    keep_size: KeepSize = False,
     batch: Batch = 0,
     device: Device = "auto",
 ) -> None:
@@ -51,6 +53,7 @@ def edit(
     \b
     Examples:
       scm edit --src data/ccp/0010 --region upper --ref data/ccp/0020
+      scm edit --src me.jpg --region upper --ref friend.jpg --keep-size
       scm edit --data data/ccp --src 0010 --region pants --ref 0020 \\
                --region hair --ref 0030 --strip -m runs/ccp
       scm edit --data data/faces --src ann --region mouth --ref eve -m runs/faces
@@ -69,10 +72,10 @@ def edit(
     if mirror and pose is None:
         raise ScmError("--mirror: mirrors the pose of --pose; give one")
     finder, artist = set_up(
-        model, out, data, frame, person=person, mirror=mirror, strip=strip, batch=batch, device=device
+        model, out, data, frame, person=person, pose_person=pose_person, mirror=mirror, strip=strip, keep_size=keep_size, batch=batch, device=device
     )
     for region in regions:
         finder.domain.region_id(region)
-    taken = {region: finder.person(reference, "--ref") for region, reference in zip(regions, references, strict=True)}
+    taken = {region: finder.reference(reference, "--ref") for region, reference in zip(regions, references, strict=True)}
     poses = None if pose is None else finder.poses([pose], "--pose")
     artist.draw(Task(finder.people(sources, "--src"), poses, taken))

@@ -19,8 +19,9 @@ from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import mirrored, place, place_together
 from scmnet_cli.preprocess.analyser import Analyser
 from scmnet_cli.preprocess.faces import read_face
+from scmnet_cli.preprocess.framed import Framed
 from scmnet_cli.preprocess.keypoints import read_keypoint_table
-from scmnet_cli.preprocess.photo import MAP_ENDING, read_person
+from scmnet_cli.preprocess.photo import MAP_ENDING, read_framed, read_person
 from scmnet_cli.preprocess.photos import RAW_ENDINGS
 from scmnet_cli.preprocess.sketches import read_drawing
 from scmnet_cli.types import Canvas, Person, Pose
@@ -46,6 +47,7 @@ class Input:
         where: the file, with the row of a table after ``#``; the same place is the same input.
         read: reads it; raises ScmError if it cannot.
         folder: the prepared folder it is an entry of, if it is one.
+        framed: reads it with the photo that it stands in, if it is a photo of a person.
         description: what a pose file says of the pose.
     """
 
@@ -54,6 +56,7 @@ class Input:
     read: Callable[[], Person | Pose]
     folder: PreparedFolder | None = None
     description: str = ""
+    framed: Callable[[], Framed] | None = None
 
 
 class Finder:
@@ -67,6 +70,7 @@ class Finder:
         frame: Canvas | None = None,
         *,
         person: int = 0,
+        pose_person: int = 0,
         mirror: bool = False,
         domain: Domain = PERSON,
     ) -> None:
@@ -77,7 +81,8 @@ class Finder:
             canvas: photos are cropped to it, and poses placed on it.
             background: photos are put before it.
             frame: size of the pictures to which pose files refer that do not say it.
-            person: which person of a picture with several is meant, from 1; 0: the most prominent.
+            person: whom of a photo with several people :meth:`people` takes, from 1; 0: the most prominent.
+            pose_person: the same of the photos and pose files that give poses.
             mirror: whether poses are mirrored.
             domain: whether photos are of people or of faces.
 
@@ -88,6 +93,7 @@ class Finder:
         self._background = background
         self._frame = frame
         self._person = person
+        self._pose_person = pose_person
         self._mirror = mirror
         self.domain = domain
         self._opened: dict[Path, PreparedFolder] = {}
@@ -100,10 +106,7 @@ class Finder:
         Raises:
             ScmError: if the word names nothing, or several.
         """
-        found = self.people([word], option)
-        if len(found) != 1:
-            raise ScmError(f"{option} {word}: is a folder of {len(found)} people; name one of them")
-        return found[0]
+        return _only(self.people([word], option), word, option)
 
     def people(self, words: Iterable[str], option: str) -> list[Input]:
         """Find people: entries, photos, folders of photos, or whole prepared folders.
@@ -113,7 +116,15 @@ class Finder:
         Raises:
             ScmError: if a word names nothing, with the option and what it may name.
         """
-        return _once(found for word in words for found in self._people(word, option))
+        return _once(found for word in words for found in self._people(word, option, person=self._person))
+
+    def reference(self, word: str, option: str) -> Input:
+        """Find one person as :meth:`person` does, of a photo the most prominent.
+
+        Raises:
+            ScmError: if the word names nothing, or several.
+        """
+        return _only(self._people(word, option), word, option)
 
     def poses(self, words: Iterable[str], option: str) -> list[Input]:
         """Find poses: as :meth:`people`, or shipped ones, or of pose files, or of folders of those.
@@ -168,7 +179,7 @@ class Finder:
         if not _is_prepared(folder) and not _photos(folder) and (files := _files(folder, POSE_ENDINGS)):
             return [found for file in files for found in self._rows_if_any(file, option)]
         try:
-            return self._people(word, option, shipped_poses())
+            return self._people(word, option, shipped_poses(), person=self._pose_person)
         except ScmError:
             if folder.exists() or word not in shipped_poses():
                 raise
@@ -210,7 +221,7 @@ class Finder:
         return [Posed(name, people.get(name, ()), frame, told.get(name, "")) for name in names]
 
     def _read(self, posed: Posed) -> Pose:
-        name, joints = _without_ending(posed.name), posed.person(self._person)
+        name, joints = _without_ending(posed.name), posed.person(self._pose_person)
         if posed.canvas is not None:
             return Pose(name, joints, posed.canvas)
         frame = self._frame or DEFAULT_FRAME
@@ -225,7 +236,7 @@ class Finder:
             )
         return Pose(name, joints, frame)
 
-    def _people(self, word: str, option: str, shipped: Iterable[str] = ()) -> list[Input]:
+    def _people(self, word: str, option: str, shipped: Iterable[str] = (), *, person: int = 0) -> list[Input]:
         if self._data is not None and word in self._data.names():
             return [_entry(self._data, word)]
         path = Path(word)
@@ -243,7 +254,7 @@ class Finder:
                 )
         photos = [path] if path.is_file() and path.suffix.lower() in RAW_ENDINGS else _photos(path)
         if photos:
-            return [self._photo(photo) for photo in photos]
+            return [self._photo(photo, person) for photo in photos]
         raise ScmError(f"{option} {word}: {self._why_not(path, word, list(shipped))}")
 
     def drawings(self, words: Iterable[str], option: str, kind: str) -> list[Input]:
@@ -269,11 +280,13 @@ class Finder:
             raise ScmError(f"{given.where}: is of {DOMAINS[face.domain].members}, which have no edges")
         return replace(face, edges=face.edges & np.uint8(CANNY)) if kind == "photo" else face
 
-    def _photo(self, path: Path) -> Input:
+    def _photo(self, path: Path, person: int) -> Input:
         if self.domain is FACE:
             return Input(path.stem, str(path.resolve()), partial(read_face, path, self._canvas, self._background))
-        read = partial(read_person, path, self._canvas, self._background, self._analyser)
-        return Input(path.stem, str(path.resolve()), read)
+        given = (path, self._canvas, self._background, self._analyser, person)
+        where = f"{path.resolve()}#person {person}" if person > 1 else str(path.resolve())
+        name = f"{path.stem}_{person}" if person > 1 else path.stem
+        return Input(name, where, partial(read_person, *given), framed=partial(read_framed, *given))
 
     def _why_not(self, path: Path, word: str, shipped: list[str]) -> str:
         may = "give DATA/NAME of a prepared folder, NAME with --data DATA, or a photo"
@@ -366,6 +379,12 @@ def _without_ending(name: str) -> str:
 
 def _is_prepared(path: Path) -> bool:
     return (path / "manifest.json").is_file()
+
+
+def _only(found: list[Input], word: str, option: str) -> Input:
+    if len(found) != 1:
+        raise ScmError(f"{option} {word}: is a folder of {len(found)} people; name one of them")
+    return found[0]
 
 
 def _once(found: Iterable[Input]) -> list[Input]:

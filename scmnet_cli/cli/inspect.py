@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scmnet_cli.cli.options import Data, Device, Frame, Mirror, Model, OutFolder, PersonNumber
+from scmnet_cli.cli.options import Data, Device, Frame, Mirror, Model, OutFolder, PersonNumber, PosePersonNumber
 from scmnet_cli.errors import ScmError
 
 
@@ -45,6 +45,7 @@ def inspect(
     data: Data = None,
     frame: Frame = None,
     number: PersonNumber = 0,
+    pose_number: PosePersonNumber = 0,
     mirror: Mirror = False,
     device: Device = "auto",
 ) -> None:
@@ -74,7 +75,7 @@ def inspect(
     from scmnet_cli.types import Person
 
     pipeline = open_model(model, device)
-    finder = find_inputs(pipeline, data, frame, person=number, mirror=mirror)
+    finder = find_inputs(pipeline, data, frame, person=number, pose_person=pose_number, mirror=mirror)
     person = finder.person(source, "--src")
     found = finder.poses([pose], "--pose")
     if len(found) != 1:

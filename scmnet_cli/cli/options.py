@@ -50,7 +50,24 @@ PersonNumber = Annotated[
         "--person",
         min=0,
         metavar="N",
-        help="Where a pose file knows several people in a picture: the N-th, from 1. 0: the most prominent.",
+        help="Of a photo with several people, who is drawn: the N-th by size, from 1. 0: the most prominent.",
+    ),
+]
+PosePersonNumber = Annotated[
+    int,
+    typer.Option(
+        "--pose-person",
+        min=0,
+        metavar="N",
+        help="Of a photo or pose file with several people, who gives the pose: the N-th, from 1. 0: the most "
+        "prominent.",
+    ),
+]
+KeepSize = Annotated[
+    bool,
+    typer.Option(
+        "--keep-size",
+        help="Put the result into the photo that gives the pose, in its full size, in the place of who stands there.",
     ),
 ]
 Mirror = Annotated[bool, typer.Option("--mirror", help="Mirror the poses, left and right joints swapped.")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scmnet_cli.cli.options import Data, Frame, Mirror, PersonNumber
+from scmnet_cli.cli.options import Data, Frame, Mirror
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
@@ -38,7 +38,15 @@ def poses(
     ] = None,
     data: Data = None,
     frame: Frame = None,
-    person: PersonNumber = 0,
+    person: Annotated[
+        int,
+        typer.Option(
+            "--person",
+            min=0,
+            metavar="N",
+            help="Of a photo or pose file with several people: the N-th, from 1. 0: the most prominent.",
+        ),
+    ] = 0,
     mirror: Mirror = False,
 ) -> None:
     """List poses and draw their skeletons, or save them as JSON to be edited.
@@ -60,7 +68,7 @@ def poses(
         data,
         DEFAULT_FRAME,
         frame=None if frame is None else read_frame(frame),
-        person=person,
+        pose_person=person,
         mirror=mirror,
     )
     found = finder.unplaced(words or [LIBRARY], "POSE")

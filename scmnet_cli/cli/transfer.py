@@ -12,14 +12,17 @@ from scmnet_cli.cli.options import (
     Data,
     Device,
     Frame,
+    KeepSize,
     Mirror,
     Model,
     OutFolder,
     PersonNumber,
+    PosePersonNumber,
     Runtime,
     RuntimeChoice,
     Sources,
 )
+from scmnet_cli.errors import ScmError
 
 
 def transfer(
@@ -38,6 +41,7 @@ def transfer(
     data: Data = None,
     frame: Frame = None,
     person: PersonNumber = 0,
+    pose_person: PosePersonNumber = 0,
     mirror: Mirror = False,
     strip: Annotated[bool, typer.Option("--strip", help="Also write a strip: source, pose, result.")] = False,
     animate: Annotated[
@@ -50,6 +54,7 @@ def transfer(
         ),
     ] = None,
     rate: Annotated[float, typer.Option("--fps", min=0.1, max=50, help="Frames a second of the animated picture.")] = 8,
+    keep_size: KeepSize = False,
     batch: Batch = 0,
     smooth: Annotated[
         float | None,
@@ -75,6 +80,7 @@ def transfer(
       scm transfer --src data/ccp/0010 --pose data/ccp/0020 -m runs/ccp
       scm transfer --data data/ccp --src 0010 --src 0030 --pose 0020 --strip
       scm transfer --src me.jpg --pose dancer.jpg
+      scm transfer --src group.jpg --person 2 --pose dancer.jpg --keep-size
       scm transfer --src photo.jpg --pose poses.csv -o outputs/poses
       scm transfer --src photo.jpg --pose walking --pose catwalk --mirror
       scm transfer --src photo.jpg --pose openpose/ --frame 1080x1920 \\
@@ -92,8 +98,21 @@ def transfer(
     if animate is not None:
         check_animation(animate)
         out = animate.parent
+    if animate is not None and keep_size:
+        raise ScmError("--keep-size: is for single pictures; leave it or --animate out")
     finder, artist = set_up(
-        model, out, data, frame, person=person, mirror=mirror, strip=strip, batch=batch, device=device, runtime=runtime
+        model,
+        out,
+        data,
+        frame,
+        person=person,
+        pose_person=pose_person,
+        mirror=mirror,
+        strip=strip,
+        keep_size=keep_size,
+        batch=batch,
+        device=device,
+        runtime=runtime,
     )
     people = finder.people(sources, "--src")
     if animate is None:

@@ -1,7 +1,8 @@
 """The built-in analyser: a photo of any size in; joints, a region map and whether there is a person out.
 
 It looks at the whole photo first, finds the person, and looks again at the person alone, until the person fills what
-it looks at; on request the last look is averaged with its mirror image.
+it looks at; on request the last look is averaged with its mirror image. Only where that leaves doubt, or everybody is
+asked for, it searches: the whole photo is looked at enlarged, and each place that might show somebody is looked at.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
+
 from scmnet_cli.checkpoint import load_strict, load_tensors
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, to_tensor
 from scmnet_cli.models.analyser import (
     HEAT_STRIDE,
     REGION_STRIDE,
+    STRIDE,
     Analysed,
     AnalyserNet,
     fuse,
@@ -34,7 +37,7 @@ from scmnet_cli.models.analyser import (
 from scmnet_cli.preprocess.batches import MOST, InBatches
 from scmnet_cli.preprocess.estimators import Box, Estimators
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS
-from scmnet_cli.skeleton import LIMBS, MIRRORED
+from scmnet_cli.skeleton import JOINTS, LIMBS, MIRRORED
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 MODEL_KIND = "scm analyser"
@@ -50,13 +53,38 @@ _VISIBLE = 0.5
 _MARGIN = 1.12
 """Height of a look over the person's height, as in training."""
 
-_MAX_LOOKS = 3
+_SURE = 0.9
+"""A person this likely at the closest look is not searched for, and whoever a search finds is at least this likely."""
+
+_SEARCHED_AT = (576, 1152)
+"""Heights to which a photo is brought for a search, the second where it has as many pixels."""
+
+_MAX_WIDE_PIXELS = 1_600_000
+_MAX_PLACES = 4
+_MOST_PEOPLE = 12
+_SAME_PERSON = 0.4
+_SMALLEST = 24
+"""Cells of the region logits that somebody covers at least in a search."""
+
+_FEWEST_JOINTS = 6
+"""Whoever a search finds shows so many joints, one of them the nose or the neck: legs alone are a part of somebody."""
+
+_FAR = 0.4
+_FAR_MARGIN = 1.5
+"""Who fills less than that share of a look is framed more widely first: the rest of them may have been missed."""
+
+_BESIDE = 0.1
+_AS_TALL = 0.4
+_MAX_LOOKS = 5
 _SAME_LOOK = 0.8
 BEYOND = 127
 """Grey beyond the photo."""
 
 _MAX_MAP_PIXELS = 2_000_000
 _NEAR = 0.05
+_REACH = 0.15
+"""How far from the regions a joint may lie to be framed with them, over their height."""
+
 _SPECK = 6
 
 _BoolArray = npt.NDArray[np.bool_]
@@ -116,6 +144,8 @@ class Analysis:
 class Analyser:
     """The network, loaded once and used many times; the same photo gives the same answer."""
 
+    _estimators = Estimators()
+
     def __init__(
         self,
         net: AnalyserNet,
@@ -149,9 +179,11 @@ class Analyser:
             in_bfloat16(net)
         net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self._net: Callable[[Tensor], Analysed] = net
+        self._look_wide: Callable[[Tensor], Analysed] = net
         if batch > 1 or (device is not None and device.type != "cpu"):
             place = device or torch.device("cpu")
-            self._net = InBatches(net.to(place), place, batch)
+            self._net = batches = InBatches(net.to(place), place, batch)
+            self._look_wide = batches.look
         self._canvas = canvas
 
     @classmethod
@@ -222,24 +254,103 @@ class Analyser:
         Args:
             image: an upright RGB photo (:func:`scmnet_cli.images.read_photo` reads any file so), (H, W, 3) uint8.
         """
-        photo = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
+        photo = _pixels(image)
+        return self._refined(photo, self._most_prominent(photo))
+
+    @torch.inference_mode()
+    def people(self, image: UInt8Array | Image.Image) -> list[Analysis]:
+        """Analyse everybody in a photo, which takes a search.
+
+        Args:
+            image: as for a call.
+
+        Returns:
+            first whom a call finds, then all others, the largest first; nobody if there is no person.
+        """
+        photo = _pixels(image)
+        first = self._most_prominent(photo)
+        if not first.has_person:
+            return []
+        others: list[Analysis] = []
+        hidden = _without(photo, first)
+        while len(others) < _MOST_PEOPLE - 1:
+            new = [found for found in self._search(hidden) if not any(_same(found, one) for one in (first, *others))]
+            if not new:
+                break
+            for found in new:
+                if not any(_same(found, one) for one in others):
+                    others.append(found)
+                    hidden = _without(hidden, found)
+        others.sort(key=lambda found: -_prominence(found))
+        return [self._refined(photo, found) for found in (first, *others)]
+
+    def _most_prominent(self, photo: UInt8Array) -> Analysis:
         height, width = photo.shape[:2]
         whole = (-0.5, -0.5, width - 0.5, height - 0.5)
-        crop = _framed(whole, self._canvas, 1.0)
+        found, sure = self._look_closer(photo, whole, 1.0)
+        if sure < _SURE:
+            found = max(self._search(photo), key=_prominence, default=found)
+        return found
+
+    def _search(self, photo: UInt8Array) -> list[Analysis]:
+        """Look at the photo enlarged, and at the places that might show somebody; stop at a size that shows people."""
+        height, width = photo.shape[:2]
+        for tall in _SEARCHED_AT:
+            scale = min(tall / height, math.sqrt(_MAX_WIDE_PIXELS / (height * width)))
+            if scale > 1 and tall != _SEARCHED_AT[0]:
+                break
+            found: list[Analysis] = []
+            for box in self._places(photo, scale):
+                closer, sure = self._look_closer(photo, box, _MARGIN)
+                if sure >= _SURE and _shows_joints(closer) and not any(_same(closer, one) for one in found):
+                    found.append(closer)
+            if found:
+                return found
+        return []
+
+    def _places(self, photo: UInt8Array, scale: float) -> list[Box]:
+        """Return the places of a photo that look like people at a scale, the likeliest first."""
+        height, width = photo.shape[:2]
+        rows, columns = (max(STRIDE, round(length * scale / STRIDE) * STRIDE) for length in (height, width))
+        canvas = Canvas(rows, columns)
+        crop = CropBox(0, 0, width, height, canvas)
+        on_person = 1 - self._look_wide(self._seen(photo, crop)).regions.softmax(1)[0, BACKGROUND].numpy()
+        labels, num = _components(on_person > 0.5)
+        strength = np.bincount(labels.ravel(), on_person.ravel(), num + 1)[1:]
+        places = []
+        for part in np.argsort(-strength)[:_MAX_PLACES]:
+            if strength[part] >= _SMALLEST:
+                r, c = np.nonzero(labels == part + 1)
+                corners = np.array([[c.min(), r.min()], [c.max() + 1, r.max() + 1]], np.float32) * REGION_STRIDE - 0.5
+                (left, top), (right, bottom) = crop.to_original(corners).tolist()
+                places.append((left, top, right, bottom))
+        return places
+
+    def _look_closer(self, photo: UInt8Array, box: Box, margin: float) -> tuple[Analysis, float]:
+        """Look at a part of a photo, then at the person found in it; say how likely the last look thinks it is one."""
+        height, width = photo.shape[:2]
+        crop = _framed(box, self._canvas, margin)
         seen = self._seen(photo, crop)
         answer: Analysed = self._net(seen)
-        person = float(answer.person.sigmoid())
+        person = sure = float(answer.person.sigmoid())
         for _ in range(_MAX_LOOKS - 1):
-            box = self._find(answer, crop)
-            if box is None:
+            found = self._find(answer, crop, (height, width))
+            if found is None:
                 break
-            closer = _framed(box, self._canvas, _MARGIN)
+            box = found
+            is_far = box[3] - box[1] < _FAR * crop.height
+            closer = _framed(box, self._canvas, _FAR_MARGIN if is_far else _MARGIN)
             if _overlap(closer, crop) > _SAME_LOOK:
                 break
             crop = closer
             seen = self._seen(photo, crop)
             answer = self._net(seen)
-            person = max(person, float(answer.person.sigmoid()))
+            sure = float(answer.person.sigmoid())
+            person = max(person, sure)
+        beside = self._beside(answer)
+        if beside is not None:
+            seen = torch.where(beside, to_tensor(np.full((1, 1, 3), BEYOND, np.uint8)).to(seen), seen)
+            answer = self._net(seen)
         if self._twice:
             answer = _averaged(answer, self._look_mirrored(seen))
         probabilities = answer.regions.softmax(1)[0].numpy()
@@ -248,7 +359,7 @@ class Analyser:
         joints[:, :2] = crop.to_original(joints[:, :2])
         beyond = (joints[:, :2] < -0.5).any(1) | (joints[:, :2] > (width - 0.5, height - 0.5)).any(1)
         joints[beyond | (joints[:, 2] < _VISIBLE)] = 0
-        return self._refined(photo, Analysis(person, joints, cleaned, crop, (height, width)))
+        return Analysis(person, joints, cleaned, crop, (height, width)), sure
 
     def _refined(self, photo: UInt8Array, found: Analysis) -> Analysis:
         """Ask the other estimators, if there are any, about a person that was found."""
@@ -277,8 +388,26 @@ class Analyser:
         swap = list(MIRRORED)
         return Analysed(found.regions.flip(-1), found.heat.flip(-1)[:, swap], found.visible[:, swap], found.person)
 
-    def _find(self, answer: Analysed, crop: CropBox) -> tuple[float, float, float, float] | None:
-        """Return left, top, right, bottom of the person in the photo, if a look shows one."""
+    def _beside(self, answer: Analysed) -> Tensor | None:
+        """Return where a look shows somebody else, if it does: the joints found might be theirs.
+
+        Shape:
+            result: (H, W) bool.
+        """
+        on_person = 1 - answer.regions.softmax(1)[0, BACKGROUND].numpy()
+        mask = on_person > 0.5
+        main = _main_person(mask, _joints(answer), on_person)
+        beside = mask & ~main
+        if beside.sum() <= _BESIDE * main.sum():
+            return None
+        cells = torch.from_numpy(beside).repeat_interleave(REGION_STRIDE, 0)
+        return cells.repeat_interleave(REGION_STRIDE, 1)
+
+    def _find(self, answer: Analysed, crop: CropBox, size: tuple[int, int]) -> Box | None:
+        """Return left, top, right, bottom of the person in a photo, if a look shows one.
+
+        Where the look ends within the photo and the person does not, the box goes on.
+        """
         on_person = 1 - answer.regions.softmax(1)[0, BACKGROUND].numpy()
         joints = _joints(answer)
         mask = _main_person(on_person > 0.5, joints, on_person)
@@ -286,14 +415,23 @@ class Analyser:
         if not len(rows):
             return None
         corners = np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]], np.float32)
-        points = [crop.to_original(corners * REGION_STRIDE - 0.5)]
-        near = joints[joints[:, 2] >= _VISIBLE, :2]
-        if len(near):
-            points.append(crop.to_original(near))
-        every = np.concatenate(points)
-        left, top = every.min(0)
-        right, bottom = every.max(0)
-        return float(left), float(top), float(right), float(bottom)
+        corners = corners * REGION_STRIDE - 0.5
+        reach = _REACH * (corners[1, 1] - corners[0, 1])
+        points = joints[joints[:, 2] >= _VISIBLE, :2]
+        points = points[((points >= corners[0] - reach) & (points <= corners[1] + reach)).all(1)]
+        every = crop.to_original(np.concatenate([corners, points]))
+        (left, top), (right, bottom) = every.min(0).tolist(), every.max(0).tolist()
+        more = 0.5 * max(bottom - top, right - left)
+        last_row, last_column = mask.shape[0] - 1, mask.shape[1] - 1
+        if rows.min() == 0 and crop.top > 0:
+            top -= more
+        if rows.max() == last_row and crop.top + crop.height < size[0]:
+            bottom += more
+        if columns.min() == 0 and crop.left > 0:
+            left -= more
+        if columns.max() == last_column and crop.left + crop.width < size[1]:
+            right += more
+        return left, top, right, bottom
 
 
 def _made_for_bfloat16() -> bool:
@@ -318,7 +456,38 @@ def read_weights(path: Path, net: AnalyserNet) -> dict[str, str]:
     return metadata
 
 
-def _framed(box: tuple[float, float, float, float], canvas: Canvas, margin: float) -> CropBox:
+def _pixels(image: UInt8Array | Image.Image) -> UInt8Array:
+    return np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
+
+
+def _shows_joints(found: Analysis) -> bool:
+    visible = found.joints[:, 2] > 0
+    return bool(visible.sum() >= _FEWEST_JOINTS and visible[[JOINTS.index("nose"), JOINTS.index("neck")]].any())
+
+
+def _prominence(found: Analysis) -> float:
+    """Return how much of the photo somebody takes, in pixels."""
+    return float((found.regions != BACKGROUND).sum())
+
+
+def _same(a: Analysis, b: Analysis) -> bool:
+    """Whether two analyses of a photo are of one person: the smaller's regions lie mostly on the larger's."""
+    one, other = a.regions != BACKGROUND, b.regions != BACKGROUND
+    return bool((one & other).sum() > _SAME_PERSON * min(one.sum(), other.sum()))
+
+
+def _without(photo: UInt8Array, found: Analysis) -> UInt8Array:
+    """Paint a person out of a photo, with a margin."""
+    from scipy import ndimage
+
+    height = found.box[3] - found.box[1]
+    mask = ndimage.binary_dilation(found.regions != BACKGROUND, iterations=max(1, round(0.03 * height)))
+    painted = photo.copy()
+    painted[mask] = BEYOND
+    return painted
+
+
+def _framed(box: Box, canvas: Canvas, margin: float) -> CropBox:
     """Return the part of a photo with the canvas' proportions that holds a box, with a margin around it."""
     left, top, right, bottom = box
     height = max(bottom - top, (right - left) * canvas.height / canvas.width, 8.0) * margin
@@ -367,7 +536,7 @@ def _main_person(mask: _BoolArray, joints: FloatArray, strength: FloatArray) -> 
     """Keep the connected parts of a person mask that belong to the most prominent person.
 
     That is the part that most of the skeleton crosses (without one, the strongest), every other part that the
-    skeleton crosses, and small parts next to the first.
+    skeleton crosses and that is no person beside the first, and small parts next to the first.
 
     Shape:
         mask, strength: (h, w) on the grid of region logits; joints: (18, 3) in pixels of the canvas.
@@ -398,7 +567,9 @@ def _main_person(mask: _BoolArray, joints: FloatArray, strength: FloatArray) -> 
             and c.max() >= columns.min() - reach
             and c.min() <= columns.max() + reach
         )
-        keep[part] = sizes[part] >= _SPECK and (crossed[part] >= 2 or (near and sizes[part] < 0.1 * sizes[main]))
+        is_another = np.ptp(r) > _AS_TALL * np.ptp(rows) and (c.min() > columns.max() or c.max() < columns.min())
+        crosses = crossed[part] >= 2 and not is_another
+        keep[part] = sizes[part] >= _SPECK and (crosses or (near and sizes[part] < 0.1 * sizes[main]))
     return keep[labels]
 
 

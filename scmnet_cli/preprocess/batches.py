@@ -49,7 +49,7 @@ class InBatches:
             asked = self._next()
             self.largest = max(self.largest, len(asked))
             try:
-                found = self._look(torch.cat([seen for seen, _ in asked]))
+                found = self.look(torch.cat([seen for seen, _ in asked]))
             except Exception as error:  # noqa: BLE001 - raised in the threads that asked
                 for _, answer in asked:
                     answer.set_exception(error)
@@ -67,6 +67,12 @@ class InBatches:
                 break
         return asked
 
-    def _look(self, seen: Tensor) -> Analysed:
+    @torch.inference_mode()
+    def look(self, seen: Tensor) -> Analysed:
+        """Answer at once, for pictures of any size.
+
+        Shape:
+            seen: (B, 3, H, W); result: of that batch, on the CPU.
+        """
         found: Analysed = self._net(seen.to(self._device, memory_format=torch.channels_last))
         return Analysed(found.regions.cpu(), found.heat.cpu(), found.visible.cpu(), found.person.cpu())

@@ -8,6 +8,7 @@ from pathlib import Path
 from scmnet_cli.errors import ScmError
 from scmnet_cli.preprocess.analyser import Analyser
 from scmnet_cli.preprocess.folder import find_table, read_annotated, row_of
+from scmnet_cli.preprocess.framed import Framed
 from scmnet_cli.preprocess.keypoints import read_joints, read_keypoint_file, read_keypoint_table
 from scmnet_cli.preprocess.photos import read_analysed
 from scmnet_cli.preprocess.run import crop_person
@@ -21,8 +22,27 @@ MAP_ENDING = ".regions.png"
 
 
 def read_person(
-    photo: Path, canvas: Canvas, background: str = "plain", analyser: Callable[[], Analyser] = Analyser.load
+    photo: Path,
+    canvas: Canvas,
+    background: str = "plain",
+    analyser: Callable[[], Analyser] = Analyser.load,
+    number: int = 0,
 ) -> Person:
+    """Read a photo as :func:`read_framed` does, and return the person on the canvas alone.
+
+    Raises:
+        ScmError: as :func:`read_framed`.
+    """
+    return read_framed(photo, canvas, background, analyser, number).cropped
+
+
+def read_framed(
+    photo: Path,
+    canvas: Canvas,
+    background: str = "plain",
+    analyser: Callable[[], Analyser] = Analyser.load,
+    number: int = 0,
+) -> Framed:
     """Read a photo, and the map and joints that belong to it, and put the person on a canvas.
 
     Beside ``NAME.jpg`` either ``NAME.regions.png`` or ``regions/NAME.png`` holds the region map, and either
@@ -35,6 +55,7 @@ def read_person(
         canvas: size of the picture wanted.
         background: ``plain`` paints it light grey, ``keep`` keeps it.
         analyser: gives the analyser if need be.
+        number: which person of a photo that is analysed, from 1; 0: the most prominent.
 
     Raises:
         ScmError: naming the photo and what is missing beside it or in it, or what does not fit.
@@ -43,10 +64,13 @@ def read_person(
         raise ScmError(f"{photo}: no such file")
     try:
         if any(path.is_file() for path in (*_maps(photo), _own_joints(photo))):
+            if number > 1:
+                raise ScmError(f"person {number} is asked for, and the map and joints beside it are of one person")
             person = read_annotated(photo.stem, photo, _find_map(photo), _find_joints(photo))
         else:
-            person = read_analysed(photo.stem, photo, analyser())
-        return crop_person(person, canvas, background)[0]
+            person = read_analysed(photo.stem, photo, analyser(), number)
+        cropped, crop = crop_person(person, canvas, background)
+        return Framed(person, cropped, crop, background)
     except ScmError as error:
         raise error if str(error).startswith(str(photo)) else ScmError(f"{photo}: {error}") from error
 
