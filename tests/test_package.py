@@ -68,7 +68,7 @@ def test_help_lists_the_commands_and_imports_nothing_heavy():
 COMMANDS = [
     "preprocess", "train", "transfer", "poses", "edit", "inspect", "eval", "bench", "demo", "app", "weights",
     "weights list", "weights fetch", "weights verify", "weights path", "analyser", "analyser train", "analyser eval",
-    "export",
+    "export", "doctor",
 ]  # fmt: skip
 
 
@@ -78,6 +78,27 @@ def test_a_commands_help_is_shown(command: str, capsys: pytest.CaptureFixture[st
     shown = capsys.readouterr().out
     assert "Usage: scm" in shown
     assert "\\b" not in shown, "an escape of the docstring"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_and_options(shell: str):
+    words = {"bash": "scm tra", "zsh": "scm tra", "fish": "scm tra"}[shell]
+    about = {"_SCM_COMPLETE": f"complete_{shell}", "COMP_WORDS": words, "COMP_CWORD": "1",
+             "_TYPER_COMPLETE_ARGS": words, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}  # fmt: skip
+    finished = subprocess.run(
+        [sys.executable, "-m", "scmnet_cli"], capture_output=True, text=True, check=False, env=os.environ | about
+    )
+    assert {"train", "transfer"} <= set(re.findall(r"\w+", finished.stdout)), finished.stderr
+    assert "weights" not in finished.stdout
+
+
+def test_the_script_that_makes_a_shell_complete_is_shown():
+    finished = subprocess.run(
+        [sys.executable, "-m", "scmnet_cli", "--show-completion", "bash"],
+        capture_output=True, text=True, check=False,
+        env=os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
+    )  # fmt: skip
+    assert "_SCM_COMPLETE" in finished.stdout, finished.stderr
 
 
 def test_python_dash_m_and_the_console_script_are_the_same_command():

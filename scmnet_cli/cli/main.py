@@ -21,6 +21,7 @@ from scmnet_cli.cli.app import app as page
 from scmnet_cli.cli.bench import bench
 from scmnet_cli.cli.colorize import colorize
 from scmnet_cli.cli.demo import demo
+from scmnet_cli.cli.doctor import doctor
 from scmnet_cli.cli.edit import edit
 from scmnet_cli.cli.eval import evaluate
 from scmnet_cli.cli.export import export
@@ -44,7 +45,6 @@ app = typer.Typer(
     name="scm",
     help="Person image generation by self-supervised correlation mining (SCM-Net).",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -62,6 +62,7 @@ app.add_typer(wardrobe, name="wardrobe", help="Garments and hair to be worn: lis
 app.add_typer(analyser, name="analyser", help="Train and measure the network that finds joints and regions in photos.")
 app.add_typer(weights, name="weights", help="Find, download and check the pretrained networks that others need.")
 app.command("export")(export)
+app.command("doctor")(doctor)
 app.command("bench")(bench)
 app.command("demo")(demo)
 app.command("app")(page)
