@@ -244,7 +244,7 @@ def _without_cells(features: Tensor, encoder: _StyleEncoder) -> Tensor:
     part, cells = encoder.part_features, encoder.carried_cells
     if cells <= 1:
         return features
-    return torch.cat([features[:part], features[part:].unflatten(0, (-1, cells**2)).mean(1)])
+    return torch.cat([features[:part], torch.unflatten(features[part:], 0, (-1, cells**2)).mean(1)])
 
 
 def _with_cells(features: Tensor, encoder: _StyleEncoder) -> Tensor:

@@ -66,7 +66,7 @@ class SCMNet(nn.Module):
         if not cells:
             return fused
         carried = region_features[:, :, part:].to(fused.dtype)  # (B, 8, 4 cells^2, H/8, W/8)
-        means = carried.unflatten(2, (-1, cells**2)).mean(3)  # (B, 8, 4, H/8, W/8)
+        means = torch.unflatten(carried, 2, (-1, cells**2)).mean(3)  # (B, 8, 4, H/8, W/8)
         together = [carried.sum(1)] if cells > 1 else []
         return torch.cat([fused, means.flatten(1, 2), *together], dim=1)
 
@@ -135,7 +135,7 @@ class SCMNet(nn.Module):
         ground = None
         if encoder.carried_cells == 1 and self.has_regions:
             ground = self._ground(
-                rearranged[:, -NUM_PARTS * encoder.num_carried :].unflatten(1, (NUM_PARTS, -1)).sum(1)
+                torch.unflatten(rearranged[:, -NUM_PARTS * encoder.num_carried :], 1, (NUM_PARTS, -1)).sum(1)
             )
         elif encoder.carried_cells:
             ground = self._ground(rearranged[:, -encoder.num_carried :])

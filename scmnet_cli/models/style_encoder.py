@@ -67,7 +67,7 @@ class DecomposedStyleEncoder(nn.Module):
     def encode_all(self, image: Tensor, masks: Tensor) -> Tensor:
         """Encode every region on the whole canvas, there or not: the same features, whatever the masks hold."""
         images = image[:, None].expand(-1, NUM_PARTS, -1, -1, -1).flatten(0, 1)
-        return self._encode(images, masks.flatten(0, 1)[:, None]).unflatten(0, (-1, NUM_PARTS))
+        return torch.unflatten(self._encode(images, masks.flatten(0, 1)[:, None]), 0, (-1, NUM_PARTS))
 
     def _encode(self, image: Tensor, mask: Tensor) -> Tensor:
         colours = image * mask
