@@ -83,6 +83,10 @@ def preprocess(
     lists: Annotated[
         Path | None, typer.Option("--lists", help="Folder of a benchmark's list files; by default SRC.")
     ] = None,
+    everybody: Annotated[
+        bool,
+        typer.Option("--all", help="Layout photos: everybody of a photo, as NAME, NAME_2 ..., not one person alone."),
+    ] = False,
     unlabelled: Annotated[
         bool,
         typer.Option(
@@ -145,6 +149,7 @@ def preprocess(
     \b
     Examples:
       scm preprocess photos -o data/mine
+      scm preprocess photos -o data/everybody --all
       scm preprocess photos -o data/mine --pose-estimator rtmpose-m
       scm preprocess photos -o data/mine --parser schp.onnx \\
                      --parser-labels schp-atr
@@ -205,6 +210,7 @@ def preprocess(
         labels=labels,
         lists=lists,
         unlabelled=unlabelled,
+        all=everybody,
         analyser=analyser,
     )
     members = DOMAINS[opened.domain].members
@@ -230,17 +236,17 @@ def preprocess(
         return
     for line in [*_summary(outcome.left_out), *outcome.remarks]:
         print(line, file=sys.stderr)
-    page = report or out / "report.html"
-    write_report(page, opened, PreparedFolder(out))
-    print(f"report: {page}", file=sys.stderr)
-    if sheet:
-        save_png(out / "sheet.png", draw_sheet(opened, PreparedFolder(out)))
     splits = ", ".join(f"{number} {split}" for split, number in outcome.splits.items())
     pairs = f"{outcome.num_pairs} pairs, " if outcome.num_pairs else ""
     print(
         f"{outcome.num_usable} {members} ({splits}; {outcome.num_new} new), {pairs}"
         f"{len(outcome.left_out)} left out: {out}"
     )
+    page = report or out / "report.html"
+    write_report(page, opened, PreparedFolder(out))
+    print(f"report: {page}", file=sys.stderr)
+    if sheet:
+        save_png(out / "sheet.png", draw_sheet(opened, PreparedFolder(out)))
 
 
 def _summary(left_out: dict[str, str]) -> list[str]:
