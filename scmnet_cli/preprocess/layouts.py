@@ -21,7 +21,7 @@ LAYOUTS: dict[str, tuple[Callable[..., Source], tuple[str, ...]]] = {
     "deepfashion": (DeepFashionSource, ("joints", "maps", "labels", "lists")),
     "folder": (FolderSource, ("joints", "maps", "labels")),
     "market1501": (MarketSource, ("joints", "maps", "labels", "lists")),
-    "photos": (PhotoSource, ("analyser", "joints", "maps", "labels")),
+    "photos": (PhotoSource, ("analyser", "joints", "maps", "labels", "all")),
 }
 """The reader of each layout, and the options it takes."""
 

@@ -46,6 +46,7 @@ class PhotoSource(Source):
         joints: Path | None = None,
         maps: Path | None = None,
         labels: str = "regions",
+        all: bool = False,  # noqa: A002 - the option's name
     ) -> None:
         """List the photos and load the analyser; photos are read when asked for, by several threads if need be.
 
@@ -55,6 +56,7 @@ class PhotoSource(Source):
             joints: a table of joints, instead of the analyser's.
             maps: a folder of label maps, instead of the analyser's regions.
             labels: what the ids of the maps mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
+            all: take everybody of a photo, not the most prominent person alone.
 
         Raises:
             ScmError: if the folder holds no photos, the analyser cannot be loaded, there are no such joints, maps or
@@ -62,6 +64,8 @@ class PhotoSource(Source):
         """
         if joints is not None and maps is not None:
             raise ScmError(f"--layout photos: nothing is left to find beside {joints} and {maps}; use --layout folder")
+        if all and (joints or maps):
+            raise ScmError(f"--all: joints and regions of everybody must be found; leave {joints or maps} out")
         if maps is None and labels != "regions":
             raise ScmError(f"--labels {labels}: layout photos reads no maps unless --maps names their folder")
         if maps is not None and not maps.is_dir():
@@ -74,6 +78,11 @@ class PhotoSource(Source):
         for stem, paths in find_photos(self.root, RAW_ENDINGS).items():
             self._photos.setdefault(_NOT_IN_NAMES.sub("_", stem), []).extend(paths)
         self._analyser = analyser or Analyser.load()
+        self._everybody = all
+        if all:
+            self.rule = (
+                "the photo can be read, and people are found in it, with a joint and a region each; all are taken"
+            )
         self.pose_estimator, self.parser = self._analyser.pose_estimator, self._analyser.parser
         if joints is not None:
             self.pose_estimator = f"the table {joints.name}"
@@ -102,11 +111,32 @@ class PhotoSource(Source):
     def stamp(self, name: str) -> str:
         """Return a short text that changes when the photo, the analyser, or what is read instead changes."""
         stamp = f"{file_stamp(*self._photos[name])} {self._analyser.stamp}"
+        if self._everybody:
+            stamp += " all"
         if self._maps is not None:
             stamp += f" {file_stamp(map_of(self._maps, self.photo(name).stem))} {self._labels}"
         if self._joints is not None:
             stamp += f" {stamp_of_row(self._joints, self.photo(name))}"
         return stamp
+
+    def read_all(self, name: str) -> list[Person]:
+        """Analyse a photo, for the most prominent person or for everybody: NAME, NAME_2, NAME_3 ...
+
+        Raises:
+            ScmError: saying why nobody is usable.
+        """
+        if not self._everybody:
+            return [self.read(name)]
+        photo = inside(self.root, only_photo(self.root, self._photos[name]))
+        people = read_everybody(name, photo, self._analyser)
+        return [people[0], *(person.renamed(self._nth(name, n)) for n, person in enumerate(people[1:], start=2))]
+
+    def _nth(self, name: str, number: int) -> str:
+        """Return the name of another person of a photo, which no photo has."""
+        wanted = f"{name}_{number}"
+        while wanted in self._photos:
+            wanted += "_"
+        return wanted
 
     def read(self, name: str) -> Person:
         """Analyse a photo.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -77,13 +78,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Record:
-    """What became of one name: an entry, or a reason."""
+    """What became of one name: an entry, or a reason; and who else is in its photo."""
 
     name: str
     stamp: str
     digest: str
     row: tuple[str, ...] = ()
     reason: str = ""
+    others: tuple[str, ...] = ()
 
 
 def is_val(rank: int) -> bool:
@@ -218,7 +220,7 @@ def prepare_share(
         known = _known(out, settings)
         writer = PreparedWriter(out, canvas, DOMAINS[source.domain])
         with journal_path.open("a", encoding="utf-8") as journal:
-            for number, record in enumerate(_in_order(source, writer, background, names, known, jobs), start=1):
+            for number, record in _in_order(source, writer, background, names, known, jobs):
                 if record is not known.get(record.name):
                     (out / "manifest.json").unlink(missing_ok=True)
                     _append(journal, record)
@@ -262,7 +264,7 @@ def _prepare(
     first_with: dict[str, str] = {}
     num_new = 0
     with (out / JOURNAL).open("a", encoding="utf-8") as journal:
-        for number, record in enumerate(_in_order(source, writer, background, names, known, jobs), start=1):
+        for number, record in _in_order(source, writer, background, names, known, jobs):
             is_new = record is not known.get(record.name)
             if is_new:
                 (out / "manifest.json").unlink(missing_ok=True)
@@ -298,8 +300,11 @@ def _finish(
     names = [record.name for record in usable]
     own = source.splits()
     train_only = source.train_only()
-    may_validate = [name for name in names if name not in train_only]
-    val = {name for rank, name in enumerate(may_validate) if is_val(rank)}
+    entries = [_entry(record, writer.canvas, writer.domain) for record in usable]
+    # All people of a photo are in one split.
+    photos = dict.fromkeys(entry.photo for entry in entries if entry.name not in train_only)
+    for_val = {photo for rank, photo in enumerate(photos) if is_val(rank)}
+    val = {entry.name for entry in entries if entry.photo in for_val}
     by_rank = {"train": set(names) - val, "val": val}
     splits = {split: [name for name in names if name in who] for split, who in (own or by_rank).items()}
     by_split = {split: len(chosen) for split, chosen in splits.items()}
@@ -316,7 +321,7 @@ def _finish(
         rule=source.rule if own else f"{source.rule}; of the usable in order of name, every {VAL_EVERY}th is val",
         tool_version=__version__,
     )
-    writer.finish(manifest, [_entry(record, writer.canvas, writer.domain) for record in usable], splits, pairs)
+    writer.finish(manifest, entries, splits, pairs)
     return Outcome(writer.path, len(usable), num_new, by_split, len(pairs), left_out, remarks)
 
 
@@ -351,42 +356,68 @@ def _in_order(
     names: Sequence[str],
     known: dict[str, _Record],
     jobs: int | None,
-) -> Iterator[_Record]:
+) -> Iterator[tuple[int, _Record]]:
+    """Give the records of all names, each with how many names are done by then."""
     jobs = jobs or os.cpu_count() or 1
-    ahead: deque[Future[_Record]] = deque()
+    ahead: deque[Future[list[_Record]]] = deque()
     pool = ThreadPoolExecutor(jobs)
+    done = itertools.count(1)
+
+    def of_next() -> list[tuple[int, _Record]]:
+        number = next(done)
+        return [(number, record) for record in ahead.popleft().result()]
+
     try:
         for name in names:
-            ahead.append(pool.submit(_record, source, writer, background, name, known.get(name)))
+            ahead.append(pool.submit(_records, source, writer, background, name, known))
             if len(ahead) > 4 * jobs:
-                yield ahead.popleft().result()
+                yield from of_next()
         while ahead:
-            yield ahead.popleft().result()
+            yield from of_next()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _record(source: Source, writer: PreparedWriter, background: str, name: str, known: _Record | None) -> _Record:
-    """Make the pictures of a person, unless they are there and nothing changed."""
+def _records(
+    source: Source, writer: PreparedWriter, background: str, name: str, known: dict[str, _Record]
+) -> list[_Record]:
+    """Make the pictures of everybody of a name, unless they are there and nothing changed."""
     stamp = ""
     try:
         stamp = source.stamp(name)
-        if known is not None and known.stamp == stamp and (known.reason or writer.has(name)):
-            return known
+        earlier = _up_to_date(writer, name, stamp, known)
+        if earlier:
+            return earlier
         check_name(name)
-        person = source.read(name)
-        cropped, box = crop_person(person, writer.canvas, background, framed=source.framed)
-        cropped = source.finished(cropped)
+        people = source.read_all(name)
+        crops = [crop_person(person, writer.canvas, background, framed=source.framed) for person in people]
+        crops = [(source.finished(cropped), box) for cropped, box in crops]
     except ScmError as error:
-        return _Record(name, stamp, "", reason=str(error))
+        return [_Record(name, stamp, "", reason=str(error))]
     except OSError as error:  # a file or folder that is gone meanwhile, or that nobody may read
-        return _Record(name, stamp, "", reason=f"cannot be read ({error})")
-    writer.write(cropped)
-    height, width = person.image.shape[:2]
+        return [_Record(name, stamp, "", reason=f"cannot be read ({error})")]
     photo = str(source.photo(name).relative_to(source.root))
-    entry = Entry(name, photo, (width, height), box, cropped.joints)
-    digest = hashlib.sha256(repr(person.image.shape).encode() + person.image.tobytes()).hexdigest()[:24]
-    return _Record(name, stamp, digest, row=tuple(table_row(entry)))
+    image = people[0].image
+    height, width = image.shape[:2]
+    digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:24]
+    records = []
+    for number, (cropped, box) in enumerate(crops):
+        writer.write(cropped)
+        row = tuple(table_row(Entry(cropped.name, photo, (width, height), box, cropped.joints)))
+        others = () if number else tuple(person.name for person in people[1:])
+        records.append(_Record(cropped.name, stamp, f"{digest}-{number}" if number else digest, row, others=others))
+    return records
+
+
+def _up_to_date(writer: PreparedWriter, name: str, stamp: str, known: dict[str, _Record]) -> list[_Record]:
+    """Return the records of everybody of a name if their pictures are there and nothing changed, else nothing."""
+    first = known.get(name)
+    if first is None or first.stamp != stamp:
+        return []
+    records = [first, *(known[other] for other in first.others if other in known)]
+    is_whole = len(records) == 1 + len(first.others) and all(record.stamp == stamp for record in records)
+    is_there = all(record.reason or writer.has(record.name) for record in records)
+    return records if is_whole and is_there else []
 
 
 @contextmanager
@@ -496,7 +527,8 @@ def _read_record(line: str, domain: Domain) -> _Record | None:
     """Return what a line of the journal says, if the whole line is there."""
     try:
         values = _loads(line)
-        record = _Record(values["name"], values["stamp"], values["digest"], tuple(values["row"]), values["reason"])
+        row, others = tuple(values["row"]), tuple(values.get("others", ()))
+        record = _Record(values["name"], values["stamp"], values["digest"], row, values["reason"], others)
         if not record.reason:
             _entry(record, Canvas(8, 8), domain)
     except (KeyError, TypeError, ValueError, ScmError):

@@ -70,6 +70,14 @@ class Source(Protocol):
         """Return somebody of this source, already on the canvas, as they go into the prepared folder."""
         return person
 
+    def read_all(self, name: str) -> list[Person]:
+        """Read everybody of a name: its person first, then others of the same photo, under names of their own.
+
+        Raises:
+            ScmError: saying why nobody is usable.
+        """
+        return [self.read(name)]
+
     def read(self, name: str) -> Person:
         """Read a person.
 
