@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from scmnet_cli.config import parse_config
 from scmnet_cli.data.drawn import write_drawn_source
 from scmnet_cli.data.prepared import Entry, Manifest, PreparedWriter
 from scmnet_cli.images import CropBox
+from scmnet_cli.metrics.inception import inception_layout
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.preprocess.folder import FolderSource
 from scmnet_cli.preprocess.run import prepare as prepare_source
@@ -142,6 +144,23 @@ class Scm:
 @pytest.fixture
 def scm(capfd: pytest.CaptureFixture[str]) -> Scm:
     return Scm(capfd)
+
+
+@pytest.fixture(scope="session")
+def seeded_inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a file of pytorch-fid's Inception: the right layout, seeded noise for weights."""
+    folder = tmp_path_factory.mktemp("inception")
+    generator = torch.Generator().manual_seed(0)
+    state: dict[str, torch.Tensor] = {}
+    for key, (shape, kind) in inception_layout().items():
+        if kind == torch.long:
+            continue  # as in old files
+        if len(shape) > 1:
+            state[key] = torch.randn(shape, generator=generator) * math.sqrt(2 / math.prod(shape[1:]))
+        else:
+            state[key] = torch.ones(shape) if key.endswith(("running_var", "bn.weight")) else torch.zeros(shape)
+    torch.save(state, folder / "pt_inception-2015-12-05-6726825d.pth")
+    return folder
 
 
 @pytest.fixture(scope="session")

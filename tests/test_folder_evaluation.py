@@ -17,7 +17,7 @@ from scmnet_cli.cli.main import main
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case
 from scmnet_cli.evaluation.folders import FolderCases, find_matches
-from scmnet_cli.evaluation.judging import Instruments, Judgement, judge
+from scmnet_cli.evaluation.judging import Instruments, Judgement, Value, judge
 from scmnet_cli.evaluation.protocols import PROTOCOLS, find_protocol
 from scmnet_cli.evaluation.published import compare, published_tables
 from scmnet_cli.metrics.ssim import ssim_raw
@@ -217,6 +217,27 @@ def test_statistics_of_a_reference_set_are_found_again_by_what_it_holds(tmp_path
     kept.write_bytes(b"damaged")
     with pytest.raises(ScmError, match="delete it, it is only a cache"):
         distance(reference)
+
+
+@pytest.mark.slow
+def test_fid_and_is_are_judged_on_an_inception_file_whatever_the_batch(tmp_path: Path, seeded_inception: Path) -> None:
+    for seed in range(11):
+        save(tmp_path / "r" / f"{seed:02}.png", picture(seed))
+        noisy = picture(seed).astype(int) + picture(50 + seed) // 4
+        save(tmp_path / "g" / f"{seed:02}.png", noisy.clip(0, 255).astype(np.uint8))
+    instruments = Instruments(["fid", "is"], seeded_inception)
+
+    def values(batch: int) -> dict[str, Value]:
+        cases = FolderCases(tmp_path / "g", tmp_path / "r")
+        found = judge(cases, PROTOCOLS["raw"], instruments, batch=batch, cache=tmp_path / "cache")
+        return found.scores["generated"].values
+
+    one, other = values(4), values(11)
+    assert one["fid"].value > 0.1
+    assert one["fid"].value == pytest.approx(other["fid"].value, rel=1e-3)
+    assert one["is"].value == pytest.approx(other["is"].value, rel=1e-4)
+    assert 1 <= one["is"].value <= 2  # one or two pictures a split
+    assert {value.count for value in one.values()} == {11}
 
 
 # The command

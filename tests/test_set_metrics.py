@@ -14,7 +14,7 @@ from torch import Tensor
 from scmnet_cli.errors import ScmError
 from scmnet_cli.metrics.fd_vgg16 import Vgg16Features
 from scmnet_cli.metrics.frechet import FeatureStatistics, frechet_distance
-from scmnet_cli.metrics.inception import CLASSES, FEATURES, Inception, inception_layout
+from scmnet_cli.metrics.inception import CLASSES, FEATURES, Inception
 from scmnet_cli.metrics.inception_score import InceptionScore
 from scmnet_cli.metrics.pck import pck
 from scmnet_cli.metrics.psnr import psnr
@@ -205,20 +205,8 @@ def test_fd_vgg16_takes_a_mean_of_each_channel_at_any_size(tmp_path: Path) -> No
 
 
 @pytest.fixture(scope="session")
-def inception(tmp_path_factory: pytest.TempPathFactory) -> Inception:
-    """The network on a file of the right layout; its weights are seeded noise."""
-    folder = tmp_path_factory.mktemp("inception")
-    generator = torch.Generator().manual_seed(0)
-    state: dict[str, Tensor] = {}
-    for key, (shape, kind) in inception_layout().items():
-        if kind == torch.long:
-            continue  # as in old files
-        if len(shape) > 1:
-            state[key] = torch.randn(shape, generator=generator) * math.sqrt(2 / math.prod(shape[1:]))
-        else:
-            state[key] = torch.ones(shape) if key.endswith(("running_var", "bn.weight")) else torch.zeros(shape)
-    torch.save(state, folder / "pt_inception-2015-12-05-6726825d.pth")
-    return Inception(folder)
+def inception(seeded_inception: Path) -> Inception:
+    return Inception(seeded_inception)
 
 
 @pytest.mark.slow
