@@ -31,8 +31,11 @@ _Array = npt.NDArray[np.float64]
 
 _WHITE = 255
 _K1, _K2 = 0.01, 0.03
-_BLOCK = 32
-"""Rows of a band matrix that are multiplied at a time: more multiply more zeros, fewer are more calls."""
+_BLOCK = 16
+"""Rows of a band matrix that are multiplied at a time: more multiply more zeros, fewer are more calls.
+
+At 256x256 the products stay below the size that OpenBLAS shares among threads; here pairs are shared among them.
+"""
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ def _bands(side: int, window: _Window) -> list[tuple[slice, slice, _Array]]:
     """Return the matrix that applies a window along a side, in blocks of rows: which, the places they reach, and they.
 
     Shape:
-        blocks: (up to 32, places reached).
+        blocks: (up to 16, places reached).
     """
     whole = np.zeros((side, side))
     for offset, weight in enumerate(window.weights, start=-window.reach):
