@@ -29,7 +29,7 @@ from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 if TYPE_CHECKING:
-    from conftest import Scm
+    from conftest import Place, Scm
 
 onnx: Any = pytest.importorskip("onnx", reason="needs the extra onnx")
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
@@ -416,6 +416,27 @@ def test_nothing_of_others_is_loaded_unless_it_is_named(tmp_path: Path, monkeypa
         RtmPose(str(file))
     with pytest.raises(ScmError, match=r"needs ONNX Runtime; .*pip install 'scmnet-cli\[onnx\]'"):
         OnnxParser(file, "lip20")
+
+
+@pytest.mark.parametrize("command", ["transfer", "inspect"])
+def test_estimators_look_at_raw_photos_of_other_commands(
+    command: str, place: Place, drawn_source: Path, monkeypatch: pytest.MonkeyPatch, scm: Scm
+) -> None:
+    asked: list[Estimators] = []
+
+    def load(estimators: Estimators, **_: object) -> Analyser:
+        asked.append(estimators)
+        return Sees()
+
+    monkeypatch.setattr(Analyser, "load", load)
+    (place.path / "me.png").write_bytes((drawn_source / "drawn_0001.png").read_bytes())
+    parser = save_parser(place.path / "parser.onnx", (1, 2, 3), 18)
+    options = ["-m", "run", "--parser", parser, "--parser-labels", "atr18"]
+    assert scm(command, "--src", "me.png", "--pose", "data/ben", *options).code == 0
+    (estimators,) = asked
+    assert estimators.pose is None
+    assert estimators.parser is not None
+    assert estimators.parser.name.startswith("parser.onnx, labels atr18")
 
 
 # computed elsewhere

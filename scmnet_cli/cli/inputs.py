@@ -97,8 +97,12 @@ class Finder:
         self._mirror = mirror
         self.domain = domain
         self._opened: dict[Path, PreparedFolder] = {}
-        self._analyser = cache(Analyser.load)
+        self._analyser: Callable[[], Analyser] = cache(Analyser.load)
         self._data = self._open(data) if data is not None else None
+
+    def look_with(self, load: Callable[[], Analyser]) -> None:
+        """Let raw photos be looked at by another analyser, which is loaded once if one of them is read."""
+        self._analyser = cache(load)
 
     def person(self, word: str, option: str) -> Input:
         """Find one person, as :meth:`people` does.

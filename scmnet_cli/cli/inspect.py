@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.estimators import Chosen, ParserFile, ParserInput, ParserLabels, ParserSize, PoseEstimatorName
 from scmnet_cli.cli.options import Data, Device, Frame, Mirror, Model, OutFolder, PersonNumber, PosePersonNumber
 from scmnet_cli.errors import ScmError
 
@@ -48,6 +49,11 @@ def inspect(
     pose_number: PosePersonNumber = 0,
     mirror: Mirror = False,
     device: Device = "auto",
+    pose_estimator: PoseEstimatorName = None,
+    parser: ParserFile = None,
+    parser_labels: ParserLabels = None,
+    parser_input: ParserInput = None,
+    parser_size: ParserSize = None,
 ) -> None:
     """Draw where each part of a result came from, in one picture.
 
@@ -76,6 +82,7 @@ def inspect(
 
     pipeline = open_model(model, device)
     finder = find_inputs(pipeline, data, frame, person=number, pose_person=pose_number, mirror=mirror)
+    finder.look_with(Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size).analyser)
     person = finder.person(source, "--src")
     found = finder.poses([pose], "--pose")
     if len(found) != 1:

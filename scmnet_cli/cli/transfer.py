@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.estimators import Chosen, ParserFile, ParserInput, ParserLabels, ParserSize, PoseEstimatorName
 from scmnet_cli.cli.options import (
     Batch,
     Data,
@@ -64,6 +65,11 @@ def transfer(
     ] = None,
     device: Device = "auto",
     runtime: RuntimeChoice = Runtime.torch,
+    pose_estimator: PoseEstimatorName = None,
+    parser: ParserFile = None,
+    parser_labels: ParserLabels = None,
+    parser_input: ParserInput = None,
+    parser_size: ParserSize = None,
 ) -> None:
     """Draw the person of A in the pose of B: every A in every B.
 
@@ -87,6 +93,8 @@ def transfer(
                    --animate outputs/dance.gif --fps 12
       scm transfer --src me.jpg --pose clip.mp4 -o out.mp4
       scm transfer --src me.jpg --pose walking -m exported --runtime onnx
+      scm transfer --src me.jpg --pose walking --parser schp.onnx \\
+                   --parser-labels schp-atr
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing import Task, check_animation, set_up
     from scmnet_cli.cli.video import draw_clip, is_clip
@@ -114,6 +122,7 @@ def transfer(
         device=device,
         runtime=runtime,
     )
+    finder.look_with(Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size).analyser)
     people = finder.people(sources, "--src")
     if animate is None:
         artist.draw(Task(people, finder.poses(poses, "--pose"), {}))
