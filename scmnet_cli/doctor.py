@@ -253,5 +253,7 @@ def _extras() -> Iterator[Finding]:
 
 
 def _version(module: str) -> str:
-    names = metadata.packages_distributions().get(module, [])
-    return metadata.version(names[0]) if names else ""
+    try:
+        return metadata.version(module.replace("_", "-"))
+    except metadata.PackageNotFoundError:
+        return "of unknown version"

@@ -47,7 +47,7 @@ class ExportedPipeline(Pipeline):
         for path in files:
             if not path.is_file():
                 raise ScmError(f"model {folder}: holds no {path.name}; 'scm export MODEL -o {folder}' writes it")
-        sessions = [_session(path) for path in files]
+        sessions = [open_session(path, str(path)) for path in files]
         found = [_metadata(path, session) for path, session in zip(files, sessions, strict=True)]
         if found[0]["model_sha256"] != found[1]["model_sha256"]:
             raise ScmError(f"model {folder}: {STYLE_ENCODER} and {POSE_TO_IMAGE} are of two models; export one anew")
@@ -108,7 +108,12 @@ def _run(session: Any, **inputs: Tensor) -> list[Tensor]:
     return [torch.from_numpy(array) for array in found]
 
 
-def _session(path: Path) -> Any:
+def open_session(model: Path | bytes, where: str) -> Any:
+    """Open an exported file, or its content, in ONNX Runtime on the CPU, with as many threads as torch takes.
+
+    Raises:
+        ScmError: if ONNX Runtime is missing or cannot read it.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -118,9 +123,9 @@ def _session(path: Path) -> Any:
     options.use_deterministic_compute = True
     options.log_severity_level = 3  # errors
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions have no common base
-        raise ScmError(f"{path}: is damaged or no ONNX file that runs here ({error}); export it anew") from error
+        raise ScmError(f"{where}: is damaged or no ONNX file that runs here ({error}); export it anew") from error
 
 
 def _metadata(path: Path, session: Any) -> dict[str, str]:

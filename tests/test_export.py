@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,6 +121,17 @@ def test_an_exported_model_refuses_what_it_cannot_do(both: tuple[Path, Path], pl
 
 
 @pytest.mark.slow
+def test_the_example_of_the_documentation_runs(
+    both: tuple[Path, Path], place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Path(__file__).parent.parent / "docs" / "export.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    shutil.copytree(both[1], place.path / "exported")
+    exec(compile(block, str(page), "exec"), {})  # noqa: S102 - our own page
+    assert capsys.readouterr().out == "(2, 3, 64, 48)\n"
+
+
+@pytest.mark.slow
 def test_files_of_two_models_are_refused(both: tuple[Path, Path], tmp_path: Path) -> None:
     import onnx
 
@@ -188,3 +200,13 @@ def test_without_the_extra_the_remedy_is_told(place: Place, scm: Scm, monkeypatc
     assert remedy in scm("export", "run", "-o", "elsewhere").errors[-1]
     done = scm("transfer", "--src", "data/anna", "--pose", "data/cleo", "-m", "exported", "--runtime", "onnx")
     assert remedy in done.errors[0]
+
+
+@pytest.mark.slow
+def test_bench_times_both_runtimes_on_the_same_person(scm: Scm, tmp_path: Path) -> None:
+    file = tmp_path / "speed.json"
+    done = scm("bench", "--onnx", "-c", "smoke", "--batch", 2, "--repeats", 1, "--threads", 1, "--json", file)
+    assert done.code == 0
+    found = json.loads(file.read_text())["runtimes"]
+    assert [(speed["runtime"], speed["batch"]) for speed in found] == [("torch", 2), ("onnx", 2)]
+    assert all(speed["seconds_a_pose"] > 0 for speed in found)

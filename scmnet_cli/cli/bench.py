@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from scmnet_cli.config import ModelConfig
     from scmnet_cli.evaluation.bench import Speed
     from scmnet_cli.evaluation.footprint import Memory, Training
     from scmnet_cli.evaluation.passes import Options
@@ -72,6 +73,9 @@ def bench(
     weights_dir: Annotated[
         Path | None, typer.Option("--weights-dir", help="Folder of VGG weights for training; also $SCM_WEIGHTS.")
     ] = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Time the exported model in ONNX Runtime beside torch, and nothing else.")
+    ] = False,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Measure peak memory.")] = True,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.")] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "cpu",
@@ -96,6 +100,7 @@ def bench(
       scm bench -c cpu --training --batch 1
       scm bench --threads 1 --cpu-time
       scm bench --eval --threads 2
+      scm bench --onnx -c cpu --threads 1 --cpu-time
     """  # noqa: D301 - a backspace keeps the lines of the examples
     if judging:
         _bench_judging(threads, cpu_time, json_file)
@@ -103,6 +108,10 @@ def bench(
     from scmnet_cli.config import load_config
 
     loaded = load_config(config, settings or [])
+
+    if onnx:
+        _bench_runtimes(loaded.model, threads, batch or [1, 8], repeats, cpu_time, json_file)
+        return
 
     from dataclasses import asdict
 
@@ -157,6 +166,29 @@ def _bench_judging(threads: int | None, cpu_time: bool, json_file: Path | None) 
     )
     if json_file is not None:
         write_text(json_file, json.dumps(asdict(found), indent=2) + "\n")
+
+
+def _bench_runtimes(
+    config: ModelConfig, threads: int | None, batches: list[int], repeats: int, cpu_time: bool, json_file: Path | None
+) -> None:
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from scmnet_cli.data.prepared import write_text
+    from scmnet_cli.evaluation.runtimes import compare_runtimes
+
+    _tell("exporting, then timing")
+    found = compare_runtimes(config, threads=threads, batches=batches, repeats=repeats, cpu_time=cpu_time)
+    print(f"{config.size} at {config.canvas}; medians of {repeats}{' in CPU seconds' if cpu_time else ''}")
+    table = Table("runtime", "batch", "s reading the style", "s a pose")
+    for speed in found:
+        times = f"{speed.seconds_reading_style:.3f}", f"{speed.seconds_a_pose:.3f}"
+        table.add_row(speed.runtime, str(speed.batch), *times)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    if json_file is not None:
+        write_text(json_file, json.dumps({"runtimes": [asdict(speed) for speed in found]}, indent=2) + "\n")
 
 
 def _variants(chosen: Options) -> list[Options]:

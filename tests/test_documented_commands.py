@@ -1,0 +1,112 @@
+"""Every command in README and docs can be given as it stands there, and is run by a test or says here why not."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from scmnet_cli.cli.main import app
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+NOT_RUN = {
+    "pip": "needs a package registry",
+    "python3": "the README's own set-up: .ci/run is that line",
+    "nox": "runs the tests themselves; .ci/run calls it",
+    "torchrun": "starts several processes: the tests of ranks do so by themselves (test_ranks.py, test_training.py)",
+    "sbatch": "needs a cluster",
+    "srun": "needs a cluster",
+    "ssh": "needs another machine",
+    "rsync": "needs another machine",
+    "git": "not ours",
+    "export": "sets a variable",
+    "python": "scripts that measure for minutes to hours; that they exist is tested below",
+}
+"""Programs of the pages that no test runs, and why."""
+
+RUN_ELSEWHERE = {
+    "--install-completion": "writes into the user's shell; --show-completion is run (test_package.py)",
+    "analyser": "train and eval are run by their functions (test_analyser.py); the commands only hand over options",
+    "app": "serves until it is stopped: run in a browser (test_app.py)",
+}
+"""Commands of ``scm`` that no test gives as a command, and what stands for it."""
+
+SHORTENED = re.compile(r"\.\.\.|…|\[")
+"""Marks of a form to be filled in, no command."""
+
+
+def lines(page: Path, kinds: tuple[str, ...] = ("", "sh", "bash", "console")) -> list[str]:
+    """The commands in the code blocks of a page, one a line, continued lines joined."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    shell = "\n".join(block for kind, block in blocks if kind in kinds)
+    joined = shell.replace("\\\n", " ")
+    return [line.strip().removeprefix("$ ") for line in joined.splitlines() if line.strip()]
+
+
+def words(line: str) -> list[str]:
+    """A command without what stands before and after it on the line."""
+    command = re.split(r"\s[|>&;#]+\s?|;\s|\)$", line)[0]
+    found = shlex.split(command)
+    while found and re.fullmatch(r"\w+=\S*", found[0]):
+        found = found[1:]
+    return found
+
+
+COMMANDS = [
+    pytest.param(found[1:], id=f"{page.name}: {' '.join(found)}"[:110])
+    for page in PAGES
+    for line in lines(page)
+    if re.match(r"(\w+=\S* )*(\S*/)?scm ", line) and not SHORTENED.search(line)
+    for found in [words(line)]
+]
+
+
+def test_the_pages_hold_commands():
+    assert len(COMMANDS) > 60
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_a_documented_command_is_understood_with_its_options_and_values(arguments: list[str]):
+    parser, context, name = typer.main.get_command(app), None, "scm"
+    while True:
+        context = parser.make_context(name, list(arguments), parent=context)
+        if not hasattr(parser, "commands"):
+            return
+        if any(option in RUN_ELSEWHERE for option in arguments):
+            return
+        name, *arguments = [*context._protected_args, *context.args]
+        parser = parser.commands[name]
+
+
+def test_every_documented_command_of_scm_is_run_by_a_test_or_says_why_not():
+    tests = "\n".join(
+        path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py") if path != Path(__file__)
+    )
+    names = {next((word for word in param.values[0] if not word.startswith("-v")), "") for param in COMMANDS}
+    not_run = {
+        name for name in names
+        if name and name not in RUN_ELSEWHERE and not re.search(rf"""["'(\[]{re.escape(name)}["']\s*[,)\]]""", tests)
+    }  # fmt: skip
+    assert not not_run
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_other_program_of_a_page_says_why_it_is_not_run(page: Path):
+    for line in lines(page, ("sh", "bash", "console")):
+        if re.match(r"(\w+=\S* )*(\S*/)?scm( |$)|\w+=\$\(", line) or line.startswith(("#", "-")):
+            continue
+        program = Path((words(line) or [""])[0]).name
+        if re.fullmatch(r"[a-z][\w.-]*", program):
+            assert program in NOT_RUN, f"{page.name}: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_script_of_a_page_is_there(page: Path):
+    for script in re.findall(r"python (docs/\w+\.py)", page.read_text(encoding="utf-8")):
+        assert (ROOT / script).is_file(), script
