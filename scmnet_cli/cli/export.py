@@ -28,7 +28,7 @@ def export(
     both and the model itself on the same input, and prints how far the
     pictures differ at most. docs/export.md says what goes in and out.
 
-    Needs an extra: pip install 'scmnet-cli[onnx]'.
+    Needs an extra: pip install 'scmnet-cli\\[onnx]'.
 
     \b
     Examples:
