@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,31 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.export import POSE_TO_IMAGE
 from scmnet_cli.exported import ExportedPipeline
 from scmnet_cli.images import ANIMATED, contact_sheet
-from scmnet_cli.pipeline import EncodedSource, Pipeline, Result
+from scmnet_cli.pipeline import SHIPPED_MODEL, EncodedSource, Pipeline, Result
 from scmnet_cli.preprocess.framed import Framed
 from scmnet_cli.preprocess.sketches import Drawing
 from scmnet_cli.ranks import Rank, Team, this_rank
 from scmnet_cli.types import Person, Pose, UInt8Array
+from scmnet_cli.wardrobe import PREFIX, SHIPPED_WARDROBE, Wardrobe
 
 _POSES_KEPT = 256
 _FEWEST_FRAMES = 2
 _FRAMES_KEPT = 4
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Whom or what a region is taken from: somebody's, or a garment of a wardrobe.
+
+    Attributes:
+        name: for file names and messages.
+        where: the file it comes from.
+        encode: reads and encodes it; raises ScmError if it cannot.
+    """
+
+    name: str
+    where: str
+    encode: Callable[[], EncodedSource]
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,7 @@ class Task:
 
     sources: list[Input]
     poses: list[Input] | None
-    references: dict[str, Input]
+    references: dict[str, Reference]
     colours: bool = False
 
     def __len__(self) -> int:
@@ -74,13 +90,32 @@ class Artist:
         self._unusable: dict[str, str] = {}  # by where it is: what is told of it
         self._pose = lru_cache(_POSES_KEPT)(self._read_pose)
 
+    def reference(self, word: str, finder: Finder, closet: Path | None) -> Reference:
+        """Find what ``--ref`` names: a person, or, after ``wardrobe:``, a garment.
+
+        Args:
+            word: what was given.
+            finder: finds people.
+            closet: the wardrobe file; None: the one that ships.
+
+        Raises:
+            ScmError: if the word names nothing, or there is no such wardrobe.
+        """
+        if not word.startswith(PREFIX):
+            given = finder.reference(word, "--ref")
+            return Reference(given.name, given.where, partial(self._encode, given))
+        name = word.removeprefix(PREFIX)
+        wardrobe = open_wardrobe(closet)
+        where = f"{closet or SHIPPED_WARDROBE}#{name}"
+        return Reference(name, where, partial(wardrobe.reference, name, self._pipeline))
+
     def draw(self, task: Task) -> None:
         """Draw everything; paths go to stdout as pictures are written, all else to stderr.
 
         Raises:
             ScmError: if a reference cannot be used, or nothing at all could be drawn.
         """
-        references = {region: self._encode(given) for region, given in task.references.items()}
+        references = {region: given.encode() for region, given in task.references.items()}
         paths: list[Path] = []
         with self._counting(len(task)) as (advance, skip):
             for source, poses in _of_rank(task, self._team.rank):
@@ -302,7 +337,7 @@ def _strip(
     return contact_sheet([row], ["source", *references, "pose" if result.edges is None else "edges", "result"])
 
 
-def _named(given: Input) -> dict[str, str]:
+def _named(given: Input | Reference) -> dict[str, str]:
     return {"name": given.name, "path": given.where}
 
 
@@ -355,20 +390,20 @@ def set_up(
 
 
 def open_model(model: Path | None, device: str, runtime: Runtime = Runtime.torch) -> Pipeline:
-    """Load the model that -m names, or open an exported one.
+    """Load the model that -m names, or open an exported one; without a name, load the one that ships.
 
     Raises:
-        ScmError: if none is named, or it cannot be read.
+        ScmError: if it cannot be read.
     """
     if runtime is Runtime.onnx:
         return _open_exported(model, device)
     if model is not None and (model / POSE_TO_IMAGE).is_file():
         raise ScmError(f"-m {model}: is an exported model; run it with --runtime onnx")
-    if model is None:
+    if model is None and not SHIPPED_MODEL.is_file():
         raise ScmError(
             "no model: give -m RUN, or set SCM_MODEL to one; 'scm train DATA -o RUN' makes one, none is shipped yet"
         )
-    return Pipeline.from_pretrained(model, device)
+    return Pipeline.from_pretrained(model or SHIPPED_MODEL, device)
 
 
 def _open_exported(folder: Path | None, device: str) -> ExportedPipeline:
@@ -377,6 +412,17 @@ def _open_exported(folder: Path | None, device: str) -> ExportedPipeline:
     if device not in ("auto", "cpu"):
         raise ScmError(f"--device {device}: --runtime onnx computes on the CPU; leave --device out")
     return ExportedPipeline.from_exported(folder)
+
+
+def open_wardrobe(closet: Path | None) -> Wardrobe:
+    """Read a wardrobe; without a file, the one that ships.
+
+    Raises:
+        ScmError: if there is none.
+    """
+    if closet is None and not SHIPPED_WARDROBE.is_file():
+        raise ScmError("no wardrobe: give --wardrobe FILE; 'scm wardrobe add' makes one, none is shipped yet")
+    return Wardrobe.read(closet or SHIPPED_WARDROBE)
 
 
 def find_inputs(

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from scmnet_cli.cli.options import Batch, Data, Device, Frame, KeepSize, Mirror, Model, OutFolder, PersonNumber, PosePersonNumber, Sources
+from scmnet_cli.cli.options import (
+    Batch,
+    Closet,
+    Data,
+    Device,
+    Frame,
+    KeepSize,
+    Mirror,
+    Model,
+    OutFolder,
+    PersonNumber,
+    PosePersonNumber,
+    Sources,
+)
 from scmnet_cli.errors import ScmError
 
 
@@ -24,7 +37,12 @@ def edit(
     ],
     references: Annotated[
         list[str],
-        typer.Option("--ref", metavar="B", help="Whom it is taken from, as --src; one for each --region, in order."),
+        typer.Option(
+            "--ref",
+            metavar="B",
+            help="Whom it is taken from, as --src, or wardrobe:NAME ('scm wardrobe' lists them); one for each "
+            "--region, in order.",
+        ),
     ],
     pose: Annotated[
         str | None,
@@ -32,6 +50,7 @@ def edit(
     ] = None,
     model: Model = None,
     out: OutFolder = Path("outputs"),
+    closet: Closet = None,
     data: Data = None,
     frame: Frame = None,
     person: PersonNumber = 0,
@@ -72,10 +91,23 @@ def edit(
     if mirror and pose is None:
         raise ScmError("--mirror: mirrors the pose of --pose; give one")
     finder, artist = set_up(
-        model, out, data, frame, person=person, pose_person=pose_person, mirror=mirror, strip=strip, keep_size=keep_size, batch=batch, device=device
+        model,
+        out,
+        data,
+        frame,
+        person=person,
+        pose_person=pose_person,
+        mirror=mirror,
+        strip=strip,
+        keep_size=keep_size,
+        batch=batch,
+        device=device,
     )
     for region in regions:
         finder.domain.region_id(region)
-    taken = {region: finder.reference(reference, "--ref") for region, reference in zip(regions, references, strict=True)}
+    taken = {
+        region: artist.reference(reference, finder, closet)
+        for region, reference in zip(regions, references, strict=True)
+    }
     poses = None if pose is None else finder.poses([pose], "--pose")
     artist.draw(Task(finder.people(sources, "--src"), poses, taken))
