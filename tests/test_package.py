@@ -68,6 +68,7 @@ def test_help_lists_the_commands_and_imports_nothing_heavy():
 COMMANDS = [
     "preprocess", "train", "transfer", "poses", "edit", "inspect", "eval", "bench", "demo", "app", "weights",
     "weights list", "weights fetch", "weights verify", "weights path", "analyser", "analyser train", "analyser eval",
+    "analyser threshold", "analyser bench",
     "export", "doctor",
 ]  # fmt: skip
 
