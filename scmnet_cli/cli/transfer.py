@@ -99,9 +99,26 @@ def transfer(
     from scmnet_cli.cli.drawing import Task, check_animation, set_up
     from scmnet_cli.cli.video import draw_clip, is_clip
 
+    look = Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size).analyser
     if any(is_clip(word) for word in poses):
-        given = {"data": data, "person": person, "mirror": mirror, "strip": strip, "batch": batch, "device": device}
-        draw_clip(sources, poses, model, animate or out, smooth=smooth, runtime=runtime, **given)
+        if keep_size:
+            raise ScmError("--keep-size: is for single pictures; leave it out, or the film")
+        draw_clip(
+            sources,
+            poses,
+            model,
+            animate or out,
+            look,
+            data=data,
+            person=person,
+            pose_person=pose_person,
+            mirror=mirror,
+            strip=strip,
+            batch=batch,
+            device=device,
+            smooth=smooth,
+            runtime=runtime,
+        )
         return
     if animate is not None:
         check_animation(animate)
@@ -122,7 +139,7 @@ def transfer(
         device=device,
         runtime=runtime,
     )
-    finder.look_with(Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size).analyser)
+    finder.look_with(look)
     people = finder.people(sources, "--src")
     if animate is None:
         artist.draw(Task(people, finder.poses(poses, "--pose"), {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,11 @@ def draw_clip(
     poses: Sequence[str],
     model: Path | None,
     out: Path,
+    look: Callable[[], Analyser],
     *,
     data: Path | None,
     person: int,
+    pose_person: int,
     mirror: bool,
     strip: bool,
     batch: int,
@@ -84,9 +86,11 @@ def draw_clip(
     if wanted is not None and wanted.suffix.lower() in ANIMATED and film.num_frames > _MOST_FRAMES:
         raise ScmError(f"-o {wanted}: {film.num_frames} frames are too many for an animated picture; write an .mp4")
     pipeline = open_model(model, device, runtime)
-    source = find_inputs(pipeline, data, None).person(sources[0], "--src") if len(sources) == 1 else None
-    if source is None:
+    if len(sources) != 1:
         raise ScmError(f"--pose {clip}: is drawn with one person, and --src names {len(sources)}; name one of them")
+    finder = find_inputs(pipeline, data, None, person=person)
+    finder.look_with(look)
+    source = finder.person(sources[0], "--src")
     wanted = wanted or out / f"{safe_name(source.name)}_to_{safe_name(clip.stem)}.mp4"
     make_folder(wanted.parent, "-o")
     outputs = Outputs(wanted.parent, pipeline)
@@ -98,8 +102,8 @@ def draw_clip(
     start = time.perf_counter()
     seconds = SMOOTHING if smooth is None else smooth
     with _bars() as bars:
-        analyser = Analyser.load()
-        follow = Follower(finder_of(analyser), float(film.rate), finder_of(analyser, person))
+        analyser = look()
+        follow = Follower(finder_of(analyser), float(film.rate), finder_of(analyser, pose_person))
         found, size = find_joints(_counted(read_frames(clip), bars, film), follow)
         looking = time.perf_counter() - start
         steady = steadied(found, float(film.rate), seconds)
@@ -128,7 +132,8 @@ def draw_clip(
             report = {
                 "settings": {
                     "device": str(pipeline.device), "batch": batch, "canvas": str(pipeline.canvas), "strip": strip,
-                    "smooth_seconds": seconds, "mirror": mirror, "person": person, "frames_a_second": float(film.rate),
+                    "smooth_seconds": seconds, "mirror": mirror, "person": person, "pose_person": pose_person,
+                    "frames_a_second": float(film.rate),
                 },
                 "frames": {
                     "all": len(found), "size": str(size), "with_a_person": int(found[..., 2].any(1).sum()),
