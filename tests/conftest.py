@@ -19,13 +19,15 @@ from scmnet_cli.cli.main import main
 from scmnet_cli.config import parse_config
 from scmnet_cli.data.drawn import write_drawn_source
 from scmnet_cli.data.prepared import Entry, Manifest, PreparedWriter
+from scmnet_cli.domains import FACE
+from scmnet_cli.edges import canny_edges
 from scmnet_cli.images import CropBox
 from scmnet_cli.metrics.inception import inception_layout
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.preprocess.folder import FolderSource
 from scmnet_cli.preprocess.run import prepare as prepare_source
 from scmnet_cli.regions import region_id
-from scmnet_cli.types import Canvas, Person
+from scmnet_cli.types import NO_JOINTS, Canvas, Person
 
 CANVAS = Canvas(64, 48)
 
@@ -180,3 +182,35 @@ def shared() -> Callable[[str], Path]:
 def shared_weights(shared: Callable[[str], Path]) -> Path:
     """Real ImageNet backbones, for tests marked `weights`."""
     return shared("weights")
+
+
+@dataclass(frozen=True)
+class SomeFaces:
+    """A prepared folder of two faces in one colour each, and a model of faces with random weights, at 32x32."""
+
+    data: Path
+    model: Path
+
+
+@pytest.fixture(scope="session")
+def some_faces(tmp_path_factory: pytest.TempPathFactory) -> SomeFaces:
+    """Not to be written into."""
+    folder, canvas = tmp_path_factory.mktemp("some-faces"), Canvas(32, 32)
+    writer = PreparedWriter(folder / "data", canvas, FACE)
+    entries = []
+    for name, colour in {"red": (220, 30, 30), "blue": (30, 30, 220)}.items():
+        image = np.full((32, 32, 3), 230, np.uint8)
+        regions = np.zeros((32, 32), np.uint8)
+        image[6:26, 8:24], regions[6:26, 8:24] = colour, FACE.region_id("skin")
+        writer.write(Person(name, image, regions, NO_JOINTS, canny_edges(image).astype(np.uint8)))
+        entries.append(Entry(name, f"{name}.png", (32, 32), CropBox(0, 0, 32, 32, canvas), NO_JOINTS))
+    about = {"layout": "test", "background": "keep", "pose_estimator": "test", "parser": "test", "counts": {}}
+    writer.finish(
+        Manifest(domain="face", height=32, width=32, **about), entries, {"train": [entry.name for entry in entries]}
+    )
+    tiny = {"domain": "face", "size": "tiny", "height": 32, "width": 32, "carry_colours": True}
+    config, model = parse_config({"model": tiny}, "test"), folder / "model.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        checkpoint.save_model(model, build_generator(config.model).state_dict(), config)
+    return SomeFaces(folder / "data", model)

@@ -9,27 +9,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from scmnet_cli.app import session as steps
+from scmnet_cli.app.faces import FaceStudio
 from scmnet_cli.app.posing import Posing, draw_posing, zoom
 from scmnet_cli.app.studio import Studio
 from scmnet_cli.app.uploads import Limits, read_upload
 from scmnet_cli.checkpoint import SavedModel
 from scmnet_cli.config import parse_config
+from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.inspection import inspect_point
 from scmnet_cli.images import CropBox
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.pipeline import Pipeline, make_person
 from scmnet_cli.preprocess.analyser import Analysis
+from scmnet_cli.preprocess.sketches import read_drawing
 from scmnet_cli.regions import NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 from scmnet_cli.wardrobe import Wardrobe, style_fingerprint, take
 
 if TYPE_CHECKING:
-    from conftest import Place
+    from conftest import Place, Scm, SomeFaces
 
 PHOTO = Canvas(96, 72)
 
@@ -281,3 +284,41 @@ def test_a_session_keeps_the_person_and_not_the_photo(place: Place):
     assert np.array_equal(
         pixels(again), np.asarray(studio.pipeline.transfer(replace(alike, name="me"), Pose.of(alike)).image)
     )
+
+
+def a_drawing(name: str) -> Path:
+    """A square in dark strokes on white."""
+    picture = Image.new("RGB", (200, 200), "white")
+    ImageDraw.Draw(picture).rectangle((50, 40, 150, 170), outline="black", width=3)
+    path = Path(f"{name}.png")
+    picture.save(path)
+    return path
+
+
+def test_a_drawing_gets_the_colours_of_the_chosen_face(place: Place, some_faces: SomeFaces):
+    studio = FaceStudio(Pipeline.from_pretrained(some_faces.model, "cpu"), some_faces.data)
+    assert studio.names == ("red", "blue")
+    assert [picture.shape for picture in studio.faces()] == [(32, 32, 3)] * 2
+    made = studio.colour(a_drawing("sketch"), "red")
+    lines = read_drawing(Path("sketch.png"), studio.pipeline.canvas)
+    expected = studio.pipeline.transfer(PreparedFolder(some_faces.data).load("red"), lines)
+    assert np.array_equal(np.asarray(made.result.image), np.asarray(expected.image))
+    blue = studio.colour(Path("sketch.png"), "blue")
+    assert not np.array_equal(np.asarray(blue.result.image), np.asarray(made.result.image))
+
+
+def test_an_empty_drawing_says_what_to_do(place: Place, some_faces: SomeFaces):
+    studio = FaceStudio(Pipeline.from_pretrained(some_faces.model, "cpu"), some_faces.data)
+    Image.new("RGB", (90, 90), "white").save("empty.png")
+    with pytest.raises(ScmError, match="shows no line"):
+        studio.colour(Path("empty.png"), "red")
+
+
+def test_faces_and_people_are_told_apart_before_anything_is_served(place: Place, some_faces: SomeFaces, scm: Scm):
+    with pytest.raises(ScmError, match="is of people; give one of faces"):
+        FaceStudio(Pipeline.from_pretrained(some_faces.model, "cpu"), place.data)
+    given = ["app", "-m", place.model, "--face-model", place.model, "--device", "cpu"]
+    assert scm(*given).errors == ["scm: --face-model and --faces: each needs the other"]
+    done = scm(*given, "--faces", some_faces.data)
+    assert done.code == 2
+    assert "is of people; give one of faces" in done.errors[0]

@@ -32,7 +32,7 @@ NOT_RUN = {
 RUN_ELSEWHERE = {
     "--install-completion": "writes into the user's shell; --show-completion is run (test_package.py)",
     "analyser": "train and eval are run by their functions (test_analyser.py); the commands only hand over options",
-    "app": "serves until it is stopped: run in a browser (test_app.py)",
+    "app": "serves until it is stopped: run in a browser (test_app_page.py)",
 }
 """Commands of ``scm`` that no test gives as a command, and what stands for it."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
+    from scmnet_cli.app.faces import FaceStudio
     from scmnet_cli.app.studio import Studio
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -26,19 +26,6 @@ _POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self';"
     " form-action 'self'; frame-ancestors 'self'"
 )
-
-
-@dataclass(frozen=True)
-class Served:
-    """A page that is being served.
-
-    Attributes:
-        url: where.
-        wait: returns when the server stops.
-    """
-
-    url: str
-    wait: Callable[[], None]
 
 
 class _OnlyFromHere:
@@ -58,14 +45,25 @@ class _OnlyFromHere:
 
 
 @contextmanager
-def serve(studio: Studio, host: str = "127.0.0.1", port: int = 7860, *, open_browser: bool = False) -> Iterator[Served]:
+def serve(
+    studio: Studio,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    *,
+    faces: FaceStudio | None = None,
+    open_browser: bool = False,
+) -> Iterator[str]:
     """Serve the page until the block is left; then everything that it had on the disk is removed.
 
     Args:
         studio: what it does.
         host: address to listen on; any but :data:`LOCAL` lets others in.
         port: where; 0: any that is free.
+        faces: what it does with drawings of faces, if anything.
         open_browser: open the page in the user's browser.
+
+    Yields:
+        the page's address.
 
     Raises:
         ScmError: if Gradio is not installed, or the address cannot be listened on.
@@ -78,7 +76,7 @@ def serve(studio: Studio, host: str = "127.0.0.1", port: int = 7860, *, open_bro
             raise ScmError(f"the page needs Gradio ({error}); install it: pip install 'scmnet-cli[app]'") from error
         from scmnet_cli.app.page import STYLE, build_page
 
-        page = build_page(studio)
+        page = build_page(studio, faces)
         try:
             _, url, _ = page.launch(
                 server_name=host,
@@ -103,7 +101,7 @@ def serve(studio: Studio, host: str = "127.0.0.1", port: int = 7860, *, open_bro
                 f"--host {host} --port {port}: cannot be listened on ({error}); choose another port"
             ) from error
         try:
-            yield Served(url, page.block_thread)
+            yield url
         finally:
             page.close(verbose=False)
 

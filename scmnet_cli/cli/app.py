@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from scmnet_cli.cli.options import Closet, Device, Model
+from scmnet_cli.errors import ScmError
 
 
 def app(
@@ -23,6 +28,13 @@ def app(
     max_megapixels: Annotated[
         float, typer.Option("--max-megapixels", min=0.1, max=100, help="Refuse photos with more million pixels.")
     ] = 40,
+    face_model: Annotated[
+        Path | None,
+        typer.Option("--face-model", help="Colour drawn faces too, with this model of faces; needs --faces."),
+    ] = None,
+    faces: Annotated[
+        Path | None, typer.Option("--faces", help="Prepared folder of the faces whose colours are offered.")
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page in a browser.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -42,7 +54,9 @@ def app(
       scm app -m runs/ccp
       scm app -m runs/ccp --port 8000 --no-browser --max-upload-mb 5
       scm app -m runs/ccp --host 0.0.0.0
+      scm app -m runs/ccp --face-model runs/faces --faces data/faces
     """  # noqa: D301 - a backspace keeps the lines of the examples
+    from scmnet_cli.app.faces import FaceStudio
     from scmnet_cli.app.server import LOCAL, serve
     from scmnet_cli.app.studio import Studio
     from scmnet_cli.app.uploads import Limits
@@ -50,13 +64,17 @@ def app(
     from scmnet_cli.preprocess.analyser import Analyser
     from scmnet_cli.wardrobe import SHIPPED_WARDROBE
 
+    if (face_model is None) != (faces is None):
+        raise ScmError("--face-model and --faces: each needs the other")
     pipeline = open_model(model, device)
     has_wardrobe = closet is not None or (model is None and SHIPPED_WARDROBE.is_file())
     wardrobe = open_wardrobe(closet) if has_wardrobe else None
     studio = Studio(pipeline, Analyser.load(), Limits(max_upload_mb, max_megapixels), wardrobe)
+    colouring = None if faces is None else FaceStudio(open_model(face_model, device), faces, studio.limits)
     if host not in LOCAL:
         print(f"scm: {host}: everybody who reaches this machine can use the page, without a password", file=sys.stderr)
-    with serve(studio, host, port, open_browser=not no_browser) as served:
-        print(served.url, flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is on the disk goes then too
+    with suppress(KeyboardInterrupt), serve(studio, host, port, faces=colouring, open_browser=not no_browser) as url:
+        print(url, flush=True)
         print("scm: stop it with Ctrl-C", file=sys.stderr)
-        served.wait()
+        threading.Event().wait()

@@ -1,0 +1,84 @@
+"""Drawings in the colours of faces, for the page: plain functions, as those of ``studio.py`` are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scmnet_cli.app.uploads import Limits, read_upload
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.domains import FACE
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import contact_sheet
+from scmnet_cli.pipeline import Pipeline, Result
+from scmnet_cli.preprocess.sketches import read_drawing
+from scmnet_cli.types import UInt8Array
+
+_MOST_SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Coloured:
+    """A coloured drawing.
+
+    Attributes:
+        result: the picture.
+        strip: the lines that were read, the face whose colours they got, and the picture.
+    """
+
+    result: Result
+    strip: UInt8Array
+
+
+class FaceStudio:
+    """A model of faces and some faces whose colours it gives, for everybody; several threads may ask."""
+
+    def __init__(self, pipeline: Pipeline, faces: Path, limits: Limits | None = None) -> None:
+        """Take what was loaded.
+
+        Args:
+            pipeline: a model of faces.
+            faces: a prepared folder; of its ``val`` list, or of all, the first 40 are offered.
+            limits: of what is uploaded.
+
+        Raises:
+            ScmError: if the model or the folder is not of faces.
+        """
+        self._folder = PreparedFolder(faces)
+        for what, domain in ((pipeline.path, pipeline.domain), (faces, self._folder.domain)):
+            if domain is not FACE:
+                raise ScmError(f"{what}: is of {domain.members}; give one of faces")
+        self.pipeline = pipeline
+        self.limits = limits or Limits()
+        self.names = tuple((self._folder.names("val") or self._folder.names())[:_MOST_SHOWN])
+
+    def faces(self) -> list[UInt8Array]:
+        """Return the pictures of the faces on offer, in the order of ``names``.
+
+        Raises:
+            ScmError: if one cannot be read.
+        """
+        return [self._folder.load(name).image for name in self.names]
+
+    def colour(self, drawing: Path, name: str) -> Coloured:
+        """Colour a drawing like one of the faces.
+
+        Args:
+            drawing: a picture of any kind: lines, a sketch, or a photo whose edges are taken.
+            name: of the face.
+
+        Raises:
+            ScmError: if the drawing is too large, no picture or empty, or there is no such face.
+        """
+        read_upload(drawing, self.limits)
+        try:
+            lines = read_drawing(drawing, self.pipeline.canvas)
+        except ScmError as error:
+            raise ScmError("the drawing shows no line; draw with dark strokes on white") from error
+        face = self.pipeline.encode(self._folder.load(name))
+        result = self.pipeline.transfer(face, lines)
+        shown = FACE.draw(np.asarray(result.image), result.edges)
+        strip = contact_sheet([[shown, face.person.image, np.asarray(result.image)]], ["drawing", "colours", "result"])
+        return Coloured(result, strip)

@@ -1,0 +1,334 @@
+"""The page itself, served by ``scm app`` as its own process: asked by programs, and looked at in a real browser.
+
+Nothing is installed here: without Gradio, Selenium or Debian's chromium and chromium-driver what needs them is skipped.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw, ImageOps
+
+from scmnet_cli import checkpoint
+from scmnet_cli.config import parse_config
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import GENERATED, example_photo
+from scmnet_cli.models.build import build_generator
+
+if TYPE_CHECKING:
+    from conftest import SomeFaces
+
+if importlib.util.find_spec("gradio") is None:
+    pytest.skip("Gradio is not installed (extra `app`)", allow_module_level=True)
+
+PATIENCE = 90.0
+"""Seconds for what takes one on an idle machine."""
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    folder: Path
+    process: subprocess.Popen[str]
+
+    def kept(self) -> list[Path]:
+        """Everything that the server has on the disk."""
+        return [path for path in self.folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = parse_config({"model": {"size": "tiny", "height": 64, "width": 48}}, "test")
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        checkpoint.save_model(path, build_generator(config.model).state_dict(), config)
+    return path
+
+
+def start(model: Path, folder: Path, *more: object) -> Server:
+    folder.mkdir()
+    command = [sys.executable, "-m", "scmnet_cli", "app", "-m", str(model), "--no-browser", "--port", "0"]
+    with (folder.parent / "server.log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "--max-upload-mb", "2", "--device", "cpu", *map(str, more)],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=os.environ | {"TMPDIR": str(folder), "GRADIO_SHARE": "True"},
+        )
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    assert url.startswith("http://127.0.0.1:"), (folder.parent / "server.log").read_text()
+    return Server(url, folder, process)
+
+
+def stop(server: Server, number: int = signal.SIGINT) -> int:
+    server.process.send_signal(number)
+    code = server.process.wait(PATIENCE)
+    assert server.process.stdout is not None
+    server.process.stdout.close()
+    return code
+
+
+@pytest.fixture(scope="module")
+def server(model: Path, some_faces: SomeFaces, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A page with a model of random weights; the share link that the environment asks for is not made."""
+    faces = ("--face-model", some_faces.model, "--faces", some_faces.data)
+    server = start(model, tmp_path_factory.mktemp("server") / "tmp", *faces)
+    yield server
+    stop(server)
+
+
+def photos(folder: Path) -> list[Path]:
+    """Three photos of one person that a model draws differently."""
+    with Image.open(example_photo()) as opened:
+        image = opened.convert("RGB").resize((256, 256))
+    made = []
+    for name, picture in {
+        "as-is": image,
+        "mirrored": ImageOps.mirror(image),
+        "grey": ImageOps.grayscale(image),
+    }.items():
+        made.append(folder / f"{name}.jpg")
+        picture.save(made[-1])
+    return made
+
+
+@pytest.mark.slow
+def test_fifty_visitors_at_once_all_get_their_own_picture(server: Server, tmp_path: Path):
+    from gradio_client import Client, handle_file
+
+    given = photos(tmp_path)
+
+    def visit(number: int) -> bytes:
+        client = Client(server.url, verbose=False, download_files=str(tmp_path / str(number)), analytics_enabled=False)
+        answer = client.predict(handle_file(given[number % 3]), api_name="/photo")
+        client.close()
+        (message, *shown) = answer
+        assert message == "", message
+        drawn = [value["value"] for value in shown if isinstance(value, dict) and isinstance(value.get("value"), str)]
+        (result,) = [Path(path) for path in drawn if _is_result(Path(path))]
+        with Image.open(result) as picture:
+            assert picture.text == GENERATED  # type: ignore[attr-defined]
+        return result.read_bytes()
+
+    with ThreadPoolExecutor(50) as pool:
+        got = list(pool.map(visit, range(50)))
+    of_photo = [set(got[first::3]) for first in range(3)]
+    assert [len(results) for results in of_photo] == [1, 1, 1], "the same photo, the same bytes"
+    assert len(set.union(*of_photo)) == 3
+
+
+def _is_result(path: Path) -> bool:
+    if path.suffix != ".png":
+        return False
+    with Image.open(path) as picture:
+        return picture.size == (48, 64)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_page_that_is_stopped_leaves_nothing_on_the_disk(model: Path, tmp_path: Path, how: signal.Signals):
+    server = start(model, tmp_path / "tmp")
+    assert server.kept()
+    assert stop(server, how) == 0
+    assert server.kept() == []
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(server: Server, model: Path):
+    port = server.url.rstrip("/").rpartition(":")[2]
+    command = [sys.executable, "-m", "scmnet_cli", "app", "-m", str(model), "--no-browser", "--port", port]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert finished.returncode == 2
+    (line,) = [line for line in finished.stderr.splitlines() if line.startswith("scm: ")]
+    assert f"--port {port}: cannot be listened on" in line
+
+
+def test_without_gradio_the_command_says_what_to_install(model: Path, monkeypatch: pytest.MonkeyPatch):
+    from scmnet_cli.app.server import serve
+
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(ScmError, match=r"pip install 'scmnet-cli\[app\]'"), serve(None):  # type: ignore[arg-type]
+        pass
+
+
+class Browser:
+    """A headless Chromium on the page."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def all(self, selector: str) -> list[Any]:
+        return self.driver.find_elements("css selector", selector)
+
+    def until(self, what: Callable[[], Any]) -> Any:
+        from selenium.common.exceptions import StaleElementReferenceException
+
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                if found := what():
+                    return found
+            except StaleElementReferenceException:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(
+            f"not within {PATIENCE} s; the page says: {self.driver.find_element('css selector', 'body').text}"
+        )
+
+    def upload(self, box: str, path: Path) -> None:
+        self.until(lambda: self.all(f"#{box} input[type=file]"))[0].send_keys(str(path))
+
+    def source(self, picture: str) -> str:
+        images = self.all(f"#{picture} img")
+        return images[0].get_attribute("src") if images else ""
+
+    def message(self) -> str:
+        return "".join(element.text for element in self.all("#message"))
+
+    def click(self, picture: str, across: float, down: float) -> None:
+        """Click a picture at shares of its width and height from its middle."""
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        image = self.all(f"#{picture} img")[0]
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", image)
+        size = image.size
+        ActionChains(self.driver).move_to_element_with_offset(
+            image, round(across * size["width"]), round(down * size["height"])
+        ).click().perform()
+
+    def click_until(self, picture: str, across: float, down: float, what: Callable[[], Any]) -> None:
+        """Click until it has shown; the page takes no click while it still draws the last answer."""
+        for _ in range(10):
+            self.click(picture, across, down)
+            end = time.monotonic() + PATIENCE / 10
+            while time.monotonic() < end:
+                if what():
+                    return
+                time.sleep(0.1)
+        raise AssertionError(f"no click on {picture} had an effect")
+
+    def requests(self) -> list[str]:
+        """Addresses that the page has asked for since the last call."""
+        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        sent = [message for message in messages if message["method"] == "Network.requestWillBeSent"]
+        return [message["params"]["request"]["url"] for message in sent]
+
+
+@pytest.fixture(scope="module")
+def browser(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    pytest.importorskip("selenium", reason="Selenium is not installed (extra `dev`)")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    profile = tmp_path_factory.mktemp("chromium")
+    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "disable-gpu", "window-size=1500,1200"):
+        options.add_argument(f"--{argument}")
+    options.add_argument(f"--user-data-dir={profile}")
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    opened = webdriver.Chrome(options=options, service=Service(driver))
+    opened.get(server.url)
+    yield Browser(opened)
+    opened.quit()
+
+
+def test_an_uploaded_photo_is_analysed_and_its_picture_drawn(browser: Browser, tmp_path: Path):
+    browser.upload("photo", photos(tmp_path)[0])
+    browser.until(lambda: browser.source("result"))
+    assert browser.source("found")
+    assert browser.message() == ""
+    links = [link.get_attribute("href") for link in browser.all("#links a.download")]
+    assert len(links) == 2
+    assert all(link.startswith("data:image/png;base64,") for link in links)
+    assert {"hair", "upper"} <= {chip.text for chip in browser.all(".chip")}
+
+
+def test_a_pose_of_the_library_draws_another_picture(browser: Browser):
+    before = browser.source("result")
+    poses = browser.until(lambda: browser.all("#library button.thumbnail-lg"))
+    assert len(poses) == 25
+    poses[0].click()
+    browser.until(lambda: browser.source("result") != before)
+
+
+def test_a_click_on_the_result_shows_where_the_point_came_from(browser: Browser):
+    browser.click_until("result", 0, 0.1, lambda: browser.source("origin"))
+    assert "This point is made of" in browser.all("#origin-told")[0].text
+
+
+def test_a_joint_is_clicked_into_another_place(browser: Browser):
+    next(tab for tab in browser.all("button[role=tab]") if tab.text == "By hand").click()
+    browser.until(lambda: browser.all("#pose img") and browser.all("#pose img")[0].is_displayed())
+    before = browser.source("result")
+    browser.click_until("pose", 0, -0.25, lambda: "Now click where the" in browser.all("body")[0].text)
+    assert browser.source("result") == before
+    browser.click_until("pose", -0.4, -0.4, lambda: browser.source("result") != before)
+
+
+def test_a_broken_file_is_told_of_on_the_page_and_the_picture_stays(browser: Browser, tmp_path: Path):
+    broken = tmp_path / "<i>broken.jpg"
+    broken.write_bytes(b"no picture at all")
+    before = browser.source("result")
+    browser.upload("photo", broken)
+    browser.until(lambda: "cannot be read as a picture" in browser.message())
+    assert "broken" in browser.message()
+    assert browser.source("result") == before
+    assert not browser.all("#message i"), "a file's name is no HTML"
+
+
+def test_a_file_over_the_limit_is_told_of(browser: Browser, tmp_path: Path):
+    large = tmp_path / "large.jpg"
+    large.write_bytes(np.random.default_rng(0).bytes(3 * 2**20))
+    browser.upload("reference-photo", large)
+    browser.until(lambda: any("maximum allowed size" in toast.text for toast in browser.all(".toast-body")))
+
+
+def test_a_drawn_face_is_coloured_like_the_chosen_one(browser: Browser, tmp_path: Path):
+    next(tab for tab in browser.all("button[role=tab]") if tab.text == "A drawn face").click()
+    sketch = Image.new("RGB", (200, 200), "white")
+    ImageDraw.Draw(sketch).ellipse((50, 30, 150, 170), outline="black", width=3)
+    sketch.save(tmp_path / "sketch.png")
+    faces = browser.until(lambda: browser.all("#faces button.thumbnail-lg"))
+    assert len(faces) == 2
+    browser.until(lambda: faces[0].is_displayed())
+    browser.upload("drawing", tmp_path / "sketch.png")
+    browser.until(lambda: "sketch" in "".join(box.text for box in browser.all("#drawing")))
+    faces[0].click()
+    browser.until(lambda: browser.source("face-result"))
+
+
+def test_the_page_asks_nobody_but_its_own_server(browser: Browser, server: Server):
+    asked = [url for url in browser.requests() if url.startswith(("http", "ws"))]
+    assert len(asked) > 10
+    assert [url for url in asked if not url.startswith(server.url)] == []
+
+
+def test_the_browser_is_told_to_load_nothing_from_elsewhere(server: Server):
+    import urllib.request
+
+    with urllib.request.urlopen(server.url) as answer:
+        policy = answer.headers["content-security-policy"]
+        text = answer.read().decode()
+    assert policy.startswith("default-src 'self' ")
+    assert "http" not in policy
+    assert '"analytics_enabled":false' in text.replace(" ", "")
