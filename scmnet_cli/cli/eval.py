@@ -108,10 +108,13 @@ def evaluate(
 ) -> None:
     """Judge a model on a prepared folder, or the results of any method beside their references.
 
-    With a model every person of a split is reconstructed from a moved source, or drawn as the pairs of the folder say,
-    or completed from half a body, beside the answers that need no model. Writes metrics.json, where each number names
-    its protocol, per_image.csv, table.md and report.html; of a prepared folder also a sheet of cases, and with a model
-    one of transfers and one of edits. What cannot be computed is said, with the command that helps (`scm weights`).
+    With a model every person of a split is reconstructed from a moved source,
+    or drawn as the pairs of the folder say, or completed from half a body,
+    beside the answers that need no model. Writes metrics.json, where each
+    number names its protocol, per_image.csv, table.md and report.html; of a
+    prepared folder also a sheet of cases, and with a model one of transfers
+    and one of edits. What cannot be computed is said, with the command that
+    helps (`scm weights`).
 
     \b
     Examples:
