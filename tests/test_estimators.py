@@ -418,9 +418,16 @@ def test_nothing_of_others_is_loaded_unless_it_is_named(tmp_path: Path, monkeypa
         OnnxParser(file, "lip20")
 
 
-@pytest.mark.parametrize("command", ["transfer", "inspect"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["transfer", "--src", "me.png", "--pose", "data/ben"],
+        ["inspect", "--src", "data/ben", "--pose", "me.png"],
+        ["edit", "--src", "me.png", "--region", "upper", "--ref", "data/ben"],
+    ],
+)
 def test_estimators_look_at_raw_photos_of_other_commands(
-    command: str, place: Place, drawn_source: Path, monkeypatch: pytest.MonkeyPatch, scm: Scm
+    words: list[str], place: Place, drawn_source: Path, monkeypatch: pytest.MonkeyPatch, scm: Scm
 ) -> None:
     asked: list[Estimators] = []
 
@@ -431,8 +438,7 @@ def test_estimators_look_at_raw_photos_of_other_commands(
     monkeypatch.setattr(Analyser, "load", load)
     (place.path / "me.png").write_bytes((drawn_source / "drawn_0001.png").read_bytes())
     parser = save_parser(place.path / "parser.onnx", (1, 2, 3), 18)
-    options = ["-m", "run", "--parser", parser, "--parser-labels", "atr18"]
-    assert scm(command, "--src", "me.png", "--pose", "data/ben", *options).code == 0
+    assert scm(*words, "-m", "run", "--parser", parser, "--parser-labels", "atr18").code == 0
     (estimators,) = asked
     assert estimators.pose is None
     assert estimators.parser is not None

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.estimators import Chosen, ParserFile, ParserInput, ParserLabels, ParserSize, PoseEstimatorName
 from scmnet_cli.cli.options import (
     Batch,
     Closet,
@@ -62,6 +63,11 @@ def edit(
     keep_size: KeepSize = False,
     batch: Batch = 0,
     device: Device = "auto",
+    pose_estimator: PoseEstimatorName = None,
+    parser: ParserFile = None,
+    parser_labels: ParserLabels = None,
+    parser_input: ParserInput = None,
+    parser_size: ParserSize = None,
 ) -> None:
     """Draw the person of A with regions of B, in A's own pose.
 
@@ -103,6 +109,7 @@ def edit(
         batch=batch,
         device=device,
     )
+    finder.look_with(Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size).analyser)
     for region in regions:
         finder.domain.region_id(region)
     taken = {
