@@ -95,7 +95,7 @@ class PoseGraph(nn.Module):
         pose_features = self.net.encode_pose(maps)
         field = self.net.field(pose_features, style_features)  # (B, N, N)
         values = torch.cat([style_features, source_maps], dim=1).flatten(2).transpose(1, 2)  # (1, N, C + 11)
-        moved = (field @ values).transpose(1, 2).unflatten(2, tuple(pose_features.shape[2:]))
+        moved = (field @ values).transpose(1, 2).reshape(-1, values.shape[2], *pose_features.shape[2:])
         entropy = -(field * field.clamp(min=_LEAST_WEIGHT).log()).sum(2).mean(1) / math.log(field.shape[2])
         num_features = style_features.shape[1]
         return self.net.translate(moved[:, :num_features], maps), moved[:, num_features:], entropy

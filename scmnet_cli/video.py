@@ -343,7 +343,7 @@ def framed(joints: FloatArray, rate: float, canvas: Canvas) -> list[Pose | None]
     Returns:
         for each frame its pose, None where there is no joint.
     """
-    seen = joints[..., 2].any(1)
+    seen = np.asarray(joints[..., 2].any(1), bool)
     poses: list[Pose | None] = [None] * len(joints)
     for frames in _shots(seen, round(FORGOTTEN_AFTER * rate)):
         boxes = np.array([person_box(joints[t]) for t in frames])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,11 @@ def test_an_extra_that_is_not_installed_says_who_needs_it_and_how_to_get_it(
     assert finding.state == "missing"
     assert "scm transfer --pose clip.mp4" in finding.found
     assert finding.remedy == "pip install 'scmnet-cli[video]'"
+
+
+def test_every_extra_of_the_package_is_looked_for() -> None:
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    assert set(doctor._EXTRAS) == set(project["optional-dependencies"]) - {"dev"}
 
 
 def test_packages_that_do_not_fit_together_are_told(found, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,9 @@ def doctor(
             if finding.remedy:
                 print(f"     {finding.remedy}")
         print(
-            f"{len(broken)} of these would make commands fail" if broken else "nothing here would fail but what lacks"
+            f"{len(broken)} of these would make commands fail"
+            if broken
+            else "nothing is broken; only some commands need what is marked --"
         )
     if broken:
         raise typer.Exit(1)

@@ -108,6 +108,7 @@ def draw_clip(
         looking = time.perf_counter() - start
         steady = steadied(found, float(film.rate), seconds)
         placed = framed(steady, float(film.rate), pipeline.canvas)
+        held = sum(pose is None for pose in placed)
         placed = [mirrored(pose) if mirror and pose else pose for pose in placed]
         batch = batch or (8 if pipeline.device.type == "cuda" else 1)
         pictures = _pictures(pipeline, encoded, placed, batch, strip=strip)
@@ -138,7 +139,7 @@ def draw_clip(
                 "frames": {
                     "all": len(found), "size": str(size), "with_a_person": int(found[..., 2].any(1).sum()),
                     "joints_found": int((found[..., 2] > 0).sum()), "joints_used": int((steady[..., 2] > 0).sum()),
-                    "picture_held": sum(pose is None for pose in placed),
+                    "picture_held": held,
                 },
                 "seconds": {"finding_joints": looking, "reading_style": encoded.seconds, "drawing": meter.seconds},
                 "metrics": meter.values(found, steady),
@@ -149,7 +150,6 @@ def draw_clip(
                 path = outputs.adopt(wanted, part, inputs, report)
         finally:
             part.unlink(missing_ok=True)
-    held = report["frames"]["picture_held"]
     if held:
         _tell(f"{held} of {len(found)} frames show nobody for longer than half a second; the picture before them stays")
     if film.has_sound:
