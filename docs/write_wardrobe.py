@@ -31,8 +31,8 @@ GARMENTS = {
         "black-trousers": "0509",
     },
     "skirt": {
-        "plum-skirt": "0018", "red-skirt": "0042", "denim-skirt": "0185", "brown-skirt": "0512", "patterned-skirt": "0388",
-        "yellow-skirt": "0526",
+        "plum-skirt": "0018", "red-skirt": "0042", "denim-skirt": "0185", "brown-skirt": "0512",
+        "patterned-skirt": "0388", "yellow-skirt": "0526",
     },
     "hair": {
         "red-hair": "0003", "fair-short-hair": "0008", "black-bob": "0020", "fair-long-hair": "0143",

@@ -91,7 +91,8 @@ class Posed:
         if not self.people:
             raise ScmError(f"{self.name}: no person was found in this picture")
         if number > len(self.people):
-            raise ScmError(f"{self.name}: person {number} is asked for, and the file knows {len(self.people)} in this picture")
+            known = len(self.people)
+            raise ScmError(f"{self.name}: person {number} is asked for, and the file knows {known} in this picture")
         return max(self.people, key=_prominence) if number == 0 else self.people[number - 1]
 
 
