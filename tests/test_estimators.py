@@ -31,8 +31,8 @@ from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 if TYPE_CHECKING:
     from conftest import Place, Scm
 
-onnx: Any = pytest.importorskip("onnx", reason="needs the extra onnx")
-pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+onnx: Any = pytest.importorskip("onnx", reason="needs the extra onnx", exc_type=ImportError)
+pytest.importorskip("onnxruntime", reason="needs the extra onnx", exc_type=ImportError)
 
 NO_JOINTS = np.zeros((18, 3), np.float32)
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (124, 116, 104)
@@ -275,7 +275,7 @@ def dot(x: int, y: int) -> UInt8Array:
 def test_a_network_of_rtmposes_signature_finds_joints_in_pixels_of_the_photo(
     tmp_path: Path, num_joints: int, box: tuple[float, float, float, float]
 ) -> None:
-    pytest.importorskip("rtmlib", reason="needs the extra rtmlib")
+    pytest.importorskip("rtmlib", reason="needs the extra rtmlib", exc_type=ImportError)
     estimator = RtmPose(str(save_pose(tmp_path / "net.onnx", num_joints)))
     joints = estimator(dot(50, 40), box)
     found = joints[:, 2] > 0
@@ -287,7 +287,7 @@ def test_a_network_of_rtmposes_signature_finds_joints_in_pixels_of_the_photo(
 
 
 def test_what_is_no_network_of_rtmposes_family_is_told_in_one_line(tmp_path: Path) -> None:
-    pytest.importorskip("rtmlib", reason="needs the extra rtmlib")
+    pytest.importorskip("rtmlib", reason="needs the extra rtmlib", exc_type=ImportError)
     file = save_parser(tmp_path / "net.onnx", (1, 2, 3), 20)
     with pytest.raises(ScmError, match=r"--pose-estimator .*net\.onnx: is no network of RTMPose's family [^\n]*$"):
         RtmPose(str(file))
@@ -364,7 +364,7 @@ def test_a_photo_of_nobody_is_not_shown_to_the_estimators() -> None:
 def test_estimators_are_named_on_the_command_line_and_in_the_manifest(
     tmp_path: Path, astronaut: UInt8Array, scm: Scm
 ) -> None:
-    pytest.importorskip("rtmlib", reason="needs the extra rtmlib")
+    pytest.importorskip("rtmlib", reason="needs the extra rtmlib", exc_type=ImportError)
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.fromarray(astronaut).save(photos / "me.png")

@@ -29,7 +29,8 @@ _HEIGHT = 256
 _QUALITY = 80
 _NO_PICTURE = "<td class='missing'>no picture"
 _DETAIL = re.compile(r"\s*\(.*\)|; .*")
-_NUMBER = re.compile(r"\d[\d,.x%]*")
+_NAME = re.compile(r"'[^']*'|\S*/\S*")
+_NUMBER = re.compile(r"\b\d[\d,.x%]*")
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 74em; margin: 2em auto; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; } td, th { border: 1px solid #ccc; padding: .3em .6em; text-align: left; }
@@ -118,7 +119,7 @@ def _kind(reason: str) -> str:
     """Return a reason without the file, the numbers and the details that tell two photos of one kind apart."""
     file, separator, rest = reason.partition(": ")
     said = rest if separator and "/" in file else reason
-    return _NUMBER.sub("N", _DETAIL.sub("", said)).strip() or reason
+    return _NUMBER.sub("N", _NAME.sub("…", _DETAIL.sub("", said))).strip() or reason
 
 
 def _relative(source: Source, photo: Path) -> str:
