@@ -218,7 +218,7 @@ def _lay_out_faces(studio: FaceStudio) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=340):
             _say(_title("1", "A drawing of a face"))
-            _say(_hint("Draw one here, large and from the front, or give a picture of one."))
+            _say(_hint("Draw one here with the brush at the left, large and from the front, or give a picture of one."))
             pad = gr.Sketchpad(
                 type="filepath",
                 show_label=False,
@@ -305,7 +305,9 @@ def _shown(before: Session, after: Session) -> tuple[Any, ...]:
     result, links, strip = same, same, same
     if after.drawn is not before.drawn and after.drawn is not None:
         drawn = after.drawn
-        result = gr.Image(_as_generated(drawn.result.image), visible=True)
+        # Once it is there, only its value may change: a picture that is updated as a whole takes no more clicks.
+        image = _as_generated(drawn.result.image)
+        result = gr.Image(image, visible=True) if before.drawn is None else image
         strip = gr.Image(drawn.strip, visible=True)
         links = _offered(np.asarray(drawn.result.image), drawn)
     origin, told = same, same
