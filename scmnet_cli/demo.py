@@ -93,7 +93,7 @@ def run_demo(
     source = pipeline.encode(person)
     told("analysing", 1, 1)
     sections = [_found(person)]
-    poses = {name: place(_shipped(name), pipeline.canvas) for name in POSES}
+    poses = {name: place(shipped_pose(name), pipeline.canvas) for name in POSES}
 
     drawn = []
     for number, (name, pose) in enumerate(poses.items()):
@@ -112,7 +112,8 @@ def run_demo(
     return Showcase(*pages, num_pictures=num, seconds=time.perf_counter() - start)
 
 
-def _shipped(name: str) -> Pose:
+def shipped_pose(name: str) -> Pose:
+    """Return a pose that ships, in the frame it came in."""
     posed = shipped_poses()[name][1]
     assert posed.canvas is not None
     return Pose(name, posed.person(), posed.canvas)

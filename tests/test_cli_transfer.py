@@ -204,7 +204,7 @@ def test_one_input_that_cannot_be_used_is_one_line(place: Place, scm: Scm) -> No
         (("--data", "data", "--src", "cloe", "--pose", "ben", "-m", "run"), "did you mean 'cleo'?"),
         (("--data", "run", "--src", "anna", "--pose", "ben", "-m", "run"), "is no prepared folder"),
         (("--src", "run/model.safetensors", "--pose", "data/ben", "-m", "run"), "neither a photo"),
-        (("--src", "data/anna", "--pose", "data/ben"), "no model: give -m RUN, or set SCM_MODEL"),
+        (("--src", "data/anna", "--pose", "data/ben"), "does not have the shape of the model's 256x176"),
         (("--src", "data/anna", "--pose", "data/ben", "-m", "nowhere"), "model nowhere: no such file"),
         (("--src", "data/anna", "--pose", "data/ben", "-m", "data/manifest.json"), "no safetensors file"),
         (("--src", "data/anna", "--pose", "data/ben", "-m", "run", "--device", "abacus"), "--device abacus"),

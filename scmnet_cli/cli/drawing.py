@@ -399,10 +399,6 @@ def open_model(model: Path | None, device: str, runtime: Runtime = Runtime.torch
         return _open_exported(model, device)
     if model is not None and (model / POSE_TO_IMAGE).is_file():
         raise ScmError(f"-m {model}: is an exported model; run it with --runtime onnx")
-    if model is None and not SHIPPED_MODEL.is_file():
-        raise ScmError(
-            "no model: give -m RUN, or set SCM_MODEL to one; 'scm train DATA -o RUN' makes one, none is shipped yet"
-        )
     return Pipeline.from_pretrained(model or SHIPPED_MODEL, device)
 
 
@@ -420,8 +416,6 @@ def open_wardrobe(closet: Path | None) -> Wardrobe:
     Raises:
         ScmError: if there is none.
     """
-    if closet is None and not SHIPPED_WARDROBE.is_file():
-        raise ScmError("no wardrobe: give --wardrobe FILE; 'scm wardrobe add' makes one, none is shipped yet")
     return Wardrobe.read(closet or SHIPPED_WARDROBE)
 
 

@@ -26,7 +26,9 @@ Sources = Annotated[
 ]
 Model = Annotated[
     Path | None,
-    typer.Option("-m", "--model", envvar="SCM_MODEL", help="Run folder of `scm train`, or a model file."),
+    typer.Option(
+        "-m", "--model", envvar="SCM_MODEL", help="Run folder of `scm train`, or a model file; else the one that ships."
+    ),
 ]
 Closet = Annotated[
     Path | None,
