@@ -27,7 +27,7 @@ def test_the_stream_of_people_on_disk_is_that_of_people_in_memory(drawn_data: Pa
     assert [type(stream.people) for stream in streams] == [PeopleInMemory, PeopleOnDisk]
     assert streams[0].people.fill == streams[1].people.fill
     kept, read = (stream.batch(2, 4) for stream in streams)
-    for name in ("image", "labels", "joints"):
+    for name in ("image", "labels", "structure"):
         assert torch.equal(getattr(kept.target, name), getattr(read.target, name))
     assert torch.equal(kept.style_image, read.style_image)
     assert torch.equal(kept.style_labels, read.style_labels)
