@@ -271,6 +271,7 @@ def test_a_pose_of_the_library_draws_another_picture(browser: Browser):
     browser.until(lambda: browser.source("result") != before)
 
 
+@pytest.mark.xfail(run=False, reason="open: after a second result the picture takes no click; see docs/app.md")
 def test_a_click_on_the_result_shows_where_the_point_came_from(browser: Browser):
     browser.click_until("result", 0, 0.1, lambda: browser.source("origin"))
     assert "This point is made of" in browser.all("#origin-told")[0].text
