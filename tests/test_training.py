@@ -18,6 +18,7 @@ from scmnet_cli.config import Config, load_config
 from scmnet_cli.data.dataset import PeopleInMemory, TrainingStream
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
+from scmnet_cli.locks import held
 from scmnet_cli.training.loop import Run
 from scmnet_cli.training.state import STATE_FILE
 from scmnet_cli.training.tracking import read_stats
@@ -127,6 +128,16 @@ def test_a_folder_that_is_no_run_is_not_written_into(drawn_data: Path, tmp_path:
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(ScmError, match="holds no run"):
         Run(drawn_data, tmp_path, smoke(), device="cpu")
+
+
+def test_two_runs_do_not_write_into_one_folder(drawn_data: Path, tmp_path: Path) -> None:
+    run = Run(drawn_data, tmp_path / "run", smoke("train.images=2"), device="cpu")
+    (tmp_path / "run").mkdir()
+    with held(tmp_path / "run" / ".lock", "the other run"):
+        with pytest.raises(ScmError, match="another 'scm train' is writing into it"):
+            run.train()
+        assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+    assert run.train().finished
 
 
 def test_a_loss_that_needs_weights_that_are_not_there_says_how_to_get_them(

@@ -42,6 +42,7 @@ from scmnet_cli.data.prepared import (
 from scmnet_cli.domains import DOMAINS, PERSON, Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, crop_around, whole_box
+from scmnet_cli.locks import held
 from scmnet_cli.preprocess.source import JOURNAL, Source
 from scmnet_cli.ranks import ALONE, Rank, Team
 from scmnet_cli.regions import BACKGROUND
@@ -457,21 +458,9 @@ def _claimed(out: Path, what: str = "", *, together: bool = False, patient: bool
         ScmError: if the folder cannot be made or is not ours, or somebody else holds the lock.
     """
     _make_folder(out)
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs at a time are not noticed there
-        yield
-        return
-    with (out / "-".join([".lock", *what.split()])).open("a") as file:
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if together else fcntl.LOCK_EX) | (0 if patient else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            doing = f"doing {what}" if what else "writing into it"
-            raise ScmError(
-                f"{out}: another 'scm preprocess' is {doing}; wait for it to end, or choose another -o"
-            ) from error
-        except OSError as error:
-            log.warning("%s: takes no locks (%s); start no second run into it", out, error.strerror)
+    doing = f"doing {what}" if what else "writing into it"
+    refusal = f"{out}: another 'scm preprocess' is {doing}; wait for it to end, or choose another -o"
+    with held(out / "-".join([".lock", *what.split()]), refusal, together=together, patient=patient):
         yield
 
 

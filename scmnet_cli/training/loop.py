@@ -11,7 +11,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from scmnet_cli.config import Config
 from scmnet_cli.data.dataset import TrainingStream, open_people
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
+from scmnet_cli.locks import held
 from scmnet_cli.models.build import build_discriminators, build_generator
 from scmnet_cli.pipeline import choose_device
 from scmnet_cli.ranks import Team, this_rank
@@ -39,6 +40,7 @@ from scmnet_cli.training.warm_start import blind_to_ground
 log = logging.getLogger(__name__)
 
 SUMMARY_FILE = "summary.json"
+_LOCK = ".lock"
 _MEASURED_PEOPLE = 100
 _MAX_BAD_STEPS = 10
 
@@ -168,7 +170,7 @@ class Run:
                 check_same_run(progress, config, seed, self.people_hash, run)
             restore(tensors, self.modules, self.optimizers, str(run))
             self.images, self.seconds = progress.images, progress.seconds
-        elif run.is_dir() and any(run.iterdir()) and not (run / "config.json").is_file():
+        elif run.is_dir() and any(p.name != _LOCK for p in run.iterdir()) and not (run / "config.json").is_file():
             raise ScmError(f"{run}: is not empty and holds no run; choose another -o or empty it")
 
         self.people = open_people(folder, train_names, self.canvas, self.device, config.data.cache, loading)
@@ -209,12 +211,21 @@ class Run:
         """Train until the config's image count, or until SIGINT or SIGTERM; the state is saved either way.
 
         Raises:
-            ScmError: if the losses stop being finite; the last good state stays.
+            ScmError: if the losses stop being finite; the last good state stays. If another process trains in ``run``.
         """
+        with ExitStack() as stack:
+            if self.team.rank.is_first:
+                self.run.mkdir(parents=True, exist_ok=True)
+                refusal = (
+                    f"{self.run}: another 'scm train' is writing into it; wait for it to end, or choose another -o"
+                )
+                stack.enter_context(held(self.run / _LOCK, refusal))
+            return self._train(progress)
+
+    def _train(self, progress: Callable[[Report], None] | None) -> Outcome:
         config, team = self.config.train, self.team
         tracker = None
         if team.rank.is_first:
-            self.run.mkdir(parents=True, exist_ok=True)
             (self.run / "config.json").write_text(self.config.model_dump_json(indent=2), encoding="utf-8")
             tracker = Tracker(self.run, self.images)
         with warnings.catch_warnings():
