@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from scmnet_cli.app import session as steps
 from scmnet_cli.app.faces import FaceStudio
 from scmnet_cli.app.posing import Posing, draw_posing, zoom
-from scmnet_cli.app.studio import Studio
+from scmnet_cli.app.studio import Studio, enlarged
 from scmnet_cli.app.uploads import Limits, read_upload
 from scmnet_cli.checkpoint import SavedModel
 from scmnet_cli.config import parse_config
@@ -255,16 +255,18 @@ def test_the_origin_of_a_point_is_what_inspect_says_of_the_edited_person(place: 
     studio = studio_of()
     session = steps.take_photo(studio, steps.start(studio), photo("me", 1))
     session = steps.take_reference(studio, session, photo("friend", 2))
-    asked = steps.ask_origin(studio, session, 20, 30)
     drawn = session.drawn
+    scale = zoom(studio.pipeline.canvas)
+    assert enlarged(drawn.result.image, studio.pipeline.canvas).size == (48 * scale, 64 * scale) == (384, 512)
+    asked = steps.ask_origin(studio, session, 20 * scale, 31 * scale - 1)
     point = inspect_point(studio.pipeline, drawn.worn, session.posing.pose, 20, 30)
     name, share = next(iter(point.region_shares.items()))
     assert f"{share:.0%} {name}" in asked.origin.told
     assert asked.origin.picture.shape == (512, 2 * 384, 3)
-    other = steps.ask_origin(studio, session, 40, 60)
+    other = steps.ask_origin(studio, session, 40 * scale, 60 * scale)
     assert not np.array_equal(other.origin.picture, asked.origin.picture)
     with pytest.raises(ScmError, match="outside"):
-        steps.ask_origin(studio, session, 48, 30)
+        steps.ask_origin(studio, session, 48 * scale, 30 * scale)
 
 
 def test_a_model_of_faces_is_refused(place: Place):
@@ -322,3 +324,25 @@ def test_faces_and_people_are_told_apart_before_anything_is_served(place: Place,
     done = scm(*given, "--faces", some_faces.data)
     assert done.code == 2
     assert "is of people; give one of faces" in done.errors[0]
+
+
+def test_the_page_reads_photos_with_the_estimators_of_the_command_line(
+    place: Place, scm: Scm, monkeypatch: pytest.MonkeyPatch
+):
+    class Nodding:
+        def __init__(self, name: str, _: object) -> None:
+            self.name = name
+
+    served: list[Studio] = []
+
+    def serve(studio: Studio, *_: object, **__: object):
+        served.append(studio)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scmnet_cli.preprocess.rtm_pose.RtmPose", Nodding)
+    monkeypatch.setattr("scmnet_cli.app.server.serve", serve)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert scm("app", "-m", place.model, "--device", "cpu", "--pose-estimator", "rtmpose-m").code == 0
+    assert served[0].analyser.pose_estimator == "rtmpose-m"
+    refused = scm("app", "-m", place.model, "--parser-labels", "fashn18")
+    assert refused.errors == ["scm: --parser-labels fashn18: there is no --parser; give its file, or leave this out"]

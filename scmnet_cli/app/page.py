@@ -21,7 +21,7 @@ from scmnet_cli.app import session as steps
 from scmnet_cli.app.faces import FaceStudio
 from scmnet_cli.app.posing import draw_posing
 from scmnet_cli.app.session import Session
-from scmnet_cli.app.studio import Drawn, Studio
+from scmnet_cli.app.studio import Drawn, Studio, enlarged
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import GENERATED, example_photo
 from scmnet_cli.poses.sheet import draw_pose
@@ -305,9 +305,8 @@ def _shown(before: Session, after: Session) -> tuple[Any, ...]:
     result, links, strip = same, same, same
     if after.drawn is not before.drawn and after.drawn is not None:
         drawn = after.drawn
-        # Once it is there, only its value may change: a picture that is updated as a whole takes no more clicks.
-        image = _as_generated(drawn.result.image)
-        result = gr.Image(image, visible=True) if before.drawn is None else image
+        # Gradio takes a click's place for one in the picture at its own size: no style may stretch it.
+        result = gr.Image(_as_generated(enlarged(drawn.result.image, drawn.worn.person.canvas)), visible=True)
         strip = gr.Image(drawn.strip, visible=True)
         links = _offered(np.asarray(drawn.result.image), drawn)
     origin, told = same, same

@@ -13,8 +13,8 @@ from scmnet_cli.poses.placing import mirrored
 from scmnet_cli.skeleton import JOINTS, rescale
 from scmnet_cli.types import Canvas, Pose, UInt8Array
 
-_HEIGHT = 640
-"""Of the picture that is clicked, about."""
+_HEIGHT = 512
+"""Of the pictures that are clicked, about: the page shows them as large, and never larger than they are."""
 
 _REACH = 0.06
 """How far from a joint a click may be that chooses it, as a share of the height."""
@@ -75,7 +75,7 @@ class Posing:
 
 
 def zoom(canvas: Canvas) -> int:
-    """Return how many pixels of the picture, in each direction, a pixel of the canvas gets."""
+    """Return how many pixels, in each direction, a pixel of the canvas gets in a picture that is shown."""
     return max(1, round(_HEIGHT / canvas.height))
 
 

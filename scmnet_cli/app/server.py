@@ -68,6 +68,10 @@ def serve(
     Raises:
         ScmError: if Gradio is not installed, or the address cannot be listened on.
     """
+    try:
+        port = _free_port(host, port)
+    except OSError as error:
+        raise _refused(host, port, error) from error
     with tempfile.TemporaryDirectory(prefix="scm-app-") as folder, _environment(folder):
         try:
             import gradio as gr
@@ -80,7 +84,7 @@ def serve(
         try:
             _, url, _ = page.launch(
                 server_name=host,
-                server_port=port or _free_port(host),
+                server_port=port,
                 share=False,
                 inbrowser=open_browser,
                 prevent_thread_lock=True,
@@ -97,9 +101,7 @@ def serve(
                 app_kwargs={"middleware": [Middleware(_OnlyFromHere)], "docs_url": None, "redoc_url": None},
             )
         except OSError as error:
-            raise ScmError(
-                f"--host {host} --port {port}: cannot be listened on ({error}); choose another port"
-            ) from error
+            raise _refused(host, port, error) from error
         try:
             yield url
         finally:
@@ -129,9 +131,20 @@ def _environment(folder: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _free_port(host: str) -> int:
+def _free_port(host: str, port: int) -> int:
+    """Return a port that can be listened on now: the one that is given or, for 0, any.
+
+    Raises:
+        OSError: if it is taken, or there is no such host here.
+    """
     import socket
 
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
+        if os.name == "posix":  # else a page that was just stopped would keep its port for a minute
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
         return int(probe.getsockname()[1])
+
+
+def _refused(host: str, port: int, error: OSError) -> ScmError:
+    return ScmError(f"--host {host} --port {port}: cannot be listened on ({error}); choose another port")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scmnet_cli.app.posing import Posing
+from scmnet_cli.app.posing import Posing, zoom
 from scmnet_cli.app.studio import Drawn, Found, Origin, Studio
 from scmnet_cli.errors import ScmError
 from scmnet_cli.pipeline import EncodedSource
@@ -131,12 +131,19 @@ def wear(studio: Studio, session: Session, regions: Sequence[str], garments: Seq
 def ask_origin(studio: Studio, session: Session, x: int, y: int) -> Session:
     """Find out where a pixel of the result came from.
 
+    Args:
+        studio: what knows it.
+        session: whose result.
+        x: in pixels of the result as it is shown, :func:`scmnet_cli.app.studio.enlarged`.
+        y: likewise.
+
     Raises:
         ScmError: if it lies outside the result.
     """
     if session.drawn is None:
         return session
-    return replace(session, origin=studio.origin(session.drawn, x, y))
+    scale = zoom(studio.pipeline.canvas)
+    return replace(session, origin=studio.origin(session.drawn, x // scale, y // scale))
 
 
 def _posed(studio: Studio, session: Session, posing: Posing) -> Session:

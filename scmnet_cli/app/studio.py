@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from scmnet_cli.app.posing import zoom
 from scmnet_cli.app.uploads import Limits, read_upload
 from scmnet_cli.data.dataset import PLAIN_GREY
 from scmnet_cli.domains import PERSON
@@ -103,7 +104,7 @@ class Studio:
         self.pipeline = pipeline
         self.limits = limits or Limits()
         self.wardrobe = wardrobe
-        self._analyser = analyser
+        self.analyser = analyser
         if wardrobe is not None and wardrobe.garments:
             wardrobe.reference(next(iter(wardrobe.garments)), pipeline)
 
@@ -129,7 +130,7 @@ class Studio:
             ScmError: if it is too large or no picture, or shows nobody.
         """
         image = read_upload(upload, self.limits)
-        found = self._analyser(image)
+        found = self.analyser(image)
         if not (found.has_person and (found.joints[:, 2] > 0).any() and found.regions.any()):
             raise ScmError(
                 f"{upload.name}: nobody is seen in this photo; try one that shows one person, large and upright"
@@ -192,14 +193,12 @@ class Studio:
         """
         canvas = self.pipeline.canvas
         point = inspect_point(self.pipeline, drawn.worn, Pose(drawn.result.pose, drawn.result.joints, canvas), x, y)
-        times = max(1, round(_SHOWN_HEIGHT / canvas.height))
-        size = (times * canvas.width, times * canvas.height)
-        marked = drawn.result.image.resize(size, Image.Resampling.BICUBIC)
+        marked = enlarged(drawn.result.image, canvas)
         pen = ImageDraw.Draw(marked)
-        middle = np.array([(x + 0.5) * times, (y + 0.5) * times])
-        for radius, colour in ((size[1] / 40, _MARK[0]), (size[1] / 55, _MARK[1])):
-            pen.ellipse((*(middle - radius), *(middle + radius)), outline=colour, width=max(2, size[1] // 170))
-        source = np.asarray(Image.fromarray(drawn.worn.person.image).resize(size, Image.Resampling.BICUBIC))
+        middle = (np.array([x, y]) + 0.5) * zoom(canvas)
+        for radius, colour in ((marked.height / 40, _MARK[0]), (marked.height / 55, _MARK[1])):
+            pen.ellipse((*(middle - radius), *(middle + radius)), outline=colour, width=max(2, marked.height // 170))
+        source = np.asarray(enlarged(Image.fromarray(drawn.worn.person.image), canvas))
         shares = [f"{share:.0%} {name}" for name, share in point.region_shares.items() if share >= _LEAST_SHARE]
         places = max(1, round(math.exp(point.entropy)))
         told = (
@@ -207,6 +206,12 @@ class Studio:
             f"place{'' if places == 1 else 's'} of {point.weights.size}; the brightest counts most."
         )
         return Origin(np.concatenate([np.asarray(marked), draw_point(source, point)], axis=1), told)
+
+
+def enlarged(image: Image.Image, canvas: Canvas) -> Image.Image:
+    """Return a picture of the canvas as large as it is shown, by :func:`scmnet_cli.app.posing.zoom`."""
+    scale = zoom(canvas)
+    return image.resize((scale * canvas.width, scale * canvas.height), Image.Resampling.BICUBIC)
 
 
 def _overlay(person: Person) -> UInt8Array:

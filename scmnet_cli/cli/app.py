@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.estimators import Chosen, ParserFile, ParserInput, ParserLabels, ParserSize, PoseEstimatorName
 from scmnet_cli.cli.options import Closet, Device, Model
 from scmnet_cli.errors import ScmError
 
@@ -37,6 +38,11 @@ def app(
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page in a browser.")] = False,
     device: Device = "auto",
+    pose_estimator: PoseEstimatorName = None,
+    parser: ParserFile = None,
+    parser_labels: ParserLabels = None,
+    parser_input: ParserInput = None,
+    parser_size: ParserSize = None,
 ) -> None:
     """Open a page in the browser: upload a photo, choose a pose, change clothes.
 
@@ -55,21 +61,22 @@ def app(
       scm app -m runs/ccp --port 8000 --no-browser --max-upload-mb 5
       scm app -m runs/ccp --host 0.0.0.0
       scm app -m runs/ccp --face-model runs/faces --faces data/faces
+      scm app -m runs/ccp --pose-estimator rtmpose-m
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.app.faces import FaceStudio
     from scmnet_cli.app.server import LOCAL, serve
     from scmnet_cli.app.studio import Studio
     from scmnet_cli.app.uploads import Limits
     from scmnet_cli.cli.drawing import open_model, open_wardrobe
-    from scmnet_cli.preprocess.analyser import Analyser
     from scmnet_cli.wardrobe import SHIPPED_WARDROBE
 
     if (face_model is None) != (faces is None):
         raise ScmError("--face-model and --faces: each needs the other")
+    analyser = Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size).analyser()
     pipeline = open_model(model, device)
     has_wardrobe = closet is not None or (model is None and SHIPPED_WARDROBE.is_file())
     wardrobe = open_wardrobe(closet) if has_wardrobe else None
-    studio = Studio(pipeline, Analyser.load(), Limits(max_upload_mb, max_megapixels), wardrobe)
+    studio = Studio(pipeline, analyser, Limits(max_upload_mb, max_megapixels), wardrobe)
     colouring = None if faces is None else FaceStudio(open_model(face_model, device), faces, studio.limits)
     if host not in LOCAL:
         print(f"scm: {host}: everybody who reaches this machine can use the page, without a password", file=sys.stderr)
