@@ -322,8 +322,19 @@ class AnalyserConfig(_Section):
     precision: Literal["bf16", "float32"] = Field("bf16", description="of convolutions")
 
 
-def parse_analyser_config(settings: Sequence[str]) -> AnalyserConfig:
-    """Read ``KEY=VALUE`` settings of the analyser's training.
+class FaceParserConfig(AnalyserConfig):
+    """Training of the face parser (docs/faces.md): the same settings, for fewer and smaller photos."""
+
+    images: int = Field(14_000, ge=1, description="views to train on")
+    height: int = Field(192, ge=64, multiple_of=32, description="height of a view in pixels")
+    warmup: int = Field(1_000, ge=0, description="views over which the learning rate rises")
+    ema_images: int = Field(1_000, ge=0, description="half-life of the average of weights, in views")
+    save_every: int = Field(800, ge=1, description="views between two saved states")
+    measure_every: int = Field(2_000, ge=1, description="views between two measurements on the val photos")
+
+
+def parse_analyser_config(settings: Sequence[str], of: type[AnalyserConfig] = AnalyserConfig) -> AnalyserConfig:
+    """Read ``KEY=VALUE`` settings of the training of the analyser, or of the face parser.
 
     Raises:
         ScmError: naming the first wrong key or value.
@@ -331,12 +342,12 @@ def parse_analyser_config(settings: Sequence[str]) -> AnalyserConfig:
     values: dict[str, Any] = {}
     for setting in settings:
         name, separator, text = setting.partition("=")
-        if not separator or name not in AnalyserConfig.model_fields:
-            known = list(AnalyserConfig.model_fields)
+        if not separator or name not in of.model_fields:
+            known = list(of.model_fields)
             raise ScmError(f"--set {setting}: expected KEY=VALUE, KEY one of {', '.join(known)}{nearest(name, known)}")
         values[name] = text
     try:
-        return AnalyserConfig.model_validate(values)
+        return of.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = first["loc"][0]

@@ -22,14 +22,15 @@ from scmnet_cli.images import CropBox, read_photo
 from scmnet_cli.models.analyser import AnalyserNet, Encoder, fuse, joints_of_heat, mean_places
 from scmnet_cli.preprocess.analyser import (
     BEYOND,
-    MODEL_KIND,
     Analyser,
     Analysis,
     _cleaned,
-    _enlarged,
     _framed,
     _main_person,
+    enlarged,
 )
+from scmnet_cli.preprocess.subjects import PEOPLE
+from scmnet_cli.preprocess.windows import Window
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import MIRRORED
 from scmnet_cli.training.analyser import (
@@ -41,7 +42,7 @@ from scmnet_cli.training.analyser import (
     pseudo_labels,
     save_weights,
 )
-from scmnet_cli.training.analyser_views import TrainingPhoto, Views, _Window, plain_view, training_photo
+from scmnet_cli.training.analyser_views import TrainingPhoto, Views, plain_view, training_photo
 from scmnet_cli.types import Canvas, FloatArray, Person
 
 SMALL = Canvas(64, 64)
@@ -175,18 +176,18 @@ def test_joints_stay_on_what_they_mark_however_the_window_turns(mirrored: bool) 
     joints = np.zeros((18, 3), np.float32)
     joints[2] = (60, 100, 1)
     photo = training_photo(image, None, np.concatenate([joints[:17], [[20, 180, 1]]]).astype(np.float32))
-    window = _Window(70, 110, 150, 1.1, 0.3, mirrored)
+    window = Window(70, 110, 150, 1.1, 0.3, mirrored)
     seen = np.asarray(window.look(photo.levels, SMALL)).mean(-1)
     rows, columns = np.nonzero(seen > 128)
-    joint = window.joints(photo.joints, SMALL)[MIRRORED[2] if mirrored else 2]
+    joint = window.joints(photo.joints, SMALL, MIRRORED)[MIRRORED[2] if mirrored else 2]
     assert joint[2] == 1
     assert joint[:2] == pytest.approx((columns.mean(), rows.mean()), abs=0.7)
 
 
 def test_joints_beyond_the_window_are_lost(photos: list[TrainingPhoto]) -> None:
     left, top, right, bottom = photos[0].box
-    window = _Window((left + right) / 2, top + 0.15 * (bottom - top), 0.3 * (bottom - top), 1, 0, False)
-    joints = window.joints(photos[0].joints, SMALL)
+    window = Window((left + right) / 2, top + 0.15 * (bottom - top), 0.3 * (bottom - top), 1, 0, False)
+    joints = window.joints(photos[0].joints, SMALL, MIRRORED)
     lost = joints[:, 2] == 0
     assert 0 < lost.sum() < 18
     assert (joints[lost] == 0).all()
@@ -314,7 +315,9 @@ def test_other_regions_are_learned_as_well_and_the_header_says_of_what(
 ) -> None:
     two = [replace(photo, labels=photo.labels and photo.labels.point([min(id_, 1) for id_ in range(256)]))
            for photo in photos]  # fmt: skip
-    faces = Material(two, [], two[:1], [], "three", num_regions=2, about={"kind": "scm faces"})
+    faces = Material(
+        two, [], two[:1], [], "three", replace(PEOPLE, regions=("ground", "person")), about={"kind": "scm faces"}
+    )
     outcome = AnalyserRun(faces, tmp_path, TINY.model_copy(update={"images": 2}), pretrained=False).train()
     tensors, about = load_tensors(outcome.weights)
     assert tensors["regions.weight"].shape[0] == 2
@@ -344,7 +347,7 @@ def test_a_teacher_labels_what_it_is_sure_of_and_leaves_the_rest_unknown() -> No
 
 def test_a_run_starts_from_given_weights(photos: list[TrainingPhoto], tmp_path: Path) -> None:
     net = a_net(seed=3)
-    save_weights(tmp_path / "a.safetensors", net, {"kind": MODEL_KIND})
+    save_weights(tmp_path / "a.safetensors", net, {"kind": PEOPLE.kind})
     run = AnalyserRun(material(photos), tmp_path / "run", TINY, pretrained=False, init=tmp_path / "a.safetensors")
     for started in (run.net, run.average.module):
         torch.testing.assert_close(started.heat.weight, net.heat.weight.half().float(), atol=0, rtol=0)
@@ -355,7 +358,7 @@ def test_a_run_starts_from_given_weights(photos: list[TrainingPhoto], tmp_path: 
 
 def test_saved_weights_load_strictly(tmp_path: Path) -> None:
     net = a_net()
-    save_weights(tmp_path / "a.safetensors", net, {"kind": MODEL_KIND})
+    save_weights(tmp_path / "a.safetensors", net, {"kind": PEOPLE.kind})
     analyser = Analyser.load(tmp_path / "a.safetensors")
     image = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     assert analyser(image).regions.shape == (40, 30)
@@ -435,7 +438,7 @@ def test_enlarging_where_regions_meet_is_enlarging_everything(size: tuple[int, i
     blurred = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(8, 24, 16)), (0, 2, 2)) * 40
     probabilities = torch.tensor(blurred).softmax(0).float()
     everything = torch.nn.functional.interpolate(probabilities[None], size, mode="bilinear", align_corners=False)
-    assert np.array_equal(_enlarged(probabilities.numpy(), *size), everything[0].argmax(0).numpy())
+    assert np.array_equal(enlarged(probabilities.numpy(), *size), everything[0].argmax(0).numpy())
 
 
 def test_in_bfloat16_the_shipped_analyser_finds_the_same_to_half_a_percent_of_the_height() -> None:

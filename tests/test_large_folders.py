@@ -359,7 +359,8 @@ def test_looks_of_many_threads_go_in_batches_with_the_same_results(pictures: lis
 
 
 def _state_of_the_shipped() -> dict[str, torch.Tensor]:
-    from scmnet_cli.preprocess.analyser import SHIPPED, read_weights
+    from scmnet_cli.preprocess.analyser import SHIPPED
+    from scmnet_cli.preprocess.subjects import read_weights
 
     net = AnalyserNet()
     read_weights(SHIPPED, net)

@@ -16,6 +16,13 @@ class Runtime(StrEnum):
     onnx = "onnx"
 
 
+class DomainName(StrEnum):
+    """Names of :data:`scmnet_cli.domains.DOMAINS`."""
+
+    PERSON = "person"
+    FACE = "face"
+
+
 Sources = Annotated[
     list[str],
     typer.Option(

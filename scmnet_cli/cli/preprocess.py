@@ -18,6 +18,7 @@ from scmnet_cli.cli.estimators import (
     ParserSize,
     PoseEstimatorName,
 )
+from scmnet_cli.cli.options import DomainName
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
@@ -34,13 +35,6 @@ class Layout(StrEnum):
     FOLDER = "folder"
     MARKET1501 = "market1501"
     PHOTOS = "photos"
-
-
-class DomainName(StrEnum):
-    """Names of :data:`scmnet_cli.domains.DOMAINS`."""
-
-    PERSON = "person"
-    FACE = "face"
 
 
 class Background(StrEnum):

@@ -1,8 +1,9 @@
-"""The analyser's network: a photo in; joints, body regions and whether there is a person out.
+"""The analyser's network: a photo in; joints, regions and whether there is a person out. The face parser's is the same.
 
 The encoder is EfficientNet-Lite0 (Tan and Le, arXiv:1905.11946, in its variant without squeeze-and-excitation and with
 ReLU6): a stem, then inverted residual blocks. A light feature pyramid joins its five scales down to stride 4; regions
-leave at stride 2, joints as heat maps at stride 4, and the person's score from the pooled deepest features.
+leave at stride 2, joints as heat maps at stride 4, and the person's score from the pooled deepest features. A smaller
+one leaves out the encoder's last stages.
 """
 
 from __future__ import annotations
@@ -39,8 +40,7 @@ _STAGES = (
     (3, 1, 6, 320, 1),
 )
 _STEM_CHANNELS = 32
-_TAPPED_STAGES = (0, 1, 2, 4, 6)
-"""Stages whose output is the last of its scale: strides 2, 4, 8, 16, 32."""
+NUM_STAGES = len(_STAGES)
 
 _WIDTHS = (24, 64, 96, 96, 96)
 """Channels of the pyramid at strides 2 to 32. Its convolutions are dense: on a CPU, depthwise ones are memory-bound."""
@@ -81,15 +81,21 @@ class InvertedResidual(nn.Module):
 
 
 class Encoder(nn.Module):
-    """EfficientNet-Lite0 without its classifier; 3.4 M parameters."""
+    """EfficientNet-Lite0 without its classifier; 3.0 M parameters, 2.3 M without the last stage.
 
-    channels = tuple(_STAGES[stage][3] for stage in _TAPPED_STAGES)
+    Attributes:
+        tapped: stages whose output is the last of its scale; of all seven, those of strides 2, 4, 8, 16 and 32.
+        channels: of these outputs.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, num_stages: int = NUM_STAGES) -> None:
         super().__init__()
+        kept = _STAGES[:num_stages]
+        self.tapped = tuple(k for k in range(num_stages) if k + 1 == num_stages or kept[k + 1][1] == 2)
+        self.channels = tuple(kept[k][3] for k in self.tapped)
         self.stem = _conv_norm(3, _STEM_CHANNELS, 3, 2)
         stages, channels_in = [], _STEM_CHANNELS
-        for kernel, stride, expansion, channels, num_blocks in _STAGES:
+        for kernel, stride, expansion, channels, num_blocks in kept:
             blocks = []
             for number in range(num_blocks):
                 blocks.append(InvertedResidual(channels_in, channels, kernel, stride if number == 0 else 1, expansion))
@@ -123,13 +129,13 @@ class Encoder(nn.Module):
         """Return the features of each scale, the finest first.
 
         Shape:
-            image: (B, 3, H, W) in [-1, 1]; result: (B, C_k, H/2^k, W/2^k), k = 1..5.
+            image: (B, 3, H, W) in [-1, 1]; result: (B, C_k, H/2^k, W/2^k), k = 1..5, or to 4 of fewer than six stages.
         """
         features = self.stem(image)
         scales = []
         for number, stage in enumerate(self.stages):
             features = stage(features)
-            if number in _TAPPED_STAGES:
+            if number in self.tapped:
                 scales.append(features)
         return scales
 
@@ -137,15 +143,15 @@ class Encoder(nn.Module):
 class AnalyserNet(nn.Module):
     """Encoder, feature pyramid and the four heads."""
 
-    def __init__(self, num_joints: int = 18, num_regions: int = 8) -> None:
+    def __init__(self, num_joints: int = 18, num_regions: int = 8, num_stages: int = NUM_STAGES) -> None:
         super().__init__()
-        self.encoder = Encoder()
-        widths = _WIDTHS
+        self.encoder = Encoder(num_stages)
+        widths = _WIDTHS[: len(self.encoder.channels)]
         self.lateral = nn.ModuleList(
             _conv_norm(channels, width, 1, active=False)
-            for channels, width in zip(Encoder.channels, widths, strict=True)
+            for channels, width in zip(self.encoder.channels, widths, strict=True)
         )
-        self.context = nn.Sequential(nn.Linear(Encoder.channels[-1], widths[-1]), nn.ReLU())
+        self.context = nn.Sequential(nn.Linear(self.encoder.channels[-1], widths[-1]), nn.ReLU())
         self.smooth = nn.ModuleList(_conv_norm(width, width, 3) for width in widths)
         self.narrow = nn.ModuleList(
             _conv_norm(coarse, fine, 1, active=False) for fine, coarse in itertools.pairwise(widths)
@@ -163,7 +169,7 @@ class AnalyserNet(nn.Module):
         scales = self.encoder(image)
         context = self.context(scales[-1].mean((2, 3)).to(self.context[0].weight.dtype))  # (B, C)
         features = self.smooth[-1](F.relu(self.lateral[-1](scales[-1]) + context[..., None, None].to(image.dtype)))
-        for number in (3, 2, 1):
+        for number in range(len(scales) - 2, 0, -1):
             features = self._finer(number, scales[number], features)  # (B, C, H/4, W/4) in the end
         at_joints = self.joint_features(features).to(self.heat.weight.dtype)
         heat = self.heat(at_joints)

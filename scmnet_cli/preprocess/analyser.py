@@ -21,8 +21,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scmnet_cli.checkpoint import load_strict, load_tensors
-from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, to_tensor
 from scmnet_cli.models.analyser import (
     HEAT_STRIDE,
@@ -36,17 +34,12 @@ from scmnet_cli.models.analyser import (
 )
 from scmnet_cli.preprocess.batches import MOST, InBatches
 from scmnet_cli.preprocess.estimators import Box, Estimators
+from scmnet_cli.preprocess.subjects import PEOPLE, read_weights
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS
 from scmnet_cli.skeleton import JOINTS, LIMBS, MIRRORED
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
-MODEL_KIND = "scm analyser"
-"""What the header of an analyser's weights says they are."""
-
-CANVAS = Canvas(288, 192)
-"""What the network looks at; it was trained at this size."""
-
-SHIPPED = Path(__file__).parents[1] / "assets" / "analyser.safetensors"
+SHIPPED = Path(__file__).parents[1] / "assets" / PEOPLE.file
 """The weights that come with this package."""
 _PERSON = 0.5
 """On train photos 0.1 and 0.9 are right as often; ``scm analyser threshold`` tells."""
@@ -151,7 +144,7 @@ class Analyser:
     def __init__(
         self,
         net: AnalyserNet,
-        canvas: Canvas = CANVAS,
+        canvas: Canvas = PEOPLE.canvas,
         sha256: str = "",
         *,
         twice: bool = False,
@@ -216,7 +209,7 @@ class Analyser:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         on_cpu = device is None or device.type == "cpu"
         if bfloat16 is None:
-            bfloat16 = on_cpu and _made_for_bfloat16()
+            bfloat16 = on_cpu and made_for_bfloat16()
         return cls(
             net,
             sha256=sha256,
@@ -317,7 +310,7 @@ class Analyser:
         canvas = Canvas(rows, columns)
         crop = CropBox(0, 0, width, height, canvas)
         on_person = 1 - self._look_wide(self._seen(photo, crop)).regions.softmax(1)[0, BACKGROUND].numpy()
-        labels, num = _components(on_person > 0.5)
+        labels, num = components(on_person > 0.5)
         strength = np.bincount(labels.ravel(), on_person.ravel(), num + 1)[1:]
         places = []
         for part in np.argsort(-strength)[:_MAX_PLACES]:
@@ -356,7 +349,7 @@ class Analyser:
         if self._twice:
             answer = _averaged(answer, self._look_mirrored(seen))
         probabilities = answer.regions.softmax(1)[0].numpy()
-        joints = _joints(answer)
+        joints = joints_of(answer)
         cleaned = _cleaned(probabilities, joints)
         joints[:, :2] = crop.to_original(joints[:, :2])
         beyond = (joints[:, :2] < -0.5).any(1) | (joints[:, :2] > (width - 0.5, height - 0.5)).any(1)
@@ -398,7 +391,7 @@ class Analyser:
         """
         on_person = 1 - answer.regions.softmax(1)[0, BACKGROUND].numpy()
         mask = on_person > 0.5
-        main = _main_person(mask, _joints(answer), on_person)
+        main = _main_person(mask, joints_of(answer), on_person)
         beside = mask & ~main
         if beside.sum() <= _BESIDE * main.sum():
             return None
@@ -411,7 +404,7 @@ class Analyser:
         Where the look ends within the photo and the person does not, the box goes on.
         """
         on_person = 1 - answer.regions.softmax(1)[0, BACKGROUND].numpy()
-        joints = _joints(answer)
+        joints = joints_of(answer)
         mask = _main_person(on_person > 0.5, joints, on_person)
         rows, columns = np.nonzero(mask)
         if not len(rows):
@@ -436,26 +429,10 @@ class Analyser:
         return left, top, right, bottom
 
 
-def _made_for_bfloat16() -> bool:
+def made_for_bfloat16() -> bool:
     """Say whether this processor multiplies bfloat16 matrices in hardware (AMX)."""
     ask = getattr(torch.cpu, "get_capabilities", None)  # older torch cannot tell
     return ask is not None and bool(ask().get("amx_bf16", False))
-
-
-def read_weights(path: Path, net: AnalyserNet) -> dict[str, str]:
-    """Read an analyser's weights into a network and return their header.
-
-    Raises:
-        ScmError: if the file is absent, damaged or no analyser.
-    """
-    tensors, metadata = load_tensors(path)
-    if metadata.get("kind") != MODEL_KIND:
-        raise ScmError(f"{path}: holds no analyser; give the {SHIPPED.name} that 'scm analyser train' wrote")
-    state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
-    # Counts of batches mean nothing after training and are not stored.
-    counts = {key: value for key, value in net.state_dict().items() if key.endswith("num_batches_tracked")}
-    load_strict(net, counts | state, str(path))
-    return metadata
 
 
 def _pixels(image: UInt8Array | Image.Image) -> UInt8Array:
@@ -519,7 +496,7 @@ def _averaged(a: Analysed, b: Analysed) -> Analysed:
                     (a.person + b.person) / 2)  # fmt: skip
 
 
-def _joints(answer: Analysed) -> FloatArray:
+def joints_of(answer: Analysed) -> FloatArray:
     """Return joints in pixels of the canvas with their scores."""
     places, _ = joints_of_heat(answer.heat)
     places = (places + 0.5) * HEAT_STRIDE - 0.5
@@ -527,7 +504,8 @@ def _joints(answer: Analysed) -> FloatArray:
     return joints
 
 
-def _components(mask: _BoolArray) -> tuple[npt.NDArray[np.int32], int]:
+def components(mask: _BoolArray) -> tuple[npt.NDArray[np.int32], int]:
+    """Number the connected parts of a mask from 1, and say how many there are."""
     from scipy import ndimage
 
     labels, num = ndimage.label(mask, np.ones((3, 3), int))
@@ -543,7 +521,7 @@ def _main_person(mask: _BoolArray, joints: FloatArray, strength: FloatArray) -> 
     Shape:
         mask, strength: (h, w) on the grid of region logits; joints: (18, 3) in pixels of the canvas.
     """
-    labels, num = _components(mask)
+    labels, num = components(mask)
     if num <= 1:
         return mask
     sizes = np.bincount(labels.ravel(), strength.ravel())
@@ -592,28 +570,37 @@ def _cleaned(probabilities: FloatArray, joints: FloatArray) -> FloatArray:
         probabilities: (8, h, w); result: the same, changed where something was removed.
     """
     cleaned = probabilities.copy()
-    chosen = _likeliest(cleaned)
+    chosen = likeliest(cleaned)
     person = chosen != BACKGROUND
     others = person & ~_main_person(person, joints, 1 - cleaned[BACKGROUND])
     cleaned[:, others] = 0
     cleaned[BACKGROUND, others] = 1
     chosen[others] = BACKGROUND
-    for region in range(NUM_REGIONS):
-        labels, _ = _components(chosen == region)
-        specks = (np.bincount(labels.ravel()) < _SPECK)[labels] & (labels > 0)
-        if specks.any():
-            cleaned[region, specks] = 0
-            chosen[specks] = cleaned[:, specks].argmax(0)
+    without_specks(cleaned, chosen)
     return cleaned
 
 
-def _likeliest(probabilities: FloatArray) -> UInt8Array:
+def without_specks(probabilities: FloatArray, chosen: UInt8Array) -> None:
+    """Let small specks of a region go to the next likely one, in place.
+
+    Shape:
+        probabilities: (8, h, w); chosen: (h, w), the likeliest of each cell.
+    """
+    for region in range(NUM_REGIONS):
+        labels, _ = components(chosen == region)
+        specks = (np.bincount(labels.ravel()) < _SPECK)[labels] & (labels > 0)
+        if specks.any():
+            probabilities[region, specks] = 0
+            chosen[specks] = probabilities[:, specks].argmax(0)
+
+
+def likeliest(probabilities: FloatArray) -> UInt8Array:
     """Return the likeliest region of each cell; numpy's argmax says the same, nine times as slow."""
     chosen: UInt8Array = torch.from_numpy(probabilities).max(0).indices.to(torch.uint8).numpy()
     return chosen
 
 
-def _enlarged(probabilities: FloatArray, rows: int, columns: int) -> UInt8Array:
+def enlarged(probabilities: FloatArray, rows: int, columns: int) -> UInt8Array:
     """Return the likeliest region of each pixel of bilinearly enlarged probabilities.
 
     Where the four cells around a pixel agree, every mixture of them does; only the others are mixed.
@@ -624,7 +611,7 @@ def _enlarged(probabilities: FloatArray, rows: int, columns: int) -> UInt8Array:
     regions, height, width = probabilities.shape
     y, below, down = _between(rows, height)
     x, beside, across = _between(columns, width)
-    chosen = _likeliest(probabilities)
+    chosen = likeliest(probabilities)
     labels: UInt8Array = chosen[y][:, x]
     under, right = chosen[np.minimum(np.arange(height) + 1, height - 1)], np.minimum(np.arange(width) + 1, width - 1)
     agree = (chosen == under) & (chosen == chosen[:, right]) & (chosen == under[:, right])
@@ -648,7 +635,7 @@ def _to_photo(probabilities: FloatArray, crop: CropBox, size: tuple[int, int]) -
     """Enlarge probabilities to the photo and take the likeliest region; background beyond the crop."""
     scale = min(1.0, math.sqrt(_MAX_MAP_PIXELS / (crop.width * crop.height)))
     rows, columns = max(1, round(crop.height * scale)), max(1, round(crop.width * scale))
-    labels = _enlarged(probabilities, rows, columns)
+    labels = enlarged(probabilities, rows, columns)
     if scale < 1:
         labels = np.asarray(Image.fromarray(labels).resize((crop.width, crop.height), Image.Resampling.NEAREST))
     whole = np.zeros(size, np.uint8)

