@@ -100,6 +100,9 @@ BACKBONES = {
 }
 """Every pretrained network that losses and metrics may ask for."""
 
+FACE_PARSER = "face-parser.safetensors"
+"""File of the face parser, which nobody publishes: it is for non-commercial research, as what it is trained on."""
+
 _UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
 
 
@@ -171,6 +174,16 @@ def find_backbone(name: str, weights_dir: Path | None = None) -> Path:
         f"{name} weights: no {' or '.join(files)} in {places}; download it with: {fetch_command(name)} "
         "- or give the folder that holds it: --weights-dir or SCM_WEIGHTS"
     )
+
+
+def find_face_parser(weights_dir: Path | None = None) -> Path | None:
+    """Return the face parser's weights from the first of the searched folders that holds them.
+
+    Raises:
+        ScmError: if ``weights_dir`` is not a folder.
+    """
+    files = (folder / FACE_PARSER for folder, _ in searched_folders(weights_dir))
+    return next((file for file in files if file.is_file()), None)
 
 
 def fetch_backbone(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.face_parser import FaceParserFile
 from scmnet_cli.cli.options import Batch, Data, Device, Model, OutFolder
 
 
@@ -35,8 +36,7 @@ def colorize(
         typer.Option(
             "--ref",
             metavar="B",
-            help="Whose colours: a face of a prepared folder (DATA/NAME), a photo with the map of its regions beside "
-            "it, or a folder of either; repeatable.",
+            help="Whose colours: a face of a prepared folder (DATA/NAME), a photo, or a folder of either; repeatable.",
         ),
     ],
     model: Model = None,
@@ -52,13 +52,16 @@ def colorize(
     strip: Annotated[bool, typer.Option("--strip", help="Also write a strip: edges, reference, result.")] = False,
     batch: Batch = 0,
     device: Device = "auto",
+    face_parser: FaceParserFile = None,
 ) -> None:
     """Colour every E like every B, with a model of faces.
 
     Writes OUT/E_like_B.png with a JSON beside it (inputs, what E was read as,
     model, settings, seconds, metrics), and prints the path of each picture.
     Pictures are laid on the model's canvas equally high: a face should stand
-    in them as in the photos that the model was trained on.
+    in them as in the photos that the model was trained on. The face parser
+    finds the most prominent face of a photo that has no map of its regions
+    beside it, and aligns it so.
 
     \b
     Examples:
@@ -66,8 +69,13 @@ def colorize(
       scm colorize --data data/faces --edges 00001 --ref 00017 --ref 00018 \\
                    --strip -m runs/faces
       scm colorize --edges drawings/ --edges-from sketch --ref data/faces/00017
+      scm colorize --edges me.jpg --ref friend.jpg -m runs/faces \\
+                   --face-parser runs/face-parser/face-parser.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
+    from functools import partial
+
     from scmnet_cli.cli.drawing import Task, set_up
+    from scmnet_cli.cli.face_parser import load_face_parser
     from scmnet_cli.domains import FACE
     from scmnet_cli.errors import ScmError
 
@@ -77,5 +85,6 @@ def colorize(
             f"-m {model}: draws {finder.domain.members}; colorize needs a model of faces: "
             "'scm train DATA -o RUN -c faces'"
         )
+    finder.find_faces_with(partial(load_face_parser, face_parser))
     drawings = finder.drawings(edges, "--edges", edges_from.value)
     artist.draw(Task(finder.people(references, "--ref"), drawings, {}, colours=True))

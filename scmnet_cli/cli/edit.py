@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from scmnet_cli.cli.estimators import Chosen, ParserFile, ParserInput, ParserLabels, ParserSize, PoseEstimatorName
+from scmnet_cli.cli.face_parser import FaceParserFile, load_face_parser
 from scmnet_cli.cli.options import (
     Batch,
     Closet,
@@ -68,6 +70,7 @@ def edit(
     parser_labels: ParserLabels = None,
     parser_input: ParserInput = None,
     parser_size: ParserSize = None,
+    face_parser: FaceParserFile = None,
 ) -> None:
     """Draw the person of A with regions of B, in A's own pose.
 
@@ -82,6 +85,8 @@ def edit(
       scm edit --data data/ccp --src 0010 --region pants --ref 0020 \\
                --region hair --ref 0030 --strip -m runs/ccp
       scm edit --data data/faces --src ann --region mouth --ref eve -m runs/faces
+      scm edit --src me.jpg --region hair --ref friend.jpg -m runs/faces \\
+               --face-parser runs/face-parser/face-parser.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing import Task, set_up
     from scmnet_cli.regions import BODY_REGIONS, FACE_REGIONS, region_id
@@ -110,6 +115,7 @@ def edit(
         device=device,
     )
     finder.look_with(Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size).analyser)
+    finder.find_faces_with(partial(load_face_parser, face_parser))
     for region in regions:
         finder.domain.region_id(region)
     taken = {

@@ -10,21 +10,24 @@ from pathlib import Path
 
 import numpy as np
 
+from scmnet_cli.cli.face_parser import load_face_parser
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.domains import DOMAINS, FACE, PERSON, Domain
-from scmnet_cli.edges import CANNY
+from scmnet_cli.edges import CANNY, canny_edges
 from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.images import read_photo
 from scmnet_cli.poses.files import Posed, read_pose_file
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import mirrored, place, place_together
 from scmnet_cli.preprocess.analyser import Analyser
-from scmnet_cli.preprocess.faces import read_face
+from scmnet_cli.preprocess.face_parser import FaceParser, find_face
+from scmnet_cli.preprocess.faces import no_face_finder, read_face
 from scmnet_cli.preprocess.framed import Framed
 from scmnet_cli.preprocess.keypoints import read_keypoint_table
 from scmnet_cli.preprocess.photo import MAP_ENDING, read_framed, read_person
 from scmnet_cli.preprocess.photos import RAW_ENDINGS
-from scmnet_cli.preprocess.sketches import read_drawing
-from scmnet_cli.types import Canvas, Person, Pose
+from scmnet_cli.preprocess.sketches import Drawing, read_drawing
+from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 
 DEFAULT_FRAME = Canvas(256, 176)
 """Frame of the benchmark's joints: where neither a pose file nor ``--frame`` says one."""
@@ -98,11 +101,16 @@ class Finder:
         self.domain = domain
         self._opened: dict[Path, PreparedFolder] = {}
         self._analyser: Callable[[], Analyser] = cache(Analyser.load)
+        self._face_parser: Callable[[], FaceParser | None] = cache(load_face_parser)
         self._data = self._open(data) if data is not None else None
 
     def look_with(self, load: Callable[[], Analyser]) -> None:
         """Let raw photos be looked at by another analyser, which is loaded once if one of them is read."""
         self._analyser = cache(load)
+
+    def find_faces_with(self, load: Callable[[], FaceParser | None]) -> None:
+        """Let photos of faces be looked at by a face parser, which is loaded once if one of them is read."""
+        self._face_parser = cache(load)
 
     def person(self, word: str, option: str) -> Input:
         """Find one person, as :meth:`people` does.
@@ -278,19 +286,36 @@ class Finder:
 
     def _drawn(self, given: Input, kind: str) -> Person | Pose:
         if given.folder is None:
-            return read_drawing(Path(given.where), self._canvas, kind)
+            return self._aligned(read_drawing(Path(given.where), self._canvas, kind), Path(given.where))
         face = given.read()
         if face.edges is None:
             raise ScmError(f"{given.where}: is of {DOMAINS[face.domain].members}, which have no edges")
         return replace(face, edges=face.edges & np.uint8(CANNY)) if kind == "photo" else face
 
+    def _aligned(self, drawing: Drawing, path: Path) -> Drawing:
+        """Return the edges of a photo with its face aligned, if it is one, and there is one and who finds it."""
+        if drawing.taken_from != "photo" or (parser := self._face_parser()) is None:
+            return drawing
+        face = parser(read_photo(path))
+        if face is None:
+            return drawing
+        lines = canny_edges(face.picture(self._canvas))
+        return replace(drawing, edges=CANNY * lines.astype(np.uint8), taken_from="photo of a face, aligned")
+
     def _photo(self, path: Path, person: int) -> Input:
         if self.domain is FACE:
-            return Input(path.stem, str(path.resolve()), partial(read_face, path, self._canvas, self._background))
+            return Input(path.stem, str(path.resolve()), partial(self._face, path))
         given = (path, self._canvas, self._background, self._analyser, person)
         where = f"{path.resolve()}#person {person}" if person > 1 else str(path.resolve())
         name = f"{path.stem}_{person}" if person > 1 else path.stem
         return Input(name, where, partial(read_person, *given), framed=partial(read_framed, *given))
+
+    def _face(self, path: Path) -> Person:
+        def find(photo: Path, image: UInt8Array, canvas: Canvas) -> tuple[UInt8Array, UInt8Array]:
+            parser = self._face_parser()
+            return no_face_finder(photo, image, canvas) if parser is None else find_face(parser, photo, image, canvas)
+
+        return read_face(path, self._canvas, self._background, find)
 
     def _why_not(self, path: Path, word: str, shipped: list[str]) -> str:
         may = "give DATA/NAME of a prepared folder, NAME with --data DATA, or a photo"

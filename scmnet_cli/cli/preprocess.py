@@ -18,6 +18,7 @@ from scmnet_cli.cli.estimators import (
     ParserSize,
     PoseEstimatorName,
 )
+from scmnet_cli.cli.face_parser import FaceParserFile
 from scmnet_cli.cli.options import DomainName
 from scmnet_cli.errors import ScmError
 
@@ -32,6 +33,7 @@ class Layout(StrEnum):
     CCP = "ccp"
     CELEBAMASK = "celebamask"
     DEEPFASHION = "deepfashion"
+    FACE_PHOTOS = "face-photos"
     FOLDER = "folder"
     MARKET1501 = "market1501"
     PHOTOS = "photos"
@@ -93,6 +95,7 @@ def preprocess(
     parser_labels: ParserLabels = None,
     parser_input: ParserInput = None,
     parser_size: ParserSize = None,
+    face_parser: FaceParserFile = None,
     device: Annotated[
         str, typer.Option("--device", help="Where raw photos are looked at: cpu, cuda, cuda:1 or auto.")
     ] = "auto",
@@ -130,6 +133,8 @@ def preprocess(
       deepfashion  In-shop photos in img/, img_highres/ or by flattened names;
                    lists, pairs and joints of the benchmark; maps of ADGAN,
                    MUST-GAN (semantic_merge3/) or PISE (trainSPL8/, testSPL8/)
+      face-photos  your photos alone: the face parser finds the most prominent
+                   face of each, aligned, and its regions
       folder       your photos, regions/NAME.png and joints.csv
       market1501   Market-1501 with lists, pairs and joints; maps are drawn
       photos       your photos alone: the built-in analyser finds the most
@@ -156,6 +161,8 @@ def preprocess(
                      --lists lists --maps parsed --labels atr18
       scm preprocess market -o data/market --layout market1501 --sheet
       scm preprocess CelebAMask-HQ -o data/faces --domain face
+      scm preprocess photos -o data/faces --domain face \\
+                     --face-parser runs/face-parser/face-parser.safetensors
       scm preprocess photos -o data/mine --layout folder --background keep
       torchrun --nproc-per-node 4 -m scmnet_cli preprocess ccp -o data/ccp \\
                --layout ccp
@@ -166,12 +173,13 @@ def preprocess(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+    from scmnet_cli.cli.face_parser import load_face_parser
     from scmnet_cli.cli.progress import Bars
     from scmnet_cli.data.prepared import PreparedFolder
     from scmnet_cli.domains import DOMAINS
     from scmnet_cli.images import save_png
     from scmnet_cli.pipeline import choose_device
-    from scmnet_cli.preprocess.layouts import likely_layout, open_source
+    from scmnet_cli.preprocess.layouts import likely_face_layout, likely_layout, open_source
     from scmnet_cli.preprocess.report import write_report
     from scmnet_cli.preprocess.run import prepare, prepare_share
     from scmnet_cli.preprocess.sheet import draw_sheet
@@ -183,7 +191,7 @@ def preprocess(
         raise ScmError(f"--shard {shard}: torchrun shares the work already; leave one of them out")
 
     if layout is None and domain == DomainName.FACE:
-        layout = Layout.CELEBAMASK
+        layout = Layout(likely_face_layout(source))
     chosen = layout.value if layout else likely_layout(source, joints, maps, labels)
     # People are read side by side, a thread each: the analyser's own threads would be in each other's way.
     torch.set_num_threads(1)
@@ -194,8 +202,16 @@ def preprocess(
         analyser = estimators.analyser(place)
         if place.type != "cpu" and jobs is None:  # threads that wait for the GPU need no core
             jobs = 2 * max(1, (os.cpu_count() or 1) // team.rank.local_count)
+    elif chosen != Layout.FACE_PHOTOS and face_parser is not None:
+        raise ScmError(f"--face-parser {face_parser}: layout {chosen} is not of photos of faces alone; leave it out")
     elif estimators.first:
         raise ScmError(f"{estimators.first}: layout {chosen} says itself where joints and regions are; leave it out")
+    faces = load_face_parser(face_parser) if chosen == Layout.FACE_PHOTOS else None
+    if faces is None and chosen == Layout.FACE_PHOTOS:
+        raise ScmError(
+            f"--domain face: {source} has no masks/, so faces must be found; give --face-parser, the "
+            "face-parser.safetensors of 'scm analyser train CelebAMask-HQ --domain face'"
+        )
     opened = open_source(
         chosen,
         source,
@@ -206,6 +222,7 @@ def preprocess(
         unlabelled=unlabelled,
         all=everybody,
         analyser=analyser,
+        face_parser=faces,
     )
     members = DOMAINS[opened.domain].members
     if domain is not None and domain.value != opened.domain:

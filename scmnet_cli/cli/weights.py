@@ -26,7 +26,7 @@ def list_weights(weights_dir: Folder = None) -> None:
     Example:
       scm weights list
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from scmnet_cli.weights import BACKBONES, find_backbone, searched_folders
+    from scmnet_cli.weights import BACKBONES, FACE_PARSER, find_backbone, find_face_parser, searched_folders
 
     for name, known in BACKBONES.items():
         print(f"{name}: {known.needed_by}")
@@ -38,6 +38,11 @@ def list_weights(weights_dir: Folder = None) -> None:
             print(f"  found: {find_backbone(name, weights_dir)}")
         except ScmError:
             print(f"  absent; scm weights fetch {name}")
+    print("face parser, opt-in: scm colorize, edit, preprocess --domain face: faces in people's own photos")
+    print(f"  {FACE_PARSER}, 6 MB, non-commercial research only, as CelebAMask-HQ")
+    face_parser = find_face_parser(weights_dir)
+    how = "scm analyser train CelebAMask-HQ --domain face -o RUN"
+    print(f"  found: {face_parser}" if face_parser else f"  absent; {how}")
     print("looked for in, in this order:")
     for path, origin in searched_folders(weights_dir):
         print(f"  {path} ({origin})")

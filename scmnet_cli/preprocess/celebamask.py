@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import read_label_map, read_photo
+from scmnet_cli.images import CropBox, read_label_map, read_photo, whole_box
 from scmnet_cli.preprocess.faces import with_parts
 from scmnet_cli.preprocess.source import Source, file_stamp, find_photos, inside, only_photo
 from scmnet_cli.regions import CELEBAMASK_PARTS
@@ -20,6 +20,15 @@ PHOTOS, MASKS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno"
 _FACES_A_FOLDER = 2000
 
 
+def is_celebamask(root: Path) -> bool:
+    """Whether a folder is laid out as CelebAMask-HQ, or holds a folder of one map a face."""
+    return _is_published(root) or (root / "masks").is_dir()
+
+
+def _is_published(root: Path) -> bool:
+    return (root / PHOTOS).is_dir() and (root / MASKS).is_dir()
+
+
 class CelebAMaskSource(Source):
     """``CelebA-HQ-img/N.jpg`` and ``CelebAMask-HQ-mask-anno/0..14/NNNNN_PART.png``; or ``images/`` and ``masks/``."""
 
@@ -27,7 +36,6 @@ class CelebAMaskSource(Source):
     domain = "face"
     canvas = Canvas(256, 256)
     background = "keep"
-    framed = True
     pose_estimator = "none: edges by Canny and by the parts' borders"
     parser = "CelebAMask-HQ's parts, as eight regions"
     rule = "photo and masks can be read, the masks are not empty"
@@ -39,8 +47,8 @@ class CelebAMaskSource(Source):
             ScmError: if the folder is not laid out so.
         """
         self.root = Path(root)
-        self._published = (self.root / PHOTOS).is_dir() and (self.root / MASKS).is_dir()
-        if not self._published and not (self.root / "masks").is_dir():
+        self._published = _is_published(self.root)
+        if not is_celebamask(self.root):
             raise ScmError(
                 f"{root}: is not laid out as CelebAMask-HQ ({PHOTOS}/ and {MASKS}/), and has no images/ and masks/; "
                 "give its top folder, or another --layout"
@@ -95,6 +103,10 @@ class CelebAMaskSource(Source):
         if parts.max() >= len(CELEBAMASK_PARTS):
             raise ScmError(f"the mask holds id {parts.max()}, beyond 0-{len(CELEBAMASK_PARTS) - 1}")
         return Person(name, image, parts, NO_JOINTS)
+
+    def box(self, person: Person, canvas: Canvas) -> CropBox:
+        """Return the whole photo: it is cut around the face already."""
+        return whole_box(person.canvas.width, person.canvas.height, canvas)
 
     def finished(self, person: Person) -> Person:
         """Return a face on the canvas with its edges, taken there, and its regions."""

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from scmnet_cli.data.dataset import PLAIN_GREY
 from scmnet_cli.edges import face_edges
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import read_label_map, read_photo
+from scmnet_cli.images import read_label_map, read_photo, whole_box
 from scmnet_cli.preprocess.run import crop_person
-from scmnet_cli.regions import CELEBAMASK19, CELEBAMASK_PARTS, FACE_REGIONS, to_regions
+from scmnet_cli.preprocess.subjects import FACES
+from scmnet_cli.regions import BACKGROUND, CELEBAMASK19, CELEBAMASK_PARTS, FACE_REGIONS, to_regions
 from scmnet_cli.types import NO_JOINTS, Canvas, Person, UInt8Array
 
 FaceFinder = Callable[[Path, UInt8Array, Canvas], tuple[UInt8Array, UInt8Array]]
@@ -24,7 +26,7 @@ _INNER_REGIONS = ("skin", "brows", "eyes", "nose", "mouth")
 
 
 def no_face_finder(photo: Path, image: UInt8Array, canvas: Canvas) -> tuple[UInt8Array, UInt8Array]:
-    """Find no face: there is no parser of faces yet.
+    """Find no face: there is no face parser.
 
     Raises:
         ScmError: always, with what to give instead.
@@ -32,8 +34,8 @@ def no_face_finder(photo: Path, image: UInt8Array, canvas: Canvas) -> tuple[UInt
     del image, canvas
     looked_for = ", ".join(str(path.relative_to(photo.parent)) for path in _maps(photo))
     raise ScmError(
-        f"has no map of its face's regions beside it (looked for {looked_for}); give one, or an entry of a prepared "
-        "folder of faces"
+        f"has no map of its face's regions beside it (looked for {looked_for}); give one, an entry of a prepared "
+        f"folder of faces, or what finds faces: --face-parser {FACES.file} of '{FACES.trained_by}'"
     )
 
 
@@ -58,6 +60,8 @@ def read_face(photo: Path, canvas: Canvas, background: str = "keep", find: FaceF
         region_map = next((path for path in _maps(photo) if path.is_file()), None)
         if region_map is None:
             picture, regions = find(photo, image, canvas)
+            if background == "plain":
+                picture = np.where(regions[..., None] == BACKGROUND, np.uint8(PLAIN_GREY), picture)
             return with_regions(Person(photo.stem, picture, regions, NO_JOINTS))
         labels = read_label_map(region_map)
         if labels.shape != image.shape[:2]:
@@ -67,7 +71,8 @@ def read_face(photo: Path, canvas: Canvas, background: str = "keep", find: FaceF
         num_ids = len(CELEBAMASK_PARTS if has_parts else FACE_REGIONS)
         if labels.max() >= num_ids:
             raise ScmError(f"{region_map}: holds id {labels.max()}, beyond 0-{num_ids - 1}")
-        face, _ = crop_person(Person(photo.stem, image, labels, NO_JOINTS), canvas, background, framed=True)
+        whole = whole_box(labels.shape[1], labels.shape[0], canvas)
+        face, _ = crop_person(Person(photo.stem, image, labels, NO_JOINTS), canvas, background, whole)
         return with_parts(face) if has_parts else with_regions(face)
     except ScmError as error:
         raise error if str(error).startswith(str(photo)) else ScmError(f"{photo}: {error}") from error

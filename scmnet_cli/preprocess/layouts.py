@@ -8,8 +8,10 @@ from pathlib import Path
 from scmnet_cli.errors import ScmError
 from scmnet_cli.preprocess.analyser import Analyser
 from scmnet_cli.preprocess.ccp import CcpSource
-from scmnet_cli.preprocess.celebamask import CelebAMaskSource
+from scmnet_cli.preprocess.celebamask import CelebAMaskSource, is_celebamask
 from scmnet_cli.preprocess.deepfashion import DeepFashionSource
+from scmnet_cli.preprocess.face_parser import FaceParser
+from scmnet_cli.preprocess.face_photos import FacePhotoSource
 from scmnet_cli.preprocess.folder import FolderSource, find_table
 from scmnet_cli.preprocess.market import MarketSource
 from scmnet_cli.preprocess.photos import PhotoSource
@@ -19,6 +21,7 @@ LAYOUTS: dict[str, tuple[Callable[..., Source], tuple[str, ...]]] = {
     "ccp": (CcpSource, ("joints", "unlabelled", "analyser")),
     "celebamask": (CelebAMaskSource, ()),
     "deepfashion": (DeepFashionSource, ("joints", "maps", "labels", "lists")),
+    "face-photos": (FacePhotoSource, ("face_parser",)),
     "folder": (FolderSource, ("joints", "maps", "labels")),
     "market1501": (MarketSource, ("joints", "maps", "labels", "lists")),
     "photos": (PhotoSource, ("analyser", "joints", "maps", "labels", "all")),
@@ -37,14 +40,20 @@ def likely_layout(root: Path, *annotations: Path | str | None) -> str:
     return "folder" if is_annotated else "photos"
 
 
-def open_source(layout: str, root: Path, **options: Path | str | bool | Analyser | None) -> Source:
+def likely_face_layout(root: Path) -> str:
+    """Return ``celebamask`` where a folder is laid out so, else ``face-photos``."""
+    return CelebAMaskSource.layout if is_celebamask(root) else FacePhotoSource.layout
+
+
+def open_source(layout: str, root: Path, **options: Path | str | bool | Analyser | FaceParser | None) -> Source:
     """Open a source folder of a layout.
 
     Args:
         layout: its name.
         root: the folder.
         options: ``joints``, ``maps``, ``labels``, ``lists`` and ``unlabelled`` of ``scm preprocess``, and the
-            ``analyser`` where it is not the one that ships with this package; None or False is as if it were not given.
+            ``analyser`` where it is not the one that ships with this package, or the ``face_parser``; None or False is
+            as if it were not given.
 
     Raises:
         ScmError: if there is no such layout or folder, the folder is not laid out so, or the layout has no such option.

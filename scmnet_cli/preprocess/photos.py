@@ -74,9 +74,7 @@ class PhotoSource(Source):
         self._maps, self._labels = maps, labels
         self._joints = None if joints is None else read_keypoint_table(joints)
         self.root = Path(root)
-        self._photos: dict[str, list[Path]] = {}
-        for stem, paths in find_photos(self.root, RAW_ENDINGS).items():
-            self._photos.setdefault(_NOT_IN_NAMES.sub("_", stem), []).extend(paths)
+        self._photos = named_photos(self.root)
         self._analyser = analyser or Analyser.load()
         self._everybody = all
         if all:
@@ -151,6 +149,18 @@ class PhotoSource(Source):
                 name, photo, inside(self._maps, map_of(self._maps, photo.stem)), found.joints, self._labels
             )
         return found if self._joints is None else replace(found, joints=row_of(self._joints, photo))
+
+
+def named_photos(root: Path) -> dict[str, list[Path]]:
+    """Return the photos of a folder by names that hold nothing that no name may; several may share one.
+
+    Raises:
+        ScmError: if there is none.
+    """
+    photos: dict[str, list[Path]] = {}
+    for stem, paths in find_photos(root, RAW_ENDINGS).items():
+        photos.setdefault(_NOT_IN_NAMES.sub("_", stem), []).extend(paths)
+    return photos
 
 
 def read_analysed(name: str, photo: Path, analyser: Analyser, number: int = 0) -> Person:

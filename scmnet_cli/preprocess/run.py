@@ -41,7 +41,7 @@ from scmnet_cli.data.prepared import (
 )
 from scmnet_cli.domains import DOMAINS, PERSON, Domain
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import CropBox, crop_around, whole_box
+from scmnet_cli.images import CropBox, crop_around
 from scmnet_cli.locks import held
 from scmnet_cli.preprocess.source import JOURNAL, Source
 from scmnet_cli.ranks import ALONE, Rank, Team
@@ -94,7 +94,7 @@ def is_val(rank: int) -> bool:
     return rank % VAL_EVERY == VAL_EVERY - 1
 
 
-def crop_person(person: Person, canvas: Canvas, background: str, *, framed: bool = False) -> tuple[Person, CropBox]:
+def crop_person(person: Person, canvas: Canvas, background: str, box: CropBox | None = None) -> tuple[Person, CropBox]:
     """Put a person of a photo on the canvas, centred on what the region map calls no background.
 
     Joints that lie beyond the canvas are missing on it.
@@ -103,7 +103,7 @@ def crop_person(person: Person, canvas: Canvas, background: str, *, framed: bool
         person: in pixels of the photo.
         canvas: size of the result.
         background: ``plain`` paints it light grey, ``keep`` keeps it.
-        framed: put the whole photo on the canvas instead, by :func:`whole_box`.
+        box: put this part of the photo on the canvas instead.
 
     Raises:
         ScmError: if the map is all background.
@@ -112,9 +112,7 @@ def crop_person(person: Person, canvas: Canvas, background: str, *, framed: bool
     columns = np.flatnonzero(person.regions.any(axis=0))
     if not len(rows):
         raise ScmError("the region map is all background")
-    if framed:
-        box = whole_box(person.canvas.width, person.canvas.height, canvas)
-    else:
+    if box is None:
         box = crop_around((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), canvas)
     image = person.image
     if background == "plain":
@@ -391,7 +389,7 @@ def _records(
             return earlier
         check_name(name)
         people = source.read_all(name)
-        crops = [crop_person(person, writer.canvas, background, framed=source.framed) for person in people]
+        crops = [crop_person(person, writer.canvas, background, source.box(person, writer.canvas)) for person in people]
         crops = [(source.finished(cropped), box) for cropped, box in crops]
     except ScmError as error:
         return [_Record(name, stamp, "", reason=str(error))]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from scmnet_cli.errors import ScmError
+from scmnet_cli.images import CropBox
 from scmnet_cli.types import Canvas, Person
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -31,8 +32,6 @@ class Source(Protocol):
     """Size of the pictures, where the user names none."""
     background: str = "plain"
     """What becomes of the background, where the user does not say."""
-    framed: bool = False
-    """Whether the photos are cut around their people already: the whole photo goes on the canvas."""
 
     def names(self) -> list[str]:
         """Return everybody's name, sorted; whether they are usable shows when they are read."""
@@ -65,6 +64,11 @@ class Source(Protocol):
     def stamp(self, name: str) -> str:
         """Return a short text that changes when anything changes that the person is read from."""
         ...
+
+    def box(self, person: Person, canvas: Canvas) -> CropBox | None:
+        """Return the part of a photo that goes on the canvas; None: what is around the person, by their regions."""
+        del person, canvas
+        return None
 
     def finished(self, person: Person) -> Person:
         """Return somebody of this source, already on the canvas, as they go into the prepared folder."""

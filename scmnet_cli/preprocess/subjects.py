@@ -11,6 +11,7 @@ from scmnet_cli.models.analyser import NUM_STAGES, AnalyserNet
 from scmnet_cli.regions import BODY_REGIONS, FACE_REGIONS
 from scmnet_cli.skeleton import JOINTS, MIRRORED
 from scmnet_cli.types import Canvas
+from scmnet_cli.weights import FACE_PARSER
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ PEOPLE = Subject(
 FACES = Subject(
     name="face parser",
     kind="scm face parser",
-    file="face-parser.safetensors",
+    file=FACE_PARSER,
     trained_by="scm analyser train --domain face",
     # As of people, left and right are the person's own: the right eye is on the left of the picture.
     joints=("right_eye", "left_eye", "nose", "right_mouth", "left_mouth"),
