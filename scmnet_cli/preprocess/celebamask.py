@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import CropBox, read_label_map, read_photo, whole_box
+from scmnet_cli.images import read_label_map, read_photo
 from scmnet_cli.preprocess.faces import with_parts
 from scmnet_cli.preprocess.source import Source, file_stamp, find_photos, inside, only_photo
 from scmnet_cli.regions import CELEBAMASK_PARTS
@@ -36,6 +36,7 @@ class CelebAMaskSource(Source):
     domain = "face"
     canvas = Canvas(256, 256)
     background = "keep"
+    framed = True
     pose_estimator = "none: edges by Canny and by the parts' borders"
     parser = "CelebAMask-HQ's parts, as eight regions"
     rule = "photo and masks can be read, the masks are not empty"
@@ -103,10 +104,6 @@ class CelebAMaskSource(Source):
         if parts.max() >= len(CELEBAMASK_PARTS):
             raise ScmError(f"the mask holds id {parts.max()}, beyond 0-{len(CELEBAMASK_PARTS) - 1}")
         return Person(name, image, parts, NO_JOINTS)
-
-    def box(self, person: Person, canvas: Canvas) -> CropBox:
-        """Return the whole photo: it is cut around the face already."""
-        return whole_box(person.canvas.width, person.canvas.height, canvas)
 
     def finished(self, person: Person) -> Person:
         """Return a face on the canvas with its edges, taken there, and its regions."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import CropBox
+from scmnet_cli.images import CropBox, whole_box
 from scmnet_cli.types import Canvas, Person
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -32,6 +32,9 @@ class Source(Protocol):
     """Size of the pictures, where the user names none."""
     background: str = "plain"
     """What becomes of the background, where the user does not say."""
+
+    framed: bool = False
+    """Whether the photos are cut around their people already: the whole photo goes on the canvas."""
 
     def names(self) -> list[str]:
         """Return everybody's name, sorted; whether they are usable shows when they are read."""
@@ -67,8 +70,7 @@ class Source(Protocol):
 
     def box(self, person: Person, canvas: Canvas) -> CropBox | None:
         """Return the part of a photo that goes on the canvas; None: what is around the person, by their regions."""
-        del person, canvas
-        return None
+        return whole_box(person.canvas.width, person.canvas.height, canvas) if self.framed else None
 
     def finished(self, person: Person) -> Person:
         """Return somebody of this source, already on the canvas, as they go into the prepared folder."""
