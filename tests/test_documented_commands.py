@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import typer
+from PIL import Image
 
 from scmnet_cli.cli.main import app
+from scmnet_cli.images import example_photo
+
+if TYPE_CHECKING:
+    from conftest import Scm
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -24,6 +30,7 @@ NOT_RUN = {
     "ssh": "needs another machine",
     "rsync": "needs another machine",
     "git": "not ours",
+    "unzip": "not ours",
     "export": "sets a variable",
     "python": "scripts that measure for minutes to hours; that they exist is tested below",
 }
@@ -41,12 +48,24 @@ SHORTENED = re.compile(r"\.\.\.|…|\[")
 
 
 def lines(page: Path, kinds: tuple[str, ...] = ("", "sh", "bash", "console")) -> list[str]:
-    """The commands in the code blocks of a page, one a line, continued lines joined."""
+    """The commands in the code blocks of a page, one a line, continued lines joined.
+
+    In a ``console`` block commands stand behind ``$``, and the other lines are what they print.
+    """
     text = page.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = [
+        (kind, "\n".join(re.findall(r"^\$ .*", block, flags=re.MULTILINE)) if kind == "console" else block)
+        for kind, block in re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    ]
     shell = "\n".join(block for kind, block in blocks if kind in kinds)
     joined = shell.replace("\\\n", " ")
     return [line.strip().removeprefix("$ ") for line in joined.splitlines() if line.strip()]
+
+
+def prose(page: Path) -> list[str]:
+    """The commands that stand in backticks within the text of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return [" ".join(found.split()) for found in re.findall(r"`([^`]+)`", text)]
 
 
 def words(line: str) -> list[str]:
@@ -58,17 +77,37 @@ def words(line: str) -> list[str]:
     return found
 
 
+def ours(line: str) -> list[list[str]]:
+    """The arguments of each ``scm`` on a line, by whatever name it is started."""
+    parts = re.split(r"\s+(?:&&|;|\|)\s+", line)
+    calls = [re.sub(r"^.*\btorchrun .*? -m scmnet_cli ", "scm ", part) for part in parts]
+    calls = [re.sub(r"^(?:.*\$\()?(?:\w+=\S* )*(?:\S*/)?scm(?= |$)", "scm", call) for call in calls]
+    return [words(call)[1:] for call in calls if re.match(r"scm ", call) and not SHORTENED.search(call)]
+
+
 COMMANDS = [
-    pytest.param(found[1:], id=f"{page.name}: {' '.join(found)}"[:110])
+    pytest.param(arguments, id=f"{page.name}: {' '.join(arguments)}"[:110])
     for page in PAGES
     for line in lines(page)
-    if re.match(r"(\w+=\S* )*(\S*/)?scm ", line) and not SHORTENED.search(line)
-    for found in [words(line)]
+    for arguments in ours(line)
 ]
 
 
 def test_the_pages_hold_commands():
     assert len(COMMANDS) > 60
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_command_named_in_the_text_of_a_page_exists_with_its_options(page: Path):
+    for text in prose(page):
+        for name, *rest in ours(text):
+            known = typer.main.get_command(app)
+            while hasattr(known, "commands") and not name.startswith(("-", "COMMAND")):
+                assert name in known.commands, f"{page.name}: {text}"
+                known, name = known.commands[name], next(iter(rest), "--help")
+            options = {option for it in known.params for option in (*it.opts, *it.secondary_opts)} | {"-h", "--help"}
+            strange = {word for word in rest if re.fullmatch(r"--?[a-z][\w-]*", word)} - options
+            assert not strange, f"{page.name}: {text}"
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
@@ -110,3 +149,18 @@ def test_every_other_program_of_a_page_says_why_it_is_not_run(page: Path):
 def test_every_script_of_a_page_is_there(page: Path):
     for script in re.findall(r"python (docs/\w+\.py)", page.read_text(encoding="utf-8")):
         assert (ROOT / script).is_file(), script
+
+
+@pytest.mark.slow
+def test_the_readmes_examples_print_what_stands_below_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scm: Scm
+) -> None:
+    monkeypatch.delenv("SCM_MODEL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Image.open(example_photo()).convert("RGB").save("me.jpg")
+    (block,) = re.findall(r"^```console\n(.*?)^```", PAGES[0].read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    examples = [example.splitlines() for example in block.removeprefix("$ ").split("\n$ ")]
+    assert len(examples) == 5
+    for command, *printed in examples:
+        assert [str(path) for path in scm(*shlex.split(command)[1:]).paths] == printed
+        assert all(Path(path).is_file() for path in printed)

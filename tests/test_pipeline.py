@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,9 +17,6 @@ from scmnet_cli.models.build import build_generator
 from scmnet_cli.pipeline import EncodedSource, Pipeline, Result, make_person
 from scmnet_cli.regions import BODY_REGIONS, region_id
 from scmnet_cli.types import Canvas, Person, Pose
-
-if TYPE_CHECKING:
-    from conftest import Place
 
 HEIGHT, WIDTH = 64, 48
 BOXES = {  # rows and columns
@@ -387,20 +382,3 @@ def test_a_missing_joint_may_hold_anything_for_a_place() -> None:
 def test_what_is_no_person_is_refused_in_one_line(regions: np.ndarray, joints: np.ndarray, says: str) -> None:
     with pytest.raises(ScmError, match=says):
         make_person(Image.fromarray(ANNA.image), regions, joints, "anna")
-
-
-def test_the_example_of_the_documentation_runs(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    page = Path(__file__).parent.parent / "docs" / "api.md"
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 4
-    people = [place.person(name, seed) for seed, name in enumerate(["0010", "0020", "0030"])]
-    place.prepare(place.path / "data" / "ccp", people, [])
-    (place.path / "runs").mkdir()
-    place.model.parent.rename(place.path / "runs" / "ccp")
-    num_tensors = len(load_model(place.path / "runs" / "ccp").state)
-    Image.fromarray(people[0].image.repeat(4, 0).repeat(4, 1)).save("photo.png")
-    Image.fromarray(people[0].regions.repeat(4, 0).repeat(4, 1)).save("photo_regions.png")
-    exec(compile("\n".join(blocks), str(page), "exec"), {})  # noqa: S102 - our own page
-    assert capsys.readouterr().out.splitlines() == ["me 0020 (48, 64)", "(18, 3)", f"tiny 64x48 {num_tensors}"]
-    for file in ("0010_to_0020.png", "0010_to_0030.png", "0010_edited.png", "mine.json", "small.safetensors"):
-        assert Path(file).stat().st_size > 0
