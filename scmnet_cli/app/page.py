@@ -37,7 +37,9 @@ _SWEEP, _KEPT = 60, 300
 _STATE_KEPT = 3600
 _MOST_WAITING = 200
 _ONE_MODEL = "model"
-_PAD = 420
+_PAD, _STROKE = 420, 3
+"""Pixels: of the sketch pad in each direction, and half a stroke's width, thin enough to be read as a line."""
+
 
 _HEAD = """
 <div id="head"><h1>Another pose, other clothes</h1>
@@ -226,6 +228,7 @@ def _lay_out_faces(studio: FaceStudio) -> None:
                 height=_PAD + 60,
                 layers=False,
                 buttons=[],
+                brush=gr.Brush(default_size=_STROKE, colors=["#000000"], color_mode="fixed"),
                 elem_id="pad",
             )
             upload = _upload("drawing")
@@ -254,7 +257,8 @@ def _lay_out_faces(studio: FaceStudio) -> None:
         except ScmError as error:
             return _alert(str(error)), gr.skip(), gr.skip()
         drawn = made.result.image
-        return "", gr.Image(_as_generated(drawn), visible=True), f"<p>{_links(np.asarray(drawn), made.strip)}</p>"
+        shown = gr.Image(_as_generated(enlarged(drawn, studio.pipeline.canvas)), visible=True)
+        return "", shown, f"<p>{_links(np.asarray(drawn), made.strip)}</p>"
 
     def chosen(sketch: dict[str, Any] | None, path: str | None, event: gr.SelectData) -> tuple[Any, ...]:
         return colour(path or (sketch or {}).get("composite"), int(event.index))
@@ -269,6 +273,7 @@ def _lay_out_faces(studio: FaceStudio) -> None:
     )
     upload.upload(lambda path: path, upload, drawing, queue=False, api_visibility="private")
     upload.clear(lambda: None, None, drawing, queue=False, api_visibility="private")
+    pad.input(lambda: (None, None), None, [drawing, upload], queue=False, api_visibility="private")  # the newer counts
 
 
 def _acting(step: Callable[..., Session]) -> Callable[..., tuple[Any, ...]]:
