@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.face_parser import load_face_parser
 from scmnet_cli.cli.options import DomainName
+from scmnet_cli.errors import ScmError
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -94,7 +96,6 @@ def train(
     )
 
     from scmnet_cli.config import AnalyserConfig, FaceParserConfig, parse_analyser_config
-    from scmnet_cli.errors import ScmError
     from scmnet_cli.preprocess.analyser import Analyser
     from scmnet_cli.training.analyser import AnalyserRun, Report, read_material
     from scmnet_cli.training.analyser_faces import read_faces
@@ -218,9 +219,24 @@ def bench(
 
 @app.command("eval")
 def evaluate(
-    source: Annotated[Path, typer.Argument(help="Clothing Co-Parsing: photos/, annotations/, keypoints.csv.")],
+    source: Photos,
     weights: Annotated[
-        Path | None, typer.Option("-m", "--model", help="Weights that `scm analyser train` wrote; default: shipped.")
+        Path | None,
+        typer.Option(
+            "-m",
+            "--model",
+            help="Weights that `scm analyser train` wrote; default: shipped, of faces those of `scm weights path`.",
+        ),
+    ] = None,
+    domain: DomainChoice = DomainName.PERSON,
+    street: Annotated[
+        Path | None,
+        typer.Option(
+            "--street",
+            metavar="CCP",
+            help="With --domain face: Clothing Co-Parsing, whose val photos show whether faces are found in larger "
+            "photos, and none where none is.",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for numbers and the sheet.")] = Path(
         "outputs/analyser"
@@ -230,30 +246,50 @@ def evaluate(
 ) -> None:
     """Measure the analyser on the val photos: regions, joints, the same photos cut, and pictures without anybody.
 
-    Writes metrics.json, table.md and cases.png, the best, median and worst photos.
+    Writes metrics.json, table.md and cases.png, the best, median and worst photos. With --domain face the face parser,
+    on the val faces, on pictures without any and on street photos, of which street.png shows the faces.
 
     \b
-    Example:
+    Examples:
       scm analyser eval ../shared/data/ccp -o outputs/analyser
+      scm analyser eval CelebAMask-HQ --domain face -m runs/face-parser/face-parser.safetensors \
+        --street ../shared/data/ccp -o outputs/face-parser
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from rich.console import Console
     from rich.progress import Progress
 
     from scmnet_cli.data.prepared import write_text
-    from scmnet_cli.evaluation.analyser import evaluate_analyser
+    from scmnet_cli.evaluation.analyser import AnalyserScores, evaluate_analyser
+    from scmnet_cli.evaluation.face_parser import FaceScores, evaluate_face_parser
     from scmnet_cli.images import save_png
     from scmnet_cli.preprocess.analyser import Analyser
 
-    analyser = Analyser.load(weights, twice=twice)
+    is_face = domain is DomainName.FACE
+    if street is not None and not is_face:
+        raise ScmError(f"--street {street}: is for --domain face; leave one of them out")
+    if is_face and twice:
+        raise ScmError("--twice: is for people; leave it or --domain face out")
+    parser = load_face_parser(weights) if is_face else None
+    if is_face and parser is None:
+        raise ScmError("--domain face: no face parser is found ('scm weights path' says where); give its file with -m")
+    found: AnalyserScores | FaceScores
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("analysing", total=None)
-        found = evaluate_analyser(
-            analyser, source, limit=limit, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
+
+        def analysed(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        if parser is not None:
+            found = evaluate_face_parser(parser, source, street, limit=limit, progress=analysed)
+        else:
+            analyser = Analyser.load(weights, twice=twice)
+            found = evaluate_analyser(analyser, source, limit=limit, progress=analysed)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "metrics.json", json.dumps(found.as_json(), indent=2) + "\n")
     write_text(out / "table.md", found.table() + "\n")
     save_png(out / "cases.png", found.sheet())
+    if isinstance(found, FaceScores) and found.street_faces:
+        save_png(out / "street.png", found.street_sheet())
     print(found.table())
     print(f"\n{found.as_json()['median_milliseconds']:.0f} ms a photo, from file to region map (median)")
     print(out)

@@ -209,8 +209,8 @@ def preprocess(
     faces = load_face_parser(face_parser) if chosen == Layout.FACE_PHOTOS else None
     if faces is None and chosen == Layout.FACE_PHOTOS:
         raise ScmError(
-            f"--domain face: {source} has no masks/, so faces must be found; give --face-parser, the "
-            "face-parser.safetensors of 'scm analyser train CelebAMask-HQ --domain face'"
+            f"--domain face: {source} is not laid out as CelebAMask-HQ, so its faces must be found; give "
+            "--face-parser, the face-parser.safetensors of 'scm analyser train CelebAMask-HQ --domain face'"
         )
     opened = open_source(
         chosen,

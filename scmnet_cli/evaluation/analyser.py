@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,11 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.footprint import peak_memory
 from scmnet_cli.evaluation.passes import threads_set
 from scmnet_cli.images import contact_sheet, draw_regions, draw_skeleton, read_photo
-from scmnet_cli.preprocess.analyser import Analyser, Analysis
+from scmnet_cli.preprocess.analyser import Analyser
 from scmnet_cli.preprocess.ccp import CcpSource
 from scmnet_cli.preprocess.run import is_val
+from scmnet_cli.preprocess.source import Source
+from scmnet_cli.preprocess.subjects import PEOPLE, Subject
 from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, NUM_REGIONS
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.training.analyser import TEXTURES, textures
@@ -60,13 +62,14 @@ class Scores:
     """Regions and joints over a set of photos.
 
     Shape:
-        confusion: (8, 8) pixels, annotated region by found region; near, nearer, annotated: (18,) joints.
+        confusion: (8, 8) pixels, annotated region by found region; near, nearer, annotated: (J,) joints.
     """
 
     confusion: IntArray
     near: IntArray
     nearer: IntArray
     annotated: IntArray
+    subject: Subject = PEOPLE
 
     @property
     def region_iou(self) -> FloatArray:
@@ -112,7 +115,7 @@ class Scores:
         """Return all numbers by name."""
         joints = {
             name: [round(float(a / max(1, n)), 4), round(float(b / max(1, n)), 4), int(n)]
-            for name, a, b, n in zip(JOINTS, self.near, self.nearer, self.annotated, strict=True)
+            for name, a, b, n in zip(self.subject.joints, self.near, self.nearer, self.annotated, strict=True)
         }
         return {
             "mean_iou": self.mean_iou,
@@ -120,8 +123,8 @@ class Scores:
             "person_iou": self.person_only_iou,
             "within_0.05": self.within[0],
             "within_0.025": self.within[1],
-            "region_share": dict(zip(BODY_REGIONS, self.region_share.tolist(), strict=True)),
-            "region_iou": dict(zip(BODY_REGIONS, self.region_iou.tolist(), strict=True)),
+            "region_share": dict(zip(self.subject.regions, self.region_share.tolist(), strict=True)),
+            "region_iou": dict(zip(self.subject.regions, self.region_iou.tolist(), strict=True)),
             "joints_within_0.05_0.025_count": joints,
         }
 
@@ -202,17 +205,22 @@ class AnalyserScores:
 
     def sheet(self) -> UInt8Array:
         """Draw the best, the median and the worst photos by regions, then by joints."""
-        rows, captions = [], []
-        for title, key in (("regions", lambda c: c.mean_iou), ("joints", lambda c: c.within)):
-            ordered = sorted(self.cases, key=key, reverse=True)
-            middle = len(ordered) // 2
-            shown = {"best": ordered[:_SHOWN], "median": ordered[middle : middle + _SHOWN], "worst": ordered[-_SHOWN:]}
-            for word, cases in shown.items():
-                for case in cases:
-                    rows.append(case.sheet_row)
-                    captions.append(f"{title}, {word}: {case.name}, IoU {case.mean_iou:.3f}, joints {case.within:.2f}")
-        headers = ["photo", "annotated", "found", "annotated", "found"]
-        return contact_sheet(rows, headers, captions)
+        return draw_cases(self.cases)
+
+
+def draw_cases(cases: Sequence[Case]) -> UInt8Array:
+    """Draw the best, the median and the worst photos by regions, then by joints."""
+    rows, captions = [], []
+    for title, key in (("regions", lambda c: c.mean_iou), ("joints", lambda c: c.within)):
+        ordered = sorted(cases, key=key, reverse=True)
+        middle = len(ordered) // 2
+        shown = {"best": ordered[:_SHOWN], "median": ordered[middle : middle + _SHOWN], "worst": ordered[-_SHOWN:]}
+        for word, some in shown.items():
+            for case in some:
+                rows.append(case.sheet_row)
+                captions.append(f"{title}, {word}: {case.name}, IoU {case.mean_iou:.3f}, joints {case.within:.2f}")
+    headers = ["photo", "annotated", "found", "annotated", "found"]
+    return contact_sheet(rows, headers, captions)
 
 
 def evaluate_analyser(
@@ -237,7 +245,7 @@ def evaluate_analyser(
     whole, cut, cases, times = [], [], [], []
     strips: list[UInt8Array] = []
     seen_people = 0
-    for number, person in enumerate(_people(source, val=True), start=1):
+    for number, person in enumerate(usable(source, val=True), start=1):
         if limit is not None and number > limit:
             break
         photo = source.photo(person.name)
@@ -250,16 +258,16 @@ def evaluate_analyser(
         whole.append(scores)
         shorter = cut_person(person)
         cut.append(compare(analyser(shorter.image), shorter, _height(person)))
-        cases.append(Case(person.name, scores.mean_iou, scores.within[0], _sheet_row(person, found)))
-        strips += _strips(person)
+        cases.append(Case(person.name, scores.mean_iou, scores.within[0], sheet_row(person, found)))
+        strips += strips_beside(person)
         if progress:
             progress(number, len(source.names()) // 10)
     if not whole:
         raise ScmError(f"{root}: has no usable val photo")
-    nobody = _without_people(strips, THINGS, len(whole))
+    nobody = without_people(strips, THINGS, len(whole))
     nobody_right = float(np.mean([not analyser(picture).has_person for picture in nobody]))
     return AnalyserScores(
-        _pooled(whole), _pooled(cut), seen_people / len(whole), nobody_right, len(whole), len(nobody), times, cases
+        pooled(whole), pooled(cut), seen_people / len(whole), nobody_right, len(whole), len(nobody), times, cases
     )
 
 
@@ -348,20 +356,21 @@ def score_train_people(
     people: list[float] = []
     strips: list[UInt8Array] = []
     num = 0
-    for rank, person in enumerate(_people(source, val=False)):
+    for rank, person in enumerate(usable(source, val=False)):
         if rank % every == 0:
             num += 1
             people += [analyser(picture.image).person for picture in (person, cut_person(person))]
-            strips += _strips(person)
+            strips += strips_beside(person)
         if progress:
             progress(rank + 1, len(source.names()))
     if not people:
         raise ScmError(f"{root}: has no usable train photo")
-    nobody = [analyser(picture).person for picture in _without_people(strips, TEXTURES, num)]
+    nobody = [analyser(picture).person for picture in without_people(strips, TEXTURES, num)]
     return PersonScores(sorted(people), sorted(nobody))
 
 
-def _people(source: CcpSource, *, val: bool) -> Iterator[Person]:
+def usable(source: Source, *, val: bool) -> Iterator[Person]:
+    """Read the val photos of a source, every tenth usable one by name, or all others."""
     rank = 0
     for name in source.names():
         try:
@@ -373,7 +382,7 @@ def _people(source: CcpSource, *, val: bool) -> Iterator[Person]:
         rank += 1
 
 
-def _strips(person: Person) -> list[UInt8Array]:
+def strips_beside(person: Person) -> list[UInt8Array]:
     """Return what is beside a person, where nobody passes by."""
     labels = Image.fromarray(person.regions)
     return [
@@ -383,20 +392,33 @@ def _strips(person: Person) -> list[UInt8Array]:
     ]
 
 
-def _without_people(strips: list[UInt8Array], things: Sequence[str], num: int) -> list[UInt8Array]:
+def without_people(strips: list[UInt8Array], things: Sequence[str], num: int) -> list[UInt8Array]:
     """Return pictures of things, and of the strips the widest."""
     pictures = [np.asarray(picture) for picture in textures(things)]
     widest = sorted(strips, key=lambda strip: -strip.shape[1])
     return [*pictures, *widest][:num]
 
 
-def compare(found: Analysis, person: Person, height: float) -> Scores:
-    """Score one analysis.
+class Found(Protocol):
+    """Joints and regions that were found in a photo, in its pixels."""
+
+    @property
+    def joints(self) -> FloatArray:
+        """Shape: result: (J, 3), x, y and a score; 0 where a joint is not in the photo."""
+
+    @property
+    def regions(self) -> UInt8Array:
+        """Shape: result: (H, W) ids."""
+
+
+def compare(found: Found, person: Person, height: float, subject: Subject = PEOPLE) -> Scores:
+    """Score what was found in one photo.
 
     Args:
-        found: the analysis.
+        found: joints and regions.
         person: the annotation, in the same photo.
         height: the person's height in pixels, which distances are told in.
+        subject: what was looked for.
     """
     pairs = person.regions.astype(np.int64) * NUM_REGIONS + found.regions
     confusion = np.bincount(pairs.ravel(), minlength=NUM_REGIONS**2).reshape(NUM_REGIONS, NUM_REGIONS)
@@ -404,7 +426,7 @@ def compare(found: Analysis, person: Person, height: float) -> Scores:
     away = np.linalg.norm(found.joints[:, :2] - person.joints[:, :2], axis=1) / height
     away[found.joints[:, 2] == 0] = np.inf
     near, nearer = annotated & (away < NEAR), annotated & (away < NEARER)
-    return Scores(confusion, near.astype(np.int64), nearer.astype(np.int64), annotated.astype(np.int64))
+    return Scores(confusion, near.astype(np.int64), nearer.astype(np.int64), annotated.astype(np.int64), subject)
 
 
 def cut_person(person: Person) -> Person:
@@ -420,22 +442,23 @@ def _height(person: Person) -> float:
     return max(1.0, float(np.ptp(person.joints[person.joints[:, 2] > 0, 1])))
 
 
-def _pooled(scores: list[Scores]) -> Scores:
-    return Scores(
-        *(
-            np.sum([getattr(score, field) for score in scores], axis=0)
-            for field in ("confusion", "near", "nearer", "annotated")
-        )
-    )
+def pooled(scores: Sequence[Scores]) -> Scores:
+    """Add up the scores of photos of one subject."""
+    names = ("confusion", "near", "nearer", "annotated")
+    confusion, near, nearer, annotated = (np.sum([getattr(score, name) for score in scores], axis=0) for name in names)
+    return Scores(confusion, near, nearer, annotated, scores[0].subject)
 
 
-def _sheet_row(person: Person, found: Analysis) -> list[UInt8Array]:
+def sheet_row(
+    person: Person, found: Found, draw_joints: Callable[[UInt8Array, FloatArray], UInt8Array] = draw_skeleton
+) -> list[UInt8Array]:
+    """Draw a photo, and its regions and joints as annotated and as found."""
     pictures = [
         person.image,
         draw_regions(person.image, person.regions),
         draw_regions(person.image, found.regions),
-        draw_skeleton(person.image, person.joints),
-        draw_skeleton(person.image, found.joints),
+        draw_joints(person.image, person.joints),
+        draw_joints(person.image, found.joints),
     ]
     width = round(_SHEET_HEIGHT * person.image.shape[1] / person.image.shape[0])
     return [np.asarray(Image.fromarray(p).resize((width, _SHEET_HEIGHT), Image.Resampling.BOX)) for p in pictures]

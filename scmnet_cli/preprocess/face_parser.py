@@ -34,7 +34,7 @@ from scmnet_cli.preprocess.analyser import (
     made_for_bfloat16,
     without_specks,
 )
-from scmnet_cli.preprocess.face_landmarks import NUM_LANDMARKS, aligning
+from scmnet_cli.preprocess.face_landmarks import NUM_LANDMARKS, PLACES, aligning
 from scmnet_cli.preprocess.subjects import FACES, read_weights
 from scmnet_cli.preprocess.windows import OUTSIDE, Window
 from scmnet_cli.regions import BACKGROUND
@@ -47,7 +47,7 @@ _FACE = 0.5
 _VISIBLE = 0.5
 _FEWEST_LANDMARKS = 3
 _MAX_LOOKS = 5
-_SAME_PLACE, _SAME_HEIGHT, _SAME_ANGLE = 0.04, 1.08, 0.06
+_SAME_PLACE, _SAME_HEIGHT, _SAME_ANGLE = 0.02, 1.04, 0.03
 """Looks that differ by less are one: of the height, as a factor, in radians."""
 
 _LARGE = 0.45
@@ -80,6 +80,16 @@ class Face:
     window: Window
     probabilities: FloatArray
     photo: UInt8Array
+
+    @property
+    def expected(self) -> FloatArray:
+        """Where the landmarks of an aligned face lie, hidden or not, in pixels of the photo.
+
+        Shape:
+            result: (5, 2).
+        """
+        unit = Canvas(1, 1)
+        return self.window.to_photo((PLACES - 0.5).astype(np.float32), unit)
 
     def picture(self, canvas: Canvas) -> UInt8Array:
         """Return the aligned face on a canvas, equally high; the photo's edge goes on beyond it.

@@ -8,7 +8,7 @@ import numpy as np
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, read_photo
-from scmnet_cli.preprocess.face_landmarks import PLACES, aligning
+from scmnet_cli.preprocess.face_landmarks import aligning
 from scmnet_cli.preprocess.face_parser import NO_FACE, FaceParser
 from scmnet_cli.preprocess.faces import with_regions
 from scmnet_cli.preprocess.photos import named_photos
@@ -63,8 +63,7 @@ class FacePhotoSource(Source):
         if face is None:
             raise ScmError(NO_FACE)
         face = face.upright()
-        corner = np.array([face.window.centre_x, face.window.centre_y]) - face.window.height / 2
-        places = corner + face.window.height * PLACES - 0.5
+        places = face.expected
         joints = np.column_stack([places, np.ones(len(places))]).astype(np.float32)
         return Person(name, face.photo, face.regions, joints)
 

@@ -32,7 +32,6 @@ class Source(Protocol):
     """Size of the pictures, where the user names none."""
     background: str = "plain"
     """What becomes of the background, where the user does not say."""
-
     framed: bool = False
     """Whether the photos are cut around their people already: the whole photo goes on the canvas."""
 

@@ -1,0 +1,439 @@
+"""The face parser: landmarks, alignment, finding a face in a photo, and the commands that take one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation.analyser import compare
+from scmnet_cli.evaluation.face_parser import evaluate_face_parser
+from scmnet_cli.images import CropBox, read_photo, save_png
+from scmnet_cli.models.analyser import Analysed, AnalyserNet
+from scmnet_cli.preprocess.analyser import SHIPPED, Analyser, Analysis
+from scmnet_cli.preprocess.face_landmarks import EYES_APART, PLACES, aligning, landmarks_of
+from scmnet_cli.preprocess.face_parser import Face, FaceParser, find_face, heads
+from scmnet_cli.preprocess.face_photos import FacePhotoSource
+from scmnet_cli.preprocess.faces import read_face
+from scmnet_cli.preprocess.run import prepare
+from scmnet_cli.preprocess.subjects import FACES
+from scmnet_cli.preprocess.windows import Window
+from scmnet_cli.regions import BODY_REGIONS, CELEBAMASK_PARTS, FACE_REGIONS, region_id
+from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.training.analyser import Batch, losses, save_weights
+from scmnet_cli.training.analyser_faces import OF_FACES, face_photo, head_photo, without_face
+from scmnet_cli.training.analyser_views import UNKNOWN, Views, plain_view
+from scmnet_cli.types import NO_JOINTS, Canvas, FloatArray, Person, UInt8Array
+
+SMALL = Canvas(64, 64)
+COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200))
+SKIN, GROUND = (225, 170, 150), (60, 70, 60)
+
+
+def a_face(side: int = 64, hidden: tuple[int, ...] = ()) -> UInt8Array:
+    """Draw a disc of skin with a dot of another colour at each landmark."""
+    rows, columns = np.mgrid[:side, :side] + 0.5
+    image = np.full((side, side, 3), GROUND, np.uint8)
+    image[np.hypot(rows - 0.6 * side, columns - 0.5 * side) < 0.34 * side] = SKIN
+    for number, (x, y) in enumerate(PLACES * side):
+        if number not in hidden:
+            image[np.hypot(rows - y, columns - x) < 0.05 * side] = COLOURS[number]
+    return image
+
+
+def in_photo(face: UInt8Array, window: Window, height: int, width: int) -> UInt8Array:
+    """Put an aligned face where a window of a photo shows it."""
+    side = len(face)
+    matrix = window.matrix(Canvas(side, side))
+    back = np.linalg.inv(matrix[:, :2])
+    coefficients = tuple(np.column_stack([back, -back @ matrix[:, 2]]).ravel())
+    turned = Image.fromarray(face).transform(
+        (width, height), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR, fillcolor=GROUND
+    )
+    return np.asarray(turned)
+
+
+class Colours(nn.Module):
+    """Answers as a well-trained network would for drawn faces: by the colours it sees."""
+
+    def forward(self, image: Tensor) -> Analysed:
+        pixels = (image.float() + 1) * 127.5
+        near = [(pixels - torch.tensor(colour)[:, None, None]).abs().sum(1) < 60 for colour in COLOURS]
+        dots = torch.stack(near, 1).float()  # (B, 5, H, W)
+        heat = (nn.functional.avg_pool2d(dots, 4) + 1e-9).log()  # as likely as covered: the mean is the dot's centre
+        visible = dots.flatten(2).sum(-1) * 10 - 5
+        skin = ((pixels - torch.tensor(SKIN)[:, None, None]).abs().sum(1) < 60) | (dots.sum(1) > 0)
+        on_skin = nn.functional.avg_pool2d(skin[:, None].float(), 2)
+        rest = torch.full((len(image), 6, *on_skin.shape[2:]), -20.0)
+        regions = torch.cat([5 - 10 * on_skin, 10 * on_skin - 5, rest], 1)
+        return Analysed(regions, heat, visible, (visible > 0).sum(1) * 4.0 - 10)
+
+
+def nobody() -> Analyser:
+    """An analyser that finds nobody."""
+
+    class Nobody:
+        def __call__(self, image: UInt8Array) -> Analysis:
+            return replace(person_with_head(image, np.zeros((18, 3), np.float32)), person=0.0)
+
+        def people(self, image: UInt8Array) -> list[Analysis]:
+            del image
+            return []
+
+    return Nobody()  # type: ignore[return-value]
+
+
+def person_with_head(image: UInt8Array, joints: FloatArray) -> Analysis:
+    height, width = image.shape[:2]
+    likely = np.full((8, 4, 4), 1 / 8, np.float32)
+    return Analysis(1.0, joints, likely, CropBox(0, 0, width, height, SMALL), (height, width))
+
+
+def a_parser(analyser: Callable[[], Analyser] = nobody) -> FaceParser:
+    return FaceParser(Colours(), SMALL, analyser=analyser)  # type: ignore[arg-type]
+
+
+TURNED = Window(90, 70, 80, angle=0.4)
+
+
+# landmarks and alignment
+
+
+def test_the_aligning_window_brings_landmarks_to_their_places() -> None:
+    there = TURNED.to_photo((PLACES * 64 - 0.5).astype(np.float32), SMALL)
+    window = aligning(np.column_stack([there, np.ones(5)]).astype(np.float32))
+    assert window is not None
+    assert (window.centre_x, window.centre_y, window.height) == pytest.approx((90, 70, 80), abs=0.01)
+    assert window.angle == pytest.approx(0.4, abs=1e-3)
+    np.testing.assert_allclose(window.to_canvas(there, SMALL), PLACES * 64 - 0.5, atol=0.01)
+
+
+def test_a_hidden_landmark_has_no_say_in_the_alignment_and_one_alone_aligns_nothing() -> None:
+    there = TURNED.to_photo((PLACES * 64 - 0.5).astype(np.float32), SMALL)
+    landmarks = np.column_stack([there, np.ones(5)]).astype(np.float32)
+    landmarks[1] = 0
+    window = aligning(landmarks)
+    assert window is not None
+    assert (window.centre_x, window.height) == pytest.approx((90, 80), abs=0.01)
+    landmarks[1:] = 0
+    assert aligning(landmarks) is None
+
+
+def parts_of(*named: tuple[str, int, int]) -> UInt8Array:
+    parts = np.zeros((64, 64), np.uint8)
+    for part, x, y in named:
+        parts[y - 1 : y + 2, x - 2 : x + 3] = CELEBAMASK_PARTS.index(part)
+    return parts
+
+
+def test_the_eye_on_the_left_of_the_picture_is_the_right_one_whatever_its_mask_is_called() -> None:
+    face = [("nose", 32, 36), ("u_lip", 30, 46), ("l_lip", 36, 47)]
+    for right, left in (("r_eye", "l_eye"), ("l_eye", "r_eye")):
+        landmarks = landmarks_of(parts_of((right, 20, 30), (left, 44, 31), *face))
+        np.testing.assert_allclose(landmarks[:3], [[20, 30, 1], [44, 31, 1], [32, 36, 1]])
+        np.testing.assert_allclose(landmarks[3:], [[28, 46, 1], [38, 47, 1]])
+
+
+def test_what_glasses_hide_is_missing_and_one_eye_is_on_its_side_of_the_nose() -> None:
+    landmarks = landmarks_of(parts_of(("eye_g", 20, 30), ("r_eye", 44, 30), ("nose", 32, 36)))
+    assert landmarks[:, 2].tolist() == [0, 1, 1, 0, 0]
+    assert landmarks[1, :2].tolist() == [44, 30]
+
+
+def test_points_go_to_the_canvas_and_back() -> None:
+    points = np.array([[3.0, 5.0], [100.0, 60.0]], np.float32)
+    np.testing.assert_allclose(TURNED.to_photo(TURNED.to_canvas(points, SMALL), SMALL), points, atol=1e-3)
+
+
+# finding a face
+
+
+@pytest.mark.parametrize("window", [Window(64, 64, 128), TURNED, Window(60, 66, 100, angle=-0.5)])
+def test_a_face_is_found_and_aligned_wherever_it_is_in_the_photo(window: Window) -> None:
+    photo = in_photo(a_face(128), window, 128, 160)
+    face = a_parser()(photo)
+    assert face is not None
+    assert (face.window.centre_x, face.window.centre_y) == pytest.approx((window.centre_x, window.centre_y), abs=2)
+    assert face.window.height == pytest.approx(window.height, rel=0.05)
+    assert face.window.angle == pytest.approx(window.angle, abs=0.05)
+    wanted = window.to_photo((PLACES * 64 - 0.5).astype(np.float32), SMALL)
+    np.testing.assert_allclose(face.joints[:, :2], wanted, atol=2)
+    skin = (np.abs(a_face(64).astype(int) - GROUND) > 60).any(-1)
+    assert (face.regions_on(SMALL) == skin).mean() > 0.95
+    assert np.abs(face.picture(SMALL).astype(int) - a_face(64)).mean() < 8
+
+
+def test_regions_lie_on_the_photo_where_the_face_is() -> None:
+    photo = in_photo(a_face(128), TURNED, 128, 160)
+    face = a_parser()(photo)
+    assert face is not None
+    skin = (np.abs(photo.astype(int) - GROUND) > 60).any(-1)
+    assert (face.regions == 1)[skin].mean() > 0.9
+    assert (face.regions == 0)[~skin].mean() > 0.97
+
+
+def test_an_upright_face_stands_where_it_was_with_its_map() -> None:
+    face = a_parser()(in_photo(a_face(128), TURNED, 128, 160))
+    assert face is not None
+    upright = face.upright()
+    assert upright.window == replace(face.window, angle=0.0)
+    assert upright.photo.shape == face.photo.shape
+    assert np.abs(upright.picture(SMALL).astype(int) - face.picture(SMALL)).mean() < 4
+    np.testing.assert_allclose(upright.joints[:, :2], upright.expected, atol=2)
+    skin = (np.abs(upright.photo.astype(int) - GROUND) > 60).any(-1)
+    assert (upright.regions == 1)[skin].mean() > 0.9
+
+
+def test_two_hidden_landmarks_leave_a_face_three_leave_none() -> None:
+    for hidden, found in (((0, 1), True), ((0, 1, 2), False)):
+        assert (a_parser()(a_face(128, hidden)) is not None) == found
+
+
+def test_a_small_face_is_found_by_the_head_of_the_person_it_belongs_to() -> None:
+    window = Window(300, 40, 36)
+    photo = in_photo(a_face(128), window, 400, 400)
+    joints = np.zeros((18, 3), np.float32)
+    known = window.to_photo((PLACES * 64 - 0.5).astype(np.float32), SMALL)
+    for name, place in zip(("right_eye", "left_eye", "nose"), known + 2, strict=False):
+        joints[JOINTS.index(name)] = (*place, 1)
+    looked: list[str] = []
+
+    class Somebody:
+        def __call__(self, image: UInt8Array) -> Analysis:
+            looked.append("once")
+            return person_with_head(image, joints)
+
+    face = a_parser(lambda: Somebody())(photo)  # type: ignore[arg-type, return-value]
+    assert face is not None
+    assert looked == ["once"]
+    assert face.window.height == pytest.approx(36, rel=0.1)
+
+
+def test_a_profile_is_looked_at_as_widely_as_nose_and_neck_say() -> None:
+    joints = np.zeros((18, 3), np.float32)
+    for name, place in {"right_eye": (50, 40), "left_eye": (52, 40), "nose": (53, 44), "neck": (50, 94)}.items():
+        joints[JOINTS.index(name)] = (*place, 1)
+    (window,) = heads([person_with_head(np.zeros((200, 100, 3), np.uint8), joints)])
+    assert window.height == pytest.approx(40, abs=1)
+    assert (window.centre_x, window.centre_y) == (53.5, 44.5)
+
+
+def test_no_face_is_one_line(tmp_path: Path) -> None:
+    save_png(tmp_path / "wall.png", np.full((80, 60, 3), GROUND, np.uint8))
+    parser = a_parser()
+    with pytest.raises(ScmError, match=r"wall.png: no face is found in the photo; cut it around the face"):
+        read_face(tmp_path / "wall.png", SMALL, find=lambda *args: find_face(parser, *args))
+
+
+def test_a_found_face_goes_before_a_plain_ground_if_that_is_wanted(tmp_path: Path) -> None:
+    save_png(tmp_path / "ann.png", a_face(128))
+    parser = a_parser()
+    kept, plain = (
+        read_face(tmp_path / "ann.png", SMALL, ground, lambda *args: find_face(parser, *args))
+        for ground in ("keep", "plain")
+    )
+    assert (kept.image[2, 2] == GROUND).all()
+    assert (plain.image[2, 2] == 230).all()
+    assert np.array_equal(kept.image[40, 32], plain.image[40, 32])
+
+
+def test_a_folder_of_photos_becomes_a_prepared_folder_of_upright_faces(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, angle in enumerate((0.0, 0.4)):
+        face = in_photo(a_face(128), Window(90, 70, 80, angle=angle), 140, 180)
+        save_png(photos / f"p{number}.png", face)
+    save_png(photos / "wall.png", np.full((80, 60, 3), GROUND, np.uint8))
+    source = FacePhotoSource(photos, a_parser())
+    outcome = prepare(source, tmp_path / "data", SMALL, "keep", jobs=1)
+    assert outcome.num_usable == 2
+    assert "no face is found" in outcome.left_out["wall"]
+    folder = PreparedFolder(tmp_path / "data")
+    for name in folder.names():
+        face_there, entry = folder.load(name), folder.entry(name)
+        assert np.abs(face_there.image.astype(int) - a_face(64)).mean() < 10
+        assert set(np.unique(face_there.regions)) == {0, 1}
+        assert face_there.edges is not None
+        assert (entry.crop.left, entry.crop.top, entry.crop.width) == pytest.approx((50, 30, 80), abs=4)
+
+
+# training
+
+
+def test_faces_are_trained_on_as_they_stand_and_their_landmarks_with_them() -> None:
+    person = Person("ann", a_face(64), parts_of(("r_eye", 20, 30), ("l_eye", 44, 30), ("nose", 32, 36)), NO_JOINTS)
+    photo = face_photo(person)
+    view = plain_view(photo, SMALL, OF_FACES)
+    np.testing.assert_allclose(view.joints[:3, :2], [[20, 30], [44, 30], [32, 36]], atol=0.5)
+    assert view.joints[3:, 2].tolist() == [0, 0]
+    assert np.abs(view.image.astype(int) - person.image).mean() < 2
+    views = Views([photo], [Image.new("RGB", (50, 40), "green")], SMALL, 0, OF_FACES)
+    seen = [views.view(number) for number in range(60)]
+    assert {0, 1} <= {view.person for view in seen}
+    for view in seen:
+        if view.person == 0:
+            assert not view.labels.any()
+            assert not view.joints.any()
+
+
+def a_street_person() -> Person:
+    regions = np.zeros((400, 200), np.uint8)
+    regions[40:120, 70:130] = region_id("hair")
+    regions[60:110, 80:120] = region_id("face")
+    regions[120:260, 60:140] = region_id("upper")
+    regions[260:380, 70:130] = region_id("legs")
+    joints = np.zeros((18, 3), np.float32)
+    for name, place in {
+        "right_eye": (92, 80), "left_eye": (108, 80), "nose": (100, 87), "neck": (100, 125),
+        "right_shoulder": (65, 130), "left_shoulder": (135, 130),
+    }.items():  # fmt: skip
+        joints[JOINTS.index(name)] = (*place, 1)
+    image = np.full((400, 200, 3), 128, np.uint8)
+    return Person("0001", image, regions, joints)
+
+
+def test_a_head_of_a_street_photo_teaches_hair_clothes_eyes_and_nose_alone() -> None:
+    head = head_photo(a_street_person())
+    assert head is not None
+    assert head.labels is not None
+    labels = np.asarray(head.labels)
+    assert set(np.unique(labels)) == {region_id(name, FACE_REGIONS) for name in ("background", "hair", "cloth")} | {
+        UNKNOWN
+    }
+    left, _, right, _ = head.box
+    assert right - left == pytest.approx(16 / EYES_APART, rel=0.1)
+    view = plain_view(head, SMALL, OF_FACES)
+    assert view.joints[:, 2].tolist() == [1, 1, 1, -1, -1]
+    np.testing.assert_allclose(view.joints[:2, :2], PLACES[:2] * 64, atol=2)
+    joints = a_street_person().joints.copy()
+    joints[JOINTS.index("nose"), 0] = 130
+    assert head_photo(replace(a_street_person(), joints=joints)) is None  # turned away
+
+
+def test_nobody_knows_whether_a_landmark_is_there_so_no_answer_is_wrong() -> None:
+    head = head_photo(a_street_person())
+    assert head is not None
+    batch = Batch.of([plain_view(head, SMALL, OF_FACES)])
+    torch.manual_seed(0)
+    with torch.no_grad():
+        found = AnalyserNet(5, 8, 6).eval()(batch.image)
+        wrong = losses(found, batch, torch.ones(8))["visible"]
+        found.visible[0, 3:] = 9.0
+        assert losses(found, batch, torch.ones(8))["visible"] == wrong
+        found.visible[0, 0] = -9.0
+        assert losses(found, batch, torch.ones(8))["visible"] > wrong
+
+
+def test_pictures_without_a_face_are_from_beside_and_below_the_head() -> None:
+    person = a_street_person()
+    person.image[:120, 60:140] = 255
+    for picture in without_face(person):
+        assert np.asarray(picture).max() == 128
+
+
+# weights, size and licence
+
+
+def weights_of(path: Path, person_bias: float, licence: str = "non-commercial research and education only") -> Path:
+    torch.manual_seed(0)
+    net = FACES.build()
+    nn.init.constant_(net.person.bias, person_bias)
+    save_weights(path, net, {"kind": FACES.kind, "licence": licence})
+    return path
+
+
+def test_the_weights_take_at_most_six_megabytes(tmp_path: Path) -> None:
+    assert weights_of(tmp_path / "f.safetensors", 0).stat().st_size <= 6_000_000
+
+
+def test_a_network_without_its_last_stages_answers_at_the_same_strides() -> None:
+    with torch.no_grad():
+        for stages in (5, 6):
+            found = AnalyserNet(5, 8, stages).eval()(torch.zeros(1, 3, 64, 96))
+            assert found.regions.shape == (1, 8, 32, 48)
+            assert found.heat.shape == (1, 5, 16, 24)
+
+
+def test_weights_of_people_and_of_faces_are_never_taken_for_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ScmError, match=r"holds no face parser; give the face-parser.safetensors"):
+        FaceParser.load(SHIPPED)
+    with pytest.raises(ScmError, match=r"holds no analyser; give the analyser.safetensors"):
+        Analyser.load(weights_of(tmp_path / "f.safetensors", 0))
+
+
+def test_the_licence_is_told_and_a_folder_without_a_face_ends_in_one_line(scm, tmp_path: Path, capfd) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "photos").mkdir()
+    save_png(tmp_path / "photos" / "wall.png", np.full((40, 40, 3), GROUND, np.uint8))
+    file = weights_of(tmp_path / "f.safetensors", -50)
+    arguments = ("preprocess", tmp_path / "photos", "-o", tmp_path / "data", "--domain", "face")
+    outcome = scm(*arguments, "--face-parser", file)
+    assert outcome.code == 2
+    assert len(outcome.errors) == 2
+    assert outcome.errors[0].endswith("f.safetensors: for non-commercial research and education only")
+    assert "no face is found in the photo" in outcome.errors[1]
+
+
+def test_a_photo_without_a_map_names_the_face_parser_where_there_is_none(scm, place) -> None:  # type: ignore[no-untyped-def]
+    outcome = scm("preprocess", place.data / "images", "-o", "faces", "--domain", "face")
+    assert outcome.code == 2
+    assert "give --face-parser" in outcome.errors[-1]
+
+
+# evaluation
+
+
+def test_a_perfect_parser_has_every_region_and_landmark_and_finds_nothing_on_walls(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    side = 64
+    parts = np.zeros((side, side), np.uint8)
+    image = a_face(side)
+    parts[(np.abs(image.astype(int) - GROUND) > 60).any(-1)] = CELEBAMASK_PARTS.index("skin")
+    for number, part in enumerate(("r_eye", "l_eye", "nose")):
+        parts[(image == COLOURS[number]).all(-1)] = CELEBAMASK_PARTS.index(part)
+    for number in range(10):
+        save_png(tmp_path / "images" / f"{number}.png", image)
+        save_png(tmp_path / "masks" / f"{number}.png", parts)
+    scores = evaluate_face_parser(a_parser(), tmp_path)
+    assert scores.found_right == 1
+    assert scores.nothing_right == 1
+    assert scores.scores.within[0] == 1
+    assert scores.scores.region_iou[0] > 0.9
+    assert "| right eye | 100.0% |" in scores.table()
+    assert scores.as_json()["faces"] == 1
+
+
+def test_a_face_that_is_not_found_counts_as_background() -> None:
+    regions = np.ones((8, 8), np.uint8)
+    landmarks = np.ones((5, 3), np.float32)
+    nowhere = np.eye(8, 1, dtype=np.float32)[..., None] * np.ones((1, 4, 4), np.float32)
+    missed = Face(0.0, np.zeros((5, 3), np.float32), Window(4, 4, 8), nowhere, np.zeros((8, 8, 3), np.uint8))
+    scores = compare(missed, Person("a", missed.photo, regions, landmarks), 8.0, FACES)
+    assert scores.region_iou[1] == 0
+    assert scores.within == (0, 0)
+    assert len(BODY_REGIONS) == len(FACE_REGIONS)
+
+
+@pytest.mark.data
+def test_the_astronaut_has_a_face() -> None:
+    from scmnet_cli.weights import find_face_parser
+
+    here = Path(__file__).parents[1] / "runs" / "face-parser" / "face-parser.safetensors"
+    weights = find_face_parser() or (here if here.is_file() else None)
+    if weights is None:
+        pytest.skip("no face-parser.safetensors: scm analyser train CelebAMask-HQ --domain face")
+    face = FaceParser.load(weights)(read_photo(Path(skimage.__file__).parent / "data" / "astronaut.png"))
+    assert face is not None
+    eyes, mouth = face.joints[:2, :2].mean(0), face.joints[3:, :2].mean(0)
+    assert eyes == pytest.approx((221, 103), abs=8)
+    assert mouth == pytest.approx((225, 147), abs=8)
+    assert face.window.height == pytest.approx(167, rel=0.12)
