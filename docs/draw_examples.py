@@ -36,11 +36,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         Image.open(example_photo()).convert("RGB").save(Path(folder) / "me.jpg", quality=95)
         written = [_run(command, Path(folder)) for command in examples()]
-        pose, kept, clothes, inspection, animation = written
+        pose, clothes, kept, inspection, animation = written
         rows = [
-            _row([(1, _opened(pose.with_suffix(".strip.png"))), (2, _opened(kept))]),
-            _row([(3, _opened(clothes.with_suffix(".strip.png")))]),
-            _row([(4, _opened(inspection).crop((0, 0, 1400, INSPECTION_TOP)))]),
+            _row([(1, _opened(pose.with_suffix(".strip.png"))), (2, _opened(clothes.with_suffix(".strip.png")))]),
+            _row([(3, _opened(kept)), (4, _opened(inspection).crop((0, 0, 1400, INSPECTION_TOP)))]),
             _row([(5, _frames(animation))]),
         ]
     sheet = Image.new("RGB", (WIDTH, sum(row.height for row in rows) + GAP * (len(rows) - 1)), "white")

@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -65,12 +67,13 @@ def test_help_lists_the_commands_and_imports_nothing_heavy():
         assert f" {name} " in finished.stdout
 
 
-COMMANDS = [
-    "preprocess", "train", "transfer", "poses", "edit", "inspect", "eval", "bench", "demo", "app", "weights",
-    "weights list", "weights fetch", "weights verify", "weights path", "analyser", "analyser train", "analyser eval",
-    "analyser threshold", "analyser bench",
-    "export", "doctor",
-]  # fmt: skip
+def _named(group: Any, before: str = "") -> Iterator[str]:
+    for name, command in getattr(group, "commands", {}).items():
+        yield before + name
+        yield from _named(command, f"{before}{name} ")
+
+
+COMMANDS = list(_named(typer.main.get_command(cli.app)))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
