@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.preprocess.ccp import CcpSource
@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 
 _HEADS_EVERY = 4
 """Each so many-th street photo gives its head; all give pictures without a face."""
+
+_TEXTURES_TIMES, _NUM_SHAPES = 20, 400
+"""Pictures of things and of shapes, in number, beside those of street photos, of which there are two thousand."""
 
 _AROUND = 3.0
 """Side of what is kept around a head, over the side of its face's square."""
@@ -75,7 +78,7 @@ def read_faces(root: Path, street: Path | None = None, progress: Callable[[int, 
         rank += 1
     if not train:
         raise ScmError(f"{root}: no face is usable for training")
-    pictures = textures(TEXTURES)
+    pictures = [*textures(TEXTURES) * _TEXTURES_TIMES, *(_shapes(number) for number in range(_NUM_SHAPES))]
     heads: list[TrainingPhoto] = []
     data = "CelebAMask-HQ (non-commercial research and education only)"
     if street is not None:
@@ -155,6 +158,22 @@ def without_face(person: Person) -> list[Image.Image]:
         if body[3] - top > 0.3 * np.ptp(rows):
             boxes.append(body)
     return [_kept(person.image[top:bottom, left:right]) for left, top, right, bottom in boxes]
+
+
+def _shapes(number: int) -> Image.Image:
+    """Draw discs and boxes of any colours: what is round, and has round things in it, need not be a face."""
+    random = np.random.default_rng((number, len(FACES.joints)))
+    side = 160
+    ground = Image.fromarray(random.integers(0, 256, (3, 3, 3), dtype=np.uint8))
+    picture = ground.resize((side, side), Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(picture)
+    for size in np.sort(random.uniform(0.03, 0.8, int(random.integers(3, 14))))[::-1] * side:
+        x, y = random.uniform(-0.1, 1.1, 2) * side
+        wide = size * float(random.uniform(0.6, 1.4))
+        box = (x - wide / 2, y - size / 2, x + wide / 2, y + size / 2)
+        draw = pen.ellipse if random.random() < 0.75 else pen.rectangle
+        draw(box, fill=tuple(int(value) for value in random.integers(0, 256, 3)))
+    return picture.filter(ImageFilter.GaussianBlur(float(random.uniform(0, 2))))
 
 
 def _kept(picture: UInt8Array) -> Image.Image:
