@@ -232,6 +232,7 @@ def _lay_out_faces(studio: FaceStudio) -> None:
                 elem_id="pad",
             )
             upload = _upload("drawing")
+            used = _say("", "drawing-used")
         with gr.Column(scale=4, min_width=300):
             _say(_title("2", "Colours of"))
             offered = gr.Gallery(
@@ -271,9 +272,12 @@ def _lay_out_faces(studio: FaceStudio) -> None:
         concurrency_limit=1,
         api_visibility="private",
     )
-    upload.upload(lambda path: path, upload, drawing, queue=False, api_visibility="private")
-    upload.clear(lambda: None, None, drawing, queue=False, api_visibility="private")
-    pad.input(lambda: (None, None), None, [drawing, upload], queue=False, api_visibility="private")  # the newer counts
+    private: dict[str, Any] = {"queue": False, "api_visibility": "private"}
+    upload.upload(
+        lambda path: (path, _hint("This picture is taken until you draw.")), upload, [drawing, used], **private
+    )
+    upload.clear(lambda: (None, ""), None, [drawing, used], **private)
+    pad.input(lambda: (None, "", None), None, [drawing, used, upload], **private)
 
 
 def _acting(step: Callable[..., Session]) -> Callable[..., tuple[Any, ...]]:
