@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.analyser import (
+    PASSERS_BY,
     THINGS,
     Case,
     Scores,
@@ -189,7 +190,7 @@ def evaluate_face_parser(
     for number, person in enumerate(usable(CcpSource(street), val=True) if street else ()):
         if number == limit:
             break
-        pieces += [np.asarray(picture) for picture in without_face(person)]
+        pieces += [np.asarray(picture) for picture in without_face(person, PASSERS_BY)]
         known = _eyes_and_nose(person.joints)
         if known is None:
             continue

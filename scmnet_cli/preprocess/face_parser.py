@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from torch import Tensor
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_tensor
@@ -46,6 +47,9 @@ NO_FACE = "no face is found in the photo; cut it around the face, or give it a m
 _FACE = 0.5
 _VISIBLE = 0.5
 _FEWEST_LANDMARKS = 3
+_AROUND_NOSE, _LEAST_NOSE = 0.08, 0.2
+"""Half the side of a square around the nose's place, over the face's height, and the share of it that is nose."""
+
 _MAX_LOOKS = 5
 _SAME_PLACE, _SAME_HEIGHT, _SAME_ANGLE = 0.02, 1.04, 0.03
 """Looks that differ by less are one: of the height, as a factor, in radians."""
@@ -242,6 +246,8 @@ class FaceParser:
         landmarks[beyond | (landmarks[:, 2] < _VISIBLE)] = 0
         if score < _FACE or (landmarks[:, 2] > 0).sum() < _FEWEST_LANDMARKS:
             return None
+        if not _has_nose(answer.regions[0].argmax(0)):
+            return None
         probabilities = _cleaned(answer.regions.softmax(1)[0].numpy(), landmarks, window, self._canvas)
         return Face(score, landmarks, window, probabilities, image)
 
@@ -283,6 +289,19 @@ def _moved(landmarks: FloatArray, window: Window, canvas: Canvas) -> FloatArray:
     moved = landmarks.copy()
     moved[:, :2] = window.to_photo(landmarks[:, :2], canvas)
     return moved
+
+
+def _has_nose(chosen: Tensor) -> bool:
+    """Whether the regions have the nose where the landmarks have it: on what is no face, they disagree.
+
+    Shape:
+        chosen: (h, w) ids on the aligned square.
+    """
+    x, y = PLACES[FACES.joints.index("nose")]
+    height, width = chosen.shape
+    rows = slice(round((y - _AROUND_NOSE) * height), round((y + _AROUND_NOSE) * height))
+    columns = slice(round((x - _AROUND_NOSE) * width), round((x + _AROUND_NOSE) * width))
+    return bool((chosen[rows, columns] == FACES.regions.index("nose")).float().mean() >= _LEAST_NOSE)
 
 
 def _is_same(a: Window, b: Window) -> bool:

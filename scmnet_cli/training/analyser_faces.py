@@ -142,13 +142,13 @@ def head_photo(person: Person) -> TrainingPhoto | None:
     return replace(photo, box=(box[0], box[1], box[2], box[3]), empty=())
 
 
-def without_face(person: Person) -> list[Image.Image]:
+def without_face(person: Person, passers_by: frozenset[str] = PASSERS_BY) -> list[Image.Image]:
     """Return what is beside somebody in a street photo, where nobody passes by, and what is below the shoulders."""
     labels = Image.fromarray(person.regions)
     boxes = [
         strip
         for strip in empty_rectangles(labels, labels.size)
-        if f"{person.name}{'r' if strip[0] else 'l'}" not in PASSERS_BY
+        if f"{person.name}{'r' if strip[0] else 'l'}" not in passers_by
     ]
     rows, columns = np.nonzero(person.regions != BACKGROUND)
     shoulders = person.joints[[JOINTS.index("right_shoulder"), JOINTS.index("left_shoulder")]]
