@@ -143,7 +143,7 @@ def test_fifty_visitors_at_once_all_get_their_own_picture(server: Server, tmp_pa
         got = list(pool.map(visit, range(50)))
     grown, kept = server.most_memory() - before, sum(path.stat().st_size for path in server.kept())
     told = f"{time.monotonic() - start_of_visits:.0f} s; {before:.0f} MB of memory and {grown:.0f} more"
-    print(f"fifty visitors: {told}; {kept / 2**20:.0f} MB on the disk")
+    print(f"fifty visitors: {told}; {kept / 2**20:.0f} MB on the disk")  # noqa: T201 - for docs/app.md, by -s
     assert grown < 500
     of_photo = [set(got[first::3]) for first in range(3)]
     assert [len(results) for results in of_photo] == [1, 1, 1], "the same photo, the same bytes"
