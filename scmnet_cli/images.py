@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import os
 import tempfile
 import warnings
@@ -387,7 +388,7 @@ def contact_sheet(
 
     Args:
         rows: pictures, all rows starting at the left; sizes may differ.
-        headers: a word above each column.
+        headers: a word above each column, which is at least as wide.
         captions: a word below each row.
         gap: white pixels between pictures.
 
@@ -395,9 +396,11 @@ def contact_sheet(
         rows: (H, W, 3) uint8 each; result: (H', W', 3) uint8.
     """
     num_columns = max(len(row) for row in rows)
-    widths = [max((row[c].shape[1] for row in rows if c < len(row)), default=0) for c in range(num_columns)]
-    heights = [max(picture.shape[0] for picture in row) for row in rows]
     font = ImageFont.load_default(11)
+    widths = [max((row[c].shape[1] for row in rows if c < len(row)), default=0) for c in range(num_columns)]
+    for column, word in enumerate((headers or [])[:num_columns]):
+        widths[column] = max(widths[column], math.ceil(font.getlength(word)))
+    heights = [max(picture.shape[0] for picture in row) for row in rows]
     head, foot = (18 if headers else 0), (16 if captions else 0)
     sheet = Image.new(
         "RGB", (sum(widths) + gap * (num_columns + 1), head + sum(h + gap + foot for h in heights) + gap), "white"

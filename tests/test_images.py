@@ -162,6 +162,12 @@ def test_drawing_leaves_the_size_and_the_original_alone() -> None:
     assert np.array_equal(picture, before)
 
 
+def test_a_column_of_a_sheet_is_as_wide_as_its_header() -> None:
+    narrow = [[np.zeros((8, 8, 3), np.uint8)] * 2]
+    bare, headed = contact_sheet(narrow), contact_sheet(narrow, headers=["a", "region-mean"])
+    assert headed.shape[1] > bare.shape[1] + 40
+
+
 def test_a_sheet_holds_every_picture() -> None:
     rows = [[np.full((10, 8, 3), 10 * k + i, np.uint8) for i in range(3)] for k in range(2)]
     sheet = contact_sheet(rows, headers=["a", "b", "c"], captions=["one", "two"])
