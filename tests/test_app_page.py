@@ -127,7 +127,13 @@ def test_fifty_visitors_at_once_all_get_their_own_picture(server: Server, tmp_pa
     given = photos(tmp_path)
 
     def visit(number: int) -> bytes:
-        client = Client(server.url, verbose=False, download_files=str(tmp_path / str(number)), analytics_enabled=False)
+        client = Client(
+            server.url,
+            verbose=False,
+            download_files=str(tmp_path / str(number)),
+            analytics_enabled=False,
+            httpx_kwargs={"timeout": PATIENCE},
+        )
         answer = client.predict(handle_file(given[number % 3]), api_name="/photo")
         client.close()
         (message, *shown) = answer
