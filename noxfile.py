@@ -12,6 +12,8 @@ nox.options.sessions = ["lint", "types", "imports", "tests", "build", "demo"]
 PYTHON = sys.executable
 # The tests' tensors are tiny: a second thread gains nothing, and on a busy machine threads wait for each other.
 ONE_THREAD = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+# A file's tests share what they set up, a browser for instance, and so a process.
+SIDE_BY_SIDE = ("-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile")
 CHECK_WHEEL = """
 import sys
 from pathlib import Path
@@ -52,7 +54,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The fast suite, under 10 minutes on 2 cores."""
-    session.run(PYTHON, "-m", "pytest", *session.posargs, env=ONE_THREAD)
+    session.run(PYTHON, "-m", "pytest", *SIDE_BY_SIDE, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
