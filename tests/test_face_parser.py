@@ -31,7 +31,7 @@ from scmnet_cli.regions import BODY_REGIONS, CELEBAMASK_PARTS, FACE_REGIONS, reg
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.training.analyser import Batch, losses, save_weights
 from scmnet_cli.training.analyser_faces import OF_FACES, face_photo, head_photo, without_face
-from scmnet_cli.training.analyser_views import UNKNOWN, Views, plain_view
+from scmnet_cli.training.analyser_views import ONE_OF, UNKNOWN, Views, plain_view
 from scmnet_cli.types import NO_JOINTS, Canvas, FloatArray, Person, UInt8Array
 
 SMALL = Canvas(64, 64)
@@ -317,9 +317,8 @@ def test_a_head_of_a_street_photo_teaches_hair_clothes_eyes_and_nose_alone() -> 
     assert head is not None
     assert head.labels is not None
     labels = np.asarray(head.labels)
-    assert set(np.unique(labels)) == {region_id(name, FACE_REGIONS) for name in ("background", "hair", "cloth")} | {
-        UNKNOWN
-    }
+    annotated = {region_id(name, FACE_REGIONS) for name in ("background", "hair", "cloth")}
+    assert set(np.unique(labels)) == annotated | {ONE_OF}
     left, _, right, _ = head.box
     assert right - left == pytest.approx(16 / EYES_APART, rel=0.1)
     view = plain_view(head, SMALL, OF_FACES)
@@ -342,6 +341,20 @@ def test_nobody_knows_whether_a_landmark_is_there_so_no_answer_is_wrong() -> Non
         assert losses(found, batch, torch.ones(8))["visible"] == wrong
         found.visible[0, 0] = -9.0
         assert losses(found, batch, torch.ones(8))["visible"] > wrong
+
+
+def test_where_one_of_several_regions_is_known_their_sum_counts_and_nothing_else_does() -> None:
+    regions = torch.zeros(1, 8, 4, 4)
+    regions[:, 1] = 3.0
+    found = Analysed(regions, torch.zeros(1, 5, 2, 2), torch.zeros(1, 5), torch.zeros(1))
+    labels = torch.full((1, 4, 4), UNKNOWN)
+    labels[0, 0] = ONE_OF
+    batch = Batch(torch.zeros(1, 3, 8, 8), labels, torch.zeros(1, 5, 3), torch.zeros(1))
+    likely = torch.softmax(regions[0, :, 0, 0], 0)
+    for one_of in ((1, 5), (3, 5, 6)):
+        wanted = -float(likely[list(one_of)].sum().log())
+        assert float(losses(found, batch, torch.ones(8), one_of)["regions"]) == pytest.approx(wanted, abs=1e-4)
+    assert float(losses(found, batch, torch.ones(8), (1, 5))["overlap"]) == 0
 
 
 def test_pictures_without_a_face_are_from_beside_and_below_the_head() -> None:

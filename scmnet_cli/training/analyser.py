@@ -35,6 +35,7 @@ from scmnet_cli.preprocess.run import is_val
 from scmnet_cli.preprocess.subjects import PEOPLE, Subject, read_weights
 from scmnet_cli.training.analyser_views import (
     OF_PEOPLE,
+    ONE_OF,
     UNKNOWN,
     Manner,
     TrainingPhoto,
@@ -153,17 +154,23 @@ def imagenet_encoder(num_stages: int = NUM_STAGES) -> dict[str, Tensor]:
     return found
 
 
-def losses(found: Analysed, batch: Batch, class_weights: Tensor) -> dict[str, Tensor]:
+def losses(found: Analysed, batch: Batch, class_weights: Tensor, one_of: Sequence[int] = ()) -> dict[str, Tensor]:
     """Compute the terms that training minimises, unweighted.
 
-    Cross-entropy and soft Dice of the regions where they are annotated; for joints in the picture, cross-entropy of the
+    Cross-entropy and soft Dice of the regions where they are annotated, the former of several together where one of
+    them, of ``one_of``, is there; for joints in the picture, cross-entropy of the
     heat with a bell around the joint and the distance of the heat's mean from it, in cells; binary cross-entropies.
     """
     regions = found.regions.float()
-    known = batch.labels != UNKNOWN
+    known = batch.labels < regions.shape[1]
     labels = batch.labels.masked_fill(~known, 0)
-    entropy = F.cross_entropy(regions, labels, class_weights, reduction="none")
-    terms = {"regions": (entropy * known).sum() / known.sum().clamp(min=1)}
+    entropy = F.cross_entropy(regions, labels, class_weights, reduction="none") * known
+    told = known
+    if one_of:
+        partly = batch.labels == ONE_OF
+        entropy = entropy - regions.log_softmax(1)[:, list(one_of)].logsumexp(1) * partly
+        told = known | partly
+    terms = {"regions": entropy.sum() / told.sum().clamp(min=1)}
     likely = regions.softmax(1) * known[:, None]
     true = F.one_hot(labels, regions.shape[1]).permute(0, 3, 1, 2) * known[:, None]
     shared, both = (likely * true).sum((0, 2, 3)), (likely + true).sum((0, 2, 3))
@@ -181,9 +188,9 @@ def losses(found: Analysed, batch: Batch, class_weights: Tensor) -> dict[str, Te
     away = F.smooth_l1_loss(mean_places(heat), places, reduction="none").sum(-1)
     terms["place"] = (away * inside).sum() / num
 
-    told = batch.joints[..., 2] >= 0
+    sure = batch.joints[..., 2] >= 0
     visible = F.binary_cross_entropy_with_logits(found.visible.float(), inside.float(), reduction="none")
-    terms["visible"] = (visible * told).sum() / told.sum().clamp(min=1)
+    terms["visible"] = (visible * sure).sum() / sure.sum().clamp(min=1)
     sure = batch.person >= 0
     person = F.binary_cross_entropy_with_logits(found.person.float(), batch.person.clamp(min=0), reduction="none")
     terms["person"] = (person * sure).sum() / sure.sum().clamp(min=1)
@@ -202,7 +209,11 @@ def _bells(places: Tensor, height: int, width: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Material:
-    """Photos to train on and to look at, and what the header of the weights says of them."""
+    """Photos to train on and to look at, and what the header of the weights says of them.
+
+    Attributes:
+        one_of: the regions of which pixels labelled ``ONE_OF`` show one.
+    """
 
     train: list[TrainingPhoto]
     unlabelled: list[TrainingPhoto]
@@ -211,6 +222,7 @@ class Material:
     fingerprint: str
     subject: Subject = PEOPLE
     manner: Manner = OF_PEOPLE
+    one_of: tuple[int, ...] = ()
     about: Mapping[str, str] = field(default_factory=_ABOUT.copy)
 
 
@@ -405,7 +417,7 @@ class AnalyserRun:
         self.net.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
             found = self.net(batch.image)
-        terms = losses(found, batch, self.class_weights)
+        terms = losses(found, batch, self.class_weights, self.material.one_of)
         total = torch.stack([_WEIGHTS[name] * term for name, term in terms.items()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.net.parameters(), _MAX_GRADIENT)

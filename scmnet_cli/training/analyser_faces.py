@@ -25,14 +25,21 @@ from scmnet_cli.preprocess.windows import Window
 from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, CELEBAMASK19, FACE_REGIONS, region_id, to_regions
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.training.analyser import ENCODER, TEXTURES, Material, textures
-from scmnet_cli.training.analyser_views import UNKNOWN, Manner, TrainingPhoto, empty_rectangles, training_photo
+from scmnet_cli.training.analyser_views import (
+    ONE_OF,
+    UNKNOWN,
+    Manner,
+    TrainingPhoto,
+    empty_rectangles,
+    training_photo,
+)
 from scmnet_cli.training.passers_by import PASSERS_BY
 from scmnet_cli.training.state import fingerprint
 from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 log = logging.getLogger(__name__)
 
-_HEADS_EVERY = 4
+_HEADS_EVERY = 2
 """Each so many-th street photo gives its head; all give pictures without a face."""
 
 _TEXTURES_TIMES, _NUM_SHAPES = 20, 400
@@ -41,6 +48,7 @@ _TEXTURES_TIMES, _NUM_SHAPES = 20, 400
 _AROUND = 3.0
 """Side of what is kept around a head, over the side of its face's square."""
 
+_OF_A_FACE = ("skin", "brows", "eyes", "nose", "mouth")
 _SMALLEST_FACE = 40
 _KEPT_PICTURE = 400
 _BELOW_SHOULDERS = 0.12
@@ -94,7 +102,8 @@ def read_faces(root: Path, street: Path | None = None, progress: Callable[[int, 
         "data": data,
         "encoder": ENCODER,
     }
-    return Material(train, heads, val, pictures, fingerprint(used), FACES, OF_FACES, about)
+    one_of = tuple(region_id(name, FACE_REGIONS) for name in _OF_A_FACE)
+    return Material(train, heads, val, pictures, fingerprint(used), FACES, OF_FACES, one_of, about)
 
 
 def face_photo(face: Person) -> TrainingPhoto:
@@ -114,8 +123,8 @@ def face_photo(face: Person) -> TrainingPhoto:
 def head_photo(person: Person) -> TrainingPhoto | None:
     """Return what is around the head of somebody in a street photo; None if the face is turned away or tiny.
 
-    Hair, clothes and background are annotated there; parts of the face, arms and legs are not. The mouth's corners
-    may be anywhere.
+    Hair, clothes and background are annotated there; the face is, but not its parts; arms and legs are nothing here.
+    The mouth's corners may be anywhere.
     """
     eyes_and_nose = person.joints[[JOINTS.index(name) for name in ("right_eye", "left_eye", "nose")]]
     right, left, nose = eyes_and_nose[:, 0].tolist()
@@ -199,8 +208,8 @@ def _street_people(root: Path) -> Iterator[Person]:
 def _face_labels() -> UInt8Array:
     """Return what each body region is on a face, as far as it says so."""
     known = {"background": "background", "hair": "hair"} | dict.fromkeys(("upper", "pants", "skirt"), "cloth")
-    labels = [region_id(known[name], FACE_REGIONS) if name in known else UNKNOWN for name in BODY_REGIONS]
-    return np.array(labels, np.uint8)
+    labels = {name: region_id(region, FACE_REGIONS) for name, region in known.items()} | {"face": ONE_OF}
+    return np.array([labels.get(name, UNKNOWN) for name in BODY_REGIONS], np.uint8)
 
 
 _FACE_LABELS = _face_labels()
@@ -229,5 +238,5 @@ def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, c
     return Window(x, y, scale * side, stretch, angle, bool(random.random() < 0.5))
 
 
-OF_FACES = Manner(FACES.mirrored, _window, nobody=0.14, cut=0.0, pasted=0.35, margin=1.0)
+OF_FACES = Manner(FACES.mirrored, _window, nobody=0.14, cut=0.0, pasted=0.35, coarse=0.3, margin=1.0)
 """Photos of faces."""

@@ -24,6 +24,9 @@ from scmnet_cli.preprocess.windows import OUTSIDE, Window
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
+ONE_OF = 253
+"""Label of pixels of which is known that they show one of some regions."""
+
 UNKNOWN = 255
 """Label of pixels whose region nobody annotated; no loss is taken there."""
 
@@ -76,7 +79,7 @@ class View:
 
     Shape:
         image: (H, W, 3) uint8.
-        labels: (H/2, W/2) uint8 region ids, 255 where unknown.
+        labels: (H/2, W/2) uint8 region ids, 255 where unknown, 253 where one of some.
         joints: (J, 3) float32, x and y in pixels of ``image``; score 1 where the joint is known and in the picture, -1
             where nobody knows whether it is.
         person: 1 if a person is in the picture, 0 if not, -1 if so little is left that either answer would do.
@@ -136,6 +139,7 @@ class Manner:
         nobody: share of the views that show nobody.
         cut: share of the photos that are cut first.
         pasted: share of the annotated photos of which all but the person is replaced.
+        coarse: share of the views at a lower resolution.
         margin: height of what the network looks at in use, over that of the box.
     """
 
@@ -144,6 +148,7 @@ class Manner:
     nobody: float
     cut: float
     pasted: float
+    coarse: float
     margin: float
 
 
@@ -195,7 +200,7 @@ class Views:
         person = 1 if share > _MIN_PERSON_SHARE or inside.sum() >= _MIN_PERSON_JOINTS else -1
         if not inside.any() and known.all() and share == 0:
             person = 0
-        return View(_retouched(image, random, beyond), labels, joints, person)
+        return View(self._retouched(image, random, beyond), labels, joints, person)
 
     def _seen(
         self, photo: TrainingPhoto, window: Window, random: np.random.Generator, *, pasting: float
@@ -234,7 +239,7 @@ class Views:
             return self._beside_person(random)
         labels = np.zeros((canvas.height // REGION_STRIDE, canvas.width // REGION_STRIDE), np.uint8)
         image = self._ground(random, may_hold_people=False)
-        return View(_retouched(image, random), labels, np.zeros((len(self._manner.mirrored), 3), np.float32), 0)
+        return View(self._retouched(image, random), labels, np.zeros((len(self._manner.mirrored), 3), np.float32), 0)
 
     def _beside_person(self, random: np.random.Generator) -> View:
         """Look at what stands beside a person as at a photo of its own; a bag or a hand may reach into it."""
@@ -264,7 +269,12 @@ class Views:
         window = Window(*centre, seen, 1.0, 0.0, bool(random.random() < 0.5))
         image, labels, joints, beyond = self._seen(strip, window, random, pasting=0)
         person = 0 if np.mean(labels > BACKGROUND) < _MAX_NOBODY_SHARE else -1
-        return View(_retouched(image, random, beyond), labels, joints, person)
+        return View(self._retouched(image, random, beyond), labels, joints, person)
+
+    def _retouched(
+        self, image: Image.Image, random: np.random.Generator, beyond: npt.NDArray[np.bool_] | None = None
+    ) -> UInt8Array:
+        return _retouched(image, random, beyond, self._manner.coarse)
 
     def _ground(self, random: np.random.Generator, *, may_hold_people: bool) -> Image.Image:
         """Draw a background of the canvas' size; small bystanders may stand in it."""
@@ -391,12 +401,12 @@ def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, c
     return Window(centre_x, centre_y, height, stretch, angle, bool(random.random() < 0.5))
 
 
-OF_PEOPLE = Manner(PEOPLE.mirrored, _window, nobody=0.16, cut=0.38, pasted=0.3, margin=1.12)
+OF_PEOPLE = Manner(PEOPLE.mirrored, _window, nobody=0.16, cut=0.38, pasted=0.3, coarse=0.08, margin=1.12)
 """Photos of people."""
 
 
 def _retouched(
-    image: Image.Image, random: np.random.Generator, beyond: npt.NDArray[np.bool_] | None = None
+    image: Image.Image, random: np.random.Generator, beyond: npt.NDArray[np.bool_] | None, how_often_coarse: float
 ) -> UInt8Array:
     """Change colours, sharpness and compression, but not the grey beyond the photo."""
     if random.random() < 0.8:
@@ -410,7 +420,7 @@ def _retouched(
         image = ImageEnhance.Color(image).enhance(float(random.uniform(0, 1.7)))
     if random.random() < 0.06:
         image = image.convert("L").convert("RGB")
-    if random.random() < 0.08:
+    if random.random() < how_often_coarse:
         coarse = float(random.uniform(0.3, 0.7))
         small = image.resize((round(image.width * coarse), round(image.height * coarse)), Image.Resampling.BILINEAR)
         image = small.resize(image.size, Image.Resampling.BILINEAR)
