@@ -78,7 +78,8 @@ class Colours(nn.Module):
         regions = torch.full((len(image), 8, *on_skin.shape[2:]), -20.0)
         regions[:, 0], regions[:, 1] = 5 - 10 * on_skin[:, 0], 10 * on_skin[:, 0] - 5
         if self.knows_noses:
-            regions[:, 5] = 20 * nn.functional.avg_pool2d(dots[:, 2:3], 2)[:, 0] - 9
+            nose = nn.functional.max_pool2d(dots[:, 2:3], 5, 1, 2)  # a nose is larger than its dot
+            regions[:, 5] = 20 * nn.functional.avg_pool2d(nose, 2)[:, 0] - 9
         return Analysed(regions, heat, visible, (visible > 0).sum(1) * 4.0 - 10)
 
 

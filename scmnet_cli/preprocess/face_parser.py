@@ -47,7 +47,7 @@ NO_FACE = "no face is found in the photo; cut it around the face, or give it a m
 _FACE = 0.5
 _VISIBLE = 0.5
 _FEWEST_LANDMARKS = 3
-_AROUND_NOSE, _LEAST_NOSE = 0.08, 0.2
+_AROUND_NOSE, _LEAST_NOSE = 0.08, 0.35
 """Half the side of a square around the nose's place, over the face's height, and the share of it that is nose."""
 
 _MAX_LOOKS = 5
