@@ -101,7 +101,7 @@ BACKBONES = {
 """Every pretrained network that losses and metrics may ask for."""
 
 FACE_PARSER = "face-parser.safetensors"
-"""File of the face parser, which nobody publishes: it is for non-commercial research, as what it is trained on."""
+"""File of the face parser, in the repository's research/: for non-commercial research, as what it is trained on."""
 
 _UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
 

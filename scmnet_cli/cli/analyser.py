@@ -252,7 +252,7 @@ def evaluate(
     \b
     Examples:
       scm analyser eval ../shared/data/ccp -o outputs/analyser
-      scm analyser eval CelebAMask-HQ --domain face -m runs/face-parser/face-parser.safetensors \
+      scm analyser eval CelebAMask-HQ --domain face -m research/face-parser.safetensors \
         --street ../shared/data/ccp -o outputs/face-parser
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from rich.console import Console

@@ -70,7 +70,7 @@ def colorize(
                    --strip -m runs/faces
       scm colorize --edges drawings/ --edges-from sketch --ref data/faces/00017
       scm colorize --edges me.jpg --ref friend.jpg -m runs/faces \\
-                   --face-parser runs/face-parser/face-parser.safetensors
+                   --face-parser research/face-parser.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from functools import partial
 

@@ -86,7 +86,7 @@ def edit(
                --region hair --ref 0030 --strip -m runs/ccp
       scm edit --data data/faces --src ann --region mouth --ref eve -m runs/faces
       scm edit --src me.jpg --region hair --ref friend.jpg -m runs/faces \\
-               --face-parser runs/face-parser/face-parser.safetensors
+               --face-parser research/face-parser.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing import Task, set_up
     from scmnet_cli.regions import BODY_REGIONS, FACE_REGIONS, region_id

@@ -162,7 +162,7 @@ def preprocess(
       scm preprocess market -o data/market --layout market1501 --sheet
       scm preprocess CelebAMask-HQ -o data/faces --domain face
       scm preprocess photos -o data/faces --domain face \\
-                     --face-parser runs/face-parser/face-parser.safetensors
+                     --face-parser research/face-parser.safetensors
       scm preprocess photos -o data/mine --layout folder --background keep
       torchrun --nproc-per-node 4 -m scmnet_cli preprocess ccp -o data/ccp \\
                --layout ccp

@@ -39,7 +39,7 @@ def list_weights(weights_dir: Folder = None) -> None:
         except ScmError:
             print(f"  absent; scm weights fetch {name}")
     print("face parser, opt-in: scm colorize, edit, preprocess --domain face: faces in people's own photos")
-    print(f"  {FACE_PARSER}, 6 MB, non-commercial research only, as CelebAMask-HQ")
+    print(f"  {FACE_PARSER}, 6 MB, non-commercial research only, as CelebAMask-HQ; research/ of the repository has it")
     face_parser = find_face_parser(weights_dir)
     how = "scm analyser train CelebAMask-HQ --domain face -o RUN"
     print(f"  found: {face_parser}" if face_parser else f"  absent; {how}")
