@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,12 @@ from scmnet_cli.regions import region_id
 from scmnet_cli.types import NO_JOINTS, Canvas, Person
 
 CANVAS = Canvas(64, 48)
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start: a script that starts the suite with ``&`` has it ignored by all of us."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
