@@ -133,6 +133,7 @@ class Pipeline:
         device: where it computes.
         path: the file it was read from.
         background: of the people it was trained on: ``plain``, light grey, or ``keep``, as photographed.
+        licence: terms of the weights, as their file states them; empty: it states none.
         model: the network, in eval mode and without gradients.
     """
 
@@ -149,6 +150,7 @@ class Pipeline:
         self.device = device
         self.path = saved.path
         self.background = saved.extra.get("background", "plain")
+        self.licence = saved.extra.get("licence", "")
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Pipeline:

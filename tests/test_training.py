@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scmnet_cli.checkpoint import load_model, load_tensors
+from scmnet_cli.checkpoint import load_model, load_tensors, save_model
 from scmnet_cli.config import Config, load_config
 from scmnet_cli.data.dataset import PeopleInMemory, TrainingStream
 from scmnet_cli.data.prepared import PreparedFolder
@@ -99,8 +99,20 @@ def test_a_warm_start_takes_the_weights_of_a_saved_model(drawn_data: Path, tmp_p
     saved = load_model(tmp_path / "first").state
     assert all(torch.equal(value, saved[name]) for name, value in run.modules["generator"].state_dict().items())
     assert run.images == 0
+    assert "licence" not in load_model(tmp_path / "first").extra
     with pytest.raises(ScmError, match="--init"):
         Run(drawn_data, tmp_path / "third", smoke("model.features=16"), device="cpu", init=tmp_path / "first")
+
+
+def test_the_terms_of_the_model_it_starts_from_stay_with_a_run(drawn_data: Path, tmp_path: Path) -> None:
+    train(drawn_data, tmp_path / "first", smoke("train.images=4"))
+    first, bound = load_model(tmp_path / "first"), tmp_path / "bound.safetensors"
+    save_model(bound, first.state, first.config, extra={"licence": "for research"})
+    run = tmp_path / "second"
+    Run(drawn_data, run, smoke("train.images=4"), device="cpu", init=bound).train()
+    Run(drawn_data, run, smoke("train.images=8"), device="cpu", allow_changes=True).train()
+    again = load_model(run)
+    assert (again.extra["images"], again.extra["licence"]) == ("8", "for research")
 
 
 def test_steps_that_are_not_finite_are_left_out_and_end_the_run_with_the_last_good_state(

@@ -83,7 +83,7 @@ def colorize(
     if finder.domain is not FACE:
         raise ScmError(
             f"-m {model}: draws {finder.domain.members}; colorize needs a model of faces: "
-            "'scm train DATA -o RUN -c faces'"
+            "'-m research/faces.safetensors', or one of your own, 'scm train DATA -o RUN -c faces'"
         )
     finder.find_faces_with(partial(load_face_parser, face_parser))
     drawings = finder.drawings(edges, "--edges", edges_from.value)

@@ -36,6 +36,7 @@ from scmnet_cli.wardrobe import PREFIX, SHIPPED_WARDROBE, Wardrobe
 _POSES_KEPT = 256
 _FEWEST_FRAMES = 2
 _FRAMES_KEPT = 4
+_OWN_LICENCE = "Apache-2.0"
 
 
 @dataclass(frozen=True)
@@ -392,14 +393,20 @@ def set_up(
 def open_model(model: Path | None, device: str, runtime: Runtime = Runtime.torch) -> Pipeline:
     """Load the model that -m names, or open an exported one; without a name, load the one that ships.
 
+    Says on stderr what its licence is, where that is not the package's own.
+
     Raises:
         ScmError: if it cannot be read.
     """
     if runtime is Runtime.onnx:
-        return _open_exported(model, device)
-    if model is not None and (model / POSE_TO_IMAGE).is_file():
+        pipeline: Pipeline = _open_exported(model, device)
+    elif model is not None and (model / POSE_TO_IMAGE).is_file():
         raise ScmError(f"-m {model}: is an exported model; run it with --runtime onnx")
-    return Pipeline.from_pretrained(model or SHIPPED_MODEL, device)
+    else:
+        pipeline = Pipeline.from_pretrained(model or SHIPPED_MODEL, device)
+    if pipeline.licence not in ("", _OWN_LICENCE):
+        print(f"scm: model {pipeline.path}: for {pipeline.licence}", file=sys.stderr)
+    return pipeline
 
 
 def _open_exported(folder: Path | None, device: str) -> ExportedPipeline:

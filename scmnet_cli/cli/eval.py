@@ -128,6 +128,7 @@ def evaluate(
 
     from rich.console import Console
 
+    from scmnet_cli.cli.drawing import open_model
     from scmnet_cli.cli.progress import Bars
     from scmnet_cli.cli.report import make_folder
     from scmnet_cli.data.prepared import write_text
@@ -141,12 +142,12 @@ def evaluate(
     from scmnet_cli.evaluation.report import html_report
     from scmnet_cli.evaluation.summary import evaluate as evaluate_cases
     from scmnet_cli.images import save_png
-    from scmnet_cli.pipeline import Pipeline, choose_device
+    from scmnet_cli.pipeline import choose_device
 
     _check(data, model, generated, reference, pairs, joints, method, case_set, save)
     wanted = None if metrics is None else [name.strip() for name in metrics.split(",")]
     chosen = find_protocol(protocol)
-    pipeline = None if model is None else Pipeline.from_pretrained(model, device)
+    pipeline = None if model is None else open_model(model, device)
     cases: Cases
     if generated is not None and reference is not None:
         cases = FolderCases(generated, reference, pairs, data, limit, joints)

@@ -36,15 +36,15 @@ def export(
       scm export runs/ccp/model.safetensors -o exported --format onnx
       scm transfer --src me.jpg --pose walking -m exported --runtime onnx
     """  # noqa: D301 - a backspace keeps the lines of the examples
+    from scmnet_cli.cli.drawing import open_model
     from scmnet_cli.export import export_onnx
     from scmnet_cli.exported import ExportedPipeline, largest_difference
-    from scmnet_cli.pipeline import Pipeline
 
     def tell(what: str) -> None:
         print(f"scm export: {what}", file=sys.stderr, flush=True)
 
     paths = export_onnx(model, out, tell)
     tell("comparing")
-    difference = largest_difference(Pipeline.from_pretrained(model, "cpu"), ExportedPipeline.from_exported(out))
+    difference = largest_difference(open_model(model, "cpu"), ExportedPipeline.from_exported(out))
     tell(f"the pictures of the exported model differ by at most {difference:.1e} of a range of 2")
     print(*paths, sep="\n")

@@ -138,8 +138,10 @@ class Run:
         net = build_generator(config.model)
         self.adversarial = config.loss.adversarial > 0
         discriminators = build_discriminators(config.model) if self.adversarial else None
+        self.licence = ""
         if init is not None:
             saved = load_model(init)
+            self.licence = saved.extra.get("licence", "")
             state = saved.state
             if saved.config.model.carry_detail == 1 < config.model.carry_detail:
                 state = blind_to_ground(state, net.state_dict())
@@ -170,6 +172,8 @@ class Run:
                 check_same_run(progress, config, seed, self.people_hash, run)
             restore(tensors, self.modules, self.optimizers, str(run))
             self.images, self.seconds = progress.images, progress.seconds
+            if not self.licence and (run / MODEL_FILE).is_file():
+                self.licence = load_model(run).extra.get("licence", "")
         elif run.is_dir() and any(p.name != _LOCK for p in run.iterdir()) and not (run / "config.json").is_file():
             raise ScmError(f"{run}: is not empty and holds no run; choose another -o or empty it")
 
@@ -387,6 +391,7 @@ class Run:
         save_state(self.run, self.modules, self.optimizers, progress)
         extra = {"images": str(self.images), "seconds": f"{self.seconds:.0f}", "people": self.people_hash}
         extra["background"] = "keep" if self.people.fill is None else "plain"  # photos are given the same
+        extra |= {"licence": self.licence} if self.licence else {}
         save_model(self.run / MODEL_FILE, self.average.module.state_dict(), self.config, extra=extra)
 
     def _summarise(self, latest: Mapping[str, Any], finished: bool) -> None:
