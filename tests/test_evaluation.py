@@ -195,6 +195,21 @@ def test_eval_writes_numbers_a_table_and_sheets(
     assert "| SCM-Net |" in (tmp_path / "eval" / "table.md").read_text()
 
 
+def test_without_a_model_the_one_of_the_environment_is_judged_and_gives_way_to_a_method(
+    drawn_data: Path, untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCM_MODEL", str(untrained))
+    options = ["eval", str(drawn_data), "--split", "train", "--limit", "2", "--metrics", "l1", "-o", str(tmp_path)]
+    judged = []
+    for more in ([], ["--method", "source-copy"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*options, *more])
+        assert ended.value.code == 0
+        found = json.loads((tmp_path / "metrics.json").read_text())
+        judged.append((found["inputs"].get("model", {}).get("path"), next(iter(found["answers"]))))
+    assert judged == [(str(untrained), "SCM-Net"), (None, "source unchanged")]
+
+
 def test_the_same_input_gives_the_same_bytes(drawn_data: Path, untrained: Path, tmp_path: Path) -> None:
     options = ["eval", str(drawn_data), "-m", str(untrained), "--split", "train", "--limit", "3", "--set", "half2full"]
     options += ["--metrics", "ssim,psnr,l1_person,copy_score,region_consistency"]

@@ -283,7 +283,7 @@ def test_the_command_writes_the_same_numbers_twice_and_a_report_that_stands_alon
     [
         ((), "nothing to judge"),
         (("--generated", "."), "go together"),
-        (("data",), "give one of -m RUN"),
+        (("data", "-m", "run", "--method", "source-copy"), "give one of -m RUN"),
         (("--generated", ".", "--reference", ".", "--save"), "--save"),
         (("--generated", ".", "--reference", ".", "--set", "half2full"), "--set half2full"),
         (("data", "-m", "run", "--joints", "joints.csv"), "--joints joints.csv"),

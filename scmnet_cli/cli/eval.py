@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.options import Model
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class ProtocolName(StrEnum):
 
 
 def evaluate(
+    context: typer.Context,
     data: Annotated[
         Path | None,
         typer.Argument(
@@ -50,7 +52,7 @@ def evaluate(
             "joints of the references.",
         ),
     ] = None,
-    model: Annotated[Path | None, typer.Option("-m", "--model", help="Run folder or model file.")] = None,
+    model: Model = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for numbers, report and sheets.")] = Path(
         "outputs/eval"
     ),
@@ -108,9 +110,9 @@ def evaluate(
 ) -> None:
     """Judge a model on a prepared folder, or the results of any method beside their references.
 
-    With a model every person of a split is reconstructed from a moved source,
-    or drawn as the pairs of the folder say, or completed from half a body,
-    beside the answers that need no model. Writes metrics.json, where each
+    Every person of a split is reconstructed from a moved source, or drawn as
+    the pairs of the folder say, or completed from half a body, by the model
+    and by the answers that need none. Writes metrics.json, where each
     number names its protocol, per_image.csv, table.md and report.html; of a
     prepared folder also a sheet of cases, and with a model one of transfers
     and one of edits. What cannot be computed is said, with the command that
@@ -118,6 +120,7 @@ def evaluate(
 
     \b
     Examples:
+      scm eval data/ccp -o outputs/shipped
       scm eval data/ccp -m runs/ccp -o outputs/ccp
       scm eval data/ccp -m runs/ccp --set half2full -o outputs/half2full
       scm eval data/faces -m runs/faces --set cross -o outputs/cross
@@ -144,10 +147,13 @@ def evaluate(
     from scmnet_cli.images import save_png
     from scmnet_cli.pipeline import choose_device
 
+    source = context.get_parameter_source("model")
+    if (generated or method) and source is not None and source.name == "ENVIRONMENT":
+        model = None
     _check(data, model, generated, reference, pairs, joints, method, case_set, save)
     wanted = None if metrics is None else [name.strip() for name in metrics.split(",")]
     chosen = find_protocol(protocol)
-    pipeline = None if model is None else open_model(model, device)
+    pipeline = None if generated or method else open_model(model, device)
     cases: Cases
     if generated is not None and reference is not None:
         cases = FolderCases(generated, reference, pairs, data, limit, joints)
@@ -217,9 +223,9 @@ def _check(
         raise ScmError(f"--joints {joints}: says what was found in the results; give --generated and --reference")
     if data is None:
         raise ScmError(
-            "nothing to judge: give a prepared folder with -m RUN or --method, or --generated G --reference R"
+            "nothing to judge: give a prepared folder, with -m RUN or --method, or --generated G --reference R"
         )
-    if (model is None) == (method is None):
+    if model is not None and method is not None:
         raise ScmError("give one of -m RUN, which is judged beside the answers that need no model, and --method")
 
 

@@ -17,8 +17,15 @@ class Format(StrEnum):
 
 
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder of `scm train`, or a model file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the exported files.")],
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="Run folder of `scm train`, or a model file; else the one that ships.",
+            show_default="",
+        ),
+    ] = None,
     _kind: Annotated[Format, typer.Option("--format", help="Kind of file.")] = Format.onnx,
 ) -> None:
     """Write a model as ONNX, for programs that have no torch.
@@ -32,18 +39,19 @@ def export(
 
     \b
     Examples:
-      scm export runs/ccp -o exported
+      scm export -o exported
       scm export runs/ccp/model.safetensors -o exported --format onnx
       scm transfer --src me.jpg --pose walking -m exported --runtime onnx
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing import open_model
     from scmnet_cli.export import export_onnx
     from scmnet_cli.exported import ExportedPipeline, largest_difference
+    from scmnet_cli.pipeline import SHIPPED_MODEL
 
     def tell(what: str) -> None:
         print(f"scm export: {what}", file=sys.stderr, flush=True)
 
-    paths = export_onnx(model, out, tell)
+    paths = export_onnx(model or SHIPPED_MODEL, out, tell)
     tell("comparing")
     difference = largest_difference(open_model(model, "cpu"), ExportedPipeline.from_exported(out))
     tell(f"the pictures of the exported model differ by at most {difference:.1e} of a range of 2")
