@@ -107,7 +107,7 @@ def _run(work: Path, command: str, *words: object) -> list[list[UInt8Array]]:
 def _cells(strip: Path) -> list[UInt8Array]:
     pixels = np.asarray(Image.open(strip).convert("RGB"))
     lefts = range(GAP, pixels.shape[1] - CELL, CELL + GAP)
-    return [pixels[GAP : GAP + CELL, left : left + CELL] for left in lefts]
+    return [pixels[-CELL - GAP : -GAP, left : left + CELL] for left in lefts]
 
 
 if __name__ == "__main__":
