@@ -61,7 +61,9 @@ def sketch() -> Image.Image:
 def main(model: Path, data: Path, parser: Path, out: Path = IMAGES) -> None:
     """Draw and write the pictures."""
     sketch().save(out / "sketch.png")
-    names = PreparedFolder(data).names("val")
+    folder = PreparedFolder(data)
+    hair = folder.domain.region_id("hair")
+    names = [name for name in folder.names("val") if (folder.load(name).regions == hair).any()]
     names = [names[index * len(names) // FACES] for index in range(FACES)]
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
@@ -99,6 +101,7 @@ def _run(work: Path, command: str, *words: object) -> list[list[UInt8Array]]:
     """Run a command of scm and return the cells of the strips beside the pictures whose paths it prints."""
     program = [sys.executable, "-m", "scmnet_cli", command, *map(str, words), "-o", str(work / command)]
     sys.stdout.write(f"$ scm {' '.join(program[3:])}\n")
+    sys.stdout.flush()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCM_")}
     done = subprocess.run(program, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return [_cells(Path(line).with_suffix(".strip.png")) for line in done.stdout.splitlines()]

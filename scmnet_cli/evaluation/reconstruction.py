@@ -77,6 +77,8 @@ class FieldFound:
     entropy: float
     source_spread: float
     num_spread_people: int
+    coloured: tuple[str, ...]
+    """Regions whose lightness and chroma are meant."""
     lightness: Carried
     chroma: Carried
 
@@ -85,7 +87,8 @@ class FieldFound:
         return (
             f"region accuracy {self.region_accuracy:.3f}, entropy {self.entropy:.2f} nats, "
             f"source spread {self.source_spread:.3f} ({self.num_spread_people} sources); "
-            f"of the garments' lightness {self.lightness.slope:.2f} arrives (r {self.lightness.correlation:.2f}), "
+            f"of the lightness of {', '.join(self.coloured)} {self.lightness.slope:.2f} arrives "
+            f"(r {self.lightness.correlation:.2f}), "
             f"of their chroma {self.chroma.slope:.2f} (r {self.chroma.correlation:.2f})"
         )
 
@@ -247,6 +250,7 @@ class PreparedCases:
             entropy=float(np.nanmean(self._statistics["entropy"])),
             source_spread=spread_of(grid),
             num_spread_people=len(grid.people),
+            coloured=grid.people.domain.coloured,
             lightness=lightness,
             chroma=chroma,
         )
