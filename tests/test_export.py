@@ -110,6 +110,13 @@ def test_the_command_exports_and_transfer_draws_with_it_the_same_bytes_twice(pla
     assert first.report()["model"]["path"].endswith(POSE_TO_IMAGE)
 
 
+def test_without_a_model_the_one_of_the_environment_is_exported(scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCM_MODEL", "nowhere")
+    done = scm("export", "-o", "exported")
+    assert done.code == 2
+    assert "nowhere" in done.errors[0]
+
+
 @pytest.mark.slow
 def test_an_exported_model_refuses_what_it_cannot_do(both: tuple[Path, Path], place: Place, scm: Scm) -> None:
     here = ["transfer", "--src", "data/anna", "--pose", "data/cleo", "-m", both[1]]

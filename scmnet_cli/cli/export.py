@@ -22,6 +22,7 @@ def export(
         Path | None,
         typer.Argument(
             metavar="MODEL",
+            envvar="SCM_MODEL",
             help="Run folder of `scm train`, or a model file; else the one that ships.",
             show_default="",
         ),
