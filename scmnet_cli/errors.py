@@ -24,6 +24,10 @@ class ScmError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the known word closest to ``name``, or ``""`` if none is close."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    """Return ``"; did you mean 'x'?"`` for the known word closest to ``name``, or ``""`` if none is close.
+
+    A word that is known as it is has no suggestion: it is spelled right.
+    """
+    words = list(known)
+    close = [] if name in words else difflib.get_close_matches(name, words, n=1)
     return f"; did you mean '{close[0]}'?" if close else ""

@@ -233,7 +233,7 @@ class Finder:
         return [Posed(name, people.get(name, ()), frame, told.get(name, "")) for name in names]
 
     def _read(self, posed: Posed) -> Pose:
-        name, joints = _without_ending(posed.name), posed.person(self._pose_person)
+        name, joints = _without_ending(posed.name), posed.person(self._pose_person, self._frame)
         if posed.canvas is not None:
             return Pose(name, joints, posed.canvas)
         frame = self._frame or DEFAULT_FRAME

@@ -1,0 +1,44 @@
+"""Text files of other programs: UTF-8 with or without a byte order mark, or UTF-16 with one."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from scmnet_cli.errors import ScmError
+
+MAX_BYTES = 200_000_000
+"""Larger files are refused."""
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_text(path: Path, what: str) -> str:
+    """Read a text file of another program, such as a spreadsheet's export.
+
+    Args:
+        path: the file.
+        what: what it should be, for messages: ``JSON``, ``a table``.
+
+    Raises:
+        ScmError: if it cannot be read, is not UTF-8 or UTF-16, or has over 200 MB.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ScmError(f"{path}: is over {MAX_BYTES // 1_000_000} MB; cut it into smaller files")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ScmError(f"{path}: cannot be read as {what} ({error})") from error
+    try:
+        return content.decode("utf-16" if content.startswith(_UTF16) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ScmError(f"{path}: cannot be read as {what} ({error}); save it as UTF-8") from error
+
+
+def read_lines(path: Path, what: str) -> list[str]:
+    """Read the lines of a text file, as :func:`read_text` does.
+
+    Raises:
+        ScmError: if it cannot be read.
+    """
+    return read_text(path, what).splitlines()

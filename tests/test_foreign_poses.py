@@ -1,0 +1,320 @@
+"""Pose files of other programs: points in another order, in 0-1, missing, in lists of frames, and of other tools."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.poses.files import Posed, read_pose_file
+from scmnet_cli.poses.orders import order_of_names
+from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.types import Canvas, FloatArray
+
+if TYPE_CHECKING:
+    from conftest import Place, Scm
+
+COCO = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "right_ankle",
+)  # fmt: skip
+SIZE = Canvas(400, 200)
+NECK = JOINTS.index("neck")
+
+
+def place(joint: str) -> tuple[float, float]:
+    """Return where a joint lies in every pose here: left ones to the right, rows by their number."""
+    side = {"left": 30, "right": -30}.get(joint.split("_")[0], 0)
+    return 100 + side, 40 + 18 * JOINTS.index(joint)
+
+
+def expected(*missing: str) -> FloatArray:
+    joints = np.array([[*place(joint), 1] if joint not in missing else [0, 0, 0] for joint in JOINTS], np.float32)
+    shoulders = {"left_shoulder", "right_shoulder"}
+    if not shoulders & set(missing):
+        joints[NECK, :2] = np.mean([place(joint) for joint in shoulders], axis=0)
+    return joints
+
+
+def points(names: tuple[str, ...] = COCO, score: float = 2, by: Canvas | None = None) -> list[list[float]]:
+    """Return x, y, score of points by their names; with ``by`` in fractions of a picture of that size."""
+    width, height = (by.width, by.height) if by else (1, 1)
+    found = []
+    for name in names:
+        x, y = place(name) if name in JOINTS else (7, 7)
+        found.append([x / width, y / height, score])
+    return found
+
+
+def flat(rows: list[list[float]]) -> list[float]:
+    return [value for row in rows for value in row]
+
+
+def coco(
+    keypoints: list[float], names: tuple[str, ...] | None = COCO, category: str = "person", **more: Any
+) -> dict[str, Any]:
+    described: dict[str, Any] = {"id": 1, "name": category}
+    if names is not None:
+        described["keypoints"] = list(names)
+    return {
+        "images": [{"id": 1, "file_name": "a.jpg", "height": SIZE.height, "width": SIZE.width}],
+        "categories": [described],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "keypoints": keypoints}],
+    } | more
+
+
+def read(folder: Path, values: Any, name: str = "a.json") -> list[Posed]:
+    path = folder / name
+    path.write_text(values if isinstance(values, str) else json.dumps(values))
+    return read_pose_file(path)
+
+
+def only(folder: Path, values: Any) -> Posed:
+    (posed,) = read(folder, values)
+    return posed
+
+
+# Order by names
+
+
+OTHER = tuple(sorted(COCO))
+SHORT = tuple(name.replace("left_", "L").replace("right_", "R") for name in OTHER)
+H36M = (
+    "root", "right_hip", "right_knee", "right_foot", "left_hip", "left_knee", "left_foot", "spine", "thorax",
+    "neck_base", "head", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist",
+)  # fmt: skip
+POSETRACK = (
+    "nose", "head_bottom", "head_top", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "right_ankle",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("spelt", ["{}", "{:upper}", "l_", "Left Hip", "hip-left"])
+def test_keypoints_in_another_order_are_mapped_by_their_names(tmp_path: Path, spelt: str) -> None:
+    spell = {
+        "{}": str, "{:upper}": str.upper,
+        "l_": lambda name: name.replace("left_", "l_").replace("right_", "r_"),
+        "Left Hip": lambda name: name.replace("_", " ").title(),
+        "hip-left": lambda name: "-".join(reversed(name.split("_"))),
+    }[spelt]  # fmt: skip
+    values = coco(flat(points(OTHER)), tuple(spell(name) for name in OTHER))
+    assert np.array_equal(only(tmp_path, values).person(), expected())
+
+
+def test_names_without_separators_are_understood() -> None:
+    assert order_of_names(SHORT, "x") == tuple(OTHER.index(name) if name in OTHER else None for name in JOINTS)
+    assert order_of_names([name.lower() for name in SHORT], "x") == order_of_names(SHORT, "x")
+
+
+def test_human36m_has_no_face_and_its_feet_are_ankles(tmp_path: Path) -> None:
+    standing = tuple(name.replace("foot", "ankle") for name in H36M)
+    joints = only(tmp_path, coco(flat(points(standing)), H36M)).person()
+    face = [joint for joint in JOINTS if joint.endswith(("eye", "ear", "nose"))]
+    named = [place_ for joint, place_ in zip(JOINTS, joints, strict=True) if joint not in face and joint != "neck"]
+    assert all(joint[2] == 1 for joint in named)
+    assert tuple(joints[JOINTS.index("left_ankle"), :2]) == place("left_ankle")
+    assert not joints[[JOINTS.index(joint) for joint in face]].any()
+
+
+def test_a_neck_at_the_chin_is_not_openposes(tmp_path: Path) -> None:
+    joints = only(tmp_path, coco(flat(points(POSETRACK)), POSETRACK)).person()
+    assert np.array_equal(joints, expected("left_eye", "right_eye"))
+
+
+@pytest.mark.parametrize("number", [17, 26, 133, 136])
+def test_without_names_the_first_17_points_are_cocos(tmp_path: Path, number: int) -> None:
+    rows = points() + [[7.0, 7.0, 2.0]] * (number - 17)
+    assert np.array_equal(only(tmp_path, coco(flat(rows), None)).person(), expected())
+    results = [{"image_id": "b.jpg", "category_id": 1, "keypoints": flat(rows), "score": 2.9}]
+    assert np.array_equal(only(tmp_path, results).person(), expected())
+
+
+@pytest.mark.parametrize(
+    ("names", "category", "says"),
+    [
+        (("nose", "neck", "tail_start", "left_front_paw", *COCO[4:]), "dog", "'dog' is not of people.*left_front_paw"),
+        (tuple(f"thumb{n}" for n in range(17)), "hand", "'hand' has 0 of the 18 joints.*thumb0, thumb1"),
+        (None, "antelope", "'antelope' does not name its keypoints"),
+        ((*COCO[:16], "l_hip"), "person", "names 'left_hip' twice, as 'left_hip' and 'l_hip'"),
+    ],
+)
+def test_categories_that_are_no_people_are_refused_with_their_names(
+    tmp_path: Path, names: tuple[str, ...] | None, category: str, says: str
+) -> None:
+    with pytest.raises(ScmError, match=says):
+        read(tmp_path, coco([5.0] * 51, names, category))
+
+
+def test_annotations_of_other_categories_and_without_keypoints_are_skipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dog = {"id": 2, "name": "dog", "keypoints": ["nose", "tail"]}
+    values = coco(flat(points()))
+    values["categories"].append(dog)
+    values["annotations"] += [
+        {"image_id": 1, "category_id": 2, "keypoints": [5, 5, 2, 9, 9, 2]},
+        {"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9]},
+        {"image_id": 1, "category_id": 1, "keypoints": []},
+    ]
+    posed = only(tmp_path, values)
+    assert len(posed.people) == 1
+    assert "1 annotations are left out: category 'dog' is not of people" in caplog.text
+    with pytest.raises(ScmError, match="has no annotation with 'keypoints'"):
+        read(tmp_path, coco([], None) | {"annotations": [{"image_id": 1, "bbox": [1, 2, 3, 4]}]})
+
+
+def test_the_number_of_points_must_be_that_of_the_names(tmp_path: Path) -> None:
+    with pytest.raises(ScmError, match="has 54 numbers in 'keypoints', expected x, y, v of 17 keypoints"):
+        only(tmp_path, coco([9.0] * 54)).person()
+
+
+# Joints in 0-1
+
+
+@pytest.mark.parametrize("form", ["coco", "openpose", "ours", "mediapipe"])
+def test_joints_between_0_and_1_are_scaled_where_the_size_is_known_and_else_refused(tmp_path: Path, form: str) -> None:
+    ours = {
+        joint: {"x": x / SIZE.width, "y": y / SIZE.height}
+        for joint, (x, y) in ((joint, place(joint)) for joint in JOINTS)
+    }
+    size = {"height": SIZE.height, "width": SIZE.width}
+    known: dict[str, dict[str, Any]] = {
+        "coco": coco(flat(points(by=SIZE))),
+        "openpose": {"people": [{"pose_keypoints_2d": flat(points(JOINTS, 1, SIZE))}], **size},
+        "ours": {"joints": ours, "canvas": size},
+        "mediapipe": {"landmarks": [{"x": x, "y": y, "z": 0, "visibility": 1} for x, y, _ in mediapipe(SIZE)], **size},
+    }
+    posed = only(tmp_path, known[form])
+    assert posed.canvas == SIZE
+    neck = np.arange(18) != NECK
+    assert np.allclose(posed.person()[neck], expected()[neck], atol=0.02)
+    unknown = {key: value for key, value in known[form].items() if key not in ("height", "width", "canvas", "images")}
+    posed = only(tmp_path, unknown)
+    with pytest.raises(ScmError, match="lie between 0 and 1, not in pixels; give the picture's size with --frame HxW"):
+        posed.person()
+    assert np.allclose(posed.person(frame=SIZE)[neck], expected()[neck], atol=0.02)
+
+
+def test_joints_around_the_middle_of_the_picture_are_refused_whatever_its_size(tmp_path: Path) -> None:
+    values = coco(flat([[2 * x - 1, 2 * y - 1, s] for x, y, s in points(by=SIZE)]))
+    with pytest.raises(ScmError, match="lie between -1 and 1, not in pixels"):
+        only(tmp_path, values).person()
+
+
+def mediapipe(by: Canvas | None = None) -> list[list[float]]:
+    inner = {
+        0: "nose", 2: "left_eye", 5: "right_eye", 7: "left_ear", 8: "right_ear", 11: "left_shoulder",
+        12: "right_shoulder", 13: "left_elbow", 14: "right_elbow", 15: "left_wrist", 16: "right_wrist", 23: "left_hip",
+        24: "right_hip", 25: "left_knee", 26: "right_knee", 27: "left_ankle", 28: "right_ankle",
+    }  # fmt: skip
+    return points(tuple(inner.get(number, "other") for number in range(33)), 1, by)
+
+
+# Lists
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_list_of_openpose_frames_is_a_pose_a_frame(tmp_path: Path, number: int) -> None:
+    frame = {"people": [{"pose_keypoints_2d": flat(points(JOINTS, 0.9)), "face_keypoints_2d": None}]}
+    frames = [frame | {"canvas_height": 400, "canvas_width": 200} for _ in range(number)]
+    found = read(tmp_path, frames)
+    assert [posed.name for posed in found] == (["a"] if number == 1 else ["a_0001", "a_0002"])
+    assert {posed.canvas for posed in found} == {SIZE}
+    assert all(posed.person()[:, 2].all() for posed in found)
+
+
+def test_width_and_height_beside_people_are_the_frame(tmp_path: Path) -> None:
+    values = {"people": [{"pose_keypoints_2d": flat(points(JOINTS, 1))}], "width": 200, "height": 400}
+    assert only(tmp_path, values).canvas == SIZE
+
+
+def test_predictions_of_other_programs_are_read(tmp_path: Path) -> None:
+    xy = [row[:2] for row in points()]
+    mmpose = [{"keypoints": xy, "keypoint_scores": [1.0] * 17, "bbox": [[0, 0, 9, 9]], "bbox_score": 0.9}]
+    video = {"meta_info": {"dataset_name": "coco"}, "instance_info": [{"frame_id": 1, "instances": mmpose}] * 2}
+    yolo_points = {"x": [x for x, _ in xy], "y": [y for _, y in xy], "visible": [1.0] * 17}
+    yolo = [{"name": "person", "class": 0, "box": {}, "keypoints": yolo_points}]
+    tfjs = [
+        {
+            "keypoints": [
+                {"x": x, "y": y, "score": 1, "name": n} for n, (x, y, _) in zip(OTHER, points(OTHER), strict=True)
+            ]
+        }
+    ]
+    alphapose = {"b.jpg": {"version": "AlphaPose v0.3", "bodies": [{"joints": flat(points(JOINTS, 1))}]}}
+    for values, names in ((mmpose, ["a"]), (video, ["a_0001", "a_0002"]), (yolo, ["a"]), (tfjs, ["a"])):
+        found = read(tmp_path, values)
+        assert [posed.name for posed in found] == names
+        assert all(np.array_equal(posed.person(), expected()) for posed in found)
+    posed = only(tmp_path, alphapose)
+    assert posed.name == "b"
+    assert [tuple(joint[:2]) for joint in posed.person()] == [place(joint) for joint in JOINTS]
+    assert np.array_equal(only(tmp_path, points(score=1)).person(), expected())
+    assert np.array_equal(only(tmp_path, mediapipe()).person(), expected())
+
+
+@pytest.mark.parametrize("missing", [[0, 0, 1], [0, 0, 0], None, [None, None, None], [float("nan"), 3, 1]])
+def test_a_joint_at_0_0_or_null_or_nan_is_missing(tmp_path: Path, missing: Any) -> None:
+    rows: list[Any] = points(JOINTS, 1)
+    rows[4] = missing
+    joints = only(tmp_path, rows).person()
+    assert not joints[4].any()
+    assert joints[:4].all()
+    assert joints[5:].all()
+    if missing is not None:
+        assert not only(tmp_path, {"people": [{"pose_keypoints_2d": flat(rows)}]}).person()[4].any()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"version": "5.0", "flags": {}, "shapes": [], "imagePath": "a.jpg"}, "is a LabelMe annotation"),
+        ({"version": "5.0", "flags": {}}, "holds no pose but 'version', 'flags'"),
+        ([{"id": 1, "annotations": [{"result": []}], "data": {"img": "a.jpg"}}], "is a Label Studio export"),
+        ([[9.0, 9.0, 1.0]] * 21, "the list has 21 points, expected"),
+        ([{"keypoints": [[1, 2]] * 17, "keypoint_scores": [1]}], "has 17 keypoints and 1 scores"),
+        ([{"keypoints": {"x": [1], "y": []}}], "has 1 x, 0 y and 1 scores"),
+        ([{"people": []}, 3], "frame 2 has no 'people'"),
+        ({"landmarks": [{"x": 1}] * 33}, "a point has no x and y"),
+    ],
+)
+def test_what_is_not_understood_is_one_line_without_a_wrong_suggestion(tmp_path: Path, values: Any, says: str) -> None:
+    with pytest.raises(ScmError, match=says) as caught:
+        read(tmp_path, values)
+    assert "did you mean" not in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path / 'a.json'}: ")
+
+
+def test_a_word_that_is_spelled_right_has_no_suggestion() -> None:
+    assert nearest("version", ["version", "versions"]) == ""
+    assert nearest("versoin", ["version"]) == "; did you mean 'version'?"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_of_other_encodings_are_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.json").write_bytes(json.dumps(coco(flat(points()))).encode(encoding))
+    assert np.array_equal(read_pose_file(tmp_path / "a.json")[0].person(), expected())
+    (tmp_path / "b.json").write_bytes('{"name": "fünf"}'.encode("cp1252"))
+    with pytest.raises(ScmError, match=r"b\.json: .*save it as UTF-8"):
+        read_pose_file(tmp_path / "b.json")
+
+
+# The command
+
+
+def test_the_command_scales_0_1_with_frame_and_refuses_without(place: Place, scm: Scm) -> None:
+    Path("norm.json").write_text(json.dumps([{"image_id": "a.jpg", "keypoints": flat(points(by=SIZE)), "score": 1}]))
+    refused = scm("poses", "norm.json", "--save", "saved")
+    assert refused.code == 2
+    assert "--frame HxW" in refused.errors[0]
+    done = scm("poses", "norm.json", "--frame", "400x200", "--save", "saved")
+    assert np.allclose(read_pose_file(done.paths[0])[0].person(), expected(), atol=0.02)
