@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from scmnet_cli.config import load_config
@@ -84,7 +85,8 @@ def main() -> None:
     bf16 = torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.train.precision == "bf16")
     networks = [generator, discriminators, *([objective.vgg] if objective.vgg else [])]
     kept, of_discriminators = Kept(*networks), Kept(*networks)
-    with FlopCounterMode(display=False) as flops:
+    # The math backend is made of matrix products; torch does not count every fused attention kernel.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops:
         with bf16, torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor):
             drawn = Drawn(*GeneratorPass(generator)(inputs.maps, inputs.style_image, inputs.style_masks))
             discriminators.requires_grad_(False)

@@ -122,6 +122,19 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return Place(tmp_path)
 
 
+@pytest.fixture
+def float64_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a network in float64 compute in float64 throughout: our ``.float()`` is there to lift bfloat16.
+
+    Two ways to compute the same thing differ by rounding, and by how much depends on the CPU, which sets the order of
+    sums. In float64 rounding stays far below any fault, so one tight tolerance holds everywhere.
+    """
+    to_float32 = torch.Tensor.float
+    monkeypatch.setattr(
+        torch.Tensor, "float", lambda tensor: tensor if tensor.dtype == torch.float64 else to_float32(tensor)
+    )
+
+
 @dataclass(frozen=True)
 class Outcome:
     code: int

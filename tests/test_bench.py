@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from scmnet_cli.cli.bench import _variants as all_variants
 from scmnet_cli.config import Config, ModelConfig, load_config
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation import footprint
-from scmnet_cli.evaluation.bench import convolutions_of, count_gflop, measure_speed
+from scmnet_cli.evaluation.bench import CountFlop, convolutions_of, count_gflop, measure_speed
 from scmnet_cli.evaluation.footprint import drawing_memory, training_speed
 from scmnet_cli.evaluation.judging_speed import JudgingSpeed, measure_judging
-from scmnet_cli.evaluation.passes import Options, Passes, built, compile_parts
+from scmnet_cli.evaluation.passes import Options, Passes, built, compile_parts, standing_person
 from scmnet_cli.models.build import build_generator
 
 TINY = ModelConfig.model_validate({"size": "tiny", "height": 64, "width": 48})
@@ -57,6 +59,32 @@ def test_gflop_is_two_a_multiply_add_of_convolutions_and_attention():
     positions, features = 48, 32
     expected = flop + 2 * 2 * positions * positions * features
     assert count_gflop(net, TINY.canvas) == pytest.approx(expected / 1e9, rel=1e-9)
+
+
+@pytest.mark.parametrize("attention", [SDPBackend.MATH, SDPBackend.FLASH_ATTENTION])
+@pytest.mark.parametrize("height", [64, 128])
+def test_gflop_does_not_depend_on_the_attention_kernel(attention: SDPBackend, height: int):
+    config = TINY.model_copy(update={"height": height})
+    net = build_generator(config)
+    maps, image, masks = standing_person(config.canvas, 1, torch.device("cpu"))
+    # The math backend is made of matrix products, which torch counts in every version.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        net(maps, image, masks)
+    with sdpa_kernel(attention), CountFlop() as ours:
+        net(maps, image, masks)
+    assert ours.flop == counter.get_total_flops()
+
+
+def test_flop_of_a_convolution_in_groups_and_of_matrix_products_are_counted():
+    grouped = nn.Conv2d(4, 6, 3, groups=2, padding=1)
+    with CountFlop() as count:
+        grouped(torch.zeros(1, 4, 5, 7))
+    assert count.flop == 2 * (6 * 5 * 7) * (2 * 9)
+    with CountFlop() as count:
+        torch.zeros(2, 3, 4) @ torch.zeros(2, 4, 5)
+        torch.matmul(torch.zeros(3, 4), torch.zeros(4, 5))
+        nn.functional.linear(torch.zeros(3, 4), torch.zeros(5, 4))
+    assert count.flop == 2 * (2 + 1 + 1) * 3 * 4 * 5
 
 
 def test_a_measurement_names_what_it_ran_on_and_leaves_the_threads_as_they_were():

@@ -98,11 +98,11 @@ def move(image: Tensor, labels: Tensor, moves: Moves, fill: float | None) -> tup
         ((torch.arange(width, device=image.device) + 0.5) / width * 2 - 1) * aspect,
         indexing="ij",
     )
-    places = torch.stack([x, y, torch.ones_like(x)])  # (3, H, W), in half heights
     warp = F.interpolate(moves.warp, size=(height, width), mode="bicubic", align_corners=True)  # (B, 2, H, W)
     offset = moves.affine[:, :, 2] * torch.tensor([2 * aspect, 2.0], device=image.device)
-    matrix = torch.cat([moves.affine[:, :, :2], offset[:, :, None]], dim=2)
-    found = torch.einsum("bij,jhw->bihw", matrix, places) + warp
+    from_x, from_y, shift = (t[:, :, None, None] for t in (*moves.affine[:, :, :2].unbind(2), offset))  # (B, 2, 1, 1)
+    # Not a matrix product: its rounding depends on the batch, and a label on a border would with it.
+    found = from_x * x + from_y * y + shift + warp  # (B, 2, H, W), in half heights
     grid = torch.stack([found[:, 0] / aspect, found[:, 1]], dim=-1)  # (B, H, W, 2) in [-1, 1]
     level = 0.0 if fill is None else fill
     padding = "border" if fill is None else "zeros"
