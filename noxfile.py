@@ -87,4 +87,4 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Write docs/config.md anew from the typed config."""
-    session.run(PYTHON, "docs/write_config.py")
+    session.run(PYTHON, "docs/scripts/write_config.py")

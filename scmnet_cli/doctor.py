@@ -101,7 +101,7 @@ def _packages() -> Iterator[Finding]:
 def _device(device: str) -> Iterator[Finding]:
     import torch
 
-    from scmnet_cli.pipeline import choose_device
+    from scmnet_cli.system.devices import choose_device
 
     try:
         chosen = choose_device(device)
@@ -192,9 +192,9 @@ def _existing(folder: Path) -> Path:
 
 
 def _shipped() -> Iterator[Finding]:
+    from scmnet_cli.analyser.people import Analyser
     from scmnet_cli.config import load_config, shipped_configs
     from scmnet_cli.poses.library import shipped_poses
-    from scmnet_cli.preprocess.analyser import Analyser
 
     try:
         for name in shipped_configs():
@@ -209,7 +209,7 @@ def _shipped() -> Iterator[Finding]:
 
 
 def _model(model: Path | None) -> Iterator[Finding]:
-    from scmnet_cli.pipeline import SHIPPED_MODEL, Pipeline
+    from scmnet_cli.inference.pipeline import SHIPPED_MODEL, Pipeline
 
     if model is None and not SHIPPED_MODEL.is_file():
         yield Finding(

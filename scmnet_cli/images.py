@@ -25,6 +25,9 @@ from scmnet_cli.regions import COLOURS, NUM_REGIONS
 from scmnet_cli.skeleton import LIMBS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
+PLAIN_GREY = 230
+"""Grey value that ``background: plain`` puts behind a person."""
+
 _log = logging.getLogger(__name__)
 
 MAX_PIXELS = 100_000_000

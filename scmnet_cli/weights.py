@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.checkpoint import sha256
-from scmnet_cli.downloads import download
 from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.system.downloads import download
 
 VGG_BLOCKS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """Convolutions in each of the five blocks; a max-pooling stands between two blocks."""

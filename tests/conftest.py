@@ -18,16 +18,16 @@ import torch
 from scmnet_cli import checkpoint
 from scmnet_cli.cli.main import main
 from scmnet_cli.config import parse_config
-from scmnet_cli.data.drawn import write_drawn_source
 from scmnet_cli.data.prepared import Entry, Manifest, PreparedWriter
 from scmnet_cli.domains import FACE
 from scmnet_cli.edges import canny_edges
 from scmnet_cli.images import CropBox
 from scmnet_cli.metrics.inception import inception_layout
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.preprocess.folder import FolderSource
-from scmnet_cli.preprocess.run import prepare as prepare_source
+from scmnet_cli.preprocess.prepare import prepare as prepare_source
 from scmnet_cli.regions import region_id
+from scmnet_cli.sources.drawn import write_drawn_source
+from scmnet_cli.sources.folder import FolderSource
 from scmnet_cli.types import NO_JOINTS, Canvas, Person
 
 CANVAS = Canvas(64, 48)

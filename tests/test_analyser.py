@@ -13,36 +13,23 @@ from scipy import ndimage
 from torch import nn
 
 import scmnet_cli
+from scmnet_cli.analyser.evaluation.people import PersonScores, compare, cut_person, time_analyser
+from scmnet_cli.analyser.network import AnalyserNet, Encoder, fuse, imagenet_encoder, joints_of_heat, mean_places
+from scmnet_cli.analyser.people import BEYOND, Analyser, Analysis, _framed
+from scmnet_cli.analyser.region_maps import clean_probabilities, enlarged, main_person_mask
+from scmnet_cli.analyser.subjects import PEOPLE
+from scmnet_cli.analyser.training.loop import AnalyserRun, save_weights
+from scmnet_cli.analyser.training.losses import Batch, losses
+from scmnet_cli.analyser.training.photos import Material, pseudo_labels
+from scmnet_cli.analyser.training.views import TrainingPhoto, Views, plain_view, training_photo
+from scmnet_cli.analyser.windows import Window
 from scmnet_cli.checkpoint import load_tensors, save_tensors
 from scmnet_cli.config import AnalyserConfig, parse_analyser_config
-from scmnet_cli.data.drawn import draw_person
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.analyser import PersonScores, compare, cut_person, time_analyser
 from scmnet_cli.images import CropBox, read_photo
-from scmnet_cli.models.analyser import AnalyserNet, Encoder, fuse, joints_of_heat, mean_places
-from scmnet_cli.preprocess.analyser import (
-    BEYOND,
-    Analyser,
-    Analysis,
-    _cleaned,
-    _framed,
-    _main_person,
-    enlarged,
-)
-from scmnet_cli.preprocess.subjects import PEOPLE
-from scmnet_cli.preprocess.windows import Window
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import MIRRORED
-from scmnet_cli.training.analyser import (
-    AnalyserRun,
-    Batch,
-    Material,
-    imagenet_encoder,
-    losses,
-    pseudo_labels,
-    save_weights,
-)
-from scmnet_cli.training.analyser_views import TrainingPhoto, Views, plain_view, training_photo
+from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.types import Canvas, FloatArray, Person
 
 SMALL = Canvas(64, 64)
@@ -409,13 +396,13 @@ def two_people() -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
 
 
 def test_the_person_whom_the_skeleton_crosses_is_kept_and_the_larger_other_one_goes() -> None:
-    kept = _main_person(two_people(), standing(18), two_people().astype(np.float32))
+    kept = main_person_mask(two_people(), standing(18), two_people().astype(np.float32))
     assert kept[30, 9]
     assert not kept[:, 40:].any()
 
 
 def test_without_a_skeleton_the_larger_person_is_kept() -> None:
-    kept = _main_person(two_people(), standing(18, score=0), two_people().astype(np.float32))
+    kept = main_person_mask(two_people(), standing(18, score=0), two_people().astype(np.float32))
     assert kept[30, 50]
     assert not kept[:, :20].any()
 
@@ -428,7 +415,7 @@ def test_specks_vanish_into_what_surrounds_them() -> None:
     probabilities[upper, 10:52, 4:24] = 0.9
     probabilities[pants, 10:52, 4:24] = 0.1
     probabilities[upper, 30:32, 10:12], probabilities[pants, 30:32, 10:12] = 0.3, 0.7
-    labels = _cleaned(probabilities, standing(28)).argmax(0)
+    labels = clean_probabilities(probabilities, standing(28)).argmax(0)
     assert (labels[10:52, 4:24] == upper).all()
     assert (labels[:, 24:] == 0).all()
 

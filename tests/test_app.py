@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from scmnet_cli.analyser.people import Analysis
 from scmnet_cli.app import session as steps
 from scmnet_cli.app.faces import FaceStudio
 from scmnet_cli.app.posing import Posing, draw_posing, zoom
@@ -20,16 +21,15 @@ from scmnet_cli.checkpoint import SavedModel
 from scmnet_cli.config import parse_config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.inspection import inspect_point
 from scmnet_cli.images import CropBox
+from scmnet_cli.inference.inputs.sketches import read_drawing
+from scmnet_cli.inference.inspection import inspect_point
+from scmnet_cli.inference.pipeline import Pipeline, make_person
+from scmnet_cli.inference.wardrobe import Wardrobe, style_fingerprint, take
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.pipeline import Pipeline, make_person
-from scmnet_cli.preprocess.analyser import Analysis
-from scmnet_cli.preprocess.sketches import read_drawing
 from scmnet_cli.regions import NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
-from scmnet_cli.wardrobe import Wardrobe, style_fingerprint, take
 
 if TYPE_CHECKING:
     from conftest import Place, Scm, SomeFaces
@@ -339,7 +339,7 @@ def test_the_page_reads_photos_with_the_estimators_of_the_command_line(
         served.append(studio)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scmnet_cli.preprocess.rtm_pose.RtmPose", Nodding)
+    monkeypatch.setattr("scmnet_cli.analyser.rtm_pose.RtmPose", Nodding)
     monkeypatch.setattr("scmnet_cli.app.server.serve", serve)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     assert scm("app", "-m", place.model, "--device", "cpu", "--pose-estimator", "rtmpose-m").code == 0

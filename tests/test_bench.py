@@ -14,14 +14,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
+from scmnet_cli.bench import footprint
+from scmnet_cli.bench.footprint import drawing_memory, training_speed
+from scmnet_cli.bench.judging import JudgingSpeed, measure_judging
+from scmnet_cli.bench.passes import Options, Passes, built, compile_parts, standing_person
+from scmnet_cli.bench.speed import CountFlop, convolutions_of, count_gflop, measure_speed
 from scmnet_cli.cli.bench import _variants as all_variants
 from scmnet_cli.config import Config, ModelConfig, load_config
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation import footprint
-from scmnet_cli.evaluation.bench import CountFlop, convolutions_of, count_gflop, measure_speed
-from scmnet_cli.evaluation.footprint import drawing_memory, training_speed
-from scmnet_cli.evaluation.judging_speed import JudgingSpeed, measure_judging
-from scmnet_cli.evaluation.passes import Options, Passes, built, compile_parts, standing_person
 from scmnet_cli.models.build import build_generator
 
 TINY = ModelConfig.model_validate({"size": "tiny", "height": 64, "width": 48})
@@ -207,7 +207,7 @@ def test_judging_is_timed_on_files_beside_scikit_image(monkeypatch: pytest.Monke
         return measure_judging(4, **options)
 
     monkeypatch.setattr(footprint, "_apart", at_once)
-    monkeypatch.setattr("scmnet_cli.evaluation.judging_speed.measure_judging", few)
+    monkeypatch.setattr("scmnet_cli.bench.judging.measure_judging", few)
     done = CliRunner().invoke(app, ["bench", "--eval", "--threads", "1", "--cpu-time", "--json", str(tmp_path / "j")])
     assert done.exit_code == 0, done.output
     assert "of 4 pairs of PNG files at 256x176, 1 threads" in done.output
@@ -218,9 +218,9 @@ def test_judging_is_timed_on_files_beside_scikit_image(monkeypatch: pytest.Monke
 
 
 def test_one_table_compares_the_options_and_trains_with_those_that_training_has(monkeypatch, tmp_path):
+    from scmnet_cli.bench.footprint import Memory, Training
     from scmnet_cli.cli import bench as command
     from scmnet_cli.cli.main import app
-    from scmnet_cli.evaluation.footprint import Memory, Training
 
     monkeypatch.setattr(command, "_variants", lambda chosen: [v for v in all_variants(chosen) if not v.compiled])
     trained = []
@@ -271,7 +271,7 @@ def test_what_cannot_be_compiled_is_told_in_one_line(monkeypatch: pytest.MonkeyP
     def fail(*_):
         raise BackendCompilerFailed(lambda: None, RuntimeError("no compiler\nand more"), None)
 
-    monkeypatch.setattr("scmnet_cli.evaluation.bench.compile_parts", lambda _: None)
+    monkeypatch.setattr("scmnet_cli.bench.speed.compile_parts", lambda _: None)
     monkeypatch.setattr(Passes, "further_pose", fail)
     with pytest.raises(ScmError, match=r"--compile: cannot be done here \(no compiler\)"):
         measure_speed(TINY, Options(compiled=True), batches=[1], repeats=1)

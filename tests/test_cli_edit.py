@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scmnet_cli.pipeline import Pipeline
+from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.regions import region_id
 
 if TYPE_CHECKING:

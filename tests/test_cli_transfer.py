@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from scmnet_cli import checkpoint
+from scmnet_cli.inference.inputs.photo import read_person
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.poses.files import save_pose
 from scmnet_cli.poses.library import shipped_poses
-from scmnet_cli.preprocess.photo import read_person
 from scmnet_cli.skeleton import MIRRORED
 from scmnet_cli.types import Canvas, Pose
 

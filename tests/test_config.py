@@ -148,6 +148,6 @@ def test_the_configs_are_found_whatever_the_current_folder(tmp_path: Path, monke
 
 
 def test_the_page_of_settings_is_up_to_date():
-    page = runpy.run_path(str(ROOT / "docs" / "write_config.py"))["page"]()
+    page = runpy.run_path(str(ROOT / "docs" / "scripts" / "write_config.py"))["page"]()
     written = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
     assert written == page, "docs/config.md is out of date: run `nox -s docs`"

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scmnet_cli.data.drawn import PHOTO, draw_person, write_drawn_source
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_label_map, read_photo
-from scmnet_cli.preprocess.keypoints import read_keypoint_table
 from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.sources.drawn import PHOTO, draw_person, write_drawn_source
+from scmnet_cli.sources.keypoints import read_keypoint_table
 from scmnet_cli.types import FloatArray, Person
 
 

@@ -13,19 +13,19 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from scmnet_cli.analyser.estimators import Estimators
+from scmnet_cli.analyser.onnx_models import find_model, rtmlib_downloads
+from scmnet_cli.analyser.onnx_parser import OnnxParser
+from scmnet_cli.analyser.people import Analyser, Analysis
+from scmnet_cli.analyser.rtm_pose import KNOWN, RtmPose, openpose_joints
 from scmnet_cli.cli.estimators import Chosen
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, read_label_map, save_png
-from scmnet_cli.preprocess.analyser import Analyser, Analysis
-from scmnet_cli.preprocess.estimators import Estimators
-from scmnet_cli.preprocess.folder import FolderSource
-from scmnet_cli.preprocess.onnx_models import find_model, rtmlib_downloads
-from scmnet_cli.preprocess.onnx_parser import OnnxParser
 from scmnet_cli.preprocess.photos import PhotoSource
-from scmnet_cli.preprocess.rtm_pose import KNOWN, RtmPose, openpose_joints
 from scmnet_cli.regions import LABEL_SETS, region_id
 from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.sources.folder import FolderSource
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 if TYPE_CHECKING:

@@ -16,11 +16,14 @@ from scmnet_cli.cli.main import main
 from scmnet_cli.config import load_config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.judging import Instruments, Judgement, judge
+from scmnet_cli.evaluation.baselines import region_mean
+from scmnet_cli.evaluation.half_body import is_full_body
+from scmnet_cli.evaluation.instruments import Instruments
+from scmnet_cli.evaluation.judging import Judgement, judge
+from scmnet_cli.evaluation.prepared_cases import MODEL, CaseSet, PreparedCases, load_people
 from scmnet_cli.evaluation.protocols import PROTOCOLS
-from scmnet_cli.evaluation.reconstruction import MODEL, CaseSet, PreparedCases, is_full_body, load_people, region_mean
+from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.pipeline import Pipeline
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.training.measure import draw_grid, moved_sources, spread_of
 

@@ -18,10 +18,10 @@ from scmnet_cli.checkpoint import save_model, sha256
 from scmnet_cli.config import parse_config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.export import OPSET, POSE_TO_IMAGE, STYLE_ENCODER, export_onnx
-from scmnet_cli.exported import ExportedPipeline, largest_difference
+from scmnet_cli.inference.export import OPSET, POSE_TO_IMAGE, STYLE_ENCODER, export_onnx
+from scmnet_cli.inference.exported import ExportedPipeline, largest_difference
+from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from conftest import Place, Scm
@@ -157,8 +157,8 @@ def test_files_of_two_models_are_refused(both: tuple[Path, Path], tmp_path: Path
 def test_on_real_people_the_values_differ_by_less_than_a_thousandth(
     both: tuple[Path, Path], drawn_data: Path, shared: Any
 ) -> None:
-    from scmnet_cli.preprocess.ccp import CcpSource
-    from scmnet_cli.preprocess.run import crop_person
+    from scmnet_cli.data.cropping import crop_person
+    from scmnet_cli.sources.ccp import CcpSource
 
     photos = CcpSource(shared("data/ccp"))
     people = [crop_person(photos.read(name), PreparedFolder(drawn_data).manifest.canvas, "plain")[0]

@@ -13,25 +13,26 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from scmnet_cli.analyser.evaluation.faces import evaluate_face_parser
+from scmnet_cli.analyser.evaluation.people import compare
+from scmnet_cli.analyser.face_landmarks import EYES_APART, PLACES, aligning, landmarks_of
+from scmnet_cli.analyser.faces import Face, FaceParser, find_face, heads
+from scmnet_cli.analyser.network import Analysed, AnalyserNet
+from scmnet_cli.analyser.people import SHIPPED, Analyser, Analysis
+from scmnet_cli.analyser.subjects import FACES
+from scmnet_cli.analyser.training.face_photos import OF_FACES, face_photo, head_photo, without_face
+from scmnet_cli.analyser.training.loop import save_weights
+from scmnet_cli.analyser.training.losses import Batch, losses
+from scmnet_cli.analyser.training.views import ONE_OF, UNKNOWN, Views, plain_view
+from scmnet_cli.analyser.windows import Window
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.analyser import compare
-from scmnet_cli.evaluation.face_parser import evaluate_face_parser
 from scmnet_cli.images import CropBox, read_photo, save_png
-from scmnet_cli.models.analyser import Analysed, AnalyserNet
-from scmnet_cli.preprocess.analyser import SHIPPED, Analyser, Analysis
-from scmnet_cli.preprocess.face_landmarks import EYES_APART, PLACES, aligning, landmarks_of
-from scmnet_cli.preprocess.face_parser import Face, FaceParser, find_face, heads
+from scmnet_cli.inference.inputs.faces import read_face
 from scmnet_cli.preprocess.face_photos import FacePhotoSource
-from scmnet_cli.preprocess.faces import read_face
-from scmnet_cli.preprocess.run import prepare
-from scmnet_cli.preprocess.subjects import FACES
-from scmnet_cli.preprocess.windows import Window
+from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.regions import BODY_REGIONS, CELEBAMASK_PARTS, FACE_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS
-from scmnet_cli.training.analyser import Batch, losses, save_weights
-from scmnet_cli.training.analyser_faces import OF_FACES, face_photo, head_photo, without_face
-from scmnet_cli.training.analyser_views import ONE_OF, UNKNOWN, Views, plain_view
 from scmnet_cli.types import NO_JOINTS, Canvas, FloatArray, Person, UInt8Array
 
 SMALL = Canvas(64, 64)

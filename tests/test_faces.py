@@ -20,17 +20,17 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.domains import FACE, PERSON
 from scmnet_cli.edges import CANNY, PARTS, distance_to_edges, edge_maps, face_edges, rescale_edges
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.reconstruction import deranged
+from scmnet_cli.evaluation.prepared_cases import deranged
 from scmnet_cli.images import save_png
+from scmnet_cli.inference.inputs.faces import read_face
+from scmnet_cli.inference.inputs.sketches import likely_kind, read_drawing
+from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.metrics.edge_fidelity import edge_f1
 from scmnet_cli.metrics.region_consistency import region_colour_distance
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.pipeline import Pipeline
-from scmnet_cli.preprocess.celebamask import MASKS, PHOTOS, CelebAMaskSource
-from scmnet_cli.preprocess.faces import read_face
-from scmnet_cli.preprocess.run import prepare
-from scmnet_cli.preprocess.sketches import likely_kind, read_drawing
+from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.regions import CELEBAMASK19, CELEBAMASK_PARTS, FACE_REGIONS
+from scmnet_cli.sources.celebamask import MASKS, PHOTOS, CelebAMaskSource
 from scmnet_cli.training.loop import Run
 from scmnet_cli.types import NO_JOINTS, Canvas, Person, Pose, UInt8Array
 

@@ -17,7 +17,8 @@ from scmnet_cli.cli.main import main
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case
 from scmnet_cli.evaluation.folders import FolderCases, find_matches
-from scmnet_cli.evaluation.judging import Instruments, Judgement, Value, judge
+from scmnet_cli.evaluation.instruments import Instruments
+from scmnet_cli.evaluation.judging import Judgement, Value, judge
 from scmnet_cli.evaluation.protocols import PROTOCOLS, find_protocol
 from scmnet_cli.evaluation.published import compare, published_tables
 from scmnet_cli.metrics.ssim import ssim_raw

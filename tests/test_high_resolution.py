@@ -10,12 +10,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from scmnet_cli.checkpoint import SavedModel
 from scmnet_cli.config import Config, parse_config
 from scmnet_cli.data.dataset import TrainingBatch
-from scmnet_cli.data.drawn import draw_person
+from scmnet_cli.inference.pipeline import Pipeline, make_person
 from scmnet_cli.models import correlation
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.pipeline import Pipeline, make_person
+from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.training.measure import field_statistics
-from scmnet_cli.training.phases import Drawn, GeneratorObjective, GeneratorPass, Inputs
+from scmnet_cli.training.objective import Drawn, GeneratorObjective, GeneratorPass, Inputs
 from scmnet_cli.types import Canvas, Person
 
 

@@ -25,18 +25,18 @@ from scipy.io import savemat
 
 from scmnet_cli import checkpoint
 from scmnet_cli.config import load_config, parse_config
-from scmnet_cli.data.drawn import draw_person, write_drawn_source
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_label_map, read_photo
+from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.pipeline import Pipeline
 from scmnet_cli.poses.files import read_pose_file
-from scmnet_cli.preprocess.ccp import CcpSource
-from scmnet_cli.preprocess.keypoints import read_joints, read_keypoint_table
-from scmnet_cli.preprocess.label_maps import read_ids
 from scmnet_cli.preprocess.layouts import open_source
-from scmnet_cli.preprocess.run import prepare
+from scmnet_cli.preprocess.prepare import prepare
+from scmnet_cli.sources.ccp import CcpSource
+from scmnet_cli.sources.drawn import draw_person, write_drawn_source
+from scmnet_cli.sources.keypoints import read_joints, read_keypoint_table
+from scmnet_cli.sources.label_maps import read_ids
 from scmnet_cli.training.state import read_state
 from scmnet_cli.types import Canvas, Person
 from scmnet_cli.weights import load_backbone

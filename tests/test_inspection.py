@@ -15,10 +15,10 @@ from PIL import Image
 from scmnet_cli import checkpoint
 from scmnet_cli.config import parse_config
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.inspection import Inspection, inspect_point, inspect_transfer
-from scmnet_cli.evaluation.inspection_sheet import WIDTH, draw_inspection
+from scmnet_cli.inference.inspection import Inspection, inspect_point, inspect_transfer
+from scmnet_cli.inference.inspection_sheet import WIDTH, draw_inspection
+from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.pipeline import Pipeline
 from scmnet_cli.regions import BODY_REGIONS, COLOURS, region_id
 from scmnet_cli.types import Person, Pose
 

@@ -12,8 +12,8 @@ import pytest
 
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.preprocess.keypoints import COLUMNS, read_keypoint_file, read_keypoint_table
-from scmnet_cli.preprocess.photo import read_person
+from scmnet_cli.inference.inputs.photo import read_person
+from scmnet_cli.sources.keypoints import COLUMNS, read_keypoint_file, read_keypoint_table
 from scmnet_cli.types import Canvas
 
 HEADER = "name:keypoints_y:keypoints_x"

@@ -25,17 +25,17 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from scmnet_cli.analyser.network import AnalyserNet
+from scmnet_cli.analyser.people import Analyser, Analysis
 from scmnet_cli.cli import progress
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, save_png
-from scmnet_cli.models.analyser import AnalyserNet
 from scmnet_cli.preprocess import report
-from scmnet_cli.preprocess.analyser import Analyser, Analysis
 from scmnet_cli.preprocess.photos import PhotoSource
+from scmnet_cli.preprocess.prepare import prepare, prepare_share
 from scmnet_cli.preprocess.report import write_report
-from scmnet_cli.preprocess.run import prepare, prepare_share
-from scmnet_cli.ranks import Rank
+from scmnet_cli.system.processes import Rank
 from scmnet_cli.types import Canvas, UInt8Array
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def test_photos_go_on_after_kill_9_and_end_as_if_nothing_had_happened(photos: Pa
         from pathlib import Path
         from test_large_folders import CANVAS, Quick
         from scmnet_cli.preprocess.photos import PhotoSource
-        from scmnet_cli.preprocess.run import prepare
+        from scmnet_cli.preprocess.prepare import prepare
 
         def progress(done, total):
             if done == 5:
@@ -359,8 +359,8 @@ def test_looks_of_many_threads_go_in_batches_with_the_same_results(pictures: lis
 
 
 def _state_of_the_shipped() -> dict[str, torch.Tensor]:
-    from scmnet_cli.preprocess.analyser import SHIPPED
-    from scmnet_cli.preprocess.subjects import read_weights
+    from scmnet_cli.analyser.people import SHIPPED
+    from scmnet_cli.analyser.subjects import read_weights
 
     net = AnalyserNet()
     read_weights(SHIPPED, net)

@@ -18,14 +18,14 @@ from scmnet_cli.cli.main import main
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import whole_box
-from scmnet_cli.preprocess.deepfashion import DeepFashionSource
-from scmnet_cli.preprocess.drawn_maps import draw_region_map
-from scmnet_cli.preprocess.label_maps import body_regions
 from scmnet_cli.preprocess.layouts import LAYOUTS, open_source
-from scmnet_cli.preprocess.market import MarketSource
-from scmnet_cli.preprocess.run import prepare
+from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.regions import BODY_REGIONS, LABEL_SETS, SKIN, region_id
 from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.sources.deepfashion import DeepFashionSource
+from scmnet_cli.sources.drawn_maps import draw_region_map
+from scmnet_cli.sources.label_maps import body_regions
+from scmnet_cli.sources.market import MarketSource
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 FRAME = Canvas(256, 176)
@@ -691,6 +691,6 @@ def test_all_of_market_1501_comes_through(shared: Callable[[str], Path], tmp_pat
 @pytest.mark.data
 def test_the_published_labels_of_ccp_are_in_the_order_of_its_label_set(shared: Callable[[str], Path]) -> None:
     root = shared("data/ccp")
-    from scmnet_cli.preprocess.ccp import CcpSource
+    from scmnet_cli.sources.ccp import CcpSource
 
     assert CcpSource(root)._regions == LABEL_SETS["ccp59"]

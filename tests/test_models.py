@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scmnet_cli.bench.speed import count_gflop
 from scmnet_cli.config import ModelConfig
-from scmnet_cli.evaluation.bench import count_gflop
 from scmnet_cli.models.build import build_discriminators, build_generator
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import NUM_REGIONS, one_hot

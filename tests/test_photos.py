@@ -13,14 +13,14 @@ import skimage.data
 from PIL import Image
 
 import scmnet_cli
+from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
-from scmnet_cli.preprocess.analyser import Analyser
+from scmnet_cli.inference.inputs.photo import read_person
 from scmnet_cli.preprocess.layouts import likely_layout, open_source
-from scmnet_cli.preprocess.photo import read_person
 from scmnet_cli.preprocess.photos import PhotoSource, read_analysed
-from scmnet_cli.preprocess.run import prepare
+from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, FloatArray, Person

@@ -13,8 +13,8 @@ from torch import Tensor
 from scmnet_cli.checkpoint import load_model, save_model
 from scmnet_cli.config import parse_config
 from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result, make_person
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.pipeline import EncodedSource, Pipeline, Result, make_person
 from scmnet_cli.regions import BODY_REGIONS, region_id
 from scmnet_cli.types import Canvas, Person, Pose
 

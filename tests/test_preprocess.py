@@ -18,20 +18,20 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from scmnet_cli.analyser.people import Analysis
 from scmnet_cli.cli.preprocess import Background, Layout, read_canvas
-from scmnet_cli.data.drawn import draw_person
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, read_label_map, read_photo, save_png
-from scmnet_cli.preprocess.analyser import Analysis
-from scmnet_cli.preprocess.ccp import CcpSource
-from scmnet_cli.preprocess.folder import FolderSource
-from scmnet_cli.preprocess.label_maps import nearest_limb_regions
 from scmnet_cli.preprocess.layouts import LAYOUTS, open_source
-from scmnet_cli.preprocess.run import BACKGROUNDS, Outcome, prepare
+from scmnet_cli.preprocess.prepare import BACKGROUNDS, Outcome, prepare
 from scmnet_cli.preprocess.sheet import draw_sheet
 from scmnet_cli.regions import BODY_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.sources.ccp import CcpSource
+from scmnet_cli.sources.drawn import draw_person
+from scmnet_cli.sources.folder import FolderSource
+from scmnet_cli.sources.label_maps import nearest_limb_regions
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 CANVAS = Canvas(64, 48)
@@ -238,8 +238,8 @@ def test_after_kill_9_the_same_command_goes_on_and_ends_as_if_nothing_had_happen
     script = f"""
         import os, signal
         from pathlib import Path
-        from scmnet_cli.preprocess.folder import FolderSource
-        from scmnet_cli.preprocess.run import prepare
+        from scmnet_cli.sources.folder import FolderSource
+        from scmnet_cli.preprocess.prepare import prepare
         from scmnet_cli.types import Canvas
 
         def progress(done, total):
@@ -394,7 +394,7 @@ def test_unlabelled_photos_of_ccp_join_train_with_the_analysers_maps_and_leave_v
         (root / "annotations" / "pixel-level" / f"{number:04d}.mat").unlink()
     prepare(CcpSource(root), tmp_path / "fewer", CANVAS)
     everywhere: Any = FoundPerson(slice(None))
-    prepare(CcpSource(root, unlabelled=True, analyser=everywhere), tmp_path / "all", CANVAS)
+    prepare(CcpSource(root, unlabelled=everywhere), tmp_path / "all", CANVAS)
     fewer, whole = PreparedFolder(tmp_path / "fewer"), PreparedFolder(tmp_path / "all")
     assert whole.names("val") == fewer.names("val") == ["0011"]
     assert set(whole.names("train")) == {*fewer.names("train"), "0002", "0005"}
@@ -408,7 +408,7 @@ def test_an_unlabelled_photo_in_which_the_analyser_finds_another_person_is_left_
     write_ccp(root, 3)
     (root / "annotations" / "pixel-level" / "0001.mat").unlink()
     beside: Any = FoundPerson(slice(0, 1))
-    outcome = prepare(CcpSource(root, unlabelled=True, analyser=beside), tmp_path / "all", CANVAS)
+    outcome = prepare(CcpSource(root, unlabelled=beside), tmp_path / "all", CANVAS)
     assert "lie on the person that the analyser finds" in outcome.left_out["0001"]
 
 

@@ -20,15 +20,16 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.checkpoint import load_tensors
-from scmnet_cli.cli.drawing import Task, _of_rank
-from scmnet_cli.cli.inputs import Input
+from scmnet_cli.cli.drawing.artist import Task, _of_rank
+from scmnet_cli.cli.drawing.input import Input
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.models.layers import BatchNorm
-from scmnet_cli.pipeline import _of_this_process
-from scmnet_cli.preprocess.folder import FolderSource
-from scmnet_cli.preprocess.run import _claimed, prepare, prepare_share
-from scmnet_cli.ranks import Rank, Team, this_rank
+from scmnet_cli.preprocess.journal import lock_folder
+from scmnet_cli.preprocess.prepare import prepare, prepare_share
+from scmnet_cli.sources.folder import FolderSource
+from scmnet_cli.system.devices import _of_this_process
+from scmnet_cli.system.processes import Rank, Team, this_rank
 from scmnet_cli.training.means import Means
 from scmnet_cli.training.state import STATE_FILE
 from scmnet_cli.training.tracking import read_stats
@@ -128,16 +129,16 @@ def test_the_last_run_makes_what_a_lost_share_did_not(drawn_source: Path, tmp_pa
 
 def test_a_folder_that_another_run_writes_to_is_left_alone(drawn_source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with _claimed(out):
+    with lock_folder(out):
         with pytest.raises(ScmError, match=r"out: another 'scm preprocess' is writing into it"):
             prepare(FolderSource(drawn_source), out, CANVAS, jobs=1)
         with pytest.raises(ScmError, match="is writing into it"):
             share(drawn_source, out, 0, 2)
-    with _claimed(out, together=True):  # a share at work
+    with lock_folder(out, together=True):  # a share at work
         with pytest.raises(ScmError, match="is writing into it"):
             prepare(FolderSource(drawn_source), out, CANVAS, jobs=1)
         share(drawn_source, out, 0, 2)
-    with _claimed(out, "share 2 of 2"), pytest.raises(ScmError, match="is doing share 2 of 2"):
+    with lock_folder(out, "share 2 of 2"), pytest.raises(ScmError, match="is doing share 2 of 2"):
         share(drawn_source, out, 1, 2)
     prepare(FolderSource(drawn_source), out, CANVAS, jobs=1)
 
@@ -370,7 +371,7 @@ def test_a_killed_rank_ends_all_within_a_minute_and_another_number_of_processes_
 FAILING = """
 import sys
 from scmnet_cli.cli.main import main
-from scmnet_cli.ranks import this_rank
+from scmnet_cli.system.processes import this_rank
 from scmnet_cli.training.loop import Run
 step = Run._step
 def fail(run, *networks):
@@ -408,7 +409,7 @@ def test_sigterm_to_torchrun_stops_all_processes_at_the_same_step_and_saves(draw
 def test_processes_that_would_not_do_the_same_are_told_apart_before_anything_is_written(
     drawn_data: Path, tmp_path: Path
 ) -> None:
-    different = "import sys; from scmnet_cli.cli.main import main; from scmnet_cli.ranks import this_rank; "
+    different = "import sys; from scmnet_cli.cli.main import main; from scmnet_cli.system.processes import this_rank; "
     different += "main([*sys.argv[1:], '--seed', str(this_rank().index)])"
     _, _, *arguments = training(drawn_data, tmp_path / "run", 8)
     (code, _, err), _ = finish(ranks(2, "-c", different, *arguments))

@@ -12,15 +12,14 @@ import skimage.data
 from PIL import Image
 from scipy import ndimage
 
-from scmnet_cli.data.dataset import PLAIN_GREY
+from scmnet_cli.analyser.people import Analyser, Analysis
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import CropBox, read_photo
-from scmnet_cli.preprocess.analyser import Analyser, Analysis
-from scmnet_cli.preprocess.framed import Framed
-from scmnet_cli.preprocess.photo import read_framed
+from scmnet_cli.images import PLAIN_GREY, CropBox, read_photo
+from scmnet_cli.inference.inputs.framed import Framed
+from scmnet_cli.inference.inputs.photo import read_framed
 from scmnet_cli.preprocess.photos import PhotoSource, read_analysed
-from scmnet_cli.preprocess.run import prepare
+from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.regions import region_id
 from scmnet_cli.types import Canvas, Person
 

@@ -18,7 +18,7 @@ from scmnet_cli.config import Config, load_config
 from scmnet_cli.data.dataset import PeopleInMemory, TrainingStream
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.locks import held
+from scmnet_cli.system.locks import held
 from scmnet_cli.training.loop import Run
 from scmnet_cli.training.state import STATE_FILE
 from scmnet_cli.training.tracking import read_stats

@@ -14,10 +14,19 @@ from PIL import Image
 
 from scmnet_cli.cli import video as command
 from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.video import (
+    ClipWriter,
+    Follower,
+    find_joints,
+    framed,
+    open_film,
+    read_frames,
+    steadied,
+    upright,
+)
 from scmnet_cli.metrics.flicker import flicker, jitter
 from scmnet_cli.poses.placing import person_box
 from scmnet_cli.types import Canvas
-from scmnet_cli.video import ClipWriter, Follower, find_joints, framed, open_film, read_frames, steadied, upright
 
 if TYPE_CHECKING:
     from conftest import Place, Scm

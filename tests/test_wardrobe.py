@@ -11,9 +11,9 @@ from PIL import Image
 from scmnet_cli.checkpoint import SavedModel, save_tensors
 from scmnet_cli.config import parse_config
 from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.inference.wardrobe import Wardrobe, style_fingerprint, take
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.pipeline import Pipeline
-from scmnet_cli.wardrobe import Wardrobe, style_fingerprint, take
 
 if TYPE_CHECKING:
     from conftest import Place, Scm

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 from scmnet_cli.config import load_config
-from scmnet_cli.ranks import Team, this_rank
+from scmnet_cli.system.processes import Team, this_rank
 from scmnet_cli.training import loop
-from scmnet_cli.training.phases import Inputs
+from scmnet_cli.training.objective import Inputs
 
 in_single, given = torch.Tensor.float, Inputs.of
 torch.Tensor.float = lambda self: self if self.dtype == torch.float64 else in_single(self)

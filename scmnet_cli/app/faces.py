@@ -12,8 +12,8 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.domains import FACE
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import contact_sheet
-from scmnet_cli.pipeline import Pipeline, Result
-from scmnet_cli.preprocess.sketches import read_drawing
+from scmnet_cli.inference.inputs.sketches import read_drawing
+from scmnet_cli.inference.pipeline import Pipeline, Result
 from scmnet_cli.types import UInt8Array
 
 _MOST_SHOWN = 40

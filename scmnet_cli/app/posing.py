@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from scmnet_cli.data.dataset import PLAIN_GREY
-from scmnet_cli.images import draw_skeleton
+from scmnet_cli.images import PLAIN_GREY, draw_skeleton
 from scmnet_cli.poses.placing import mirrored
 from scmnet_cli.skeleton import JOINTS, rescale
 from scmnet_cli.types import Canvas, Pose, UInt8Array

@@ -9,7 +9,7 @@ from pathlib import Path
 from scmnet_cli.app.posing import Posing, zoom
 from scmnet_cli.app.studio import Drawn, Found, Origin, Studio
 from scmnet_cli.errors import ScmError
-from scmnet_cli.pipeline import EncodedSource
+from scmnet_cli.inference.pipeline import EncodedSource
 from scmnet_cli.types import Pose
 
 FIRST_POSE = "walking"

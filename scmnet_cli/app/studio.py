@@ -13,23 +13,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.app.posing import zoom
 from scmnet_cli.app.uploads import Limits, read_upload
-from scmnet_cli.data.dataset import PLAIN_GREY
+from scmnet_cli.data.cropping import crop_person
 from scmnet_cli.domains import PERSON
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.inspection import inspect_point
-from scmnet_cli.evaluation.inspection_sheet import draw_point
-from scmnet_cli.images import contact_sheet, draw_regions, draw_skeleton
-from scmnet_cli.pipeline import EncodedSource, Pipeline, Result
+from scmnet_cli.images import PLAIN_GREY, contact_sheet, draw_regions, draw_skeleton
+from scmnet_cli.inference.inspection import inspect_point
+from scmnet_cli.inference.inspection_sheet import draw_point
+from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
+from scmnet_cli.inference.wardrobe import Wardrobe
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place
-from scmnet_cli.preprocess.analyser import Analyser
-from scmnet_cli.preprocess.run import crop_person
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.skeleton import rescale
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
-from scmnet_cli.wardrobe import Wardrobe
 
 _SHOWN_HEIGHT = 512
 _STRENGTH = 0.5

@@ -95,10 +95,11 @@ def train(
         TimeRemainingColumn,
     )
 
+    from scmnet_cli.analyser.people import Analyser
+    from scmnet_cli.analyser.training.face_photos import read_faces
+    from scmnet_cli.analyser.training.loop import AnalyserRun, Report
+    from scmnet_cli.analyser.training.photos import read_material
     from scmnet_cli.config import AnalyserConfig, FaceParserConfig, parse_analyser_config
-    from scmnet_cli.preprocess.analyser import Analyser
-    from scmnet_cli.training.analyser import AnalyserRun, Report, read_material
-    from scmnet_cli.training.analyser_faces import read_faces
 
     is_face = domain is DomainName.FACE
     if street is not None and not is_face:
@@ -155,8 +156,8 @@ def threshold(
     from rich.console import Console
     from rich.progress import Progress
 
-    from scmnet_cli.evaluation.analyser import score_train_people
-    from scmnet_cli.preprocess.analyser import Analyser
+    from scmnet_cli.analyser.evaluation.people import score_train_people
+    from scmnet_cli.analyser.people import Analyser
 
     analyser = Analyser.load(weights)
     with Progress(console=Console(stderr=True)) as bar:
@@ -195,9 +196,9 @@ def bench(
     from rich.console import Console
     from rich.progress import Progress
 
-    from scmnet_cli.evaluation.analyser import time_analyser
-    from scmnet_cli.preprocess.analyser import Analyser
-    from scmnet_cli.preprocess.source import find_photos
+    from scmnet_cli.analyser.evaluation.people import time_analyser
+    from scmnet_cli.analyser.people import Analyser
+    from scmnet_cli.sources.source import find_photos
 
     photos = [paths[0] for paths in find_photos(folder).values()][:limit]
     analyser = Analyser.load(weights, bfloat16=bfloat16)
@@ -258,11 +259,11 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress
 
+    from scmnet_cli.analyser.evaluation.faces import FaceScores, evaluate_face_parser
+    from scmnet_cli.analyser.evaluation.people import AnalyserScores, evaluate_analyser
+    from scmnet_cli.analyser.people import Analyser
     from scmnet_cli.data.prepared import write_text
-    from scmnet_cli.evaluation.analyser import AnalyserScores, evaluate_analyser
-    from scmnet_cli.evaluation.face_parser import FaceScores, evaluate_face_parser
     from scmnet_cli.images import save_png
-    from scmnet_cli.preprocess.analyser import Analyser
 
     is_face = domain is DomainName.FACE
     if street is not None and not is_face:

@@ -67,8 +67,8 @@ def app(
     from scmnet_cli.app.server import LOCAL, serve
     from scmnet_cli.app.studio import Studio
     from scmnet_cli.app.uploads import Limits
-    from scmnet_cli.cli.drawing import open_model, open_wardrobe
-    from scmnet_cli.wardrobe import SHIPPED_WARDROBE
+    from scmnet_cli.cli.drawing.opening import open_model, open_wardrobe
+    from scmnet_cli.inference.wardrobe import SHIPPED_WARDROBE
 
     if (face_model is None) != (faces is None):
         raise ScmError("--face-model and --faces: each needs the other")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from scmnet_cli.bench.footprint import Memory, Training
+    from scmnet_cli.bench.passes import Options
+    from scmnet_cli.bench.speed import Speed
     from scmnet_cli.config import ModelConfig
-    from scmnet_cli.evaluation.bench import Speed
-    from scmnet_cli.evaluation.footprint import Memory, Training
-    from scmnet_cli.evaluation.passes import Options
 
 
 class Precision(StrEnum):
@@ -115,11 +115,11 @@ def bench(
 
     from dataclasses import asdict
 
+    from scmnet_cli.bench.footprint import drawing_memory, training_speed
+    from scmnet_cli.bench.passes import Options
+    from scmnet_cli.bench.speed import measure_speed
     from scmnet_cli.data.prepared import write_text
-    from scmnet_cli.evaluation.bench import measure_speed
-    from scmnet_cli.evaluation.footprint import drawing_memory, training_speed
-    from scmnet_cli.evaluation.passes import Options
-    from scmnet_cli.pipeline import choose_device
+    from scmnet_cli.system.devices import choose_device
 
     chosen = Options(precision.value, channels_last, compiled, threads, str(choose_device(device)))
     variants = _variants(chosen) if compare else [chosen]
@@ -150,8 +150,8 @@ def bench(
 def _bench_judging(threads: int | None, cpu_time: bool, json_file: Path | None) -> None:
     from dataclasses import asdict
 
+    from scmnet_cli.bench.judging import measure_judging
     from scmnet_cli.data.prepared import write_text
-    from scmnet_cli.evaluation.judging_speed import measure_judging
 
     found = measure_judging(threads=threads, cpu_time=cpu_time)
     seconds = "CPU second" if cpu_time else "second"
@@ -176,8 +176,8 @@ def _bench_runtimes(
     from rich.console import Console
     from rich.table import Table
 
+    from scmnet_cli.bench.runtimes import compare_runtimes
     from scmnet_cli.data.prepared import write_text
-    from scmnet_cli.evaluation.runtimes import compare_runtimes
 
     _tell("exporting, then timing")
     found = compare_runtimes(config, threads=threads, batches=batches, repeats=repeats, cpu_time=cpu_time)

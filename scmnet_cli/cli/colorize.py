@@ -74,7 +74,7 @@ def colorize(
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from functools import partial
 
-    from scmnet_cli.cli.drawing import Task, set_up
+    from scmnet_cli.cli.drawing.artist import Task, set_up
     from scmnet_cli.cli.face_parser import load_face_parser
     from scmnet_cli.domains import FACE
     from scmnet_cli.errors import ScmError

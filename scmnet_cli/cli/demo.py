@@ -51,8 +51,8 @@ def demo(
 
 
 def _show(photo: Path | None, out: Path, model: Path | None, closet: Path | None, show: bool, device: str) -> None:
-    from scmnet_cli.cli.drawing import open_model, open_wardrobe
-    from scmnet_cli.demo import run_demo
+    from scmnet_cli.cli.drawing.opening import open_model, open_wardrobe
+    from scmnet_cli.demo.photo import run_demo
     from scmnet_cli.images import example_photo
 
     pipeline = open_model(model, device)
@@ -78,7 +78,7 @@ def _open(page: Path) -> None:
 
 
 def _train(out: Path, images: int, people: int, seed: int, device: str) -> None:
-    from scmnet_cli.miniature import run_miniature
+    from scmnet_cli.demo.miniature import run_miniature
 
     with _bars() as bar:
         made = run_miniature(out, num_people=people, images=images, seed=seed, device=device, progress=bar.count)

@@ -88,7 +88,7 @@ def edit(
       scm edit --src me.jpg --region hair --ref friend.jpg -m runs/faces \\
                --face-parser research/face-parser.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from scmnet_cli.cli.drawing import Task, set_up
+    from scmnet_cli.cli.drawing.artist import Task, set_up
     from scmnet_cli.regions import BODY_REGIONS, FACE_REGIONS, region_id
 
     if len(regions) != len(references):

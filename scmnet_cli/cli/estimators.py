@@ -12,7 +12,7 @@ from scmnet_cli.errors import ScmError
 if TYPE_CHECKING:
     import torch
 
-    from scmnet_cli.preprocess.analyser import Analyser
+    from scmnet_cli.analyser.people import Analyser
     from scmnet_cli.types import Canvas
 
 PoseEstimatorName = Annotated[
@@ -87,20 +87,20 @@ class Chosen:
         Raises:
             ScmError: if one cannot be loaded, or an option of a parser is given without it.
         """
-        from scmnet_cli.preprocess.analyser import Analyser
-        from scmnet_cli.preprocess.estimators import Estimators, Parser, PoseEstimator
+        from scmnet_cli.analyser.estimators import Estimators, Parser, PoseEstimator
+        from scmnet_cli.analyser.people import Analyser
 
         if self.parser is None and (alone := Chosen(None, None, self.labels, self.pixels, self.size).first):
             raise ScmError(f"{alone}: there is no --parser; give its file, or leave this out")
         pose: PoseEstimator | None = None
         parser: Parser | None = None
         if self.pose is not None:
-            from scmnet_cli.preprocess.rtm_pose import RtmPose
+            from scmnet_cli.analyser.rtm_pose import RtmPose
 
             pose = RtmPose(self.pose, device)
         if self.parser is not None:
-            from scmnet_cli.preprocess.onnx_models import find_model
-            from scmnet_cli.preprocess.onnx_parser import OnnxParser
+            from scmnet_cli.analyser.onnx_models import find_model
+            from scmnet_cli.analyser.onnx_parser import OnnxParser
 
             size = None if self.size is None else read_size(self.size)
             parser = OnnxParser(find_model(self.parser, "--parser"), self.labels, self.pixels, size, device)

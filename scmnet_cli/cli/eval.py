@@ -13,8 +13,8 @@ from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
     from scmnet_cli.evaluation.cases import Cases
-    from scmnet_cli.evaluation.reconstruction import PreparedCases
-    from scmnet_cli.pipeline import Pipeline
+    from scmnet_cli.evaluation.prepared_cases import PreparedCases
+    from scmnet_cli.inference.pipeline import Pipeline
 
 
 class MethodName(StrEnum):
@@ -131,21 +131,21 @@ def evaluate(
 
     from rich.console import Console
 
-    from scmnet_cli.cli.drawing import open_model
+    from scmnet_cli.cli.drawing.opening import open_model
+    from scmnet_cli.cli.drawing.outputs import make_folder
     from scmnet_cli.cli.progress import Bars
-    from scmnet_cli.cli.report import make_folder
     from scmnet_cli.data.prepared import write_text
     from scmnet_cli.evaluation.cases import Case
     from scmnet_cli.evaluation.folders import FolderCases
-    from scmnet_cli.evaluation.judging import Instruments
+    from scmnet_cli.evaluation.instruments import Instruments
+    from scmnet_cli.evaluation.prepared_cases import PreparedCases
     from scmnet_cli.evaluation.protocols import find_protocol
     from scmnet_cli.evaluation.published import compare as compared_with
     from scmnet_cli.evaluation.published import published_tables
-    from scmnet_cli.evaluation.reconstruction import PreparedCases
     from scmnet_cli.evaluation.report import html_report
     from scmnet_cli.evaluation.summary import evaluate as evaluate_cases
     from scmnet_cli.images import save_png
-    from scmnet_cli.pipeline import choose_device
+    from scmnet_cli.system.devices import choose_device
 
     source = context.get_parameter_source("model")
     if (generated or method) and source is not None and source.name == "ENVIRONMENT":
@@ -237,7 +237,8 @@ def _prepared(
     case_set: SetName | None,
     limit: int | None,
 ) -> PreparedCases:
-    from scmnet_cli.evaluation.reconstruction import CaseSet, Method, PreparedCases
+    from scmnet_cli.evaluation.baselines import Method
+    from scmnet_cli.evaluation.prepared_cases import CaseSet, PreparedCases
 
     methods = tuple(Method) if method is None else (Method(method),)
     chosen = None if case_set is None else CaseSet(case_set)
@@ -245,7 +246,8 @@ def _prepared(
 
 
 def _sheets(cases: PreparedCases, pipeline: Pipeline | None, limit: int | None, out: Path) -> None:
-    from scmnet_cli.evaluation.reconstruction import case_sheet, edit_sheet, load_people, transfer_sheet
+    from scmnet_cli.evaluation.prepared_cases import load_people
+    from scmnet_cli.evaluation.sheets import case_sheet, edit_sheet, transfer_sheet
     from scmnet_cli.images import save_png
 
     save_png(out / "cases.png", case_sheet(cases))

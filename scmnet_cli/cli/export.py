@@ -44,10 +44,10 @@ def export(
       scm export runs/ccp/model.safetensors -o exported --format onnx
       scm transfer --src me.jpg --pose walking -m exported --runtime onnx
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from scmnet_cli.cli.drawing import open_model
-    from scmnet_cli.export import export_onnx
-    from scmnet_cli.exported import ExportedPipeline, largest_difference
-    from scmnet_cli.pipeline import SHIPPED_MODEL
+    from scmnet_cli.cli.drawing.opening import open_model
+    from scmnet_cli.inference.export import export_onnx
+    from scmnet_cli.inference.exported import ExportedPipeline, largest_difference
+    from scmnet_cli.inference.pipeline import SHIPPED_MODEL
 
     def tell(what: str) -> None:
         print(f"scm export: {what}", file=sys.stderr, flush=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scmnet_cli.preprocess.analyser import Analyser
-    from scmnet_cli.preprocess.face_parser import FaceParser
+    from scmnet_cli.analyser.faces import FaceParser
+    from scmnet_cli.analyser.people import Analyser
 
 FaceParserFile = Annotated[
     Path | None,
@@ -34,8 +34,8 @@ def load_face_parser(file: Path | None = None, analyser: Callable[[], Analyser] 
     Raises:
         ScmError: if the file is absent, damaged or no face parser.
     """
-    from scmnet_cli.preprocess.analyser import Analyser
-    from scmnet_cli.preprocess.face_parser import FaceParser
+    from scmnet_cli.analyser.faces import FaceParser
+    from scmnet_cli.analyser.people import Analyser
     from scmnet_cli.weights import find_face_parser
 
     path = file or find_face_parser()

@@ -74,10 +74,10 @@ def inspect(
     """  # noqa: D301 - a backspace keeps the lines of the examples
     at = [_point(text) for text in points or []]
 
-    from scmnet_cli.cli.drawing import find_inputs, open_model
-    from scmnet_cli.cli.report import Outputs, safe_name
-    from scmnet_cli.evaluation.inspection import inspect_transfer
-    from scmnet_cli.evaluation.inspection_sheet import draw_inspection
+    from scmnet_cli.cli.drawing.opening import find_inputs, open_model
+    from scmnet_cli.cli.drawing.outputs import Outputs, safe_name
+    from scmnet_cli.inference.inspection import inspect_transfer
+    from scmnet_cli.inference.inspection_sheet import draw_inspection
     from scmnet_cli.types import Person
 
     pipeline = open_model(model, device)

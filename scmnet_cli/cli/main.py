@@ -33,7 +33,7 @@ from scmnet_cli.cli.transfer import transfer
 from scmnet_cli.cli.wardrobe import app as wardrobe
 from scmnet_cli.cli.weights import app as weights
 from scmnet_cli.errors import ScmError
-from scmnet_cli.ranks import Rank, this_rank
+from scmnet_cli.system.processes import Rank, this_rank
 
 _SHARED = ("preprocess", "train", "transfer", "edit", "colorize")
 """Commands that several processes share the work of."""

@@ -12,7 +12,7 @@ from scmnet_cli.cli.options import Data, Frame, Mirror
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
-    from scmnet_cli.cli.inputs import Input
+    from scmnet_cli.cli.drawing.input import Input
     from scmnet_cli.types import Pose
 
 _MOST_DRAWN = 180
@@ -62,7 +62,8 @@ def poses(
       scm poses walking poses.csv openpose/ --frame 1080x1920 -o mine.png
       scm poses walking --mirror --save poses/
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from scmnet_cli.cli.inputs import DEFAULT_FRAME, LIBRARY, Finder, read_frame
+    from scmnet_cli.cli.drawing.inputs import Finder
+    from scmnet_cli.cli.drawing.pose_inputs import DEFAULT_FRAME, LIBRARY, read_frame
 
     finder = Finder(
         data,
@@ -79,7 +80,7 @@ def poses(
 
 
 def _draw(found: list[Input], out: Path) -> None:
-    from scmnet_cli.cli.report import make_folder
+    from scmnet_cli.cli.drawing.outputs import make_folder
     from scmnet_cli.images import save_png
     from scmnet_cli.poses.sheet import draw_poses
 
@@ -96,7 +97,7 @@ def _draw(found: list[Input], out: Path) -> None:
 
 
 def _save(found: list[Input], to: Path) -> None:
-    from scmnet_cli.cli.report import make_folder, safe_name
+    from scmnet_cli.cli.drawing.outputs import make_folder, safe_name
     from scmnet_cli.poses.files import save_pose
 
     one = to.suffix.lower() == ".json"

@@ -23,7 +23,7 @@ from scmnet_cli.cli.options import DomainName
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
-    from scmnet_cli.ranks import Rank
+    from scmnet_cli.system.processes import Rank
     from scmnet_cli.types import Canvas
 
 
@@ -178,12 +178,12 @@ def preprocess(
     from scmnet_cli.data.prepared import PreparedFolder
     from scmnet_cli.domains import DOMAINS
     from scmnet_cli.images import save_png
-    from scmnet_cli.pipeline import choose_device
     from scmnet_cli.preprocess.layouts import likely_face_layout, likely_layout, open_source
+    from scmnet_cli.preprocess.prepare import prepare, prepare_share
     from scmnet_cli.preprocess.report import write_report
-    from scmnet_cli.preprocess.run import prepare, prepare_share
     from scmnet_cli.preprocess.sheet import draw_sheet
-    from scmnet_cli.ranks import Team, this_rank
+    from scmnet_cli.system.devices import choose_device
+    from scmnet_cli.system.processes import Team, this_rank
 
     share = None if shard is None else read_share(shard)
     team = Team(this_rank())
@@ -277,7 +277,7 @@ def read_share(text: str) -> Rank:
     Raises:
         ScmError: if it is none.
     """
-    from scmnet_cli.ranks import Rank
+    from scmnet_cli.system.processes import Rank
 
     number, _, count = text.partition("/")
     if not (number.isdecimal() and count.isdecimal() and len(text) < 12 and 1 <= int(number) <= int(count)):

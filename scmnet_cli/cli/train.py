@@ -50,7 +50,7 @@ def train(
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from scmnet_cli.cli.progress import Bars
-    from scmnet_cli.ranks import this_rank
+    from scmnet_cli.system.processes import this_rank
     from scmnet_cli.training.loop import Report, Run
 
     first = this_rank().is_first

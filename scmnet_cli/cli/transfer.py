@@ -96,7 +96,7 @@ def transfer(
       scm transfer --src me.jpg --pose walking --parser schp.onnx \\
                    --parser-labels schp-atr
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from scmnet_cli.cli.drawing import Task, check_animation, set_up
+    from scmnet_cli.cli.drawing.artist import Task, check_animation, set_up
     from scmnet_cli.cli.video import draw_clip, is_clip
 
     look = Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size).analyser

@@ -15,20 +15,15 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from scmnet_cli.cli.drawing import find_inputs, open_model
+from scmnet_cli.analyser.people import Analyser
+from scmnet_cli.cli.drawing.opening import find_inputs, open_model
+from scmnet_cli.cli.drawing.outputs import Outputs, make_folder, safe_name
 from scmnet_cli.cli.options import Runtime
 from scmnet_cli.cli.progress import Bars
-from scmnet_cli.cli.report import Outputs, make_folder, safe_name
-from scmnet_cli.data.dataset import PLAIN_GREY
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import ANIMATED, GENERATED, contact_sheet, draw_skeleton, to_tensor
-from scmnet_cli.metrics.flicker import flicker, jitter
-from scmnet_cli.pipeline import EncodedSource, Pipeline
-from scmnet_cli.poses.placing import mirrored
-from scmnet_cli.preprocess.analyser import Analyser
-from scmnet_cli.ranks import this_rank
-from scmnet_cli.types import Person, Pose, UInt8Array
-from scmnet_cli.video import (
+from scmnet_cli.images import ANIMATED, GENERATED, PLAIN_GREY, contact_sheet, draw_skeleton, to_tensor
+from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
+from scmnet_cli.inference.video import (
     SMOOTHING,
     VIDEO_ENDINGS,
     ClipWriter,
@@ -42,6 +37,10 @@ from scmnet_cli.video import (
     read_frames,
     steadied,
 )
+from scmnet_cli.metrics.flicker import flicker, jitter
+from scmnet_cli.poses.placing import mirrored
+from scmnet_cli.system.processes import this_rank
+from scmnet_cli.types import Person, Pose, UInt8Array
 
 _MOST_FRAMES = 1500
 """Of an animated picture, whose frames are all in memory until it is written."""

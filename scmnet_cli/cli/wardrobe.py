@@ -45,11 +45,11 @@ def wardrobe(
     """  # noqa: D301 - a backspace keeps the lines of the examples
     if context.invoked_subcommand is not None:
         return
-    from scmnet_cli.cli.drawing import find_inputs, open_model, open_wardrobe
-    from scmnet_cli.cli.report import make_folder
+    from scmnet_cli.cli.drawing.opening import find_inputs, open_model, open_wardrobe
+    from scmnet_cli.cli.drawing.outputs import make_folder
     from scmnet_cli.images import example_photo, save_png
+    from scmnet_cli.inference.wardrobe import draw_worn
     from scmnet_cli.types import Person
-    from scmnet_cli.wardrobe import draw_worn
 
     pipeline = open_model(model, device)
     garments = open_wardrobe(closet)
@@ -95,10 +95,10 @@ def add(
       scm wardrobe add my-jacket --region upper --src me.jpg --wardrobe mine.safetensors
       scm edit --src you.jpg --region upper --ref wardrobe:my-jacket --wardrobe mine.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from scmnet_cli.cli.drawing import find_inputs, open_model
-    from scmnet_cli.cli.report import make_folder
+    from scmnet_cli.cli.drawing.opening import find_inputs, open_model
+    from scmnet_cli.cli.drawing.outputs import make_folder
+    from scmnet_cli.inference.wardrobe import Wardrobe, style_fingerprint, take
     from scmnet_cli.types import Person
-    from scmnet_cli.wardrobe import Wardrobe, style_fingerprint, take
 
     pipeline = open_model(model, device)
     fingerprint = style_fingerprint(pipeline.model)

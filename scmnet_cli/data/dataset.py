@@ -16,10 +16,8 @@ from scmnet_cli.data.augmentation import draw_moves, look_closer, move
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.domains import DOMAINS, Domain
 from scmnet_cli.errors import ScmError
+from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.types import Canvas, Person
-
-PLAIN_GREY = 230
-"""Grey value that ``background: plain`` puts behind a person."""
 
 _ORDER_STREAM, _MIRROR_STREAM, _SKETCH_STREAM, _CLOSE_TARGET_STREAM, _CLOSE_SOURCE_STREAM = 2, 3, 4, 5, 6
 

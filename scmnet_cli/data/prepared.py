@@ -39,6 +39,9 @@ from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
 from scmnet_cli.types import NO_JOINTS, Canvas, FloatArray, Person
 
+VAL_EVERY = 10
+"""Every tenth usable person by name is for validation; nothing is ever trained on it."""
+
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
 _CROP_COLUMNS = ("photo", "photo_width", "photo_height", "left", "top", "width", "height")
@@ -374,3 +377,8 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise ScmError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def is_val(rank: int) -> bool:
+    """Say whether the usable person at this place, counted from 0 in order of name, is for validation."""
+    return rank % VAL_EVERY == VAL_EVERY - 1

@@ -17,18 +17,21 @@ from typing import Any
 
 from scmnet_cli.checkpoint import MODEL_FILE, sha256
 from scmnet_cli.config import Config, differences, load_config, parse_config
-from scmnet_cli.data.drawn import write_drawn_source
 from scmnet_cli.data.prepared import write_text
 from scmnet_cli.errors import ScmError, nearest
-from scmnet_cli.evaluation.judging import METRICS, Instruments, Value
+from scmnet_cli.evaluation.baselines import TITLES, Method
+from scmnet_cli.evaluation.instruments import METRICS, Instruments
+from scmnet_cli.evaluation.judging import Value
+from scmnet_cli.evaluation.prepared_cases import MODEL, PreparedCases
 from scmnet_cli.evaluation.protocols import find_protocol
 from scmnet_cli.evaluation.published import compare, published_tables
-from scmnet_cli.evaluation.reconstruction import MODEL, TITLES, Method, PreparedCases
 from scmnet_cli.evaluation.summary import evaluate, shown
 from scmnet_cli.images import contact_sheet, draw_skeleton, save_png
-from scmnet_cli.pipeline import Pipeline, choose_device
+from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.preprocess.layouts import open_source
-from scmnet_cli.preprocess.run import prepare
+from scmnet_cli.preprocess.prepare import prepare
+from scmnet_cli.sources.drawn import write_drawn_source
+from scmnet_cli.system.devices import choose_device
 from scmnet_cli.training.loop import SUMMARY_FILE, Outcome, Report, Run
 from scmnet_cli.training.state import read_state
 from scmnet_cli.types import UInt8Array

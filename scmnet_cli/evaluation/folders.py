@@ -13,8 +13,8 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case, hash_of_contents, read_ahead
 from scmnet_cli.images import CropBox, read_label_map, read_photo
-from scmnet_cli.preprocess.keypoints import read_keypoint_table
-from scmnet_cli.preprocess.source import PHOTO_ENDINGS, read_lines
+from scmnet_cli.sources.keypoints import read_keypoint_table
+from scmnet_cli.sources.source import PHOTO_ENDINGS, read_lines
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 SEPARATORS = {"___": "PATN's A___B_vis", "_2_": "GFLA's A_2_B_vis", "_to_": "A_to_B of scm transfer"}

@@ -2,89 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
 import statistics
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scmnet_cli.checkpoint import sha256
 from scmnet_cli.edges import canny_edges
-from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case, Cases
 from scmnet_cli.evaluation.folders import fitted
+from scmnet_cli.evaluation.instruments import METRICS, Instruments
 from scmnet_cli.evaluation.protocols import Protocol
+from scmnet_cli.evaluation.reference_statistics import ReferenceStatistics
 from scmnet_cli.images import CropBox, to_tensor
 from scmnet_cli.metrics.copying import copy_score
 from scmnet_cli.metrics.edge_fidelity import edge_f1
-from scmnet_cli.metrics.fd_vgg16 import Vgg16Features
 from scmnet_cli.metrics.frechet import FeatureStatistics, frechet_distance
-from scmnet_cli.metrics.inception import Inception
 from scmnet_cli.metrics.inception_score import SPLITS, InceptionScore
 from scmnet_cli.metrics.l1 import l1
-from scmnet_cli.metrics.lpips import Lpips
-from scmnet_cli.metrics.pck import NEAR, pck
+from scmnet_cli.metrics.pck import pck
 from scmnet_cli.metrics.psnr import psnr
 from scmnet_cli.metrics.region_consistency import region_colour_distance, region_consistency
 from scmnet_cli.metrics.ssim import ssim_masked, ssim_raw
-from scmnet_cli.preprocess.analyser import SHIPPED, Analyser
 from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
-from scmnet_cli.weights import find_backbone
 
 _SMALLEST = 32
 
-
-@dataclass(frozen=True)
-class Metric:
-    """A column of the tables.
-
-    Attributes:
-        better: ``higher`` or ``lower``.
-        weights: the backbone it needs, or ``analyser``; empty for none.
-        of_set: whether it is a number of the whole set, and not a mean over pictures.
-    """
-
-    name: str
-    title: str
-    better: str
-    what: str
-    weights: str = ""
-    of_set: bool = False
-
-
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("ssim", "SSIM", "higher", "by the protocol"),
-        Metric("ssim_raw", "SSIM raw", "higher", "without padding, data range 255"),
-        Metric("ssim_person", "SSIM person", "higher", "mean of the raw SSIM map over the reference's person"),
-        Metric("psnr", "PSNR", "higher", "dB, in float"),
-        Metric("l1", "L1", "lower", "mean absolute difference in [-1, 1], 0 to 2"),
-        Metric("l1_person", "L1 person", "lower", "the same over the reference's person"),
-        Metric("lpips_alex", "LPIPS-alex", "lower", "official package, version 0.1", "alexnet"),
-        Metric("lpips_alex_person", "LPIPS-alex person", "lower", "mean of its map over the person", "alexnet"),
-        Metric("lpips_vgg", "LPIPS-vgg", "lower", "official package, version 0.1", "vgg16"),
-        Metric("copy_score", "copy", "lower", "1: the unmoved source; 0: as far from it as the reference"),
-        Metric("region_consistency", "consistency", "higher", "colours of each region against the source's"),
-        Metric("region_colour", "colour distance", "lower", "mean colours of each region against the source's, 0 to 2"),
-        Metric("edge_f1", "edge F1", "higher", "Canny's edges against the reference's, within 1 px"),
-        Metric("pck", "PCK", "higher", f"joints found in the picture within {NEAR} of the reference's", "analyser"),
-        Metric("fid", "FID", "lower", "pytorch-fid's Inception, 2,048 features", "inception", of_set=True),
-        Metric("is", "IS", "higher", f"{SPLITS} splits, 1,008 logits of the same network", "inception", of_set=True),
-        Metric("fd_vgg16", "FD-VGG16", "lower", "Fréchet distance on mean relu5_3; no FID", "vgg16", of_set=True),
-    )
-}
-"""By name, in the order of the tables."""
 
 _NEED_NO_TRUTH = ("region_consistency", "region_colour", "edge_f1", "pck", "fid", "is", "fd_vgg16")
 """What says something of a picture of which only source and layout are known, and the set of real pictures."""
@@ -118,59 +68,6 @@ class Judgement:
     num_references: int
     reference_sha256: str
     sizes: list[str]
-
-
-class Instruments:
-    """The networks that metrics need, loaded once; one that is missing leaves its metrics out, with the reason."""
-
-    def __init__(
-        self, wanted: Collection[str] | None = None, weights_dir: Path | None = None, device: str | torch.device = "cpu"
-    ) -> None:
-        """Load what the wanted metrics need.
-
-        Raises:
-            ScmError: if a metric is unknown, or a weight file is there but damaged.
-        """
-        for name in wanted or ():
-            if name not in METRICS:
-                raise ScmError(f"--metrics: '{name}' is not one of {', '.join(METRICS)}{nearest(name, METRICS)}")
-        self.wanted = [name for name in METRICS if wanted is None or name in wanted]
-        self.asked_for = frozenset(wanted or ())
-        self.device = torch.device(device)
-        self.not_computed: dict[str, str] = {}
-        self.weights: dict[str, dict[str, str]] = {}
-        for name in list(self.wanted):
-            source = METRICS[name].weights
-            if not source:
-                continue
-            try:
-                path = _weights_of(source, weights_dir)
-            except ScmError as error:
-                self.not_computed[name] = str(error)
-                continue
-            self.weights[name] = {"name": path.name, "sha256": sha256(path)}
-        self.lpips_alex = Lpips("alex", weights_dir).to(self.device) if self._can("lpips_alex") else None
-        self.lpips_vgg = Lpips("vgg", weights_dir).to(self.device) if self._can("lpips_vgg") else None
-        self.inception = Inception(weights_dir).to(self.device) if self._can("fid", "is") else None
-        self.vgg16 = Vgg16Features(weights_dir).to(self.device) if self._can("fd_vgg16") else None
-        self.analyser = Analyser.load() if self._can("pck") else None
-
-    def _can(self, *names: str) -> bool:
-        """Say whether a network for any of these is wanted and there; ``lpips_alex`` is for the person's too."""
-        return any(metric.startswith(name) and metric in self.weights for name in names for metric in self.wanted)
-
-    def features(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the features that set metrics are taken from, by the network's name."""
-        found = {}
-        if self.inception is not None:
-            found["inception"] = self.inception(images)
-        if self.vgg16 is not None:
-            found["vgg16"] = self.vgg16(images)
-        return found
-
-
-def _weights_of(source: str, weights_dir: Path | None) -> Path:
-    return SHIPPED if source == "analyser" else find_backbone(source, weights_dir)
 
 
 @dataclass(frozen=True)
@@ -220,7 +117,7 @@ def judge(
     missing, weights = dict(instruments.not_computed), dict(instruments.weights)
     has_truth = True
     reference_hash = cases.reference_sha256()
-    stores = _Store(cache, protocol, reference_hash, instruments)
+    stores = ReferenceStatistics(cache, protocol, reference_hash, instruments)
     seen: set[str] = set()
     sizes: set[str] = set()
     names: list[str] = []
@@ -426,48 +323,3 @@ def _mean(values: list[float]) -> Value:
     if any(math.isinf(value) for value in known):
         return Value(math.fsum(known) if len(known) == 1 else statistics.fmean(known), None, len(known))
     return Value(statistics.fmean(known), statistics.pstdev(known), len(known))
-
-
-class _Store:
-    """Statistics of the reference set, from the cache where it knows this very set."""
-
-    def __init__(self, cache: Path | None, protocol: Protocol, reference_hash: str, instruments: Instruments) -> None:
-        self._instruments = instruments
-        weights = {"inception": instruments.weights.get("fid"), "vgg16": instruments.weights.get("fd_vgg16")}
-        weights["inception"] = weights["inception"] or instruments.weights.get("is")
-        present = {"inception": instruments.inception is not None, "vgg16": instruments.vgg16 is not None}
-        self.networks = [network for network, there in present.items() if there]
-        self._paths: dict[str, Path] = {}
-        self._known: dict[str, FeatureStatistics] = {}
-        self._new: dict[str, FeatureStatistics] = {}
-        for network in self.networks:
-            identity: dict[str, Any] = {"references": reference_hash, "weights": weights[network], "network": network}
-            identity |= {"protocol": protocol.as_json()}
-            key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-            if cache is not None:
-                self._paths[network] = cache / f"{network}-{key[:32]}.npz"
-            known = self._paths[network] if network in self._paths and self._paths[network].is_file() else None
-            if known is not None:
-                self._known[network] = FeatureStatistics.read(known)
-            else:
-                self._new[network] = FeatureStatistics()
-
-    def add(self, images: Tensor) -> None:
-        if self._new:
-            for network, features in self._instruments.features(images).items():
-                if network in self._new:
-                    self._new[network].add(features)
-
-    def finished(self) -> dict[str, FeatureStatistics]:
-        for network, found in self._new.items():
-            if network in self._paths:
-                found.write(self._paths[network])
-        return self._known | self._new
-
-
-def cache_folder() -> Path:
-    """Return where statistics of reference sets are kept: ``SCM_CACHE``, or the user's cache."""
-    given = os.environ.get("SCM_CACHE")
-    if given:
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "scmnet_cli"

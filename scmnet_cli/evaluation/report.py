@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from scmnet_cli.evaluation.cases import Case
-from scmnet_cli.evaluation.judging import METRICS
+from scmnet_cli.evaluation.instruments import METRICS
 from scmnet_cli.evaluation.summary import Evaluation, shown
 from scmnet_cli.images import contact_sheet
 from scmnet_cli.types import UInt8Array

@@ -16,9 +16,12 @@ from typing import Any
 import scmnet_cli
 from scmnet_cli.data.prepared import write_csv, write_text
 from scmnet_cli.evaluation.cases import Case, Cases
-from scmnet_cli.evaluation.judging import METRICS, Instruments, Judgement, Value, cache_folder, judge
+from scmnet_cli.evaluation.field import FieldFound
+from scmnet_cli.evaluation.instruments import METRICS, Instruments
+from scmnet_cli.evaluation.judging import Judgement, Value, judge
+from scmnet_cli.evaluation.prepared_cases import PreparedCases
 from scmnet_cli.evaluation.protocols import Protocol
-from scmnet_cli.evaluation.reconstruction import FieldFound, PreparedCases
+from scmnet_cli.evaluation.reference_statistics import cache_folder
 
 _PACKAGES = ("torch", "torchvision", "scikit-image", "lpips", "pytorch-fid", "numpy", "pillow")
 _DIGITS = 6

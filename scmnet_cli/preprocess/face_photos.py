@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from scmnet_cli.analyser.face_landmarks import aligning
+from scmnet_cli.analyser.faces import NO_FACE, FaceParser
+from scmnet_cli.data.face_edges import with_regions
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, read_photo
-from scmnet_cli.preprocess.face_landmarks import aligning
-from scmnet_cli.preprocess.face_parser import NO_FACE, FaceParser
-from scmnet_cli.preprocess.faces import with_regions
 from scmnet_cli.preprocess.photos import named_photos
-from scmnet_cli.preprocess.source import Source, file_stamp, inside, only_photo
+from scmnet_cli.sources.source import Source, file_stamp, inside, only_photo
 from scmnet_cli.types import NO_JOINTS, Canvas, Person
 
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from scmnet_cli.analyser.faces import FaceParser
+from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.errors import ScmError
-from scmnet_cli.preprocess.analyser import Analyser
-from scmnet_cli.preprocess.ccp import CcpSource
-from scmnet_cli.preprocess.celebamask import CelebAMaskSource, is_celebamask
-from scmnet_cli.preprocess.deepfashion import DeepFashionSource
-from scmnet_cli.preprocess.face_parser import FaceParser
 from scmnet_cli.preprocess.face_photos import FacePhotoSource
-from scmnet_cli.preprocess.folder import FolderSource, find_table
-from scmnet_cli.preprocess.market import MarketSource
 from scmnet_cli.preprocess.photos import PhotoSource
-from scmnet_cli.preprocess.source import Source
+from scmnet_cli.sources.ccp import CcpSource
+from scmnet_cli.sources.celebamask import CelebAMaskSource, is_celebamask
+from scmnet_cli.sources.deepfashion import DeepFashionSource
+from scmnet_cli.sources.folder import FolderSource, find_table
+from scmnet_cli.sources.market import MarketSource
+from scmnet_cli.sources.source import Source
+
+
+def _open_ccp(
+    root: Path, joints: Path | None = None, *, unlabelled: bool = False, analyser: Analyser | None = None
+) -> CcpSource:
+    return CcpSource(root, joints, unlabelled=analyser or Analyser.load() if unlabelled else None)
+
 
 LAYOUTS: dict[str, tuple[Callable[..., Source], tuple[str, ...]]] = {
-    "ccp": (CcpSource, ("joints", "unlabelled", "analyser")),
+    "ccp": (_open_ccp, ("joints", "unlabelled", "analyser")),
     "celebamask": (CelebAMaskSource, ()),
     "deepfashion": (DeepFashionSource, ("joints", "maps", "labels", "lists")),
     "face-photos": (FacePhotoSource, ("face_parser",)),

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from scmnet_cli.analyser.people import Analyser, Analysis
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
-from scmnet_cli.preprocess.analyser import Analyser, Analysis
-from scmnet_cli.preprocess.folder import map_of, read_annotated, row_of, stamp_of_row
-from scmnet_cli.preprocess.keypoints import read_keypoint_table
-from scmnet_cli.preprocess.label_maps import label_set
-from scmnet_cli.preprocess.source import PHOTO_ENDINGS, Source, file_stamp, find_photos, inside, only_photo
+from scmnet_cli.sources.folder import map_of, read_annotated, row_of, stamp_of_row
+from scmnet_cli.sources.keypoints import read_keypoint_table
+from scmnet_cli.sources.label_maps import label_set
+from scmnet_cli.sources.source import PHOTO_ENDINGS, Source, file_stamp, find_photos, inside, only_photo
 from scmnet_cli.types import Person
 
 RAW_ENDINGS = (*PHOTO_ENDINGS, ".gif", ".tif", ".tiff")

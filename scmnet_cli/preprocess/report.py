@@ -17,9 +17,9 @@ from scmnet_cli.data.prepared import PreparedFolder, write_text
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
 from scmnet_cli.preprocess.sheet import pictures_of, spread
-from scmnet_cli.preprocess.source import Source, inside
 from scmnet_cli.regions import COLOURS
 from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.sources.source import Source, inside
 
 MOST_THUMBNAILS = 3000
 """Of whoever was left out; a thumbnail takes about 4 kB."""

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.images import contact_sheet, draw_regions, read_photo
-from scmnet_cli.preprocess.source import Source
+from scmnet_cli.sources.source import Source
 from scmnet_cli.types import UInt8Array
 
 _PEOPLE_IN_A_ROW = 2

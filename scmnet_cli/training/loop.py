@@ -19,28 +19,33 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scmnet_cli.checkpoint import MODEL_FILE, load_model, load_strict, save_model
+from scmnet_cli.checkpoint import MODEL_FILE, save_model
 from scmnet_cli.config import Config
 from scmnet_cli.data.dataset import TrainingStream, open_people
-from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.locks import held
-from scmnet_cli.models.build import build_discriminators, build_generator
-from scmnet_cli.pipeline import choose_device
-from scmnet_cli.ranks import Team, this_rank
-from scmnet_cli.training.ema import MovingAverage
+from scmnet_cli.system.devices import choose_device
+from scmnet_cli.system.locks import held
+from scmnet_cli.system.processes import Team, this_rank
 from scmnet_cli.training.means import Means
 from scmnet_cli.training.measure import draw_grid, field_statistics, measure, spread_of
-from scmnet_cli.training.phases import Drawn, GeneratorObjective, GeneratorPass, Inputs, discriminator_terms
+from scmnet_cli.training.objective import Drawn, GeneratorObjective, Inputs, discriminator_terms
+from scmnet_cli.training.setup import (
+    LOCK_FILE,
+    build_accelerator,
+    build_networks,
+    check_batch,
+    check_ranks_agree,
+    licence_of,
+    open_folder,
+    resume,
+)
 from scmnet_cli.training.signals import stop_signals
-from scmnet_cli.training.state import Progress, check_same_run, fingerprint, read_state, restore, save_state
+from scmnet_cli.training.state import Progress, fingerprint, save_state
 from scmnet_cli.training.tracking import Tracker
-from scmnet_cli.training.warm_start import blind_to_ground
 
 log = logging.getLogger(__name__)
 
 SUMMARY_FILE = "summary.json"
-_LOCK = ".lock"
 _MEASURED_PEOPLE = 100
 _MAX_BAD_STEPS = 10
 
@@ -101,105 +106,44 @@ class Run:
         Raises:
             ScmError: if data, weights, ``init`` or the state do not fit the config.
         """
-        from accelerate import Accelerator, DistributedDataParallelKwargs
-
         self.run, self.config, self.seed = run, config, seed
         rank = this_rank()
         self.device = choose_device(device)
         self.team = Team(rank, with_gpus=self.device.type == "cuda")
-        parallel = DistributedDataParallelKwargs(
-            broadcast_buffers=False,
-            # Without a loss on the picture nothing reaches the networks that draw it.
-            find_unused_parameters=config.loss.reconstruction == 0,
-        )
-        self.accelerator = Accelerator(cpu=self.device.type == "cpu", kwargs_handlers=[parallel])
-        if self.accelerator.num_processes != rank.count:  # accelerate also reads what mpirun and srun leave
-            raise ScmError(
-                f"{self.accelerator.num_processes} processes by the environment, {rank.count} by torchrun's; start "
-                "training with torchrun"
-            )
-        folder = PreparedFolder(data)
-        if folder.domain.name != config.model.domain:
-            raise ScmError(
-                f"{data}: holds {folder.domain.members}, and model.domain is '{config.model.domain}'; choose a config "
-                f"for {folder.domain.members}, or other data"
-            )
+        self.accelerator = build_accelerator(config, self.device, rank.count)
+        folder = open_folder(data, config)
         train_names, val_names = folder.names("train"), folder.names("val")
         self.people_hash = fingerprint(train_names)
         self.canvas = config.model.canvas
-        if config.train.batch % (rank.count * config.train.accumulate):
-            raise ScmError(
-                f"train.batch {config.train.batch} is not a multiple of {rank.count} processes x train.accumulate "
-                f"{config.train.accumulate}; choose another batch"
-            )
+        check_batch(config, rank.count)
 
         self.objective = GeneratorObjective(config, weights_dir, self.device)
         torch.manual_seed(seed)
-        net = build_generator(config.model)
-        self.adversarial = config.loss.adversarial > 0
-        discriminators = build_discriminators(config.model) if self.adversarial else None
-        self.licence = ""
-        if init is not None:
-            saved = load_model(init)
-            self.licence = saved.extra.get("licence", "")
-            state = saved.state
-            if saved.config.model.carry_detail == 1 < config.model.carry_detail:
-                state = blind_to_ground(state, net.state_dict())
-            load_strict(net, state, f"--init {saved.path}")
-        if rank.count > 1 and self.device.type == "cuda":
-            net = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
-        memory = torch.channels_last if config.train.channels_last else torch.contiguous_format
-        self.generator_pass = GeneratorPass(net.to(self.device).to(memory_format=memory))
-        self.average = MovingAverage(net, config.train.ema_images)
-        self.modules: dict[str, nn.Module] = {"generator": net, "average": self.average.module}
-        train = config.train
-        self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "generator": torch.optim.Adam(net.parameters(), train.learning_rate, train.betas)
-        }
-        self.discriminators = discriminators
-        if discriminators is not None:
-            discriminators.to(self.device).to(memory_format=memory)
-            for name, module in (("style", discriminators.style), ("pose", discriminators.pose)):
-                self.modules[f"discriminator_{name}"] = module
-                self.optimizers[f"discriminator_{name}"] = torch.optim.Adam(
-                    module.parameters(), train.discriminator_learning_rate, train.betas
-                )
+        networks = build_networks(config, self.device, init, in_parallel=rank.count > 1)
+        self.licence = networks.licence
+        self.generator_pass, self.discriminators = networks.generator_pass, networks.discriminators
+        self.average, self.modules, self.optimizers = networks.average, networks.modules, networks.optimizers
         self.images, self.seconds = 0, 0.0
-        found = read_state(run)
-        if found is not None:
-            tensors, progress = found
-            if not allow_changes:
-                check_same_run(progress, config, seed, self.people_hash, run)
-            restore(tensors, self.modules, self.optimizers, str(run))
+        progress = resume(run, networks, None if allow_changes else (config, seed, self.people_hash))
+        if progress is not None:
             self.images, self.seconds = progress.images, progress.seconds
-            if not self.licence and (run / MODEL_FILE).is_file():
-                self.licence = load_model(run).extra.get("licence", "")
-        elif run.is_dir() and any(p.name != _LOCK for p in run.iterdir()) and not (run / "config.json").is_file():
-            raise ScmError(f"{run}: is not empty and holds no run; choose another -o or empty it")
+            self.licence = self.licence or licence_of(run)
 
         self.people = open_people(folder, train_names, self.canvas, self.device, config.data.cache, loading)
         self.val = open_people(folder, val_names or train_names, self.canvas, self.device, config.data.cache)
         self.stream = TrainingStream(self.people, config.data, seed)
         self.num_val = len(val_names)
         self.means = Means()
-        self._agree()
-
-    def _agree(self) -> None:
-        """Make sure that every process would do the same; from here on the run folder may be written to."""
-        mine = {
-            "config": self.config.model_dump_json(),
-            "seed": self.seed,
-            "people": self.people_hash,
-            "images of the state": self.images,
-        }
-        first, *others = self.team.gather(mine)
-        for index, other in enumerate(others, start=1):
-            for name, value in other.items():
-                if value != first[name]:
-                    raise ScmError(
-                        f"{self.run}: rank {index} has another {name} than rank 0 ({value}, not {first[name]}); start "
-                        "all with the same command, and keep data and run folder where every machine sees them"
-                    )
+        check_ranks_agree(
+            self.team,
+            run,
+            {
+                "config": config.model_dump_json(),
+                "seed": seed,
+                "people": self.people_hash,
+                "images of the state": self.images,
+            },
+        )
 
     def plan(self) -> Plan:
         """Say what the run would do."""
@@ -223,7 +167,7 @@ class Run:
                 refusal = (
                     f"{self.run}: another 'scm train' is writing into it; wait for it to end, or choose another -o"
                 )
-                stack.enter_context(held(self.run / _LOCK, refusal))
+                stack.enter_context(held(self.run / LOCK_FILE, refusal))
             return self._train(progress)
 
     def _train(self, progress: Callable[[Report], None] | None) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scmnet_cli.ranks import Team
+from scmnet_cli.system.processes import Team
 
 
 class Means:

@@ -13,10 +13,10 @@ from scmnet_cli.metrics.correspondence import region_accuracy
 from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.metrics.spread import source_spread
 from scmnet_cli.models.scmnet import SCMNet
-from scmnet_cli.ranks import Team
 from scmnet_cli.regions import BACKGROUND, one_hot
+from scmnet_cli.system.processes import Team
 from scmnet_cli.training.means import Means
-from scmnet_cli.training.phases import Drawn, GeneratorPass, Inputs
+from scmnet_cli.training.objective import Drawn, GeneratorPass, Inputs
 
 MOVE_SEED = 20_000
 """Seed of the moves under which people are reconstructed for evaluation; fixed, so that numbers can be compared."""

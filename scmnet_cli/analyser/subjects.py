@@ -1,0 +1,86 @@
+"""What the analyser's network is built and trained for: people, or faces. One network, one trainer, two subjects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from scmnet_cli.analyser.network import NUM_STAGES, AnalyserNet
+from scmnet_cli.checkpoint import load_strict, load_tensors
+from scmnet_cli.errors import ScmError
+from scmnet_cli.regions import BODY_REGIONS, FACE_REGIONS
+from scmnet_cli.skeleton import JOINTS, MIRRORED
+from scmnet_cli.types import Canvas
+from scmnet_cli.weights import FACE_PARSER
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked for.
+
+    Attributes:
+        name: of what the network is, for messages.
+        kind: what the header of its weights says they are.
+        file: name of its weight file.
+        trained_by: the command that writes it.
+        joints: names of the points that it finds.
+        mirrored: the joint that each becomes in a mirror.
+        regions: names of the regions; a region's place is its id.
+        canvas: size of a look.
+        num_stages: stages of the encoder.
+    """
+
+    name: str
+    kind: str
+    file: str
+    trained_by: str
+    joints: tuple[str, ...]
+    mirrored: tuple[int, ...]
+    regions: tuple[str, ...]
+    canvas: Canvas
+    num_stages: int = NUM_STAGES
+
+    def build(self) -> AnalyserNet:
+        """Return a network of random weights."""
+        return AnalyserNet(len(self.joints), len(self.regions), self.num_stages)
+
+
+PEOPLE = Subject(
+    name="analyser",
+    kind="scm analyser",
+    file="analyser.safetensors",
+    trained_by="scm analyser train",
+    joints=JOINTS,
+    mirrored=MIRRORED,
+    regions=BODY_REGIONS,
+    canvas=Canvas(288, 192),
+)
+
+FACES = Subject(
+    name="face parser",
+    kind="scm face parser",
+    file=FACE_PARSER,
+    trained_by="scm analyser train --domain face",
+    # As of people, left and right are the person's own: the right eye is on the left of the picture.
+    joints=("right_eye", "left_eye", "nose", "right_mouth", "left_mouth"),
+    mirrored=(1, 0, 2, 4, 3),
+    regions=FACE_REGIONS,
+    canvas=Canvas(192, 192),
+    num_stages=6,
+)
+
+
+def read_weights(path: Path, net: AnalyserNet, subject: Subject = PEOPLE) -> dict[str, str]:
+    """Read weights into a network of a subject and return their header.
+
+    Raises:
+        ScmError: if the file is absent, damaged, or of something else.
+    """
+    tensors, metadata = load_tensors(path)
+    if metadata.get("kind") != subject.kind:
+        raise ScmError(f"{path}: holds no {subject.name}; give the {subject.file} that '{subject.trained_by}' wrote")
+    state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    # Counts of batches mean nothing after training and are not stored.
+    counts = {key: value for key, value in net.state_dict().items() if key.endswith("num_batches_tracked")}
+    load_strict(net, counts | state, str(path))
+    return metadata

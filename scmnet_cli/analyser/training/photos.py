@@ -1,0 +1,145 @@
+"""Photos that the analyser is trained on: Clothing Co-Parsing, pseudo-labels and textures without people."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from scmnet_cli.analyser.network import ENCODER_PACKAGE
+from scmnet_cli.analyser.people import Analyser
+from scmnet_cli.analyser.subjects import PEOPLE, Subject
+from scmnet_cli.analyser.training.passers_by import PASSERS_BY
+from scmnet_cli.analyser.training.views import OF_PEOPLE, UNKNOWN, Manner, TrainingPhoto, training_photo
+from scmnet_cli.data.prepared import is_val
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import read_photo
+from scmnet_cli.sources.ccp import CcpSource
+from scmnet_cli.training.state import fingerprint
+from scmnet_cli.types import FloatArray, UInt8Array
+
+log = logging.getLogger(__name__)
+
+ENCODER = f"EfficientNet-Lite0, ImageNet weights of {ENCODER_PACKAGE} 0.1.0 (Apache-2.0), fine-tuned"
+"""What the encoder started from, for the header of weights."""
+
+TEXTURES = (
+    "cell.png", "chelsea.png", "chessboard_RGB.png", "clock_motion.png", "coins.png", "color.png", "grass.png",
+    "gravel.png", "hubble_deep_field.jpg", "ihc.png", "moon.png", "page.png", "text.png",
+)  # fmt: skip
+"""Pictures without people that scikit-image carries and training may use; the others are kept for evaluation."""
+
+_ABOUT = {
+    "kind": PEOPLE.kind,
+    "licence": "Apache-2.0",
+    "data": "Clothing Co-Parsing (Apache-2.0), train photos only; joints of its photos by BlazePose",
+    "encoder": ENCODER,
+}
+_SURE = 0.7
+
+
+@dataclass(frozen=True)
+class Material:
+    """Photos to train on and to look at, and what the header of the weights says of them.
+
+    Attributes:
+        one_of: the regions of which pixels labelled ``ONE_OF`` show one.
+    """
+
+    train: list[TrainingPhoto]
+    unlabelled: list[TrainingPhoto]
+    val: list[TrainingPhoto]
+    pictures: list[Image.Image]
+    fingerprint: str
+    subject: Subject = PEOPLE
+    manner: Manner = OF_PEOPLE
+    one_of: tuple[int, ...] = ()
+    about: Mapping[str, str] = field(default_factory=_ABOUT.copy)
+
+
+def read_material(
+    root: Path,
+    *,
+    unlabelled: bool = True,
+    teacher: Analyser | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Material:
+    """Read Clothing Co-Parsing; every tenth usable photo by name is val, as ``scm preprocess`` has it.
+
+    Args:
+        root: the data set's folder, with its table of joints.
+        unlabelled: also take photos without a usable annotation, for their joints.
+        teacher: labels their regions, where it is sure of them.
+        progress: told of photos read and their number.
+    """
+    source = CcpSource(root)
+    annotated = set(source.names())
+    names = sorted(path.stem for path in (root / "photos").glob("*.jpg"))
+    train: list[TrainingPhoto] = []
+    val: list[TrainingPhoto] = []
+    bare: list[TrainingPhoto] = []
+    used: list[str] = []
+    rank = 0
+    for number, name in enumerate(names, start=1):
+        if progress:
+            progress(number, len(names))
+        if name in annotated:
+            try:
+                person = source.read(name)
+            except ScmError as error:
+                log.info("%s: %s", name, error)
+                continue
+            photo = training_photo(person.image, person.regions, person.joints)
+            free = tuple(strip for strip in photo.empty if f"{name}{'r' if strip[0] else 'l'}" not in PASSERS_BY)
+            photo = replace(photo, empty=free)
+            (val if is_val(rank) else train).append(photo)
+            if not is_val(rank):
+                used.append(name)
+            rank += 1
+        elif unlabelled:
+            try:
+                joints: FloatArray = source.joints_of(name)
+            except ScmError as error:
+                log.info("%s: %s", name, error)
+                continue
+            image = read_photo(source.photo(name))
+            bare.append(training_photo(image, None if teacher is None else pseudo_labels(teacher, image), joints))
+            used.append(name)
+    if not train:
+        raise ScmError(f"{root}: nobody is usable for training")
+    if teacher is not None:
+        used.append(f"regions by {teacher.sha256}")
+    return Material(train, bare, val, textures(TEXTURES), fingerprint(used))
+
+
+def pseudo_labels(teacher: Analyser, image: UInt8Array) -> UInt8Array | None:
+    """Label the regions of a photo that nobody annotated, 255 where the analyser is less than 70 % sure.
+
+    Returns:
+        region ids at the photo's size; None if the analyser finds nobody.
+
+    Shape:
+        image: (H, W, 3) uint8; result: (H, W) uint8.
+    """
+    found = teacher(image)
+    if not found.has_person:
+        return None
+    labels = found.regions.copy()
+    crop = found.crop
+    unsure = Image.fromarray(found.probabilities.max(0) < _SURE).resize((crop.width, crop.height))
+    whole = Image.new("1", labels.shape[::-1])
+    whole.paste(unsure, (crop.left, crop.top))
+    labels[np.asarray(whole)] = UNKNOWN
+    return labels
+
+
+def textures(names: Sequence[str]) -> list[Image.Image]:
+    """Read pictures that scikit-image carries; one that this version has not is left out."""
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    return [Image.fromarray(read_photo(folder / name)) for name in names if (folder / name).is_file()]

@@ -1,0 +1,123 @@
+"""A generator with fresh weights and what is timed of it: time and memory do not depend on what the weights hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from scmnet_cli.config import ModelConfig
+from scmnet_cli.models.build import build_generator
+from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.regions import one_hot, region_id
+from scmnet_cli.skeleton import NUM_JOINTS, NUM_POSE_CHANNELS, pose_maps
+from scmnet_cli.types import Canvas
+
+Precision = Literal["float32", "bf16"]
+
+# A standing person as boxes: top, bottom, left, right as shares of the canvas; later ones cover earlier ones.
+_STANDING: dict[str, tuple[float, float, float, float]] = {
+    "hair": (0.05, 0.16, 0.38, 0.62),
+    "arms": (0.22, 0.55, 0.24, 0.76),
+    "face": (0.08, 0.18, 0.42, 0.58),
+    "upper": (0.20, 0.48, 0.32, 0.68),
+    "pants": (0.46, 0.82, 0.34, 0.66),
+    "legs": (0.82, 0.95, 0.34, 0.66),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How networks are run.
+
+    Attributes:
+        precision: ``bf16`` runs under autocast, as training does.
+        channels_last: memory format of weights and features.
+        compiled: by torch.compile, encoders, CCF and generator each on its own.
+        threads: of the CPU; None: as many as torch takes.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    precision: Precision = "float32"
+    channels_last: bool = True
+    compiled: bool = False
+    threads: int | None = None
+    device: str = "cpu"
+
+    def __str__(self) -> str:
+        words = [self.precision, "channels-last" if self.channels_last else "contiguous"]
+        return ", ".join([*words, "compiled"] if self.compiled else words)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The memory format, as torch names it."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+def built(config: ModelConfig, options: Options) -> SCMNet:
+    """Build a generator for the options, without gradients, as a pipeline has it; it is not compiled yet."""
+    net: SCMNet = build_generator(config).to(options.device).to(memory_format=options.memory_format)
+    return net.eval().requires_grad_(requires_grad=False)
+
+
+def compile_parts(net: SCMNet) -> None:
+    """Compile what is made of convolutions; what looks at the data, such as which regions are there, stays as it is."""
+    for part in (net.pose_encoder, net.style_encoder.encoder, net.ccf, net.generator):
+        part.compile()
+
+
+class Passes:
+    """The passes of a generator over a batch of one person."""
+
+    def __init__(self, net: SCMNet, canvas: Canvas, options: Options, batch: int) -> None:
+        self.net, self.canvas, self.options, self.batch = net, canvas, options, batch
+        self.maps, self.image, self.masks = standing_person(canvas, batch, torch.device(options.device))
+        with torch.no_grad(), self._autocast():
+            self._style = net.encode_style(self.image, self.masks)
+
+    def _autocast(self) -> torch.autocast:
+        place = torch.device(self.options.device).type
+        return torch.autocast(place, torch.bfloat16, enabled=self.options.precision == "bf16")
+
+    @torch.no_grad()
+    def first_pose(self) -> None:
+        """From pose maps, image and masks to the picture."""
+        with self._autocast():
+            self.net(self.maps, self.image, self.masks)
+
+    @torch.no_grad()
+    def further_pose(self) -> None:
+        """Another pose of a source whose style features are known."""
+        with self._autocast():
+            self.net.translate(self.net.rearrange(self.net.encode_pose(self.maps), self._style)[0], self.maps)
+
+    @torch.no_grad()
+    def draw(self) -> None:
+        """All that ``scm transfer`` does for a picture: from joints, with what the field carries and its entropy."""
+        joints = torch.rand(self.batch, NUM_JOINTS, 3, device=self.image.device) * self.canvas.width
+        with self._autocast():
+            pose_features = self.net.encode_pose(pose_maps(joints, self.canvas))
+            style = self.net.encode_style(self.image, self.masks)
+            carried = torch.nn.functional.avg_pool2d(torch.cat([self.masks, self.image], dim=1), 8)
+            rearranged, _ = self.net.rearrange(pose_features, style, carried)
+            self.net.translate(rearranged, self.maps)
+            self.net.field_entropy(pose_features, style)
+
+
+def standing_person(canvas: Canvas, batch: int, place: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return maps and an image of noise, and the masks of a standing person of boxes.
+
+    Shape:
+        results: (B, 19, H, W), (B, 3, H, W) and (B, 8, H, W).
+    """
+    labels = torch.zeros(batch, canvas.height, canvas.width, dtype=torch.long, device=place)
+    for name, (top, bottom, left, right) in _STANDING.items():
+        rows = slice(round(top * canvas.height), round(bottom * canvas.height))
+        columns = slice(round(left * canvas.width), round(right * canvas.width))
+        labels[:, rows, columns] = region_id(name)
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.rand(batch, NUM_POSE_CHANNELS, canvas.height, canvas.width, generator=generator)
+    image = torch.rand(batch, 3, canvas.height, canvas.width, generator=generator) * 2 - 1
+    return maps.to(place), image.to(place), one_hot(labels)

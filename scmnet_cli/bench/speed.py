@@ -1,0 +1,263 @@
+"""How fast a generator is, and how near it comes to the plain convolutions it is made of.
+
+The yardstick is taken in the same run: every convolution of a forward pass is noted with its shapes and timed alone, on
+inputs of the same type and memory format, in turn with the forward passes. What the pass takes beyond them is spent on
+norms, activations, copies and attention.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from scmnet_cli.bench.passes import Options, Passes, built, compile_parts, standing_person
+from scmnet_cli.config import ModelConfig
+from scmnet_cli.errors import ScmError
+from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.regions import NUM_REGIONS, one_hot
+from scmnet_cli.system.process import threads_set
+from scmnet_cli.types import Canvas
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Medians over the repetitions, at one batch size.
+
+    Attributes:
+        batch: images in a pass.
+        seconds_an_image: first pose of a source, from pose maps, image and masks to the picture.
+        seconds_a_further_pose: another pose of a source whose style features are known.
+        share_of_convolutions: time of its convolutions alone by the time of the whole pass.
+        convolution_gflops: the rate they reach alone, in GFLOP a second.
+    """
+
+    batch: int
+    seconds_an_image: float
+    seconds_a_further_pose: float
+    share_of_convolutions: float
+    convolution_gflops: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured, and on what.
+
+    Attributes:
+        threads: of the CPU, as taken.
+        tokens: N, positions of the correlation field.
+        gflop: of an image with all eight regions, each on the whole canvas, as in training; a multiply-add is two.
+        gflop_boxes: of the person that was timed, each region on its bounding box where the device does so.
+    """
+
+    machine: str
+    options: Options
+    threads: int
+    torch: str
+    size: str
+    canvas: Canvas
+    tokens: int
+    repeats: int
+    cpu_time: bool
+    num_parameters: int
+    gflop: float
+    gflop_boxes: float
+    timings: tuple[Timing, ...]
+
+
+def measure_speed(
+    config: ModelConfig,
+    options: Options,
+    *,
+    batches: Sequence[int] = (1, 8),
+    repeats: int = 5,
+    cpu_time: bool = False,
+) -> Speed:
+    """Time a generator with fresh weights on a drawn person: time does not depend on what either holds.
+
+    Args:
+        config: the networks and their canvas.
+        options: how they are run.
+        batches: images in a pass; each is measured.
+        repeats: passes of each kind, in turn; medians are returned.
+        cpu_time: count the CPU seconds of this process instead of the clock's: with one thread they depend less on what
+            else the machine does.
+
+    Raises:
+        ScmError: if the networks cannot be compiled here.
+    """
+    place, canvas = torch.device(options.device), config.canvas
+    clock = time.process_time if cpu_time else time.perf_counter
+    with threads_set(options.threads) as num_threads:
+        net = built(config, options)
+        all_passes = [Passes(net, canvas, options, batch) for batch in batches]
+        plain = [_PlainConvolutions(convolutions_of(net, passes.first_pose), options) for passes in all_passes]
+        gflop = count_gflop(net, canvas), _gflop(net, standing_person(canvas, 1, place), grad=False)
+        if options.compiled:
+            compile_parts(net)
+        timings = [_time(passes, alone, repeats, clock) for passes, alone in zip(all_passes, plain, strict=True)]
+        return Speed(
+            machine=torch.cuda.get_device_name(place) if place.type == "cuda" else _cpu_name(),
+            options=options,
+            threads=num_threads,
+            torch=torch.__version__,
+            size=config.size,
+            canvas=canvas,
+            tokens=canvas.height * canvas.width // 64,
+            repeats=repeats,
+            cpu_time=cpu_time,
+            num_parameters=sum(parameter.numel() for parameter in net.parameters()),
+            gflop=gflop[0],
+            gflop_boxes=gflop[1],
+            timings=tuple(timings),
+        )
+
+
+def count_gflop(net: SCMNet, canvas: Canvas) -> float:
+    """Return the GFLOP of one image with all eight regions, each on the whole canvas; a multiply-add is two."""
+    place = next(net.parameters()).device
+    stripes = torch.arange(canvas.height, device=place) * NUM_REGIONS // canvas.height  # every region is there
+    labels = stripes[None, :, None].expand(1, -1, canvas.width)
+    maps, image, _ = standing_person(canvas, 1, place)
+    return _gflop(net, (maps, image, one_hot(labels)), grad=True)
+
+
+class CountFlop(TorchFunctionMode):
+    """Count the FLOP of the convolutions, matrix products and attention called inside; a multiply-add is two.
+
+    The count follows from the shapes of the call. torch's own FlopCounterMode counts kernels instead and misses those
+    attention kernels that it does not list; which kernel runs depends on the device, the CPU and the torch version.
+
+    Attributes:
+        flop: the FLOP so far, of forward passes only.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flop = 0
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run the function and add its FLOP."""
+        out = func(*args, **(kwargs or {}))
+        if func is F.scaled_dot_product_attention:
+            query, key, value = args[:3]
+            pairs = math.prod(query.shape[:-1]) * key.shape[-2]
+            self.flop += 2 * pairs * (query.shape[-1] + value.shape[-1])  # scores, and values weighted by them
+        elif func is torch.conv2d:
+            self.flop += 2 * out.numel() * math.prod(args[1].shape[1:])  # weight: (out, in / groups, height, width)
+        elif func in (torch.matmul, Tensor.matmul, F.linear):
+            self.flop += 2 * out.numel() * args[0].shape[-1]
+        return out
+
+
+def convolutions_of(net: nn.Module, run: Callable[[], object]) -> list[tuple[nn.Conv2d, torch.Size]]:
+    """Return the convolutions that ``run`` calls, in order, each with the shape of its input."""
+    called: list[tuple[nn.Conv2d, torch.Size]] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if isinstance(module, nn.Conv2d):
+            called.append((module, inputs[0].shape))
+
+    hooks = [module.register_forward_pre_hook(note) for module in net.modules() if isinstance(module, nn.Conv2d)]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return called
+
+
+def _time(passes: Passes, plain: _PlainConvolutions, repeats: int, clock: Callable[[], float]) -> Timing:
+    calls: tuple[Callable[[], None], ...] = (passes.first_pose, plain, passes.further_pose)
+    _warm_up(calls, compiled=passes.options.compiled)
+    place = passes.image.device
+    firsts, convolutions, furthers = zip(
+        *[[_seconds(call, place, clock) for call in calls] for _ in range(repeats)], strict=True
+    )
+    # Neighbours in time share what else the machine does; the ratio of two medians would not.
+    shares = [alone / whole for alone, whole in zip(convolutions, firsts, strict=True)]
+    return Timing(
+        batch=passes.batch,
+        seconds_an_image=statistics.median(firsts) / passes.batch,
+        seconds_a_further_pose=statistics.median(furthers) / passes.batch,
+        share_of_convolutions=statistics.median(shares),
+        convolution_gflops=plain.gflop / statistics.median(convolutions),
+    )
+
+
+def _warm_up(calls: Sequence[Callable[[], None]], *, compiled: bool) -> None:
+    if not compiled:
+        for call in calls:
+            call()
+        return
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    try:
+        for call in calls:
+            call()
+    except BackendCompilerFailed as error:
+        reason = str(error.inner_exception).strip().splitlines()[0]
+        raise ScmError(f"--compile: cannot be done here ({reason}); it needs a C++ compiler such as g++") from error
+
+
+class _PlainConvolutions:
+    """The convolutions of a pass with nothing between them."""
+
+    def __init__(self, called: list[tuple[nn.Conv2d, torch.Size]], options: Options) -> None:
+        dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
+        self.calls = []
+        for module, shape in called:
+            weight = module.weight.detach().to(dtype)
+            bias = None if module.bias is None else module.bias.detach().to(dtype)
+            given = torch.randn(shape, device=weight.device).to(dtype).contiguous(memory_format=options.memory_format)
+            self.calls.append((given, weight, bias, module.stride, module.padding))
+        with CountFlop() as counter:
+            self()
+        self.gflop = counter.flop / 1e9
+
+    @torch.no_grad()
+    def __call__(self) -> None:
+        for given, weight, bias, stride, padding in self.calls:
+            F.conv2d(given, weight, bias, stride, padding)
+
+
+def _gflop(net: SCMNet, person: tuple[Tensor, Tensor, Tensor], *, grad: bool) -> float:
+    counter = CountFlop()
+    with torch.set_grad_enabled(grad), counter:
+        net(*person)
+    return counter.flop / 1e9
+
+
+def _seconds(call: Callable[[], None], place: torch.device, clock: Callable[[], float]) -> float:
+    if place.type == "cuda":
+        torch.cuda.synchronize(place)
+    start = clock()
+    call()
+    if place.type == "cuda":
+        torch.cuda.synchronize(place)
+    return clock() - start
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores" if names else platform.machine()

@@ -1,0 +1,390 @@
+"""The loop that ``scm transfer`` and ``scm edit`` share: every source, as it is or edited, in every pose."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scmnet_cli.cli.drawing.input import Input
+from scmnet_cli.cli.drawing.inputs import Finder
+from scmnet_cli.cli.drawing.opening import find_inputs, open_model, open_wardrobe
+from scmnet_cli.cli.drawing.outputs import Outputs, safe_name
+from scmnet_cli.cli.options import Runtime
+from scmnet_cli.data.dataset import resized
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.domains import DOMAINS
+from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation.one_result import Ruler
+from scmnet_cli.images import ANIMATED, PLAIN_GREY, contact_sheet
+from scmnet_cli.inference.inputs.framed import Framed
+from scmnet_cli.inference.inputs.sketches import Drawing
+from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
+from scmnet_cli.inference.wardrobe import PREFIX, SHIPPED_WARDROBE
+from scmnet_cli.system.processes import Rank, Team, this_rank
+from scmnet_cli.types import Person, Pose, UInt8Array
+
+_POSES_KEPT = 256
+_FEWEST_FRAMES = 2
+_FRAMES_KEPT = 4
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Whom or what a region is taken from: somebody's, or a garment of a wardrobe.
+
+    Attributes:
+        name: for file names and messages.
+        where: the file it comes from.
+        encode: reads and encodes it; raises ScmError if it cannot.
+    """
+
+    name: str
+    where: str
+    encode: Callable[[], EncodedSource]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to draw.
+
+    Attributes:
+        sources: who is drawn.
+        poses: in which poses; None: each source in its own.
+        references: for each region to exchange, whom it is taken from.
+        colours: whether edges are coloured: files and reports name them first, and the source as their reference.
+    """
+
+    sources: list[Input]
+    poses: list[Input] | None
+    references: dict[str, Reference]
+    colours: bool = False
+
+    def __len__(self) -> int:
+        return len(self.sources) * (1 if self.poses is None else len(self.poses))
+
+
+class Artist:
+    """Draws tasks; an input that cannot be used is told of in one line, and the others are drawn."""
+
+    def __init__(
+        self, pipeline: Pipeline, outputs: Outputs, *, batch: int, strip: bool, keep_size: bool = False
+    ) -> None:
+        self._team = Team(this_rank())
+        self._pipeline = pipeline
+        self._outputs = outputs
+        self._batch = batch
+        self._strip = strip
+        self._keep_size = keep_size
+        self._framed = lru_cache(_FRAMES_KEPT)(_read_framed)
+        self._ruler = Ruler()
+        self._unusable: dict[str, str] = {}  # by where it is: what is told of it
+        self._pose = lru_cache(_POSES_KEPT)(self._read_pose)
+
+    def reference(self, word: str, finder: Finder, closet: Path | None) -> Reference:
+        """Find what ``--ref`` names: a person, or, after ``wardrobe:``, a garment.
+
+        Args:
+            word: what was given.
+            finder: finds people.
+            closet: the wardrobe file; None: the one that ships.
+
+        Raises:
+            ScmError: if the word names nothing, or there is no such wardrobe.
+        """
+        if not word.startswith(PREFIX):
+            given = finder.reference(word, "--ref")
+            return Reference(given.name, given.where, partial(self._encode, given))
+        name = word.removeprefix(PREFIX)
+        wardrobe = open_wardrobe(closet)
+        where = f"{closet or SHIPPED_WARDROBE}#{name}"
+        return Reference(name, where, partial(wardrobe.reference, name, self._pipeline))
+
+    def draw(self, task: Task) -> None:
+        """Draw everything; paths go to stdout as pictures are written, all else to stderr.
+
+        Raises:
+            ScmError: if a reference cannot be used, or nothing at all could be drawn.
+        """
+        references = {region: given.encode() for region, given in task.references.items()}
+        paths: list[Path] = []
+        with self._counting(len(task)) as (advance, skip):
+            for source, poses in _of_rank(task, self._team.rank):
+                try:
+                    shown = self._encode(source)
+                    encoded = self._pipeline.exchange(shown, references) if references else shown
+                except ScmError as error:
+                    skip(source, error, len(poses))
+                    continue
+                waiting: deque[tuple[Input, Person | Pose]] = deque()
+                usable = self._usable(poses, waiting, skip)
+                for result in self._pipeline.transfer_many(encoded, usable, self._batch):
+                    given, pose = waiting.popleft()
+                    strip = _strip(task, shown.person, references, pose, result) if self._strip else None
+                    paths.append(self._write(task, source, encoded, given, pose, result, strip))
+                    if self._team.rank.is_first:
+                        print(paths[-1], flush=True)
+                    advance()
+        if not self._with_the_others(paths):
+            raise ScmError("nothing was drawn: none of the inputs could be used, for the reasons above")
+
+    def _with_the_others(self, paths: list[Path]) -> int:
+        """Let the first process tell what the others drew and skipped; return how many pictures there are of all."""
+        of_all = self._team.gather((paths, self._unusable))
+        if self._team.rank.is_first:
+            told = set(self._unusable)
+            for others_paths, others_unusable in of_all[1:]:
+                for where, line in others_unusable.items():
+                    if where not in told:
+                        print(line, file=sys.stderr)
+                told |= others_unusable.keys()
+                print(*others_paths, sep="\n", end="\n" if others_paths else "", flush=True)
+        self._team.leave()
+        return sum(len(drawn) for drawn, _ in of_all)
+
+    def animate(self, task: Task, path: Path, rate: float) -> None:
+        """Draw one person in every pose, in order, as one animated picture; its path goes to stdout.
+
+        Args:
+            task: of one source, without references.
+            path: the picture's; a number follows its name where that is taken by another's.
+            rate: frames a second.
+
+        Raises:
+            ScmError: if there are several sources, or fewer than two poses that can be drawn.
+        """
+        if self._team.rank.count > 1:
+            raise ScmError(f"--animate {path}: one process draws it; start it without torchrun")
+        if len(task.sources) != 1:
+            raise ScmError(f"--animate {path}: shows one person, and --src names {len(task.sources)}; name one of them")
+        source, poses = task.sources[0], task.poses or []
+        encoded = self._encode(source)
+        frames: list[UInt8Array] = []
+        drawn: list[Input] = []
+        seconds = 0.0
+        waiting: deque[tuple[Input, Person | Pose]] = deque()
+        with self._counting(len(task)) as (advance, skip):
+            for result in self._pipeline.transfer_many(encoded, self._usable(poses, waiting, skip), self._batch):
+                given, pose = waiting.popleft()
+                frames.append(
+                    _strip(task, encoded.person, {}, pose, result) if self._strip else np.asarray(result.image)
+                )
+                drawn.append(given)
+                seconds += result.seconds
+                advance()
+        if len(frames) < _FEWEST_FRAMES:
+            raise ScmError(
+                f"--animate {path}: needs at least {_FEWEST_FRAMES} poses that can be drawn, not {len(frames)}"
+            )
+        inputs = {"source": _named(source), "poses": [_named(given) for given in drawn]}
+        report = {
+            "settings": {**self._settings(), "frames_a_second": rate, "strip": self._strip},
+            "seconds": {"reading_style": encoded.seconds, "drawing": seconds},
+        }
+        print(self._outputs.write_animation(path, frames, rate, inputs, report))
+
+    @contextmanager
+    def _counting(self, total: int) -> Iterator[tuple[Callable[[], None], Callable[[Input, ScmError, int], None]]]:
+        """Show progress; give what counts a picture, and what tells once of an input that cannot be used."""
+        columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        console = Console(stderr=True, soft_wrap=True, quiet=not self._team.rank.is_first)
+        with Progress(
+            *columns,
+            console=console,
+            disable=total == 1,
+            redirect_stdout=sys.stdout.isatty(),  # paths that somebody else reads stay on stdout
+            redirect_stderr=False,
+        ) as bar:
+            pictures = bar.add_task("drawing", total=-(-total // self._team.rank.count))
+
+            def skip(given: Input, error: ScmError, num_pictures: int) -> None:
+                if total == 1:
+                    raise error
+                if given.where not in self._unusable:
+                    self._unusable[given.where] = f"scm: skipped {given.name}: {error}"
+                    console.print(self._unusable[given.where], markup=False, highlight=False)
+                bar.advance(pictures, num_pictures)
+
+            yield lambda: bar.advance(pictures), skip
+
+    def _encode(self, given: Input) -> EncodedSource:
+        person = self._framed(given).cropped if self._keep_size and given.framed else given.read()
+        if not isinstance(person, Person):
+            raise ScmError(f"{given.where}: is a pose without a picture")
+        return self._pipeline.encode(person)
+
+    def _read_pose(self, given: Input) -> Person | Pose:
+        pose = self._framed(given).cropped if self._keep_size else given.read()
+        self._pipeline.fit_pose(pose)
+        return pose
+
+    def _usable(
+        self,
+        poses: list[Input],
+        waiting: deque[tuple[Input, Person | Pose]],
+        skip: Callable[[Input, ScmError, int], None],
+    ) -> Iterator[Person | Pose]:
+        for given in poses:
+            try:
+                pose = self._pose(given)
+            except ScmError as error:
+                skip(given, error, 1)
+                continue
+            waiting.append((given, pose))
+            yield pose
+
+    def _write(
+        self,
+        task: Task,
+        source: Input,
+        encoded: EncodedSource,
+        given: Input,
+        pose: Person | Pose,
+        result: Result,
+        strip: UInt8Array | None,
+    ) -> Path:
+        in_place = given.where == source.where
+        layout = pose if isinstance(pose, Person) else None
+        if in_place and encoded.removed:
+            layout = None  # the source's own map still shows what the edit took away
+        target = layout if not task.references and (in_place or _are_pair(source, given)) else None
+        measures = self._ruler.measure(result, encoded, layout, target, moves=not in_place)
+
+        inputs: dict[str, Any] = {
+            "source": _named(source),
+            "pose": _named(given),
+            "exchanged": {region: _named(reference) for region, reference in task.references.items()},
+        }
+        if task.colours:
+            read_as = pose.taken_from if isinstance(pose, Drawing) else "prepared"
+            inputs = {"edges": _named(given) | {"read_as": read_as}, "reference": _named(source)}
+        report = {
+            "removed_regions": list(encoded.removed),
+            "settings": self._settings(),
+            "seconds": {"reading_style": encoded.seconds, "drawing": result.seconds},
+            "metrics": measures.values,
+            "not_computed": measures.not_computed,
+        }
+        drawn = np.asarray(result.image)
+        if self._keep_size:
+            framed = self._framed(given)
+            drawn = framed.put_back(drawn)
+            crop = framed.crop
+            report["kept_size"] = {"photo": given.where, "crop": [crop.left, crop.top, crop.width, crop.height]}
+        return self._outputs.write(_stem(task, source, given), drawn, inputs, report, strip)
+
+    def _settings(self) -> dict[str, Any]:
+        return {"device": str(self._pipeline.device), "batch": self._batch, "canvas": str(self._pipeline.canvas)}
+
+
+def _stem(task: Task, source: Input, given: Input) -> str:
+    if task.colours:
+        return f"{safe_name(given.name)}_like_{safe_name(source.name)}"
+    return "_".join([
+        safe_name(source.name),
+        *(f"{region}-from-{safe_name(reference.name)}" for region, reference in task.references.items()),
+        *([] if task.poses is None else ["to", safe_name(given.name)]),
+    ])  # fmt: skip
+
+
+def _of_rank(task: Task, rank: Rank) -> Iterator[tuple[Input, list[Input]]]:
+    """Give the sources and poses that one of several processes draws: neighbours, so that it reads few sources.
+
+    Pictures that may want the same file name fall to the same process, which numbers them.
+    """
+    poses_of = [(source, [source] if task.poses is None else task.poses) for source in task.sources]
+    if rank.count == 1:
+        yield from poses_of
+        return
+    stems = dict.fromkeys(_stem(task, source, given) for source, poses in poses_of for given in poses)
+    owners = {stem: place * rank.count // len(stems) for place, stem in enumerate(stems)}
+    for stem in stems:
+        owners[stem] = owners.get(re.sub(r"_\d+$", "", stem), owners[stem])
+    for source, poses in poses_of:
+        own = [given for given in poses if owners[_stem(task, source, given)] == rank.index]
+        if own:
+            yield source, own
+
+
+def _read_framed(given: Input) -> Framed:
+    if given.framed is None:
+        raise ScmError(
+            f"{given.where}: is no photo that the result could be put into; leave --keep-size out, or let a photo give "
+            "the pose"
+        )
+    return given.framed()
+
+
+def _strip(
+    task: Task, source: Person, references: dict[str, EncodedSource], pose: Person | Pose, result: Result
+) -> UInt8Array:
+    """Lay out source, references, pose and result side by side, all on the model's canvas; edges come first."""
+    drawn = np.asarray(result.image)
+    ground = resized(pose, source.canvas).image if isinstance(pose, Person) else np.full_like(drawn, PLAIN_GREY)
+    structure = DOMAINS[pose.domain].draw(ground, result.joints if result.edges is None else result.edges)
+    if task.colours:
+        return contact_sheet([[structure, source.image, drawn]], ["edges", "reference", "result"])
+    row = [source.image, *(reference.person.image for reference in references.values()), structure, drawn]
+    return contact_sheet([row], ["source", *references, "pose" if result.edges is None else "edges", "result"])
+
+
+def _named(given: Input | Reference) -> dict[str, str]:
+    return {"name": given.name, "path": given.where}
+
+
+def _are_pair(source: Input, pose: Input) -> bool:
+    """Whether a prepared folder lists the two as pictures of one person."""
+    if source.folder is None or pose.folder is None or source.folder.path != pose.folder.path:
+        return False
+    return (source.name, pose.name) in _pairs(source.folder)
+
+
+@cache
+def _pairs(folder: PreparedFolder) -> set[tuple[str, str]]:
+    return set(folder.pairs())
+
+
+def check_animation(path: Path) -> None:
+    """Refuse a file name of no kind of animated picture, before anything is loaded.
+
+    Raises:
+        ScmError: naming the kinds there are.
+    """
+    if path.suffix.lower() not in ANIMATED:
+        raise ScmError(f"--animate {path}: cannot be written; give a name that ends with {', '.join(ANIMATED)}")
+
+
+def set_up(
+    model: Path | None,
+    out: Path,
+    data: Path | None,
+    frame: str | None,
+    *,
+    person: int,
+    pose_person: int = 0,
+    mirror: bool,
+    strip: bool,
+    keep_size: bool = False,
+    batch: int,
+    device: str,
+    runtime: Runtime = Runtime.torch,
+) -> tuple[Finder, Artist]:
+    """Load the model and open the folders that the options name.
+
+    Raises:
+        ScmError: if no model is given, or an option names what is not there.
+    """
+    pipeline = open_model(model, device, runtime)
+    finder = find_inputs(pipeline, data, frame, person=person, pose_person=pose_person, mirror=mirror)
+    batch = batch or (8 if pipeline.device.type == "cuda" else 1)
+    return finder, Artist(pipeline, Outputs(out, pipeline), batch=batch, strip=strip, keep_size=keep_size)

@@ -1,0 +1,296 @@
+"""What ``--src``, ``--pose`` and ``--ref`` may name: entries of prepared folders, photos, pose files, shipped poses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from scmnet_cli.analyser.faces import FaceParser, find_face
+from scmnet_cli.analyser.people import Analyser
+from scmnet_cli.cli.drawing.input import Input
+from scmnet_cli.cli.drawing.pose_inputs import (
+    LIBRARY,
+    POSE_ENDINGS,
+    PoseFiles,
+    fail_with,
+    find_shipped_poses,
+    is_prepared,
+    mirrored_input,
+)
+from scmnet_cli.cli.face_parser import load_face_parser
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.domains import DOMAINS, FACE, PERSON, Domain
+from scmnet_cli.edges import CANNY, canny_edges
+from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.images import read_photo
+from scmnet_cli.inference.inputs.faces import no_face_finder, read_face
+from scmnet_cli.inference.inputs.photo import MAP_ENDING, read_framed, read_person
+from scmnet_cli.inference.inputs.sketches import Drawing, read_drawing
+from scmnet_cli.poses.library import shipped_poses
+from scmnet_cli.poses.placing import place, place_together
+from scmnet_cli.preprocess.photos import RAW_ENDINGS
+from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
+
+
+class Finder:
+    """Finds what the words of the command line name."""
+
+    def __init__(
+        self,
+        data: Path | None,
+        canvas: Canvas,
+        background: str = "plain",
+        frame: Canvas | None = None,
+        *,
+        person: int = 0,
+        pose_person: int = 0,
+        mirror: bool = False,
+        domain: Domain = PERSON,
+    ) -> None:
+        """Open the prepared folder of ``--data``.
+
+        Args:
+            data: the prepared folder whose entries may be called by their name alone.
+            canvas: photos are cropped to it, and poses placed on it.
+            background: photos are put before it.
+            frame: size of the pictures to which pose files refer that do not say it.
+            person: whom of a photo with several people :meth:`people` takes, from 1; 0: the most prominent.
+            pose_person: the same of the photos and pose files that give poses.
+            mirror: whether poses are mirrored.
+            domain: whether photos are of people or of faces.
+
+        Raises:
+            ScmError: if ``data`` is no prepared folder.
+        """
+        self._canvas = canvas
+        self._background = background
+        self._person = person
+        self._pose_person = pose_person
+        self._mirror = mirror
+        self.domain = domain
+        self._opened: dict[Path, PreparedFolder] = {}
+        self._pose_files = PoseFiles(canvas, frame, pose_person, self._open)
+        self._analyser: Callable[[], Analyser] = cache(Analyser.load)
+        self._face_parser: Callable[[], FaceParser | None] = cache(load_face_parser)
+        self._data = self._open(data) if data is not None else None
+
+    def look_with(self, load: Callable[[], Analyser]) -> None:
+        """Let raw photos be looked at by another analyser, which is loaded once if one of them is read."""
+        self._analyser = cache(load)
+
+    def find_faces_with(self, load: Callable[[], FaceParser | None]) -> None:
+        """Let photos of faces be looked at by a face parser, which is loaded once if one of them is read."""
+        self._face_parser = cache(load)
+
+    def person(self, word: str, option: str) -> Input:
+        """Find one person, as :meth:`people` does.
+
+        Raises:
+            ScmError: if the word names nothing, or several.
+        """
+        return _only(self.people([word], option), word, option)
+
+    def people(self, words: Iterable[str], option: str) -> list[Input]:
+        """Find people: entries, photos, folders of photos, or whole prepared folders.
+
+        Photos with neither a region map nor joints beside them are analysed when they are read.
+
+        Raises:
+            ScmError: if a word names nothing, with the option and what it may name.
+        """
+        return _once(found for word in words for found in self._people(word, option, person=self._person))
+
+    def reference(self, word: str, option: str) -> Input:
+        """Find one person as :meth:`person` does, of a photo the most prominent.
+
+        Raises:
+            ScmError: if the word names nothing, or several.
+        """
+        return _only(self._people(word, option), word, option)
+
+    def poses(self, words: Iterable[str], option: str) -> list[Input]:
+        """Find poses: as :meth:`people`, or shipped ones, or of pose files, or of folders of those.
+
+        Poses without a picture are placed on the canvas as they are read.
+
+        Raises:
+            ScmError: if a word names nothing, with the option and what it may name.
+        """
+        return [replace(given, read=partial(self._placed, given)) for given in self.unplaced(words, option)]
+
+    def sequence(self, words: Iterable[str], option: str) -> list[Input]:
+        """Find poses that follow each other, as :meth:`poses` does: those of one frame are placed together.
+
+        Raises:
+            ScmError: if a word names nothing. What cannot be used fails when it is read again.
+        """
+        found = self.unplaced(words, option)
+        read: dict[int, Pose] = {}
+        for number, given in enumerate(found):
+            try:
+                pose = given.read()
+            except ScmError as error:
+                found[number] = replace(given, read=partial(fail_with, error))
+                continue
+            read[number] = Pose.of(pose) if isinstance(pose, Person) else pose
+        placed = place_together(list(read.values()), self._canvas)
+        for number, pose in zip(read, placed, strict=True):
+            found[number] = replace(found[number], read=partial(_given, pose))
+        return found
+
+    def unplaced(self, words: Iterable[str], option: str) -> list[Input]:
+        """Find poses as :meth:`poses` does, but leave them in the frames they came in.
+
+        Raises:
+            ScmError: if a word names nothing.
+        """
+        found = _once(found for word in words for found in self._poses(word, option))
+        return [mirrored_input(given) for given in found] if self._mirror else found
+
+    def _placed(self, given: Input) -> Person | Pose:
+        pose = given.read()
+        return pose if isinstance(pose, Person) else place(pose, self._canvas)
+
+    def _poses(self, word: str, option: str) -> list[Input]:
+        if word.startswith(LIBRARY):
+            return find_shipped_poses(word.removeprefix(LIBRARY), f"{option} {word}")
+        path, _, row = word.partition("#")
+        if path.lower().endswith(POSE_ENDINGS) and Path(path).is_file():
+            return self._pose_files.rows(Path(path), row, option)
+        folder = Path(word)
+        if not is_prepared(folder) and not _photos(folder) and (files := _files(folder, POSE_ENDINGS)):
+            return [found for file in files for found in self._pose_files.rows_if_any(file, option)]
+        try:
+            return self._people(word, option, shipped_poses(), person=self._pose_person)
+        except ScmError:
+            if folder.exists() or word not in shipped_poses():
+                raise
+            return find_shipped_poses(word, option)
+
+    def _people(self, word: str, option: str, shipped: Iterable[str] = (), *, person: int = 0) -> list[Input]:
+        if self._data is not None and word in self._data.names():
+            return [_entry(self._data, word)]
+        path = Path(word)
+        if is_prepared(path):
+            folder = self._open(path)
+            return [_entry(folder, name) for name in folder.names()]
+        for above in (path.parent, path.parent.parent if path.parent.name in ("images", "edges") else None):
+            if above is not None and is_prepared(above):
+                folder = self._open(above)
+                for name in (path.name, path.stem):
+                    if name in folder.names():
+                        return [_entry(folder, name)]
+                raise ScmError(
+                    f"{option} {word}: {above} has no entry '{path.stem}'{nearest(path.stem, folder.names())}"
+                )
+        photos = [path] if path.is_file() and path.suffix.lower() in RAW_ENDINGS else _photos(path)
+        if photos:
+            return [self._photo(photo, person) for photo in photos]
+        raise ScmError(f"{option} {word}: {self._why_not(path, word, list(shipped))}")
+
+    def drawings(self, words: Iterable[str], option: str, kind: str) -> list[Input]:
+        """Find edges: of entries of prepared folders of faces, or of pictures, one by one or in folders.
+
+        Args:
+            words: what names them.
+            option: for messages.
+            kind: what the pictures show, as :func:`scmnet_cli.inference.inputs.sketches.read_drawing` takes it; of
+                entries, ``photo`` takes Canny's edges alone.
+
+        Raises:
+            ScmError: if a word names nothing.
+        """
+        found = _once(found for word in words for found in self._people(word, option))
+        return [replace(given, read=partial(self._drawn, given, kind)) for given in found]
+
+    def _drawn(self, given: Input, kind: str) -> Person | Pose:
+        if given.folder is None:
+            return self._aligned(read_drawing(Path(given.where), self._canvas, kind), Path(given.where))
+        face = given.read()
+        if face.edges is None:
+            raise ScmError(f"{given.where}: is of {DOMAINS[face.domain].members}, which have no edges")
+        return replace(face, edges=face.edges & np.uint8(CANNY)) if kind == "photo" else face
+
+    def _aligned(self, drawing: Drawing, path: Path) -> Drawing:
+        """Return the edges of a photo with its face aligned, if it is one, and there is one and who finds it."""
+        if drawing.taken_from != "photo" or (parser := self._face_parser()) is None:
+            return drawing
+        face = parser(read_photo(path))
+        if face is None:
+            return drawing
+        lines = canny_edges(face.picture(self._canvas))
+        return replace(drawing, edges=CANNY * lines.astype(np.uint8), taken_from="photo of a face, aligned")
+
+    def _photo(self, path: Path, person: int) -> Input:
+        if self.domain is FACE:
+            return Input(path.stem, str(path.resolve()), partial(self._face, path))
+        given = (path, self._canvas, self._background, self._analyser, person)
+        where = f"{path.resolve()}#person {person}" if person > 1 else str(path.resolve())
+        name = f"{path.stem}_{person}" if person > 1 else path.stem
+        return Input(name, where, partial(read_person, *given), framed=partial(read_framed, *given))
+
+    def _face(self, path: Path) -> Person:
+        def find(photo: Path, image: UInt8Array, canvas: Canvas) -> tuple[UInt8Array, UInt8Array]:
+            parser = self._face_parser()
+            return no_face_finder(photo, image, canvas) if parser is None else find_face(parser, photo, image, canvas)
+
+        return read_face(path, self._canvas, self._background, find)
+
+    def _why_not(self, path: Path, word: str, shipped: list[str]) -> str:
+        may = "give DATA/NAME of a prepared folder, NAME with --data DATA, or a photo"
+        if shipped:
+            may += ", or a pose file, or a shipped pose ('scm poses' lists them)"
+        if path.is_dir():
+            return f"is neither a prepared folder nor a folder of photos{' or pose files' if shipped else ''}; {may}"
+        if path.is_file():
+            return f"is neither a photo ({' '.join(RAW_ENDINGS)}) nor an entry of a prepared folder; {may}"
+        names = self._data.names() if self._data is not None else []
+        none = "no such entry, file or shipped pose" if shipped else "no such entry or file"
+        return none + (nearest(word, [*names, *shipped]) or f"; {may}")
+
+    def _open(self, path: Path) -> PreparedFolder:
+        path = path.resolve()
+        if path not in self._opened:
+            self._opened[path] = PreparedFolder(path)
+        return self._opened[path]
+
+
+def _entry(folder: PreparedFolder, name: str) -> Input:
+    return Input(name, str(folder.path.resolve() / "images" / f"{name}.png"), partial(folder.load, name), folder)
+
+
+def _given(pose: Pose) -> Pose:
+    return pose
+
+
+def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """List the files of a folder that have one of these endings, 2 before 10; none if it is no folder."""
+    if not folder.is_dir():
+        return []
+    files = (path for path in folder.iterdir() if path.name.lower().endswith(endings) and path.name[0] != ".")
+    return sorted((path for path in files if path.is_file()), key=_natural)
+
+
+def _photos(folder: Path) -> list[Path]:
+    return [path for path in _files(folder, RAW_ENDINGS) if not path.name.endswith(MAP_ENDING)]
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Return a key that sorts the numbers in a name by their value."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
+
+
+def _only(found: list[Input], word: str, option: str) -> Input:
+    if len(found) != 1:
+        raise ScmError(f"{option} {word}: is a folder of {len(found)} people; name one of them")
+    return found[0]
+
+
+def _once(found: Iterable[Input]) -> list[Input]:
+    return list({given.where: given for given in found}.values())

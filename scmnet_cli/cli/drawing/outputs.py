@@ -1,0 +1,148 @@
+"""What ``scm transfer`` and ``scm edit`` leave behind: the picture, a JSON beside it and, on request, a strip."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scmnet_cli import __version__
+from scmnet_cli.checkpoint import sha256
+from scmnet_cli.data.prepared import write_text
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import GENERATED, SOFTWARE, save_animation, save_png
+from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.types import UInt8Array
+
+_LONGEST_NAME = 80
+
+
+class Outputs:
+    """The folder that pictures go to; nothing drawn from other inputs is ever overwritten."""
+
+    def __init__(self, folder: Path, pipeline: Pipeline) -> None:
+        """Make the folder.
+
+        Raises:
+            ScmError: if it cannot be made.
+        """
+        self.folder = folder
+        self._model = {
+            "path": str(pipeline.path.resolve()),
+            "sha256": sha256(pipeline.path),
+            "config": pipeline.config.model.model_dump(),
+        }
+        make_folder(folder, "--out")
+
+    def write(
+        self,
+        stem: str,
+        picture: UInt8Array,
+        inputs: dict[str, Any],
+        report: dict[str, Any],
+        strip: UInt8Array | None = None,
+    ) -> Path:
+        """Write a picture and its report.
+
+        Args:
+            stem: the wanted file name without ending; a number follows it where that name is taken by other inputs.
+            picture: (H, W, 3).
+            inputs: names the inputs; the same inputs and model overwrite their earlier picture.
+            report: what else the JSON holds.
+            strip: a picture of the inputs and the result, if wanted.
+
+        Returns:
+            the path of the PNG; the JSON lies beside it.
+
+        Raises:
+            ScmError: if a file cannot be written.
+        """
+        path = self._free(stem, inputs)
+        self._write_report(path, inputs, report)
+        if strip is not None:
+            save_png(path.with_suffix(".strip.png"), strip, GENERATED)
+        save_png(path, picture, GENERATED)
+        return path
+
+    def write_animation(
+        self, wanted: Path, frames: list[UInt8Array], rate: float, inputs: dict[str, Any], report: dict[str, Any]
+    ) -> Path:
+        """Write an animated picture and its report.
+
+        Args:
+            wanted: its file; a number follows the name where that is taken by other inputs.
+            frames: (H, W, 3) each.
+            rate: frames a second.
+            inputs: names the inputs; the same inputs and model overwrite their earlier picture.
+            report: what else the JSON holds.
+
+        Returns:
+            the path of the picture; the JSON lies beside it.
+
+        Raises:
+            ScmError: if a file cannot be written.
+        """
+        path = self._free(wanted.stem, inputs, wanted.suffix)
+        self._write_report(path, inputs, report)
+        save_animation(path, frames, rate, GENERATED)
+        return path
+
+    def adopt(self, wanted: Path, made: Path, inputs: dict[str, Any], report: dict[str, Any]) -> Path:
+        """Give a finished file its place, and write its report; as :meth:`write_animation` otherwise.
+
+        Args:
+            wanted: its file; a number follows the name where that is taken by other inputs.
+            made: the file as it is, in the same folder; it is moved.
+            inputs: names the inputs.
+            report: what else the JSON holds.
+
+        Raises:
+            ScmError: if a file cannot be written.
+        """
+        path = self._free(wanted.stem, inputs, wanted.suffix)
+        self._write_report(path, inputs, report)
+        os.replace(made, path)
+        return path
+
+    def _write_report(self, path: Path, inputs: dict[str, Any], report: dict[str, Any]) -> None:
+        # The JSON first: a picture without one is taken for somebody else's and never touched.
+        versions = {"scmnet_cli": __version__, "torch": torch.__version__, "python": platform.python_version()}
+        whole = {"generated_by": SOFTWARE, "inputs": inputs, "model": self._model, **report, "versions": versions}
+        write_text(path.with_suffix(".json"), json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+
+    def _free(self, stem: str, inputs: dict[str, Any], ending: str = ".png") -> Path:
+        for number in itertools.count(1):
+            path = self.folder / f"{stem}{'' if number == 1 else f'_{number}'}{ending}"
+            if not path.exists() or self._is_of(path.with_suffix(".json"), inputs):
+                return path
+        raise AssertionError
+
+    def _is_of(self, report: Path, inputs: dict[str, Any]) -> bool:
+        try:
+            earlier = json.loads(report.read_bytes())
+            return bool(earlier["inputs"] == inputs and earlier["model"]["path"] == self._model["path"])
+        except (OSError, ValueError, RecursionError, KeyError, TypeError):
+            return False
+
+
+def make_folder(folder: Path, option: str) -> None:
+    """Make a folder, and those above it, if need be.
+
+    Raises:
+        ScmError: if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScmError(f"{option} {folder}: cannot be made ({error}); name a folder you may write to") from error
+
+
+def safe_name(name: str) -> str:
+    """Return a name that may stand in a file name: letters, digits, ``_`` and ``-``, not too long."""
+    return re.sub(r"[^\w-]+", "_", name)[:_LONGEST_NAME].strip("_") or "unnamed"

@@ -1,0 +1,53 @@
+"""Crop a person to the canvas."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import PLAIN_GREY, CropBox, crop_around
+from scmnet_cli.regions import BACKGROUND
+from scmnet_cli.types import Canvas, FloatArray, Person
+
+
+def crop_person(person: Person, canvas: Canvas, background: str, box: CropBox | None = None) -> tuple[Person, CropBox]:
+    """Put a person of a photo on the canvas, centred on what the region map calls no background.
+
+    Joints that lie beyond the canvas are missing on it.
+
+    Args:
+        person: in pixels of the photo.
+        canvas: size of the result.
+        background: ``plain`` paints it light grey, ``keep`` keeps it.
+        box: put this part of the photo on the canvas instead.
+
+    Raises:
+        ScmError: if the map is all background.
+    """
+    rows = np.flatnonzero(person.regions.any(axis=1))
+    columns = np.flatnonzero(person.regions.any(axis=0))
+    if not len(rows):
+        raise ScmError("the region map is all background")
+    if box is None:
+        box = crop_around((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), canvas)
+    image = person.image
+    if background == "plain":
+        image = image.copy()
+        image[person.regions == BACKGROUND] = PLAIN_GREY
+    cropped = box.crop_image(image, PLAIN_GREY if background == "plain" else None)
+    joints = joints_on_canvas(person.joints, box)
+    return Person(person.name, cropped, box.crop_labels(person.regions), joints), box
+
+
+def joints_on_canvas(joints: FloatArray, box: CropBox) -> FloatArray:
+    """Move joints of a photo onto the canvas; those beyond it are missing.
+
+    Shape:
+        joints, result: (18, 3).
+    """
+    moved = joints.copy()
+    moved[:, :2] = box.to_canvas(joints[:, :2])
+    limit = np.array([box.canvas.width, box.canvas.height])
+    within = ((moved[:, :2] >= 0) & (moved[:, :2] <= limit - 1)).all(axis=1) & (joints[:, 2] > 0)
+    moved[~within] = 0
+    return moved

@@ -1,0 +1,116 @@
+"""The metrics, and the networks that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scmnet_cli.analyser.people import SHIPPED, Analyser
+from scmnet_cli.checkpoint import sha256
+from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.metrics.fd_vgg16 import Vgg16Features
+from scmnet_cli.metrics.inception import Inception
+from scmnet_cli.metrics.inception_score import SPLITS
+from scmnet_cli.metrics.lpips import Lpips
+from scmnet_cli.metrics.pck import NEAR
+from scmnet_cli.weights import find_backbone
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of the tables.
+
+    Attributes:
+        better: ``higher`` or ``lower``.
+        weights: the backbone it needs, or ``analyser``; empty for none.
+        of_set: whether it is a number of the whole set, and not a mean over pictures.
+    """
+
+    name: str
+    title: str
+    better: str
+    what: str
+    weights: str = ""
+    of_set: bool = False
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("ssim", "SSIM", "higher", "by the protocol"),
+        Metric("ssim_raw", "SSIM raw", "higher", "without padding, data range 255"),
+        Metric("ssim_person", "SSIM person", "higher", "mean of the raw SSIM map over the reference's person"),
+        Metric("psnr", "PSNR", "higher", "dB, in float"),
+        Metric("l1", "L1", "lower", "mean absolute difference in [-1, 1], 0 to 2"),
+        Metric("l1_person", "L1 person", "lower", "the same over the reference's person"),
+        Metric("lpips_alex", "LPIPS-alex", "lower", "official package, version 0.1", "alexnet"),
+        Metric("lpips_alex_person", "LPIPS-alex person", "lower", "mean of its map over the person", "alexnet"),
+        Metric("lpips_vgg", "LPIPS-vgg", "lower", "official package, version 0.1", "vgg16"),
+        Metric("copy_score", "copy", "lower", "1: the unmoved source; 0: as far from it as the reference"),
+        Metric("region_consistency", "consistency", "higher", "colours of each region against the source's"),
+        Metric("region_colour", "colour distance", "lower", "mean colours of each region against the source's, 0 to 2"),
+        Metric("edge_f1", "edge F1", "higher", "Canny's edges against the reference's, within 1 px"),
+        Metric("pck", "PCK", "higher", f"joints found in the picture within {NEAR} of the reference's", "analyser"),
+        Metric("fid", "FID", "lower", "pytorch-fid's Inception, 2,048 features", "inception", of_set=True),
+        Metric("is", "IS", "higher", f"{SPLITS} splits, 1,008 logits of the same network", "inception", of_set=True),
+        Metric("fd_vgg16", "FD-VGG16", "lower", "Fréchet distance on mean relu5_3; no FID", "vgg16", of_set=True),
+    )
+}
+"""By name, in the order of the tables."""
+
+
+class Instruments:
+    """The networks that metrics need, loaded once; one that is missing leaves its metrics out, with the reason."""
+
+    def __init__(
+        self, wanted: Collection[str] | None = None, weights_dir: Path | None = None, device: str | torch.device = "cpu"
+    ) -> None:
+        """Load what the wanted metrics need.
+
+        Raises:
+            ScmError: if a metric is unknown, or a weight file is there but damaged.
+        """
+        for name in wanted or ():
+            if name not in METRICS:
+                raise ScmError(f"--metrics: '{name}' is not one of {', '.join(METRICS)}{nearest(name, METRICS)}")
+        self.wanted = [name for name in METRICS if wanted is None or name in wanted]
+        self.asked_for = frozenset(wanted or ())
+        self.device = torch.device(device)
+        self.not_computed: dict[str, str] = {}
+        self.weights: dict[str, dict[str, str]] = {}
+        for name in list(self.wanted):
+            source = METRICS[name].weights
+            if not source:
+                continue
+            try:
+                path = _weights_of(source, weights_dir)
+            except ScmError as error:
+                self.not_computed[name] = str(error)
+                continue
+            self.weights[name] = {"name": path.name, "sha256": sha256(path)}
+        self.lpips_alex = Lpips("alex", weights_dir).to(self.device) if self._can("lpips_alex") else None
+        self.lpips_vgg = Lpips("vgg", weights_dir).to(self.device) if self._can("lpips_vgg") else None
+        self.inception = Inception(weights_dir).to(self.device) if self._can("fid", "is") else None
+        self.vgg16 = Vgg16Features(weights_dir).to(self.device) if self._can("fd_vgg16") else None
+        self.analyser = Analyser.load() if self._can("pck") else None
+
+    def _can(self, *names: str) -> bool:
+        """Say whether a network for any of these is wanted and there; ``lpips_alex`` is for the person's too."""
+        return any(metric.startswith(name) and metric in self.weights for name in names for metric in self.wanted)
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the features that set metrics are taken from, by the network's name."""
+        found = {}
+        if self.inception is not None:
+            found["inception"] = self.inception(images)
+        if self.vgg16 is not None:
+            found["vgg16"] = self.vgg16(images)
+        return found
+
+
+def _weights_of(source: str, weights_dir: Path | None) -> Path:
+    return SHIPPED if source == "analyser" else find_backbone(source, weights_dir)

@@ -1,0 +1,128 @@
+"""Metrics of one picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from scmnet_cli.data.dataset import resized
+from scmnet_cli.domains import DOMAINS
+from scmnet_cli.edges import CANNY, canny_edges
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import to_tensor
+from scmnet_cli.inference.pipeline import EncodedSource, Result
+from scmnet_cli.metrics.copying import copy_score
+from scmnet_cli.metrics.edge_fidelity import edge_f1
+from scmnet_cli.metrics.l1 import l1
+from scmnet_cli.metrics.lpips import Lpips
+from scmnet_cli.metrics.region_consistency import region_closeness, region_consistency
+from scmnet_cli.metrics.ssim import ssim_patn, ssim_raw
+from scmnet_cli.regions import BACKGROUND, one_hot
+from scmnet_cli.types import Canvas, Person, UInt8Array
+
+BENCHMARK = Canvas(256, 176)
+"""Canvas of the benchmark's ``patn`` protocol."""
+
+_UNKNOWN = "the true target is not known"
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was measured on a picture, and for the rest why not."""
+
+    values: dict[str, Any]
+    not_computed: dict[str, str]
+
+
+class Ruler:
+    """Measures pictures; LPIPS is loaded when the first true target turns up."""
+
+    def __init__(self) -> None:
+        self._lpips: Lpips | None = None
+        self._no_lpips = ""
+
+    def measure(
+        self, result: Result, source: EncodedSource, layout: Person | None, target: Person | None, *, moves: bool
+    ) -> Measures:
+        """Measure one picture.
+
+        Args:
+            result: the picture.
+            source: whose style it took.
+            layout: the person whose pose it took, if it came with a region map.
+            target: how the picture should look, where that is known.
+            moves: whether the source leaves its own pose; if not, copying is no fault.
+        """
+        output, worn = _image(np.asarray(result.image)), _image(source.person.image)
+        worn_masks = _masks(source.person.regions)
+        if layout is None:
+            masks, where = _masks(result.moved_regions), "where the field moved it"
+        else:
+            masks, where = _masks(resized(layout, source.person.canvas).regions), "where the pose shows it"
+        person = 1 - masks[:, BACKGROUND : BACKGROUND + 1]
+
+        values: dict[str, float] = {"field_entropy": result.entropy}
+        values["region_consistency"] = float(region_consistency(output, masks, worn, worn_masks))
+        closeness = region_closeness(output, masks, worn, worn_masks)[0].tolist()
+        missing: dict[str, str] = {}
+        if result.edges is not None:
+            values["edge_f1"] = float(
+                edge_f1(_edges(canny_edges(np.asarray(result.image))), _edges(result.edges & CANNY))
+            )
+        notes: dict[str, Any] = {"region_consistency_taken": where}
+        notes["region_closeness"] = {
+            name: value
+            for name, value in zip(DOMAINS[source.person.domain].regions, closeness, strict=True)
+            if not math.isnan(value)
+        }
+        if target is None:
+            truth, notes["copy_score_reference"] = _image(np.asarray(result.moved_source)), "the moved source"
+            missing |= dict.fromkeys(("l1", "ssim_raw", "ssim_patn", "lpips_alex"), _UNKNOWN)
+        else:
+            truth = _image(resized(target, source.person.canvas).image)
+            notes["copy_score_reference"] = "the true target"
+            values |= {"l1": float(l1(output, truth)), "l1_person": float(l1(output, truth, person))}
+            values["ssim_raw"] = float(ssim_raw(output, truth))
+            if source.person.canvas == BENCHMARK:
+                values["ssim_patn"] = float(ssim_patn(output, truth))
+            else:
+                missing["ssim_patn"] = f"the benchmark's protocol is for {BENCHMARK}"
+            if lpips := self._find_lpips():
+                values["lpips_alex"] = float(lpips(output, truth))
+                values["lpips_alex_person"] = float(lpips(output, truth, person))
+            else:
+                missing["lpips_alex"] = self._no_lpips
+        if moves:
+            values["copy_score"] = float(copy_score(output, worn, truth, person))
+        else:
+            del notes["copy_score_reference"]
+            missing["copy_score"] = "the source stays in its own pose"
+        missing |= {name: "no region or pixel to compare" for name, value in values.items() if not math.isfinite(value)}
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        return Measures(finite | notes, missing)
+
+    def _find_lpips(self) -> Lpips | None:
+        if self._lpips is None and not self._no_lpips:
+            try:
+                self._lpips = Lpips("alex")
+            except ScmError as error:
+                self._no_lpips = str(error)
+        return self._lpips
+
+
+def _image(pixels: UInt8Array) -> Tensor:
+    return to_tensor(pixels)[None]  # (1, 3, H, W)
+
+
+def _edges(edges: npt.NDArray[Any]) -> Tensor:
+    return torch.tensor(edges)[None] > 0  # (1, H, W)
+
+
+def _masks(regions: UInt8Array) -> Tensor:
+    return one_hot(torch.tensor(regions)[None])  # (1, 8, H, W)

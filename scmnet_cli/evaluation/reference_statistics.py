@@ -1,0 +1,62 @@
+"""Statistics of reference sets, kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from scmnet_cli.evaluation.instruments import Instruments
+from scmnet_cli.evaluation.protocols import Protocol
+from scmnet_cli.metrics.frechet import FeatureStatistics
+
+
+class ReferenceStatistics:
+    """Statistics of the reference set, from the cache where it knows this very set."""
+
+    def __init__(self, cache: Path | None, protocol: Protocol, reference_hash: str, instruments: Instruments) -> None:
+        self._instruments = instruments
+        weights = {"inception": instruments.weights.get("fid"), "vgg16": instruments.weights.get("fd_vgg16")}
+        weights["inception"] = weights["inception"] or instruments.weights.get("is")
+        present = {"inception": instruments.inception is not None, "vgg16": instruments.vgg16 is not None}
+        self.networks = [network for network, there in present.items() if there]
+        self._paths: dict[str, Path] = {}
+        self._known: dict[str, FeatureStatistics] = {}
+        self._new: dict[str, FeatureStatistics] = {}
+        for network in self.networks:
+            identity: dict[str, Any] = {"references": reference_hash, "weights": weights[network], "network": network}
+            identity |= {"protocol": protocol.as_json()}
+            key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+            if cache is not None:
+                self._paths[network] = cache / f"{network}-{key[:32]}.npz"
+            known = self._paths[network] if network in self._paths and self._paths[network].is_file() else None
+            if known is not None:
+                self._known[network] = FeatureStatistics.read(known)
+            else:
+                self._new[network] = FeatureStatistics()
+
+    def add(self, images: Tensor) -> None:
+        """Add reference pictures, where the cache does not know the set."""
+        if self._new:
+            for network, features in self._instruments.features(images).items():
+                if network in self._new:
+                    self._new[network].add(features)
+
+    def finished(self) -> dict[str, FeatureStatistics]:
+        """Write new statistics to the cache, and return those of every network by its name."""
+        for network, found in self._new.items():
+            if network in self._paths:
+                found.write(self._paths[network])
+        return self._known | self._new
+
+
+def cache_folder() -> Path:
+    """Return where statistics of reference sets are kept: ``SCM_CACHE``, or the user's cache."""
+    given = os.environ.get("SCM_CACHE")
+    if given:
+        return Path(given).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "scmnet_cli"

@@ -1,0 +1,86 @@
+"""Contact sheets of transfers, edits and cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from scmnet_cli.data.dataset import People, resized
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.edges import CANNY, draw_edges
+from scmnet_cli.evaluation.baselines import TITLES, Method
+from scmnet_cli.evaluation.field import spaced_grid
+from scmnet_cli.evaluation.prepared_cases import PreparedCases
+from scmnet_cli.images import contact_sheet, draw_skeleton
+from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.training.tracking import draw_sample_sheet
+from scmnet_cli.types import UInt8Array
+
+_EDIT_PEOPLE = 256
+"""The first of a split, among whom the sheet of edits finds its references; all are in memory."""
+
+
+@torch.no_grad()
+def transfer_sheet(pipeline: Pipeline, people: People, num: int = 8) -> UInt8Array:
+    """Draw people of a split in each other's poses: a row a source, a column a pose.
+
+    Shape:
+        result: (H', W', 3) uint8.
+    """
+    sheet: UInt8Array = draw_sample_sheet(spaced_grid(pipeline.model, people, num))
+    return sheet
+
+
+def case_sheet(cases: PreparedCases, num: int = 8) -> UInt8Array:
+    """Lay out cases, a row each: source, pose, what each answer but the source itself draws, truth.
+
+    Shape:
+        result: (H', W', 3) uint8.
+    """
+    num = min(num, len(cases))
+    copied = TITLES[Method.source_copy]
+    drawn = [answer for answer in cases.answers if answer != copied]
+    rows = []
+    for case in (cases.one(index * len(cases) // num) for index in range(num)):
+        assert case.source is not None
+        pose = case.reference if case.joints is None else draw_skeleton(case.reference, case.joints)
+        if case.edges is not None:
+            pose = draw_edges(case.reference, CANNY * case.edges.astype(np.uint8))
+        rows.append([case.source, pose, *(case.answers[answer] for answer in drawn), case.reference])
+    method_of = {title: method.value for method, title in TITLES.items()}
+    headers = [method_of.get(answer, answer) for answer in drawn]
+    return contact_sheet(rows, headers=["source", "pose", *headers, "truth"])
+
+
+@torch.no_grad()
+def edit_sheet(pipeline: Pipeline, data: Path, split: str, num: int = 6) -> UInt8Array:
+    """Draw edits: a row a person; the person, its reconstruction, then for each region a reference and the result.
+
+    Shape:
+        result: (H', W', 3) uint8.
+    """
+    folder = PreparedFolder(data)
+    regions, region_id = pipeline.domain.edited, pipeline.domain.region_id
+    names = folder.names(split)[:_EDIT_PEOPLE]
+    rows = []
+    people = [resized(folder.load(name), pipeline.canvas) for name in names]
+    spaced = [people[index * len(people) // min(num, len(people))] for index in range(min(num, len(people)))]
+    for row, person in enumerate(spaced):
+        source = pipeline.encode(person)
+        cells = [person.image, _picture(pipeline.transfer(source, person).image)]
+        for region in regions:
+            wearers = [other for other in people if other is not person and (other.regions == region_id(region)).any()]
+            if not wearers:
+                continue
+            reference = wearers[(7 * row + 3) % len(wearers)]
+            cells += [reference.image, _picture(pipeline.edit(source, {region: reference}).image)]
+        rows.append(cells)
+    headers = ["person", "redrawn", *[word for region in regions for word in (f"{region} from", "edited")]]
+    return contact_sheet(rows, headers=headers[: max(len(row) for row in rows)])
+
+
+def _picture(image: Image.Image) -> UInt8Array:
+    return np.asarray(image)

@@ -1,0 +1,147 @@
+"""A model that ``scm export`` wrote, run by onnxruntime on the CPU in place of torch's networks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scmnet_cli.checkpoint import SavedModel
+from scmnet_cli.config import parse_config
+from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.export import (
+    FORMAT,
+    FORMAT_VERSION,
+    NEEDS_EXTRA,
+    POSE_TO_IMAGE,
+    STYLE_ENCODER,
+    structure_input,
+)
+from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
+from scmnet_cli.regions import NUM_REGIONS, one_hot
+from scmnet_cli.skeleton import NUM_JOINTS
+from scmnet_cli.types import Person
+
+
+class ExportedPipeline(Pipeline):
+    """A pipeline whose networks are two ONNX files; it transfers and does not edit.
+
+    The same input gives the same bytes. Its pictures are those of the model itself but for a rounding step in single
+    pixels.
+    """
+
+    def __init__(self, saved: SavedModel, style_encoder: Any, pose_to_image: Any) -> None:
+        """Take two sessions of onnxruntime; :meth:`from_exported` opens them."""
+        self._describe(saved, torch.device("cpu"))
+        self._style_encoder = style_encoder
+        self._pose_to_image = pose_to_image
+
+    @classmethod
+    def from_exported(cls, folder: Path) -> Self:
+        """Open the folder that ``scm export`` wrote.
+
+        Raises:
+            ScmError: if a file is missing, damaged or of another model than the other, or onnxruntime is missing.
+        """
+        files = [folder / STYLE_ENCODER, folder / POSE_TO_IMAGE]
+        for path in files:
+            if not path.is_file():
+                raise ScmError(f"model {folder}: holds no {path.name}; 'scm export MODEL -o {folder}' writes it")
+        sessions = [open_session(path, str(path)) for path in files]
+        found = [_metadata(path, session) for path, session in zip(files, sessions, strict=True)]
+        if found[0]["model_sha256"] != found[1]["model_sha256"]:
+            raise ScmError(f"model {folder}: {STYLE_ENCODER} and {POSE_TO_IMAGE} are of two models; export one anew")
+        config = parse_config(json.loads(found[1]["config"]), f"config in {files[1]}")
+        saved = SavedModel({}, config, json.loads(found[1]["extra"]), files[1])
+        return cls(saved, *sessions)
+
+    def exchange(
+        self,
+        source: Person | EncodedSource,  # noqa: ARG002 - as the base class has it
+        references: Mapping[str, Person | EncodedSource],  # noqa: ARG002
+    ) -> EncodedSource:
+        """Refuse: the regions' own features are not in the files.
+
+        Raises:
+            ScmError: always.
+        """
+        raise ScmError(f"{self.path.parent}: an exported model does not edit; use the model that it was made of")
+
+    def read_style(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the style features twice: the regions' own are not in the files; shapes as in the base class."""
+        style_features, _ = _run(self._style_encoder, image=image, masks=masks)
+        return style_features[:, None], style_features
+
+    def paint(self, structure: Tensor, style_features: Tensor, carried: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw one source in a batch of poses; shapes as in the base class."""
+        name = structure_input(self.config.model)
+        given = structure if name == "joints" else self.domain.maps(structure, self.canvas)
+        images, moved, entropy = _run(
+            self._pose_to_image, **{name: given, "style_features": style_features, "source_maps": carried}
+        )
+        return images, moved, entropy
+
+
+def largest_difference(pipeline: Pipeline, exported: ExportedPipeline) -> float:
+    """Return the largest difference of any value of the pictures, in [-1, 1], that both draw of one noisy source."""
+    canvas, noise = pipeline.canvas, torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, canvas.height, canvas.width, generator=noise) * 2 - 1
+    stripes = torch.arange(canvas.height) * NUM_REGIONS // canvas.height
+    masks = one_hot(stripes[None, :, None].expand(1, -1, canvas.width))
+    carried = F.avg_pool2d(torch.cat([masks, image], dim=1), 8)
+    if pipeline.domain.name == "person":
+        corner = torch.tensor([canvas.width, canvas.height, 1.0])
+        structure = torch.cat([torch.rand(2, NUM_JOINTS, 2, generator=noise), torch.ones(2, NUM_JOINTS, 1)], 2) * corner
+    else:
+        structure = (torch.rand(2, canvas.height, canvas.width, generator=noise) < 0.05).to(torch.uint8)
+    with torch.inference_mode():
+        drawn, again = (
+            each.paint(structure, each.read_style(image, masks)[1], carried)[0] for each in (pipeline, exported)
+        )
+    return float((drawn - again).abs().max())
+
+
+def _run(session: Any, **inputs: Tensor) -> list[Tensor]:
+    found: list[npt.NDArray[np.float32]] = session.run(
+        None, {name: np.ascontiguousarray(tensor.numpy(), np.float32) for name, tensor in inputs.items()}
+    )
+    return [torch.from_numpy(array) for array in found]
+
+
+def open_session(model: Path | bytes, where: str) -> Any:
+    """Open an exported file, or its content, in ONNX Runtime on the CPU, with as many threads as torch takes.
+
+    Raises:
+        ScmError: if ONNX Runtime is missing or cannot read it.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ScmError(f"--runtime onnx: {NEEDS_EXTRA} ({error})") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3  # errors
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions have no common base
+        raise ScmError(f"{where}: is damaged or no ONNX file that runs here ({error}); export it anew") from error
+
+
+def _metadata(path: Path, session: Any) -> dict[str, str]:
+    metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    if metadata.get("format") != FORMAT:
+        raise ScmError(f"{path}: is ONNX, but no model that 'scm export' wrote")
+    version = metadata.get("format_version", "")
+    if not version.isdecimal() or int(version) > FORMAT_VERSION:
+        raise ScmError(
+            f"{path}: has format version {version}, this program reads up to {FORMAT_VERSION}; install a newer one"
+        )
+    return metadata

@@ -1,0 +1,77 @@
+"""One photo as a face on a canvas, by the region map beside it or by whoever finds faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from scmnet_cli.analyser.subjects import FACES
+from scmnet_cli.data.cropping import crop_person
+from scmnet_cli.data.face_edges import with_parts, with_regions
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import PLAIN_GREY, read_label_map, read_photo, whole_box
+from scmnet_cli.regions import BACKGROUND, CELEBAMASK_PARTS, FACE_REGIONS
+from scmnet_cli.types import NO_JOINTS, Canvas, Person, UInt8Array
+
+FaceFinder = Callable[[Path, UInt8Array, Canvas], tuple[UInt8Array, UInt8Array]]
+"""Finds the most prominent face of a photo: its picture on the canvas, and that picture's region map."""
+
+
+def no_face_finder(photo: Path, image: UInt8Array, canvas: Canvas) -> tuple[UInt8Array, UInt8Array]:
+    """Find no face: there is no face parser.
+
+    Raises:
+        ScmError: always, with what to give instead.
+    """
+    del image, canvas
+    looked_for = ", ".join(str(path.relative_to(photo.parent)) for path in _maps(photo))
+    raise ScmError(
+        f"has no map of its face's regions beside it (looked for {looked_for}); give one, an entry of a prepared "
+        f"folder of faces, or what finds faces: --face-parser {FACES.file} of '{FACES.trained_by}'"
+    )
+
+
+def read_face(photo: Path, canvas: Canvas, background: str = "keep", find: FaceFinder = no_face_finder) -> Person:
+    """Read a photo of a face, and the map that belongs to it, and put it on a canvas, equally high.
+
+    Beside ``NAME.jpg`` either ``NAME.regions.png`` or ``regions/NAME.png`` holds ids of the eight face regions, or
+    ``masks/NAME.png`` those of CelebAMask-HQ's parts; the folders may also lie one higher. A photo with none of them is
+    given to ``find``.
+
+    Args:
+        photo: the photo.
+        canvas: size of the picture wanted.
+        background: ``plain`` paints it light grey, ``keep`` keeps it.
+        find: finds the face if need be.
+
+    Raises:
+        ScmError: naming the photo, and what is missing or does not fit.
+    """
+    try:
+        image = read_photo(photo)
+        region_map = next((path for path in _maps(photo) if path.is_file()), None)
+        if region_map is None:
+            picture, regions = find(photo, image, canvas)
+            if background == "plain":
+                picture = np.where(regions[..., None] == BACKGROUND, np.uint8(PLAIN_GREY), picture)
+            return with_regions(Person(photo.stem, picture, regions, NO_JOINTS))
+        labels = read_label_map(region_map)
+        if labels.shape != image.shape[:2]:
+            have, want = ("x".join(map(str, array.shape[:2])) for array in (labels, image))
+            raise ScmError(f"{region_map}: is {have}, the photo is {want}; make the map of the photo as it is")
+        has_parts = region_map.parent.name == "masks"
+        num_ids = len(CELEBAMASK_PARTS if has_parts else FACE_REGIONS)
+        if labels.max() >= num_ids:
+            raise ScmError(f"{region_map}: holds id {labels.max()}, beyond 0-{num_ids - 1}")
+        whole = whole_box(labels.shape[1], labels.shape[0], canvas)
+        face, _ = crop_person(Person(photo.stem, image, labels, NO_JOINTS), canvas, background, whole)
+        return with_parts(face) if has_parts else with_regions(face)
+    except ScmError as error:
+        raise error if str(error).startswith(str(photo)) else ScmError(f"{photo}: {error}") from error
+
+
+def _maps(photo: Path) -> list[Path]:
+    own = photo.with_name(f"{photo.stem}.regions.png")
+    return [own, *(photo.parent / up / f"{photo.stem}.png" for up in ("regions", "../regions", "masks", "../masks"))]

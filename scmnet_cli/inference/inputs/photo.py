@@ -1,0 +1,103 @@
+"""One photo as a person on a canvas, by the region map and joints beside it or by the analyser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from scmnet_cli.analyser.people import Analyser
+from scmnet_cli.data.cropping import crop_person
+from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.inputs.framed import Framed
+from scmnet_cli.preprocess.photos import read_analysed
+from scmnet_cli.sources.folder import find_table, read_annotated, row_of
+from scmnet_cli.sources.keypoints import read_joints, read_keypoint_file, read_keypoint_table
+from scmnet_cli.types import Canvas, FloatArray, Person
+
+__all__ = ["read_keypoint_file", "read_person"]
+
+
+MAP_ENDING = ".regions.png"
+"""How the file ends that holds the region map of the photo beside it."""
+
+
+def read_person(
+    photo: Path,
+    canvas: Canvas,
+    background: str = "plain",
+    analyser: Callable[[], Analyser] = Analyser.load,
+    number: int = 0,
+) -> Person:
+    """Read a photo as :func:`read_framed` does, and return the person on the canvas alone.
+
+    Raises:
+        ScmError: as :func:`read_framed`.
+    """
+    return read_framed(photo, canvas, background, analyser, number).cropped
+
+
+def read_framed(
+    photo: Path,
+    canvas: Canvas,
+    background: str = "plain",
+    analyser: Callable[[], Analyser] = Analyser.load,
+    number: int = 0,
+) -> Framed:
+    """Read a photo, and the map and joints that belong to it, and put the person on a canvas.
+
+    Beside ``NAME.jpg`` either ``NAME.regions.png`` or ``regions/NAME.png`` holds the region map, and either
+    ``NAME.joints.json`` (18 times [x, y, score]) or a row of ``joints.csv`` or ``keypoints.csv`` the joints;
+    ``regions/`` and the tables may also lie one folder higher. A photo with neither a map nor ``NAME.joints.json`` is
+    analysed: its most prominent person is taken.
+
+    Args:
+        photo: the photo.
+        canvas: size of the picture wanted.
+        background: ``plain`` paints it light grey, ``keep`` keeps it.
+        analyser: gives the analyser if need be.
+        number: which person of a photo that is analysed, from 1; 0: the most prominent.
+
+    Raises:
+        ScmError: naming the photo and what is missing beside it or in it, or what does not fit.
+    """
+    if not photo.is_file():
+        raise ScmError(f"{photo}: no such file")
+    try:
+        if any(path.is_file() for path in (*_maps(photo), _own_joints(photo))):
+            if number > 1:
+                raise ScmError(f"person {number} is asked for, and the map and joints beside it are of one person")
+            person = read_annotated(photo.stem, photo, _find_map(photo), _find_joints(photo))
+        else:
+            person = read_analysed(photo.stem, photo, analyser(), number)
+        cropped, crop = crop_person(person, canvas, background)
+        return Framed(person, cropped, crop, background)
+    except ScmError as error:
+        raise error if str(error).startswith(str(photo)) else ScmError(f"{photo}: {error}") from error
+
+
+def _maps(photo: Path) -> list[Path]:
+    names = (f"{photo.stem}{MAP_ENDING}", f"regions/{photo.stem}.png", f"../regions/{photo.stem}.png")
+    return [photo.parent / name for name in names]
+
+
+def _own_joints(photo: Path) -> Path:
+    return photo.with_name(f"{photo.stem}.joints.json")
+
+
+def _find_map(photo: Path) -> Path:
+    paths = _maps(photo)
+    for path in paths:
+        if path.is_file():
+            return path
+    looked_for = ", ".join(str(path.relative_to(photo.parent)) for path in paths)
+    raise ScmError(f"has no region map beside it; looked for {looked_for}")
+
+
+def _find_joints(photo: Path) -> FloatArray:
+    own = _own_joints(photo)
+    if own.is_file():
+        return read_joints(own)
+    table = find_table(photo.parent) or find_table(photo.parent.parent)
+    if table is None:
+        raise ScmError(f"has no joints beside it; looked for {own.name}, joints.csv and keypoints.csv")
+    return row_of(read_keypoint_table(table), photo)

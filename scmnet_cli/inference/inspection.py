@@ -1,0 +1,385 @@
+"""A look inside one transfer: from where in the source each place of the result took its style.
+
+The network draws the result of nothing but F_s*, the source's style features moved along the correlation field (the
+paper's 3.3). Whatever else is moved along the same field, region masks, colours, pixels, shows where they came from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scmnet_cli.data.dataset import collate, resized
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import to_uint8
+from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
+from scmnet_cli.metrics.correspondence import region_accuracy
+from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
+from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
+
+STRIDE = 8
+"""Pixels of the canvas, in each direction, that a position of the field stands for."""
+
+_SMALLEST_PART = 0.004  # of the canvas; a smaller one gets no arrow of its own, unless its region has no larger one
+
+
+@dataclass(frozen=True)
+class Part:
+    """A connected part of one body region of the result, an arm for example, and where most of it came from.
+
+    Attributes:
+        region: name of the region.
+        size: share of the canvas that it covers.
+        place: x, y of its middle in the result, in pixels of the canvas.
+        origin: x, y of the place in the source that it looks at most.
+        right_share: share of its weight, 0 to 1, that lies on the same region of the source.
+    """
+
+    region: str
+    size: float
+    place: tuple[float, float]
+    origin: tuple[float, float]
+    right_share: float
+
+
+@dataclass(frozen=True)
+class PointOfField:
+    """From where one pixel of the result took its style.
+
+    Attributes:
+        x, y: the pixel of the result.
+        weights: (h, w), over the source's positions; they sum to 1.
+        entropy: of these weights, in nats.
+        region_shares: how much of the weight lies on each region of the source; largest first.
+    """
+
+    x: int
+    y: int
+    weights: FloatArray
+    entropy: float
+    region_shares: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FeatureMaps:
+    """Style features of the source in one model (the paper's figure 3).
+
+    Attributes:
+        model: the file they come from.
+        decomposed: whether the model has the DSE; without, one encoder reads the whole image.
+        region_strengths: (h, w) for each region of the source, mean absolute F_s^i over channels; none without the DSE.
+        strength: (h, w), mean absolute F_s over channels.
+        variation: standard deviation of ``strength`` over positions by its mean: 0 is flat.
+        colours: (h, w, 3), F_s along its three principal axes as red, green and blue.
+    """
+
+    model: str
+    decomposed: bool
+    region_strengths: dict[str, FloatArray]
+    strength: FloatArray
+    variation: float
+    colours: UInt8Array
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of one transfer; h, w is the grid of the field, an eighth of the canvas.
+
+    Attributes:
+        source: on the model's canvas.
+        pose: on the model's canvas.
+        result: what :meth:`Pipeline.transfer` draws.
+        regions: (H, W), what belongs where: the regions of the pose's own picture, else ``result.moved_regions``.
+        regions_known: whether the pose came with a picture and its regions.
+        moved_colours: (h, w, 3), the source's mean colours moved along the field.
+        moved_pixels: (H, W, 3), the source's blocks of 8x8 pixels moved likewise.
+        moved_regions: (8, h, w), how much of each place's weight lies on each region of the source.
+        entropy: (h, w) in nats, of the field's rows: 0 looks at one position, log(h w) at all alike.
+        parts: parts of the body and where they came from, large ones first.
+        right_shares: share of the weight that lies on the same region of the source, a mean over each region's pixels;
+            only regions that the source shows.
+        region_accuracy: share of the person's places that take most from the target's region; None if unknown.
+        points: the field at single pixels.
+        features: style features in the model.
+        moved_feature_colours: (h, w, 3), F_s* in the colours of ``features.colours``.
+        compared: style features of the same source in another model.
+    """
+
+    source: Person
+    pose: Pose
+    result: Result
+    regions: UInt8Array
+    regions_known: bool
+    moved_colours: UInt8Array
+    moved_pixels: UInt8Array
+    moved_regions: FloatArray
+    entropy: FloatArray
+    parts: tuple[Part, ...]
+    right_shares: dict[str, float]
+    region_accuracy: float | None
+    points: tuple[PointOfField, ...]
+    features: FeatureMaps
+    moved_feature_colours: UInt8Array
+    compared: FeatureMaps | None
+
+    def as_json(self) -> dict[str, object]:
+        """Return the numbers as plain values."""
+        mean = float(self.entropy.mean())
+        found = [self.features] + ([self.compared] if self.compared else [])
+        return {
+            "grid": list(self.entropy.shape),
+            "entropy_nats": mean,
+            "entropy_share_of_largest": mean / math.log(self.entropy.size),
+            "positions_mixed": math.exp(mean),
+            "regions_known": self.regions_known,
+            "region_accuracy": self.region_accuracy,
+            "right_share": self.right_shares,
+            "parts": [asdict(part) for part in self.parts],
+            "points": [
+                {"at": [point.x, point.y], "entropy_nats": point.entropy, "region_shares": point.region_shares}
+                for point in self.points
+            ],
+            "features": [
+                {"model": maps.model, "decomposed": maps.decomposed, "strength_variation": maps.variation}
+                for maps in found
+            ],
+        }
+
+
+@torch.inference_mode()
+def inspect_transfer(
+    pipeline: Pipeline,
+    source: Person | EncodedSource,
+    pose: Person | Pose,
+    points: Sequence[tuple[int, int]] = (),
+    compare: Pipeline | None = None,
+) -> Inspection:
+    """Draw the source in the pose and look at where each place came from.
+
+    Args:
+        pipeline: the model.
+        source: who is drawn.
+        pose: whose layout is taken; a person's regions say what belongs where.
+        points: pixels x, y of the result at which to look at the field.
+        compare: another model whose style features are shown beside, for example one trained with ``style: global``.
+
+    Raises:
+        ScmError: if a point lies outside the canvas, or source or pose cannot be used.
+    """
+    canvas, model = pipeline.canvas, pipeline.model
+    _check_points(points, canvas)
+    encoded = source if isinstance(source, EncodedSource) else pipeline.encode(source)
+    fitted = pipeline.fit_pose(pose)
+    result = pipeline.transfer(encoded, fitted)
+
+    worn = collate([encoded.person], pipeline.device)
+    masks = one_hot(worn.labels)
+    shares = F.avg_pool2d(masks, STRIDE)  # (1, 8, h, w)
+    structure = torch.from_numpy(fitted.structure)[None].to(pipeline.device)
+    pose_features = model.encode_pose(pipeline.domain.maps(structure, canvas))
+    blocks = F.pixel_unshuffle(worn.image, STRIDE)  # (1, 3 * 64, h, w)
+    rearranged, moved = model.rearrange(pose_features, encoded.style_features, torch.cat([shares, blocks], dim=1))
+    assert moved is not None
+    moved_regions, pixels = moved[:, :NUM_REGIONS], F.pixel_shuffle(moved[:, NUM_REGIONS:], STRIDE)
+
+    known = resized(pose, canvas).regions if isinstance(pose, Person) else np.zeros_like(result.moved_regions)
+    regions_known = bool((known != BACKGROUND).any())
+    regions = known if regions_known else result.moved_regions
+    wanted = one_hot(torch.tensor(regions)[None].to(pipeline.device))
+    accuracy = float(region_accuracy(moved_regions, wanted, masks)) if regions_known else math.nan
+    worn_regions = [int(region) for region in np.unique(encoded.person.regions)]
+
+    pieces = _pieces(regions)
+    masks_of = np.array([piece for _, piece in pieces], bool).reshape(-1, canvas.height, canvas.width)
+    covered = F.avg_pool2d(torch.tensor(masks_of).float(), STRIDE).flatten(1).to(pipeline.device)  # (P, N)
+    covered = covered / covered.sum(1, keepdim=True)
+    singles = [(y // STRIDE) * moved.shape[3] + x // STRIDE for x, y in points]
+    part_rows, point_rows = _rows(pipeline, pose_features, encoded, covered, singles)
+    by_part = (covered @ moved_regions[0].flatten(1).T).tolist()  # (P, 8)
+    by_region = torch.einsum("rhw,rhw->r", F.avg_pool2d(wanted, STRIDE)[0], moved_regions[0]) * STRIDE**2
+    source_shares: FloatArray = shares[0].cpu().numpy()
+    entropy: FloatArray = model.field_entropy(pose_features, encoded.style_features)[0].cpu().numpy()
+    fused = _fused(pipeline, encoded)
+    axes = _principal_axes(fused)
+    return Inspection(
+        source=encoded.person,
+        pose=fitted,
+        result=result,
+        regions=regions,
+        regions_known=regions_known,
+        moved_colours=to_uint8(F.avg_pool2d(pixels, STRIDE)[0]),
+        moved_pixels=to_uint8(pixels[0]),
+        moved_regions=moved_regions[0].cpu().numpy(),
+        entropy=entropy,
+        parts=tuple(
+            Part(pipeline.domain.regions[region], float(piece.mean()), _middle(piece), _peak(row), of_regions[region])
+            for (region, piece), row, of_regions in zip(pieces, part_rows, by_part, strict=True)
+        ),
+        right_shares={
+            pipeline.domain.regions[region]: float(by_region[region]) / int((regions == region).sum())
+            for region in worn_regions
+            if (regions == region).any()
+        },
+        region_accuracy=None if math.isnan(accuracy) else accuracy,
+        points=tuple(
+            PointOfField(
+                x, y, row, float(entropy.ravel()[position]), _by_region(source_shares, row, pipeline.domain.regions)
+            )
+            for (x, y), position, row in zip(points, singles, point_rows, strict=True)
+        ),
+        features=_feature_maps(pipeline, encoded),
+        moved_feature_colours=_in_colours(rearranged[0, : len(fused)], axes, fused),
+        compared=None if compare is None else _feature_maps(compare, compare.encode(encoded.person)),
+    )
+
+
+@torch.inference_mode()
+def inspect_point(
+    pipeline: Pipeline, source: Person | EncodedSource, pose: Person | Pose, x: int, y: int
+) -> PointOfField:
+    """Return from where one pixel of a transfer took its style, as :func:`inspect_transfer` does, and nothing else.
+
+    Raises:
+        ScmError: if the point lies outside the canvas, or source or pose cannot be used.
+    """
+    _check_points([(x, y)], pipeline.canvas)
+    model = pipeline.model
+    encoded = source if isinstance(source, EncodedSource) else pipeline.encode(source)
+    structure = torch.from_numpy(pipeline.fit_pose(pose).structure)[None].to(pipeline.device)
+    pose_features = model.encode_pose(pipeline.domain.maps(structure, pipeline.canvas))
+    height, width = pose_features.shape[2:]
+    position = (y // STRIDE) * width + x // STRIDE
+    nothing = torch.zeros(0, height * width, device=pipeline.device)
+    _, (row,) = _rows(pipeline, pose_features, encoded, nothing, [position])
+    entropy = model.field_entropy(pose_features, encoded.style_features)[0].flatten()[position]
+    worn = one_hot(collate([encoded.person], pipeline.device).labels)
+    shares: FloatArray = F.avg_pool2d(worn, STRIDE)[0].cpu().numpy()
+    return PointOfField(x, y, row, float(entropy), _by_region(shares, row, pipeline.domain.regions))
+
+
+def _check_points(points: Sequence[tuple[int, int]], canvas: Canvas) -> None:
+    for x, y in points:
+        if not (0 <= x < canvas.width and 0 <= y < canvas.height):
+            raise ScmError(f"--at {x},{y}: lies outside the result; x is 0-{canvas.width - 1}, y 0-{canvas.height - 1}")
+
+
+def _rows(
+    pipeline: Pipeline, pose_features: Tensor, encoded: EncodedSource, covered: Tensor, singles: list[int]
+) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Return the field's mean row over each part, by how much of each position it covers, and some single rows.
+
+    Shape:
+        covered: (P, N), each row sums to 1; results: (h, w) each.
+    """
+    height, width = pose_features.shape[2:]
+    means = torch.zeros_like(covered)
+    chosen = torch.zeros(len(singles), covered.shape[1], device=covered.device)
+    start = 0
+    for block in pipeline.model.field_rows(pose_features, encoded.style_features):
+        stop = start + block.shape[1]
+        means += covered[:, start:stop] @ block[0]
+        for number, position in enumerate(singles):
+            if start <= position < stop:
+                chosen[number] = block[0, position - start]
+        start = stop
+    maps = [rows.view(-1, height, width).cpu().numpy() for rows in (means, chosen)]
+    return list(maps[0]), list(maps[1])
+
+
+def _pieces(regions: UInt8Array) -> list[tuple[int, npt.NDArray[np.bool_]]]:
+    """Return the connected pieces of each region of the person as masks, large ones first."""
+    from skimage.measure import label
+
+    found = []
+    for region in np.unique(regions[regions != BACKGROUND]):
+        numbered: npt.NDArray[np.int64] = label(regions == region, connectivity=2)  # type: ignore[no-untyped-call]
+        pieces = [numbered == number for number in range(1, int(numbered.max()) + 1)]
+        pieces.sort(key=np.sum, reverse=True)
+        found += [
+            (int(region), piece) for rank, piece in enumerate(pieces) if rank == 0 or piece.mean() >= _SMALLEST_PART
+        ]
+    return sorted(found, key=lambda piece: int(piece[1].sum()), reverse=True)
+
+
+def _middle(piece: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the piece's own pixel that is nearest to its centre of mass."""
+    places = np.argwhere(piece)
+    y, x = places[((places - places.mean(0)) ** 2).sum(1).argmin()]
+    return float(x), float(y)
+
+
+def _peak(weights: FloatArray) -> tuple[float, float]:
+    """Return the pixel at the centre of the 3x3 positions that hold most of the weight."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(weights, 1), (3, 3))  # (h, w, 3, 3)
+    y, x = np.unravel_index(windows.sum((2, 3)).argmax(), weights.shape)
+    window = windows[y, x] / windows[y, x].sum()
+    aside = np.array([-1.0, 0.0, 1.0])
+    return _pixel(x + float(window.sum(0) @ aside)), _pixel(y + float(window.sum(1) @ aside))
+
+
+def _pixel(position: float) -> float:
+    return (position + 0.5) * STRIDE - 0.5
+
+
+def _by_region(source_shares: FloatArray, weights: FloatArray, names: Sequence[str]) -> dict[str, float]:
+    shares = (source_shares * weights).sum((1, 2))
+    order = [int(region) for region in np.argsort(-shares, kind="stable") if shares[region] > 0]
+    return {names[region]: float(shares[region]) for region in order}
+
+
+def _feature_maps(pipeline: Pipeline, encoded: EncodedSource) -> FeatureMaps:
+    model = pipeline.model
+    parts = encoded.region_features[0, :, : model.style_encoder.part_features]  # without what is carried along
+    fused = _fused(pipeline, encoded)
+    strengths = parts.abs().mean(1).cpu().numpy()
+    strength: FloatArray = fused.abs().mean(0).cpu().numpy()
+    return FeatureMaps(
+        model=str(pipeline.path),
+        decomposed=model.has_regions,
+        region_strengths={
+            pipeline.domain.regions[region]: strengths[region]
+            for region in range(NUM_REGIONS)
+            if model.has_regions and (encoded.person.regions == region).any()
+        },
+        strength=strength,
+        variation=float(strength.std() / max(float(strength.mean()), 1e-12)),
+        colours=_in_colours(fused, _principal_axes(fused), fused),
+    )
+
+
+def _fused(pipeline: Pipeline, encoded: EncodedSource) -> Tensor:
+    """Return F_s, (C, h, w), without the colours that some models carry beside it."""
+    num_parts = encoded.region_features.shape[1]
+    return encoded.style_features[0, : pipeline.model.style_encoder.part_features * num_parts]
+
+
+def _principal_axes(features: Tensor) -> Tensor:
+    """Return the three directions along which the positions' features differ most.
+
+    Shape:
+        features: (C, h, w); result: (C, 3).
+    """
+    tokens = features.flatten(1).double()
+    tokens = tokens - tokens.mean(1, keepdim=True)
+    axes = torch.linalg.eigh(tokens @ tokens.T).eigenvectors[:, -3:].flip(1)
+    largest = axes.abs().argmax(0)
+    signed: Tensor = axes * axes.gather(0, largest[None]).sign()
+    return signed  # an axis has no sign of its own
+
+
+def _in_colours(features: Tensor, axes: Tensor, scale_of: Tensor) -> UInt8Array:
+    """Return where each position lies along the axes, from the 2nd to the 98th hundredth of ``scale_of``."""
+    mean = scale_of.flatten(1).double().mean(1)
+    reference = (scale_of.flatten(1).double() - mean[:, None]).T @ axes  # (N, 3)
+    low, high = reference.quantile(0.02, dim=0), reference.quantile(0.98, dim=0)
+    along = (features.flatten(1).double() - mean[:, None]).T @ axes
+    levels = ((along - low) / (high - low).clamp(min=1e-12)).clamp(0, 1) * 255
+    colours: UInt8Array = levels.round().to(torch.uint8).view(*features.shape[1:], 3).cpu().numpy()
+    return colours

@@ -1,0 +1,410 @@
+"""A trained model on pictures: load once, encode a source once, draw it in any number of poses.
+
+>>> pipeline = Pipeline.from_pretrained("runs/ccp")
+>>> source = pipeline.encode(person)
+>>> for result in pipeline.transfer_many(source, poses):
+...     result.image.save(f"{result.pose}.png")
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from scmnet_cli.checkpoint import SavedModel, load_model, load_strict
+from scmnet_cli.data.dataset import collate, resized
+from scmnet_cli.domains import DOMAINS, Domain
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import PLAIN_GREY, to_uint8
+from scmnet_cli.models.build import build_generator
+from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
+from scmnet_cli.skeleton import NUM_JOINTS
+from scmnet_cli.system.devices import choose_device
+from scmnet_cli.types import FloatArray, Person, Pose, UInt8Array
+
+SHIPPED_MODEL = Path(__file__).parents[1] / "assets" / "person.safetensors"
+"""The person model that comes with this package."""
+
+_STRIDE = 8  # canvas pixels a feature position stands for
+
+# Pants and a skirt cover the same place: who is given the one loses the other.
+_INSTEAD_OF = {"pants": "skirt", "skirt": "pants"}
+
+
+@dataclass(frozen=True)
+class EncodedSource:
+    """What a model has read of a source: computed once, it serves any number of poses and edits.
+
+    Attributes:
+        person: the source on the model's canvas; after an edit, with the regions pasted in that replaced its own.
+        region_features: F_s^i, (1, 8, C/8, H/8, W/8); a model without the DSE: (1, 1, C, H/8, W/8).
+        style_features: F_s, (1, C, H/8, W/8).
+        removed: regions that an edit took away because another took their place.
+        seconds: the time the encoding took.
+    """
+
+    person: Person
+    region_features: Tensor
+    style_features: Tensor
+    removed: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One drawn picture.
+
+    Attributes:
+        image: the picture, RGB, of the model's canvas.
+        source: name of the source.
+        pose: name of the pose.
+        joints: (18, 3), the pose on the model's canvas; a face has none.
+        edges: (H, W) uint8 bits, the edge map of a face on the model's canvas.
+        moved_regions: (H, W) uint8; of which of the source's regions each place took its style, in steps of 8 pixels.
+        moved_source: the source's colours moved to where the correlation field takes them, before anything is drawn.
+        entropy: of the correlation field, a mean over positions, from 0 (each takes one source position) to 1 (all).
+        seconds: time for this picture, its share of a batch; the source's encoding is not in it.
+    """
+
+    image: Image.Image
+    source: str
+    pose: str
+    joints: FloatArray
+    moved_regions: UInt8Array
+    moved_source: Image.Image
+    entropy: float
+    seconds: float
+    edges: UInt8Array | None = None
+
+
+def make_person(
+    image: Image.Image,
+    regions: Image.Image | npt.ArrayLike,
+    joints: npt.ArrayLike,
+    name: str = "person",
+) -> Person:
+    """Put together a person from an upright picture and what is known of it.
+
+    Args:
+        image: any mode; read as RGB.
+        regions: label map of the picture's size with ids 0-7 of ``scmnet_cli.regions.BODY_REGIONS``; of a palette
+            picture the index is read, not the colour.
+        joints: (18, 3): x, y in pixels of the picture and a score, 0 where the joint is missing; OpenPose order.
+        name: how results and errors call the person.
+
+    Raises:
+        ScmError: if sizes, ids or joints are not as above.
+    """
+    pixels = np.asarray(image.convert("RGB"), dtype=np.uint8)
+    labels = np.asarray(regions)
+    if labels.shape != pixels.shape[:2]:
+        raise ScmError(f"{name}: the region map is {labels.shape}, the picture {pixels.shape[:2]}; they must agree")
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= NUM_REGIONS:
+        raise ScmError(f"{name}: the region map holds {labels.dtype} values up to {labels.max()}; expected ids 0 to 7")
+    points = np.array(joints, dtype=np.float32)
+    if points.shape != (NUM_JOINTS, 3):
+        raise ScmError(f"{name}: joints have shape {points.shape}; expected ({NUM_JOINTS}, 3): x, y, score")
+    points[~(points[:, 2] > 0)] = 0
+    if not np.isfinite(points).all():
+        raise ScmError(f"{name}: a joint is not finite; give a missing joint score 0")
+    return Person(name=name, image=pixels, regions=labels.astype(np.uint8), joints=points)
+
+
+class Pipeline:
+    """A loaded model; the same input gives the same bytes.
+
+    Attributes:
+        model: the generator, in eval mode.
+        config: the config the model was trained with.
+        domain: what it draws, people or faces.
+        canvas: size of the pictures it draws.
+        device: where it computes.
+        path: the file it was read from.
+        background: of the people it was trained on: ``plain``, light grey, or ``keep``, as photographed.
+        licence: terms of the weights, as their file states them; empty: it states none.
+        model: the network, in eval mode and without gradients.
+    """
+
+    model: SCMNet
+
+    def __init__(self, model: SCMNet, saved: SavedModel, device: torch.device) -> None:
+        self._describe(saved, device)
+        self.model = model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
+
+    def _describe(self, saved: SavedModel, device: torch.device) -> None:
+        self.config = saved.config
+        self.domain: Domain = DOMAINS[saved.config.model.domain]
+        self.canvas = saved.config.model.canvas
+        self.device = device
+        self.path = saved.path
+        self.background = saved.extra.get("background", "plain")
+        self.licence = saved.extra.get("licence", "")
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Pipeline:
+        """Load a model file or the one in a run folder.
+
+        Args:
+            path: the file or the folder.
+            device: a torch device, such as ``cpu`` or ``cuda:1``; ``None`` or ``auto``: a GPU if there is one.
+
+        Raises:
+            ScmError: if there is no readable model at ``path`` or no such device.
+        """
+        chosen = choose_device(device)
+        saved = load_model(Path(path))
+        with torch.random.fork_rng(devices=[]):  # fresh weights are drawn and at once replaced
+            model = build_generator(saved.config.model)
+        load_strict(model, saved.state, str(saved.path))
+        return cls(model, saved, chosen)
+
+    def encode(self, source: Person) -> EncodedSource:
+        """Read the style of a source, once for all poses it will be drawn in (the paper's 3.2).
+
+        Args:
+            source: of the model's canvas or of the same proportions; its joints are not read.
+
+        Raises:
+            ScmError: if it is of another domain, its proportions are others, or its region map holds nothing but
+                background.
+        """
+        start = time.perf_counter()
+        self._check_domain(source)
+        person = resized(source, self.canvas)
+        if not (person.regions != BACKGROUND).any():
+            raise ScmError(f"{person.name}: its region map holds nothing but background; there is no style to take")
+        with torch.inference_mode():
+            batch = collate([person], self.device)
+            region_features, style_features = self.read_style(batch.image, one_hot(batch.labels))
+        self._finish()
+        return EncodedSource(person, region_features, style_features, (), time.perf_counter() - start)
+
+    def exchange(
+        self, source: Person | EncodedSource, references: Mapping[str, Person | EncodedSource]
+    ) -> EncodedSource:
+        """Replace regions of a source by the same regions of others: F_s^R of B instead of F_s^R of A, before the CCF.
+
+        The reference's region keeps its size and place. Pants and a skirt exclude each other: giving a skirt to someone
+        who wears no skirt removes the pants, and the other way round, unless the edit names both. Nothing else is taken
+        away: legs that pants hid are not made up, so name them too.
+
+        Args:
+            source: who is edited; an earlier edit can be edited further.
+            references: for each region, by name, who it is taken from.
+
+        Raises:
+            ScmError: if a region is unknown or the reference has none of it, or the model has no regions (``style:
+                global``).
+        """
+        if not self.model.has_regions:
+            raise ScmError(
+                f"{self.path}: was trained with 'style: global', which keeps no regions apart, so it cannot edit;"
+                " use a model with 'style: decomposed'"
+            )
+        if not references:
+            raise ScmError("edit: no region is named; name at least one and whom to take it from")
+        region_id = self.domain.region_id
+        ids = {name: region_id(name) for name in references}
+        encoded = self._encoded(source)
+        once = {id(reference): self._encoded(reference) for reference in references.values()}
+        others = {name: once[id(reference)] for name, reference in references.items()}
+        for name, other in others.items():
+            present = self.present(other.person)
+            if name not in present:
+                raise ScmError(f"{other.person.name}: has no region '{name}' to take; it has {', '.join(present)}")
+
+        start = time.perf_counter()
+        worn = self.present(encoded.person)
+        removed = tuple(
+            rival
+            for name, rival in _INSTEAD_OF.items()
+            if name in others and name not in worn and rival in worn and rival not in others
+        )
+        with torch.inference_mode():
+            region_features = encoded.region_features.clone()
+            for name in removed:
+                region_features[:, region_id(name)] = 0  # what an absent region encodes to
+            for name, other in others.items():
+                region_features[:, ids[name]] = other.region_features[:, ids[name]]
+            style_features = self.model.fuse(region_features)
+        self._finish()
+        person = encoded.person
+        for name in removed:
+            person = _without(person, region_id(name))
+        person = _pasted(person, {ids[name]: other.person for name, other in others.items()})
+        seconds = time.perf_counter() - start + encoded.seconds + sum(other.seconds for other in once.values())
+        return EncodedSource(person, region_features, style_features, encoded.removed + removed, seconds)
+
+    def transfer(self, source: Person | EncodedSource, pose: Person | Pose) -> Result:
+        """Draw the source in a pose.
+
+        Raises:
+            ScmError: if a picture or pose cannot be used; see :meth:`encode` and :meth:`transfer_many`.
+        """
+        return next(self.transfer_many(source, [pose]))
+
+    def transfer_many(
+        self, source: Person | EncodedSource, poses: Iterable[Person | Pose], batch: int = 1
+    ) -> Iterator[Result]:
+        """Draw one source in many poses, one after the other as they are asked for; its style is read once.
+
+        Args:
+            source: who is drawn.
+            poses: read as needed, so that any number of them fits in memory.
+            batch: poses drawn at a time; more is faster on a GPU. Pictures of another batch size may differ from these
+                by a rounding step in single pixels.
+
+        Raises:
+            ScmError: if a pose holds no joint or its proportions are not the model's.
+        """
+        if batch < 1:
+            raise ScmError(f"batch {batch}: expected at least 1")
+        encoded = self._encoded(source)
+        waiting = iter(poses)
+        while chunk := list(itertools.islice(waiting, batch)):
+            yield from self._draw(encoded, [self.fit_pose(pose) for pose in chunk])
+
+    def edit(
+        self,
+        source: Person | EncodedSource,
+        references: Mapping[str, Person | EncodedSource],
+        pose: Person | Pose | None = None,
+    ) -> Result:
+        """Draw the source with some regions taken from others, in its own or another pose; see :meth:`exchange`.
+
+        Raises:
+            ScmError: as :meth:`exchange` and :meth:`transfer` do.
+        """
+        encoded = self._encoded(source)
+        return self.transfer(self.exchange(encoded, references), pose or encoded.person)
+
+    def fit_pose(self, pose: Person | Pose) -> Pose:
+        """Return a pose, or the edges of a face, on the model's canvas.
+
+        Raises:
+            ScmError: if it is of another domain, holds no joint or edge, or its picture has other proportions.
+        """
+        self._check_domain(pose)
+        if pose.edges is not None and not pose.edges.any():
+            raise ScmError(f"{pose.name}: holds no edge, so there is nothing to draw after")
+        if pose.edges is None and not (pose.joints[:, 2] > 0).any():
+            raise ScmError(f"{pose.name}: holds no joint, so there is no pose to draw")
+        if isinstance(pose, Person):
+            return Pose.of(resized(pose, self.canvas))
+        if not pose.canvas.has_shape_of(self.canvas):
+            raise ScmError(
+                f"{pose.name}: its joints lie in a frame of {pose.canvas}, which has not the shape of the model's"
+                f" {self.canvas}; scmnet_cli.poses.placing.place() crops it around the person"
+            )
+        structure = self.domain.rescale(pose.structure, pose.canvas, self.canvas)
+        if pose.edges is not None:
+            return replace(pose, canvas=self.canvas, edges=structure)
+        return Pose(pose.name, structure, self.canvas)
+
+    def _check_domain(self, given: Person | Pose) -> None:
+        if given.domain != self.domain.name:
+            other = DOMAINS[given.domain].members
+            raise ScmError(
+                f"{given.name}: is of {other}, and the model {self.path} draws {self.domain.members}; give a "
+                f"model that 'scm train' made of {other}"
+            )
+
+    def present(self, person: Person) -> list[str]:
+        """Return the names of the regions that somebody's map holds."""
+        return [self.domain.regions[i] for i in np.unique(person.regions)]
+
+    def _encoded(self, source: Person | EncodedSource) -> EncodedSource:
+        return source if isinstance(source, EncodedSource) else self.encode(source)
+
+    def _draw(self, encoded: EncodedSource, poses: list[Pose]) -> list[Result]:
+        start = time.perf_counter()
+        num = len(poses)
+        structure = torch.from_numpy(np.stack([pose.structure for pose in poses])).to(self.device)
+        worn = collate([encoded.person], self.device)
+        carried = F.avg_pool2d(torch.cat([one_hot(worn.labels), worn.image], dim=1), _STRIDE)  # (1, 8 + 3, H/8, W/8)
+        with torch.inference_mode():
+            images, moved, entropies = self.paint(structure, encoded.style_features, carried)
+            evenness = entropies.tolist()
+        labels = moved[:, :NUM_REGIONS].argmax(1).to(torch.uint8).cpu().numpy()  # (B, H/8, W/8)
+        labels = labels.repeat(_STRIDE, axis=1).repeat(_STRIDE, axis=2)
+        colours = F.interpolate(moved[:, NUM_REGIONS:], scale_factor=_STRIDE, mode="nearest")
+        self._finish()
+        seconds = (time.perf_counter() - start) / num
+        return [
+            Result(
+                image=Image.fromarray(to_uint8(images[i])),
+                source=encoded.person.name,
+                pose=pose.name,
+                joints=pose.joints,
+                moved_regions=labels[i],
+                moved_source=Image.fromarray(to_uint8(colours[i])),
+                entropy=evenness[i],
+                seconds=seconds,
+                edges=pose.edges,
+            )
+            for i, pose in enumerate(poses)
+        ]
+
+    def read_style(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the regions' features and what they are fused to.
+
+        Shape:
+            image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); results: F_s^i and F_s, as :class:`EncodedSource` holds
+            them.
+        """
+        region_features = self.model.encode_regions(image, masks)
+        return region_features, self.model.fuse(region_features)
+
+    def paint(self, structure: Tensor, style_features: Tensor, carried: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw one source in a batch of poses.
+
+        Shape:
+            structure: (B, 18, 3) joints of people or (B, H, W) edges of faces; style_features: (1, C, H/8, W/8);
+            carried: (1, K, H/8, W/8), moved along the field too; results: images, (B, 3, H, W) in [-1, 1]; what was
+            carried, (B, K, H/8, W/8); the field's entropy as a share of the greatest, (B,).
+        """
+        num = len(structure)
+        maps = self.domain.maps(structure, self.canvas)
+        pose_features = self.model.encode_pose(maps)
+        style_features = style_features.expand(num, -1, -1, -1)
+        rearranged, moved = self.model.rearrange(pose_features, style_features, carried.expand(num, -1, -1, -1))
+        assert moved is not None
+        entropies = self.model.field_entropy(pose_features, style_features).flatten(1)  # (B, N)
+        return self.model.translate(rearranged, maps), moved, entropies.mean(1) / math.log(entropies.shape[1])
+
+    def _finish(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _without(person: Person, region: int) -> Person:
+    """Paint a region with the light grey of a plain background."""
+    image, regions = person.image.copy(), person.regions.copy()
+    gone = regions == region
+    image[gone], regions[gone] = PLAIN_GREY, BACKGROUND
+    return replace(person, image=image, regions=regions)
+
+
+def _pasted(person: Person, parts: Mapping[int, Person]) -> Person:
+    """Replace regions of a person by those of others; a background goes behind everything else."""
+    for region in parts:
+        person = _without(person, region)
+    image, regions = person.image.copy(), person.regions.copy()
+    for region in sorted(parts, key=lambda region: region == BACKGROUND):
+        taken = parts[region].regions == region
+        if region == BACKGROUND:
+            taken &= regions == BACKGROUND
+        image[taken], regions[taken] = parts[region].image[taken], region
+    return replace(person, image=image, regions=regions)

@@ -1,0 +1,420 @@
+"""A person drawn in the poses of a film: frames are read one by one, and never more than a few are held.
+
+A first pass finds the joints of one person in every frame, a second one draws. In between, joints are all there is:
+gaps are filled, the paths of the joints smoothed, and the person framed by a box that follows slowly.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scmnet_cli.analyser.people import Analyser
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import crop_around
+from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
+from scmnet_cli.poses.placing import person_box
+from scmnet_cli.types import Canvas, FloatArray, Pose, UInt8Array
+
+VIDEO_ENDINGS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+"""Endings of files that are read as films."""
+
+SMOOTHING = 0.3
+"""Seconds over which the joints' paths are smoothed, unless said otherwise."""
+
+LONGEST_GAP = 0.5
+"""Seconds for which a joint that is not seen is thought to move evenly."""
+
+FORGOTTEN_AFTER = 1.0
+"""Seconds after which somebody who is not seen any more is given up, and whoever is seen is followed."""
+
+_FRAMING = 1.0
+"""Seconds over which the box around the person moves."""
+
+_GROWN = 0.5
+"""What is looked at beyond where the person was, on each side, as a share of their height."""
+
+_FARTHEST = 0.5
+"""From one frame to the next a person's middle moves by less than this share of their height."""
+
+_LIKEST = 0.4
+"""Nor do they shrink to less than this share of it: legs may leave the picture, others be farther away."""
+
+_SHORTEST_WINDOW = 5
+_ORDER = 2
+_QUALITY = "18"
+
+_log = logging.getLogger(__name__)
+
+_Find = Callable[[UInt8Array], FloatArray | None]
+_Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Film:
+    """What a video file says of itself.
+
+    Attributes:
+        rate: frames a second, on average.
+        num_frames: as its header says or its length suggests; 0 where it does neither.
+        has_sound: whether there is sound, which is not kept.
+    """
+
+    path: Path
+    rate: Fraction
+    num_frames: int
+    has_sound: bool
+
+
+def open_film(path: Path) -> Film:
+    """Look at a video file.
+
+    Raises:
+        ScmError: if it cannot be read, holds no pictures, or the package that reads it is missing.
+    """
+    av = _av()
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ScmError(f"{path}: holds no pictures, so there is no pose in it; give a video")
+            stream = container.streams.video[0]
+            rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+            seconds = (container.duration or 0) / av.time_base
+            return Film(path, rate, stream.frames or round(seconds * rate), bool(container.streams.audio))
+    except (av.FFmpegError, OSError) as error:
+        raise ScmError(f"{path}: cannot be read as a video ({error}); convert it to .mp4") from error
+
+
+def read_frames(path: Path) -> Iterator[UInt8Array]:
+    """Read a film frame by frame, each as it should be seen.
+
+    A film that breaks off is read as far as it goes.
+
+    Shape:
+        each: (H, W, 3) uint8.
+
+    Raises:
+        ScmError: if not even one frame can be read.
+    """
+    av = _av()
+    number = 0
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                yield upright(frame.to_ndarray(format="rgb24"), frame.rotation)
+                number += 1
+    except (av.FFmpegError, OSError) as error:
+        if not number:
+            raise ScmError(f"{path}: cannot be read as a video ({error}); convert it to .mp4") from error
+        _log.warning("%s: breaks off after %d frames (%s)", path, number, error)
+    if not number:
+        raise ScmError(f"{path}: holds no frame; give another video")
+
+
+def upright(frame: UInt8Array, rotation: int) -> UInt8Array:
+    """Turn a frame as its file says: telephones film lying on their side.
+
+    Args:
+        frame: (H, W, 3) as stored.
+        rotation: degrees, counter-clockwise, a multiple of 90 in practice.
+    """
+    return np.ascontiguousarray(np.rot90(frame, round(rotation / 90)))
+
+
+class ClipWriter:
+    """Writes pictures as an MP4 file, H.264 where the codec is there, one by one."""
+
+    def __init__(self, path: Path, rate: Fraction, text: dict[str, str]) -> None:
+        """Open the file.
+
+        Args:
+            path: the file.
+            rate: frames a second.
+            text: kept in the file's header, as its comment.
+
+        Raises:
+            ScmError: if it cannot be written.
+        """
+        av = _av()
+        self._av, self._path, self._rate = av, path, rate
+        codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+        try:
+            self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+            self._container.metadata["comment"] = "; ".join(text.values())
+            self._stream = self._container.add_stream(codec, rate=rate)
+        except (av.FFmpegError, OSError) as error:
+            raise self._cannot(error) from error
+        self._stream.pix_fmt = "yuv420p"
+        if codec == "libx264":
+            self._stream.options = {"crf": _QUALITY}
+        else:
+            self._stream.bit_rate = 4_000_000
+
+    def write(self, picture: UInt8Array) -> None:
+        """Add a picture, (H, W, 3); all are of the first one's size, and odd sizes grow by a pixel.
+
+        Raises:
+            ScmError: if the disk does not take it.
+        """
+        rows, columns = picture.shape[:2]
+        even = np.pad(picture, ((0, rows % 2), (0, columns % 2), (0, 0)), mode="edge")
+        if not self._stream.codec_context.is_open:
+            self._stream.height, self._stream.width = even.shape[:2]
+        self._mux(self._av.VideoFrame.from_ndarray(even, format="rgb24"))
+
+    def close(self) -> None:
+        """Finish the file.
+
+        Raises:
+            ScmError: if the disk does not take it.
+        """
+        self._mux(None)
+        try:
+            self._container.close()
+        except (self._av.FFmpegError, OSError) as error:
+            raise self._cannot(error) from error
+
+    def _mux(self, frame: Any) -> None:
+        try:
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
+        except (self._av.FFmpegError, OSError) as error:
+            raise self._cannot(error) from error
+
+    def _cannot(self, error: Exception) -> ScmError:
+        return ScmError(f"{self._path}: cannot be written ({error}); is there space, and may you write there?")
+
+
+class Follower:
+    """Finds the joints of one person from frame to frame.
+
+    It looks where the person was, and at the whole frame if they are not there. Whoever is elsewhere, or of another
+    size, is somebody else; after a second without the person whoever is seen is followed.
+    """
+
+    def __init__(self, find: _Find, rate: float, first: _Find | None = None) -> None:
+        """Follow nobody yet.
+
+        Args:
+            find: finds the joints of the most prominent person of a picture, (18, 3).
+            rate: frames a second.
+            first: finds whom to follow; None: the most prominent one.
+        """
+        self._find = find
+        self._first = first or find
+        self._patience = round(FORGOTTEN_AFTER * rate)
+        self._last: _Box | None = None
+        self._lost = 0
+
+    def __call__(self, frame: UInt8Array) -> FloatArray | None:
+        """Return the joints in pixels of the frame, or None where the person is not seen."""
+        found = self._first(frame) if self._last is None else self._again(frame, self._last)
+        if found is not None:
+            self._last, self._lost = person_box(found), 0
+            return found
+        self._lost += 1
+        if self._lost > self._patience:
+            self._last = None
+        return None
+
+    def _again(self, frame: UInt8Array, last: _Box) -> FloatArray | None:
+        left, top, right, bottom = last
+        grown = _GROWN * (bottom - top)
+        rows, columns = frame.shape[:2]
+        x, y = max(0, int(left - grown)), max(0, int(top - grown))
+        part = frame[y : min(rows, int(bottom + grown)), x : min(columns, int(right + grown))]
+        if part.size:
+            found = self._find(part)
+            if found is not None:
+                moved = found + np.array([x, y, 0], np.float32) * (found[:, 2:] > 0)
+                if _is_same(person_box(moved), last):
+                    return moved
+        found = self._find(frame)
+        return found if found is not None and _is_same(person_box(found), last) else None
+
+
+def _is_same(box: _Box, last: _Box) -> bool:
+    (left, top, right, bottom), height = box, last[3] - last[1]
+    across = (left + right - last[0] - last[2]) / 2
+    down = (top + bottom - last[1] - last[3]) / 2
+    return np.hypot(across, down) < _FARTHEST * height and _LIKEST * height < bottom - top < height / _LIKEST
+
+
+def finder_of(analyser: Analyser, person: int = 0) -> _Find:
+    """Return what finds joints by the analyser: of the most prominent person, or of the N-th, from 1."""
+
+    def find(frame: UInt8Array) -> FloatArray | None:
+        if person > 1:
+            people = analyser.people(frame)
+            found = people[person - 1] if len(people) >= person else None
+        else:
+            found = analyser(frame)
+        return found.joints if found and found.has_person and (found.joints[:, 2] > 0).any() else None
+
+    return find
+
+
+def find_joints(
+    frames: Iterable[UInt8Array], follow: Callable[[UInt8Array], FloatArray | None]
+) -> tuple[FloatArray, Canvas]:
+    """Return the joints of every frame, and the size of the frames.
+
+    Shape:
+        result: (T, 18, 3); all zero where nobody was found.
+
+    Raises:
+        ScmError: if nobody is found in any frame.
+    """
+    found: list[FloatArray] = []
+    size = Canvas(0, 0)
+    for frame in frames:
+        size = Canvas(*frame.shape[:2])
+        joints = follow(frame)
+        found.append(np.zeros((18, 3), np.float32) if joints is None else joints)
+    every = np.stack(found)
+    if not every[..., 2].any():
+        raise ScmError(
+            f"shows nobody in any of its {len(found)} frames, or nobody large enough; cut it around the person"
+        )
+    return every, size
+
+
+def steadied(joints: FloatArray, rate: float, seconds: float = SMOOTHING) -> FloatArray:
+    """Fill short gaps, then smooth the path of each joint.
+
+    A joint that is not seen for up to half a second moves evenly from where it was to where it is again. Then, if
+    ``seconds`` is not 0, a median of three frames removes a joint that is elsewhere for one frame only, and a
+    Savitzky-Golay filter fits a parabola to the path within ``seconds``: it looks ahead as far as back, so that nothing
+    lags.
+
+    Shape:
+        joints, result: (T, 18, 3).
+    """
+    whole = joints.copy()
+    for path in whole.transpose(1, 0, 2):  # a view: (T, 3) of one joint
+        _fill(path, round(LONGEST_GAP * rate))
+        if seconds > 0:
+            for start, end in _runs(path[:, 2] > 0):
+                path[start:end, :2] = _smoothed(path[start:end, :2], round(seconds * rate))
+    return whole
+
+
+def _fill(path: FloatArray, longest: int) -> None:
+    for (_, start), (end, _) in zip(known := _runs(path[:, 2] > 0), known[1:], strict=False):
+        if end - start <= longest:
+            share = np.arange(1, end - start + 1)[:, None] / (end - start + 1)
+            path[start:end] = path[start - 1] * (1 - share) + path[end] * share
+
+
+def _smoothed(path: FloatArray, window: int) -> FloatArray:
+    from scipy.ndimage import median_filter
+    from scipy.signal import savgol_filter
+
+    window = min(window, len(path))
+    window -= 1 - window % 2  # odd
+    if window < _SHORTEST_WINDOW:
+        return path
+    calm = median_filter(path, (3, 1), mode="nearest")
+    smooth: FloatArray = savgol_filter(calm, window, _ORDER, axis=0, mode="interp").astype(np.float32)
+    return smooth
+
+
+def _runs(there: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return where runs of True begin and end."""
+    edges = np.flatnonzero(np.diff(there.astype(np.int8), prepend=0, append=0))
+    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def framed(joints: FloatArray, rate: float, canvas: Canvas) -> list[Pose | None]:
+    """Place the joints of each frame on a canvas, by a box around the person that moves and grows slowly.
+
+    Where a person is lost for over a second and somebody is found again, the box begins anew.
+
+    Shape:
+        joints: (T, 18, 3) in pixels of the frames.
+
+    Returns:
+        for each frame its pose, None where there is no joint.
+    """
+    seen = np.asarray(joints[..., 2].any(1), bool)
+    poses: list[Pose | None] = [None] * len(joints)
+    for frames in _shots(seen, round(FORGOTTEN_AFTER * rate)):
+        boxes = np.array([person_box(joints[t]) for t in frames])
+        for t, corner, scale in zip(frames, *_slow_crops(boxes, frames, rate, canvas), strict=True):
+            on_canvas = joints[t].copy()
+            on_canvas[:, :2] = (on_canvas[:, :2] + 0.5 - corner) / scale - 0.5
+            beyond = ((on_canvas[:, :2] < -0.5) | (on_canvas[:, :2] > (canvas.width - 0.5, canvas.height - 0.5))).any(1)
+            on_canvas[beyond | (joints[t, :, 2] == 0)] = 0
+            if on_canvas[:, 2].any():
+                poses[t] = Pose(f"frame {t + 1}", on_canvas, canvas)
+    return poses
+
+
+def _shots(seen: npt.NDArray[np.bool_], patience: int) -> list[list[int]]:
+    """Return the frames with a person, parted where there is none for long."""
+    shots: list[list[int]] = []
+    for t in np.flatnonzero(seen).tolist():
+        if not shots or t - shots[-1][-1] > patience + 1:
+            shots.append([])
+        shots[-1].append(t)
+    return shots
+
+
+def _slow_crops(
+    boxes: npt.NDArray[np.float64], frames: list[int], rate: float, canvas: Canvas
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return corner and scale of the part of each frame that becomes the canvas.
+
+    Shape:
+        boxes: (T, 4) left, top, right, bottom; results: (T, 2) and (T, 1).
+    """
+    from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+
+    times = np.arange(frames[0], frames[-1] + 1)
+    every = np.stack([np.interp(times, frames, side) for side in boxes.T], axis=1)
+    crops = [crop_around((round(a), round(b), round(c), round(d)), canvas) for a, b, c, d in every.tolist()]
+    window = max(1, round(_FRAMING * rate))
+    heights = maximum_filter1d(np.array([float(crop.height) for crop in crops]), window, mode="nearest")
+    heights = gaussian_filter1d(heights, window / 2, mode="nearest")
+    centres = gaussian_filter1d((every[:, :2] + every[:, 2:]) / 2, window / 2, axis=0, mode="nearest")
+    sizes = heights[:, None] * np.array([canvas.width / canvas.height, 1.0])
+    chosen = np.array(frames) - frames[0]
+    return (centres - sizes / 2)[chosen], (heights / canvas.height)[chosen, None]
+
+
+def draw_film(
+    pipeline: Pipeline, source: EncodedSource, poses: Sequence[Pose | None], batch: int = 1
+) -> Iterator[tuple[Pose, Result]]:
+    """Draw a source in each pose, in order; where there is none, the picture before stays.
+
+    Raises:
+        ScmError: if a pose cannot be drawn.
+    """
+    first = next(pose for pose in poses if pose is not None)
+    held: list[Pose] = []
+    for pose in poses:
+        held.append(pose or (held[-1] if held else first))
+    new = [not number or pose is not held[number - 1] for number, pose in enumerate(held)]
+    drawn = pipeline.transfer_many(source, (pose for pose, is_new in zip(held, new, strict=True) if is_new), batch)
+    result: Result | None = None
+    for pose, is_new in zip(held, new, strict=True):
+        result = next(drawn) if is_new else result
+        assert result is not None
+        yield pose, result
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise ScmError(
+            f"videos need the package of an extra; install it with: pip install 'scmnet-cli[video]' ({error})"
+        ) from error
+    return av

@@ -1,0 +1,5 @@
+"""The Python entry point: load a model once, draw many pictures."""
+
+from scmnet_cli.inference.pipeline import SHIPPED_MODEL, EncodedSource, Pipeline, Result, make_person
+
+__all__ = ["SHIPPED_MODEL", "EncodedSource", "Pipeline", "Result", "make_person"]

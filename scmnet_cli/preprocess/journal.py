@@ -1,0 +1,136 @@
+"""The journal of a prepared folder in the making: what is done, and who may write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from scmnet_cli.data.prepared import COLUMNS, Entry, read_row, write_text
+from scmnet_cli.domains import DOMAINS, PERSON, Domain
+from scmnet_cli.errors import ScmError
+from scmnet_cli.sources.source import JOURNAL
+from scmnet_cli.system.locks import held
+from scmnet_cli.types import Canvas
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one name: an entry, or a reason; and who else is in its photo."""
+
+    name: str
+    stamp: str
+    digest: str
+    row: tuple[str, ...] = ()
+    reason: str = ""
+    others: tuple[str, ...] = ()
+
+
+def entry_of(record: Record, canvas: Canvas, domain: Domain) -> Entry:
+    """Return the entry of the prepared folder that a record holds."""
+    return read_row(dict(zip(COLUMNS[domain.name], record.row, strict=True)), canvas, domain)
+
+
+@contextmanager
+def lock_folder(out: Path, what: str = "", *, together: bool = False, patient: bool = False) -> Iterator[None]:
+    """Hold a lock on the folder, or on a named part of it, which ends with the process however that ends.
+
+    Args:
+        out: the prepared folder; made if need be.
+        what: the part.
+        together: others who say so too may hold it at the same time.
+        patient: wait for whoever holds it.
+
+    Raises:
+        ScmError: if the folder cannot be made or is not ours, or somebody else holds the lock.
+    """
+    _make_folder(out)
+    doing = f"doing {what}" if what else "writing into it"
+    refusal = f"{out}: another 'scm preprocess' is {doing}; wait for it to end, or choose another -o"
+    with held(out / "-".join([".lock", *what.split()]), refusal, together=together, patient=patient):
+        yield
+
+
+def _make_folder(out: Path) -> None:
+    ours = (".lock", f".{JOURNAL}")
+    holds_something = out.exists() and (not out.is_dir() or any(not p.name.startswith(ours) for p in out.iterdir()))
+    # Asked after that: another process may be making the folder this very moment, and its journal comes first.
+    if holds_something and not (out / JOURNAL).is_file():
+        raise ScmError(f"{out}: exists and was not made by 'scm preprocess'; choose another -o")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScmError(f"{out}: cannot be made ({error.strerror}); choose another -o") from error
+
+
+def read_records(out: Path, settings: dict[str, Any]) -> dict[str, Record]:
+    """Return what earlier runs and other processes found out, after making sure that the folder is theirs."""
+    journal = out / JOURNAL
+    with lock_folder(out, "start", patient=True):
+        if not journal.is_file():
+            write_text(journal, json.dumps({"settings": settings}) + "\n")
+    lines = _lines(journal)
+    found = (_loads(lines[0]).get("settings") if lines else None) or {}
+    if found != settings:
+        changed = [f"{key} {found.get(key)} -> {value}" for key, value in settings.items() if found.get(key) != value]
+        raise ScmError(f"{out}: was prepared otherwise ({', '.join(changed)}); choose another -o, or remove it")
+    for shared in _journals_of_shares(out):
+        lines += _lines(shared)
+    domain = DOMAINS[settings.get("domain", PERSON.name)]
+    return {record.name: record for line in lines[1:] if (record := _read_record(line, domain)) is not None}
+
+
+def _lines(journal: Path) -> list[str]:
+    return journal.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _journals_of_shares(out: Path) -> list[Path]:
+    return sorted(out.glob(f"{Path(JOURNAL).stem}.*-of-*.jsonl"))
+
+
+def merge_journals(out: Path, settings: dict[str, Any], known: dict[str, Record]) -> None:
+    """Make one journal of all, and remove what kills left half written; nobody else may be at work."""
+    for folder in ("images", "regions", "edges"):
+        for partial in (out / folder).glob(".*"):
+            partial.unlink()
+    text = "".join(json.dumps(vars(record)) + "\n" for record in known.values())
+    write_text(out / JOURNAL, json.dumps({"settings": settings}) + "\n" + text)
+    for shared in _journals_of_shares(out):
+        shared.unlink()
+
+
+def _read_record(line: str, domain: Domain) -> Record | None:
+    """Return what a line of the journal says, if the whole line is there."""
+    try:
+        values = _loads(line)
+        row, others = tuple(values["row"]), tuple(values.get("others", ()))
+        record = Record(values["name"], values["stamp"], values["digest"], row, values["reason"], others)
+        if not record.reason:
+            entry_of(record, Canvas(8, 8), domain)
+    except (KeyError, TypeError, ValueError, ScmError):
+        return None
+    return record
+
+
+def _loads(line: str) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):  # the line that a kill cut short, or another's file
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def append_record(journal: IO[str], record: Record) -> None:
+    """Append a record to an open journal, and flush it.
+
+    Raises:
+        ScmError: if it cannot be written.
+    """
+    try:
+        journal.write(json.dumps(vars(record)) + "\n")
+        journal.flush()
+    except OSError as error:
+        raise ScmError(f"{journal.name}: cannot be written ({error.strerror})") from error

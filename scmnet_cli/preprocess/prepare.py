@@ -1,0 +1,370 @@
+"""Turn a source folder into a prepared folder: crop everybody, leave out whom it must, go on after any interruption.
+
+The order of names decides everything, so the result depends neither on how many work at it nor on what was finished
+before: people are read ahead by several threads (decoding, resizing and compression run outside Python's lock) and
+taken over in order of name.
+
+What became of each name is written to a journal as soon as it is known. Processes that share the work each have their
+own; whoever makes the lists takes over all journals, and itself does what no journal holds.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import logging
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from scmnet_cli import __version__
+from scmnet_cli.data.cropping import crop_person
+from scmnet_cli.data.prepared import (
+    FORMAT_VERSION,
+    VAL_EVERY,
+    Entry,
+    Manifest,
+    PreparedWriter,
+    check_name,
+    is_val,
+    table_row,
+)
+from scmnet_cli.domains import DOMAINS, PERSON
+from scmnet_cli.errors import ScmError
+from scmnet_cli.preprocess.journal import Record, append_record, entry_of, lock_folder, merge_journals, read_records
+from scmnet_cli.sources.source import JOURNAL, Source
+from scmnet_cli.system.processes import ALONE, Rank, Team
+from scmnet_cli.types import Canvas
+
+log = logging.getLogger(__name__)
+
+BACKGROUNDS = ("plain", "keep")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did.
+
+    Attributes:
+        num_usable: people in the folder now.
+        num_new: how many of them this run made.
+        splits: how many of them are in each split.
+        num_pairs: pairs of pictures of one person, both of them in the folder.
+        left_out: who is not in it, and why.
+        remarks: what else a person should know of it, a sentence each.
+    """
+
+    path: Path
+    num_usable: int
+    num_new: int
+    splits: dict[str, int]
+    num_pairs: int
+    left_out: dict[str, str]
+    remarks: list[str]
+
+
+def prepare(
+    source: Source,
+    out: Path,
+    canvas: Canvas,
+    background: str = "plain",
+    limit: int | None = None,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    team: Team = ALONE,
+) -> Outcome:
+    """Make or complete a prepared folder.
+
+    Of several processes each makes the pictures of its share; then the first makes the lists.
+
+    Args:
+        source: whom to read.
+        out: the prepared folder; an unfinished one is completed, a whole one gets only what is missing or changed.
+        canvas: size of the pictures.
+        background: ``plain`` or ``keep``.
+        limit: stop after this many usable people; they are in the same split as without it.
+        jobs: threads that work at it; all cores by default.
+        progress: called with how many names are done, and how many there are.
+        team: the processes that share the work.
+
+    Raises:
+        ScmError: if the folder is not ours to complete, another run is writing to it, nobody is usable, or a process is
+            gone.
+    """
+    settings = _settings(source, canvas, background)
+    jobs = jobs or max(1, (os.cpu_count() or 1) // team.rank.local_count)
+    num_new = 0
+    if team.rank.count > 1:
+        made = prepare_share(source, out, canvas, background, limit, jobs, progress, team.rank)
+        num_new = sum(team.gather(made))
+    outcome = None
+    if team.rank.is_first:
+        with _failures_told(Path(out)), lock_folder(Path(out)):
+            outcome = _prepare(source, Path(out), settings, canvas, limit, jobs, progress)
+    (told, *_) = team.gather(outcome)
+    if told is None:
+        raise AssertionError("the first process ended without an outcome")
+    return replace(told, num_new=told.num_new + num_new)
+
+
+def prepare_share(
+    source: Source,
+    out: Path,
+    canvas: Canvas,
+    background: str,
+    limit: int | None,
+    jobs: int | None,
+    progress: Callable[[int, int], None] | None,
+    share: Rank,
+) -> int:
+    """Make the pictures of one share of the people, as :func:`prepare` would; the lists are left to it.
+
+    Args:
+        source: whom to read.
+        out: the prepared folder.
+        canvas: size of the pictures.
+        background: ``plain`` or ``keep``.
+        limit: of all shares together.
+        jobs: threads that work at it; all cores by default.
+        progress: called with how many names are done, and how many the share has.
+        share: which of how many; several may be made at the same time.
+
+    Returns:
+        how many people this run made.
+
+    Raises:
+        ScmError: if the folder is not ours to complete, or another run is writing to it or doing the same share.
+    """
+    settings = _settings(source, canvas, background)
+    names = share.share(source.names())
+    enough = None if limit is None else -(-limit // share.count)
+    out, num_new, num_usable = Path(out), 0, 0
+    journal_path = out / f"{Path(JOURNAL).stem}.{share.index + 1}-of-{share.count}.jsonl"
+    named = f"share {share.index + 1} of {share.count}"
+    with _failures_told(out), lock_folder(out, together=True), lock_folder(out, named):
+        known = read_records(out, settings)
+        writer = PreparedWriter(out, canvas, DOMAINS[source.domain])
+        with journal_path.open("a", encoding="utf-8") as journal:
+            for number, record in _in_order(source, writer, background, names, known, jobs):
+                if record is not known.get(record.name):
+                    (out / "manifest.json").unlink(missing_ok=True)
+                    append_record(journal, record)
+                    num_new += not record.reason
+                num_usable += not record.reason
+                if progress:
+                    progress(number, len(names))
+                if enough is not None and num_usable >= enough:
+                    break
+    return num_new
+
+
+def _settings(source: Source, canvas: Canvas, background: str) -> dict[str, Any]:
+    if background not in BACKGROUNDS:
+        raise ScmError(f"background '{background}' is not one of {', '.join(BACKGROUNDS)}")
+    settings = {
+        "version": FORMAT_VERSION, "layout": source.layout, "height": canvas.height, "width": canvas.width,
+        "background": background,
+    }  # fmt: skip
+    # Folders of people that older versions began say nothing of a domain.
+    return settings if source.domain == PERSON.name else settings | {"domain": source.domain}
+
+
+def _prepare(
+    source: Source,
+    out: Path,
+    settings: dict[str, Any],
+    canvas: Canvas,
+    limit: int | None,
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+) -> Outcome:
+    names = source.names()
+    known = read_records(out, settings)
+    merge_journals(out, settings, known)
+    background = settings["background"]
+    writer = PreparedWriter(out, canvas, DOMAINS[source.domain])
+    usable: list[Record] = []
+    left_out = source.astray()
+    may_repeat = source.splits() is not None  # published lists say who takes part, the same picture twice or not
+    first_with: dict[str, str] = {}
+    num_new = 0
+    with (out / JOURNAL).open("a", encoding="utf-8") as journal:
+        for number, record in _in_order(source, writer, background, names, known, jobs):
+            is_new = record is not known.get(record.name)
+            if is_new:
+                (out / "manifest.json").unlink(missing_ok=True)
+                append_record(journal, record)
+            reason = record.reason
+            if not reason and record.digest in first_with and not may_repeat:
+                reason = f"is the same picture as '{first_with[record.digest]}'"
+            if reason:
+                left_out[record.name] = reason
+            else:
+                first_with[record.digest] = record.name
+                usable.append(record)
+                num_new += is_new
+            if progress:
+                progress(number, len(names))
+            if limit is not None and len(usable) >= limit:
+                break
+    if not usable:
+        first = next(iter(left_out.items()), None)
+        because = f"all {len(left_out)} were left out, '{first[0]}' because: {first[1]}" if first else "it holds nobody"
+        raise ScmError(f"{source.root}: nobody is usable; {because}")
+    return _finish(source, writer, settings, usable, left_out, num_new)
+
+
+def _finish(
+    source: Source,
+    writer: PreparedWriter,
+    settings: dict[str, Any],
+    usable: Sequence[Record],
+    left_out: dict[str, str],
+    num_new: int,
+) -> Outcome:
+    names = [record.name for record in usable]
+    own = source.splits()
+    train_only = source.train_only()
+    entries = [entry_of(record, writer.canvas, writer.domain) for record in usable]
+    # All people of a photo are in one split.
+    photos = dict.fromkeys(entry.photo for entry in entries if entry.name not in train_only)
+    for_val = {photo for rank, photo in enumerate(photos) if is_val(rank)}
+    val = {entry.name for entry in entries if entry.photo in for_val}
+    by_rank = {"train": set(names) - val, "val": val}
+    splits = {split: [name for name in names if name in who] for split, who in (own or by_rank).items()}
+    by_split = {split: len(chosen) for split, chosen in splits.items()}
+    pairs, remark = _usable_pairs(source, set(names), left_out)
+    remarks = [*source.remarks(), *remark]
+    counts = {"usable": len(usable), "left_out": len(left_out), **by_split}
+    manifest = Manifest(
+        **settings,
+        pose_estimator=source.pose_estimator,
+        parser=source.parser,
+        counts=counts | ({"pairs": len(pairs)} if pairs or remark else {}),
+        left_out=left_out,
+        remarks=remarks,
+        rule=source.rule if own else f"{source.rule}; of the usable in order of name, every {VAL_EVERY}th is val",
+        tool_version=__version__,
+    )
+    writer.finish(manifest, entries, splits, pairs)
+    return Outcome(writer.path, len(usable), num_new, by_split, len(pairs), left_out, remarks)
+
+
+def _usable_pairs(
+    source: Source, usable: set[str], left_out: dict[str, str]
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the pairs with both ends in the folder, and a sentence on the others, if there are any."""
+    listed = list(dict.fromkeys(source.pairs()))
+    pairs = [pair for pair in listed if usable.issuperset(pair)]
+    known = set(source.names())
+    reasons: Counter[str] = Counter()
+    for pair in listed:
+        missing = [name for name in pair if name not in usable]
+        if any(name in left_out for name in missing):
+            reasons["an end was left out"] += 1
+        elif missing:
+            reasons["an end is beyond --limit" if known.issuperset(missing) else "an end has no photo"] += 1
+    if not reasons:
+        return pairs, []
+    told = ", ".join(f"{number:,} because {reason}" for reason, number in reasons.items())
+    return pairs, [f"{reasons.total():,} of {len(listed):,} pairs were left out: {told}"]
+
+
+def _in_order(
+    source: Source,
+    writer: PreparedWriter,
+    background: str,
+    names: Sequence[str],
+    known: dict[str, Record],
+    jobs: int | None,
+) -> Iterator[tuple[int, Record]]:
+    """Give the records of all names, each with how many names are done by then."""
+    jobs = jobs or os.cpu_count() or 1
+    ahead: deque[Future[list[Record]]] = deque()
+    pool = ThreadPoolExecutor(jobs)
+    done = itertools.count(1)
+
+    def of_next() -> list[tuple[int, Record]]:
+        number = next(done)
+        return [(number, record) for record in ahead.popleft().result()]
+
+    try:
+        for name in names:
+            ahead.append(pool.submit(_records, source, writer, background, name, known))
+            if len(ahead) > 4 * jobs:
+                yield from of_next()
+        while ahead:
+            yield from of_next()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _records(
+    source: Source, writer: PreparedWriter, background: str, name: str, known: dict[str, Record]
+) -> list[Record]:
+    """Make the pictures of everybody of a name, unless they are there and nothing changed."""
+    stamp = ""
+    try:
+        stamp = source.stamp(name)
+        earlier = _up_to_date(writer, name, stamp, known)
+        if earlier:
+            return earlier
+        check_name(name)
+        people = source.read_all(name)
+        crops = [crop_person(person, writer.canvas, background, source.box(person, writer.canvas)) for person in people]
+        crops = [(source.finished(cropped), box) for cropped, box in crops]
+    except ScmError as error:
+        return [Record(name, stamp, "", reason=str(error))]
+    except OSError as error:  # a file or folder that is gone meanwhile, or that nobody may read
+        return [Record(name, stamp, "", reason=f"cannot be read ({error})")]
+    photo = str(source.photo(name).relative_to(source.root))
+    image = people[0].image
+    height, width = image.shape[:2]
+    digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:24]
+    records = []
+    for number, (cropped, box) in enumerate(crops):
+        writer.write(cropped)
+        row = tuple(table_row(Entry(cropped.name, photo, (width, height), box, cropped.joints)))
+        others = () if number else tuple(person.name for person in people[1:])
+        records.append(Record(cropped.name, stamp, f"{digest}-{number}" if number else digest, row, others=others))
+    return records
+
+
+def _up_to_date(writer: PreparedWriter, name: str, stamp: str, known: dict[str, Record]) -> list[Record]:
+    """Return the records of everybody of a name if their pictures are there and nothing changed, else nothing."""
+    first = known.get(name)
+    if first is None or first.stamp != stamp:
+        return []
+    records = [first, *(known[other] for other in first.others if other in known)]
+    is_whole = len(records) == 1 + len(first.others) and all(record.stamp == stamp for record in records)
+    is_there = all(record.reason or writer.has(record.name) for record in records)
+    return records if is_whole and is_there else []
+
+
+@contextmanager
+def _failures_told(out: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a line; of a full disk it says that nothing is lost.
+
+    Raises:
+        ScmError: if anything cannot be written, or for any reason of its own.
+    """
+    try:
+        yield
+    except (ScmError, OSError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ScmError(
+                f"{out}: the disk is full ({cause.strerror}); nothing is lost that was done: make room, and the same "
+                "command goes on"
+            ) from error
+        if isinstance(error, ScmError):
+            raise
+        raise ScmError(f"{error.filename or out}: cannot be written ({error.strerror or error})") from error

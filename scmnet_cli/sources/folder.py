@@ -1,0 +1,151 @@
+"""A folder of photos with region maps and a table of joints beside them.
+
+```
+SRC/NAME.jpg            photos, .jpg .jpeg .png .webp or .bmp; SRC/images/ is looked into as well
+SRC/regions/NAME.png    label maps of the photo's size, ids 0-7 unless --labels says otherwise; or NAME.npy
+SRC/joints.csv          name and x, y, score of 18 joints in pixels of the photo; or the benchmark's keypoint format
+```
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import read_photo
+from scmnet_cli.sources.keypoints import KeypointTable, read_keypoint_table
+from scmnet_cli.sources.label_maps import MAP_ENDINGS, body_regions, label_set, read_ids
+from scmnet_cli.sources.source import Source, file_stamp, find_photos, inside, only_photo
+from scmnet_cli.types import FloatArray, Person
+
+TABLES = ("joints.csv", "keypoints.csv")
+"""Names that a table of joints may have."""
+
+
+class FolderSource(Source):
+    """Photos, ``regions/`` and a table of joints."""
+
+    layout = "folder"
+    pose_estimator = "joints table of the source"
+    parser = "region maps of the source"
+    rule = "photo and region map can be read and are of one size, ids are 0-7, the map is not empty, a joint is known"
+
+    def __init__(
+        self, root: Path, joints: Path | None = None, maps: Path | None = None, labels: str = "regions"
+    ) -> None:
+        """List the photos and read the joints; pictures are read when asked for.
+
+        Args:
+            root: the folder.
+            joints: the table of joints, if it is not ``joints.csv`` or ``keypoints.csv`` in the folder.
+            maps: the folder of label maps, if it is not ``regions`` in the folder.
+            labels: what their ids mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
+
+        Raises:
+            ScmError: if the folder holds no photos or no table, or there are no such labels.
+        """
+        self.root = Path(root)
+        self._labels, self._maps, self._maps_root = labels, maps or self.root / "regions", maps or self.root
+        label_set(labels)
+        if maps is not None or labels != "regions":
+            self.parser = f"maps of the folder {self._maps.name}, labels {labels}"
+        self._photos = find_photos(self.root)
+        table = joints or find_table(self.root)
+        if table is None or not table.is_file():
+            missing = table or self.root / TABLES[0]
+            raise ScmError(
+                f"{missing}: no such file; the photos' joints are needed, give them with --joints FILE, or let them be "
+                "found with --layout photos"
+            )
+        self._joints = read_keypoint_table(table)
+
+    def names(self) -> list[str]:
+        """Return the names of all photos, without their endings, sorted."""
+        return sorted(self._photos)
+
+    def astray(self) -> dict[str, str]:
+        """Return the rows of the table of joints that lead out of the folder."""
+        return self._joints.astray()
+
+    def photo(self, name: str) -> Path:
+        """Return the path of a person's photo."""
+        return self._photos[name][0]
+
+    def stamp(self, name: str) -> str:
+        """Return a short text that changes when photo, map or joints change."""
+        files = file_stamp(*self._photos[name], map_of(self._maps, name))
+        return f"{files} {stamp_of_row(self._joints, self.photo(name))} {self._labels}"
+
+    def read(self, name: str) -> Person:
+        """Read a person.
+
+        Raises:
+            ScmError: saying why the person is not usable.
+        """
+        path = only_photo(self.root, self._photos[name])
+        joints = row_of(self._joints, path)
+        photo, region_map = inside(self.root, path), inside(self._maps_root, map_of(self._maps, name))
+        return read_annotated(name, photo, region_map, joints, self._labels)
+
+
+def map_of(folder: Path, name: str) -> Path:
+    """Return the label map of that name in a folder, whether there is one or not."""
+    paths = [folder / f"{name}{ending}" for ending in MAP_ENDINGS]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def find_table(folder: Path) -> Path | None:
+    """Return the table of joints in a folder, if there is one."""
+    return next((folder / name for name in TABLES if (folder / name).is_file()), None)
+
+
+def row_of(table: KeypointTable, photo: Path) -> FloatArray:
+    """Return the joints of a photo, which stand under its file name or the same without the ending.
+
+    Raises:
+        ScmError: if the table has no such row, or it cannot be used.
+    """
+    return table.find(photo.name, photo.stem)
+
+
+def stamp_of_row(table: KeypointTable, photo: Path) -> str:
+    """Return a short text that changes when what the table says of a photo changes."""
+    try:
+        said = row_of(table, photo).tobytes()
+    except ScmError as error:
+        said = str(error).encode()
+    return f"{zlib.crc32(said):08x}"
+
+
+def read_annotated(name: str, photo: Path, region_map: Path, joints: FloatArray, labels: str = "regions") -> Person:
+    """Read a photo with its label map, in pixels of the photo.
+
+    Args:
+        name: of the person.
+        photo: its file.
+        region_map: the file of its label map.
+        joints: of the person, (18, 3) in pixels of the photo.
+        labels: what the map's ids mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
+
+    Raises:
+        ScmError: if one of them cannot be read, or they do not fit together.
+    """
+    if not (joints[:, 2] > 0).any():
+        raise ScmError("no joint is known")
+    image = read_photo(photo)
+    ids = read_ids(region_map)
+    if ids.shape != image.shape[:2]:
+        have, want = ("x".join(map(str, array.shape[:2])) for array in (ids, image))
+        raise ScmError(f"{region_map}: is {have}, the photo is {want}; make the map of the photo as it is")
+    try:
+        regions = body_regions(ids, label_set(labels), joints)
+    except ScmError as error:
+        raise ScmError(
+            f"{region_map}: {error} of the labels '{labels}'; tell 'scm preprocess' what they are with --labels"
+        ) from error
+    if not np.any(regions):
+        raise ScmError(f"{region_map}: is all background")
+    return Person(name, image, regions, joints)

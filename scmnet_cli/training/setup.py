@@ -1,0 +1,194 @@
+"""Build what a training run needs: the prepared folder, the networks with their optimisers, and the state to resume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from scmnet_cli.checkpoint import MODEL_FILE, load_model, load_strict
+from scmnet_cli.config import Config
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.models.build import build_discriminators, build_generator
+from scmnet_cli.models.discriminators import Discriminators
+from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.system.processes import Team
+from scmnet_cli.training.ema import MovingAverage
+from scmnet_cli.training.objective import GeneratorPass
+from scmnet_cli.training.state import Progress, check_same_run, read_state, restore
+from scmnet_cli.training.warm_start import blind_to_ground
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+LOCK_FILE = ".lock"
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Networks and optimisers of a run.
+
+    Attributes:
+        generator_pass: the generator, wrapped for training.
+        discriminators: None where the adversarial loss has no weight.
+        average: of the generator's weights.
+        modules: all networks, by the name under which the state keeps them.
+        optimizers: by the name of the network.
+        licence: terms of the weights that training starts from; empty: none are stated.
+    """
+
+    generator_pass: GeneratorPass
+    discriminators: Discriminators | None
+    average: MovingAverage[SCMNet]
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+    licence: str
+
+
+def build_accelerator(config: Config, device: torch.device, num_processes: int) -> Accelerator:
+    """Build what exchanges gradients between processes.
+
+    Raises:
+        ScmError: if accelerate counts other processes than torchrun started.
+    """
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+
+    parallel = DistributedDataParallelKwargs(
+        broadcast_buffers=False,
+        # Without a loss on the picture nothing reaches the networks that draw it.
+        find_unused_parameters=config.loss.reconstruction == 0,
+    )
+    accelerator = Accelerator(cpu=device.type == "cpu", kwargs_handlers=[parallel])
+    if accelerator.num_processes != num_processes:  # accelerate also reads what mpirun and srun leave
+        raise ScmError(
+            f"{accelerator.num_processes} processes by the environment, {num_processes} by torchrun's; start "
+            "training with torchrun"
+        )
+    return accelerator
+
+
+def open_folder(data: Path, config: Config) -> PreparedFolder:
+    """Open the prepared folder.
+
+    Raises:
+        ScmError: if it cannot be read, or its domain is not the config's.
+    """
+    folder = PreparedFolder(data)
+    if folder.domain.name != config.model.domain:
+        raise ScmError(
+            f"{data}: holds {folder.domain.members}, and model.domain is '{config.model.domain}'; choose a config "
+            f"for {folder.domain.members}, or other data"
+        )
+    return folder
+
+
+def check_batch(config: Config, num_processes: int) -> None:
+    """Check that a batch can be cut into equal parts.
+
+    Raises:
+        ScmError: if it cannot.
+    """
+    if config.train.batch % (num_processes * config.train.accumulate):
+        raise ScmError(
+            f"train.batch {config.train.batch} is not a multiple of {num_processes} processes x train.accumulate "
+            f"{config.train.accumulate}; choose another batch"
+        )
+
+
+def build_networks(config: Config, device: torch.device, init: Path | None, *, in_parallel: bool) -> Networks:
+    """Build generator, discriminators and optimisers with fresh weights, or start from those of ``init``.
+
+    Args:
+        config: sizes, losses and learning rates.
+        device: where the networks are.
+        init: a model file or run folder to take the generator's weights from.
+        in_parallel: whether several processes train together.
+
+    Raises:
+        ScmError: if ``init`` does not fit the config.
+    """
+    train = config.train
+    net = build_generator(config.model)
+    discriminators = build_discriminators(config.model) if config.loss.adversarial > 0 else None
+    licence = ""
+    if init is not None:
+        saved = load_model(init)
+        licence = saved.extra.get("licence", "")
+        state = saved.state
+        if saved.config.model.carry_detail == 1 < config.model.carry_detail:
+            state = blind_to_ground(state, net.state_dict())
+        load_strict(net, state, f"--init {saved.path}")
+    if in_parallel and device.type == "cuda":
+        net = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
+    memory = torch.channels_last if train.channels_last else torch.contiguous_format
+    generator_pass = GeneratorPass(net.to(device).to(memory_format=memory))
+    average = MovingAverage(net, train.ema_images)
+    modules: dict[str, nn.Module] = {"generator": net, "average": average.module}
+    optimizers: dict[str, torch.optim.Optimizer] = {
+        "generator": torch.optim.Adam(net.parameters(), train.learning_rate, train.betas)
+    }
+    if discriminators is not None:
+        discriminators.to(device).to(memory_format=memory)
+        for name, module in (("style", discriminators.style), ("pose", discriminators.pose)):
+            modules[f"discriminator_{name}"] = module
+            optimizers[f"discriminator_{name}"] = torch.optim.Adam(
+                module.parameters(), train.discriminator_learning_rate, train.betas
+            )
+    return Networks(generator_pass, discriminators, average, modules, optimizers, licence)
+
+
+def resume(run: Path, networks: Networks, unchanged: tuple[Config, int, str] | None) -> Progress | None:
+    """Restore the state of a run folder, if it has one.
+
+    Args:
+        run: the run folder.
+        networks: restored in place.
+        unchanged: config, seed and fingerprint of the training people, which the state must have too; None: any.
+
+    Returns:
+        how far the state is; None without one.
+
+    Raises:
+        ScmError: if the state does not fit, or the folder holds something else.
+    """
+    found = read_state(run)
+    if found is not None:
+        tensors, progress = found
+        if unchanged is not None:
+            check_same_run(progress, *unchanged, run)
+        restore(tensors, networks.modules, networks.optimizers, str(run))
+        return progress
+    if run.is_dir() and any(p.name != LOCK_FILE for p in run.iterdir()) and not (run / "config.json").is_file():
+        raise ScmError(f"{run}: is not empty and holds no run; choose another -o or empty it")
+    return None
+
+
+def licence_of(run: Path) -> str:
+    """Return the licence that the model of a run folder states; empty without one."""
+    return load_model(run).extra.get("licence", "") if (run / MODEL_FILE).is_file() else ""
+
+
+def check_ranks_agree(team: Team, run: Path, mine: Mapping[str, Any]) -> None:
+    """Check that every process would do the same; from here on the run folder may be written to.
+
+    Args:
+        team: the processes.
+        run: the run folder, for messages.
+        mine: by name, what has to be equal.
+
+    Raises:
+        ScmError: naming the first difference.
+    """
+    first, *others = team.gather(mine)
+    for index, other in enumerate(others, start=1):
+        for name, value in other.items():
+            if value != first[name]:
+                raise ScmError(
+                    f"{run}: rank {index} has another {name} than rank 0 ({value}, not {first[name]}); start "
+                    "all with the same command, and keep data and run folder where every machine sees them"
+                )
