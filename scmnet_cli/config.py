@@ -14,9 +14,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.models.choices import GANKind, NormName
 from scmnet_cli.types import Canvas
-
-Norm = Literal["instance", "batch", "group", "none"]
 
 SIZES: dict[str, dict[str, Any]] = {
     "base": {
@@ -75,8 +74,8 @@ class ModelConfig(_Section):
     generator_blocks: int = Field(2, ge=0, description="residual blocks at the bottom of the U-Net")
     discriminator_channels: list[int] = Field(min_length=3, max_length=3, description="7x7, then two stride-2 convs")
     discriminator_blocks: int = Field(ge=0, description="residual blocks of each discriminator")
-    norm: Norm = Field("instance", description="norm of pose encoder and CCF")
-    generator_norm: Norm = Field("instance", description="norm of the translation generator")
+    norm: NormName = Field("instance", description="norm of pose encoder and CCF")
+    generator_norm: NormName = Field("instance", description="norm of the translation generator")
     style: Literal["decomposed", "global"] = Field("decomposed", description="'global': the paper's w/o DSE")
     mask_channel: bool = Field(
         True, description="give the part encoder the region's mask beside its colours, so that grey is not absence"
@@ -149,7 +148,7 @@ class LossConfig(_Section):
     field_colours: float = Field(
         5.0, ge=0, description="weight of the source moved through the field against the target"
     )
-    gan: Literal["lsgan", "bce", "hinge"] = Field("lsgan", description="form of the adversarial loss")
+    gan: GANKind = Field("lsgan", description="form of the adversarial loss")
     vgg: Literal["vgg19", "vgg16"] = Field("vgg19", description="network of the perceptual, style and BSR losses")
     perceptual_layers: list[str] = Field(["relu1_2"], min_length=1, description="VGG layers of the perceptual loss")
     style_layers: list[str] | None = Field(

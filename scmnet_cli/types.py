@@ -12,6 +12,7 @@ UInt8Array = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
 
 _SAME_SHAPE = 0.01
+_LONGEST_SIZE = 11
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,14 @@ class Canvas:
 
     def __str__(self) -> str:
         return f"{self.height}x{self.width}"
+
+    @classmethod
+    def parse(cls, text: str) -> Canvas | None:
+        """Read height x width, such as ``256x176``; None if the text is no size."""
+        height, _, width = text.lower().partition("x")
+        if not (height.isdecimal() and width.isdecimal() and len(text) <= _LONGEST_SIZE and int(height) and int(width)):
+            return None
+        return cls(int(height), int(width))
 
     def has_shape_of(self, other: Canvas) -> bool:
         """Say whether both have the same proportions, to 1 %."""

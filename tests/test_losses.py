@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.losses.adversarial import GANKind, discriminator_loss, generator_loss
+from scmnet_cli.losses.adversarial import discriminator_loss, generator_loss
 from scmnet_cli.losses.body_structure import body_graph, body_structure_loss
 from scmnet_cli.losses.correspondence import field_colour_loss, field_region_loss, findable
 from scmnet_cli.losses.perceptual import perceptual_loss
 from scmnet_cli.losses.style import STYLE_LAYERS, gram, style_loss
 from scmnet_cli.losses.vgg import IMAGENET_MEAN, IMAGENET_STD, VGGFeatures, layer_names
+from scmnet_cli.models.choices import GANKind
 from scmnet_cli.regions import NUM_REGIONS, one_hot
 from scmnet_cli.weights import backbone_shapes
 

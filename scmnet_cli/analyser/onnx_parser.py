@@ -91,7 +91,7 @@ class OnnxParser:
             raise ScmError(f"--parser-input {reads}: is not one of {', '.join(INPUTS)}{nearest(reads, INPUTS)}")
         self._pixels = INPUTS[reads]
         self._input, shape = self._only_input()
-        self.canvas = self._size(shape, size, _read_size(says.get("size")) or _SIZES.get(name, _USUAL_SIZE))
+        self.canvas = self._size(shape, size, Canvas.parse(says.get("size", "")) or _SIZES.get(name, _USUAL_SIZE))
         self._output = self._find_output(name)
         self.name = f"{path.name}, labels {name}, input {reads} {self.canvas}, sha256 {sha256(path)}"
 
@@ -185,8 +185,3 @@ def _is_ids(output: npt.NDArray[Any]) -> bool:
 
 def _dtype(kind: str) -> type:
     return {"tensor(float16)": np.float16, "tensor(uint8)": np.uint8}.get(kind, np.float32)
-
-
-def _read_size(text: str | None) -> Canvas | None:
-    height, _, width = (text or "").partition("x")
-    return Canvas(int(height), int(width)) if height.isdecimal() and width.isdecimal() else None

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scmnet_cli.config import ModelConfig
 from scmnet_cli.models.build import build_generator
+from scmnet_cli.models.layers import pool_positions
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import NUM_JOINTS, NUM_POSE_CHANNELS, pose_maps
@@ -100,7 +101,7 @@ class Passes:
         with self._autocast():
             pose_features = self.net.encode_pose(pose_maps(joints, self.canvas))
             style = self.net.encode_style(self.image, self.masks)
-            carried = torch.nn.functional.avg_pool2d(torch.cat([self.masks, self.image], dim=1), 8)
+            carried = pool_positions(self.masks, self.image)
             rearranged, _ = self.net.rearrange(pose_features, style, carried)
             self.net.translate(rearranged, self.maps)
             self.net.field_entropy(pose_features, style)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 
 from scmnet_cli.bench.passes import Options, built, standing_person
 from scmnet_cli.checkpoint import SavedModel
@@ -17,6 +16,7 @@ from scmnet_cli.config import Config, ModelConfig
 from scmnet_cli.inference.export import graphs
 from scmnet_cli.inference.exported import ExportedPipeline, open_session
 from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.models.layers import pool_positions
 from scmnet_cli.skeleton import NUM_JOINTS
 from scmnet_cli.system.process import threads_set
 
@@ -64,7 +64,7 @@ def compare_runtimes(
     contents = [write({}) for write in graphs(net, config).values()]
     clock = time.process_time if cpu_time else time.perf_counter
     _, image, masks = standing_person(canvas, 1, place)
-    carried = F.avg_pool2d(torch.cat([masks, image], dim=1), 8)
+    carried = pool_positions(masks, image)
     found = []
     with threads_set(threads), torch.inference_mode():
         sessions = [open_session(content, "the exported model") for content in contents]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.options import read_size
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
     import torch
 
     from scmnet_cli.analyser.people import Analyser
-    from scmnet_cli.types import Canvas
 
 PoseEstimatorName = Annotated[
     str | None,
@@ -102,20 +102,6 @@ class Chosen:
             from scmnet_cli.analyser.onnx_models import find_model
             from scmnet_cli.analyser.onnx_parser import OnnxParser
 
-            size = None if self.size is None else read_size(self.size)
+            size = None if self.size is None else read_size(self.size, "--parser-size", "576x384")
             parser = OnnxParser(find_model(self.parser, "--parser"), self.labels, self.pixels, size, device)
         return Analyser.load(device=device, estimators=Estimators(pose, parser))
-
-
-def read_size(text: str) -> Canvas:
-    """Read a size such as ``576x384``, height first.
-
-    Raises:
-        ScmError: if it is none.
-    """
-    from scmnet_cli.types import Canvas
-
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and len(text) < 12 and int(height) and int(width)):
-        raise ScmError(f"--parser-size {text}: is no size; write height x width, such as 576x384")
-    return Canvas(int(height), int(width))

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from scmnet_cli.errors import ScmError
+
+if TYPE_CHECKING:
+    from scmnet_cli.types import Canvas
 
 
 class Runtime(StrEnum):
@@ -88,3 +93,22 @@ RuntimeChoice = Annotated[
         "--runtime", help="What runs the networks; onnx: ONNX Runtime on the CPU, -m a folder of `scm export`."
     ),
 ]
+
+
+def read_size(text: str, option: str, example: str) -> Canvas:
+    """Read a size such as ``256x176``, height first.
+
+    Args:
+        text: what was given.
+        option: where, for the message.
+        example: a size that makes sense there, for the message.
+
+    Raises:
+        ScmError: if it is none.
+    """
+    from scmnet_cli.types import Canvas
+
+    size = Canvas.parse(text)
+    if size is None:
+        raise ScmError(f"{option} {text}: is no size; write height x width, such as {example}")
+    return size

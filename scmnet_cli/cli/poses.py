@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scmnet_cli.cli.options import Data, Frame, Mirror
+from scmnet_cli.cli.options import Data, Frame, Mirror, read_size
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def poses(
       scm poses walking --mirror --save poses/
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing.inputs import Finder
-    from scmnet_cli.cli.drawing.pose_inputs import DEFAULT_FRAME, LIBRARY, read_frame
+    from scmnet_cli.cli.drawing.pose_inputs import DEFAULT_FRAME, LIBRARY
 
     finder = Finder(
         data,
         DEFAULT_FRAME,
-        frame=None if frame is None else read_frame(frame),
+        frame=None if frame is None else read_size(frame, "--frame", "256x176"),
         pose_person=person,
         mirror=mirror,
     )

@@ -19,7 +19,7 @@ from scmnet_cli.cli.estimators import (
     PoseEstimatorName,
 )
 from scmnet_cli.cli.face_parser import FaceParserFile
-from scmnet_cli.cli.options import DomainName
+from scmnet_cli.cli.options import DomainName, read_size
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
@@ -291,12 +291,7 @@ def read_canvas(text: str) -> Canvas:
     Raises:
         ScmError: if it is no canvas.
     """
-    from scmnet_cli.types import Canvas
-
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and len(text) < 12):
-        raise ScmError(f"--canvas {text}: is no size; write height x width, such as 256x176")
-    size = Canvas(int(height), int(width))
+    size = read_size(text, "--canvas", "256x176")
     if size.height % 8 or size.width % 8 or not (16 <= size.height <= 4096 and 16 <= size.width <= 4096):
         raise ScmError(f"--canvas {text}: both must be multiples of 8 between 16 and 4096")
     return size

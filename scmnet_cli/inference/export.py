@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scmnet_cli import __version__
@@ -29,7 +28,7 @@ from scmnet_cli.domains import DOMAINS, FACE, PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import write_file
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.models.layers import InstanceNorm
+from scmnet_cli.models.layers import STRIDE, InstanceNorm, pool_positions
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.models.style_encoder import DecomposedStyleEncoder
 from scmnet_cli.skeleton import JOINTS
@@ -48,7 +47,6 @@ OPSET = 18
 
 NEEDS_EXTRA = "needs the packages of an extra; install them with: pip install 'scmnet-cli[onnx]'"
 
-_STRIDE = 8
 _LEAST_WEIGHT = 1e-30
 
 
@@ -71,7 +69,7 @@ class StyleGraph(nn.Module):
             region_features = encoder.encode_all(image, masks)
         else:
             region_features = self.net.encode_regions(image, masks)
-        return self.net.fuse(region_features), F.avg_pool2d(torch.cat([masks, image], dim=1), _STRIDE)
+        return self.net.fuse(region_features), pool_positions(masks, image)
 
 
 class PoseGraph(nn.Module):
@@ -164,7 +162,7 @@ def graphs(net: SCMNet, config: ModelConfig) -> dict[str, Callable[[Mapping[str,
     net = copy.deepcopy(net).cpu().to(memory_format=torch.contiguous_format).eval().requires_grad_(requires_grad=False)
     _replace_instance_norms(net)
     canvas = config.canvas
-    rows, columns = canvas.height // _STRIDE, canvas.width // _STRIDE
+    rows, columns = canvas.height // STRIDE, canvas.width // STRIDE
     image, masks = torch.zeros(2, 3, canvas.height, canvas.width), torch.zeros(2, 8, canvas.height, canvas.width)
     style = StyleGraph(net)
     with torch.inference_mode():

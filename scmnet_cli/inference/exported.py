@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from scmnet_cli.checkpoint import SavedModel
@@ -25,6 +24,7 @@ from scmnet_cli.inference.export import (
     structure_input,
 )
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
+from scmnet_cli.models.layers import pool_positions
 from scmnet_cli.regions import NUM_REGIONS, one_hot
 from scmnet_cli.skeleton import NUM_JOINTS
 from scmnet_cli.types import Person
@@ -95,7 +95,7 @@ def largest_difference(pipeline: Pipeline, exported: ExportedPipeline) -> float:
     image = torch.rand(1, 3, canvas.height, canvas.width, generator=noise) * 2 - 1
     stripes = torch.arange(canvas.height) * NUM_REGIONS // canvas.height
     masks = one_hot(stripes[None, :, None].expand(1, -1, canvas.width))
-    carried = F.avg_pool2d(torch.cat([masks, image], dim=1), 8)
+    carried = pool_positions(masks, image)
     if pipeline.domain.name == "person":
         corner = torch.tensor([canvas.width, canvas.height, 1.0])
         structure = torch.cat([torch.rand(2, NUM_JOINTS, 2, generator=noise), torch.ones(2, NUM_JOINTS, 1)], 2) * corner

@@ -21,10 +21,10 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
 from scmnet_cli.metrics.correspondence import region_accuracy
+from scmnet_cli.models.layers import STRIDE
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
-STRIDE = 8
 """Pixels of the canvas, in each direction, that a position of the field stands for."""
 
 _SMALLEST_PART = 0.004  # of the canvas; a smaller one gets no arrow of its own, unless its region has no larger one

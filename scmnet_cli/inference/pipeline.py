@@ -28,6 +28,7 @@ from scmnet_cli.domains import DOMAINS, Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, to_uint8
 from scmnet_cli.models.build import build_generator
+from scmnet_cli.models.layers import STRIDE, pool_positions
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 from scmnet_cli.skeleton import NUM_JOINTS
@@ -36,8 +37,6 @@ from scmnet_cli.types import FloatArray, Person, Pose, UInt8Array
 
 SHIPPED_MODEL = Path(__file__).parents[1] / "assets" / "person.safetensors"
 """The person model that comes with this package."""
-
-_STRIDE = 8  # canvas pixels a feature position stands for
 
 # Pants and a skirt cover the same place: who is given the one loses the other.
 _INSTEAD_OF = {"pants": "skirt", "skirt": "pants"}
@@ -333,13 +332,13 @@ class Pipeline:
         num = len(poses)
         structure = torch.from_numpy(np.stack([pose.structure for pose in poses])).to(self.device)
         worn = collate([encoded.person], self.device)
-        carried = F.avg_pool2d(torch.cat([one_hot(worn.labels), worn.image], dim=1), _STRIDE)  # (1, 8 + 3, H/8, W/8)
+        carried = pool_positions(one_hot(worn.labels), worn.image)  # (1, 8 + 3, H/8, W/8)
         with torch.inference_mode():
             images, moved, entropies = self.paint(structure, encoded.style_features, carried)
             evenness = entropies.tolist()
         labels = moved[:, :NUM_REGIONS].argmax(1).to(torch.uint8).cpu().numpy()  # (B, H/8, W/8)
-        labels = labels.repeat(_STRIDE, axis=1).repeat(_STRIDE, axis=2)
-        colours = F.interpolate(moved[:, NUM_REGIONS:], scale_factor=_STRIDE, mode="nearest")
+        labels = labels.repeat(STRIDE, axis=1).repeat(STRIDE, axis=2)
+        colours = F.interpolate(moved[:, NUM_REGIONS:], scale_factor=STRIDE, mode="nearest")
         self._finish()
         seconds = (time.perf_counter() - start) / num
         return [

@@ -23,6 +23,7 @@ from scmnet_cli.data.dataset import collate
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, contact_sheet, to_uint8
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
+from scmnet_cli.models.layers import STRIDE, pool_positions
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.models.style_encoder import DecomposedStyleEncoder, GlobalStyleEncoder
 from scmnet_cli.regions import NUM_REGIONS, one_hot
@@ -38,7 +39,6 @@ KIND = "scm wardrobe"
 PREFIX = "wardrobe:"
 """What stands before the name of a garment to tell it from a file."""
 
-_STRIDE = 8
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _WORN = 0.5
 _LEAST = 1e-3
@@ -150,7 +150,7 @@ class Wardrobe:
             )
         garment, canvas, encoder = self.garments[name], pipeline.canvas, pipeline.model.style_encoder
         region = pipeline.domain.region_id(garment.region)
-        height, width = canvas.height // _STRIDE, canvas.width // _STRIDE
+        height, width = canvas.height // STRIDE, canvas.width // STRIDE
         box = (
             slice(garment.top, garment.top + garment.features.shape[1]),
             slice(garment.left, garment.left + garment.features.shape[2]),
@@ -160,7 +160,7 @@ class Wardrobe:
 
         seen = torch.zeros(1, 4, height, width)
         seen[0, :, *box] = garment.seen.float()
-        seen = F.interpolate(seen, scale_factor=_STRIDE, mode="bilinear")
+        seen = F.interpolate(seen, scale_factor=STRIDE, mode="bilinear")
         share = seen[0, 3]
         worn = (share >= _WORN * share.max()).numpy()
         image = np.full((canvas.height, canvas.width, 3), PLAIN_GREY, np.uint8)
@@ -199,7 +199,7 @@ def take(
         raise ScmError(f"{pipeline.path}: was trained with 'style: global', which keeps no regions apart")
     batch = collate([encoded.person], torch.device("cpu"))
     mask = one_hot(batch.labels)[:, number : number + 1]
-    seen = F.avg_pool2d(torch.cat([batch.image * mask, mask], dim=1), _STRIDE)[0]
+    seen = pool_positions(batch.image * mask, mask)[0]
     features = encoded.region_features[0, number].cpu()  # (K, H/8, W/8)
     top, bottom = _extent(features.abs().amax((0, 2)))
     left, right = _extent(features.abs().amax((0, 1)))

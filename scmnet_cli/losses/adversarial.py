@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-GANKind = Literal["lsgan", "bce", "hinge"]
+from scmnet_cli.models.choices import GANKind
 
 
 def generator_loss(kind: GANKind, fake_logits: Tensor) -> Tensor:

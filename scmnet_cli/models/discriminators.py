@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from scmnet_cli.models.layers import ConvBlock, NormName, ResidualBlock
+from scmnet_cli.models.choices import NormName
+from scmnet_cli.models.layers import ConvBlock, ResidualBlock
 
 
 class PatchDiscriminator(nn.Sequential):

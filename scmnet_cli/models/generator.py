@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scmnet_cli.models.layers import ConvBlock, NormName, ResidualBlock
+from scmnet_cli.models.choices import NormName
+from scmnet_cli.models.layers import ConvBlock, ResidualBlock
 
 _BRIGHTEST = 0.95
 _PIXELS = (4, 2, 1)

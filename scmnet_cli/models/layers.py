@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-NormName = Literal["instance", "batch", "group", "none"]
+from scmnet_cli.models.choices import NormName
+
+STRIDE = 8
+"""Pixels of the canvas along each side of a position of pose and style features."""
+
+
+def pool_positions(*maps: Tensor) -> Tensor:
+    """Average maps over the pixels of each position, as the field moves them.
+
+    Shape:
+        maps: (B, C_i, H, W) each; result: (B, sum of C_i, H/8, W/8).
+    """
+    return F.avg_pool2d(torch.cat(maps, dim=1), STRIDE)
 
 
 class InstanceNorm(nn.Module):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from scmnet_cli.models.layers import ConvBlock, NormName
+from scmnet_cli.models.choices import NormName
+from scmnet_cli.models.layers import ConvBlock
 
 
 class PoseEncoder(nn.Module):

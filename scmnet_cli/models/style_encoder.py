@@ -24,10 +24,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scmnet_cli.models.layers import ConvBlock, NormName
+from scmnet_cli.models.choices import NormName
+from scmnet_cli.models.layers import STRIDE, ConvBlock
 
 NUM_PARTS = 8
-_STRIDE = 8
 
 
 def _bias_free_encoder(in_channels: int, channels: Sequence[int], out_channels: int) -> nn.Sequential:
@@ -81,7 +81,7 @@ class DecomposedStyleEncoder(nn.Module):
         """Encode each region where it is not zero: the same features, for a third of the work."""
         _, _, height, width = image.shape
         num_channels = self.part_features + self.num_carried
-        out = image.new_zeros(*present.shape, num_channels, height // _STRIDE, width // _STRIDE)
+        out = image.new_zeros(*present.shape, num_channels, height // STRIDE, width // STRIDE)
         for owner, part in present.nonzero().tolist():
             mask = masks[owner : owner + 1, part : part + 1]
             top, bottom = _positions_that_read(mask[0, 0].amax(1))
@@ -97,7 +97,7 @@ def _in_cells(image: Tensor, cells: int) -> Tensor:
     Shape:
         image: (B, K, H, W); result: (B, K cells^2, H/8, W/8).
     """
-    return F.pixel_unshuffle(F.avg_pool2d(image, _STRIDE // cells), cells)
+    return F.pixel_unshuffle(F.avg_pool2d(image, STRIDE // cells), cells)
 
 
 def _positions_that_read(line: Tensor) -> tuple[int, int]:
@@ -107,7 +107,7 @@ def _positions_that_read(line: Tensor) -> tuple[int, int]:
     """
     pixels = line.nonzero()
     first, last = int(pixels[0]), int(pixels[-1])
-    return max((first - 10) // 8, 0), min((last + 10) // 8 + 1, len(line) // 8)
+    return max((first - 10) // STRIDE, 0), min((last + 10) // STRIDE + 1, len(line) // STRIDE)
 
 
 class GlobalStyleEncoder(nn.Module):

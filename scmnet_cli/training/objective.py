@@ -19,6 +19,7 @@ from scmnet_cli.losses.perceptual import perceptual_loss
 from scmnet_cli.losses.reconstruction import reconstruction_loss
 from scmnet_cli.losses.style import STYLE_LAYERS, style_loss
 from scmnet_cli.losses.vgg import VGGFeatures
+from scmnet_cli.models.choices import GANKind
 from scmnet_cli.models.discriminators import Discriminators
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import NUM_REGIONS, one_hot
@@ -162,7 +163,7 @@ class GeneratorObjective:
 
 
 def discriminator_terms(
-    discriminators: nn.Module | Discriminators, gan: adversarial.GANKind, image: Tensor, inputs: Inputs
+    discriminators: nn.Module | Discriminators, gan: GANKind, image: Tensor, inputs: Inputs
 ) -> dict[str, Tensor]:
     """Return the loss of each discriminator on real and drawn images, judged in one pass.
 

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from scmnet_cli.cli.drawing.inputs import Finder
-from scmnet_cli.cli.drawing.pose_inputs import read_frame
-from scmnet_cli.cli.options import Runtime
+from scmnet_cli.cli.options import Runtime, read_size
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.export import POSE_TO_IMAGE
 from scmnet_cli.inference.exported import ExportedPipeline
@@ -67,7 +66,7 @@ def find_inputs(
     Raises:
         ScmError: if there is no such folder or size.
     """
-    given = None if frame is None else read_frame(frame)
+    given = None if frame is None else read_size(frame, "--frame", "256x176")
     domain = pipeline.domain
     return Finder(
         data,

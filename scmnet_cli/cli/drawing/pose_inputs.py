@@ -24,7 +24,6 @@ LIBRARY = "library:"
 
 POSE_ENDINGS = (".csv", ".txt", ".json")
 
-_LONGEST_FRAME = 11
 _LIST_THEM = "; 'scm poses' lists them"
 
 
@@ -102,18 +101,6 @@ class PoseFiles:
                 f" model's {self._canvas}; say in which frame they are (--frame)"
             )
         return Pose(name, joints, frame)
-
-
-def read_frame(text: str) -> Canvas:
-    """Read a frame such as ``256x176``, height first.
-
-    Raises:
-        ScmError: if it is no size.
-    """
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and len(text) <= _LONGEST_FRAME and int(height) and int(width)):
-        raise ScmError(f"--frame {text}: expected height x width, such as 256x176")
-    return Canvas(int(height), int(width))
 
 
 def find_shipped_poses(name: str, option: str) -> list[Input]:
