@@ -19,7 +19,7 @@ from scmnet_cli.analyser.people import BEYOND, Analyser, Analysis, _framed
 from scmnet_cli.analyser.region_maps import clean_probabilities, enlarged, main_person_mask
 from scmnet_cli.analyser.subjects import PEOPLE
 from scmnet_cli.analyser.training.loop import AnalyserRun, save_weights
-from scmnet_cli.analyser.training.losses import Batch, losses
+from scmnet_cli.analyser.training.losses import ViewBatch, losses
 from scmnet_cli.analyser.training.photos import Material, pseudo_labels
 from scmnet_cli.analyser.training.views import TrainingPhoto, Views, plain_view, training_photo
 from scmnet_cli.analyser.windows import Window
@@ -244,10 +244,10 @@ def test_a_view_without_anybody_has_no_region_and_no_joint(photos: list[Training
 def test_a_photo_without_annotation_teaches_joints_but_no_region() -> None:
     person = draw_person(3)
     views = Views([training_photo(person.image, None, person.joints)], [], SMALL, 0)
-    batch = Batch.of([views.view(number) for number in range(4)])
+    batch = ViewBatch.of([views.view(number) for number in range(4)])
     assert (batch.labels == 255).any()
     net = a_net()
-    unknown = Batch(batch.image, torch.full_like(batch.labels, 255), batch.joints, batch.person)
+    unknown = ViewBatch(batch.image, torch.full_like(batch.labels, 255), batch.joints, batch.person)
     with torch.no_grad():
         terms = losses(net(batch.image), unknown, torch.ones(8))
     assert float(terms["regions"]) == 0
@@ -306,7 +306,7 @@ def test_other_regions_are_learned_as_well_and_the_header_says_of_what(
         two, [], two[:1], [], "three", replace(PEOPLE, regions=("ground", "person")), about={"kind": "scm faces"}
     )
     outcome = AnalyserRun(faces, tmp_path, TINY.model_copy(update={"images": 2}), pretrained=False).train()
-    tensors, about = load_tensors(outcome.weights)
+    tensors, about = load_tensors(outcome.model)
     assert tensors["regions.weight"].shape[0] == 2
     assert about == {"kind": "scm faces", "images": "2"}
 

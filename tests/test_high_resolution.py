@@ -15,7 +15,7 @@ from scmnet_cli.models import correlation
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.training.measure import field_statistics
-from scmnet_cli.training.objective import Drawn, GeneratorObjective, GeneratorPass, Inputs
+from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, GeneratorPass, Inputs
 from scmnet_cli.types import Canvas, Person
 
 
@@ -96,7 +96,7 @@ def test_a_training_step_and_its_statistics_never_hold_the_whole_field(small_blo
     inputs = Inputs.of(TrainingBatch(target, target.image, target.labels))
     net = build_generator(config.model)
     with Watch() as watch:
-        drawn = Drawn(*GeneratorPass(net)(inputs.maps, inputs.style_image, inputs.style_masks))
+        drawn = GeneratorOutput(*GeneratorPass(net)(inputs.maps, inputs.style_image, inputs.style_masks))
         objective = GeneratorObjective(config, None, torch.device("cpu"))
         objective.total(objective(drawn, inputs, None)).backward()
         field_statistics(net, drawn, inputs)

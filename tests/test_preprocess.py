@@ -24,7 +24,7 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, read_label_map, read_photo, save_png
 from scmnet_cli.preprocess.layouts import LAYOUTS, open_source
-from scmnet_cli.preprocess.prepare import BACKGROUNDS, Outcome, prepare
+from scmnet_cli.preprocess.prepare import BACKGROUNDS, Prepared, prepare
 from scmnet_cli.preprocess.sheet import draw_sheet
 from scmnet_cli.regions import BODY_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS
@@ -44,7 +44,7 @@ def source(drawn_source: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(drawn_source, tmp_path / "people"))
 
 
-def run(source: Path, out: Path, limit: int | None = None, jobs: int = 2, background: str = "plain") -> Outcome:
+def run(source: Path, out: Path, limit: int | None = None, jobs: int = 2, background: str = "plain") -> Prepared:
     return prepare(FolderSource(source), out, CANVAS, background, limit, jobs)
 
 

@@ -23,7 +23,13 @@ from scmnet_cli.models.build import build_discriminators, build_generator
 from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.sources.drawn import write_drawn_source
 from scmnet_cli.sources.folder import FolderSource
-from scmnet_cli.training.objective import Drawn, GeneratorObjective, GeneratorPass, Inputs, discriminator_terms
+from scmnet_cli.training.objective import (
+    GeneratorObjective,
+    GeneratorOutput,
+    GeneratorPass,
+    Inputs,
+    discriminator_terms,
+)
 from scmnet_cli.weights import backbone_shapes
 
 MB = 1e6
@@ -88,7 +94,7 @@ def main() -> None:
     # The math backend is made of matrix products; torch does not count every fused attention kernel.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops:
         with bf16, torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor):
-            drawn = Drawn(*GeneratorPass(generator)(inputs.maps, inputs.style_image, inputs.style_masks))
+            drawn = GeneratorOutput(*GeneratorPass(generator)(inputs.maps, inputs.style_image, inputs.style_masks))
             discriminators.requires_grad_(False)
             total = objective.total(objective(drawn, inputs, discriminators(drawn.image, inputs.maps)))
         total.backward()  # type: ignore[no-untyped-call]

@@ -31,7 +31,8 @@ from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.sources.drawn import write_drawn_source
 from scmnet_cli.sources.folder import FolderSource
 from scmnet_cli.system.process import peak_memory, threads_set
-from scmnet_cli.training.loop import Report, Run
+from scmnet_cli.training.counted import Report
+from scmnet_cli.training.loop import Run
 
 _NUM_DRAWN = 20
 _WARM_STEPS = 1

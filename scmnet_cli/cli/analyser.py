@@ -97,9 +97,10 @@ def train(
 
     from scmnet_cli.analyser.people import Analyser
     from scmnet_cli.analyser.training.face_photos import read_faces
-    from scmnet_cli.analyser.training.loop import AnalyserRun, Report
+    from scmnet_cli.analyser.training.loop import AnalyserRun
     from scmnet_cli.analyser.training.photos import read_material
     from scmnet_cli.config import AnalyserConfig, FaceParserConfig, parse_analyser_config
+    from scmnet_cli.training.counted import Report
 
     is_face = domain is DomainName.FACE
     if street is not None and not is_face:
@@ -129,14 +130,14 @@ def train(
         training = bar.add_task("training", total=config.images, completed=run.images, note="")
 
         def show(report: Report) -> None:
-            rate = f"{report.images_per_second:.1f} views/s loss {report.loss:.3f}"
+            rate = f"{report.images_per_second:.1f} views/s loss {report.stats['loss']:.3f}"
             bar.update(training, completed=report.images, note=rate)
 
         outcome = run.train(show)
     if outcome.signal is not None and not outcome.finished:
         print(f"stopped and saved at {outcome.images} views; the same command goes on", file=sys.stderr)
         raise typer.Exit(128 + outcome.signal)
-    print(outcome.weights)
+    print(outcome.model)
 
 
 @app.command()

@@ -51,7 +51,8 @@ def train(
 
     from scmnet_cli.cli.progress import Bars
     from scmnet_cli.system.processes import this_rank
-    from scmnet_cli.training.loop import Report, Run
+    from scmnet_cli.training.counted import Report
+    from scmnet_cli.training.loop import Run
 
     first = this_rank().is_first
     console = Console(stderr=True, quiet=not first)

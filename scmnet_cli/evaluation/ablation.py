@@ -32,7 +32,8 @@ from scmnet_cli.preprocess.layouts import open_source
 from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.sources.drawn import write_drawn_source
 from scmnet_cli.system.devices import choose_device
-from scmnet_cli.training.loop import SUMMARY_FILE, Outcome, Report, Run
+from scmnet_cli.training.counted import Outcome, Report
+from scmnet_cli.training.loop import SUMMARY_FILE, Run
 from scmnet_cli.training.state import read_state
 from scmnet_cli.types import UInt8Array
 

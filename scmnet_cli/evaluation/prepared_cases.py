@@ -32,7 +32,7 @@ from scmnet_cli.evaluation.half_body import half_body, is_full_body
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.training.measure import field_statistics, moved_sources, spread_of
-from scmnet_cli.training.objective import Drawn, GeneratorPass, Inputs
+from scmnet_cli.training.objective import GeneratorOutput, GeneratorPass, Inputs
 from scmnet_cli.types import Canvas
 
 _CROSS_SEED = 30_000
@@ -136,7 +136,7 @@ class PreparedCases:
         inputs = Inputs.of(batch)
         pictures: dict[str, Tensor] = {}
         if self._generator is not None and self._pipeline is not None:
-            drawn = Drawn(*self._generator(inputs.maps, inputs.style_image, inputs.style_masks))
+            drawn = GeneratorOutput(*self._generator(inputs.maps, inputs.style_image, inputs.style_masks))
             pictures[MODEL] = drawn.image
             if note:
                 for name, values in field_statistics(self._pipeline.model, drawn, inputs).items():

@@ -48,7 +48,7 @@ BACKGROUNDS = ("plain", "keep")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Prepared:
     """What a run did.
 
     Attributes:
@@ -78,7 +78,7 @@ def prepare(
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     team: Team = ALONE,
-) -> Outcome:
+) -> Prepared:
     """Make or complete a prepared folder.
 
     Of several processes each makes the pictures of its share; then the first makes the lists.
@@ -183,7 +183,7 @@ def _prepare(
     limit: int | None,
     jobs: int,
     progress: Callable[[int, int], None] | None,
-) -> Outcome:
+) -> Prepared:
     names = source.names()
     known = read_records(out, settings)
     merge_journals(out, settings, known)
@@ -227,7 +227,7 @@ def _finish(
     usable: Sequence[Record],
     left_out: dict[str, str],
     num_new: int,
-) -> Outcome:
+) -> Prepared:
     names = [record.name for record in usable]
     own = source.splits()
     train_only = source.train_only()
@@ -253,7 +253,7 @@ def _finish(
         tool_version=__version__,
     )
     writer.finish(manifest, entries, splits, pairs)
-    return Outcome(writer.path, len(usable), num_new, by_split, len(pairs), left_out, remarks)
+    return Prepared(writer.path, len(usable), num_new, by_split, len(pairs), left_out, remarks)
 
 
 def _usable_pairs(

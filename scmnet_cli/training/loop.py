@@ -26,9 +26,10 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.system.devices import choose_device
 from scmnet_cli.system.locks import held
 from scmnet_cli.system.processes import Team, this_rank
+from scmnet_cli.training.counted import CountedRun, Outcome, Report
 from scmnet_cli.training.means import Means
 from scmnet_cli.training.measure import draw_grid, field_statistics, measure, spread_of
-from scmnet_cli.training.objective import Drawn, GeneratorObjective, Inputs, discriminator_terms
+from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, Inputs, discriminator_terms
 from scmnet_cli.training.setup import (
     LOCK_FILE,
     build_accelerator,
@@ -51,28 +52,6 @@ _MAX_BAD_STEPS = 10
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a progress callable is told after each step."""
-
-    images: int
-    total: int
-    images_per_second: float
-    stats: Mapping[str, Any]
-    """The newest line of stats.jsonl."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended."""
-
-    images: int
-    finished: bool
-    signal: int | None
-    """Number of the signal that stopped it, if one did."""
-    model: Path
-
-
-@dataclass(frozen=True)
 class Plan:
     """What a run would do."""
 
@@ -85,7 +64,7 @@ class Plan:
     resumes_at: int
 
 
-class Run:
+class Run(CountedRun):
     """Networks, optimisers and data of one run."""
 
     def __init__(
@@ -106,6 +85,7 @@ class Run:
         Raises:
             ScmError: if data, weights, ``init`` or the state do not fit the config.
         """
+        super().__init__(config.train.batch)
         self.run, self.config, self.seed = run, config, seed
         rank = this_rank()
         self.device = choose_device(device)
@@ -123,7 +103,6 @@ class Run:
         self.licence = networks.licence
         self.generator_pass, self.discriminators = networks.generator_pass, networks.discriminators
         self.average, self.modules, self.optimizers = networks.average, networks.modules, networks.optimizers
-        self.images, self.seconds = 0, 0.0
         progress = resume(run, networks, None if allow_changes else (config, seed, self.people_hash))
         if progress is not None:
             self.images, self.seconds = progress.images, progress.seconds
@@ -183,9 +162,9 @@ class Run:
             discriminators = self.accelerator.prepare_model(self.discriminators) if self.discriminators else None
         latest: dict[str, Any] = {}
         measured: dict[str, float] = {}
-        started, counted_from, bad_steps = time.perf_counter(), self.images, 0
-        seconds_before = self.seconds
-        log_started, log_from = started, self.images
+        self._start_counting()
+        bad_steps, counted_from = 0, self.images
+        log_started, log_from = time.perf_counter(), self.images
         with stop_signals() as stopped, team.losses_told():
             if self.images == 0:
                 measured = self._look(tracker)
@@ -202,14 +181,12 @@ class Run:
                         "the last good state is kept: go on with a lower train.learning_rate and --allow-changes"
                     )
                 self.average.update(self.generator_pass.net, self.images, config.batch)
-                self.images += config.batch
-                now = time.perf_counter()
-                self.seconds = seconds_before + now - started
+                self._count_step()
                 last = self.images >= config.images
                 if self._passed(config.sample_every) or last:
                     measured = self._look(tracker)
                 if self._passed(config.log_every) or last:
-                    speed = (self.images - log_from) / max(now - log_started, 1e-9)
+                    speed = (self.images - log_from) / max(time.perf_counter() - log_started, 1e-9)
                     numbers = self.means.taken(team) | measured
                     if tracker:
                         latest = tracker.line(self.images, self.seconds, speed, numbers)
@@ -217,8 +194,7 @@ class Run:
                 if tracker and self._passed(config.save_every):
                     self._save()
                 if progress:
-                    speed = (self.images - counted_from) / max(time.perf_counter() - started, 1e-9)
-                    progress(Report(self.images, config.images, speed, latest))
+                    progress(self._report(config.images, latest))
             finished = self.images >= config.images
             if tracker:
                 self._save()
@@ -226,9 +202,6 @@ class Run:
                 self._summarise(latest, finished)
             signals = [number for of_one in team.gather(stopped) for number in of_one]
         return Outcome(self.images, finished, signals[0] if signals else None, self.run / MODEL_FILE)
-
-    def _passed(self, every: int) -> bool:
-        return self.images // every > (self.images - self.config.train.batch) // every
 
     def _set_learning_rates(self) -> None:
         train = self.config.train
@@ -263,7 +236,7 @@ class Run:
             inputs = Inputs.of(self.stream.batch(first, size))
             with self._exchange_after(generator_pass, part):
                 with self._autocast():
-                    drawn = Drawn(*generator_pass(inputs.maps, inputs.style_image, inputs.style_masks))
+                    drawn = GeneratorOutput(*generator_pass(inputs.maps, inputs.style_image, inputs.style_masks))
                     logits = self.discriminators(drawn.image, inputs.maps) if judged and self.discriminators else None
                     terms = self.objective(drawn, inputs, logits, with_vgg=self.images >= config.train.vgg_losses_from)
                     total = self.objective.total(terms)
@@ -271,7 +244,7 @@ class Run:
             drawn_parts.append((drawn.image.detach(), inputs))
             for name, term in {**terms, "total": total}.items():
                 self.means.add(name, term, images=size)
-            if self._passed_next(config.train.log_every):
+            if self._passes_next(config.train.log_every):
                 for name, statistic in field_statistics(self.generator_pass.net, drawn, inputs).items():
                     self.means.add(name, statistic)
         good = self._take("generator")
@@ -297,10 +270,6 @@ class Run:
         is_last = part == self.config.train.accumulate - 1
         without: AbstractContextManager[None] = nullcontext() if is_last else self.accelerator.no_sync(network)
         return without
-
-    def _passed_next(self, every: int) -> bool:
-        after = self.images + self.config.train.batch
-        return after // every > self.images // every
 
     def _take(self, name: str) -> bool:
         """Step one optimiser, unless its gradients are not finite."""

@@ -16,7 +16,7 @@ from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.system.processes import Team
 from scmnet_cli.training.means import Means
-from scmnet_cli.training.objective import Drawn, GeneratorPass, Inputs
+from scmnet_cli.training.objective import GeneratorOutput, GeneratorPass, Inputs
 
 MOVE_SEED = 20_000
 """Seed of the moves under which people are reconstructed for evaluation; fixed, so that numbers can be compared."""
@@ -81,7 +81,7 @@ def measure(net: SCMNet, people: People, *, batch: int, limit: int, team: Team) 
     means = Means()
     for start in range(0, len(chosen), batch):
         inputs = Inputs.of(moved_sources(people, chosen[start : start + batch]))
-        drawn = Drawn(*generator(inputs.maps, inputs.style_image, inputs.style_masks))
+        drawn = GeneratorOutput(*generator(inputs.maps, inputs.style_image, inputs.style_masks))
         person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
         values = {
             "val_l1": l1(drawn.image, inputs.target),
@@ -94,7 +94,7 @@ def measure(net: SCMNet, people: People, *, batch: int, limit: int, team: Team) 
 
 
 @torch.no_grad()
-def field_statistics(net: SCMNet, drawn: Drawn, inputs: Inputs, prefix: str = "") -> dict[str, torch.Tensor]:
+def field_statistics(net: SCMNet, drawn: GeneratorOutput, inputs: Inputs, prefix: str = "") -> dict[str, torch.Tensor]:
     """Return region accuracy and entropy of the field, (B,) each; NaN where an image has no position to judge."""
     return {
         f"{prefix}region_accuracy": region_accuracy(drawn.moved_regions, inputs.target_masks, inputs.style_masks),

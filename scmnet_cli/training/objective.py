@@ -53,7 +53,7 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class GeneratorOutput:
     """What one pass of the generator gives.
 
     Shape:
@@ -73,7 +73,8 @@ class GeneratorPass(nn.Module):
     """One pass of the generator as training needs it: the image, and what the field carries beside the style.
 
     Shape:
-        maps: (B, M, H, W); style_image: (B, 3, H, W); style_masks: (B, 8, H, W); output: the fields of :class:`Drawn`.
+        maps: (B, M, H, W); style_image: (B, 3, H, W); style_masks: (B, 8, H, W); output: the fields of
+        :class:`GeneratorOutput`.
     """
 
     def __init__(self, net: SCMNet) -> None:
@@ -117,7 +118,7 @@ class GeneratorObjective:
                 self.vgg = self.vgg.to(memory_format=torch.channels_last)
 
     def __call__(
-        self, drawn: Drawn, inputs: Inputs, logits: tuple[Tensor, Tensor] | None, *, with_vgg: bool = True
+        self, drawn: GeneratorOutput, inputs: Inputs, logits: tuple[Tensor, Tensor] | None, *, with_vgg: bool = True
     ) -> dict[str, Tensor]:
         """Return each term unweighted, by the name of its weight; terms of weight 0 are left out.
 

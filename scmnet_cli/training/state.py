@@ -46,13 +46,6 @@ def save_state(
         optimizers: optimisers by the name of their network.
         progress: how far the run is.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, module in modules.items():
-        tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-    for name, optimizer in optimizers.items():
-        for key, parameter in modules[name].named_parameters():
-            for slot, value in optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{name}.{slot}.{key}"] = torch.as_tensor(value)
     metadata = {
         "images": str(progress.images),
         "seconds": repr(progress.seconds),
@@ -60,7 +53,21 @@ def save_state(
         "config": progress.config.model_dump_json(),
         "people": progress.people,
     }
-    save_tensors(run / STATE_FILE, tensors, metadata)
+    save_tensors(run / STATE_FILE, state_tensors(modules, optimizers), metadata)
+
+
+def state_tensors(
+    modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
+) -> dict[str, Tensor]:
+    """Name every tensor of networks and optimisers, as :func:`restore` finds them."""
+    tensors: dict[str, Tensor] = {}
+    for name, module in modules.items():
+        tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+    for name, optimizer in optimizers.items():
+        for key, parameter in modules[name].named_parameters():
+            for slot, value in optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{name}.{slot}.{key}"] = torch.as_tensor(value)
+    return tensors
 
 
 def read_state(run: Path) -> tuple[dict[str, Tensor], Progress] | None:

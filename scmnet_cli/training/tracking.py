@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from scmnet_cli.images import contact_sheet, save_png, to_uint8
+from scmnet_cli.training.counted import append_line
 from scmnet_cli.training.measure import Grid
 
 STATS_FILE = "stats.jsonl"
@@ -49,8 +50,7 @@ class Tracker:
         }
         record |= numbers
         record = {name: None if isinstance(v, float) and math.isnan(v) else v for name, v in record.items()}
-        with (self.run / STATS_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        append_line(self.run / STATS_FILE, record)
         for name, value in record.items():
             if name != "images" and value is not None:
                 self._board.add_scalar(name, value, images)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +20,7 @@ from scmnet_cli.analyser.network import (
     joints_of_heat,
 )
 from scmnet_cli.analyser.subjects import read_weights
-from scmnet_cli.analyser.training.losses import Batch, class_weights_of, losses
+from scmnet_cli.analyser.training.losses import ViewBatch, class_weights_of, losses
 from scmnet_cli.analyser.training.photos import Material
 from scmnet_cli.analyser.training.views import (
     Views,
@@ -32,14 +29,14 @@ from scmnet_cli.analyser.training.views import (
 from scmnet_cli.checkpoint import load_strict, load_tensors, save_tensors
 from scmnet_cli.config import AnalyserConfig
 from scmnet_cli.errors import ScmError
+from scmnet_cli.training.counted import CountedRun, Outcome, Report, append_line
 from scmnet_cli.training.ema import MovingAverage
 from scmnet_cli.training.signals import stop_signals
-from scmnet_cli.training.state import restore
+from scmnet_cli.training.state import STATE_FILE, restore, state_tensors
 from scmnet_cli.types import Canvas
 
 log = logging.getLogger(__name__)
 
-STATE_FILE = "state.safetensors"
 CURVE_FILE = "curve.jsonl"
 
 
@@ -47,27 +44,7 @@ _MAX_GRADIENT = 5.0
 _WEIGHTS = {"regions": 1.0, "overlap": 1.0, "heat": 0.5, "place": 0.1, "visible": 0.5, "person": 0.5}
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a progress callable is told after each step."""
-
-    images: int
-    total: int
-    images_per_second: float
-    loss: float
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended."""
-
-    images: int
-    finished: bool
-    signal: int | None
-    weights: Path
-
-
-class AnalyserRun:
+class AnalyserRun(CountedRun):
     """Network, optimiser and photos of one run."""
 
     def __init__(
@@ -93,6 +70,7 @@ class AnalyserRun:
         Raises:
             ScmError: if the state in ``run`` is of other settings or photos.
         """
+        super().__init__(config.batch)
         self.run, self.config, self.seed, self.material = run, config, seed, material
         canvas = Canvas(config.height, config.width)
         subject, manner = material.subject, material.manner
@@ -119,7 +97,6 @@ class AnalyserRun:
             weight_decay=config.weight_decay,
         )
         self.class_weights = class_weights_of(material.train, len(subject.regions))
-        self.images, self.seconds = 0, 0.0
         self._take_up()
 
     def train(self, progress: Callable[[Report], None] | None = None) -> Outcome:
@@ -130,7 +107,7 @@ class AnalyserRun:
         """
         config = self.config
         self.run.mkdir(parents=True, exist_ok=True)
-        started, counted_from, seconds_before = time.perf_counter(), self.images, self.seconds
+        self._start_counting()
         sums: dict[str, float] = {}
         num_summed = 0
         with stop_signals() as stopped:
@@ -143,11 +120,9 @@ class AnalyserRun:
                     sums[name] = sums.get(name, 0.0) + value
                 num_summed += 1
                 self.average.update(self.net, self.images, config.batch)
-                self.images += config.batch
-                self.seconds = seconds_before + time.perf_counter() - started
+                self._count_step()
                 if progress:
-                    rate = (self.images - counted_from) / max(time.perf_counter() - started, 1e-9)
-                    progress(Report(self.images, config.images, rate, total))
+                    progress(self._report(config.images, {"loss": total}))
                 if self._passed(config.measure_every) or self.images >= config.images:
                     self._note({name: value / num_summed for name, value in sums.items()} | self._measure())
                     sums, num_summed = {}, 0
@@ -160,12 +135,9 @@ class AnalyserRun:
     def _weights(self) -> Path:
         return self.run / self.material.subject.file
 
-    def _passed(self, every: int) -> bool:
-        return self.images // every > (self.images - self.config.batch) // every
-
     def _step(self) -> dict[str, float]:
         config = self.config
-        batch = Batch.of([self.views.view(self.images + k) for k in range(config.batch)])
+        batch = ViewBatch.of([self.views.view(self.images + k) for k in range(config.batch)])
         done = min(1.0, self.images / config.images)
         rate = config.learning_rate * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * done)))
         rate *= min(1.0, (self.images + config.batch) / max(config.warmup, 1))
@@ -191,7 +163,7 @@ class AnalyserRun:
         near, num_joints = np.zeros(2), 0
         for start in range(0, len(self.val), self.config.batch):
             views = self.val[start : start + self.config.batch]
-            batch = Batch.of(views)
+            batch = ViewBatch.of(views)
             with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16"):
                 found = net(batch.image)
             chosen = F.one_hot(found.regions.argmax(1), num_regions).bool()
@@ -213,16 +185,11 @@ class AnalyserRun:
 
     def _note(self, values: dict[str, float]) -> None:
         line = {"images": self.images, "seconds": round(self.seconds), **{k: round(v, 4) for k, v in values.items()}}
-        with (self.run / CURVE_FILE).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+        append_line(self.run / CURVE_FILE, line)
         log.info("%s", line)
 
     def _save(self) -> None:
         modules = {"net": self.net, "average": self.average.module}
-        tensors = {f"{name}.{key}": t for name, module in modules.items() for key, t in module.state_dict().items()}
-        for key, parameter in self.net.named_parameters():
-            for slot, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.net.{slot}.{key}"] = torch.as_tensor(value)
         metadata = {
             "images": str(self.images),
             "seconds": repr(self.seconds),
@@ -230,7 +197,7 @@ class AnalyserRun:
             "config": self.config.model_dump_json(),
             "photos": self.material.fingerprint,
         }
-        save_tensors(self.run / STATE_FILE, tensors, metadata)
+        save_tensors(self.run / STATE_FILE, state_tensors(modules, {"net": self.optimizer}), metadata)
         save_weights(self._weights, self.average.module, {**self.material.about, "images": str(self.images)})
 
     def _take_up(self) -> None:

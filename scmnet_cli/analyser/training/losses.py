@@ -17,7 +17,7 @@ _HEAT_SIGMA = 1.2
 
 
 @dataclass(frozen=True)
-class Batch:
+class ViewBatch:
     """Views as tensors.
 
     Shape:
@@ -31,7 +31,7 @@ class Batch:
     person: Tensor
 
     @classmethod
-    def of(cls, views: Sequence[View]) -> Batch:
+    def of(cls, views: Sequence[View]) -> ViewBatch:
         """Stack views."""
         image = torch.from_numpy(np.stack([view.image for view in views])).permute(0, 3, 1, 2)
         return cls(
@@ -42,7 +42,7 @@ class Batch:
         )
 
 
-def losses(found: Analysed, batch: Batch, class_weights: Tensor, one_of: Sequence[int] = ()) -> dict[str, Tensor]:
+def losses(found: Analysed, batch: ViewBatch, class_weights: Tensor, one_of: Sequence[int] = ()) -> dict[str, Tensor]:
     """Compute the terms that training minimises, unweighted.
 
     Cross-entropy and soft Dice of the regions where they are annotated, the former of several together where one of

@@ -1,0 +1,83 @@
+"""The shell of every training run: counts of images and seconds that survive a resume, reports, and the outcome."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Report:
+    """State of a run after a step, for a progress callable.
+
+    Attributes:
+        images: seen so far.
+        total: images to see.
+        images_per_second: since the run was started or resumed.
+        stats: the newest numbers by name; the training of the analyser gives ``loss``.
+    """
+
+    images: int
+    total: int
+    images_per_second: float
+    stats: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        images: seen in all.
+        finished: whether those are all the config asks for.
+        signal: number of the signal that stopped it; None: none did.
+        model: the file of the averaged weights.
+    """
+
+    images: int
+    finished: bool
+    signal: int | None
+    model: Path
+
+
+class CountedRun:
+    """A run that counts images, ``batch`` a step, and the seconds that they took.
+
+    Attributes:
+        images: seen so far, before a resume included.
+        seconds: of training so far, before a resume included.
+    """
+
+    def __init__(self, batch: int) -> None:
+        self.images, self.seconds = 0, 0.0
+        self._batch = batch
+        self._start_counting()
+
+    def _start_counting(self) -> None:
+        self._started, self._images_before, self._seconds_before = time.perf_counter(), self.images, self.seconds
+
+    def _count_step(self) -> None:
+        self.images += self._batch
+        self.seconds = self._seconds_before + time.perf_counter() - self._started
+
+    def _passed(self, every: int) -> bool:
+        """Return whether the last step reached or passed a multiple of ``every`` images."""
+        return self.images // every > (self.images - self._batch) // every
+
+    def _passes_next(self, every: int) -> bool:
+        """Return whether the next step will."""
+        return (self.images + self._batch) // every > self.images // every
+
+    def _report(self, total: int, stats: Mapping[str, Any]) -> Report:
+        rate = (self.images - self._images_before) / max(time.perf_counter() - self._started, 1e-9)
+        return Report(self.images, total, rate, stats)
+
+
+def append_line(path: Path, record: Mapping[str, Any]) -> None:
+    """Append a record to a file of JSON lines."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
