@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,20 +13,33 @@ from torch import Tensor
 from scmnet_cli.analyser.people import SHIPPED, Analyser
 from scmnet_cli.checkpoint import sha256
 from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.metrics.copying import copy_score
+from scmnet_cli.metrics.edge_fidelity import edge_f1
 from scmnet_cli.metrics.fd_vgg16 import Vgg16Features
+from scmnet_cli.metrics.frechet import frechet_distance
 from scmnet_cli.metrics.inception import Inception
 from scmnet_cli.metrics.inception_score import SPLITS
+from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.metrics.lpips import Lpips
-from scmnet_cli.metrics.pck import NEAR
+from scmnet_cli.metrics.pck import NEAR, pck
+from scmnet_cli.metrics.psnr import psnr
+from scmnet_cli.metrics.region_consistency import region_colour_distance, region_consistency
+from scmnet_cli.metrics.ssim import ssim_masked, ssim_raw
 from scmnet_cli.weights import find_backbone
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of the tables.
+    """A column of the tables; all that a metric is stands in its row of :data:`METRICS`.
 
     Attributes:
         better: ``higher`` or ``lower``.
+        compute: of pictures of one size, given what ``needs`` names, in that order; a value a picture. Of a whole set:
+            given the statistics of the answer's features and of the references'. None: from the classes that the
+            network gives to pictures (IS).
+        needs: attributes of :class:`scmnet_cli.evaluation.pictures.Pictures`; without one of them, as where the truth
+            is not known, the metric is left out, with the reason, unless a question mark follows it. Of a whole set:
+            the network its features are from.
         weights: the backbone it needs, or ``analyser``; empty for none.
         of_set: whether it is a number of the whole set, and not a mean over pictures.
     """
@@ -34,32 +48,57 @@ class Metric:
     title: str
     better: str
     what: str
+    compute: Callable[..., Any] | None
+    needs: tuple[str, ...]
     weights: str = ""
     of_set: bool = False
 
 
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("ssim", "SSIM", "higher", "by the protocol"),
-        Metric("ssim_raw", "SSIM raw", "higher", "without padding, data range 255"),
-        Metric("ssim_person", "SSIM person", "higher", "mean of the raw SSIM map over the reference's person"),
-        Metric("psnr", "PSNR", "higher", "dB, in float"),
-        Metric("l1", "L1", "lower", "mean absolute difference in [-1, 1], 0 to 2"),
-        Metric("l1_person", "L1 person", "lower", "the same over the reference's person"),
-        Metric("lpips_alex", "LPIPS-alex", "lower", "official package, version 0.1", "alexnet"),
-        Metric("lpips_alex_person", "LPIPS-alex person", "lower", "mean of its map over the person", "alexnet"),
-        Metric("lpips_vgg", "LPIPS-vgg", "lower", "official package, version 0.1", "vgg16"),
-        Metric("copy_score", "copy", "lower", "1: the unmoved source; 0: as far from it as the reference"),
-        Metric("region_consistency", "consistency", "higher", "colours of each region against the source's"),
-        Metric("region_colour", "colour distance", "lower", "mean colours of each region against the source's, 0 to 2"),
-        Metric("edge_f1", "edge F1", "higher", "Canny's edges against the reference's, within 1 px"),
-        Metric("pck", "PCK", "higher", f"joints found in the picture within {NEAR} of the reference's", "analyser"),
-        Metric("fid", "FID", "lower", "pytorch-fid's Inception, 2,048 features", "inception", of_set=True),
-        Metric("is", "IS", "higher", f"{SPLITS} splits, 1,008 logits of the same network", "inception", of_set=True),
-        Metric("fd_vgg16", "FD-VGG16", "lower", "Fréchet distance on mean relu5_3; no FID", "vgg16", of_set=True),
-    )
-}
+def _call(function: Callable[..., Tensor], *given: Tensor) -> Tensor:
+    return function(*given)
+
+
+_PAIR = ("images", "truth")
+_REGIONS = ("images", "masks", "source", "source_masks")
+
+# fmt: off
+METRICS = {metric.name: metric for metric in (
+    Metric("ssim", "SSIM", "higher", "by the protocol",
+           _call, ("ssim", *_PAIR)),
+    Metric("ssim_raw", "SSIM raw", "higher", "without padding, data range 255",
+           ssim_raw, _PAIR),
+    Metric("ssim_person", "SSIM person", "higher", "mean of the raw SSIM map over the reference's person",
+           ssim_masked, (*_PAIR, "person")),
+    Metric("psnr", "PSNR", "higher", "dB, in float",
+           psnr, _PAIR),
+    Metric("l1", "L1", "lower", "mean absolute difference in [-1, 1], 0 to 2",
+           l1, _PAIR),
+    Metric("l1_person", "L1 person", "lower", "the same over the reference's person",
+           l1, (*_PAIR, "person")),
+    Metric("lpips_alex", "LPIPS-alex", "lower", "official package, version 0.1",
+           _call, ("lpips_alex", *_PAIR), "alexnet"),
+    Metric("lpips_alex_person", "LPIPS-alex person", "lower", "mean of its map over the person",
+           _call, ("lpips_alex", *_PAIR, "person"), "alexnet"),
+    Metric("lpips_vgg", "LPIPS-vgg", "lower", "official package, version 0.1",
+           _call, ("lpips_vgg", *_PAIR), "vgg16"),
+    Metric("copy_score", "copy", "lower", "1: the unmoved source; 0: as far from it as the reference",
+           copy_score, ("images", "source", "truth", "person?")),
+    Metric("region_consistency", "consistency", "higher", "colours of each region against the source's",
+           region_consistency, _REGIONS),
+    Metric("region_colour", "colour distance", "lower", "mean colours of each region against the source's, 0 to 2",
+           region_colour_distance, _REGIONS),
+    Metric("edge_f1", "edge F1", "higher", "Canny's edges against the reference's, within 1 px",
+           edge_f1, ("found_edges", "edges")),
+    Metric("pck", "PCK", "higher", f"joints found in the picture within {NEAR} of the reference's",
+           pck, ("found_joints", "joints"), "analyser"),
+    Metric("fid", "FID", "lower", "pytorch-fid's Inception, 2,048 features",
+           frechet_distance, ("inception",), "inception", of_set=True),
+    Metric("is", "IS", "higher", f"{SPLITS} splits, 1,008 logits of the same network",
+           None, ("inception",), "inception", of_set=True),
+    Metric("fd_vgg16", "FD-VGG16", "lower", "Fréchet distance on mean relu5_3; no FID",
+           frechet_distance, ("vgg16",), "vgg16", of_set=True),
+)}
+# fmt: on
 """By name, in the order of the tables."""
 
 

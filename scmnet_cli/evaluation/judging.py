@@ -4,40 +4,34 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from scmnet_cli.edges import canny_edges
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case, Cases
-from scmnet_cli.evaluation.folders import fitted
 from scmnet_cli.evaluation.instruments import METRICS, Instruments
+from scmnet_cli.evaluation.pictures import FittedCase, Pictures, fit_case
 from scmnet_cli.evaluation.protocols import Protocol
 from scmnet_cli.evaluation.reference_statistics import ReferenceStatistics
-from scmnet_cli.images import CropBox, to_tensor
-from scmnet_cli.metrics.copying import copy_score
-from scmnet_cli.metrics.edge_fidelity import edge_f1
-from scmnet_cli.metrics.frechet import FeatureStatistics, frechet_distance
+from scmnet_cli.metrics.frechet import FeatureStatistics
 from scmnet_cli.metrics.inception_score import SPLITS, InceptionScore
-from scmnet_cli.metrics.l1 import l1
-from scmnet_cli.metrics.pck import pck
-from scmnet_cli.metrics.psnr import psnr
-from scmnet_cli.metrics.region_consistency import region_colour_distance, region_consistency
-from scmnet_cli.metrics.ssim import ssim_masked, ssim_raw
-from scmnet_cli.regions import BACKGROUND, one_hot
-from scmnet_cli.types import Canvas, FloatArray, UInt8Array
+from scmnet_cli.metrics.ssim import ssim_raw
 
-_SMALLEST = 32
-
-
-_NEED_NO_TRUTH = ("region_consistency", "region_colour", "edge_f1", "pck", "fid", "is", "fd_vgg16")
-"""What says something of a picture of which only source and layout are known, and the set of real pictures."""
+_UNKNOWN = {
+    "truth": "what the picture should be is not known",
+    "edges": "the references are no faces of a prepared folder",
+    "joints": "the references' joints are not known; give --data",
+    "masks": "region maps are not known; give --data",
+    "source_masks": "region maps are not known; give --data",
+    "person": "region maps are not known; give --data",
+    "source": "the sources are not known",
+}
+"""Why a metric is not computed, by what it needs."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +64,6 @@ class Judgement:
     sizes: list[str]
 
 
-@dataclass(frozen=True)
-class _Fitted:
-    """A case on the protocol's size, as tensors (1, ...); joints in its pixels."""
-
-    case: Case
-    answers: dict[str, Tensor]
-    reference: Tensor
-    source: Tensor | None
-    masks: Tensor | None
-    source_masks: Tensor | None
-    joints: FloatArray | None
-    found_joints: FloatArray | None
-    pictures: dict[str, UInt8Array]
-
-
 @torch.no_grad()
 def judge(
     cases: Cases,
@@ -114,206 +93,122 @@ def judge(
     """
     if not len(cases):
         raise ScmError("there is no picture to judge")
-    missing, weights = dict(instruments.not_computed), dict(instruments.weights)
-    has_truth = True
-    reference_hash = cases.reference_sha256()
-    stores = ReferenceStatistics(cache, protocol, reference_hash, instruments)
-    seen: set[str] = set()
-    sizes: set[str] = set()
-    names: list[str] = []
-    rows: dict[str, dict[str, list[float]]] = {answer: {} for answer in cases.answers}
-    ours = {answer: {network: FeatureStatistics() for network in stores.networks} for answer in cases.answers}
-    inception_scores: dict[str, InceptionScore] = {}
-    if "is" in instruments.wanted and instruments.inception is not None:
-        if len(cases) < SPLITS:
-            missing["is"] = f"needs {SPLITS} pictures or more, not {len(cases)}"
-        else:
-            inception_scores = {answer: InceptionScore(len(cases)) for answer in cases.answers}
-
+    sums = _Judging(cases, protocol, instruments, cache)
     for chunk in cases.chunks(batch):
-        fit = [_fit(case, protocol, instruments.device) for case in chunk]
-        for _, same in groupby(fit, key=lambda one: one.reference.shape):
-            group = list(same)
-            sizes.add("x".join(str(side) for side in group[0].reference.shape[2:]))
-            new = [one for one in group if one.case.reference_key not in seen]
-            first = {one.case.reference_key: one for one in new}
-            seen |= set(first)
-            if first and stores.networks:
-                stores.add(torch.cat([one.reference for one in first.values()]))
-            for answer in cases.answers:
-                images = torch.cat([one.answers[answer] for one in group])
-                for name, column in _columns(answer, images, group, protocol, instruments).items():
-                    rows[answer].setdefault(name, []).extend(column)
-                for network, features in instruments.features(images).items():
-                    ours[answer][network].add(features)
-                    if network == "inception" and answer in inception_scores and instruments.inception is not None:
-                        inception_scores[answer].add(instruments.inception.probabilities(features))
-        if any(case.found_joints is not None for case in chunk):
-            weights.pop("pck", None)  # the analyser had no part in it
+        sums.add(chunk)
         for case in chunk:
-            names.append(case.name)
-            has_truth &= case.has_truth
             if keep:
                 keep(case)
         if progress:
-            progress(len(names), len(cases))
-
-    references = stores.finished()
-    scores = {}
-    for answer in cases.answers:
-        values = {name: _mean(rows[answer][name]) for name in METRICS if name in rows[answer]}
-        for metric, network in (("fid", "inception"), ("fd_vgg16", "vgg16")):
-            if network in references and metric in instruments.wanted:
-                try:
-                    distance = frechet_distance(ours[answer][network], references[network])
-                except ScmError as error:
-                    missing[metric] = str(error)
-                    continue
-                values[metric] = Value(distance, None, len(names))
-        if answer in inception_scores:
-            values["is"] = Value(*inception_scores[answer].result(), len(names))
-        known = {name: values[name] for name in METRICS if name in values and values[name].count}
-        scores[answer] = Scores(known, {name: rows[answer][name] for name in known if name in rows[answer]})
-    silent = {"ssim_raw"} if _repeats(protocol, instruments) else set()
-    silent |= {"edge_f1"} - instruments.asked_for  # of people nobody expects it
-    for name in instruments.wanted:
-        if name not in missing and name not in silent and not any(name in found.values for found in scores.values()):
-            missing[name] = _why_not(name, has_truth)
-    return Judgement(names, scores, missing, weights, len(seen), reference_hash, sorted(sizes))
+            progress(len(sums.names), len(cases))
+    return sums.judgement()
 
 
-def _why_not(name: str, has_truth: bool) -> str:
-    if not has_truth and name not in _NEED_NO_TRUTH:
-        return "what the picture should be is not known"
-    if name == "edge_f1":
-        return "the references are no faces of a prepared folder"
-    if name == "pck":
-        return "the references' joints are not known; give --data"
-    if name == "copy_score":
-        return "the sources are not known"
-    return "region maps are not known; give --data"
+class _Judging:
+    """What is kept of the cases that were measured so far."""
 
+    def __init__(self, cases: Cases, protocol: Protocol, instruments: Instruments, cache: Path | None) -> None:
+        self._protocol, self._instruments, self._answers = protocol, instruments, cases.answers
+        self._reference_hash = cases.reference_sha256()
+        self._references = ReferenceStatistics(cache, protocol, self._reference_hash, instruments)
+        self.names: list[str] = []
+        self._seen: set[str] = set()
+        self._sizes: set[str] = set()
+        self._rows: dict[str, dict[str, list[float]]] = {answer: {} for answer in cases.answers}
+        networks = self._references.networks
+        self._features = {answer: {name: FeatureStatistics() for name in networks} for answer in cases.answers}
+        self._weights = dict(instruments.weights)
+        self._missing = dict(instruments.not_computed)
+        self._unknown: dict[str, str] = {}  # by the metric's name: what it needs and is not known
+        self._inception_scores: dict[str, InceptionScore] = {}
+        if "is" in instruments.wanted and instruments.inception is not None:
+            if len(cases) < SPLITS:
+                self._missing["is"] = f"needs {SPLITS} pictures or more, not {len(cases)}"
+            else:
+                self._inception_scores = {answer: InceptionScore(len(cases)) for answer in cases.answers}
 
-def _fit(case: Case, protocol: Protocol, device: torch.device) -> _Fitted:
-    height, width = case.reference.shape[:2]
-    box = protocol.box(Canvas(height, width), case.name)
-    if min(box.canvas.height, box.canvas.width) < _SMALLEST:
-        raise ScmError(f"{case.name}: is {box.canvas}; metrics need {_SMALLEST}x{_SMALLEST} or more")
+    def add(self, chunk: Sequence[Case]) -> None:
+        """Measure cases."""
+        fit = [fit_case(case, self._protocol, self._instruments.device) for case in chunk]
+        for _, same in groupby(fit, key=lambda one: one.reference.shape):
+            self._add_group(list(same))
+        if any(case.found_joints is not None for case in chunk):
+            self._weights.pop("pck", None)  # the analyser had no part in it
+        self.names += [case.name for case in chunk]
 
-    def picture(image: UInt8Array) -> UInt8Array:
-        if protocol.size is None:
-            return fitted(image, box.canvas)
-        return _cut(image, protocol.box(Canvas(image.shape[0], image.shape[1]), case.name))
+    def _add_group(self, group: list[FittedCase]) -> None:
+        """Measure cases of one size."""
+        self._sizes.add("x".join(str(side) for side in group[0].reference.shape[2:]))
+        first = {one.case.reference_key: one for one in group if one.case.reference_key not in self._seen}
+        self._seen |= set(first)
+        if first and self._references.networks:
+            self._references.add(torch.cat([one.reference for one in first.values()]))
+        inception = self._instruments.inception
+        for answer in self._answers:
+            pictures = Pictures(answer, group, self._protocol, self._instruments)
+            for name, column in self._columns(pictures).items():
+                self._rows[answer].setdefault(name, []).extend(column)
+            for network, features in self._instruments.features(pictures.images).items():
+                self._features[answer][network].add(features)
+                if network == "inception" and answer in self._inception_scores and inception is not None:
+                    self._inception_scores[answer].add(inception.probabilities(features))
 
-    def masks(labels: UInt8Array | None) -> Tensor | None:
-        if labels is None:
-            return None
-        own = protocol.box(Canvas(labels.shape[0], labels.shape[1]), case.name)
-        return one_hot(torch.tensor(own.crop_labels(labels))[None]).to(device)
+    def _columns(self, pictures: Pictures) -> dict[str, list[float]]:
+        """Return the wanted metrics of pictures of one size, a value a picture."""
+        columns: dict[str, list[float]] = {}
+        for name in self._instruments.wanted:
+            metric = METRICS[name]
+            if metric.of_set or metric.compute is None or name in self._missing or self._repeats(name):
+                continue
+            given = {need: getattr(pictures, need.rstrip("?")) for need in metric.needs}
+            unknown = [need for need, value in given.items() if value is None and not need.endswith("?")]
+            if unknown:
+                self._unknown[name] = "truth" if "truth" in unknown else unknown[-1]
+                continue
+            values: Tensor = metric.compute(*given.values())
+            columns[name] = values.double().tolist()
+        return columns
 
-    def tensor(image: UInt8Array) -> Tensor:
-        return to_tensor(image)[None].to(device)
+    def _repeats(self, name: str) -> bool:
+        """Say whether a column would repeat the protocol's SSIM."""
+        return name == "ssim_raw" and self._protocol.ssim is ssim_raw and "ssim" in self._instruments.wanted
 
-    pictures = {answer: picture(image) for answer, image in case.answers.items()}
-
-    def placed(joints: FloatArray | None, own: CropBox) -> FloatArray | None:
-        return None if joints is None else np.concatenate([own.to_canvas(joints[:, :2]), joints[:, 2:]], axis=1)
-
-    drawn = next(iter(case.answers.values())).shape
-    drawn_box = CropBox(0, 0, drawn[1], drawn[0], box.canvas)
-    if protocol.size is not None:
-        drawn_box = protocol.box(Canvas(drawn[0], drawn[1]), case.name)
-    return _Fitted(
-        case,
-        {answer: tensor(image) for answer, image in pictures.items()},
-        tensor(_cut(case.reference, box)),
-        None if case.source is None else tensor(picture(case.source)),
-        masks(case.labels),
-        masks(case.source_labels) if protocol.size is not None or case.source_labels is None else _own(case, device),
-        placed(case.joints, box),
-        placed(case.found_joints, drawn_box),
-        pictures,
-    )
-
-
-def _own(case: Case, device: torch.device) -> Tensor:
-    """Return the source's masks on the reference's size, as its picture is."""
-    assert case.source_labels is not None
-    height, width = case.reference.shape[:2]
-    labels = case.source_labels
-    box = CropBox(0, 0, labels.shape[1], labels.shape[0], Canvas(height, width))
-    return one_hot(torch.tensor(box.crop_labels(labels))[None]).to(device)
-
-
-def _cut(image: UInt8Array, box: CropBox) -> UInt8Array:
-    whole = (box.left, box.top, box.height, box.width) == (0, 0, *image.shape[:2])
-    if whole and (box.canvas.height, box.canvas.width) == image.shape[:2]:
-        return image
-    return box.crop_image(image, 255)
-
-
-def _columns(
-    answer: str, images: Tensor, group: list[_Fitted], protocol: Protocol, instruments: Instruments
-) -> dict[str, list[float]]:
-    """Return the wanted metrics of pictures of one size, a value a picture."""
-    reference = torch.cat([one.reference for one in group])
-    masks = _together([one.masks for one in group])
-    source = _together([one.source for one in group])
-    source_masks = _together([one.source_masks for one in group])
-    person = None if masks is None else 1 - masks[:, BACKGROUND : BACKGROUND + 1]
-    makers: dict[str, Callable[[], Tensor]] = {
-        "ssim": lambda: protocol.ssim(images, reference),
-        "psnr": lambda: psnr(images, reference),
-        "l1": lambda: l1(images, reference),
-    }
-    if not _repeats(protocol, instruments):
-        makers["ssim_raw"] = lambda: ssim_raw(images, reference)
-    if person is not None:
-        makers["ssim_person"] = lambda: ssim_masked(images, reference, person)
-        makers["l1_person"] = lambda: l1(images, reference, person)
-    if source is not None:
-        makers["copy_score"] = lambda: copy_score(images, source, reference, person)
-        if masks is not None and source_masks is not None:
-            makers["region_consistency"] = lambda: region_consistency(images, masks, source, source_masks)
-            makers["region_colour"] = lambda: region_colour_distance(images, masks, source, source_masks)
-    alex, vgg = instruments.lpips_alex, instruments.lpips_vgg
-    if alex is not None:
-        makers["lpips_alex"] = lambda: alex(images, reference)
-        if person is not None:
-            makers["lpips_alex_person"] = lambda: alex(images, reference, person)
-    if vgg is not None:
-        makers["lpips_vgg"] = lambda: vgg(images, reference)
-    analyser = instruments.analyser
-    if analyser is not None and all(one.joints is not None for one in group):
-
-        def found(one: _Fitted) -> FloatArray:
-            return analyser(one.pictures[answer]).joints if one.found_joints is None else one.found_joints
-
-        makers["pck"] = lambda: pck(
-            torch.from_numpy(np.stack([found(one) for one in group])),
-            torch.from_numpy(np.stack([one.joints for one in group if one.joints is not None])),
+    def judgement(self) -> Judgement:
+        """Return everything that was measured."""
+        references = self._references.finished()
+        scores = {}
+        for answer in self._answers:
+            rows = self._rows[answer]
+            values = {name: _mean(column) for name, column in rows.items()} | self._set_values(answer, references)
+            known = {name: values[name] for name in METRICS if name in values and values[name].count}
+            scores[answer] = Scores(known, {name: rows[name] for name in known if name in rows})
+        computed = {name for found in scores.values() for name in found.values}
+        for name in self._instruments.wanted:
+            # Of people nobody expects edges, unless they are asked for.
+            silent = self._repeats(name) or (name == "edge_f1" and name not in self._instruments.asked_for)
+            if name not in computed and name not in self._missing and not silent:
+                self._missing[name] = _UNKNOWN[self._unknown.get(name, "masks")]
+        return Judgement(
+            self.names, scores, self._missing, self._weights, len(self._seen), self._reference_hash, sorted(self._sizes)
         )
-    wanted_edges = [one.case.edges for one in group]
-    if all(edges is not None and edges.shape == images.shape[2:] for edges in wanted_edges):
-        makers["edge_f1"] = lambda: edge_f1(
-            torch.from_numpy(np.stack([canny_edges(one.pictures[answer]) for one in group])),
-            torch.from_numpy(np.stack([edges for edges in wanted_edges if edges is not None])),
-        )
-    wanted = instruments.wanted
-    if not all(one.case.has_truth for one in group):
-        wanted = [name for name in wanted if name in _NEED_NO_TRUTH]
-    return {name: make().double().tolist() for name, make in makers.items() if name in wanted}
 
-
-def _repeats(protocol: Protocol, instruments: Instruments) -> bool:
-    """Say whether a column of raw SSIM would repeat the protocol's."""
-    return protocol.ssim is ssim_raw and "ssim" in instruments.wanted
-
-
-def _together(parts: list[Tensor | None]) -> Tensor | None:
-    """Join what all of a group know."""
-    known = [part for part in parts if part is not None]
-    return torch.cat(known) if len(known) == len(parts) else None
+    def _set_values(self, answer: str, references: dict[str, FeatureStatistics]) -> dict[str, Value]:
+        """Return the metrics of an answer's whole set."""
+        values: dict[str, Value] = {}
+        for name in self._instruments.wanted:
+            metric = METRICS[name]
+            (network, *_) = metric.needs
+            if not metric.of_set or metric.compute is None or network not in references:
+                continue
+            try:
+                distance: float = metric.compute(self._features[answer][network], references[network])
+            except ScmError as error:
+                self._missing[name] = str(error)
+                continue
+            values[name] = Value(distance, None, len(self.names))
+        if answer in self._inception_scores:
+            values["is"] = Value(*self._inception_scores[answer].result(), len(self.names))
+        return values
 
 
 def _mean(values: list[float]) -> Value:

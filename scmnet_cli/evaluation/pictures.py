@@ -1,0 +1,169 @@
+"""Pictures as they are compared: a case on the protocol's size, and what is known of pictures of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scmnet_cli.edges import canny_edges
+from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation.cases import Case
+from scmnet_cli.evaluation.folders import fitted
+from scmnet_cli.evaluation.instruments import Instruments
+from scmnet_cli.evaluation.protocols import Protocol
+from scmnet_cli.images import CropBox, to_tensor
+from scmnet_cli.metrics.lpips import Lpips
+from scmnet_cli.regions import BACKGROUND, one_hot
+from scmnet_cli.types import Canvas, FloatArray, UInt8Array
+
+_SMALLEST = 32
+
+
+@dataclass(frozen=True)
+class FittedCase:
+    """A case on the protocol's size, as tensors (1, ...); joints in its pixels."""
+
+    case: Case
+    answers: dict[str, Tensor]
+    reference: Tensor
+    source: Tensor | None
+    masks: Tensor | None
+    source_masks: Tensor | None
+    joints: FloatArray | None
+    found_joints: FloatArray | None
+    pictures: dict[str, UInt8Array]
+
+
+class Pictures:
+    """One answer's pictures of some cases of one size, and what is known of them; None is not known.
+
+    Attributes:
+        images: (B, 3, H, W) in [-1, 1].
+        truth: what they should be, (B, 3, H, W).
+        source: (B, 3, H, W).
+        masks, source_masks: regions of reference and source, (B, 8, H, W).
+        ssim: the protocol's.
+        lpips_alex, lpips_vgg: the networks.
+    """
+
+    def __init__(self, answer: str, group: Sequence[FittedCase], protocol: Protocol, instruments: Instruments) -> None:
+        self._answer, self._group, self._analyser = answer, group, instruments.analyser
+        self.images = torch.cat([one.answers[answer] for one in group])
+        has_truth = all(one.case.has_truth for one in group)
+        self.truth: Tensor | None = torch.cat([one.reference for one in group]) if has_truth else None
+        self.source = _joined([one.source for one in group])
+        self.masks = _joined([one.masks for one in group])
+        self.source_masks = _joined([one.source_masks for one in group])
+        self.ssim: Callable[[Tensor, Tensor], Tensor] = protocol.ssim
+        self.lpips_alex: Lpips | None = instruments.lpips_alex
+        self.lpips_vgg: Lpips | None = instruments.lpips_vgg
+
+    @cached_property
+    def person(self) -> Tensor | None:
+        """Where the reference's person is, (B, 1, H, W)."""
+        return None if self.masks is None else 1 - self.masks[:, BACKGROUND : BACKGROUND + 1]
+
+    @cached_property
+    def joints(self) -> Tensor | None:
+        """Joints of the references, (B, 18, 3)."""
+        known = [one.joints for one in self._group if one.joints is not None]
+        return torch.from_numpy(np.stack(known)) if len(known) == len(self._group) else None
+
+    @cached_property
+    def found_joints(self) -> Tensor | None:
+        """Joints that the analyser finds in the pictures, (B, 18, 3), where those of the references are known."""
+        analyser = self._analyser
+        if analyser is None or self.joints is None:
+            return None
+        found = [
+            analyser(one.pictures[self._answer]).joints if one.found_joints is None else one.found_joints
+            for one in self._group
+        ]
+        return torch.from_numpy(np.stack(found))
+
+    @cached_property
+    def edges(self) -> Tensor | None:
+        """Edges of the references, (B, H, W) bool; of the pictures' size."""
+        known = [one.case.edges for one in self._group if one.case.edges is not None]
+        fits = len(known) == len(self._group) and all(edges.shape == self.images.shape[2:] for edges in known)
+        return torch.from_numpy(np.stack(known)) if fits else None
+
+    @cached_property
+    def found_edges(self) -> Tensor | None:
+        """Canny's edges of the pictures, (B, H, W) bool, where those of the references are known."""
+        if self.edges is None:
+            return None
+        return torch.from_numpy(np.stack([canny_edges(one.pictures[self._answer]) for one in self._group]))
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor | None:
+    known = [part for part in parts if part is not None]
+    return torch.cat(known) if len(known) == len(parts) else None
+
+
+def fit_case(case: Case, protocol: Protocol, device: torch.device) -> FittedCase:
+    """Bring the pictures, masks and joints of a case to the protocol's size.
+
+    Raises:
+        ScmError: if the protocol does not take its size, or it is too small.
+    """
+    height, width = case.reference.shape[:2]
+    box = protocol.box(Canvas(height, width), case.name)
+    if min(box.canvas.height, box.canvas.width) < _SMALLEST:
+        raise ScmError(f"{case.name}: is {box.canvas}; metrics need {_SMALLEST}x{_SMALLEST} or more")
+
+    def picture(image: UInt8Array) -> UInt8Array:
+        if protocol.size is None:
+            return fitted(image, box.canvas)
+        return _cut(image, protocol.box(Canvas(image.shape[0], image.shape[1]), case.name))
+
+    def masks(labels: UInt8Array | None) -> Tensor | None:
+        if labels is None:
+            return None
+        own = protocol.box(Canvas(labels.shape[0], labels.shape[1]), case.name)
+        return one_hot(torch.tensor(own.crop_labels(labels))[None]).to(device)
+
+    def tensor(image: UInt8Array) -> Tensor:
+        return to_tensor(image)[None].to(device)
+
+    pictures = {answer: picture(image) for answer, image in case.answers.items()}
+
+    def placed(joints: FloatArray | None, own: CropBox) -> FloatArray | None:
+        return None if joints is None else np.concatenate([own.to_canvas(joints[:, :2]), joints[:, 2:]], axis=1)
+
+    drawn = next(iter(case.answers.values())).shape
+    drawn_box = CropBox(0, 0, drawn[1], drawn[0], box.canvas)
+    if protocol.size is not None:
+        drawn_box = protocol.box(Canvas(drawn[0], drawn[1]), case.name)
+    return FittedCase(
+        case,
+        {answer: tensor(image) for answer, image in pictures.items()},
+        tensor(_cut(case.reference, box)),
+        None if case.source is None else tensor(picture(case.source)),
+        masks(case.labels),
+        masks(case.source_labels) if protocol.size is not None or case.source_labels is None else _own(case, device),
+        placed(case.joints, box),
+        placed(case.found_joints, drawn_box),
+        pictures,
+    )
+
+
+def _own(case: Case, device: torch.device) -> Tensor:
+    """Return the source's masks on the reference's size, as its picture is."""
+    assert case.source_labels is not None
+    height, width = case.reference.shape[:2]
+    labels = case.source_labels
+    box = CropBox(0, 0, labels.shape[1], labels.shape[0], Canvas(height, width))
+    return one_hot(torch.tensor(box.crop_labels(labels))[None]).to(device)
+
+
+def _cut(image: UInt8Array, box: CropBox) -> UInt8Array:
+    whole = (box.left, box.top, box.height, box.width) == (0, 0, *image.shape[:2])
+    if whole and (box.canvas.height, box.canvas.width) == image.shape[:2]:
+        return image
+    return box.crop_image(image, 255)
