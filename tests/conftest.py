@@ -29,6 +29,7 @@ from scmnet_cli.regions import region_id
 from scmnet_cli.sources.drawn import write_drawn_source
 from scmnet_cli.sources.folder import FolderSource
 from scmnet_cli.types import NO_JOINTS, Canvas, Person
+from scmnet_cli.weights import backbone_shapes
 
 CANVAS = Canvas(64, 48)
 
@@ -182,6 +183,24 @@ def seeded_inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             state[key] = torch.ones(shape) if key.endswith(("running_var", "bn.weight")) else torch.zeros(shape)
     torch.save(state, folder / "pt_inception-2015-12-05-6726825d.pth")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def seeded_backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with AlexNet and the first layers of VGG-16: the right layout, seeded noise for weights."""
+    folder = tmp_path_factory.mktemp("backbones")
+    generator = torch.Generator().manual_seed(0)
+    first_layers = {"alexnet": "features.", "vgg16": ("features.0.", "features.2.")}  # VGG-16 to relu1_2
+    for name, prefixes in first_layers.items():
+        state = {
+            key: torch.randn(shape, generator=generator) * math.sqrt(2 / math.prod(shape[1:]))
+            if len(shape) > 1
+            else torch.zeros(shape)
+            for key, shape in backbone_shapes(name).items()
+            if key.startswith(prefixes)
+        }
+        torch.save(state, folder / f"{name}-features-fp16.pth")
     return folder
 
 

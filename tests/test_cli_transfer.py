@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -373,14 +372,10 @@ def test_a_broken_file_in_a_folder_of_keypoint_files_is_told_and_left_out(place:
     assert done.errors[0].startswith("scm: skipped broken.csv: ")
 
 
-@pytest.mark.weights
 def test_lpips_is_measured_where_alexnet_is_found(
-    place: Place, scm: Scm, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+    place: Place, scm: Scm, monkeypatch: pytest.MonkeyPatch, seeded_backbones: Path
 ) -> None:
-    folder = Path(os.environ.get("SCM_SHARED", pytestconfig.rootpath.parent / "shared")) / "weights"
-    if not folder.is_dir():
-        pytest.skip(f"no weights in {folder}")
-    monkeypatch.setenv("SCM_WEIGHTS", str(folder))
+    monkeypatch.setenv("SCM_WEIGHTS", str(seeded_backbones))
     report = scm("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", "run").report()
     assert 0 < report["metrics"]["lpips_alex"] < 2
     assert 0 < report["metrics"]["lpips_alex_person"] < 2

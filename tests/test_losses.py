@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ from scmnet_cli.models.choices import GANKind
 from scmnet_cli.regions import NUM_REGIONS, one_hot
 from scmnet_cli.weights import backbone_shapes
 
-SHARED = Path(os.environ.get("SCM_SHARED", Path(__file__).parents[2] / "shared"))
 GAN_KINDS: tuple[GANKind, ...] = ("lsgan", "bce", "hinge")
 
 
@@ -538,21 +536,19 @@ def test_adversarial_losses_stay_finite_for_very_sure_discriminators(kind: GANKi
 
 @pytest.mark.data
 @pytest.mark.weights
-def test_on_photos_the_terms_have_the_magnitudes_that_their_weights_expect() -> None:
+def test_on_photos_the_terms_have_the_magnitudes_that_their_weights_expect(
+    shared: Callable[[str], Path], shared_weights: Path
+) -> None:
     import numpy as np
     from PIL import Image
 
-    weights = Path(os.environ.get("SCM_WEIGHTS", SHARED / "weights"))
-    if not weights.is_dir() or not (SHARED / "data" / "ccp").is_dir():
-        pytest.skip(f"needs {weights} and {SHARED / 'data' / 'ccp'}")
-
     def photo(name: str) -> Tensor:
-        with Image.open(SHARED / "data" / "ccp" / "photos" / name) as opened:
+        with Image.open(shared("data/ccp/photos") / name) as opened:
             pixels = np.asarray(opened.convert("RGB").resize((88, 128)))
         return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 127.5 - 1
 
     layers = STYLE_LAYERS["vgg16"]
-    network = VGGFeatures("vgg16", [*layers, "relu1_2", "relu3_1"], weights)
+    network = VGGFeatures("vgg16", [*layers, "relu1_2", "relu3_1"], shared_weights)
     with torch.no_grad():
         a, b = network(photo("0001.jpg")), network(photo("0002.jpg"))
     masks = random_masks(1, 128, 88)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +21,6 @@ from scmnet_cli.metrics.ssim import ssim_masked, ssim_patn, ssim_raw
 from scmnet_cli.regions import one_hot
 from scmnet_cli.weights import backbone_shapes
 
-SHARED = Path(os.environ.get("SCM_SHARED", Path(__file__).parents[2] / "shared"))
-WEIGHTS = Path(os.environ.get("SCM_WEIGHTS", SHARED / "weights"))
-
 
 def random_images(batch: int, height: int = 48, width: int = 32, seed: int = 0) -> Tensor:
     """Smooth coloured noise on the 8-bit grid, in [-1, 1]."""
@@ -44,18 +39,9 @@ def left_half(height: int = 48, width: int = 32) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def lpips(tmp_path_factory: pytest.TempPathFactory) -> Lpips:
+def lpips(seeded_backbones: Path) -> Lpips:
     """LPIPS with its own heads on an AlexNet of random weights."""
-    folder = tmp_path_factory.mktemp("weights")
-    generator = torch.Generator().manual_seed(0)
-    state = {
-        key: torch.randn(shape, generator=generator) * math.sqrt(2 / math.prod(shape[1:]))
-        if len(shape) > 1
-        else torch.zeros(shape)
-        for key, shape in backbone_shapes("alexnet").items()
-    }
-    torch.save(state, folder / "alexnet-features-fp16.pth")
-    return Lpips("alex", folder)
+    return Lpips("alex", seeded_backbones)
 
 
 PAIRWISE = ["l1", "l1 masked", "ssim_raw", "ssim_patn", "lpips", "lpips masked", "consistency"]
@@ -241,19 +227,19 @@ def test_lpips_without_its_backbone_is_an_error(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.data
 @pytest.mark.weights
-def test_lpips_gives_the_official_distances_of_the_official_example() -> None:
+def test_lpips_gives_the_official_distances_of_the_official_example(
+    shared: Callable[[str], Path], shared_weights: Path
+) -> None:
     from PIL import Image
 
-    example = SHARED / "data" / "lpips_example"
-    if not example.is_dir() or not WEIGHTS.is_dir():
-        pytest.skip(f"needs {example} and {WEIGHTS}")
+    example = shared("data/lpips_example")
 
     def picture(name: str) -> Tensor:
         with Image.open(example / name) as opened:
             return torch.from_numpy(np.array(opened.convert("RGB"))).permute(2, 0, 1)[None] / 127.5 - 1
 
     reference = picture("ex_ref.png").expand(2, -1, -1, -1)
-    distances = Lpips("alex", WEIGHTS)(reference, torch.cat([picture("ex_p0.png"), picture("ex_p1.png")]))
+    distances = Lpips("alex", shared_weights)(reference, torch.cat([picture("ex_p0.png"), picture("ex_p1.png")]))
     assert distances.tolist() == pytest.approx([0.722, 0.138], abs=5e-4)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -35,7 +34,6 @@ from scmnet_cli.sources.label_maps import nearest_limb_regions
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 CANVAS = Canvas(64, 48)
-SHARED = Path(os.environ.get("SCM_SHARED", Path(__file__).parents[2] / "shared"))
 
 
 @pytest.fixture
@@ -530,11 +528,8 @@ def test_the_command_offers_every_layout_and_background_there_is() -> None:
 
 
 @pytest.mark.data
-def test_real_ccp_photos_come_through(tmp_path: Path) -> None:
-    root = SHARED / "data" / "ccp"
-    if not root.is_dir():
-        pytest.skip(f"{root} is absent; set SCM_SHARED")
-    prepare(CcpSource(root), tmp_path / "data", Canvas(128, 88), limit=11)
+def test_real_ccp_photos_come_through(tmp_path: Path, shared: Callable[[str], Path]) -> None:
+    prepare(CcpSource(shared("data/ccp")), tmp_path / "data", Canvas(128, 88), limit=11)
     data = PreparedFolder(tmp_path / "data")
     assert data.names() == ["0001", "0002", "0003", "0004", "0005", "0006", "0008", "0009", "0010", "0011", "0012"]
     assert data.names("val") == ["0011"]

@@ -218,8 +218,7 @@ def test_a_stopped_run_goes_on_and_ends_as_if_never_stopped(drawn_data: Path, tm
     assert [line["images"] for line in read_stats(tmp_path / "stopped")] == list(range(2, 41, 2))
 
 
-@pytest.mark.weights
-def test_vgg_losses_wait_for_their_image_count(drawn_data: Path, tmp_path: Path, shared_weights: Path) -> None:
+def test_vgg_losses_wait_for_their_image_count(drawn_data: Path, tmp_path: Path, seeded_backbones: Path) -> None:
     config = smoke("loss.vgg=vgg16", "loss.perceptual=1", "train.vgg_losses_from=4", "train.images=8")
-    train(drawn_data, tmp_path / "run", config, weights_dir=shared_weights)
+    train(drawn_data, tmp_path / "run", config, weights_dir=seeded_backbones)
     assert ["perceptual" in line for line in read_stats(tmp_path / "run")] == [False, False, True, True]
