@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,7 +15,6 @@ from typer.testing import CliRunner
 
 from scmnet_cli.bench import footprint
 from scmnet_cli.bench.footprint import drawing_memory, training_speed
-from scmnet_cli.bench.judging import JudgingSpeed, measure_judging
 from scmnet_cli.bench.passes import Options, Passes, built, compile_parts, standing_person
 from scmnet_cli.bench.speed import CountFlop, convolutions_of, count_gflop, measure_speed
 from scmnet_cli.cli.bench import _variants as all_variants
@@ -198,23 +196,6 @@ def test_the_command_prints_a_table_and_writes_json(precision, tmp_path):
     assert found["timings"][0]["batch"] == 1
     assert found["options"]["precision"] == precision
     assert found["memory"] == found["training"] == []
-
-
-def test_judging_is_timed_on_files_beside_scikit_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    from scmnet_cli.cli.main import app
-
-    def few(**options: Any) -> JudgingSpeed:
-        return measure_judging(4, **options)
-
-    monkeypatch.setattr(footprint, "_apart", at_once)
-    monkeypatch.setattr("scmnet_cli.bench.judging.measure_judging", few)
-    done = CliRunner().invoke(app, ["bench", "--eval", "--threads", "1", "--cpu-time", "--json", str(tmp_path / "j")])
-    assert done.exit_code == 0, done.output
-    assert "of 4 pairs of PNG files at 256x176, 1 threads" in done.output
-    found = json.loads((tmp_path / "j").read_text())
-    assert max(found["largest_difference"].values()) < 1e-5
-    assert found["pairs_per_second"] > 0 < found["oracle_pairs_per_second"]
-    assert found["many"]["peak"] >= found["few"]["peak"] > 100
 
 
 def test_one_table_compares_the_options_and_trains_with_those_that_training_has(monkeypatch, tmp_path):

@@ -23,10 +23,6 @@ import torch
 from scmnet_cli.bench.passes import Options, Passes, built
 from scmnet_cli.config import Config, ModelConfig, TrainConfig
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.folders import FolderCases
-from scmnet_cli.evaluation.instruments import Instruments
-from scmnet_cli.evaluation.judging import judge
-from scmnet_cli.evaluation.protocols import PROTOCOLS
 from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.sources.drawn import write_drawn_source
 from scmnet_cli.sources.folder import FolderSource
@@ -84,15 +80,6 @@ def drawing_memory(config: ModelConfig, options: Options, batch: int) -> Memory:
     return _apart(_draw, config, options, batch)
 
 
-def judging_memory(generated: Path, reference: Path, count: int, threads: int | None = None) -> Memory:
-    """Return the memory of judging so many pictures of two folders by SSIM, PSNR and L1.
-
-    Raises:
-        ScmError: if the folders do not fit, or the process was killed.
-    """
-    return _apart(_judge, generated, reference, count, threads)
-
-
 def training_speed(
     config: Config,
     options: Options,
@@ -139,13 +126,6 @@ def _draw(config: ModelConfig, options: Options, batch: int) -> Memory:
     with threads_set(options.threads):
         Passes(built(config, options), config.canvas, options, batch).draw()
     return Memory(imports, peak_memory(), _device_peak(options))
-
-
-def _judge(generated: Path, reference: Path, count: int, threads: int | None) -> Memory:
-    imports = peak_memory()
-    with threads_set(threads):
-        judge(FolderCases(generated, reference, limit=count), PROTOCOLS["raw"], Instruments(["ssim", "psnr", "l1"]))
-    return Memory(imports, peak_memory(), 0.0)
 
 
 def _train(

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from scmnet_cli.bench.footprint import Memory, Training
     from scmnet_cli.bench.passes import Options
     from scmnet_cli.bench.speed import Speed
-    from scmnet_cli.config import ModelConfig
 
 
 class Precision(StrEnum):
@@ -51,14 +50,6 @@ def bench(
     compare: Annotated[
         bool, typer.Option("--compare", help="Measure these options in one table; a minute more for compiling.")
     ] = False,
-    judging: Annotated[
-        bool,
-        typer.Option(
-            "--eval",
-            help="Time the metrics of `scm eval` instead of networks; all else but --threads, "
-            "--cpu-time and --json is left out.",
-        ),
-    ] = False,
     training: Annotated[
         bool, typer.Option("--training", help="Time training steps of the config too, with and without cache.")
     ] = False,
@@ -73,9 +64,6 @@ def bench(
     weights_dir: Annotated[
         Path | None, typer.Option("--weights-dir", help="Folder of VGG weights for training; also $SCM_WEIGHTS.")
     ] = None,
-    onnx: Annotated[
-        bool, typer.Option("--onnx", help="Time the exported model in ONNX Runtime beside torch, and nothing else.")
-    ] = False,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Measure peak memory.")] = True,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.")] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "cpu",
@@ -99,19 +87,10 @@ def bench(
       scm bench --compare --batch 1
       scm bench -c cpu --training --batch 1
       scm bench --threads 1 --cpu-time
-      scm bench --eval --threads 2
-      scm bench --onnx -c cpu --threads 1 --cpu-time
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    if judging:
-        _bench_judging(threads, cpu_time, json_file)
-        return
     from scmnet_cli.config import load_config
 
     loaded = load_config(config, settings or [])
-
-    if onnx:
-        _bench_runtimes(loaded.model, threads, batch or [1, 8], repeats, cpu_time, json_file)
-        return
 
     from dataclasses import asdict
 
@@ -145,50 +124,6 @@ def bench(
             for speed, peaks, trained in measured
         ]
         write_text(json_file, json.dumps({"runs": runs}, indent=2) + "\n")
-
-
-def _bench_judging(threads: int | None, cpu_time: bool, json_file: Path | None) -> None:
-    from dataclasses import asdict
-
-    from scmnet_cli.bench.judging import measure_judging
-    from scmnet_cli.data.prepared import write_text
-
-    found = measure_judging(threads=threads, cpu_time=cpu_time)
-    seconds = "CPU second" if cpu_time else "second"
-    print(f"SSIM, PSNR and L1 of {found.num_pairs} pairs of PNG files at {found.canvas}, {found.threads} threads")
-    print(f"  scm eval: {found.pairs_per_second:.1f} pairs a {seconds}")
-    print(f"  scikit-image, one pair after the other: {found.oracle_pairs_per_second:.1f} pairs a {seconds}")
-    differences = ", ".join(f"{name} {value:.1e}" for name, value in found.largest_difference.items())
-    print(f"  largest difference of the two: {differences}")
-    print(
-        f"  peak memory {found.many.peak:.0f} MB, of {found.num_pairs // 4} pairs {found.few.peak:.0f} MB; "
-        f"{found.many.imports:.0f} MB are Python and torch"
-    )
-    if json_file is not None:
-        write_text(json_file, json.dumps(asdict(found), indent=2) + "\n")
-
-
-def _bench_runtimes(
-    config: ModelConfig, threads: int | None, batches: list[int], repeats: int, cpu_time: bool, json_file: Path | None
-) -> None:
-    from dataclasses import asdict
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from scmnet_cli.bench.runtimes import compare_runtimes
-    from scmnet_cli.data.prepared import write_text
-
-    _tell("exporting, then timing")
-    found = compare_runtimes(config, threads=threads, batches=batches, repeats=repeats, cpu_time=cpu_time)
-    print(f"{config.size} at {config.canvas}; medians of {repeats}{' in CPU seconds' if cpu_time else ''}")
-    table = Table("runtime", "batch", "s reading the style", "s a pose")
-    for speed in found:
-        times = f"{speed.seconds_reading_style:.3f}", f"{speed.seconds_a_pose:.3f}"
-        table.add_row(speed.runtime, str(speed.batch), *times)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
-    if json_file is not None:
-        write_text(json_file, json.dumps({"runtimes": [asdict(speed) for speed in found]}, indent=2) + "\n")
 
 
 def _variants(chosen: Options) -> list[Options]:
