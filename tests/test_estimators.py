@@ -18,7 +18,7 @@ from scmnet_cli.analyser.onnx_models import find_model, rtmlib_downloads
 from scmnet_cli.analyser.onnx_parser import OnnxParser
 from scmnet_cli.analyser.people import Analyser, Analysis
 from scmnet_cli.analyser.rtm_pose import KNOWN, RtmPose, openpose_joints
-from scmnet_cli.cli.estimators import Chosen
+from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, read_label_map, save_png
@@ -411,7 +411,7 @@ def test_nothing_of_others_is_loaded_unless_it_is_named(tmp_path: Path, monkeypa
     file = save_pose(tmp_path / "net.onnx")
     for name in ("onnxruntime", "rtmlib"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert Chosen().analyser().parser.startswith("built-in analyser")
+    assert EstimatorOptions().analyser().parser.startswith("built-in analyser")
     with pytest.raises(ScmError, match=r"needs rtmlib .*pip install 'scmnet-cli\[rtmlib\]'"):
         RtmPose(str(file))
     with pytest.raises(ScmError, match=r"needs ONNX Runtime; .*pip install 'scmnet-cli\[onnx\]'"):

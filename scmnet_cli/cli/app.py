@@ -11,12 +11,15 @@ from typing import Annotated
 
 import typer
 
-from scmnet_cli.cli.estimators import Chosen, ParserFile, ParserInput, ParserLabels, ParserSize, PoseEstimatorName
+from scmnet_cli.cli.estimators import EstimatorOptions
+from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import Closet, Device, Model
 from scmnet_cli.errors import ScmError
 
 
+@grouped
 def app(
+    estimators: EstimatorOptions,
     model: Model = None,
     closet: Closet = None,
     host: Annotated[
@@ -38,11 +41,6 @@ def app(
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page in a browser.")] = False,
     device: Device = "auto",
-    pose_estimator: PoseEstimatorName = None,
-    parser: ParserFile = None,
-    parser_labels: ParserLabels = None,
-    parser_input: ParserInput = None,
-    parser_size: ParserSize = None,
 ) -> None:
     """Open a page in the browser: upload a photo, choose a pose, change clothes.
 
@@ -67,12 +65,13 @@ def app(
     from scmnet_cli.app.server import LOCAL, serve
     from scmnet_cli.app.studio import Studio
     from scmnet_cli.app.uploads import Limits
-    from scmnet_cli.cli.drawing.opening import open_model, open_wardrobe
+    from scmnet_cli.cli.drawing.opening import open_model
+    from scmnet_cli.inference.opening import open_wardrobe
     from scmnet_cli.inference.wardrobe import SHIPPED_WARDROBE
 
     if (face_model is None) != (faces is None):
         raise ScmError("--face-model and --faces: each needs the other")
-    analyser = Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size).analyser()
+    analyser = estimators.analyser()
     pipeline = open_model(model, device)
     has_wardrobe = closet is not None or (model is None and SHIPPED_WARDROBE.is_file())
     wardrobe = open_wardrobe(closet) if has_wardrobe else None

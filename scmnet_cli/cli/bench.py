@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.grouping import grouped
+
 if TYPE_CHECKING:
     from scmnet_cli.bench.footprint import Memory, Training
     from scmnet_cli.bench.passes import Options
     from scmnet_cli.bench.speed import Speed
+    from scmnet_cli.config import Config
 
 
 class Precision(StrEnum):
@@ -32,45 +36,67 @@ class Cache(StrEnum):
     none = "none"
 
 
+@dataclass(frozen=True)
+class NetworkOptions:
+    """How the networks run."""
+
+    precision: Annotated[Precision, typer.Option("--precision", help="float32, or bf16 as in training.")] = (
+        Precision.float32
+    )
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last/--contiguous", help="Memory format of the networks.")
+    ] = True
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the networks; needs a C++ compiler.")] = False
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.")] = None
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "cpu"
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Whether training is timed too, and on what."""
+
+    training: Annotated[
+        bool, typer.Option("--training", help="Time training steps of the config too, with and without cache.")
+    ] = False
+    caches: Annotated[
+        list[Cache] | None,
+        typer.Option("--cache", help="Where training keeps its pictures; repeatable [default: ram and none]."),
+    ] = None
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps that are timed.")] = 3
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Prepared folder to train on; drawn people by default.")
+    ] = None
+    weights_dir: Annotated[
+        Path | None, typer.Option("--weights-dir", help="Folder of VGG weights for training; also $SCM_WEIGHTS.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class TimingOptions:
+    """What is measured of each."""
+
+    batch: Annotated[list[int] | None, typer.Option("--batch", min=1, help="Images in a pass; repeatable.")] = None
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Measure these options in one table; a minute more for compiling.")
+    ] = False
+    memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Measure peak memory.")] = True
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Passes of each kind; medians are shown.")] = 5
+    cpu_time: Annotated[
+        bool, typer.Option("--cpu-time", help="Count CPU seconds, with --threads 1, on a machine that does other work.")
+    ] = False
+
+
+@grouped
 def bench(
+    timing: TimingOptions,
+    networks: NetworkOptions,
+    trained: TrainingOptions,
     config: Annotated[
         str, typer.Option("-c", "--config", help="Name of a shipped config, or a YAML file; its model is timed.")
     ] = "ccp",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the config; repeatable.")
     ] = None,
-    batch: Annotated[list[int] | None, typer.Option("--batch", min=1, help="Images in a pass; repeatable.")] = None,
-    precision: Annotated[Precision, typer.Option("--precision", help="float32, or bf16 as in training.")] = (
-        Precision.float32
-    ),
-    channels_last: Annotated[
-        bool, typer.Option("--channels-last/--contiguous", help="Memory format of the networks.")
-    ] = True,
-    compiled: Annotated[bool, typer.Option("--compile", help="Compile the networks; needs a C++ compiler.")] = False,
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Measure these options in one table; a minute more for compiling.")
-    ] = False,
-    training: Annotated[
-        bool, typer.Option("--training", help="Time training steps of the config too, with and without cache.")
-    ] = False,
-    caches: Annotated[
-        list[Cache] | None,
-        typer.Option("--cache", help="Where training keeps its pictures; repeatable [default: ram and none]."),
-    ] = None,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps that are timed.")] = 3,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Prepared folder to train on; drawn people by default.")
-    ] = None,
-    weights_dir: Annotated[
-        Path | None, typer.Option("--weights-dir", help="Folder of VGG weights for training; also $SCM_WEIGHTS.")
-    ] = None,
-    memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Measure peak memory.")] = True,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.")] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "cpu",
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Passes of each kind; medians are shown.")] = 5,
-    cpu_time: Annotated[
-        bool, typer.Option("--cpu-time", help="Count CPU seconds, with --threads 1, on a machine that does other work.")
-    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file too.")] = None,
 ) -> None:
     """Time the generator on a drawn person, beside its convolutions alone.
@@ -94,36 +120,50 @@ def bench(
 
     from dataclasses import asdict
 
-    from scmnet_cli.bench.footprint import drawing_memory, training_speed
+    from scmnet_cli.bench.footprint import drawing_memory
     from scmnet_cli.bench.passes import Options
     from scmnet_cli.bench.speed import measure_speed
     from scmnet_cli.data.prepared import write_text
     from scmnet_cli.system.devices import choose_device
 
-    chosen = Options(precision.value, channels_last, compiled, threads, str(choose_device(device)))
-    variants = _variants(chosen) if compare else [chosen]
-    batches = batch or [1, 8]
+    chosen = Options(
+        networks.precision.value,
+        networks.channels_last,
+        networks.compiled,
+        networks.threads,
+        str(choose_device(networks.device)),
+    )
+    batches = timing.batch or [1, 8]
     measured = []
-    for options in variants:
+    for options in _variants(chosen) if timing.compare else [chosen]:
         _tell(f"timing {options}")
-        speed = measure_speed(loaded.model, options, batches=batches, repeats=repeats, cpu_time=cpu_time)
-        peaks = [drawing_memory(loaded.model, options, size) for size in batches] if memory else []
-        trained = []
-        if training and not options.compiled:  # scm train does not compile
-            for cache in caches or [Cache.ram, Cache.none]:
-                _tell(f"training {options}, cache {cache}")
-                kept = loaded.model_copy(update={"data": loaded.data.model_copy(update={"cache": cache.value})})
-                trained.append(
-                    training_speed(kept, options, data, steps=steps, cpu_time=cpu_time, weights_dir=weights_dir)
-                )
-        measured.append((speed, peaks, trained))
+        speed = measure_speed(loaded.model, options, batches=batches, repeats=timing.repeats, cpu_time=timing.cpu_time)
+        peaks = [drawing_memory(loaded.model, options, size) for size in batches] if timing.memory else []
+        measured.append((speed, peaks, _time_training(loaded, options, trained, cpu_time=timing.cpu_time)))
     _print(measured)
     if json_file is not None:
         runs = [
-            {**asdict(speed), "memory": [asdict(peak) for peak in peaks], "training": [asdict(run) for run in trained]}
-            for speed, peaks, trained in measured
+            {**asdict(speed), "memory": [asdict(peak) for peak in peaks], "training": [asdict(run) for run in runs]}
+            for speed, peaks, runs in measured
         ]
         write_text(json_file, json.dumps({"runs": runs}, indent=2) + "\n")
+
+
+def _time_training(config: Config, options: Options, wanted: TrainingOptions, *, cpu_time: bool) -> list[Training]:
+    from scmnet_cli.bench.footprint import training_speed
+
+    found: list[Training] = []
+    if not wanted.training or options.compiled:  # scm train does not compile
+        return found
+    for cache in wanted.caches or [Cache.ram, Cache.none]:
+        _tell(f"training {options}, cache {cache}")
+        kept = config.model_copy(update={"data": config.data.model_copy(update={"cache": cache.value})})
+        found.append(
+            training_speed(
+                kept, options, wanted.data, steps=wanted.steps, cpu_time=cpu_time, weights_dir=wanted.weights_dir
+            )
+        )
+    return found
 
 
 def _variants(chosen: Options) -> list[Options]:

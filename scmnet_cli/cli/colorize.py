@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from scmnet_cli.cli.face_parser import FaceParserFile
-from scmnet_cli.cli.options import Batch, Data, Device, Model, OutFolder
+from scmnet_cli.cli.grouping import grouped
+from scmnet_cli.cli.options import Data, DrawingOptions, InputOptions
 
 
 class EdgesFrom(StrEnum):
@@ -21,6 +21,7 @@ class EdgesFrom(StrEnum):
     photo = "photo"
 
 
+@grouped
 def colorize(
     edges: Annotated[
         list[str],
@@ -39,8 +40,7 @@ def colorize(
             help="Whose colours: a face of a prepared folder (DATA/NAME), a photo, or a folder of either; repeatable.",
         ),
     ],
-    model: Model = None,
-    out: OutFolder = Path("outputs"),
+    drawing: DrawingOptions,
     data: Data = None,
     edges_from: Annotated[
         EdgesFrom,
@@ -50,8 +50,6 @@ def colorize(
         ),
     ] = EdgesFrom.auto,
     strip: Annotated[bool, typer.Option("--strip", help="Also write a strip: edges, reference, result.")] = False,
-    batch: Batch = 0,
-    device: Device = "auto",
     face_parser: FaceParserFile = None,
 ) -> None:
     """Colour every E like every B, with a model of faces.
@@ -79,10 +77,10 @@ def colorize(
     from scmnet_cli.domains import FACE
     from scmnet_cli.errors import ScmError
 
-    finder, artist = set_up(model, out, data, None, person=0, mirror=False, strip=strip, batch=batch, device=device)
+    finder, artist = set_up(drawing, InputOptions(data=data), strip=strip)
     if finder.domain is not FACE:
         raise ScmError(
-            f"-m {model}: draws {finder.domain.members}; colorize needs a model of faces: "
+            f"-m {drawing.model}: draws {finder.domain.members}; colorize needs a model of faces: "
             "'-m research/faces.safetensors', or one of your own, 'scm train DATA -o RUN -c faces'"
         )
     finder.find_faces_with(partial(load_face_parser, face_parser))

@@ -51,9 +51,10 @@ def demo(
 
 
 def _show(photo: Path | None, out: Path, model: Path | None, closet: Path | None, show: bool, device: str) -> None:
-    from scmnet_cli.cli.drawing.opening import open_model, open_wardrobe
+    from scmnet_cli.cli.drawing.opening import open_model
     from scmnet_cli.demo.photo import run_demo
     from scmnet_cli.images import example_photo
+    from scmnet_cli.inference.opening import open_wardrobe
 
     pipeline = open_model(model, device)
     garments = open_wardrobe(closet) if closet is not None or model is None else None

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scmnet_cli.cli.estimators import Chosen, ParserFile, ParserInput, ParserLabels, ParserSize, PoseEstimatorName
+from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.face_parser import FaceParserFile, load_face_parser
-from scmnet_cli.cli.options import (
-    Batch,
-    Closet,
-    Data,
-    Device,
-    Frame,
-    KeepSize,
-    Mirror,
-    Model,
-    OutFolder,
-    PersonNumber,
-    PosePersonNumber,
-    Sources,
-)
+from scmnet_cli.cli.grouping import grouped
+from scmnet_cli.cli.options import Closet, DrawingOptions, InputOptions, KeepSize, Sources
 from scmnet_cli.errors import ScmError
 
 
+@grouped
 def edit(
     sources: Sources,
     regions: Annotated[
@@ -47,29 +35,18 @@ def edit(
             "--region, in order.",
         ),
     ],
+    drawing: DrawingOptions,
+    inputs: InputOptions,
+    estimators: EstimatorOptions,
     pose: Annotated[
         str | None,
         typer.Option("--pose", metavar="P", help="Draw in this pose instead of A's own; as for `scm transfer`."),
     ] = None,
-    model: Model = None,
-    out: OutFolder = Path("outputs"),
     closet: Closet = None,
-    data: Data = None,
-    frame: Frame = None,
-    person: PersonNumber = 0,
-    pose_person: PosePersonNumber = 0,
-    mirror: Mirror = False,
     strip: Annotated[
         bool, typer.Option("--strip", help="Also write a strip: source, references, pose, result.")
     ] = False,
     keep_size: KeepSize = False,
-    batch: Batch = 0,
-    device: Device = "auto",
-    pose_estimator: PoseEstimatorName = None,
-    parser: ParserFile = None,
-    parser_labels: ParserLabels = None,
-    parser_input: ParserInput = None,
-    parser_size: ParserSize = None,
     face_parser: FaceParserFile = None,
 ) -> None:
     """Draw the person of A with regions of B, in A's own pose.
@@ -89,6 +66,24 @@ def edit(
                --face-parser research/face-parser.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing.artist import Task, set_up
+
+    _check_regions(regions, references)
+    if inputs.mirror and pose is None:
+        raise ScmError("--mirror: mirrors the pose of --pose; give one")
+    finder, artist = set_up(drawing, inputs, strip=strip, keep_size=keep_size)
+    finder.look_with(estimators.analyser)
+    finder.find_faces_with(partial(load_face_parser, face_parser))
+    for region in regions:
+        finder.domain.region_id(region)
+    taken = {
+        region: artist.reference(reference, finder, closet)
+        for region, reference in zip(regions, references, strict=True)
+    }
+    poses = None if pose is None else finder.poses([pose], "--pose")
+    artist.draw(Task(finder.people(sources, "--src"), poses, taken))
+
+
+def _check_regions(regions: list[str], references: list[str]) -> None:
     from scmnet_cli.regions import BODY_REGIONS, FACE_REGIONS, region_id
 
     if len(regions) != len(references):
@@ -99,28 +94,3 @@ def edit(
         region_id(region, list(dict.fromkeys([*BODY_REGIONS, *FACE_REGIONS])))
         if regions.count(region) > 1:
             raise ScmError(f"--region {region}: is given twice; one region can come from one reference only")
-    if mirror and pose is None:
-        raise ScmError("--mirror: mirrors the pose of --pose; give one")
-    finder, artist = set_up(
-        model,
-        out,
-        data,
-        frame,
-        person=person,
-        pose_person=pose_person,
-        mirror=mirror,
-        strip=strip,
-        keep_size=keep_size,
-        batch=batch,
-        device=device,
-    )
-    finder.look_with(Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size).analyser)
-    finder.find_faces_with(partial(load_face_parser, face_parser))
-    for region in regions:
-        finder.domain.region_id(region)
-    taken = {
-        region: artist.reference(reference, finder, closet)
-        for region, reference in zip(regions, references, strict=True)
-    }
-    poses = None if pose is None else finder.poses([pose], "--pose")
-    artist.draw(Task(finder.people(sources, "--src"), poses, taken))

@@ -65,14 +65,14 @@ ParserSize = Annotated[
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What the options say; each is None where it is not given."""
+class EstimatorOptions:
+    """What finds joints and regions in raw photos; an option is None where it is not given."""
 
-    pose: str | None = None
-    parser: str | None = None
-    labels: str | None = None
-    pixels: str | None = None
-    size: str | None = None
+    pose: PoseEstimatorName = None
+    parser: ParserFile = None
+    labels: ParserLabels = None
+    pixels: ParserInput = None
+    size: ParserSize = None
 
     @property
     def first(self) -> str:
@@ -90,7 +90,7 @@ class Chosen:
         from scmnet_cli.analyser.estimators import Estimators, Parser, PoseEstimator
         from scmnet_cli.analyser.people import Analyser
 
-        if self.parser is None and (alone := Chosen(None, None, self.labels, self.pixels, self.size).first):
+        if self.parser is None and (alone := EstimatorOptions(None, None, self.labels, self.pixels, self.size).first):
             raise ScmError(f"{alone}: there is no --parser; give its file, or leave this out")
         pose: PoseEstimator | None = None
         parser: Parser | None = None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import Model
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
     from scmnet_cli.evaluation.cases import Cases
-    from scmnet_cli.evaluation.prepared_cases import PreparedCases
     from scmnet_cli.inference.pipeline import Pipeline
 
 
@@ -42,8 +43,79 @@ class ProtocolName(StrEnum):
     pise = "pise"
 
 
+@dataclass(frozen=True)
+class ResultOptions:
+    """Results of any method, drawn already."""
+
+    generated: Annotated[
+        Path | None, typer.Option("--generated", metavar="G", help="Folder of results, of any method.")
+    ] = None
+    reference: Annotated[
+        Path | None, typer.Option("--reference", metavar="R", help="Folder of what the results should be.")
+    ] = None
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            "--pairs",
+            metavar="FILE",
+            help="CSV with columns generated,reference (and source), or from,to; by default the names tell.",
+        ),
+    ] = None
+    joints: Annotated[
+        Path | None,
+        typer.Option(
+            "--joints",
+            metavar="FILE",
+            help="Table of the joints that another estimator found in G, for PCK; by default the analyser finds them.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class CaseOptions:
+    """What of a prepared folder is drawn, by what."""
+
+    method: Annotated[
+        MethodName | None, typer.Option("--method", help="Judge an answer that needs no model, in place of one.")
+    ] = None
+    case_set: Annotated[
+        SetName | None,
+        typer.Option(
+            "--set",
+            help="What to draw of DATA: everybody from a moved source, the pairs, whole people from pictures cut at "
+            "the hips, or everybody in another's layout; by default pairs where it has any, else reconstruction.",
+        ),
+    ] = None
+    split: Annotated[
+        str | None, typer.Option("--split", help="train, val or test; by default val, or test where there is no val.")
+    ] = None
+    limit: Annotated[int | None, typer.Option("--limit", min=2, help="At most this many people or pairs.")] = None
+
+
+@dataclass(frozen=True)
+class MetricOptions:
+    """What is measured, and how."""
+
+    protocol: Annotated[
+        ProtocolName, typer.Option("--protocol", help="Size, crop, padding and window; see docs/evaluation.md.")
+    ] = ProtocolName.raw
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", metavar="A,B", help="Only these, such as ssim,psnr,l1; by default all.")
+    ] = None
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Pictures at a time.")] = 8
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto"
+    weights_dir: Annotated[
+        Path | None,
+        typer.Option("--weights-dir", help="Folder of AlexNet, VGG16 and Inception; also $SCM_WEIGHTS."),
+    ] = None
+
+
+@grouped
 def evaluate(
     context: typer.Context,
+    results: ResultOptions,
+    drawn: CaseOptions,
+    measured: MetricOptions,
     data: Annotated[
         Path | None,
         typer.Argument(
@@ -56,57 +128,8 @@ def evaluate(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for numbers, report and sheets.")] = Path(
         "outputs/eval"
     ),
-    generated: Annotated[
-        Path | None, typer.Option("--generated", metavar="G", help="Folder of results, of any method.")
-    ] = None,
-    reference: Annotated[
-        Path | None, typer.Option("--reference", metavar="R", help="Folder of what the results should be.")
-    ] = None,
-    pairs: Annotated[
-        Path | None,
-        typer.Option(
-            "--pairs",
-            metavar="FILE",
-            help="CSV with columns generated,reference (and source), or from,to; by default the names tell.",
-        ),
-    ] = None,
-    joints: Annotated[
-        Path | None,
-        typer.Option(
-            "--joints",
-            metavar="FILE",
-            help="Table of the joints that another estimator found in G, for PCK; by default the analyser finds them.",
-        ),
-    ] = None,
-    method: Annotated[
-        MethodName | None, typer.Option("--method", help="Judge an answer that needs no model, in place of one.")
-    ] = None,
-    protocol: Annotated[
-        ProtocolName, typer.Option("--protocol", help="Size, crop, padding and window; see docs/evaluation.md.")
-    ] = ProtocolName.raw,
-    metrics: Annotated[
-        str | None, typer.Option("--metrics", metavar="A,B", help="Only these, such as ssim,psnr,l1; by default all.")
-    ] = None,
-    case_set: Annotated[
-        SetName | None,
-        typer.Option(
-            "--set",
-            help="What to draw of DATA: everybody from a moved source, the pairs, whole people from pictures cut at "
-            "the hips, or everybody in another's layout; by default pairs where it has any, else reconstruction.",
-        ),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, val or test; by default val, or test where there is no val.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=2, help="At most this many people or pairs.")] = None,
     save: Annotated[bool, typer.Option("--save", help="Write the pictures to OUT/images too.")] = False,
     compare: Annotated[bool, typer.Option("--compare", help="Print the paper's tables with ours in them.")] = False,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Pictures at a time.")] = 8,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto",
-    weights_dir: Annotated[
-        Path | None,
-        typer.Option("--weights-dir", help="Folder of AlexNet, VGG16 and Inception; also $SCM_WEIGHTS."),
-    ] = None,
 ) -> None:
     """Judge a model on a prepared folder, or the results of any method beside their references.
 
@@ -136,32 +159,27 @@ def evaluate(
     from scmnet_cli.cli.progress import Bars
     from scmnet_cli.data.prepared import write_text
     from scmnet_cli.evaluation.cases import Case
-    from scmnet_cli.evaluation.folders import FolderCases
     from scmnet_cli.evaluation.instruments import Instruments
     from scmnet_cli.evaluation.prepared_cases import PreparedCases
     from scmnet_cli.evaluation.protocols import find_protocol
     from scmnet_cli.evaluation.published import compare as compared_with
     from scmnet_cli.evaluation.published import published_tables
     from scmnet_cli.evaluation.report import html_report
+    from scmnet_cli.evaluation.sheets import write_sheets
     from scmnet_cli.evaluation.summary import evaluate as evaluate_cases
     from scmnet_cli.images import save_png
     from scmnet_cli.system.devices import choose_device
 
     source = context.get_parameter_source("model")
-    if (generated or method) and source is not None and source.name == "ENVIRONMENT":
+    if (results.generated or drawn.method) and source is not None and source.name == "ENVIRONMENT":
         model = None
-    _check(data, model, generated, reference, pairs, joints, method, case_set, save)
-    wanted = None if metrics is None else [name.strip() for name in metrics.split(",")]
-    chosen = find_protocol(protocol)
-    pipeline = None if generated or method else open_model(model, device)
-    cases: Cases
-    if generated is not None and reference is not None:
-        cases = FolderCases(generated, reference, pairs, data, limit, joints)
-    else:
-        assert data is not None
-        cases = _prepared(data, split, pipeline, method, case_set, limit)
-    on = choose_device(device) if pipeline is None else pipeline.device
-    instruments = Instruments(wanted, weights_dir, on)
+    _check(data, model, results, drawn, save=save)
+    wanted = None if measured.metrics is None else [name.strip() for name in measured.metrics.split(",")]
+    protocol = find_protocol(measured.protocol)
+    pipeline = None if results.generated or drawn.method else open_model(model, measured.device)
+    cases = _cases(data, results, drawn, pipeline)
+    device = choose_device(measured.device) if pipeline is None else pipeline.device
+    instruments = Instruments(wanted, measured.weights_dir, device)
     make_folder(out, "--out")
     images = out / "images"
     if save:
@@ -174,9 +192,9 @@ def evaluate(
     with Bars(console=Console(stderr=True)) as bar:
         evaluation = evaluate_cases(
             cases,
-            chosen,
+            protocol,
             instruments,
-            batch=batch,
+            batch=measured.batch,
             keep=keep,
             progress=lambda done, total: bar.count("judging", done, total),
         )
@@ -184,75 +202,48 @@ def evaluate(
     tables = [compared_with(evaluation.as_json(), name) for name in published_tables()] if compare else []
     write_text(out / "report.html", html_report(evaluation, tables[0] if tables else ""))
     if isinstance(cases, PreparedCases):
-        _sheets(cases, pipeline, limit, out)
-    print(evaluation.table())
-    print(evaluation.sentence())
-    if evaluation.notes():
-        print(evaluation.notes())
-    for table in tables:
-        print(f"\n{table}")
+        write_sheets(cases, pipeline, out, drawn.limit)
+    for text in (evaluation.table(), evaluation.sentence(), evaluation.notes(), *(f"\n{table}" for table in tables)):
+        if text:
+            print(text)
     if evaluation.missing():
         print(evaluation.missing(), file=sys.stderr)
     print(out)
 
 
-def _check(
-    data: Path | None,
-    model: Path | None,
-    generated: Path | None,
-    reference: Path | None,
-    pairs: Path | None,
-    joints: Path | None,
-    method: MethodName | None,
-    case_set: SetName | None,
-    save: bool,
-) -> None:
-    if (generated is None) != (reference is None):
+def _check(data: Path | None, model: Path | None, results: ResultOptions, drawn: CaseOptions, *, save: bool) -> None:
+    if (results.generated is None) != (results.reference is None):
         raise ScmError("--generated and --reference go together: the results, and what they should be")
-    if generated is not None:
-        drawing = {"--model": model, "--method": method, "--set": case_set, "--save": save or None}
+    if results.generated is not None:
+        drawing = {"--model": model, "--method": drawn.method, "--set": drawn.case_set, "--save": save or None}
         for option, given in drawing.items():
             if given is not None:
                 raise ScmError(f"{option} {given}: draws pictures, and --generated names ones that are drawn; drop one")
         return
-    if pairs is not None:
+    if results.pairs is not None:
         raise ScmError(
-            f"--pairs {pairs}: says which result belongs to which reference; give --generated and --reference"
+            f"--pairs {results.pairs}: says which result belongs to which reference; give --generated and --reference"
         )
-    if joints is not None:
-        raise ScmError(f"--joints {joints}: says what was found in the results; give --generated and --reference")
+    if results.joints is not None:
+        raise ScmError(
+            f"--joints {results.joints}: says what was found in the results; give --generated and --reference"
+        )
     if data is None:
         raise ScmError(
             "nothing to judge: give a prepared folder, with -m RUN or --method, or --generated G --reference R"
         )
-    if model is not None and method is not None:
+    if model is not None and drawn.method is not None:
         raise ScmError("give one of -m RUN, which is judged beside the answers that need no model, and --method")
 
 
-def _prepared(
-    data: Path,
-    split: str | None,
-    pipeline: Pipeline | None,
-    method: MethodName | None,
-    case_set: SetName | None,
-    limit: int | None,
-) -> PreparedCases:
+def _cases(data: Path | None, results: ResultOptions, drawn: CaseOptions, pipeline: Pipeline | None) -> Cases:
     from scmnet_cli.evaluation.baselines import Method
+    from scmnet_cli.evaluation.folders import FolderCases
     from scmnet_cli.evaluation.prepared_cases import CaseSet, PreparedCases
 
-    methods = tuple(Method) if method is None else (Method(method),)
-    chosen = None if case_set is None else CaseSet(case_set)
-    return PreparedCases(data, split, pipeline, methods, case_set=chosen, limit=limit)
-
-
-def _sheets(cases: PreparedCases, pipeline: Pipeline | None, limit: int | None, out: Path) -> None:
-    from scmnet_cli.evaluation.prepared_cases import load_people
-    from scmnet_cli.evaluation.sheets import case_sheet, edit_sheet, transfer_sheet
-    from scmnet_cli.images import save_png
-
-    save_png(out / "cases.png", case_sheet(cases))
-    if pipeline is None:
-        return
-    save_png(out / "transfers.png", transfer_sheet(pipeline, load_people(pipeline, cases.data, cases.split, limit)))
-    if pipeline.model.has_regions:
-        save_png(out / "edits.png", edit_sheet(pipeline, cases.data, cases.split))
+    if results.generated is not None and results.reference is not None:
+        return FolderCases(results.generated, results.reference, results.pairs, data, drawn.limit, results.joints)
+    assert data is not None
+    methods = tuple(Method) if drawn.method is None else (Method(drawn.method),)
+    chosen = None if drawn.case_set is None else CaseSet(drawn.case_set)
+    return PreparedCases(data, drawn.split, pipeline, methods, case_set=chosen, limit=drawn.limit)

@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from scmnet_cli.cli.estimators import Chosen, ParserFile, ParserInput, ParserLabels, ParserSize, PoseEstimatorName
-from scmnet_cli.cli.options import Data, Device, Frame, Mirror, Model, OutFolder, PersonNumber, PosePersonNumber
+from scmnet_cli.cli.estimators import EstimatorOptions
+from scmnet_cli.cli.grouping import grouped
+from scmnet_cli.cli.options import Device, InputOptions, Model, OutFolder
 from scmnet_cli.errors import ScmError
 
 
+@grouped
 def inspect(
     source: Annotated[
         str,
@@ -27,6 +29,8 @@ def inspect(
             "--pose", metavar="B", help="The pose, as for `scm transfer`. With a region map it is judged too."
         ),
     ],
+    inputs: InputOptions,
+    estimators: EstimatorOptions,
     points: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,17 +47,7 @@ def inspect(
     ] = None,
     model: Model = None,
     out: OutFolder = Path("outputs"),
-    data: Data = None,
-    frame: Frame = None,
-    number: PersonNumber = 0,
-    pose_number: PosePersonNumber = 0,
-    mirror: Mirror = False,
     device: Device = "auto",
-    pose_estimator: PoseEstimatorName = None,
-    parser: ParserFile = None,
-    parser_labels: ParserLabels = None,
-    parser_input: ParserInput = None,
-    parser_size: ParserSize = None,
 ) -> None:
     """Draw where each part of a result came from, in one picture.
 
@@ -81,8 +75,8 @@ def inspect(
     from scmnet_cli.types import Person
 
     pipeline = open_model(model, device)
-    finder = find_inputs(pipeline, data, frame, person=number, pose_person=pose_number, mirror=mirror)
-    finder.look_with(Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size).analyser)
+    finder = find_inputs(pipeline, inputs)
+    finder.look_with(estimators.analyser)
     person = finder.person(source, "--src")
     found = finder.poses([pose], "--pose")
     if len(found) != 1:
@@ -92,14 +86,14 @@ def inspect(
         raise ScmError(f"--src {source}: is a pose without a picture")
     other = None if compare is None else open_model(compare, device)
     inspection = inspect_transfer(pipeline, read, found[0].read(), at, other)
-    inputs = {
+    named = {
         "source": {"name": person.name, "path": person.where},
         "pose": {"name": found[0].name, "path": found[0].where},
         "at": [list(point) for point in at],
         "compared": None if other is None else str(other.path.resolve()),
     }
     stem = f"{safe_name(person.name)}_to_{safe_name(found[0].name)}_inspect"
-    print(Outputs(out, pipeline).write(stem, draw_inspection(inspection), inputs, inspection.as_json()))
+    print(Outputs(out, pipeline).write(stem, draw_inspection(inspection), named, inspection.as_json()))
 
 
 def _point(text: str) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,6 +94,27 @@ RuntimeChoice = Annotated[
         "--runtime", help="What runs the networks; onnx: ONNX Runtime on the CPU, -m a folder of `scm export`."
     ),
 ]
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """Where people and poses are looked for, and which of several is meant."""
+
+    data: Data = None
+    frame: Frame = None
+    person: PersonNumber = 0
+    pose_person: PosePersonNumber = 0
+    mirror: Mirror = False
+
+
+@dataclass(frozen=True)
+class DrawingOptions:
+    """What draws, where to, and how many pictures at a time."""
+
+    model: Model = None
+    out: OutFolder = Path("outputs")
+    batch: Batch = 0
+    device: Device = "auto"
 
 
 def read_size(text: str, option: str, example: str) -> Canvas:

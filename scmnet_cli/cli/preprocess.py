@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scmnet_cli.cli.estimators import (
-    Chosen,
-    ParserFile,
-    ParserInput,
-    ParserLabels,
-    ParserSize,
-    PoseEstimatorName,
-)
+from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.face_parser import FaceParserFile
+from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import DomainName, read_size
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
-    from scmnet_cli.system.processes import Rank
+    from scmnet_cli.preprocess.prepare import Prepared
+    from scmnet_cli.sources.source import Source
+    from scmnet_cli.system.processes import Rank, Team
     from scmnet_cli.types import Canvas
 
 
@@ -46,9 +43,97 @@ class Background(StrEnum):
     KEEP = "keep"
 
 
+@dataclass(frozen=True)
+class AnnotationOptions:
+    """What is known of the photos, and where."""
+
+    joints: Annotated[Path | None, typer.Option("--joints", help="Table of joints; by default the one in SRC.")] = None
+    maps: Annotated[
+        Path | None, typer.Option("--maps", help="Folder of label maps (.png or .npy); by default the one in SRC.")
+    ] = None
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="What the ids of the maps mean, such as lip20 or atr18.")
+    ] = None
+    lists: Annotated[
+        Path | None, typer.Option("--lists", help="Folder of a benchmark's list files; by default SRC.")
+    ] = None
+    everybody: Annotated[
+        bool,
+        typer.Option("--all", help="Layout photos: everybody of a photo, as NAME, NAME_2 ..., not one person alone."),
+    ] = False
+    unlabelled: Annotated[
+        bool,
+        typer.Option(
+            "--unlabelled", help="Layout ccp: photos without an annotation join train, with the analyser's maps."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """What the prepared pictures are."""
+
+    canvas: Annotated[
+        str | None,
+        typer.Option(
+            "--canvas", metavar="HxW", help="Size of the pictures (256x176; celebamask 256x256, market1501 128x64)."
+        ),
+    ] = None
+    background: Annotated[
+        Background | None,
+        typer.Option("--background", help="Light grey, or as it is (plain; keep for faces and where maps are drawn)."),
+    ] = None
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many usable people.")] = None
+
+
+@dataclass(frozen=True)
+class WorkOptions:
+    """Where the work is done, and which share of it."""
+
+    device: Annotated[
+        str, typer.Option("--device", help="Where raw photos are looked at: cpu, cuda, cuda:1 or auto.")
+    ] = "auto"
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Threads; all cores by default.")] = None
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard", metavar="I/N", help="Make only the I-th of N shares; the lists are left to a last run."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What is written beside the prepared folder."""
+
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="The report, an HTML file: counts, some people, everybody left out (OUT/report.html).",
+        ),
+    ] = None
+    sheet: Annotated[bool, typer.Option("--sheet", help="Draw OUT/sheet.png: photos, regions and skeletons.")] = False
+
+
+@dataclass(frozen=True)
+class _Settings:
+    canvas: Canvas
+    background: str
+    limit: int | None
+    jobs: int | None
+
+
+@grouped
 def preprocess(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of photos.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Prepared folder; an unfinished one is completed.")],
+    annotations: AnnotationOptions,
+    pictures: PictureOptions,
+    estimators: EstimatorOptions,
+    work: WorkOptions,
+    reports: ReportOptions,
     domain: Annotated[
         DomainName | None,
         typer.Option("--domain", help="People after joints, or faces after edges; by default what the layout holds."),
@@ -59,62 +144,7 @@ def preprocess(
             "--layout", help="How SRC is laid out; see below (folder with joints or maps in SRC, else photos)."
         ),
     ] = None,
-    canvas: Annotated[
-        str | None,
-        typer.Option(
-            "--canvas", metavar="HxW", help="Size of the pictures (256x176; celebamask 256x256, market1501 128x64)."
-        ),
-    ] = None,
-    background: Annotated[
-        Background | None,
-        typer.Option("--background", help="Light grey, or as it is (plain; keep for faces and where maps are drawn)."),
-    ] = None,
-    joints: Annotated[Path | None, typer.Option("--joints", help="Table of joints; by default the one in SRC.")] = None,
-    maps: Annotated[
-        Path | None, typer.Option("--maps", help="Folder of label maps (.png or .npy); by default the one in SRC.")
-    ] = None,
-    labels: Annotated[
-        str | None, typer.Option("--labels", help="What the ids of the maps mean, such as lip20 or atr18.")
-    ] = None,
-    lists: Annotated[
-        Path | None, typer.Option("--lists", help="Folder of a benchmark's list files; by default SRC.")
-    ] = None,
-    everybody: Annotated[
-        bool,
-        typer.Option("--all", help="Layout photos: everybody of a photo, as NAME, NAME_2 ..., not one person alone."),
-    ] = False,
-    unlabelled: Annotated[
-        bool,
-        typer.Option(
-            "--unlabelled", help="Layout ccp: photos without an annotation join train, with the analyser's maps."
-        ),
-    ] = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many usable people.")] = None,
-    pose_estimator: PoseEstimatorName = None,
-    parser: ParserFile = None,
-    parser_labels: ParserLabels = None,
-    parser_input: ParserInput = None,
-    parser_size: ParserSize = None,
     face_parser: FaceParserFile = None,
-    device: Annotated[
-        str, typer.Option("--device", help="Where raw photos are looked at: cpu, cuda, cuda:1 or auto.")
-    ] = "auto",
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Threads; all cores by default.")] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            "--report",
-            metavar="FILE",
-            help="The report, an HTML file: counts, some people, everybody left out (OUT/report.html).",
-        ),
-    ] = None,
-    sheet: Annotated[bool, typer.Option("--sheet", help="Draw OUT/sheet.png: photos, regions and skeletons.")] = False,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard", metavar="I/N", help="Make only the I-th of N shares; the lists are left to a last run."
-        ),
-    ] = None,
 ) -> None:
     """Crop the people of a folder of photos to one canvas, with region maps and joints, and split them.
 
@@ -167,38 +197,73 @@ def preprocess(
       torchrun --nproc-per-node 4 -m scmnet_cli preprocess ccp -o data/ccp \\
                --layout ccp
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    size = None if canvas is None else read_canvas(canvas)
+    size = None if pictures.canvas is None else read_canvas(pictures.canvas)
+    share = None if work.shard is None else read_share(work.shard)
 
-    import torch
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
-    from scmnet_cli.cli.face_parser import load_face_parser
-    from scmnet_cli.cli.progress import Bars
     from scmnet_cli.data.prepared import PreparedFolder
     from scmnet_cli.domains import DOMAINS
     from scmnet_cli.images import save_png
-    from scmnet_cli.preprocess.layouts import likely_face_layout, likely_layout, open_source
-    from scmnet_cli.preprocess.prepare import prepare, prepare_share
     from scmnet_cli.preprocess.report import write_report
     from scmnet_cli.preprocess.sheet import draw_sheet
-    from scmnet_cli.system.devices import choose_device
     from scmnet_cli.system.processes import Team, this_rank
 
-    share = None if shard is None else read_share(shard)
     team = Team(this_rank())
     if share and team.rank.count > 1:
-        raise ScmError(f"--shard {shard}: torchrun shares the work already; leave one of them out")
+        raise ScmError(f"--shard {work.shard}: torchrun shares the work already; leave one of them out")
+    opened, jobs = _open(source, domain, layout, annotations, estimators, face_parser, work, team)
+    ground = pictures.background.value if pictures.background else opened.background
+    settings = _Settings(size or opened.canvas, ground, pictures.limit, jobs)
+    outcome = _make(opened, out, settings, team, share)
+    team.leave()
+    if isinstance(outcome, int):
+        print(
+            f"share {work.shard} is made, {outcome} new; when all are, the same command without --shard makes the lists"
+        )
+        return
+    if not team.rank.is_first:
+        return
+    for line in [*_summary(outcome.left_out), *outcome.remarks]:
+        print(line, file=sys.stderr)
+    splits = ", ".join(f"{number} {split}" for split, number in outcome.splits.items())
+    pairs = f"{outcome.num_pairs} pairs, " if outcome.num_pairs else ""
+    print(
+        f"{outcome.num_usable} {DOMAINS[opened.domain].members} ({splits}; {outcome.num_new} new), {pairs}"
+        f"{len(outcome.left_out)} left out: {out}"
+    )
+    page = reports.report or out / "report.html"
+    write_report(page, opened, PreparedFolder(out))
+    print(f"report: {page}", file=sys.stderr)
+    if reports.sheet:
+        save_png(out / "sheet.png", draw_sheet(opened, PreparedFolder(out)))
 
+
+def _open(
+    source: Path,
+    domain: DomainName | None,
+    layout: Layout | None,
+    annotations: AnnotationOptions,
+    estimators: EstimatorOptions,
+    face_parser: Path | None,
+    work: WorkOptions,
+    team: Team,
+) -> tuple[Source, int | None]:
+    """Open the source with what finds people in it; return it and the number of threads."""
+    import torch
+
+    from scmnet_cli.cli.face_parser import load_face_parser
+    from scmnet_cli.domains import DOMAINS
+    from scmnet_cli.preprocess.layouts import likely_face_layout, likely_layout, open_source
+    from scmnet_cli.system.devices import choose_device
+
+    jobs = work.jobs
     if layout is None and domain == DomainName.FACE:
         layout = Layout(likely_face_layout(source))
-    chosen = layout.value if layout else likely_layout(source, joints, maps, labels)
+    chosen = layout.value if layout else likely_layout(source, annotations.joints, annotations.maps, annotations.labels)
     # People are read side by side, a thread each: the analyser's own threads would be in each other's way.
     torch.set_num_threads(1)
-    estimators = Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size)
     analyser = None
-    if chosen == Layout.PHOTOS or (chosen == Layout.CCP and unlabelled):
-        place = choose_device(device)
+    if chosen == Layout.PHOTOS or (chosen == Layout.CCP and annotations.unlabelled):
+        place = choose_device(work.device)
         analyser = estimators.analyser(place)
         if place.type != "cpu" and jobs is None:  # threads that wait for the GPU need no core
             jobs = 2 * max(1, (os.cpu_count() or 1) // team.rank.local_count)
@@ -215,18 +280,29 @@ def preprocess(
     opened = open_source(
         chosen,
         source,
-        joints=joints,
-        maps=maps,
-        labels=labels,
-        lists=lists,
-        unlabelled=unlabelled,
-        all=everybody,
+        joints=annotations.joints,
+        maps=annotations.maps,
+        labels=annotations.labels,
+        lists=annotations.lists,
+        unlabelled=annotations.unlabelled,
+        all=annotations.everybody,
         analyser=analyser,
         face_parser=faces,
     )
-    members = DOMAINS[opened.domain].members
     if domain is not None and domain.value != opened.domain:
+        members = DOMAINS[opened.domain].members
         raise ScmError(f"--domain {domain.value}: layout {chosen} holds {members}; leave one of them out")
+    return opened, jobs
+
+
+def _make(opened: Source, out: Path, settings: _Settings, team: Team, share: Rank | None) -> Prepared | int:
+    """Prepare everything, or a share alone; return what was made, of a share the number of people that are new."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    from scmnet_cli.cli.progress import Bars
+    from scmnet_cli.preprocess.prepare import prepare, prepare_share
+
     console = Console(stderr=True, quiet=not team.rank.is_first)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bars(*columns, console=console, transient=True) as bar:
@@ -234,30 +310,10 @@ def preprocess(
         def show(done: int, total: int) -> None:
             bar.count("preparing", done, total)
 
-        size, ground = size or opened.canvas, background.value if background else opened.background
+        given = (settings.canvas, settings.background, settings.limit, settings.jobs, show)
         if share is None:
-            outcome = prepare(opened, out, size, ground, limit, jobs, show, team)
-        else:
-            num_new = prepare_share(opened, out, size, ground, limit, jobs, show, share)
-    team.leave()
-    if share is not None:
-        print(f"share {shard} is made, {num_new} new; when all are, the same command without --shard makes the lists")
-        return
-    if not team.rank.is_first:
-        return
-    for line in [*_summary(outcome.left_out), *outcome.remarks]:
-        print(line, file=sys.stderr)
-    splits = ", ".join(f"{number} {split}" for split, number in outcome.splits.items())
-    pairs = f"{outcome.num_pairs} pairs, " if outcome.num_pairs else ""
-    print(
-        f"{outcome.num_usable} {members} ({splits}; {outcome.num_new} new), {pairs}"
-        f"{len(outcome.left_out)} left out: {out}"
-    )
-    page = report or out / "report.html"
-    write_report(page, opened, PreparedFolder(out))
-    print(f"report: {page}", file=sys.stderr)
-    if sheet:
-        save_png(out / "sheet.png", draw_sheet(opened, PreparedFolder(out)))
+            return prepare(opened, out, *given, team)
+        return prepare_share(opened, out, *given, share)
 
 
 def _summary(left_out: dict[str, str]) -> list[str]:

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scmnet_cli.cli.estimators import Chosen, ParserFile, ParserInput, ParserLabels, ParserSize, PoseEstimatorName
-from scmnet_cli.cli.options import (
-    Batch,
-    Data,
-    Device,
-    Frame,
-    KeepSize,
-    Mirror,
-    Model,
-    OutFolder,
-    PersonNumber,
-    PosePersonNumber,
-    Runtime,
-    RuntimeChoice,
-    Sources,
-)
+from scmnet_cli.cli.estimators import EstimatorOptions
+from scmnet_cli.cli.grouping import grouped
+from scmnet_cli.cli.options import DrawingOptions, InputOptions, KeepSize, Runtime, RuntimeChoice, Sources
 from scmnet_cli.errors import ScmError
 
 
+@dataclass(frozen=True)
+class AnimationOptions:
+    """An animated picture, or the clip of a film."""
+
+    animate: Annotated[
+        Path | None,
+        typer.Option(
+            "--animate",
+            metavar="FILE",
+            help="Write one animated picture instead, a frame a pose in order: FILE.gif, FILE.webp or FILE.png (APNG). "
+            "With --strip each frame shows source, pose and result.",
+        ),
+    ] = None
+    rate: Annotated[float, typer.Option("--fps", min=0.1, max=50, help="Frames a second of the animated picture.")] = 8
+    smooth: Annotated[
+        float | None,
+        typer.Option(
+            "--smooth", min=0, max=5, metavar="S", help="Of a clip: smooth the joints over S seconds; 0: not."
+        ),
+    ] = None
+
+
+@grouped
 def transfer(
     sources: Sources,
     poses: Annotated[
@@ -37,39 +48,13 @@ def transfer(
             "FILE.csv#ROW), or a folder of these; repeatable.",
         ),
     ],
-    model: Model = None,
-    out: OutFolder = Path("outputs"),
-    data: Data = None,
-    frame: Frame = None,
-    person: PersonNumber = 0,
-    pose_person: PosePersonNumber = 0,
-    mirror: Mirror = False,
+    drawing: DrawingOptions,
+    inputs: InputOptions,
+    animation: AnimationOptions,
+    estimators: EstimatorOptions,
     strip: Annotated[bool, typer.Option("--strip", help="Also write a strip: source, pose, result.")] = False,
-    animate: Annotated[
-        Path | None,
-        typer.Option(
-            "--animate",
-            metavar="FILE",
-            help="Write one animated picture instead, a frame a pose in order: FILE.gif, FILE.webp or FILE.png (APNG). "
-            "With --strip each frame shows source, pose and result.",
-        ),
-    ] = None,
-    rate: Annotated[float, typer.Option("--fps", min=0.1, max=50, help="Frames a second of the animated picture.")] = 8,
     keep_size: KeepSize = False,
-    batch: Batch = 0,
-    smooth: Annotated[
-        float | None,
-        typer.Option(
-            "--smooth", min=0, max=5, metavar="S", help="Of a clip: smooth the joints over S seconds; 0: not."
-        ),
-    ] = None,
-    device: Device = "auto",
     runtime: RuntimeChoice = Runtime.torch,
-    pose_estimator: PoseEstimatorName = None,
-    parser: ParserFile = None,
-    parser_labels: ParserLabels = None,
-    parser_input: ParserInput = None,
-    parser_size: ParserSize = None,
 ) -> None:
     """Draw the person of A in the pose of B: every A in every B.
 
@@ -97,51 +82,25 @@ def transfer(
                    --parser-labels schp-atr
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing.artist import Task, check_animation, set_up
-    from scmnet_cli.cli.video import draw_clip, is_clip
+    from scmnet_cli.cli.video import ClipOptions, draw_clip, is_clip
 
-    look = Chosen(pose_estimator, parser, parser_labels, parser_input, parser_size).analyser
+    animate = animation.animate
     if any(is_clip(word) for word in poses):
         if keep_size:
             raise ScmError("--keep-size: is for single pictures; leave it out, or the film")
-        draw_clip(
-            sources,
-            poses,
-            model,
-            animate or out,
-            look,
-            data=data,
-            person=person,
-            pose_person=pose_person,
-            mirror=mirror,
-            strip=strip,
-            batch=batch,
-            device=device,
-            smooth=smooth,
-            runtime=runtime,
-        )
+        drawing = drawing if animate is None else replace(drawing, out=animate)
+        clip = ClipOptions(strip, animation.smooth, runtime)
+        draw_clip(sources, poses, drawing, inputs, clip, estimators.analyser)
         return
     if animate is not None:
         check_animation(animate)
-        out = animate.parent
-    if animate is not None and keep_size:
-        raise ScmError("--keep-size: is for single pictures; leave it or --animate out")
-    finder, artist = set_up(
-        model,
-        out,
-        data,
-        frame,
-        person=person,
-        pose_person=pose_person,
-        mirror=mirror,
-        strip=strip,
-        keep_size=keep_size,
-        batch=batch,
-        device=device,
-        runtime=runtime,
-    )
-    finder.look_with(look)
+        if keep_size:
+            raise ScmError("--keep-size: is for single pictures; leave it or --animate out")
+        drawing = replace(drawing, out=animate.parent)
+    finder, artist = set_up(drawing, inputs, strip=strip, keep_size=keep_size, runtime=runtime)
+    finder.look_with(estimators.analyser)
     people = finder.people(sources, "--src")
     if animate is None:
         artist.draw(Task(people, finder.poses(poses, "--pose"), {}))
     else:
-        artist.animate(Task(people, finder.sequence(poses, "--pose"), {}), animate, rate)
+        artist.animate(Task(people, finder.sequence(poses, "--pose"), {}), animate, animation.rate)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scmnet_cli.cli.options import Closet, Data, Device, Model
+from scmnet_cli.cli.options import Closet, Data, Device, InputOptions, Model
 from scmnet_cli.errors import ScmError
 
 app = typer.Typer(invoke_without_command=True)
@@ -45,15 +45,16 @@ def wardrobe(
     """  # noqa: D301 - a backspace keeps the lines of the examples
     if context.invoked_subcommand is not None:
         return
-    from scmnet_cli.cli.drawing.opening import find_inputs, open_model, open_wardrobe
+    from scmnet_cli.cli.drawing.opening import find_inputs, open_model
     from scmnet_cli.cli.drawing.outputs import make_folder
     from scmnet_cli.images import example_photo, save_png
+    from scmnet_cli.inference.opening import open_wardrobe
     from scmnet_cli.inference.wardrobe import draw_worn
     from scmnet_cli.types import Person
 
     pipeline = open_model(model, device)
     garments = open_wardrobe(closet)
-    finder = find_inputs(pipeline, data, None)
+    finder = find_inputs(pipeline, InputOptions(data=data))
     given = finder.person(source or str(example_photo()), "--src").read()
     assert isinstance(given, Person)
     layout = None if pose is None else finder.poses([pose], "--pose")[0].read()
@@ -107,7 +108,7 @@ def add(
         raise ScmError(f"--wardrobe {closet}: holds garments of another model; name another file")
     if name in garments.garments and not replace:
         raise ScmError(f"{name}: is in {closet} already; give another name, or --replace")
-    person = find_inputs(pipeline, data, None).person(source, "--src").read()
+    person = find_inputs(pipeline, InputOptions(data=data)).person(source, "--src").read()
     assert isinstance(person, Person)
     garments.garments[name] = take(pipeline, person, region, name, about, patterns=patterns)
     make_folder(closet.parent, "--wardrobe")

@@ -13,8 +13,8 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.edges import CANNY, draw_edges
 from scmnet_cli.evaluation.baselines import TITLES, Method
 from scmnet_cli.evaluation.field import spaced_grid
-from scmnet_cli.evaluation.prepared_cases import PreparedCases
-from scmnet_cli.images import contact_sheet, draw_skeleton
+from scmnet_cli.evaluation.prepared_cases import PreparedCases, load_people
+from scmnet_cli.images import contact_sheet, draw_skeleton, save_png
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.training.tracking import draw_sample_sheet
 from scmnet_cli.types import UInt8Array
@@ -84,3 +84,20 @@ def edit_sheet(pipeline: Pipeline, data: Path, split: str, num: int = 6) -> UInt
 
 def _picture(image: Image.Image) -> UInt8Array:
     return np.asarray(image)
+
+
+def write_sheets(cases: PreparedCases, pipeline: Pipeline | None, out: Path, limit: int | None = None) -> None:
+    """Write cases.png, and with a model transfers.png and, where it has regions, edits.png.
+
+    Args:
+        cases: of a prepared folder.
+        pipeline: the model that drew them, if one did.
+        out: the folder.
+        limit: at most so many people, for transfers.
+    """
+    save_png(out / "cases.png", case_sheet(cases))
+    if pipeline is None:
+        return
+    save_png(out / "transfers.png", transfer_sheet(pipeline, load_people(pipeline, cases.data, cases.split, limit)))
+    if pipeline.model.has_regions:
+        save_png(out / "edits.png", edit_sheet(pipeline, cases.data, cases.split))

@@ -18,9 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from scmnet_cli.cli.drawing.input import Input
 from scmnet_cli.cli.drawing.inputs import Finder
-from scmnet_cli.cli.drawing.opening import find_inputs, open_model, open_wardrobe
+from scmnet_cli.cli.drawing.opening import find_inputs, open_model
 from scmnet_cli.cli.drawing.outputs import Outputs, safe_name
-from scmnet_cli.cli.options import Runtime
+from scmnet_cli.cli.options import DrawingOptions, InputOptions, Runtime
 from scmnet_cli.data.dataset import resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.domains import DOMAINS
@@ -29,6 +29,7 @@ from scmnet_cli.evaluation.one_result import Ruler
 from scmnet_cli.images import ANIMATED, PLAIN_GREY, contact_sheet
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.inputs.sketches import Drawing
+from scmnet_cli.inference.opening import open_wardrobe
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
 from scmnet_cli.inference.wardrobe import PREFIX, SHIPPED_WARDROBE
 from scmnet_cli.system.processes import Rank, Team, this_rank
@@ -365,18 +366,11 @@ def check_animation(path: Path) -> None:
 
 
 def set_up(
-    model: Path | None,
-    out: Path,
-    data: Path | None,
-    frame: str | None,
+    drawing: DrawingOptions,
+    inputs: InputOptions,
     *,
-    person: int,
-    pose_person: int = 0,
-    mirror: bool,
     strip: bool,
     keep_size: bool = False,
-    batch: int,
-    device: str,
     runtime: Runtime = Runtime.torch,
 ) -> tuple[Finder, Artist]:
     """Load the model and open the folders that the options name.
@@ -384,7 +378,7 @@ def set_up(
     Raises:
         ScmError: if no model is given, or an option names what is not there.
     """
-    pipeline = open_model(model, device, runtime)
-    finder = find_inputs(pipeline, data, frame, person=person, pose_person=pose_person, mirror=mirror)
-    batch = batch or (8 if pipeline.device.type == "cuda" else 1)
-    return finder, Artist(pipeline, Outputs(out, pipeline), batch=batch, strip=strip, keep_size=keep_size)
+    pipeline = open_model(drawing.model, drawing.device, runtime)
+    finder = find_inputs(pipeline, inputs)
+    batch = drawing.batch or (8 if pipeline.device.type == "cuda" else 1)
+    return finder, Artist(pipeline, Outputs(drawing.out, pipeline), batch=batch, strip=strip, keep_size=keep_size)
