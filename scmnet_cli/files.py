@@ -1,9 +1,10 @@
-"""Text files of other programs: UTF-8 with or without a byte order mark, or UTF-16 with one."""
+"""Text files of other programs, UTF-8 with or without a byte order mark or UTF-16 with one; and HTML pages of ours."""
 
 from __future__ import annotations
 
 import codecs
 from pathlib import Path
+from typing import Any
 
 from scmnet_cli.errors import ScmError
 
@@ -42,3 +43,29 @@ def read_lines(path: Path, what: str) -> list[str]:
         ScmError: if it cannot be read.
     """
     return read_text(path, what).splitlines()
+
+
+def render_html(template: Path, **values: Any) -> str:
+    """Fill in a Jinja template of an HTML page; every value is escaped.
+
+    Args:
+        template: the file.
+        values: by the names that the template has.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_printable,
+    )
+    return environment.get_template(template.name).render(values)
+
+
+def _printable(value: Any) -> Any:
+    """Return a value with what is no UTF-8 replaced: names of files may hold anything."""
+    return value.encode("utf-8", "replace").decode() if type(value) is str else value

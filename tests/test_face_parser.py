@@ -22,7 +22,7 @@ from scmnet_cli.analyser.people import SHIPPED, Analyser, Analysis
 from scmnet_cli.analyser.subjects import FACES
 from scmnet_cli.analyser.training.face_photos import OF_FACES, face_photo, head_photo, without_face
 from scmnet_cli.analyser.training.loop import save_weights
-from scmnet_cli.analyser.training.losses import Batch, losses
+from scmnet_cli.analyser.training.losses import ViewBatch, losses
 from scmnet_cli.analyser.training.views import ONE_OF, UNKNOWN, Views, plain_view
 from scmnet_cli.analyser.windows import Window
 from scmnet_cli.data.prepared import PreparedFolder
@@ -334,7 +334,7 @@ def test_a_head_of_a_street_photo_teaches_hair_clothes_eyes_and_nose_alone() -> 
 def test_nobody_knows_whether_a_landmark_is_there_so_no_answer_is_wrong() -> None:
     head = head_photo(a_street_person())
     assert head is not None
-    batch = Batch.of([plain_view(head, SMALL, OF_FACES)])
+    batch = ViewBatch.of([plain_view(head, SMALL, OF_FACES)])
     torch.manual_seed(0)
     with torch.no_grad():
         found = AnalyserNet(5, 8, 6).eval()(batch.image)
@@ -351,7 +351,7 @@ def test_where_one_of_several_regions_is_known_their_sum_counts_and_nothing_else
     found = Analysed(regions, torch.zeros(1, 5, 2, 2), torch.zeros(1, 5), torch.zeros(1))
     labels = torch.full((1, 4, 4), UNKNOWN)
     labels[0, 0] = ONE_OF
-    batch = Batch(torch.zeros(1, 3, 8, 8), labels, torch.zeros(1, 5, 3), torch.zeros(1))
+    batch = ViewBatch(torch.zeros(1, 3, 8, 8), labels, torch.zeros(1, 5, 3), torch.zeros(1))
     likely = torch.softmax(regions[0, :, 0, 0], 0)
     for one_of in ((1, 5), (3, 5, 6)):
         wanted = -float(likely[list(one_of)].sum().log())

@@ -1,4 +1,7 @@
-"""A lock that ends with the process, however that ends: two runs into one folder would spoil each other's files."""
+"""A lock that ends with the process, however that ends: two runs into one folder would spoil each other's files.
+
+The package filelock has no shared flock, which shares of ``scm preprocess`` need; its read-write lock is a SQLite file.
+"""
 
 from __future__ import annotations
 
