@@ -1,26 +1,30 @@
-"""The one exception a user's mistake may raise."""
+"""The one exception that a user's mistake raises."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
-_LONGEST = 1500
+_MAX_LENGTH = 1500
+_ELLIPSIS = " […] "
 
 
 class ScmError(Exception):
-    """A user's mistake: its text names the option or file, the value found and the remedy, in one line.
+    """A user's mistake: one line that names the option or file, the value found and the remedy.
 
-    The command line prints the text and exits with code 2; library users catch it. What a broken file put into the text
-    can neither fill the screen nor control the terminal: the middle of a long text is left out, control characters are
-    escaped.
+    The command line prints the line and exits with code 2; library users catch the exception. The line is safe to
+    print whatever a broken file put into it: the middle of a long text is left out and control characters are escaped.
     """
 
     def __init__(self, message: str) -> None:
-        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(message.split()))
-        if len(line) > _LONGEST:
-            line = f"{line[: _LONGEST // 2]} […] {line[-_LONGEST // 2 :]}"
-        super().__init__(line)
+        # Cut before and after escaping: the text may hold a whole file, and an escaped character is up to ten long.
+        line = _shortened(" ".join(_shortened(message, 4 * _MAX_LENGTH).split()), _MAX_LENGTH)
+        super().__init__(_shortened("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), _MAX_LENGTH))
+
+
+def _shortened(text: str, length: int) -> str:
+    """Return a text with its middle left out if it is longer than ``length``."""
+    return text if len(text) <= length else text[: length // 2] + _ELLIPSIS + text[-length // 2 :]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import (
@@ -15,6 +15,7 @@ from scmnet_cli.images import (
     crop_around,
     draw_regions,
     draw_skeleton,
+    picture_size,
     read_label_map,
     read_photo,
     save_png,
@@ -78,11 +79,85 @@ def test_a_crop_of_the_canvas_size_takes_pixels_as_they_are_and_fills_beyond_the
     assert np.array_equal(np.unique(box.crop_labels(labels)), [0, 3])
 
 
+def padded_and_cut(box: CropBox, photo: UInt8Array, fill: int | None) -> UInt8Array:
+    """The crop by definition: the photo with a wide border, the box of it, and Pillow's resizing."""
+    border = 2 * max(*photo.shape, box.width, box.height, abs(box.left), abs(box.top))
+    pads = ((border, border), (border, border), (0, 0))[: photo.ndim]
+    wide = np.pad(photo, pads, "edge") if fill is None else np.pad(photo, pads, constant_values=fill)
+    top, left = border + box.top, border + box.left
+    cut = Image.fromarray(wide[top : top + box.height, left : left + box.width])
+    method = Image.Resampling.NEAREST if photo.ndim == 2 else Image.Resampling.LANCZOS
+    return np.asarray(cut.resize((box.canvas.width, box.canvas.height), method))
+
+
+BOXES = [
+    CropBox(-20, -30, 90, 130, Canvas(32, 24)),
+    CropBox(10, 5, 20, 30, Canvas(32, 24)),
+    CropBox(12, 5, 66, 88, Canvas(32, 24)),
+]
+BEYOND = [CropBox(300, 5, 20, 30, Canvas(32, 24)), CropBox(-50, -90, 20, 30, Canvas(32, 24))]
+
+
+@pytest.mark.parametrize("fill", [None, 230])
+@pytest.mark.parametrize("box", BOXES)
+def test_a_crop_is_the_resized_part_of_the_photo_with_a_border(box: CropBox, fill: int | None) -> None:
+    photo = noise(70, 60)
+    assert np.array_equal(box.crop_image(photo, fill), padded_and_cut(box, photo, fill))
+    labels = photo[..., 0] % 8
+    assert np.array_equal(box.crop_labels(labels), padded_and_cut(box, labels, 0))
+
+
+@pytest.mark.parametrize("box", BEYOND)
+def test_a_crop_beyond_the_photo_is_the_fill_or_the_nearest_edge(box: CropBox) -> None:
+    photo = noise(70, 60)
+    edge = np.concatenate([photo[0], photo[-1], photo[:, 0], photo[:, -1]])
+    assert (box.crop_image(photo, 230) == 230).all()
+    assert {tuple(p) for p in box.crop_image(photo, None).reshape(-1, 3).tolist()} <= {tuple(p) for p in edge.tolist()}
+    assert not box.crop_labels(photo[..., 0] % 7 + 1).any()
+
+
+@pytest.mark.parametrize("fill", [None, 230])
+@pytest.mark.parametrize("box", BOXES)
+@pytest.mark.parametrize("size", [(70, 60), (20, 400), (400, 20)])
+def test_a_large_part_is_resized_in_strips_with_the_same_result(
+    box: CropBox, fill: int | None, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scmnet_cli.images._MAX_CUT_PIXELS", 0)
+    monkeypatch.setattr("scmnet_cli.images._STRIP_PIXELS", 500)
+    photo = noise(*size) // 4 + 96  # between the two directions no value is clipped
+    difference = box.crop_image(photo, fill).astype(int) - padded_and_cut(box, photo, fill)
+    assert np.abs(difference).max() <= 2  # the two directions may be resized in the other order, each rounded
+
+
 def test_a_photo_is_read_upright_as_its_exif_says(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6  # turned by a quarter
     Image.fromarray(noise(20, 30)).save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(read_photo(tmp_path / "a.png"), np.rot90(noise(20, 30), -1))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_is_turned_as_pillow_turns_it(orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(noise(20, 30)).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as image:
+        assert np.array_equal(read_photo(tmp_path / "a.png"), np.asarray(ImageOps.exif_transpose(image)))
+
+
+def test_a_photo_of_floats_is_read_and_its_damaged_pixels_are_black(tmp_path: Path) -> None:
+    values = noise(16, 16)[..., 0].astype(np.float32)
+    values[0, :2] = np.nan, np.inf
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    assert read_photo(tmp_path / "a.tif")[0, 0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PPM", "PCX", "TGA", "ICO"])
+def test_a_picture_of_another_kind_is_refused_whatever_its_name(kind: str, tmp_path: Path) -> None:
+    Image.fromarray(noise(16, 16)).save(tmp_path / "a.png", kind)
+    for read in (read_photo, read_label_map, picture_size):
+        with pytest.raises(ScmError, match="not one of JPEG, PNG"):
+            read(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "LA", "CMYK", "I;16"])
