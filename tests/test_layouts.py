@@ -407,7 +407,7 @@ def test_names_that_lead_out_or_are_no_names_are_told_of_and_never_followed(fash
         (lambda root: (root / "test.lst").write_bytes(b"\xff\xfe\x00"), r"test\.lst: cannot be read as a list"),
         (lambda root: write(root / "fashion-resize-pairs-test.csv", "a,b", "1,2"), "has no column from and to"),
         (lambda root: write(root / "fashion-resize-pairs-test.csv", "from,to", "x"), "line 2: lacks from or to"),
-        (lambda root: write(root / "fashion-resize-annotation-test.csv", "x"), "is no keypoint file"),
+        (lambda root: write(root / "fashion-resize-annotation-test.csv", "x"), "is not a keypoint file"),
         (joints(row("a.jpg")), "has no row under a name of DeepFashion"),
         (lambda root: [path.unlink() for path in root.glob("*annotation*")],
          r"holds no joints \(fashion-resize-annotation-test\.csv or fasion-.*--lists or the file with --joints"),

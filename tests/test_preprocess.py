@@ -181,7 +181,8 @@ def edit_table(change: Callable[[list[str]], list[str]]) -> Callable[[Path], Non
         (edit_table(lambda lines: [*lines, lines[-1]]), "drawn_0011", "line 14: 'drawn_0011' stands twice"),
         (edit_table(lambda lines: [*lines[:-1], lines[-1][:60]]), "drawn_0011", r"line 13 \('drawn_0011'\)"),
         (edit_table(lambda lines: [*lines[:-1], "drawn_0011" + ",0" * 54]), "drawn_0011", "no joint is known"),
-        (edit_table(lambda lines: [*lines[:-1], "drawn_0011" + ",nan" * 54]), "drawn_0011", "no pixel"),
+        (edit_table(lambda lines: [*lines[:-1], "drawn_0011" + ",nan" * 54]), "drawn_0011", "no joint is known"),
+        (edit_table(lambda lines: [*lines[:-1], "drawn_0011" + ",1e9" * 54]), "drawn_0011", "not a pixel"),
     ],
 )  # fmt: skip
 def test_whoever_cannot_be_used_is_told_of_in_one_line_and_all_others_come_through(

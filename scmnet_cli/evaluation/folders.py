@@ -12,9 +12,10 @@ from scmnet_cli.checkpoint import sha256
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case, hash_of_contents, read_ahead
+from scmnet_cli.files import read_lines
 from scmnet_cli.images import CropBox, read_label_map, read_photo
 from scmnet_cli.sources.keypoints import read_keypoint_table
-from scmnet_cli.sources.source import PHOTO_ENDINGS, read_lines
+from scmnet_cli.sources.source import PHOTO_ENDINGS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 SEPARATORS = {"___": "PATN's A___B_vis", "_2_": "GFLA's A_2_B_vis", "_to_": "A_to_B of scm transfer"}
@@ -100,7 +101,7 @@ def _ways(stem: str) -> Iterator[tuple[str, str]]:
 def _listed(
     pairs: Path, generated: Path, reference: Path, results: dict[str, Path], references: dict[str, Path]
 ) -> list[Match]:
-    rows = list(csv.DictReader(read_lines(pairs, "pairs file")))
+    rows = list(csv.DictReader(read_lines(pairs, "a pairs file")))
     columns = set(rows[0]) if rows else set()
     found: list[Match] = []
     if {"generated", "reference"} <= columns:
@@ -205,8 +206,11 @@ class FolderCases:
             labels,
             source_labels,
             joints,
-            found_joints=None if self._found is None else self._found.find(match.generated.stem),
+            found_joints=self._found_joints(match.generated.stem, picture),
         )
+
+    def _found_joints(self, name: str, picture: UInt8Array) -> FloatArray | None:
+        return None if self._found is None else self._found.find(name, size=Canvas(*picture.shape[:2]))
 
     def _known(self, name: str, picture: UInt8Array) -> tuple[UInt8Array | None, FloatArray | None]:
         """Return region map and joints of a picture, on its own size."""

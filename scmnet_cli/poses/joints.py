@@ -58,9 +58,11 @@ def cell(text: str | None) -> float:
     """Return a cell of a table as a number; blank, null, None and NaN are NaN.
 
     Raises:
-        ValueError: if it is anything else.
+        ValueError: if it is anything else, or absent because the row is too short.
     """
-    if text is None or text.strip().lower() in _NULLS:
+    if text is None:
+        raise ValueError("lacks columns")
+    if text.strip().lower() in _NULLS:
         return math.nan
     return float(text)
 

@@ -18,7 +18,7 @@ import numpy as np
 from scmnet_cli.analyser.people import Analyser, Analysis
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
-from scmnet_cli.sources.folder import map_of, read_annotated, row_of, stamp_of_row
+from scmnet_cli.sources.folder import map_of, read_annotated
 from scmnet_cli.sources.keypoints import read_keypoint_table
 from scmnet_cli.sources.label_maps import label_set
 from scmnet_cli.sources.source import PHOTO_ENDINGS, Source, file_stamp, find_photos, inside, only_photo
@@ -96,11 +96,15 @@ class PhotoSource(Source):
         return {}
 
     def remarks(self) -> list[str]:
-        """Tell of photos of kinds that are not read."""
+        """Return sentences on photos of kinds that are not read, and on joints in fractions."""
+        of_joints = [] if self._joints is None else self._joints.remarks()
         unread = [path.name for path in self.root.iterdir() if path.suffix.lower() in _UNREAD_ENDINGS]
         if not unread:
-            return []
-        return [f"{len(unread)} photos such as {min(unread)} are of a kind that is not read; convert them to .jpg"]
+            return of_joints
+        return [
+            *of_joints,
+            f"{len(unread)} photos such as {min(unread)} are of a kind that is not read; convert them to .jpg",
+        ]
 
     def photo(self, name: str) -> Path:
         """Return the path of a person's photo."""
@@ -114,7 +118,8 @@ class PhotoSource(Source):
         if self._maps is not None:
             stamp += f" {file_stamp(map_of(self._maps, self.photo(name).stem))} {self._labels}"
         if self._joints is not None:
-            stamp += f" {stamp_of_row(self._joints, self.photo(name))}"
+            photo = self.photo(name)
+            stamp += f" {self._joints.stamp(photo.name, photo.stem)}"
         return stamp
 
     def read_all(self, name: str) -> list[Person]:
@@ -148,7 +153,9 @@ class PhotoSource(Source):
             return read_annotated(
                 name, photo, inside(self._maps, map_of(self._maps, photo.stem)), found.joints, self._labels
             )
-        return found if self._joints is None else replace(found, joints=row_of(self._joints, photo))
+        if self._joints is None:
+            return found
+        return replace(found, joints=self._joints.find(photo.name, photo.stem, size=found.canvas))
 
 
 def named_photos(root: Path) -> dict[str, list[Path]]:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import csv
 import os
-import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from scmnet_cli.data.prepared import SPLITS
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import read_lines
 from scmnet_cli.images import read_photo, whole_box
 from scmnet_cli.sources.keypoints import KeypointTable, leaves, read_keypoint_table
 from scmnet_cli.sources.label_maps import body_regions, label_set, read_ids
-from scmnet_cli.sources.source import JOURNAL, PHOTO_ENDINGS, Source, file_stamp, inside, read_lines
+from scmnet_cli.sources.source import JOURNAL, PHOTO_ENDINGS, Source, file_stamp, inside
 from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 _NAME_COLUMNS = ("images_name", "name")
@@ -135,12 +135,9 @@ class BenchmarkSource(Source):
 
     def stamp(self, name: str) -> str:
         """Return a short text that changes when photo, map, joints or the meaning of the map's ids change."""
-        try:
-            joints = self._joints(name).tobytes()
-        except ScmError as error:
-            joints = str(error).encode()
+        table = self._table_of(name)
         files = file_stamp(*self._photos[name], *self._maps.get(name, ()))
-        return f"{files} {zlib.crc32(joints):08x} {self.parser}"
+        return f"{files} {table.stamp(name) if table else '-'} {self.parser}"
 
     def read(self, name: str) -> Person:
         """Read a person.
@@ -196,10 +193,14 @@ class BenchmarkSource(Source):
         """Find the maps by name, in the folder that is named or else below SRC; say in ``parser`` what they are."""
 
     def _joints(self, name: str) -> FloatArray:
-        for table in self._tables:
-            if name in table.joints or name in table.problems:
-                return table.find(name)
-        raise ScmError("the annotation files have no row of it")
+        """Return a person's joints in pixels of :attr:`frame`."""
+        table = self._table_of(name)
+        if table is None:
+            raise ScmError("the annotation files have no row of it")
+        return table.find(name, size=self.frame)
+
+    def _table_of(self, name: str) -> KeypointTable | None:
+        return next((table for table in self._tables if name in table.joints or name in table.problems), None)
 
     def _find(
         self, root: Path, endings: tuple[str, ...], avoid: Callable[[Path], bool] = lambda _folder: False
@@ -287,6 +288,7 @@ class BenchmarkSource(Source):
                 raise ScmError(f"{path}: has no row under a name of {self.data_set}, such as {self.example}")
             if foreign:
                 self._remarks.append(f"{path.name}: {_counted(foreign)} no name of {self.data_set}")
+            self._remarks += table.remarks()
             tables.append(table)
         return tables
 
@@ -308,7 +310,7 @@ def _counted(names: list[str]) -> str:
 
 def _read_names(path: Path) -> list[str]:
     """Return the names of a list: a line each, or the column of a table that holds them."""
-    lines = [line.strip() for line in read_lines(path, "list of names") if line.strip()]
+    lines = [line.strip() for line in read_lines(path, "a list of names") if line.strip()]
     if not lines:
         raise ScmError(f"{path}: is empty")
     columns = lines[0].split(",")
@@ -324,7 +326,7 @@ def _read_rows(path: Path, columns: tuple[str, ...]) -> list[tuple[str, ...]]:
     Raises:
         ScmError: if the file lacks a column, or a row a cell.
     """
-    reader = csv.DictReader(read_lines(path, "table"))
+    reader = csv.DictReader(read_lines(path, "a table"))
     rows = []
     try:
         missing = [column for column in columns if column not in (reader.fieldnames or ())]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ from scmnet_cli.regions import BACKGROUND, SKIN, ccp_regions
 from scmnet_cli.sources.keypoints import read_keypoint_table
 from scmnet_cli.sources.label_maps import body_regions
 from scmnet_cli.sources.source import Source, file_stamp, inside
-from scmnet_cli.types import FloatArray, Person, UInt8Array
+from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 MIN_JOINTS = 6
 MIN_AREA = 0.01
@@ -111,9 +110,9 @@ class CcpSource(Source):
 
     def stamp(self, name: str) -> str:
         """Return a short text that changes when photo, annotation or joints change."""
-        joints = self._joints.joints.get(f"{name}.jpg", np.zeros(0))
+        joints = self._joints.stamp(f"{name}.jpg", name)
         maps = self._find_regions.stamp if name in self._unlabelled else file_stamp(self._annotations / f"{name}.mat")
-        return f"{file_stamp(self.photo(name))} {maps} {zlib.crc32(joints.tobytes()):08x}"
+        return f"{file_stamp(self.photo(name))} {maps} {joints}"
 
     def read(self, name: str) -> Person:
         """Read a person.
@@ -121,8 +120,8 @@ class CcpSource(Source):
         Raises:
             ScmError: saying why the person is not usable.
         """
-        joints = self.joints_of(name)
         image = read_photo(inside(self.root, self.photo(name)))
+        joints = self.joints_of(name, Canvas(*image.shape[:2]))
         if name in self._unlabelled:
             return Person(name, image, self._analysed(image, joints), joints)
         labels = _mat_array(inside(self.root, self._annotations / f"{name}.mat"), "groundtruth")
@@ -149,13 +148,17 @@ class CcpSource(Source):
             )
         return regions
 
-    def joints_of(self, name: str) -> FloatArray:
+    def joints_of(self, name: str, size: Canvas | None = None) -> FloatArray:
         """Return the joints of any photo, annotated or not.
+
+        Args:
+            name: of the photo.
+            size: of the photo, which joints in fractions need.
 
         Raises:
             ScmError: if the table has none for it, or too few.
         """
-        joints = self._joints.find(f"{name}.jpg", name)
+        joints = self._joints.find(f"{name}.jpg", name, size=size)
         if (joints[:, 2] > 0).sum() < MIN_JOINTS:
             raise ScmError(f"only {int((joints[:, 2] > 0).sum())} joints are known, fewer than {MIN_JOINTS}")
         return joints

@@ -9,17 +9,17 @@ SRC/joints.csv          name and x, y, score of 18 joints in pixels of the photo
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
+from scmnet_cli.poses.joints import in_pixels
 from scmnet_cli.sources.keypoints import KeypointTable, read_keypoint_table
 from scmnet_cli.sources.label_maps import MAP_ENDINGS, body_regions, label_set, read_ids
 from scmnet_cli.sources.source import Source, file_stamp, find_photos, inside, only_photo
-from scmnet_cli.types import FloatArray, Person
+from scmnet_cli.types import Canvas, FloatArray, Person
 
 TABLES = ("joints.csv", "keypoints.csv")
 """Names that a table of joints may have."""
@@ -70,14 +70,18 @@ class FolderSource(Source):
         """Return the rows of the table of joints that lead out of the folder."""
         return self._joints.astray()
 
+    def remarks(self) -> list[str]:
+        """Return a sentence on joints in fractions, if there are any."""
+        return self._joints.remarks()
+
     def photo(self, name: str) -> Path:
         """Return the path of a person's photo."""
         return self._photos[name][0]
 
     def stamp(self, name: str) -> str:
         """Return a short text that changes when photo, map or joints change."""
-        files = file_stamp(*self._photos[name], map_of(self._maps, name))
-        return f"{files} {stamp_of_row(self._joints, self.photo(name))} {self._labels}"
+        photo, files = self.photo(name), file_stamp(*self._photos[name], map_of(self._maps, name))
+        return f"{files} {self._joints.stamp(photo.name, photo.stem)} {self._labels}"
 
     def read(self, name: str) -> Person:
         """Read a person.
@@ -105,19 +109,13 @@ def find_table(folder: Path) -> Path | None:
 def row_of(table: KeypointTable, photo: Path) -> FloatArray:
     """Return the joints of a photo, which stand under its file name or the same without the ending.
 
+    Shape:
+        result: (18, 3) in the table's own units.
+
     Raises:
-        ScmError: if the table has no such row, or it cannot be used.
+        ScmError: if the table has no such row, or it is damaged.
     """
-    return table.find(photo.name, photo.stem)
-
-
-def stamp_of_row(table: KeypointTable, photo: Path) -> str:
-    """Return a short text that changes when what the table says of a photo changes."""
-    try:
-        said = row_of(table, photo).tobytes()
-    except ScmError as error:
-        said = str(error).encode()
-    return f"{zlib.crc32(said):08x}"
+    return table.row(photo.name, photo.stem)
 
 
 def read_annotated(name: str, photo: Path, region_map: Path, joints: FloatArray, labels: str = "regions") -> Person:
@@ -127,7 +125,7 @@ def read_annotated(name: str, photo: Path, region_map: Path, joints: FloatArray,
         name: of the person.
         photo: its file.
         region_map: the file of its label map.
-        joints: of the person, (18, 3) in pixels of the photo.
+        joints: of the person, (18, 3) in pixels or in fractions of the photo.
         labels: what the map's ids mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
 
     Raises:
@@ -136,6 +134,7 @@ def read_annotated(name: str, photo: Path, region_map: Path, joints: FloatArray,
     if not (joints[:, 2] > 0).any():
         raise ScmError("no joint is known")
     image = read_photo(photo)
+    joints = in_pixels(joints, Canvas(*image.shape[:2]), "")
     ids = read_ids(region_map)
     if ids.shape != image.shape[:2]:
         have, want = ("x".join(map(str, array.shape[:2])) for array in (ids, image))

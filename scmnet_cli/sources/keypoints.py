@@ -1,9 +1,11 @@
-"""Tables of joints: the benchmark's keypoint files, and ours with a column a number."""
+"""Tables of joints: the benchmark's keypoint files, and ours with one column a number."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,32 +15,44 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import read_lines, read_text
+from scmnet_cli.poses.files import list_of_joints
+from scmnet_cli.poses.joints import are_fractions, cell, in_pixels, known_joints
 from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
-from scmnet_cli.sources.source import read_lines
-from scmnet_cli.types import FloatArray
+from scmnet_cli.types import Canvas, FloatArray
 
 BENCHMARK_HEADER = ("name", "keypoints_y", "keypoints_x")
 COLUMNS = ("name", *[f"{joint}_{part}" for joint in JOINTS for part in ("x", "y", "score")])
 """Columns of our own tables; others may stand between them."""
 
+_BENCHMARK_ROW = re.compile(r"(?P<name>.*?):\s*(?P<y>\[[^:]*):(?P<x>[^:]*)")
+"""A name can hold colons itself, so the two lists decide where it ends."""
+
+_NULL = re.compile(r"\b(?:None|nan|null)\b|(?<=[\[,])\s*(?=[,\]])")
+"""What stands for a missing number in a list: a word, or nothing between two commas."""
+
+_MISSING = -1
+"""The benchmark's number for a missing joint."""
+
 
 @dataclass(frozen=True)
 class KeypointTable:
-    """Joints by the name they stand under, and why other rows cannot be used.
+    """Joints by the name of their row, and why other rows cannot be used.
 
     Shape:
-        joints: (18, 3) float32 each, in pixels of the picture; a missing joint is 0, 0, 0.
+        joints: (18, 3) float32 each, as the file has them: in pixels or in fractions of the picture; a missing joint is
+            0, 0, 0.
     """
 
     path: Path
     joints: dict[str, FloatArray]
     problems: dict[str, str]
 
-    def find(self, *names: str) -> FloatArray:
-        """Return the joints under the first of these names that the table has.
+    def row(self, *names: str) -> FloatArray:
+        """Return the joints under the first of these names that the table has, in the file's own units.
 
         Raises:
-            ScmError: if it has none of them, or the row cannot be used.
+            ScmError: if it has none of them, or the row is damaged.
         """
         for name in names:
             if name in self.problems:
@@ -47,8 +61,41 @@ class KeypointTable:
                 return self.joints[name]
         raise ScmError(f"no row '{names[0]}' in {self.path.name}")
 
+    def find(self, *names: str, size: Canvas | None = None) -> FloatArray:
+        """Return the joints under the first of these names that the table has, in pixels.
+
+        Args:
+            names: of the row, the best first.
+            size: of the picture, which joints in fractions need.
+
+        Raises:
+            ScmError: as :meth:`row`, or if the joints are fractions of a picture of unknown size.
+        """
+        joints = self.row(*names)
+        try:
+            return in_pixels(joints, size, "write them in pixels of the picture")
+        except ScmError as error:
+            raise ScmError(f"{self.path}: row '{names[0]}': {error}") from error
+
+    def stamp(self, *names: str) -> str:
+        """Return a short text that changes when the row of these names changes."""
+        try:
+            content = self.row(*names).tobytes()
+        except ScmError as error:
+            content = str(error).encode()
+        return f"{zlib.crc32(content):08x}"
+
+    def remarks(self) -> list[str]:
+        """Return a sentence on rows whose joints are in fractions, if there are any."""
+        num = sum(are_fractions(joints) for joints in self.joints.values())
+        if not num:
+            return []
+        return [
+            f"{self.path.name}: joints of {num:,} rows lie between 0 and 1; they are multiplied by the photo's size"
+        ]
+
     def renamed(self, rename: Callable[[str], str | None]) -> tuple[KeypointTable, list[str]]:
-        """Return the table under other names, and the names that ``rename`` has none for; their rows are gone."""
+        """Return the table under other names, without the rows that get none; and the names of those rows."""
         joints: dict[str, FloatArray] = {}
         problems: dict[str, str] = {}
         foreign: list[str] = []
@@ -65,28 +112,26 @@ class KeypointTable:
         return KeypointTable(self.path, joints, problems), foreign
 
     def astray(self) -> dict[str, str]:
-        """Return the rows whose name is a path out of the folder, and what is wrong; such a row is never followed."""
-        names = [*self.joints, *self.problems]
-        return {
-            name: f"row of {self.path.name} leads out of the folder; it was not read" for name in names if leaves(name)
-        }
+        """Return the rows whose name is a path out of the folder, with the reason; such a row is never followed."""
+        reason = f"row of {self.path.name} leads out of the folder and was not read; write the file's name alone"
+        return {name: reason for name in [*self.joints, *self.problems] if leaves(name)}
 
 
 def leaves(name: str) -> bool:
-    """Say whether a name is a path out of its folder."""
+    """Return whether a name is a path out of its folder: absolute, with ``..``, or with a drive of Windows."""
     path = name.replace("\\", "/")
-    return path.startswith("/") or ".." in path.split("/")
+    return path.startswith("/") or ".." in path.split("/") or re.match(r"[A-Za-z]:/", path) is not None
 
 
 def read_keypoint_table(path: Path) -> KeypointTable:
     """Read a keypoint file: ``name:keypoints_y:keypoints_x`` with JSON lists, or :data:`COLUMNS` with commas.
 
-    A damaged row is no error here; it is told of when its name is asked for.
+    A damaged row is no error here; it is raised when its name is asked for.
 
     Raises:
         ScmError: if the file cannot be read or has neither header.
     """
-    lines = read_lines(path, "keypoint file")
+    lines = read_lines(path, "a keypoint file")
     header = lines[0].strip() if lines else ""
     if header.replace(" ", "") == ":".join(BENCHMARK_HEADER):
         return _read_benchmark(path, lines)
@@ -95,8 +140,10 @@ def read_keypoint_table(path: Path) -> KeypointTable:
             return _read_ours(path, lines)
     except csv.Error as error:
         raise ScmError(f"{path}: cannot be read as a table ({error})") from error
+    if set(COLUMNS) <= set(re.split(r"[;\t]", header)):
+        raise ScmError(f"{path}: its columns are not separated by commas; save it with commas, and points in numbers")
     raise ScmError(
-        f"{path}: is no keypoint file; its first line must be '{':'.join(BENCHMARK_HEADER)}' "
+        f"{path}: is not a keypoint file; its first line must be '{':'.join(BENCHMARK_HEADER)}' "
         f"or name,{COLUMNS[1]},{COLUMNS[2]},{COLUMNS[3]},..."
     )
 
@@ -105,10 +152,10 @@ def read_keypoint_file(path: Path) -> dict[str, FloatArray]:
     """Return the joints of every row of a keypoint file that has any, by name, in order.
 
     Shape:
-        result: (18, 3) float32 each.
+        result: (18, 3) float32 each, in the file's own units.
 
     Raises:
-        ScmError: if the file is no keypoint file, or a row is damaged.
+        ScmError: if the file is not a keypoint file, or a row is damaged.
     """
     table = read_keypoint_table(path)
     for problem in table.problems.values():
@@ -123,34 +170,36 @@ def read_joints(path: Path) -> FloatArray:
     """Read the joints of one picture from a JSON file: a list of 18 [x, y, score].
 
     Shape:
-        result: (18, 3) float32.
+        result: (18, 3) float32, in the file's own units.
 
     Raises:
         ScmError: if the file cannot be read or holds something else.
     """
     try:
-        joints = _checked(np.array(json.loads(path.read_text(encoding="utf-8")), np.float64))
-    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        return list_of_joints(json.loads(read_text(path, "joints")))
+    except (ValueError, RecursionError) as error:
         raise ScmError(f"{path}: cannot be read as joints ({error}); expected a list of 18 [x, y, score]") from error
-    return joints.astype(np.float32)
+    except ScmError as error:
+        raise error if str(error).startswith(str(path)) else ScmError(f"{path}: {error}") from error
 
 
 def _read_benchmark(path: Path, lines: list[str]) -> KeypointTable:
     rows: list[tuple[int, str, Any]] = []
     for number, line in enumerate(lines[1:], start=2):
         if line.strip():
-            name, _, values = line.partition(":")
-            rows.append((number, name.strip(), values))
+            found = _BENCHMARK_ROW.fullmatch(line)
+            name = found["name"] if found else line.partition(":")[0]
+            rows.append((number, name.strip(), found and (found["y"], found["x"])))
     return _table(path, rows, _benchmark_joints)
 
 
-def _benchmark_joints(values: str) -> npt.NDArray[np.float64]:
-    y, separator, x = values.partition(":")
-    if not separator:
-        raise ValueError("lacks a ':'")
-    points = np.array([json.loads(x), json.loads(y)], np.float64).T
-    present = (points != -1).all(axis=1) if points.ndim == 2 else np.zeros(0)
-    return _checked(np.column_stack([points, present]))
+def _benchmark_joints(lists: tuple[str, str] | None) -> npt.NDArray[np.float64]:
+    if lists is None:
+        raise ValueError("lacks two lists after ':'")
+    y, x = (np.array(json.loads(_NULL.sub("null", text)), np.float64) for text in lists)
+    if x.shape != (NUM_JOINTS,) or y.shape != (NUM_JOINTS,):
+        raise ValueError(f"does not hold {NUM_JOINTS} joints")
+    return np.column_stack([x, y, (x != _MISSING) & (y != _MISSING)])
 
 
 def _read_ours(path: Path, lines: list[str]) -> KeypointTable:
@@ -159,18 +208,7 @@ def _read_ours(path: Path, lines: list[str]) -> KeypointTable:
 
 
 def _our_joints(row: dict[str, str]) -> npt.NDArray[np.float64]:
-    return _checked(np.array([float(row[column]) for column in COLUMNS[1:]], np.float64).reshape(NUM_JOINTS, 3))
-
-
-def _checked(joints: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    if joints.shape != (NUM_JOINTS, 3):
-        raise ValueError(f"does not hold {NUM_JOINTS} joints")
-    if not np.isfinite(joints).all() or np.abs(joints).max() > 1e6:
-        raise ValueError("holds a number that is no pixel")
-    if not ((joints[:, 2] >= 0) & (joints[:, 2] <= 1)).all():
-        raise ValueError("has a score beyond 0-1")
-    present: npt.NDArray[np.float64] = joints * (joints[:, 2:] > 0)
-    return present
+    return np.array([cell(row[column]) for column in COLUMNS[1:]], np.float64).reshape(NUM_JOINTS, 3)
 
 
 def _table(
@@ -180,11 +218,11 @@ def _table(
     problems: dict[str, str] = {}
     for number, name, values in rows:
         try:
-            found = parse(values)
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            found = known_joints(parse(values))
+        except (ScmError, ValueError, TypeError, OverflowError, RecursionError) as error:
             problems[name] = f"line {number} ('{name}'): {error}"
             continue
         if name in joints:
             problems[name] = f"line {number}: '{name}' stands twice; remove one row"
-        joints[name] = found.astype(np.float32)
+        joints[name] = found
     return KeypointTable(path, joints, problems)

@@ -14,8 +14,6 @@ PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 JOURNAL = "journal.jsonl"
 """A folder that holds a file of this name was written by ``scm preprocess``."""
 
-_MAX_BYTES = 200_000_000
-
 
 class Source(Protocol):
     """People of a source folder, in pixels of their photos."""
@@ -138,24 +136,6 @@ def inside(root: Path, path: Path) -> Path:
     if not is_inside:
         raise ScmError(f"{path}: leads out of {root}; copy the file into it")
     return path
-
-
-def read_lines(path: Path, what: str) -> list[str]:
-    """Read a text file of a source.
-
-    Args:
-        path: the file.
-        what: what it should be, for the message.
-
-    Raises:
-        ScmError: if it cannot be read, or is far too large.
-    """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ScmError(f"{path}: is over {_MAX_BYTES // 1_000_000} MB; that is no {what}")
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScmError(f"{path}: cannot be read as a {what} ({error})") from error
 
 
 def file_stamp(*paths: Path) -> str:
