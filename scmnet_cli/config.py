@@ -89,6 +89,15 @@ class ModelConfig(_Section):
     show_structure: bool = Field(
         False, description="the generator sees the pose or edge maps too: lines thinner than a position arrive"
     )
+    part_warp: bool = Field(
+        False, description="people: warp the source to the target's joints, part by part, and draw with its pixels"
+    )
+    foreground: bool = Field(
+        True, description="part_warp: predict a foreground mask over a plain background; false for background: keep"
+    )
+    prior_sigma: float = Field(
+        0.0, ge=0, le=10, description="part_warp: spread of the field's prior as a share of the height; 0: no prior"
+    )
     ccf: bool = Field(True, description="Cross Channel Fusion; false: the paper's w/o CCF")
     tau: float = Field(0.01, gt=0, le=10, description="temperature of the correlation softmax")
 
@@ -122,6 +131,15 @@ class DataConfig(_Section):
         le=1,
         description="people: chance, for target and style image each, that it is cropped to its upper part",
     )
+    close_up_both: float = Field(
+        0.0, ge=0, le=1, description="people: chance that target and style image are cropped to the same upper part"
+    )
+    repose: float = Field(
+        0.0, ge=0, le=1, description="people: chance that the style image is warped into another pose"
+    )
+    joint_noise: float = Field(
+        0.0, ge=0, le=0.1, description="people: noise of the style image's joints, as a share of the height"
+    )
     mirror: float = Field(0.5, ge=0, le=1, description="chance that a whole sample (image and joints) is mirrored")
     sketch: float = Field(
         0.5,
@@ -148,6 +166,11 @@ class LossConfig(_Section):
     field_colours: float = Field(
         5.0, ge=0, description="weight of the source moved through the field against the target"
     )
+    foreground: float = Field(0.5, ge=0, description="part_warp: weight of the foreground mask's binary cross-entropy")
+    person_weight: float = Field(1.0, ge=1, le=100, description="how much more L1 weighs on the person's pixels")
+    vgg_band: float = Field(
+        1.0, gt=0, le=1, description="share of the height, a random band, on which the VGG losses are computed"
+    )
     gan: GANKind = Field("lsgan", description="form of the adversarial loss")
     vgg: Literal["vgg19", "vgg16"] = Field("vgg19", description="network of the perceptual, style and BSR losses")
     perceptual_layers: list[str] = Field(["relu1_2"], min_length=1, description="VGG layers of the perceptual loss")
@@ -170,6 +193,7 @@ class TrainConfig(_Section):
     learning_rate: float = Field(1e-4, gt=0, description="Adam's, of the generator")
     discriminator_learning_rate: float = Field(4e-4, gt=0, description="Adam's, of both discriminators")
     betas: tuple[float, float] = Field((0.5, 0.999), description="Adam's betas")
+    max_gradient_norm: float = Field(0.0, ge=0, description="gradients are scaled down to this norm; 0: they are not")
     decay_every: int = Field(0, ge=0, description="images after which learning rates shrink; 0: never")
     decay: float = Field(0.2, gt=0, le=1, description="factor by which they shrink")
     discriminators_from: int = Field(0, ge=0, description="image count from which the discriminators take part")
@@ -203,8 +227,14 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _faces_are_close(self) -> Self:
-        if self.model.domain == "face" and self.data.close_up:
-            raise ValueError("data.close_up crops people by their joints; set it to 0 for faces")
+        if self.model.domain == "face":
+            given = [
+                name for name in ("close_up", "close_up_both", "repose", "joint_noise") if getattr(self.data, name)
+            ]
+            if given:
+                raise ValueError(f"data.{given[0]} needs joints, which faces have not; set it to 0 for faces")
+            if self.model.part_warp:
+                raise ValueError("model.part_warp needs joints, which faces have not; set it to false for faces")
         return self
 
 

@@ -54,6 +54,11 @@ class Domain:
     rescale: Callable[..., npt.NDArray[Any]]
     draw: Callable[..., UInt8Array]
 
+    @property
+    def has_joints(self) -> bool:
+        """Whether the structure is joints."""
+        return self.structure == "joints"
+
     def region_id(self, name: str) -> int:
         """Return the id of a named region.
 

@@ -12,13 +12,26 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from scmnet_cli.config import ModelConfig
 from scmnet_cli.models import correlation as module
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.models.correlation import correlation, correlation_entropy, correlation_rows, rearrange
+from scmnet_cli.models.correlation import Field
+from scmnet_cli.models.style import Style
 
 taus = pytest.mark.parametrize("tau", [0.01, 0.1, 1.0])
 
 
 def features(seed: int, batch: int = 2, channels: int = 16, height: int = 5, width: int = 4) -> Tensor:
     return torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def correlation(pose: Tensor, style: Tensor, tau: float) -> Tensor:
+    return Field.of(pose, style, tau).explicit()
+
+
+def correlation_entropy(pose: Tensor, style: Tensor, tau: float) -> Tensor:
+    return Field.of(pose, style, tau).entropy()
+
+
+def rearrange(pose: Tensor, style: Tensor, values: Tensor, tau: float) -> Tensor:
+    return Field.of(pose, style, tau).rearrange(values)
 
 
 def moved_explicitly(pose: Tensor, style: Tensor, values: Tensor, tau: float) -> Tensor:
@@ -129,14 +142,14 @@ def test_under_autocast_the_field_stays_float32():
 def test_the_field_in_blocks_of_rows_is_the_whole_field(monkeypatch):
     monkeypatch.setattr(module, "_VALUES_AT_A_TIME", 2 * 12 * 3)
     pose, style = features(0), features(1, height=3)
-    blocks = list(correlation_rows(pose, style, 0.1))
+    blocks = list(Field.of(pose, style, 0.1).rows())
     assert [block.shape for block in blocks] == [(2, 3, 12)] * 6 + [(2, 2, 12)]
     torch.testing.assert_close(torch.cat(blocks, dim=1), correlation(pose, style, 0.1))
 
 
 def test_going_through_the_rows_leaves_the_callers_autocast_as_it_was():
     with torch.autocast("cpu", torch.bfloat16):
-        for block in correlation_rows(features(0), features(1), 0.1):
+        for block in Field.of(features(0), features(1), 0.1).rows():
             assert block.dtype == torch.float32
             assert torch.is_autocast_enabled("cpu")
 
@@ -174,8 +187,9 @@ def test_what_is_carried_moves_with_the_style_and_does_not_change_it():
     torch.manual_seed(0)
     net = build_generator(ModelConfig.model_validate({"size": "tiny", "height": 40, "width": 32})).eval()
     pose, style, colours = features(0, channels=32), features(1, channels=32), features(2, channels=11)
-    moved, carried = net.rearrange(pose, style, colours)
-    alone, nothing = net.rearrange(pose, style)
+    field = net.field(pose, Style(style))
+    moved, carried = net.rearrange(field, Style(style), colours)
+    alone, nothing = net.rearrange(field, Style(style))
     assert nothing is None
-    torch.testing.assert_close(moved, alone)
+    torch.testing.assert_close(moved.features, alone.features)
     torch.testing.assert_close(carried, rearrange(pose, style, colours, net.tau))

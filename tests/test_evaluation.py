@@ -145,9 +145,9 @@ def test_evaluation_moves_are_the_same_every_time_and_lose_nothing(drawn_data: P
     people = load_people(Pipeline.from_pretrained(untrained, "cpu"), drawn_data, "train")
     whole = moved_sources(people, [0, 1, 2])
     alone = moved_sources(people, [2])
-    assert torch.equal(whole.style_image[2:], alone.style_image)
-    assert torch.equal(whole.style_labels[2:], alone.style_labels)
-    assert not torch.allclose(whole.style_image, whole.target.image, atol=0.1)
+    assert torch.equal(whole.source.image[2:], alone.source.image)
+    assert torch.equal(whole.source.labels[2:], alone.source.labels)
+    assert not torch.allclose(whole.source.image, whole.target.image, atol=0.1)
 
 
 def test_one_person_for_every_source_has_no_spread(drawn_data: Path, untrained: Path) -> None:

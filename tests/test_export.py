@@ -158,6 +158,7 @@ def test_on_real_people_the_values_differ_by_less_than_a_thousandth(
     both: tuple[Path, Path], drawn_data: Path, shared: Any
 ) -> None:
     from scmnet_cli.data.cropping import crop_person
+    from scmnet_cli.data.dataset import collate
     from scmnet_cli.sources.ccp import CcpSource
 
     photos = CcpSource(shared("data/ccp"))
@@ -165,13 +166,13 @@ def test_on_real_people_the_values_differ_by_less_than_a_thousandth(
               for name in photos.names()[:3]]  # fmt: skip
     pipeline, exported = Pipeline.from_pretrained(both[0], "cpu"), ExportedPipeline.from_exported(both[1])
     for source in people:
-        style = [each.encode(source).style_features for each in (pipeline, exported)]
-        assert (style[0] - style[1]).abs().max() < 1e-3
+        style = [each.encode(source).style for each in (pipeline, exported)]
+        assert (style[0].packed() - style[1].packed()).abs().max() < 1e-3
         joints = torch.from_numpy(np.stack([person.joints for person in people]))
-        maps = torch.zeros(1, 11, 8, 6)
+        batch = collate([source], torch.device("cpu"))
         with torch.inference_mode():
             drawn = [
-                each.paint(joints, features, maps)[0]
+                each.paint(joints, features, batch).rendering.image
                 for each, features in zip((pipeline, exported), style, strict=True)
             ]
         assert (drawn[0] - drawn[1]).abs().max() < 1e-3

@@ -246,7 +246,7 @@ def test_training_draws_both_kinds_of_edges_and_moves_the_style_branch_alone(fac
         plain = torch.from_numpy(folder.load(name).structure)
         seen = batch.target.structure[row]
         assert torch.equal(seen & CANNY, plain & CANNY) or torch.equal(seen & CANNY, plain.flip(1) & CANNY)
-        assert not torch.equal(batch.style_image[row], batch.target.image[row])
+        assert not torch.equal(batch.source.image[row], batch.target.image[row])
 
 
 def _is_of(face: Person, image: torch.Tensor) -> bool:

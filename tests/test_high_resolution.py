@@ -15,7 +15,7 @@ from scmnet_cli.models import correlation
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.training.measure import field_statistics
-from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, GeneratorPass, Inputs
+from scmnet_cli.training.objective import GeneratorObjective, GeneratorPass, Inputs
 from scmnet_cli.types import Canvas, Person
 
 
@@ -93,13 +93,13 @@ def test_a_training_step_and_its_statistics_never_hold_the_whole_field(small_blo
     from scmnet_cli.data.dataset import collate
 
     target = collate([person, person], torch.device("cpu"))
-    inputs = Inputs.of(TrainingBatch(target, target.image, target.labels))
+    inputs = Inputs.of(TrainingBatch(target, target))
     net = build_generator(config.model)
     with Watch() as watch:
-        drawn = GeneratorOutput(*GeneratorPass(net)(inputs.maps, inputs.style_image, inputs.style_masks))
+        drawn = GeneratorPass(net)(inputs)
         objective = GeneratorObjective(config, None, torch.device("cpu"))
         objective.total(objective(drawn, inputs, None)).backward()
-        field_statistics(net, drawn, inputs)
+        field_statistics(drawn, inputs)
     assert watch.pairs(POSITIONS) == []
     assert {
         "_scaled_dot_product_flash_attention_for_cpu",
@@ -110,7 +110,7 @@ def test_a_training_step_and_its_statistics_never_hold_the_whole_field(small_blo
 def test_the_watch_sees_the_explicit_field():
     pose, style = torch.rand(2, 1, 32, 12, 10)
     with Watch() as watch:
-        correlation.correlation(pose, style, 0.01)
+        correlation.Field.of(pose, style, 0.01).explicit()
     assert (1, POSITIONS, POSITIONS) in watch.pairs(POSITIONS)
 
 

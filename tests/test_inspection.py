@@ -60,8 +60,8 @@ def looking_everywhere(place: Place, **about: object) -> Inspection:
 def looking_straight(place: Place, monkeypatch: pytest.MonkeyPatch, **about: object) -> Inspection:
     """The inspection of a field that takes each position from the same position of the source."""
     pipeline, person = pipeline_of(), noisy(place)
-    style = pipeline.encode(person).style_features
-    monkeypatch.setattr(pipeline.model, "encode_pose", lambda _: style)
+    style = pipeline.encode(person).style
+    monkeypatch.setattr(pipeline.model, "encode_pose", lambda *_: style.features)
     pipeline.model.tau = 1e-4
     return inspect_transfer(pipeline, person, person, **about)
 
@@ -104,7 +104,7 @@ def test_the_numbers_are_those_of_the_result_and_of_the_explicit_field(place: Pl
 
     with torch.no_grad():
         maps = pose_maps(torch.from_numpy(pose.joints)[None], pipeline.canvas)
-        field = pipeline.model.field(pipeline.model.encode_pose(maps), pipeline.encode(source).style_features)
+        field = pipeline.model.field(pipeline.model.encode_pose(maps), pipeline.encode(source).style).explicit()
     assert found.points[0].weights.ravel() == pytest.approx(
         field[0, (30 // 8) * 6 + 17 // 8].numpy(), rel=1e-3, abs=1e-6
     )
@@ -148,7 +148,7 @@ def test_feature_maps_are_of_each_region_of_the_source_and_of_all(place: Place):
     assert maps.decomposed
     assert set(maps.region_strengths) == {"background", "hair", "upper", "pants"}
     encoded = pipeline.encode(source)
-    assert maps.strength == pytest.approx(encoded.style_features[0, :32].abs().mean(0).numpy())
+    assert maps.strength == pytest.approx(encoded.style.features[0].abs().mean(0).numpy())
     upper = encoded.region_features[0, region_id("upper"), :4].abs().mean(0).numpy()
     assert maps.region_strengths["upper"] == pytest.approx(upper)
     assert maps.variation == pytest.approx(maps.strength.std() / maps.strength.mean())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from scmnet_cli.bench.speed import count_gflop
 from scmnet_cli.config import ModelConfig
 from scmnet_cli.models.build import build_discriminators, build_generator
+from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import NUM_REGIONS, one_hot
-from scmnet_cli.training.warm_start import blind_to_ground
+from scmnet_cli.training.warm_start import zero_new_inputs
 from scmnet_cli.types import Canvas
 
 CANVASES = [Canvas(256, 256), Canvas(256, 176), Canvas(128, 88)]
@@ -95,6 +96,8 @@ def build(name: str, seed: int = 0, **fields: Any) -> nn.Module:
 
 def run(net: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     out = net(*inputs)
+    if isinstance(out, Rendering):
+        out = out.image
     return out if isinstance(out, tuple) else (out,)
 
 
@@ -200,19 +203,20 @@ def test_every_ablation_builds_draws_and_learns(fields):
 
 def test_without_ccf_the_fused_features_are_the_regions_side_by_side():
     net, features = build("scmnet", ccf=False), drawn(2, 8, 4, 8, 6)
-    assert torch.equal(net.fuse(features), features.flatten(1, 2))
+    assert torch.equal(net.fuse(features).features, features.flatten(1, 2))
 
 
 def test_carried_colours_move_with_the_field_and_take_no_part_in_it():
     net, features = build("scmnet", carry_colours=True).eval(), drawn(2, 8, 8, 8, 6)
     pose = net.encode_pose(maps_of(LITTLE, 2))
     style = net.fuse(features)
-    repainted = torch.cat([style[:, :32], style[:, 32:].flip(0)], dim=1)
-    assert style.shape == (2, 64, 8, 6)
-    assert torch.equal(net.field(pose, style), net.field(pose, repainted))
-    moved, _ = net.rearrange(pose, style)
-    expected = (net.field(pose, style) @ style[:, 32:].flatten(2).transpose(1, 2)).transpose(1, 2)
-    assert torch.allclose(moved[:, 32:].flatten(2), expected, atol=1e-5)
+    assert style.features.shape == (2, 32, 8, 6)
+    assert style.means.shape == (2, 32, 8, 6)
+    field = net.field(pose, style)
+    assert torch.equal(field.explicit(), net.field(pose, replace(style, means=style.means.flip(0))).explicit())
+    moved, _ = net.rearrange(field, style)
+    expected = (field.explicit() @ style.means.flatten(2).transpose(1, 2)).transpose(1, 2)
+    assert torch.allclose(moved.means.flatten(2), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("style", ["decomposed", "global"])
@@ -223,7 +227,7 @@ def test_an_image_is_drawn_on_top_of_the_carried_colours(style):
     labels = torch.zeros(1, 64, 48, dtype=torch.long)
     labels[:, 16:48, 8:40] = 5
     masks, one_colour = one_hot(labels), torch.tensor([0.5, -0.25, 0.1])[None, :, None, None].expand(-1, -1, 64, 48)
-    drawn_image = net(maps_of(LITTLE, 1), one_colour, masks)
+    drawn_image = net(maps_of(LITTLE, 1), one_colour, masks).image
     assert torch.allclose(drawn_image, one_colour, atol=1e-5)
 
 
@@ -231,20 +235,20 @@ def test_an_image_is_drawn_on_top_of_the_carried_colours(style):
 def test_carried_cells_keep_a_pattern_finer_than_a_position(style):
     net = build("scmnet", carry_colours=True, carry_detail=4, style=style).eval()
     image, masks = pictured(LITTLE, 1)
-    features = net.encode_style(image, masks)
-    ground = net._ground(features[:, -net.style_encoder.num_carried :])
-    assert torch.allclose(ground, nn.functional.avg_pool2d(image, 2), atol=1e-5)
-    assert features.shape[1] == 32 + (4 * 8 + 4 * 16 if style == "decomposed" else 3 + 3 * 16)
+    encoded = net.encode_style(image, masks)
+    assert torch.allclose(net._ground(encoded), nn.functional.avg_pool2d(image, 2), atol=1e-5)
+    assert encoded.means.shape[1] == (4 * 8 if style == "decomposed" else 3)
+    assert encoded.cells.shape[1] == (4 * 16 if style == "decomposed" else 3 * 16)
 
 
 @pytest.mark.usefixtures("float64_kept")
 def test_a_network_that_sees_its_ground_starts_as_one_that_does_not():
     coarse, fine = (build("scmnet", carry_colours=True, carry_detail=detail).eval().double() for detail in (1, 2))
-    fine.load_state_dict(blind_to_ground(coarse.state_dict(), fine.state_dict()))
+    fine.load_state_dict(zero_new_inputs(coarse.state_dict(), fine.state_dict()))
     flat = torch.full((1, 3, 64, 48), 0.3, dtype=torch.float64)
     maps, image, masks = (tensor.double() for tensor in (maps_of(LITTLE, 1), *pictured(LITTLE, 1)))
-    assert not torch.allclose(fine(maps, image, masks), coarse(maps, image, masks), atol=1e-3)
-    torch.testing.assert_close(fine(maps, flat, masks), coarse(maps, flat, masks), rtol=0, atol=1e-9)
+    assert not torch.allclose(fine(maps, image, masks).image, coarse(maps, image, masks).image, atol=1e-3)
+    torch.testing.assert_close(fine(maps, flat, masks).image, coarse(maps, flat, masks).image, rtol=0, atol=1e-9)
 
 
 def test_the_global_encoder_does_not_read_masks():
@@ -252,14 +256,14 @@ def test_the_global_encoder_does_not_read_masks():
     image, masks = pictured(LITTLE, 1)
     assert not net.has_regions
     assert net.encode_regions(image, masks).shape == (1, 1, 32, 8, 6)
-    assert torch.equal(net.encode_style(image, masks), net.encode_style(image, masks.flip(1)))
+    assert torch.equal(net.encode_style(image, masks).features, net.encode_style(image, masks.flip(1)).features)
 
 
 @pytest.mark.parametrize("canvas", [Canvas(32, 32), Canvas(72, 40), Canvas(40, 104)], ids=str)
 def test_canvases_with_odd_sizes_on_the_way_down_are_drawn(canvas):
     net = build("scmnet").eval()
     with torch.no_grad():
-        image = net(*NETWORKS["scmnet"].inputs(canvas, 1))
+        image = net(*NETWORKS["scmnet"].inputs(canvas, 1)).image
     assert image.shape == (1, 3, canvas.height, canvas.width)
     assert image.abs().max() <= 1
 
@@ -269,18 +273,18 @@ def test_the_whole_is_its_parts_in_turn():
     maps, image, masks = NETWORKS["scmnet"].inputs(LITTLE, 2)
     with torch.no_grad():
         style = net.fuse(net.encode_regions(image, masks))
-        moved, nothing = net.rearrange(net.encode_pose(maps), style)
+        moved, nothing = net.rearrange(net.field(net.encode_pose(maps), style), style)
         assert nothing is None
-        assert torch.equal(net.translate(moved), net(maps, image, masks))
+        assert torch.equal(net.translate(moved).image, net(maps, image, masks).image)
 
 
 def test_the_image_follows_the_pose_and_the_source():
     net = build("scmnet").eval()
     maps, image, masks = NETWORKS["scmnet"].inputs(LITTLE, 1)
     with torch.no_grad():
-        reference = net(maps, image, masks)
-        assert (net(maps.roll(16, dims=3), image, masks) - reference).abs().mean() > 1e-3
-        assert (net(maps, -image, masks) - reference).abs().mean() > 1e-3
+        reference = net(maps, image, masks).image
+        assert (net(maps.roll(16, dims=3), image, masks).image - reference).abs().mean() > 1e-3
+        assert (net(maps, -image, masks).image - reference).abs().mean() > 1e-3
 
 
 def test_the_pose_discriminator_sees_the_pose_and_the_style_discriminator_does_not():
@@ -297,7 +301,7 @@ def test_a_small_model_draws_every_canvas(canvas):
     torch.manual_seed(0)
     net = build_generator(configure(canvas, size="small")).eval()
     with torch.no_grad():
-        image = net(*NETWORKS["scmnet"].inputs(canvas, 1))
+        image = net(*NETWORKS["scmnet"].inputs(canvas, 1)).image
     assert image.shape == (1, 3, canvas.height, canvas.width)
 
 

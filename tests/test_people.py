@@ -29,8 +29,8 @@ def test_the_stream_of_people_on_disk_is_that_of_people_in_memory(drawn_data: Pa
     kept, read = (stream.batch(2, 4) for stream in streams)
     for name in ("image", "labels", "structure"):
         assert torch.equal(getattr(kept.target, name), getattr(read.target, name))
-    assert torch.equal(kept.style_image, read.style_image)
-    assert torch.equal(kept.style_labels, read.style_labels)
+    assert torch.equal(kept.source.image, read.source.image)
+    assert torch.equal(kept.source.labels, read.source.labels)
 
 
 @pytest.mark.parametrize("cache", ["ram", "none"])

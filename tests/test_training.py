@@ -167,7 +167,7 @@ def test_the_stream_is_a_function_of_seed_and_place(drawn_data: Path) -> None:
     stream, again = TrainingStream(people, config.data, 3), TrainingStream(people, config.data, 3)
     whole = stream.batch(0, 2 * len(people))
     late = again.batch(len(people) + 1, 2)
-    for one, other in ((whole.target.image, late.target.image), (whole.style_image, late.style_image)):
+    for one, other in ((whole.target.image, late.target.image), (whole.source.image, late.source.image)):
         assert torch.equal(one[len(people) + 1 : len(people) + 3], other)
     first_pass = {image.sort().values.numpy().tobytes() for image in whole.target.labels[: len(people)].flatten(1)}
     assert len(first_pass) == len(people)

@@ -11,6 +11,7 @@ from torch import Tensor
 from scmnet_cli.config import ModelConfig
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.layers import pool_positions
+from scmnet_cli.models.part_warp import PartWarp, warp_parts
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import NUM_JOINTS, NUM_POSE_CHANNELS, pose_maps
@@ -75,6 +76,7 @@ class Passes:
     def __init__(self, net: SCMNet, canvas: Canvas, options: Options, batch: int) -> None:
         self.net, self.canvas, self.options, self.batch = net, canvas, options, batch
         self.maps, self.image, self.masks = standing_person(canvas, batch, torch.device(options.device))
+        self._joints = standing_joints(canvas, batch, torch.device(options.device))
         with torch.no_grad(), self._autocast():
             self._style = net.encode_style(self.image, self.masks)
 
@@ -86,25 +88,46 @@ class Passes:
     def first_pose(self) -> None:
         """From pose maps, image and masks to the picture."""
         with self._autocast():
-            self.net(self.maps, self.image, self.masks)
+            self.net(self.maps, self.image, self.masks, self._warp())
 
     @torch.no_grad()
     def further_pose(self) -> None:
         """Another pose of a source whose style features are known."""
         with self._autocast():
-            self.net.translate(self.net.rearrange(self.net.encode_pose(self.maps), self._style)[0], self.maps)
+            warp = self._warp()
+            field = self.net.field(self.net.encode_pose(self.maps, warp), self._style, warp)
+            self.net.translate(self.net.rearrange(field, self._style)[0], self.maps, warp)
 
     @torch.no_grad()
     def draw(self) -> None:
         """All that ``scm transfer`` does for a picture: from joints, with what the field carries and its entropy."""
         joints = torch.rand(self.batch, NUM_JOINTS, 3, device=self.image.device) * self.canvas.width
         with self._autocast():
-            pose_features = self.net.encode_pose(pose_maps(joints, self.canvas))
+            warp = self._warp()
+            pose_features = self.net.encode_pose(pose_maps(joints, self.canvas), warp)
             style = self.net.encode_style(self.image, self.masks)
             carried = pool_positions(self.masks, self.image)
-            rearranged, _ = self.net.rearrange(pose_features, style, carried)
-            self.net.translate(rearranged, self.maps)
-            self.net.field_entropy(pose_features, style)
+            field = self.net.field(pose_features, style, warp)
+            rearranged, _ = self.net.rearrange(field, style, carried)
+            self.net.translate(rearranged, self.maps, warp)
+            field.entropy()
+
+    def _warp(self) -> PartWarp | None:
+        """Warp the standing person to its own pose: the work does not depend on where pixels go."""
+        if not self.net.reads_part_warp:
+            return None
+        return warp_parts(self.image, self.masks, self._joints, self._joints)
+
+
+def standing_joints(canvas: Canvas, batch: int, place: torch.device) -> Tensor:
+    """Return the joints of the standing person of boxes, (B, 18, 3)."""
+    shares = (
+        (0.5, 0.13), (0.5, 0.2), (0.36, 0.22), (0.3, 0.36), (0.27, 0.5), (0.64, 0.22), (0.7, 0.36), (0.73, 0.5),
+        (0.42, 0.48), (0.42, 0.66), (0.42, 0.86), (0.58, 0.48), (0.58, 0.66), (0.58, 0.86),
+        (0.48, 0.12), (0.52, 0.12), (0.45, 0.13), (0.55, 0.13),
+    )  # fmt: skip
+    joints = torch.tensor([(x * canvas.width, y * canvas.height, 1.0) for x, y in shares], device=place)
+    return joints.expand(batch, -1, -1)
 
 
 def standing_person(canvas: Canvas, batch: int, place: torch.device) -> tuple[Tensor, Tensor, Tensor]:

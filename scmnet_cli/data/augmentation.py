@@ -18,6 +18,7 @@ from torch import Tensor
 
 from scmnet_cli.config import DataConfig
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS
+from scmnet_cli.skeleton import MIRRORED
 
 _WARP_GRID = (4, 3)
 _KEPT_HALF = (0.45, 0.65)
@@ -25,6 +26,9 @@ _MOVE_STREAM = 1
 _CLOSENESS = (1.2, 2.0)
 _HEADROOM = (0.02, 0.1)
 _ASIDE = 0.08
+_WARP_STEPS = 3
+_BELOW = 0.06
+"""Joints this share of the height below the person's last row are out of sight."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,35 @@ def move(image: Tensor, labels: Tensor, moves: Moves, fill: float | None) -> tup
     gone = _lost(moved_labels, moves)
     grey = 0.0 if fill is None else fill
     return torch.where(gone[:, None], grey, moved), torch.where(gone, BACKGROUND, moved_labels)
+
+
+def move_joints(joints: Tensor, moves: Moves, labels: Tensor) -> Tensor:
+    """Move joints as :func:`move` moves their picture.
+
+    Joints that leave the picture, or lie below the last row that is left of the person, become missing. A mirrored
+    picture exchanges left and right.
+
+    Shape:
+        joints, result: (B, 18, 3); labels: (B, H, W), already moved.
+    """
+    height, width = labels.shape[1:]
+    aspect, half = width / height, height / 2
+    offset = moves.affine[:, :, 2] * joints.new_tensor([2 * aspect, 2.0])
+    matrix = moves.affine[:, :, :2]
+    wanted = torch.stack([(joints[..., 0] + 0.5) / half - aspect, (joints[..., 1] + 0.5) / half - 1], dim=-1)
+    inverse = torch.linalg.inv(matrix)
+    found = (wanted - offset[:, None]) @ inverse.transpose(1, 2)
+    for _ in range(_WARP_STEPS):  # the smooth warp is given at the places that are looked for
+        at = torch.stack([found[..., 0] / aspect, found[..., 1]], dim=-1)[:, :, None]  # (B, 18, 1, 2)
+        warp = F.grid_sample(moves.warp, at, mode="bicubic", padding_mode="border", align_corners=True)[..., 0]
+        found = (wanted - offset[:, None] - warp.transpose(1, 2)) @ inverse.transpose(1, 2)
+    x, y = (found[..., 0] + aspect) * half - 0.5, (found[..., 1] + 1) * half - 0.5
+    rows = (labels != BACKGROUND).any(2)
+    bottom = torch.where(rows, torch.arange(height, device=labels.device), -1).amax(1)[:, None]
+    kept = (joints[..., 2] > 0) & (x > -1) & (x < width) & (y > -1) & (y < bottom + _BELOW * height)
+    moved = torch.stack([x, y, joints[..., 2]], dim=-1) * kept[..., None]
+    mirrored = (torch.linalg.det(matrix) < 0)[:, None, None]
+    return torch.where(mirrored, moved[:, list(MIRRORED)], moved)
 
 
 def look_closer(

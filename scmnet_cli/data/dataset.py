@@ -12,14 +12,16 @@ from PIL import Image
 from torch import Tensor
 
 from scmnet_cli.config import DataConfig
-from scmnet_cli.data.augmentation import draw_moves, look_closer, move
+from scmnet_cli.data.augmentation import draw_moves, look_closer, move, move_joints
 from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.data.reposing import other_pose, repose
 from scmnet_cli.domains import DOMAINS, Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.types import Canvas, Person
+from scmnet_cli.types import Canvas, FloatArray, Person
 
 _ORDER_STREAM, _MIRROR_STREAM, _SKETCH_STREAM, _CLOSE_TARGET_STREAM, _CLOSE_SOURCE_STREAM = 2, 3, 4, 5, 6
+_CLOSE_BOTH_STREAM, _REPOSE_STREAM, _NOISE_STREAM = 7, 8, 9
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """What one step learns from: the target with its structure, and what the style branch sees of the same person."""
+    """What one step learns from: the target, and the source, the same person or face as the style branch sees it."""
 
     target: Batch
-    style_image: Tensor
-    style_labels: Tensor
+    source: Batch
 
 
 def resized(person: Person, canvas: Canvas) -> Person:
@@ -131,6 +132,11 @@ class PeopleInMemory:
     def __len__(self) -> int:
         return len(self.names)
 
+    def joints(self, index: int) -> FloatArray:
+        """Return the joints of one person, (18, 3)."""
+        found: FloatArray = self._structures[index].cpu().numpy()
+        return found
+
     def batch(self, indices: Sequence[int]) -> Batch:
         """Return these people on the device."""
         rows = torch.tensor(list(indices), device=self._images.device)
@@ -154,6 +160,10 @@ class PeopleOnDisk:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def joints(self, index: int) -> FloatArray:
+        """Read the joints of one person, (18, 3)."""
+        return resized(self._folder.load(self.names[index]), self._canvas).joints
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Read these people onto the device.
@@ -237,18 +247,47 @@ class TrainingStream:
             torch.where(mirrored[:, None, None], batch.domain.mirror(structure, batch.image.shape[3]), structure),
             batch.domain,
         )
+        if self.config.repose or self.config.close_up_both:
+            return TrainingBatch(*self._reposed(target, positions))
         source = target
         if self.config.close_up:
-            source = self._closer(target, _CLOSE_SOURCE_STREAM, positions)
-            target = self._closer(target, _CLOSE_TARGET_STREAM, positions)
-        if not self.config.anti_copy:
-            return TrainingBatch(target, source.image, source.labels)
-        moves = draw_moves(self.config, self.seed, positions).to(source.image.device)
-        image, labels = move(source.image, source.labels, moves, self.people.fill)
-        return TrainingBatch(target, image, labels)
+            source = self._closer(target, _CLOSE_SOURCE_STREAM, positions, self.config.close_up)
+            target = self._closer(target, _CLOSE_TARGET_STREAM, positions, self.config.close_up)
+        return TrainingBatch(target, self._moved(source, positions))
 
-    def _closer(self, batch: Batch, stream: int, positions: Sequence[int]) -> Batch:
-        near = self._drawn(stream, self.config.close_up, positions)
+    def _reposed(self, target: Batch, positions: Sequence[int]) -> tuple[Batch, Batch]:
+        """Crop both, warp the source into another pose, crop it again, and move it."""
+        target = self._closer(target, _CLOSE_BOTH_STREAM, positions, self.config.close_up_both)
+        posed = target.structure.clone()
+        for row, position in enumerate(positions):
+            random = np.random.default_rng((self.seed, _REPOSE_STREAM, position))
+            if random.random() < self.config.repose:
+                lender = self.people.joints(int(random.integers(len(self.people))))
+                joints = other_pose(target.structure[row].cpu().numpy(), lender, random)
+                posed[row] = torch.from_numpy(joints).to(posed)
+        plain = self.people.fill is not None
+        reposed = repose(target.image, target.labels, target.structure, posed, plain=plain)
+        source = Batch(*reposed, target.domain)
+        source = self._closer(source, _CLOSE_SOURCE_STREAM, positions, self.config.close_up)
+        return target, self._moved(source, positions)
+
+    def _moved(self, source: Batch, positions: Sequence[int]) -> Batch:
+        """Apply anti_copy, and noise of the joints."""
+        image, labels, structure = source.image, source.labels, source.structure
+        has_joints = source.domain.has_joints
+        if self.config.anti_copy:
+            moves = draw_moves(self.config, self.seed, positions).to(image.device)
+            image, labels = move(image, labels, moves, self.people.fill)
+            structure = move_joints(structure, moves, labels) if has_joints else structure
+        if has_joints and self.config.joint_noise:
+            draws = [np.random.default_rng((self.seed, _NOISE_STREAM, position)) for position in positions]
+            noise = np.stack([draw.standard_normal(structure.shape[1:], np.float32) for draw in draws])
+            noise[..., 2] = 0
+            structure = structure + torch.from_numpy(noise).to(structure) * (self.config.joint_noise * image.shape[2])
+        return Batch(image, labels, structure, source.domain)
+
+    def _closer(self, batch: Batch, stream: int, positions: Sequence[int], chance: float) -> Batch:
+        near = self._drawn(stream, chance, positions)
         seeds = [(self.seed, stream, position, 1) for position in positions]
         image, labels, joints = look_closer(batch.image, batch.labels, batch.structure, near, seeds)
         return Batch(image, labels, joints, batch.domain)

@@ -133,13 +133,15 @@ class PreparedCases:
     @torch.no_grad()
     def _drawn(self, indices: Sequence[int], *, note: bool) -> list[Case]:
         batch = self._batch(indices)
-        inputs = Inputs.of(batch)
+        reads_warp = self._pipeline is not None and self._pipeline.config.model.part_warp
+        inputs = Inputs.of(batch, part_warp=reads_warp)
         pictures: dict[str, Tensor] = {}
         if self._generator is not None and self._pipeline is not None:
-            drawn = GeneratorOutput(*self._generator(inputs.maps, inputs.style_image, inputs.style_masks))
+            drawn: GeneratorOutput = self._generator(inputs)
             pictures[MODEL] = drawn.image
             if note:
-                for name, values in field_statistics(self._pipeline.model, drawn, inputs).items():
+                for name, values in field_statistics(drawn, inputs).items():
+                    self._statistics.setdefault(name, [])
                     self._statistics[name] += values.double().tolist()
         for method in self._methods:
             if method == Method.source_copy:
@@ -158,7 +160,7 @@ class PreparedCases:
                     target,
                     to_uint8(inputs.style_image[row]),
                     batch.target.labels[row].cpu().numpy(),
-                    batch.style_labels[row].cpu().numpy().astype(np.uint8),
+                    batch.source.labels[row].cpu().numpy().astype(np.uint8),
                     structure if batch.target.domain is PERSON else None,
                     (structure & CANNY) > 0 if batch.target.domain is FACE else None,
                     has_truth=self.form != CaseSet.cross,
@@ -175,10 +177,10 @@ class PreparedCases:
                 half_body(self._folder.load(self._people.names[index]), self.canvas, background) for index in indices
             ]
             sources = collate(halves, self._people.device)
-            return TrainingBatch(self._people.batch(indices), sources.image, sources.labels)
+            return TrainingBatch(self._people.batch(indices), sources)
         place = {name: number for number, name in enumerate(self._people.names)}
         sources, targets = (self._people.batch([place[self._names(index)[end]] for index in indices]) for end in (0, 1))
-        return TrainingBatch(targets, sources.image, sources.labels)
+        return TrainingBatch(targets, sources)
 
     def described(self) -> dict[str, Any]:
         """Return folder and model."""

@@ -30,6 +30,7 @@ from scmnet_cli.images import write_file
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.layers import STRIDE, InstanceNorm, pool_positions
 from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.models.style import Style
 from scmnet_cli.models.style_encoder import DecomposedStyleEncoder
 from scmnet_cli.skeleton import JOINTS
 
@@ -69,7 +70,7 @@ class StyleGraph(nn.Module):
             region_features = encoder.encode_all(image, masks)
         else:
             region_features = self.net.encode_regions(image, masks)
-        return self.net.fuse(region_features), pool_positions(masks, image)
+        return self.net.fuse(region_features).packed(), pool_positions(masks, image)
 
 
 class PoseGraph(nn.Module):
@@ -81,9 +82,10 @@ class PoseGraph(nn.Module):
         source's maps moved by the field, (B, 11, H/8, W/8); the field's entropy, (B,), from 0 to 1.
     """
 
-    def __init__(self, net: SCMNet, config: ModelConfig) -> None:
+    def __init__(self, net: SCMNet, config: ModelConfig, style: Style) -> None:
         super().__init__()
         self.net = net
+        self.style = style
         self.canvas = config.canvas
         self.takes_joints = config.domain == PERSON.name
 
@@ -91,12 +93,15 @@ class PoseGraph(nn.Module):
         """Draw; the correlation field is explicit, since ONNX has no fused attention in this opset."""
         maps = PERSON.maps(structure, self.canvas) if self.takes_joints else structure
         pose_features = self.net.encode_pose(maps)
-        field = self.net.field(pose_features, style_features)  # (B, N, N)
+        sizes = [part.shape[1] for part in self.style.given]
+        parts = self.style.like(torch.split(style_features, sizes, dim=1))
+        field = self.net.field(pose_features, parts).explicit()  # (B, N, N)
         values = torch.cat([style_features, source_maps], dim=1).flatten(2).transpose(1, 2)  # (1, N, C + 11)
         moved = (field @ values).transpose(1, 2).reshape(-1, values.shape[2], *pose_features.shape[2:])
         entropy = -(field * field.clamp(min=_LEAST_WEIGHT).log()).sum(2).mean(1) / math.log(field.shape[2])
         num_features = style_features.shape[1]
-        return self.net.translate(moved[:, :num_features], maps), moved[:, num_features:], entropy
+        rearranged = self.style.like(torch.split(moved[:, :num_features], sizes, dim=1))
+        return self.net.translate(rearranged, maps).image, moved[:, num_features:], entropy
 
 
 class _PlainInstanceNorm(nn.Module):
@@ -126,6 +131,8 @@ def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | Non
         ScmError: if the model cannot be read, a package is missing, or the files cannot be written.
     """
     saved = load_model(model)
+    if saved.config.model.part_warp:
+        raise ScmError(f"{saved.path}: has a part warp, which 'scm export' cannot write yet; run it with torch")
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn and at once replaced
         net = build_generator(saved.config.model)
     load_strict(net, saved.state, str(saved.path))
@@ -166,7 +173,8 @@ def graphs(net: SCMNet, config: ModelConfig) -> dict[str, Callable[[Mapping[str,
     image, masks = torch.zeros(2, 3, canvas.height, canvas.width), torch.zeros(2, 8, canvas.height, canvas.width)
     style = StyleGraph(net)
     with torch.inference_mode():
-        num_features = style(image, masks)[0].shape[1]
+        example = net.encode_style(image, masks)
+        num_features = example.packed().shape[1]
     structure = (len(JOINTS), 3) if config.domain == PERSON.name else (FACE.num_maps, canvas.height, canvas.width)
     seen = torch.zeros(2, *structure), torch.zeros(1, num_features, rows, columns), torch.zeros(1, 11, rows, columns)
     any_number = {0: torch.export.Dim("batch")}
@@ -177,7 +185,9 @@ def graphs(net: SCMNet, config: ModelConfig) -> dict[str, Callable[[Mapping[str,
 
     def of_pose(metadata: Mapping[str, str]) -> bytes:
         shapes = {structure_input(config): any_number, "style_features": None, "source_maps": None}
-        return _traced(PoseGraph(net, config), seen, shapes, ["image", "moved_maps", "field_entropy"], metadata)
+        return _traced(
+            PoseGraph(net, config, example), seen, shapes, ["image", "moved_maps", "field_entropy"], metadata
+        )
 
     return {STYLE_ENCODER: of_style, POSE_TO_IMAGE: of_pose}
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scmnet_cli.checkpoint import SavedModel
 from scmnet_cli.config import parse_config
+from scmnet_cli.data.dataset import Batch
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.export import (
     FORMAT,
@@ -23,8 +24,10 @@ from scmnet_cli.inference.export import (
     STYLE_ENCODER,
     structure_input,
 )
-from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
+from scmnet_cli.inference.pipeline import EncodedSource, Painted, Pipeline
+from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.layers import pool_positions
+from scmnet_cli.models.style import Style
 from scmnet_cli.regions import NUM_REGIONS, one_hot
 from scmnet_cli.skeleton import NUM_JOINTS
 from scmnet_cli.types import Person
@@ -74,19 +77,20 @@ class ExportedPipeline(Pipeline):
         """
         raise ScmError(f"{self.path.parent}: an exported model does not edit; use the model that it was made of")
 
-    def read_style(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    def read_style(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Style]:
         """Return the style features twice: the regions' own are not in the files; shapes as in the base class."""
         style_features, _ = _run(self._style_encoder, image=image, masks=masks)
-        return style_features[:, None], style_features
+        return style_features[:, None], Style(style_features)
 
-    def paint(self, structure: Tensor, style_features: Tensor, carried: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def paint(self, structure: Tensor, style: Style, source: Batch) -> Painted:
         """Draw one source in a batch of poses; shapes as in the base class."""
         name = structure_input(self.config.model)
         given = structure if name == "joints" else self.domain.maps(structure, self.canvas)
+        carried = pool_positions(one_hot(source.labels), source.image)
         images, moved, entropy = _run(
-            self._pose_to_image, **{name: given, "style_features": style_features, "source_maps": carried}
+            self._pose_to_image, **{name: given, "style_features": style.packed(), "source_maps": carried}
         )
-        return images, moved, entropy
+        return Painted(Rendering(images), moved, entropy)
 
 
 def largest_difference(pipeline: Pipeline, exported: ExportedPipeline) -> float:
@@ -94,16 +98,17 @@ def largest_difference(pipeline: Pipeline, exported: ExportedPipeline) -> float:
     canvas, noise = pipeline.canvas, torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, canvas.height, canvas.width, generator=noise) * 2 - 1
     stripes = torch.arange(canvas.height) * NUM_REGIONS // canvas.height
-    masks = one_hot(stripes[None, :, None].expand(1, -1, canvas.width))
-    carried = pool_positions(masks, image)
+    labels = stripes[None, :, None].expand(1, -1, canvas.width).to(torch.uint8)
     if pipeline.domain.name == "person":
         corner = torch.tensor([canvas.width, canvas.height, 1.0])
         structure = torch.cat([torch.rand(2, NUM_JOINTS, 2, generator=noise), torch.ones(2, NUM_JOINTS, 1)], 2) * corner
     else:
         structure = (torch.rand(2, canvas.height, canvas.width, generator=noise) < 0.05).to(torch.uint8)
+    source = Batch(image, labels, structure[:1], pipeline.domain)
     with torch.inference_mode():
         drawn, again = (
-            each.paint(structure, each.read_style(image, masks)[1], carried)[0] for each in (pipeline, exported)
+            each.paint(structure, each.read_style(image, one_hot(labels))[1], source).rendering.image
+            for each in (pipeline, exported)
         )
     return float((drawn - again).abs().max())
 

@@ -21,6 +21,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
 from scmnet_cli.metrics.correspondence import region_accuracy
+from scmnet_cli.models.correlation import Field
 from scmnet_cli.models.layers import STRIDE
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
@@ -182,10 +183,9 @@ def inspect_transfer(
     worn = collate([encoded.person], pipeline.device)
     masks = one_hot(worn.labels)
     shares = F.avg_pool2d(masks, STRIDE)  # (1, 8, h, w)
-    structure = torch.from_numpy(fitted.structure)[None].to(pipeline.device)
-    pose_features = model.encode_pose(pipeline.domain.maps(structure, canvas))
+    field = _field(pipeline, encoded, fitted)
     blocks = F.pixel_unshuffle(worn.image, STRIDE)  # (1, 3 * 64, h, w)
-    rearranged, moved = model.rearrange(pose_features, encoded.style_features, torch.cat([shares, blocks], dim=1))
+    rearranged, moved = model.rearrange(field, encoded.style, torch.cat([shares, blocks], dim=1))
     assert moved is not None
     moved_regions, pixels = moved[:, :NUM_REGIONS], F.pixel_shuffle(moved[:, NUM_REGIONS:], STRIDE)
 
@@ -201,12 +201,12 @@ def inspect_transfer(
     covered = F.avg_pool2d(torch.tensor(masks_of).float(), STRIDE).flatten(1).to(pipeline.device)  # (P, N)
     covered = covered / covered.sum(1, keepdim=True)
     singles = [(y // STRIDE) * moved.shape[3] + x // STRIDE for x, y in points]
-    part_rows, point_rows = _rows(pipeline, pose_features, encoded, covered, singles)
+    part_rows, point_rows = _rows(field, covered, singles)
     by_part = (covered @ moved_regions[0].flatten(1).T).tolist()  # (P, 8)
     by_region = torch.einsum("rhw,rhw->r", F.avg_pool2d(wanted, STRIDE)[0], moved_regions[0]) * STRIDE**2
     source_shares: FloatArray = shares[0].cpu().numpy()
-    entropy: FloatArray = model.field_entropy(pose_features, encoded.style_features)[0].cpu().numpy()
-    fused = _fused(pipeline, encoded)
+    entropy: FloatArray = field.entropy()[0].cpu().numpy()
+    fused = encoded.style.features[0]
     axes = _principal_axes(fused)
     return Inspection(
         source=encoded.person,
@@ -235,7 +235,7 @@ def inspect_transfer(
             for (x, y), position, row in zip(points, singles, point_rows, strict=True)
         ),
         features=_feature_maps(pipeline, encoded),
-        moved_feature_colours=_in_colours(rearranged[0, : len(fused)], axes, fused),
+        moved_feature_colours=_in_colours(rearranged.features[0], axes, fused),
         compared=None if compare is None else _feature_maps(compare, compare.encode(encoded.person)),
     )
 
@@ -250,15 +250,13 @@ def inspect_point(
         ScmError: if the point lies outside the canvas, or source or pose cannot be used.
     """
     _check_points([(x, y)], pipeline.canvas)
-    model = pipeline.model
     encoded = source if isinstance(source, EncodedSource) else pipeline.encode(source)
-    structure = torch.from_numpy(pipeline.fit_pose(pose).structure)[None].to(pipeline.device)
-    pose_features = model.encode_pose(pipeline.domain.maps(structure, pipeline.canvas))
-    height, width = pose_features.shape[2:]
+    field = _field(pipeline, encoded, pipeline.fit_pose(pose))
+    height, width = field.size
     position = (y // STRIDE) * width + x // STRIDE
     nothing = torch.zeros(0, height * width, device=pipeline.device)
-    _, (row,) = _rows(pipeline, pose_features, encoded, nothing, [position])
-    entropy = model.field_entropy(pose_features, encoded.style_features)[0].flatten()[position]
+    _, (row,) = _rows(field, nothing, [position])
+    entropy = field.entropy()[0].flatten()[position]
     worn = one_hot(collate([encoded.person], pipeline.device).labels)
     shares: FloatArray = F.avg_pool2d(worn, STRIDE)[0].cpu().numpy()
     return PointOfField(x, y, row, float(entropy), _by_region(shares, row, pipeline.domain.regions))
@@ -270,19 +268,25 @@ def _check_points(points: Sequence[tuple[int, int]], canvas: Canvas) -> None:
             raise ScmError(f"--at {x},{y}: lies outside the result; x is 0-{canvas.width - 1}, y 0-{canvas.height - 1}")
 
 
-def _rows(
-    pipeline: Pipeline, pose_features: Tensor, encoded: EncodedSource, covered: Tensor, singles: list[int]
-) -> tuple[list[FloatArray], list[FloatArray]]:
+def _field(pipeline: Pipeline, encoded: EncodedSource, pose: Pose) -> Field:
+    """Return the correlation field of a source and a pose on the canvas."""
+    structure = torch.from_numpy(pose.structure)[None].to(pipeline.device)
+    warp = pipeline.warp(structure, collate([encoded.person], pipeline.device))
+    pose_features = pipeline.model.encode_pose(pipeline.domain.maps(structure, pipeline.canvas), warp)
+    return pipeline.model.field(pose_features, encoded.style, warp)
+
+
+def _rows(field: Field, covered: Tensor, singles: list[int]) -> tuple[list[FloatArray], list[FloatArray]]:
     """Return the field's mean row over each part, by how much of each position it covers, and some single rows.
 
     Shape:
         covered: (P, N), each row sums to 1; results: (h, w) each.
     """
-    height, width = pose_features.shape[2:]
+    height, width = field.size
     means = torch.zeros_like(covered)
     chosen = torch.zeros(len(singles), covered.shape[1], device=covered.device)
     start = 0
-    for block in pipeline.model.field_rows(pose_features, encoded.style_features):
+    for block in field.rows():
         stop = start + block.shape[1]
         means += covered[:, start:stop] @ block[0]
         for number, position in enumerate(singles):
@@ -337,7 +341,7 @@ def _by_region(source_shares: FloatArray, weights: FloatArray, names: Sequence[s
 def _feature_maps(pipeline: Pipeline, encoded: EncodedSource) -> FeatureMaps:
     model = pipeline.model
     parts = encoded.region_features[0, :, : model.style_encoder.part_features]  # without what is carried along
-    fused = _fused(pipeline, encoded)
+    fused = encoded.style.features[0]
     strengths = parts.abs().mean(1).cpu().numpy()
     strength: FloatArray = fused.abs().mean(0).cpu().numpy()
     return FeatureMaps(
@@ -352,12 +356,6 @@ def _feature_maps(pipeline: Pipeline, encoded: EncodedSource) -> FeatureMaps:
         variation=float(strength.std() / max(float(strength.mean()), 1e-12)),
         colours=_in_colours(fused, _principal_axes(fused), fused),
     )
-
-
-def _fused(pipeline: Pipeline, encoded: EncodedSource) -> Tensor:
-    """Return F_s, (C, h, w), without the colours that some models carry beside it."""
-    num_parts = encoded.region_features.shape[1]
-    return encoded.style_features[0, : pipeline.model.style_encoder.part_features * num_parts]
 
 
 def _principal_axes(features: Tensor) -> Tensor:

@@ -23,20 +23,27 @@ from PIL import Image
 from torch import Tensor
 
 from scmnet_cli.checkpoint import SavedModel, load_model, load_strict
-from scmnet_cli.data.dataset import collate, resized
+from scmnet_cli.data.dataset import Batch, collate, resized
 from scmnet_cli.domains import DOMAINS, Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, to_uint8
+from scmnet_cli.inference.enlarging import enlarge
 from scmnet_cli.models.build import build_generator
+from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.layers import STRIDE, pool_positions
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.models.style import Style
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 from scmnet_cli.skeleton import NUM_JOINTS
 from scmnet_cli.system.devices import choose_device
-from scmnet_cli.types import FloatArray, Person, Pose, UInt8Array
+from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
 SHIPPED_MODEL = Path(__file__).parents[1] / "assets" / "person.safetensors"
 """The person model that comes with this package."""
+
+LARGEST_OUTPUT = 1024
+"""Height of the largest picture that is drawn unless a size is given."""
 
 # Pants and a skirt cover the same place: who is given the one loses the other.
 _INSTEAD_OF = {"pants": "skirt", "skirt": "pants"}
@@ -49,16 +56,33 @@ class EncodedSource:
     Attributes:
         person: the source on the model's canvas; after an edit, with the regions pasted in that replaced its own.
         region_features: F_s^i, (1, 8, C/8, H/8, W/8); a model without the DSE: (1, 1, C, H/8, W/8).
-        style_features: F_s, (1, C, H/8, W/8).
+        style: F_s and the colours that move along with it.
         removed: regions that an edit took away because another took their place.
         seconds: the time the encoding took.
+        photo: the source at its own resolution, of the canvas's shape, if that is larger than the canvas.
     """
 
     person: Person
     region_features: Tensor
-    style_features: Tensor
+    style: Style
     removed: tuple[str, ...]
     seconds: float
+    photo: Person | None = None
+
+
+@dataclass(frozen=True)
+class Painted:
+    """What the network gives for one source in a batch of poses.
+
+    Shape:
+        rendering: (B, ..., H, W); moved: (B, 8 + 3, H/8, W/8), the source's region shares and colours moved along the
+        field; entropy: (B,), of the field, as a share of the greatest.
+    """
+
+    rendering: Rendering
+    moved: Tensor
+    entropy: Tensor
+    warp: PartWarp | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +90,7 @@ class Result:
     """One drawn picture.
 
     Attributes:
-        image: the picture, RGB, of the model's canvas.
+        image: the picture, RGB, of the model's canvas, or larger: see :meth:`Pipeline.output_canvas`.
         source: name of the source.
         pose: name of the pose.
         joints: (18, 3), the pose on the model's canvas; a face has none.
@@ -173,7 +197,8 @@ class Pipeline:
         """Read the style of a source, once for all poses it will be drawn in (the paper's 3.2).
 
         Args:
-            source: of the model's canvas or of the same proportions; its joints are not read.
+            source: of the model's canvas or of the same proportions. A larger one gives its own pixels to larger
+                pictures, where the model has a part warp; only then its joints are read.
 
         Raises:
             ScmError: if it is of another domain, its proportions are others, or its region map holds nothing but
@@ -186,9 +211,10 @@ class Pipeline:
             raise ScmError(f"{person.name}: its region map holds nothing but background; there is no style to take")
         with torch.inference_mode():
             batch = collate([person], self.device)
-            region_features, style_features = self.read_style(batch.image, one_hot(batch.labels))
+            region_features, style = self.read_style(batch.image, one_hot(batch.labels))
         self._finish()
-        return EncodedSource(person, region_features, style_features, (), time.perf_counter() - start)
+        photo = source if source.canvas.height > self.canvas.height else None
+        return EncodedSource(person, region_features, style, (), time.perf_counter() - start, photo)
 
     def exchange(
         self, source: Person | EncodedSource, references: Mapping[str, Person | EncodedSource]
@@ -237,25 +263,29 @@ class Pipeline:
                 region_features[:, region_id(name)] = 0  # what an absent region encodes to
             for name, other in others.items():
                 region_features[:, ids[name]] = other.region_features[:, ids[name]]
-            style_features = self.model.fuse(region_features)
+            style = self.model.fuse(region_features)
         self._finish()
         person = encoded.person
         for name in removed:
             person = _without(person, region_id(name))
         person = _pasted(person, {ids[name]: other.person for name, other in others.items()})
         seconds = time.perf_counter() - start + encoded.seconds + sum(other.seconds for other in once.values())
-        return EncodedSource(person, region_features, style_features, encoded.removed + removed, seconds)
+        return EncodedSource(person, region_features, style, encoded.removed + removed, seconds)
 
-    def transfer(self, source: Person | EncodedSource, pose: Person | Pose) -> Result:
-        """Draw the source in a pose.
+    def transfer(self, source: Person | EncodedSource, pose: Person | Pose, size: Canvas | None = None) -> Result:
+        """Draw the source in a pose, of a size as :meth:`output_canvas` says.
 
         Raises:
             ScmError: if a picture or pose cannot be used; see :meth:`encode` and :meth:`transfer_many`.
         """
-        return next(self.transfer_many(source, [pose]))
+        return next(self.transfer_many(source, [pose], size=size))
 
     def transfer_many(
-        self, source: Person | EncodedSource, poses: Iterable[Person | Pose], batch: int = 1
+        self,
+        source: Person | EncodedSource,
+        poses: Iterable[Person | Pose],
+        batch: int = 1,
+        size: Canvas | None = None,
     ) -> Iterator[Result]:
         """Draw one source in many poses, one after the other as they are asked for; its style is read once.
 
@@ -264,22 +294,53 @@ class Pipeline:
             poses: read as needed, so that any number of them fits in memory.
             batch: poses drawn at a time; more is faster on a GPU. Pictures of another batch size may differ from these
                 by a rounding step in single pixels.
+            size: of the pictures, as :meth:`output_canvas` says.
 
         Raises:
-            ScmError: if a pose holds no joint or its proportions are not the model's.
+            ScmError: if a pose holds no joint or its proportions, or those of ``size``, are not the model's.
         """
         if batch < 1:
             raise ScmError(f"batch {batch}: expected at least 1")
         encoded = self._encoded(source)
+        canvas = self.output_canvas(encoded, size)
         waiting = iter(poses)
         while chunk := list(itertools.islice(waiting, batch)):
-            yield from self._draw(encoded, [self.fit_pose(pose) for pose in chunk])
+            yield from self._draw(encoded, [self.fit_pose(pose) for pose in chunk], canvas)
+
+    def output_canvas(self, source: Person | EncodedSource, size: Canvas | None = None) -> Canvas:
+        """Return the size in which a source is drawn.
+
+        Without a part warp that is the model's canvas. With one it is ``size``, or else the source's own, at most 1,024
+        pixels high.
+
+        Raises:
+            ScmError: if ``size`` has another shape than the model's canvas, or the model cannot draw it.
+        """
+        if size is not None and not size.has_shape_of(self.canvas):
+            fitting = Canvas(size.height, round(size.height * self.canvas.width / self.canvas.height))
+            raise ScmError(f"--size {size}: has not the shape of the model's {self.canvas}; try {fitting}")
+        if not self.config.model.part_warp:
+            if size not in (None, self.canvas):
+                raise ScmError(
+                    f"--size {size}: {self.path} has no part warp and draws {self.canvas} only; leave --size out"
+                )
+            return self.canvas
+        photo = source.photo if isinstance(source, EncodedSource) else source
+        own = self.canvas if photo is None else photo.canvas
+        if size is not None:
+            return size
+        if own.height <= self.canvas.height:
+            return self.canvas
+        if own.height <= LARGEST_OUTPUT:
+            return own
+        return Canvas(LARGEST_OUTPUT, round(LARGEST_OUTPUT * own.width / own.height))
 
     def edit(
         self,
         source: Person | EncodedSource,
         references: Mapping[str, Person | EncodedSource],
         pose: Person | Pose | None = None,
+        size: Canvas | None = None,
     ) -> Result:
         """Draw the source with some regions taken from others, in its own or another pose; see :meth:`exchange`.
 
@@ -287,7 +348,7 @@ class Pipeline:
             ScmError: as :meth:`exchange` and :meth:`transfer` do.
         """
         encoded = self._encoded(source)
-        return self.transfer(self.exchange(encoded, references), pose or encoded.person)
+        return self.transfer(self.exchange(encoded, references), pose or encoded.person, size)
 
     def fit_pose(self, pose: Person | Pose) -> Pose:
         """Return a pose, or the edges of a face, on the model's canvas.
@@ -327,15 +388,17 @@ class Pipeline:
     def _encoded(self, source: Person | EncodedSource) -> EncodedSource:
         return source if isinstance(source, EncodedSource) else self.encode(source)
 
-    def _draw(self, encoded: EncodedSource, poses: list[Pose]) -> list[Result]:
+    def _draw(self, encoded: EncodedSource, poses: list[Pose], canvas: Canvas) -> list[Result]:
         start = time.perf_counter()
         num = len(poses)
         structure = torch.from_numpy(np.stack([pose.structure for pose in poses])).to(self.device)
-        worn = collate([encoded.person], self.device)
-        carried = pool_positions(one_hot(worn.labels), worn.image)  # (1, 8 + 3, H/8, W/8)
         with torch.inference_mode():
-            images, moved, entropies = self.paint(structure, encoded.style_features, carried)
-            evenness = entropies.tolist()
+            painted = self.paint(structure, encoded.style, collate([encoded.person], self.device))
+            entropies = painted.entropy.tolist()
+            images = painted.rendering.image
+            if canvas != self.canvas:
+                images = self._enlarged(painted, encoded, structure, canvas)
+        moved = painted.moved
         labels = moved[:, :NUM_REGIONS].argmax(1).to(torch.uint8).cpu().numpy()  # (B, H/8, W/8)
         labels = labels.repeat(STRIDE, axis=1).repeat(STRIDE, axis=2)
         colours = F.interpolate(moved[:, NUM_REGIONS:], scale_factor=STRIDE, mode="nearest")
@@ -349,39 +412,73 @@ class Pipeline:
                 joints=pose.joints,
                 moved_regions=labels[i],
                 moved_source=Image.fromarray(to_uint8(colours[i])),
-                entropy=evenness[i],
+                entropy=entropies[i],
                 seconds=seconds,
                 edges=pose.edges,
             )
             for i, pose in enumerate(poses)
         ]
 
-    def read_style(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the regions' features and what they are fused to.
+    def _enlarged(self, painted: Painted, encoded: EncodedSource, structure: Tensor, canvas: Canvas) -> Tensor:
+        """Draw at the photo's resolution, one pose after the other: large pictures need memory."""
+        photo = collate([resized(encoded.photo or encoded.person, canvas)], self.device)
+        scale = structure.new_tensor([canvas.width / self.canvas.width, canvas.height / self.canvas.height, 1.0])
+        masks, background = one_hot(photo.labels), self.background_level
+        images = []
+        for row, joints in enumerate(structure * scale):
+            warp = warp_parts(photo.image, masks, photo.structure, joints[None])
+            rendering = painted.rendering.row(row)
+            images.append(enlarge(rendering, warp, background))
+        return torch.cat(images)
+
+    @property
+    def background_level(self) -> float | None:
+        """Level of the plain background that the model draws, in [-1, 1]; None where it draws backgrounds."""
+        return PLAIN_BACKGROUND if self.config.model.part_warp and self.config.model.foreground else None
+
+    def read_style(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Style]:
+        """Return the regions' features and what they are fused to, as :class:`EncodedSource` holds them.
 
         Shape:
-            image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); results: F_s^i and F_s, as :class:`EncodedSource` holds
-            them.
+            image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W).
         """
         region_features = self.model.encode_regions(image, masks)
         return region_features, self.model.fuse(region_features)
 
-    def paint(self, structure: Tensor, style_features: Tensor, carried: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw one source in a batch of poses.
+    def paint(self, structure: Tensor, style: Style, source: Batch) -> Painted:
+        """Draw one source in a batch of poses, on the model's canvas.
+
+        Args:
+            structure: the poses.
+            style: of the source.
+            source: its picture, regions and joints, on the canvas.
 
         Shape:
-            structure: (B, 18, 3) joints of people or (B, H, W) edges of faces; style_features: (1, C, H/8, W/8);
-            carried: (1, K, H/8, W/8), moved along the field too; results: images, (B, 3, H, W) in [-1, 1]; what was
-            carried, (B, K, H/8, W/8); the field's entropy as a share of the greatest, (B,).
+            structure: (B, 18, 3) joints of people or (B, H, W) edges of faces; style: (1, ...); source: one person.
         """
-        num = len(structure)
+        num, masks = len(structure), one_hot(source.labels)
         maps = self.domain.maps(structure, self.canvas)
-        pose_features = self.model.encode_pose(maps)
-        style_features = style_features.expand(num, -1, -1, -1)
-        rearranged, moved = self.model.rearrange(pose_features, style_features, carried.expand(num, -1, -1, -1))
+        warp = self.warp(structure, source)
+        style = style.expand(num)
+        carried = pool_positions(masks, source.image)  # (1, 8 + 3, H/8, W/8)
+        field = self.model.field(self.model.encode_pose(maps, warp), style, warp)
+        rearranged, moved = self.model.rearrange(field, style, carried.expand(num, -1, -1, -1))
         assert moved is not None
-        entropies = self.model.field_entropy(pose_features, style_features).flatten(1)  # (B, N)
-        return self.model.translate(rearranged, maps), moved, entropies.mean(1) / math.log(entropies.shape[1])
+        entropies = field.entropy().flatten(1)  # (B, N)
+        entropy = entropies.mean(1) / math.log(entropies.shape[1])
+        return Painted(self.model.translate(rearranged, maps, warp), moved, entropy, warp)
+
+    def warp(self, structure: Tensor, source: Batch) -> PartWarp | None:
+        """Return the source in a batch of poses by the part warp, on the canvas; None if the model reads none."""
+        if not self.config.model.part_warp:
+            return None
+        num = len(structure)
+        return warp_parts(
+            source.image.expand(num, -1, -1, -1),
+            one_hot(source.labels).expand(num, -1, -1, -1),
+            source.structure.expand(num, -1, -1),
+            structure,
+        )
 
     def _finish(self) -> None:
         if self.device.type == "cuda":

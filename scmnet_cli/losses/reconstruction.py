@@ -1,15 +1,20 @@
-"""Reconstruction loss (Eq. 5)."""
+"""Reconstruction loss: L1 of the images (the paper's Eq. 5)."""
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional as F
 
 
-def reconstruction_loss(drawn: Tensor, target: Tensor) -> Tensor:
-    """Return the mean absolute difference of the drawn image and the target (Eq. 5: L_rec = ||I_g - I_t||_1).
+def reconstruction_loss(
+    generated: Tensor, target: Tensor, person: Tensor | None = None, person_weight: float = 1.0
+) -> Tensor:
+    """Return the mean absolute difference, Eq. 5; with a weight, pixels of the person count that many times.
 
     Shape:
-        drawn, target: (B, 3, H, W) in [-1, 1]; result: scalar.
+        generated, target: (B, 3, H, W); person: (B, 1, H, W) in {0, 1}; result: a scalar.
     """
-    return F.l1_loss(drawn, target)
+    if person is None or person_weight == 1:
+        return F.l1_loss(generated, target)
+    weight = 1 + (person_weight - 1) * person
+    return ((generated - target).abs() * weight).mean() / weight.mean()

@@ -8,6 +8,7 @@ from scmnet_cli.config import ModelConfig
 from scmnet_cli.domains import DOMAINS
 from scmnet_cli.models.discriminators import Discriminators
 from scmnet_cli.models.generator import TranslationGenerator
+from scmnet_cli.models.part_warp import NUM_WARP_CHANNELS, PLAIN_BACKGROUND
 from scmnet_cli.models.pose_encoder import PoseEncoder
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.models.style_encoder import NUM_PARTS, CrossChannelFusion, DecomposedStyleEncoder, GlobalStyleEncoder
@@ -23,9 +24,10 @@ def build_generator(config: ModelConfig) -> SCMNet:
         )
     else:
         style_encoder = GlobalStyleEncoder(config.part_channels, config.features, cells)
+    num_warped = NUM_WARP_CHANNELS if config.part_warp else 0
     num_carried = (4 * NUM_PARTS if config.style == "decomposed" else 3) if cells else 0
     return SCMNet(
-        pose_encoder=PoseEncoder(num_maps, config.pose_channels, config.features, config.norm),
+        pose_encoder=PoseEncoder(num_maps + num_warped, config.pose_channels, config.features, config.norm),
         style_encoder=style_encoder,
         ccf=CrossChannelFusion(config.features, config.norm) if config.ccf else nn.Identity(),
         generator=TranslationGenerator(
@@ -36,8 +38,11 @@ def build_generator(config: ModelConfig) -> SCMNet:
             config.generator_norm,
             shows_ground=cells > 1,
             num_maps=num_maps if config.show_structure else 0,
+            part_warp=config.part_warp,
+            background=PLAIN_BACKGROUND if config.foreground else None,
         ),
         tau=config.tau,
+        prior_sigma=config.prior_sigma if config.part_warp else 0,
     )
 
 

@@ -8,17 +8,108 @@ With both features centred over channels and scaled to unit length,
 
 Eq. 1 as printed normalises over the other index and Eq. 3 sums over this one; only this reading makes F_s* an
 average. It is independent of the order of the style positions, and it moves when the pose moves.
+
+With a part warp the field has a prior: g(i) is where the warp finds pose position i in the source, x(j) is where style
+position j lies, and -c_i |g(i) - x(j)|^2 / 2 sigma^2 is added to s_ij / tau, with c_i in [0, 1] the coverage. The term
+|g(i)|^2 is the same for a whole row, so the softmax does not see it, and three channels carry the rest: query
+(g_x, g_y, 1) c tau / sigma^2 and key (x, y, -|x|^2 / 2). The fused path stays fused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 _VALUES_AT_A_TIME = 2**22  # 16 MiB of the field
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Where each pose position is expected in the source.
+
+    Shape:
+        positions: (B, 2, h, w), x and y in feature positions, the first one's centre at 0; confidence: (B, 1, h, w) in
+        [0, 1], 0 where nothing is expected.
+    """
+
+    positions: Tensor
+    confidence: Tensor
+    sigma: float
+    """Standard deviation in feature positions."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """Queries and keys of a correlation field: its logits are their products divided by tau.
+
+    Shape:
+        query: (B, N, D), pose positions; key: (B, N', D), style positions; size: (h, w) of the pose positions.
+    """
+
+    query: Tensor
+    key: Tensor
+    tau: float
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, pose_features: Tensor, style_features: Tensor, tau: float, prior: Prior | None = None) -> Field:
+        """Centre features over channels, scale them to unit length, and append the prior's three channels.
+
+        Shape:
+            pose_features: (B, C, h, w); style_features: (B, C, h', w').
+        """
+        with torch.autocast(pose_features.device.type, enabled=False):
+            query, key = _directions(pose_features), _directions(style_features)
+            if prior is not None:
+                expected, places = _prior_channels(prior, (style_features.shape[2], style_features.shape[3]), tau)
+                query = torch.cat([query, expected], dim=-1)
+                key = torch.cat([key, places.expand(len(key), -1, -1)], dim=-1)
+        return cls(query, key, tau, (pose_features.shape[2], pose_features.shape[3]))
+
+    def explicit(self) -> Tensor:
+        """Return the whole field, (B, N, N') float32, rows sum to 1: the oracle of the paths that never hold it."""
+        with torch.autocast(self.query.device.type, enabled=False):
+            return (self.query @ self.key.transpose(1, 2) / self.tau).softmax(-1)
+
+    def rows(self) -> Iterator[Tensor]:
+        """Yield the field in blocks of consecutive rows, each (B, rows, N') float32; no more than one is ever held."""
+        for logits in self._logit_rows():
+            yield logits.softmax(-1)
+
+    def entropy(self) -> Tensor:
+        """Return the entropy of each row in nats, (B, h, w): 0 looks at one style position, log N' at all alike."""
+        entropies = []
+        for logits in self._logit_rows():
+            scores = logits - logits.amax(2, keepdim=True)  # at most 0
+            weights = scores.exp()
+            total = weights.sum(2)
+            entropies.append(total.log() - (weights * scores).sum(2) / total)  # -sum p log p, with one exponential
+        return torch.cat(entropies, dim=1).view(-1, *self.size)
+
+    def rearrange(self, values: Tensor) -> Tensor:
+        """Move values along the field (Eq. 3) without ever holding it.
+
+        Shape:
+            values: (B, K, h', w'); result: (B, K, h, w) float32.
+        """
+        with torch.autocast(self.query.device.type, enabled=False):
+            value = _tokens(values)
+            # Fused kernels want queries, keys and values of one width, a multiple of 8; zeros change no product.
+            width = -(-max(self.query.shape[-1], value.shape[-1]) // 8) * 8
+            query, key, padded = (F.pad(t, (0, width - t.shape[-1]))[:, None] for t in (self.query, self.key, value))
+            moved = F.scaled_dot_product_attention(query, key, padded, scale=1 / self.tau)[:, 0, :, : value.shape[-1]]
+        return moved.transpose(1, 2).view(-1, values.shape[1], *self.size)
+
+    def _logit_rows(self) -> Iterator[Tensor]:
+        rows = max(1, _VALUES_AT_A_TIME // (self.key.shape[0] * self.key.shape[1]))
+        for some in torch.split(self.query, rows, dim=1):
+            with torch.autocast(self.query.device.type, enabled=False):  # left before the caller's code runs
+                logits = some @ self.key.transpose(1, 2) / self.tau
+            yield logits
 
 
 def _directions(features: Tensor) -> Tensor:
@@ -31,69 +122,17 @@ def _tokens(features: Tensor) -> Tensor:
     return features.flatten(2).transpose(1, 2).float().contiguous()  # (B, N, C)
 
 
-def correlation(pose_features: Tensor, style_features: Tensor, tau: float) -> Tensor:
-    """Return the explicit correlation field, N x N values: what the paths that never hold it are tested against.
-
-    Shape:
-        pose_features, style_features: (B, C, h, w); result: (B, N, N) float32, N = h w; rows are pose positions and
-        sum to 1, columns are style positions.
-    """
-    with torch.autocast(pose_features.device.type, enabled=False):
-        cosine = _directions(pose_features) @ _directions(style_features).transpose(1, 2)
-        return (cosine / tau).softmax(-1)
-
-
-def correlation_rows(pose_features: Tensor, style_features: Tensor, tau: float) -> Iterator[Tensor]:
-    """Go through the field in blocks of consecutive rows, so that no more than one of them is ever held.
-
-    Shape:
-        pose_features, style_features: (B, C, h, w); each block: (B, rows, N) float32; together (B, N, N).
-    """
-    for cosine in _cosine_rows(pose_features, style_features):
-        yield (cosine / tau).softmax(-1)
-
-
-def correlation_entropy(pose_features: Tensor, style_features: Tensor, tau: float) -> Tensor:
-    """Return the entropy of each row of the field, in nats: how many style positions one pose position mixes.
-
-    0 looks at one position, log N at all N alike; e^entropy is the number of positions.
-
-    Shape:
-        pose_features, style_features: (B, C, h, w); result: (B, h, w).
-    """
-    entropies = []
-    for cosine in _cosine_rows(pose_features, style_features):
-        scores = (cosine - cosine.amax(2, keepdim=True)) / tau  # at most 0
-        weights = scores.exp()
-        total = weights.sum(2)
-        entropies.append(total.log() - (weights * scores).sum(2) / total)  # -sum p log p, with one exponential
-    return torch.cat(entropies, dim=1).view(-1, *pose_features.shape[2:])
-
-
-def _cosine_rows(pose_features: Tensor, style_features: Tensor) -> Iterator[Tensor]:
-    device = pose_features.device.type
-    with torch.autocast(device, enabled=False):
-        query, key = _directions(pose_features), _directions(style_features)
-    rows = max(1, _VALUES_AT_A_TIME // (key.shape[0] * key.shape[1]))
-    for some in torch.split(query, rows, dim=1):
-        with torch.autocast(device, enabled=False):  # never while somebody else's code runs
-            cosine = some @ key.transpose(1, 2)
-        yield cosine
-
-
-def rearrange(pose_features: Tensor, style_features: Tensor, values: Tensor, tau: float) -> Tensor:
-    """Move values along the correlation field (Eq. 3) without ever holding the field.
-
-    Shape:
-        pose_features: (B, C, h, w); style_features: (B, C, h', w'); values: (B, K, h', w');
-        result: (B, K, h, w) float32.
-    """
-    height, width = pose_features.shape[-2:]
-    with torch.autocast(pose_features.device.type, enabled=False):
-        query, key = _directions(pose_features), _directions(style_features)
-        value = _tokens(values)
-        # They also want queries, keys and values of one width, a multiple of 8; zeros change no cosine.
-        width_of_all = -(-max(query.shape[-1], value.shape[-1]) // 8) * 8
-        query, key, padded = (F.pad(t, (0, width_of_all - t.shape[-1]))[:, None] for t in (query, key, value))
-        moved = F.scaled_dot_product_attention(query, key, padded, scale=1 / tau)[:, 0, :, : value.shape[-1]]
-    return moved.transpose(1, 2).view(-1, values.shape[1], height, width)
+def _prior_channels(prior: Prior, size: tuple[int, int], tau: float) -> tuple[Tensor, Tensor]:
+    """Return the prior's channels of queries, (B, N, 3), and keys, (1, N', 3)."""
+    height, width = size
+    # Positions count from the middle: smaller numbers lose fewer digits.
+    middle = prior.positions.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    strength = _tokens(prior.confidence) * (tau / prior.sigma**2)  # (B, N, 1)
+    expected = _tokens(prior.positions) - middle  # (B, N, 2)
+    y, x = torch.meshgrid(
+        torch.arange(height, device=middle.device, dtype=torch.float32) - middle[1],
+        torch.arange(width, device=middle.device, dtype=torch.float32) - middle[0],
+        indexing="ij",
+    )
+    places = torch.stack([x, y, -(x.square() + y.square()) / 2], dim=-1).flatten(0, 1)[None]  # (1, N', 3)
+    return torch.cat([expected * strength, strength], dim=-1), places

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scmnet_cli.models.correlation import correlation, correlation_entropy, correlation_rows, rearrange
-from scmnet_cli.models.generator import TranslationGenerator
+from scmnet_cli.models.correlation import Field, Prior
+from scmnet_cli.models.generator import Rendering, TranslationGenerator
+from scmnet_cli.models.layers import STRIDE
+from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.pose_encoder import PoseEncoder
+from scmnet_cli.models.style import Style
 from scmnet_cli.models.style_encoder import NUM_PARTS, DecomposedStyleEncoder, GlobalStyleEncoder
 
 _LEAST_MASK = 0.1
@@ -20,7 +21,8 @@ class SCMNet(nn.Module):
     """The generator: the style of one image in the layout of a pose.
 
     Disentangled: F_p = pose_encoder(pose maps), F_s^i = style_encoder(image, masks), F_s = ccf(F_s^1 .. F_s^8).
-    Rearranged: F_s* = correlation field of F_p and F_s, applied to F_s. Translated: image = generator(F_s*).
+    Rearranged: F_s* = correlation field of F_p and F_s, applied to F_s. Translated: image = generator(F_s*). With a
+    part warp, pose encoder and generator also read its 12 channels, and its coordinates are the field's prior.
     """
 
     def __init__(
@@ -30,6 +32,8 @@ class SCMNet(nn.Module):
         ccf: nn.Module,
         generator: TranslationGenerator,
         tau: float,
+        *,
+        prior_sigma: float = 0.0,
     ) -> None:
         super().__init__()
         self.pose_encoder = pose_encoder
@@ -37,11 +41,18 @@ class SCMNet(nn.Module):
         self.ccf = ccf
         self.generator = generator
         self.tau = tau
+        self.prior_sigma = prior_sigma
+        """Standard deviation of the field's prior as a share of the height; 0: no prior."""
 
     @property
     def has_regions(self) -> bool:
         """Whether style features are kept per region, as editing needs; not so without the DSE."""
         return isinstance(self.style_encoder, DecomposedStyleEncoder)
+
+    @property
+    def reads_part_warp(self) -> bool:
+        """Whether pose encoder and generator read a part warp of the source."""
+        return self.generator.part_warp
 
     def encode_regions(self, image: Tensor, masks: Tensor) -> Tensor:
         """Encode each region of the image.
@@ -53,112 +64,95 @@ class SCMNet(nn.Module):
         encoded: Tensor = self.style_encoder(image, masks)
         return encoded if self.has_regions else encoded[:, None]
 
-    def fuse(self, region_features: Tensor) -> Tensor:
-        """Concatenate the regions' features over channels and fuse them.
+    def fuse(self, region_features: Tensor) -> Style:
+        """Concatenate the regions' features over channels, fuse them, and set their colours beside them.
 
         Shape:
-            region_features: (B, 8, C/8, H/8, W/8); result: F_s, (B, C, H/8, W/8). What regions carry beside their C/8
-            features follows F_s: each region's means over a position, and, where they carry several cells a position,
-            these, of all regions together.
+            region_features: (B, 8, C/8, H/8, W/8), followed by what :attr:`carried_cells` adds.
         """
         part, cells = self.style_encoder.part_features, self.style_encoder.carried_cells
         fused: Tensor = self.ccf(region_features[:, :, :part].flatten(1, 2))
         if not cells:
-            return fused
+            return Style(fused)
         carried = region_features[:, :, part:].to(fused.dtype)  # (B, 8, 4 cells^2, H/8, W/8)
         means = torch.unflatten(carried, 2, (-1, cells**2)).mean(3)  # (B, 8, 4, H/8, W/8)
-        together = [carried.sum(1)] if cells > 1 else []
-        return torch.cat([fused, means.flatten(1, 2), *together], dim=1)
+        return Style(fused, means.flatten(1, 2), carried.sum(1) if cells > 1 else None)
 
-    def field(self, pose_features: Tensor, style_features: Tensor) -> Tensor:
-        """Return the explicit correlation field, N x N values; for tests.
-
-        Shape:
-            pose_features: (B, C, h, w); style_features: as :meth:`fuse` gives them; result: (B, N, N) float32.
-        """
-        return correlation(pose_features, style_features[:, : pose_features.shape[1]], self.tau)
-
-    def field_rows(self, pose_features: Tensor, style_features: Tensor) -> Iterator[Tensor]:
-        """Go through the correlation field in blocks of rows, for plots and statistics; memory stays small.
-
-        Shape:
-            as in :meth:`field`; each block: (B, rows, N).
-        """
-        return correlation_rows(pose_features, style_features[:, : pose_features.shape[1]], self.tau)
-
-    def field_entropy(self, pose_features: Tensor, style_features: Tensor) -> Tensor:
-        """Return the entropy of each row of the field in nats, from 0 to log N.
-
-        Shape:
-            as in :meth:`field`; result: (B, h, w).
-        """
-        return correlation_entropy(pose_features, style_features[:, : pose_features.shape[1]], self.tau)
-
-    def encode_style(self, image: Tensor, masks: Tensor) -> Tensor:
-        """Return F_s of an image; shapes as in :meth:`encode_regions` and :meth:`fuse`."""
+    def encode_style(self, image: Tensor, masks: Tensor) -> Style:
+        """Return the style of an image; shapes as in :meth:`encode_regions` and :meth:`fuse`."""
         return self.fuse(self.encode_regions(image, masks))
 
-    def encode_pose(self, maps: Tensor) -> Tensor:
-        """Return F_p of pose maps.
+    def encode_pose(self, maps: Tensor, warp: PartWarp | None = None) -> Tensor:
+        """Return F_p of pose maps, and of the part warp where this network reads one.
 
         Shape:
             maps: (B, 19, H, W); result: (B, C, H/8, W/8).
         """
-        encoded: Tensor = self.pose_encoder(maps)
+        seen = maps if warp is None else torch.cat([maps, warp.channels().to(maps.dtype)], dim=1)
+        encoded: Tensor = self.pose_encoder(seen)
         return encoded
 
-    def rearrange(
-        self, pose_features: Tensor, style_features: Tensor, carried: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Move the style features, and whatever is carried along, to where the pose wants them (Eq. 3).
+    def field(self, pose_features: Tensor, style: Style, warp: PartWarp | None = None) -> Field:
+        """Return the correlation field of a pose and a style (Eq. 1 and 2).
 
         Shape:
-            pose_features, style_features: (B, C, h, w); carried: (B, K, h, w), for example region masks or colours;
-            result: F_s*, (B, C, h, w) float32, and ``carried`` moved likewise.
+            pose_features: (B, C, h, w).
         """
-        keys = style_features[:, : pose_features.shape[1]]
+        prior = self._prior(warp) if warp is not None and self.prior_sigma else None
+        return Field.of(pose_features, style.features, self.tau, prior)
+
+    def _prior(self, warp: PartWarp) -> Prior:
+        """Average the warp's source coordinates over each feature position, weighted by its coverage."""
+        coverage = F.avg_pool2d(warp.coverage, STRIDE)
+        places = F.avg_pool2d(warp.coordinates * warp.coverage, STRIDE) / coverage.clamp(min=1e-6)
+        positions = (places + 0.5) / STRIDE - 0.5
+        confidence = coverage * (coverage > 0.05)  # fewer pixels say too little
+        return Prior(positions, confidence, self.prior_sigma * coverage.shape[2])
+
+    def rearrange(self, field: Field, style: Style, carried: Tensor | None = None) -> tuple[Style, Tensor | None]:
+        """Move a style, and whatever is carried along, to where the pose wants it (Eq. 3).
+
+        Shape:
+            carried: (B, K, h, w), for example region masks or colours; results: the style in float32, and ``carried``
+            moved likewise.
+        """
+        values = [*style.given, *([] if carried is None else [carried])]
+        moved = field.rearrange(torch.cat([value.float() for value in values], dim=1))
+        parts = list(torch.split(moved, [value.shape[1] for value in values], dim=1))
+        rest = None if carried is None else parts.pop()
+        return style.like(parts), rest
+
+    def translate(self, rearranged: Style, maps: Tensor | None = None, warp: PartWarp | None = None) -> Rendering:
+        """Draw the image of a rearranged style, on top of its colours where it carries some.
+
+        Shape:
+            maps: (B, M, H, W), needed by a generator that sees the structure.
+        """
+        features = rearranged.features
+        if rearranged.means is not None:
+            features = torch.cat([features, rearranged.means], dim=1)
+        rendering: Rendering = self.generator(features, self._ground(rearranged), maps, warp)
+        return rendering
+
+    def _ground(self, rearranged: Style) -> Tensor | None:
+        """Return the colours that the image is drawn on, (B, 3, d h, d w); None where none are carried."""
+        if rearranged.means is None:
+            return None
+        carried = rearranged.cells
         if carried is None:
-            return rearrange(pose_features, keys, style_features, self.tau), None
-        values = torch.cat([style_features.float(), carried.float()], dim=1)
-        moved = rearrange(pose_features, keys, values, self.tau)
-        features = style_features.shape[1]
-        return moved[:, :features], moved[:, features:]
-
-    def translate(self, rearranged: Tensor, maps: Tensor | None = None) -> Tensor:
-        """Draw the image of rearranged style features.
-
-        Shape:
-            rearranged: (B, C, H/8, W/8), or more channels where colours are carried: the image is then drawn on top of
-            them; maps: (B, M, H, W), needed by a generator that sees the structure; result: (B, 3, H, W) in [-1, 1].
-        """
-        encoder = self.style_encoder
-        ground = None
-        if encoder.carried_cells == 1 and self.has_regions:
-            ground = self._ground(
-                torch.unflatten(rearranged[:, -NUM_PARTS * encoder.num_carried :], 1, (NUM_PARTS, -1)).sum(1)
-            )
-        elif encoder.carried_cells:
-            ground = self._ground(rearranged[:, -encoder.num_carried :])
-        features = rearranged[:, : -encoder.num_carried] if encoder.carried_cells > 1 else rearranged
-        image: Tensor = self.generator(features, ground, maps)
-        return image
-
-    def _ground(self, carried: Tensor) -> Tensor:
-        """Return the colours that the image is drawn on.
-
-        Shape:
-            carried: (B, 4 d^2, h, w), of the regions together, or (B, 3 d^2, h, w) without the DSE; result: (B, 3, d h,
-            d w).
-        """
+            carried = rearranged.means
+            if self.has_regions:
+                carried = torch.unflatten(carried, 1, (NUM_PARTS, -1)).sum(1)
         cells = F.pixel_shuffle(carried, self.style_encoder.carried_cells)
         # After an edit a position may hold no region, or two: the masks' sum is then not 1.
         return cells[:, :3] / cells[:, 3:].clamp(min=_LEAST_MASK) if self.has_regions else cells
 
-    def forward(self, maps: Tensor, image: Tensor, masks: Tensor) -> Tensor:
+    def forward(self, maps: Tensor, image: Tensor, masks: Tensor, warp: PartWarp | None = None) -> Rendering:
         """Draw the person of ``image`` in the pose of ``maps``.
 
         Shape:
-            maps: (B, 19, H, W); image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); result: (B, 3, H, W) in [-1, 1].
+            maps: (B, 19, H, W); image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W).
         """
-        rearranged, _ = self.rearrange(self.encode_pose(maps), self.encode_style(image, masks))
-        return self.translate(rearranged, maps)
+        style = self.encode_style(image, masks)
+        rearranged, _ = self.rearrange(self.field(self.encode_pose(maps, warp), style, warp), style)
+        return self.translate(rearranged, maps, warp)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -49,6 +50,7 @@ log = logging.getLogger(__name__)
 SUMMARY_FILE = "summary.json"
 _MEASURED_PEOPLE = 100
 _MAX_BAD_STEPS = 10
+_BAND_STREAM = 10
 
 
 @dataclass(frozen=True)
@@ -233,19 +235,20 @@ class Run(CountedRun):
             self.discriminators.requires_grad_(False)
         for part in range(accumulate):
             first = self.images + (part * rank.count + rank.index) * size
-            inputs = Inputs.of(self.stream.batch(first, size))
+            inputs = Inputs.of(self.stream.batch(first, size), part_warp=config.model.part_warp)
             with self._exchange_after(generator_pass, part):
                 with self._autocast():
-                    drawn = GeneratorOutput(*generator_pass(inputs.maps, inputs.style_image, inputs.style_masks))
+                    drawn: GeneratorOutput = generator_pass(inputs)
                     logits = self.discriminators(drawn.image, inputs.maps) if judged and self.discriminators else None
-                    terms = self.objective(drawn, inputs, logits, with_vgg=self.images >= config.train.vgg_losses_from)
+                    with_vgg = self.images >= config.train.vgg_losses_from
+                    terms = self.objective(drawn, inputs, logits, with_vgg=with_vgg, band=self._band())
                     total = self.objective.total(terms)
                 accelerator.backward(total / accumulate)
             drawn_parts.append((drawn.image.detach(), inputs))
             for name, term in {**terms, "total": total}.items():
                 self.means.add(name, term, images=size)
             if self._passes_next(config.train.log_every):
-                for name, statistic in field_statistics(self.generator_pass.net, drawn, inputs).items():
+                for name, statistic in field_statistics(drawn, inputs).items():
                     self.means.add(name, statistic)
         good = self._take("generator")
 
@@ -265,6 +268,15 @@ class Run(CountedRun):
                 good = self._take(name) and good
         return good
 
+    def _band(self) -> slice | None:
+        """Return the rows on which this step computes the VGG losses; None: all."""
+        share, height = self.config.loss.vgg_band, self.canvas.height
+        rows = max(int(height * share) // 8 * 8, 8)
+        if rows >= height:
+            return None
+        top = int(np.random.default_rng((self.seed, _BAND_STREAM, self.images)).integers(height - rows + 1))
+        return slice(top, top + rows)
+
     def _exchange_after(self, network: nn.Module, part: int) -> AbstractContextManager[None]:
         """Let processes exchange gradients once a step: after its last part."""
         is_last = part == self.config.train.accumulate - 1
@@ -274,9 +286,13 @@ class Run(CountedRun):
     def _take(self, name: str) -> bool:
         """Step one optimiser, unless its gradients are not finite."""
         gradients = [p.grad for p in self.modules[name].parameters() if p.grad is not None]
-        if not bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients))):
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not bool(torch.isfinite(norm)):
             log.warning("step at %d images: the gradient of the %s is not finite; step left out", self.images, name)
             return False
+        most = self.config.train.max_gradient_norm
+        if most:
+            torch.nn.utils.clip_grads_with_norm_(self.modules[name].parameters(), most, norm)
         self.optimizers[name].step()
         return True
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 
 from scmnet_cli.config import DataConfig
-from scmnet_cli.data.augmentation import draw_moves, move
+from scmnet_cli.data.augmentation import draw_moves, move, move_joints
 from scmnet_cli.data.dataset import Batch, People, TrainingBatch
 from scmnet_cli.metrics.correspondence import region_accuracy
 from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.metrics.spread import source_spread
+from scmnet_cli.models.part_warp import warp_parts
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.system.processes import Team
@@ -27,7 +28,9 @@ def moved_sources(people: People, indices: list[int]) -> TrainingBatch:
     target = people.batch(indices)
     moves = draw_moves(DataConfig(), MOVE_SEED, indices, losses=False).to(target.image.device)
     image, labels = move(target.image, target.labels, moves, people.fill)
-    return TrainingBatch(target, image, labels)
+    has_joints = target.domain.has_joints
+    structure = move_joints(target.structure, moves, labels) if has_joints else target.structure
+    return TrainingBatch(target, Batch(image, labels, structure, target.domain))
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,17 @@ class Grid:
 @torch.no_grad()
 def draw_grid(net: SCMNet, people: Batch) -> Grid:
     """Draw each person in each person's pose, or each face after each one's edges; each source is encoded once."""
-    maps = people.maps()
-    pose_features = net.encode_pose(maps)
+    maps, num = people.maps(), len(people)
     rows = []
-    for source in range(len(people)):
-        image, labels = people.image[source : source + 1], people.labels[source : source + 1]
-        style = net.encode_style(image, one_hot(labels)).expand(len(people), -1, -1, -1)
-        rows.append(net.translate(net.rearrange(pose_features, style)[0], maps).float())
+    for source in range(num):
+        image, masks = people.image[source : source + 1], one_hot(people.labels[source : source + 1])
+        warp = None
+        if net.reads_part_warp:
+            joints = people.structure[source : source + 1].expand(num, -1, -1)
+            warp = warp_parts(image.expand(num, -1, -1, -1), masks.expand(num, -1, -1, -1), joints, people.structure)
+        style = net.encode_style(image, masks).expand(num)
+        field = net.field(net.encode_pose(maps, warp), style, warp)
+        rows.append(net.translate(net.rearrange(field, style)[0], maps, warp).image.float())
     return Grid(people, torch.stack(rows))
 
 
@@ -80,13 +87,13 @@ def measure(net: SCMNet, people: People, *, batch: int, limit: int, team: Team) 
     generator = GeneratorPass(net)
     means = Means()
     for start in range(0, len(chosen), batch):
-        inputs = Inputs.of(moved_sources(people, chosen[start : start + batch]))
-        drawn = GeneratorOutput(*generator(inputs.maps, inputs.style_image, inputs.style_masks))
+        inputs = Inputs.of(moved_sources(people, chosen[start : start + batch]), part_warp=net.reads_part_warp)
+        drawn: GeneratorOutput = generator(inputs)
         person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
         values = {
             "val_l1": l1(drawn.image, inputs.target),
             "val_l1_person": l1(drawn.image, inputs.target, person),
-            **field_statistics(net, drawn, inputs, prefix="val_"),
+            **field_statistics(drawn, inputs, prefix="val_"),
         }
         for name, value in values.items():
             means.add(name, value)
@@ -94,9 +101,17 @@ def measure(net: SCMNet, people: People, *, batch: int, limit: int, team: Team) 
 
 
 @torch.no_grad()
-def field_statistics(net: SCMNet, drawn: GeneratorOutput, inputs: Inputs, prefix: str = "") -> dict[str, torch.Tensor]:
-    """Return region accuracy and entropy of the field, (B,) each; NaN where an image has no position to judge."""
-    return {
+def field_statistics(drawn: GeneratorOutput, inputs: Inputs, prefix: str = "") -> dict[str, torch.Tensor]:
+    """Return region accuracy and entropy of the field, (B,) each; NaN where an image has no position to judge.
+
+    With a part warp also ``blend``: the mean of c, the share of warped pixels, on the person.
+    """
+    found = {
         f"{prefix}region_accuracy": region_accuracy(drawn.moved_regions, inputs.target_masks, inputs.style_masks),
-        f"{prefix}entropy": net.field_entropy(drawn.pose_features, drawn.style_features).mean((1, 2)),
+        f"{prefix}entropy": drawn.field.entropy().mean((1, 2)),
     }
+    if drawn.rendering.blend is not None:
+        person = 1 - inputs.target_masks[:, BACKGROUND]
+        blend = (drawn.rendering.blend[:, 0] * person).sum((1, 2)) / person.sum((1, 2))
+        found[f"{prefix}blend"] = blend
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,9 +20,12 @@ from scmnet_cli.losses.reconstruction import reconstruction_loss
 from scmnet_cli.losses.style import STYLE_LAYERS, style_loss
 from scmnet_cli.losses.vgg import VGGFeatures
 from scmnet_cli.models.choices import GANKind
+from scmnet_cli.models.correlation import Field
 from scmnet_cli.models.discriminators import Discriminators
+from scmnet_cli.models.generator import Rendering
+from scmnet_cli.models.part_warp import PartWarp, warp_parts
 from scmnet_cli.models.scmnet import SCMNet
-from scmnet_cli.regions import NUM_REGIONS, one_hot
+from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Inputs:
 
     Shape:
         maps: (B, M, H, W), 19 of joints or 2 of edges; target: (B, 3, H, W); target_masks: (B, 8, H, W); style_image:
-        (B, 3, H, W); style_masks: (B, 8, H, W).
+        (B, 3, H, W); style_masks: (B, 8, H, W); warp: the source in the target's pose, where the network reads it.
     """
 
     maps: Tensor
@@ -39,16 +42,20 @@ class Inputs:
     target_masks: Tensor
     style_image: Tensor
     style_masks: Tensor
+    warp: PartWarp | None = None
 
     @classmethod
-    def of(cls, batch: TrainingBatch) -> Inputs:
-        """Draw the structure maps and masks of a batch."""
+    def of(cls, batch: TrainingBatch, *, part_warp: bool = False) -> Inputs:
+        """Draw the structure maps and masks of a batch, and warp its source."""
+        target, source = batch.target, batch.source
+        masks = one_hot(source.labels)
         return cls(
-            maps=batch.target.maps(),
-            target=batch.target.image,
-            target_masks=one_hot(batch.target.labels),
-            style_image=batch.style_image,
-            style_masks=one_hot(batch.style_labels),
+            maps=target.maps(),
+            target=target.image,
+            target_masks=one_hot(target.labels),
+            style_image=source.image,
+            style_masks=masks,
+            warp=warp_parts(source.image, masks, source.structure, target.structure) if part_warp else None,
         )
 
 
@@ -57,41 +64,41 @@ class GeneratorOutput:
     """What one pass of the generator gives.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; moved_regions: (B, 8, H/8, W/8), the source's region shares moved through the
-        field; moved_colours: (B, 3, H/8, W/8), the source's colours moved likewise; pose_features, style_features:
-        (B, C, H/8, W/8).
+        rendering: the picture and its masks; moved_regions: (B, 8, H/8, W/8), the source's region shares moved through
+        the field; moved_colours: (B, 3, H/8, W/8), the source's colours moved likewise.
     """
 
-    image: Tensor
+    rendering: Rendering
     moved_regions: Tensor
     moved_colours: Tensor
-    pose_features: Tensor
-    style_features: Tensor
+    field: Field
+
+    @property
+    def image(self) -> Tensor:
+        """The picture, (B, 3, H, W) in [-1, 1]."""
+        return self.rendering.image
 
 
 class GeneratorPass(nn.Module):
-    """One pass of the generator as training needs it: the image, and what the field carries beside the style.
-
-    Shape:
-        maps: (B, M, H, W); style_image: (B, 3, H, W); style_masks: (B, 8, H, W); output: the fields of
-        :class:`GeneratorOutput`.
-    """
+    """One pass of the generator as training needs it: the image, and what the field carries beside the style."""
 
     def __init__(self, net: SCMNet) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, maps: Tensor, style_image: Tensor, style_masks: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, inputs: Inputs) -> GeneratorOutput:
         """Draw, carrying region shares and colours through the correlation field."""
-        pose_features = self.net.encode_pose(maps)
-        style_features = self.net.encode_style(style_image, style_masks)
-        size = (style_features.shape[2], style_features.shape[3])
-        carried = F.interpolate(torch.cat([style_masks, style_image], dim=1), size=size, mode="area")
-        rearranged, moved = self.net.rearrange(pose_features, style_features, carried)
+        pose_features = self.net.encode_pose(inputs.maps, inputs.warp)
+        style = self.net.encode_style(inputs.style_image, inputs.style_masks)
+        size = (style.features.shape[2], style.features.shape[3])
+        carried = F.interpolate(torch.cat([inputs.style_masks, inputs.style_image], dim=1), size=size, mode="area")
+        field = self.net.field(pose_features, style, inputs.warp)
+        rearranged, moved = self.net.rearrange(field, style, carried)
         if moved is None:
             raise AssertionError("rearrange returned nothing for what it was given to carry")
-        image = self.net.translate(rearranged, maps).float()
-        return image, moved[:, :NUM_REGIONS], moved[:, NUM_REGIONS:], pose_features, style_features
+        rendering = self.net.translate(rearranged, inputs.maps, inputs.warp)
+        rendering = replace(rendering, image=rendering.image.float())
+        return GeneratorOutput(rendering, moved[:, :NUM_REGIONS], moved[:, NUM_REGIONS:], field)
 
 
 class GeneratorObjective:
@@ -111,6 +118,7 @@ class GeneratorObjective:
             *(self.style_layers if weights.style else []),
             *([weights.bsr_layer] if weights.bsr else []),
         ]
+        self.channels_last = config.train.channels_last
         self.vgg: VGGFeatures | None = None
         if wanted:
             self.vgg = VGGFeatures(weights.vgg, list(dict.fromkeys(wanted)), weights_dir).to(device)
@@ -118,7 +126,13 @@ class GeneratorObjective:
                 self.vgg = self.vgg.to(memory_format=torch.channels_last)
 
     def __call__(
-        self, drawn: GeneratorOutput, inputs: Inputs, logits: tuple[Tensor, Tensor] | None, *, with_vgg: bool = True
+        self,
+        drawn: GeneratorOutput,
+        inputs: Inputs,
+        logits: tuple[Tensor, Tensor] | None,
+        *,
+        with_vgg: bool = True,
+        band: slice | None = None,
     ) -> dict[str, Tensor]:
         """Return each term unweighted, by the name of its weight; terms of weight 0 are left out.
 
@@ -127,15 +141,20 @@ class GeneratorObjective:
             inputs: the batch.
             logits: the discriminators' logits of the drawn image; None while they take no part.
             with_vgg: whether perceptual, style and BSR losses take part.
+            band: the rows on which they are computed; None: all.
         """
         weights, terms = self.weights, {}
         if weights.adversarial and logits is not None:
             style, pose = (adversarial.generator_loss(weights.gan, part.float()) for part in logits)
             terms["adversarial"] = (style + pose) / 2
         if weights.reconstruction:
-            terms["reconstruction"] = reconstruction_loss(drawn.image, inputs.target)
+            person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
+            terms["reconstruction"] = reconstruction_loss(drawn.image, inputs.target, person, weights.person_weight)
+        if drawn.rendering.foreground is not None and weights.foreground:
+            person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
+            terms["foreground"] = F.binary_cross_entropy_with_logits(drawn.rendering.foreground.float(), person)
         if self.vgg is not None and with_vgg:
-            terms |= self._vgg_terms(self.vgg, drawn.image, inputs)
+            terms |= self._vgg_terms(self.vgg, drawn.image, inputs, band or slice(None))
         if weights.field_regions:
             terms["field_regions"] = field_region_loss(drawn.moved_regions, inputs.target_masks, inputs.style_masks)
         if weights.field_colours:
@@ -144,19 +163,22 @@ class GeneratorObjective:
             terms["field_colours"] = field_colour_loss(drawn.moved_colours, inputs.target, seen)
         return terms
 
-    def _vgg_terms(self, vgg: VGGFeatures, image: Tensor, inputs: Inputs) -> dict[str, Tensor]:
+    def _vgg_terms(self, vgg: VGGFeatures, image: Tensor, inputs: Inputs, band: slice) -> dict[str, Tensor]:
         weights, terms = self.weights, {}
         with torch.no_grad():
-            target = vgg(inputs.target)
-        generated = vgg(image)
+            target = vgg(self._in_format(inputs.target[:, :, band]))
+        generated = vgg(self._in_format(image[:, :, band]))
         if weights.perceptual:
             terms["perceptual"] = perceptual_loss(generated, target, weights.perceptual_layers)
         if weights.style:
             terms["style"] = style_loss(generated, target, self.style_layers)
         if weights.bsr:
             layer = weights.bsr_layer
-            terms["bsr"] = body_structure_loss(generated[layer], target[layer], inputs.target_masks)
+            terms["bsr"] = body_structure_loss(generated[layer], target[layer], inputs.target_masks[:, :, band])
         return terms
+
+    def _in_format(self, image: Tensor) -> Tensor:
+        return image.contiguous(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Weigh and add the terms (Eq. 9)."""

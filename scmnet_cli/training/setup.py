@@ -21,7 +21,7 @@ from scmnet_cli.system.processes import Team
 from scmnet_cli.training.ema import MovingAverage
 from scmnet_cli.training.objective import GeneratorPass
 from scmnet_cli.training.state import Progress, check_same_run, read_state, restore
-from scmnet_cli.training.warm_start import blind_to_ground
+from scmnet_cli.training.warm_start import zero_new_inputs
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -76,13 +76,19 @@ def open_folder(data: Path, config: Config) -> PreparedFolder:
     """Open the prepared folder.
 
     Raises:
-        ScmError: if it cannot be read, or its domain is not the config's.
+        ScmError: if it cannot be read, or its domain or background is not the config's.
     """
     folder = PreparedFolder(data)
     if folder.domain.name != config.model.domain:
         raise ScmError(
             f"{data}: holds {folder.domain.members}, and model.domain is '{config.model.domain}'; choose a config "
             f"for {folder.domain.members}, or other data"
+        )
+    model, background = config.model, folder.manifest.background
+    if model.part_warp and model.foreground and background != "plain":
+        raise ScmError(
+            f"{data}: was prepared with --background {background}, and model.foreground draws a plain one; give "
+            "--set model.foreground=false, or prepare the photos with --background plain"
         )
     return folder
 
@@ -119,10 +125,7 @@ def build_networks(config: Config, device: torch.device, init: Path | None, *, i
     if init is not None:
         saved = load_model(init)
         licence = saved.extra.get("licence", "")
-        state = saved.state
-        if saved.config.model.carry_detail == 1 < config.model.carry_detail:
-            state = blind_to_ground(state, net.state_dict())
-        load_strict(net, state, f"--init {saved.path}")
+        load_strict(net, zero_new_inputs(saved.state, net.state_dict()), f"--init {saved.path}")
     if in_parallel and device.type == "cuda":
         net = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
     memory = torch.channels_last if train.channels_last else torch.contiguous_format

@@ -6,23 +6,31 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-_SEEING = "generator.draw."
+_READ_MAPS = ("generator.draw.", "pose_encoder.layers.0.")
+_LAST_LAYER = "generator.to_rgb."
 
 
-def blind_to_ground(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Fit a model of ``carry_detail`` 1 to a network that sees the colours it draws on.
+def zero_new_inputs(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Fit weights to a network that reads more maps, or also predicts masks.
 
-    The inputs that its upsamplings do not know get weight zero, so that at first they change nothing.
+    Inputs that the smaller network does not know, the ground, structure maps or the part warp, get weight zero, so
+    that at first they change nothing. The rows of its last layer that predict masks keep their fresh weights.
 
     Args:
         state: of the model without these inputs.
-        wanted: tensors of the larger network, for their shapes.
+        wanted: freshly initialised tensors of the larger network.
     """
     fitted = dict(state)
     for name, tensor in state.items():
-        if not name.startswith(_SEEING) or name not in wanted or tensor.shape == wanted[name].shape:
+        fresh = wanted.get(name)
+        if fresh is None or tensor.shape == fresh.shape or tensor.ndim != fresh.ndim:
             continue
-        widened = wanted[name].new_zeros(wanted[name].shape)
-        widened[:, : tensor.shape[1]] = tensor
-        fitted[name] = widened
+        if name.startswith(_READ_MAPS) and tensor.ndim == 4 and tensor.shape[1] < fresh.shape[1]:
+            widened = fresh.new_zeros(tensor.shape[0], *fresh.shape[1:])
+            widened[:, : tensor.shape[1]] = tensor
+            fitted[name] = widened
+        elif name.startswith(_LAST_LAYER) and tensor.shape[0] < fresh.shape[0]:
+            widened = fresh.clone()
+            widened[: tensor.shape[0]] = tensor
+            fitted[name] = widened
     return fitted

@@ -1,0 +1,110 @@
+"""``repose``: the training image itself, warped into another pose, is the source (docs/design.md, training).
+
+The paper leaves "spatial transformation" of the training data to future work; the part warp takes it to the limbs. The
+target is always the real photo, so the network learns to mend what a warp leaves: tears, holes, doubled arms.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
+from scmnet_cli.regions import BACKGROUND, one_hot
+from scmnet_cli.skeleton import MIRRORED
+from scmnet_cli.types import FloatArray
+
+_ANOTHERS = 0.55
+_MIRRORED_TOO = 0.5
+_SCALES = (0.6, 1.6)
+_HEAD = [0, 14, 15, 16, 17]
+_ARMS, _LEGS = ((2, 3, 4), (5, 6, 7)), ((8, 9, 10), (11, 12, 13))
+_ARM_TURNS, _LEG_TURNS, _HEAD_TURN = (0.6, 0.7), (0.2, 0.2), 0.15  # standard deviations in radians
+_SQUEEZED, _SQUEEZES = 0.5, (0.5, 1.1)
+_LEAST_COVERAGE = 0.25
+
+
+def other_pose(joints: FloatArray, lender: FloatArray, random: np.random.Generator) -> FloatArray:
+    """Return other joints for the same body: another person's, scaled to it, or its own with limbs turned.
+
+    Args:
+        joints: the body's own; a joint that it lacks stays missing.
+        lender: somebody else's joints.
+        random: decides everything else.
+
+    Shape:
+        joints, lender, result: (18, 3), x, y in pixels and a score.
+    """
+    if random.random() < _ANOTHERS:
+        laid = _laid_over(joints, lender, mirrored=random.random() < _MIRRORED_TOO)
+        if laid is not None:
+            return laid
+    turned = joints.copy()
+    for limbs, sigmas in ((_ARMS, _ARM_TURNS), (_LEGS, _LEG_TURNS)):
+        for start, middle, end in limbs:
+            _turn(turned, start, [middle, end], random.normal(0, sigmas[0]))
+            _turn(turned, middle, [end], random.normal(0, sigmas[1]))
+    _turn(turned, 1, _HEAD, random.normal(0, _HEAD_TURN))
+    if random.random() < _SQUEEZED:
+        squeeze = random.uniform(*_SQUEEZES) - 1
+        for limb in (*_ARMS, *_LEGS):
+            turned[list(limb), 0] += squeeze * (turned[limb[0], 0] - turned[1, 0])
+    return turned
+
+
+def _laid_over(joints: FloatArray, lender: FloatArray, *, mirrored: bool) -> FloatArray | None:
+    """Return the lender's joints at this body's neck and torso length; None where either has no torso."""
+    other = lender.copy()
+    if mirrored:
+        other = other[list(MIRRORED)]
+        other[:, 0] = -other[:, 0]
+    both = (joints[:, 2] > 0) & (other[:, 2] > 0)
+    hips = [hip for hip in (8, 11) if both[hip]]
+    if not (both[1] and hips):
+        return None
+    lengths = [float(np.linalg.norm(pose[1, :2] - pose[hips, :2].mean(0))) for pose in (joints, other)]
+    scale = np.clip(lengths[0] / max(lengths[1], 1e-3), *_SCALES)
+    other[:, :2] = (other[:, :2] - other[1, :2]) * scale + joints[1, :2]
+    other[~both, 2] = 0
+    return other
+
+
+def _turn(joints: FloatArray, pivot: int, moved: list[int], angle: float) -> None:
+    cos, sin = np.cos(angle), np.sin(angle)
+    rotation: npt.NDArray[np.float64] = np.array([[cos, -sin], [sin, cos]])
+    joints[moved, :2] = (joints[moved, :2] - joints[pivot, :2]) @ rotation.T + joints[pivot, :2]
+
+
+def repose(
+    image: Tensor, labels: Tensor, joints: Tensor, posed: Tensor, *, plain: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Warp people into other poses; what the warp does not cover is background.
+
+    Args:
+        image: pictures.
+        labels: their label maps.
+        joints: their joints.
+        posed: the joints to warp them to; where these are the same, a person stays as it is.
+        plain: whether the background is the plain grey; else their own, with its mean colour behind them.
+
+    Shape:
+        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; joints, posed: (B, 18, 3); results alike.
+    """
+    changed = (posed - joints).abs().amax((1, 2)) > 0.5
+    if not changed.any():
+        return image, labels, joints
+    image, labels, joints = image.clone(), labels.clone(), joints.clone()
+    chosen = image[changed]
+    warp = warp_parts(chosen, one_hot(labels[changed]), joints[changed], posed[changed])
+    found = warp.regions.argmax(1).to(labels.dtype)
+    found = torch.where(warp.coverage[:, 0] > _LEAST_COVERAGE, found, BACKGROUND)
+    behind = torch.full_like(chosen, PLAIN_BACKGROUND)
+    if not plain:
+        ground = (labels[changed] == BACKGROUND)[:, None]
+        mean = (chosen * ground).sum((2, 3), keepdim=True) / ground.sum((2, 3), keepdim=True).clamp(min=1)
+        behind = torch.where(ground, chosen, mean)
+    image[changed] = torch.where((found != BACKGROUND)[:, None], warp.image, behind)
+    labels[changed], joints[changed] = found, posed[changed]
+    return image, labels, joints

@@ -1,0 +1,61 @@
+"""Any resolution: the network says what to draw, the photo gives the pixels (docs/design.md, any resolution).
+
+image = alpha (c warped + (1 - c) drawn) + (1 - alpha) background, with c, alpha and what is drawn enlarged from the
+network's canvas, and the part warp sampled from the photo at its own resolution.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from scmnet_cli.models.generator import Rendering
+from scmnet_cli.models.part_warp import PartWarp
+
+_LEAST_COVERED = 0.05
+_CONTRAST = 1.8
+"""How much steeper the edge of the enlarged foreground mask is made: an enlarged edge is as wide as it was coarse."""
+
+
+def enlarge(rendering: Rendering, warp: PartWarp, background: float | None) -> Tensor:
+    """Compose the picture at the resolution of a part warp.
+
+    Args:
+        rendering: what the network drew on its canvas.
+        warp: the same source, larger, in the same pose.
+        background: level of the plain background in [-1, 1]; None where it is drawn.
+
+    Shape:
+        rendering: (B, ..., H, W); warp: (B, ..., H', W'); result: (B, 3, H', W') in [-1, 1].
+
+    Raises:
+        ValueError: if the network reads no part warp.
+    """
+    if rendering.blend is None or rendering.drawn is None:
+        raise ValueError("a network without part warp has no blend map to enlarge")
+    size = (warp.image.shape[2], warp.image.shape[3])
+    blend = _enlarged(rendering.blend, size).clamp(0, 1) * (warp.coverage > _LEAST_COVERED)
+    image = blend * warp.image + (1 - blend) * _enlarged(rendering.drawn, size).clamp(-1, 1)
+    alpha = rendering.alpha
+    if alpha is None or background is None:
+        return image.clamp(-1, 1)
+    sharp = sharpened(alpha, warp, blend)
+    return (sharp * image + (1 - sharp) * background).clamp(-1, 1)
+
+
+def sharpened(alpha: Tensor, warp: PartWarp, blend: Tensor) -> Tensor:
+    """Enlarge a foreground mask: steeper, and with the warped silhouette's own edge where the network trusts the warp.
+
+    Shape:
+        alpha: (B, 1, H, W); blend: (B, 1, H', W'), the enlarged c; result: (B, 1, H', W') in [0, 1].
+    """
+    size = (warp.image.shape[2], warp.image.shape[3])
+    steep = ((_enlarged(alpha, size) - 0.5) * _CONTRAST + 0.5).clamp(0, 1)
+    person = (1 - warp.regions[:, :1]) * (warp.coverage > _LEAST_COVERED)
+    coarse = F.interpolate(person, size=(alpha.shape[2], alpha.shape[3]), mode="area")
+    detail = person - _enlarged(coarse, size)
+    return (steep + blend * warp.coverage * detail).clamp(0, 1)
+
+
+def _enlarged(values: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(values.float(), size=size, mode="bicubic")
