@@ -17,7 +17,7 @@ from PIL import Image
 from scmnet_cli.config import load_config, parse_config
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation import ablation
-from scmnet_cli.evaluation.ablation import SETTINGS, Ablation, Asked, Budget, shrunk
+from scmnet_cli.evaluation.ablation import SETTINGS, Ablation, Asked, Budget, Study, shrunk
 from scmnet_cli.training.loop import Run
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def test_a_study_trains_judges_and_tabulates_and_does_nothing_twice(
 
 
 def test_a_run_that_was_killed_goes_on_where_its_last_state_is(tiny: str, drawn_data: Path, tmp_path: Path) -> None:
-    study = Ablation(tiny, tmp_path / "study", drawn_data, images=16, only=["full"], asked=QUICK, device="cpu")
+    study = Ablation(tiny, tmp_path / "study", drawn_data, Study(images=16, only=["full"], asked=QUICK, device="cpu"))
     study.begin()
     full = SETTINGS["full"]
 
@@ -112,16 +112,16 @@ def test_the_schedule_shrinks_with_the_budget() -> None:
 
 
 def test_settings_that_change_nothing_are_left_out_and_refused_by_name(tiny: str, tmp_path: Path) -> None:
-    study = Ablation(tiny, tmp_path / "study", changes=["data.anti_copy=false"], images=8)
+    study = Ablation(tiny, tmp_path / "study", study=Study(changes=["data.anti_copy=false"], images=8))
     assert [setting.name for setting in study.settings] == ["no-dse", "no-ccf", "full", "no-correspondence", "tau-1"]
     with pytest.raises(ScmError, match=r"--only no-bsr: this config has loss.bsr=0 already"):
-        Ablation(tiny, tmp_path / "study", images=8, only=["no-bsr"])
+        Ablation(tiny, tmp_path / "study", study=Study(images=8, only=["no-bsr"]))
     with pytest.raises(ScmError, match=r"--only: 'no-ccx' is not one of .*no-ccf"):
-        Ablation(tiny, tmp_path / "study", images=8, only=["no-ccx"])
+        Ablation(tiny, tmp_path / "study", study=Study(images=8, only=["no-ccx"]))
 
 
 def test_every_setting_differs_from_the_whole_in_what_it_says(tmp_path: Path) -> None:
-    study = Ablation("market", tmp_path / "study", images=8000)
+    study = Ablation("market", tmp_path / "study", study=Study(images=8000))
     whole = study.config_of(SETTINGS["full"])
     for setting in study.settings:
         config = study.config_of(setting)
@@ -131,27 +131,27 @@ def test_every_setting_differs_from_the_whole_in_what_it_says(tmp_path: Path) ->
 
 def test_a_study_of_something_else_is_not_mixed_in(tiny: str, drawn_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
-    Ablation(tiny, out, drawn_data, images=8).begin()
+    Ablation(tiny, out, drawn_data, Study(images=8)).begin()
     assert Ablation(tiny, out, drawn_data).budget == Budget(8), "it goes on with its own budget"
     with pytest.raises(ScmError, match=r"budget: 8 images -> 12 images.*choose another -o"):
-        Ablation(tiny, out, drawn_data, images=12)
+        Ablation(tiny, out, drawn_data, Study(images=12))
     with pytest.raises(ScmError, match=r"model\.tau: 0\.01 -> 0\.1"):
-        Ablation(tiny, out, drawn_data, images=8, changes=["model.tau=0.1"])
+        Ablation(tiny, out, drawn_data, Study(images=8, changes=["model.tau=0.1"]))
     with pytest.raises(ScmError, match=r"data: .* -> drawn people"):
-        Ablation(tiny, out, images=8)
+        Ablation(tiny, out, study=Study(images=8))
 
 
 def test_a_budget_of_time_is_turned_into_images_once(
     tiny: str, drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ablation, "_TRIAL_STEPS", 8)
-    study = Ablation(tiny, tmp_path / "study", drawn_data, minutes=0.5, device="cpu")
+    study = Ablation(tiny, tmp_path / "study", drawn_data, Study(minutes=0.5, device="cpu"))
     assert study.budget is None
     budget = study.begin()
     assert budget.images_per_second is not None
     assert budget.images == pytest.approx(30 * budget.images_per_second, abs=4)
     assert budget.images % 4 == 0
-    assert Ablation(tiny, tmp_path / "study", drawn_data, minutes=0.5).budget == budget
+    assert Ablation(tiny, tmp_path / "study", drawn_data, Study(minutes=0.5)).budget == budget
 
 
 @pytest.mark.slow

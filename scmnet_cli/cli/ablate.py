@@ -2,47 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
     from scmnet_cli.evaluation.ablation import Ablation
 
 
+@dataclass(frozen=True)
+class TrainedOptions:
+    """What is trained, and on how much."""
+
+    images: Annotated[
+        int | None, typer.Option("--images", min=1, help="Train each setting on so many images (the config's own).")
+    ] = None
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", min=0, help="Or: on as many as the whole config sees in so many minutes here."),
+    ] = None
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="A,B", help="Only these settings; by default all of those below.")
+    ] = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the config for all; repeatable."),
+    ] = None
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of every training.")] = 0
+
+
+@dataclass(frozen=True)
+class JudgedOptions:
+    """What is judged of it."""
+
+    split: Annotated[
+        str | None, typer.Option("--split", help="train, val or test; by default val, or test where there is no val.")
+    ] = None
+    limit: Annotated[int | None, typer.Option("--limit", min=2, help="Judge at most so many people or pairs.")] = None
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", metavar="A,B", help="Only these, as in scm eval; by default all.")
+    ] = None
+    protocol: Annotated[str, typer.Option("--protocol", help="As in scm eval.")] = "raw"
+
+
+@grouped
 def ablate(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="Name of a shipped config, or a YAML file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the study; an unfinished one goes on.")],
+    trained: TrainedOptions,
+    judged: JudgedOptions,
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="DATA", help="Prepared folder; without it, people that the program draws."),
     ] = None,
-    images: Annotated[
-        int | None, typer.Option("--images", min=1, help="Train each setting on so many images (the config's own).")
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option("--minutes", min=0, help="Or: on as many as the whole config sees in so many minutes here."),
-    ] = None,
-    only: Annotated[
-        str | None, typer.Option("--only", metavar="A,B", help="Only these settings; by default all of those below.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the config for all; repeatable."),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, val or test; by default val, or test where there is no val.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=2, help="Judge at most so many people or pairs.")] = None,
-    metrics: Annotated[
-        str | None, typer.Option("--metrics", metavar="A,B", help="Only these, as in scm eval; by default all.")
-    ] = None,
-    protocol: Annotated[str, typer.Option("--protocol", help="As in scm eval.")] = "raw",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of every training.")] = 0,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto",
     weights_dir: Annotated[
         Path | None, typer.Option("--weights-dir", help="Folder of backbones; also $SCM_WEIGHTS.")
@@ -83,8 +100,10 @@ def ablate(
       scm ablate cpu -o runs/ablation --data data/ccp --minutes 20 --dry-run
       scm ablate ccp -o runs/ablation --data data/ccp --only full,no-bsr
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    if images is not None and minutes is not None:
-        raise ScmError(f"--images {images} and --minutes {minutes:g}: both are the budget; give one of them")
+    if trained.images is not None and trained.minutes is not None:
+        raise ScmError(
+            f"--images {trained.images} and --minutes {trained.minutes:g}: both are the budget; give one of them"
+        )
 
     import sys
     from functools import partial
@@ -92,23 +111,26 @@ def ablate(
     from rich.console import Console
 
     from scmnet_cli.cli.progress import Bars
-    from scmnet_cli.evaluation.ablation import Ablation, Asked
+    from scmnet_cli.evaluation.ablation import Ablation, Asked, Study
 
+    metrics = None if judged.metrics is None else tuple(_names(judged.metrics))
     study = Ablation(
         config,
         out,
         data,
-        changes=settings or (),
-        only=None if only is None else _names(only),
-        images=images,
-        minutes=minutes,
-        asked=Asked(split, limit, None if metrics is None else tuple(_names(metrics)), protocol),
-        seed=seed,
-        device=device,
-        weights_dir=weights_dir,
+        Study(
+            changes=trained.settings or (),
+            only=None if trained.only is None else _names(trained.only),
+            images=trained.images,
+            minutes=trained.minutes,
+            asked=Asked(judged.split, judged.limit, metrics, judged.protocol),
+            seed=trained.seed,
+            device=device,
+            weights_dir=weights_dir,
+        ),
     )
     if dry_run:
-        _tell_plan(study, minutes)
+        _tell_plan(study, trained.minutes)
         return
     with Bars(console=Console(stderr=True)) as bar:
         budget = study.begin(bar.count)

@@ -112,6 +112,32 @@ class Planned:
     judged: bool
 
 
+@dataclass(frozen=True)
+class Study:
+    """What an ablation trains and judges, and where.
+
+    Attributes:
+        changes: of the config, for all settings alike.
+        only: names of :data:`SETTINGS`; None: all that change something in this config.
+        images: budget of each setting; None: the config's own, if ``minutes`` is None too; a study that is there goes
+            on with its own.
+        minutes: budget as time: as many images as the whole config trains on in it.
+        asked: what is judged.
+        seed: of all runs.
+        device: where to compute.
+        weights_dir: folder of backbones.
+    """
+
+    changes: Sequence[str] = ()
+    only: Sequence[str] | None = None
+    images: int | None = None
+    minutes: float | None = None
+    asked: Asked = Asked()
+    seed: int = 0
+    device: str = "auto"
+    weights_dir: Path | None = None
+
+
 class Ablation:
     """A study in a folder of its own."""
 
@@ -120,15 +146,7 @@ class Ablation:
         config: str,
         out: Path,
         data: Path | None = None,
-        *,
-        changes: Sequence[str] = (),
-        only: Sequence[str] | None = None,
-        images: int | None = None,
-        minutes: float | None = None,
-        asked: Asked | None = None,
-        seed: int = 0,
-        device: str = "auto",
-        weights_dir: Path | None = None,
+        study: Study | None = None,
     ) -> None:
         """Say what is studied; nothing is computed or written yet.
 
@@ -136,27 +154,20 @@ class Ablation:
             config: name of a shipped config, or a YAML file.
             out: folder of the study; one that is there goes on.
             data: prepared folder; None: people that the package draws itself.
-            changes: of the config, for all settings alike.
-            only: names of :data:`SETTINGS`; None: all that change something in this config.
-            images: budget of each setting; None: the config's own, if ``minutes`` is None too; a study that is there
-                goes on with its own.
-            minutes: budget as time: as many images as the whole config trains on in it.
-            asked: what is judged.
-            seed: of all runs.
-            device: where to compute.
-            weights_dir: folder of backbones.
+            study: what is trained and judged; None: everything that changes something, on the config's own images.
 
         Raises:
             ScmError: if config or settings do not fit, or the folder holds a study of something else.
         """
-        self.out, self.data, self.asked = out, data, asked or Asked()
-        self._name, self._changes = config, tuple(changes)
-        self._seed, self._device, self._weights_dir = seed, device, weights_dir
+        study = study or Study()
+        self.out, self.data, self.asked = out, data, study.asked
+        self._name, self._changes = config, tuple(study.changes)
+        self._seed, self._device, self._weights_dir = study.seed, study.device, study.weights_dir
         self.config = load_config(config, self._changes)
         self.protocol = find_protocol(self.asked.protocol)
-        self.settings = [SETTINGS[name] for name in self._chosen(only)]
-        self._minutes = minutes
-        self.budget = self._begun(images)
+        self.settings = [SETTINGS[name] for name in self._chosen(study.only)]
+        self._minutes = study.minutes
+        self.budget = self._begun(study.images)
 
     def _chosen(self, only: Sequence[str] | None) -> list[str]:
         able = [name for name, one in SETTINGS.items() if not one.changes or self._of(one) != self.config]

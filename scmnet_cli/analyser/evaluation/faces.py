@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -157,64 +157,96 @@ def evaluate_face_parser(
     Raises:
         ScmError: if a folder is not laid out so, or the first holds no usable face.
     """
-    source = CelebAMaskSource(root)
-    scores: list[Scores] = []
-    cases: list[Case] = []
-    times: list[float] = []
+    faces = _evaluate_faces(parser, root, limit, progress)
+    num_faces = len(faces.scores)
+    report = None if progress is None else lambda number: progress(num_faces + number, 2 * num_faces)
+    seen = _evaluate_street(parser, street, limit, report) if street else _Street()
+    nothing = without_people(seen.without_face, THINGS, num_faces)
+    nothing_right = float(np.mean([parser(picture) is None for picture in nothing])) if nothing else float("nan")
+    return FaceScores(
+        pooled(faces.scores),
+        faces.num_found / num_faces,
+        nothing_right,
+        len(nothing),
+        (seen.far, seen.near, seen.num_people),
+        faces.times,
+        faces.cases,
+        seen.shown,
+    )
+
+
+@dataclass
+class _Faces:
+    """Sums over the val faces."""
+
+    scores: list[Scores] = field(default_factory=list)
+    cases: list[Case] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    num_found: int = 0
+
+
+def _evaluate_faces(
+    parser: FaceParser, root: Path, limit: int | None, progress: Callable[[int, int], None] | None
+) -> _Faces:
+    source, sums = CelebAMaskSource(root), _Faces()
     total = len(source.names()) // 10
-    num_found = 0
     for parts in usable(source, val=True):
-        if len(scores) == limit:
+        if len(sums.scores) == limit:
             break
         started = time.perf_counter()
         face = parser(parts.image)
         found = _Nothing(np.zeros((len(FACES.joints), 3), np.float32), np.zeros(parts.regions.shape, np.uint8))
         if face is not None:
-            num_found += 1
+            sums.num_found += 1
             found = _Nothing(face.joints, face.regions)
-        times.append((time.perf_counter() - started) * 1000)
+        sums.times.append((time.perf_counter() - started) * 1000)
         annotated = Person(
             parts.name, parts.image, to_regions(parts.regions, CELEBAMASK19, FACE_REGIONS), landmarks_of(parts.regions)
         )
         score = compare(found, annotated, _UNIT * EYES_APART * parts.image.shape[0], FACES)
-        scores.append(score)
+        sums.scores.append(score)
         row = sheet_row(annotated, found, _draw_landmarks)
-        cases.append(Case(parts.name, score.mean_iou, score.within[0], row))
+        sums.cases.append(Case(parts.name, score.mean_iou, score.within[0], row))
         if progress:
-            progress(len(scores), total)
-    if not scores:
+            progress(len(sums.scores), total)
+    if not sums.scores:
         raise ScmError(f"{root}: has no usable val face")
-    pieces: list[UInt8Array] = []
-    placed = [0, 0, 0]
-    shown: list[list[UInt8Array]] = []
-    for number, person in enumerate(usable(CcpSource(street), val=True) if street else ()):
+    return sums
+
+
+@dataclass
+class _Street:
+    """Sums over the val people of Clothing Co-Parsing: how many faces are found in place, far and near."""
+
+    far: int = 0
+    near: int = 0
+    num_people: int = 0
+    without_face: list[UInt8Array] = field(default_factory=list)
+    shown: list[list[UInt8Array]] = field(default_factory=list)
+
+
+def _evaluate_street(
+    parser: FaceParser, street: Path, limit: int | None, progress: Callable[[int], None] | None
+) -> _Street:
+    sums = _Street()
+    for number, person in enumerate(usable(CcpSource(street), val=True)):
         if number == limit:
             break
-        pieces += [np.asarray(picture) for picture in without_face(person, PASSERS_BY)]
+        sums.without_face += [np.asarray(picture) for picture in without_face(person, PASSERS_BY)]
         known = _eyes_and_nose(person.joints)
         if known is None:
             continue
         face = parser(person.image)
-        for place, share in enumerate((_FAR, _NEAR)):
-            placed[place] += face is not None and _is_at(face, known, share)
-        placed[2] += 1
-        if face is not None and len(shown) < _SHOWN:
-            picture = face.picture(_SHEET_CANVAS)
-            shown.append([picture, draw_regions(picture, face.regions_on(_SHEET_CANVAS))])
+        sums.num_people += 1
+        if face is not None:
+            sums.far += _is_at(face, known, _FAR)
+            sums.near += _is_at(face, known, _NEAR)
+            if len(sums.shown) < _SHOWN:
+                picture = face.picture(_SHEET_CANVAS)
+                sums.shown.append([picture, draw_regions(picture, face.regions_on(_SHEET_CANVAS))])
         if progress:
-            progress(total + number, 2 * total)
-    nothing = without_people(pieces, THINGS, len(scores))
-    nothing_right = float(np.mean([parser(picture) is None for picture in nothing])) if nothing else float("nan")
-    return FaceScores(
-        pooled(scores),
-        num_found / len(scores),
-        nothing_right,
-        len(nothing),
-        (placed[0], placed[1], placed[2]),
-        times,
-        cases,
-        shown,
-    )
+            progress(number)
+    return sums
 
 
 def _eyes_and_nose(joints: FloatArray) -> FloatArray | None:
