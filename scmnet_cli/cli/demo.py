@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import Closet, Device, Model
 from scmnet_cli.errors import ScmError
 
@@ -14,7 +16,21 @@ if TYPE_CHECKING:
     from scmnet_cli.cli.progress import Bars
 
 
+@dataclass(frozen=True)
+class MiniatureOptions:
+    """The main job in miniature."""
+
+    train: Annotated[
+        bool, typer.Option("--train", help="Instead: draw people, prepare them, train on them for a minute, and draw.")
+    ] = False
+    images: Annotated[int, typer.Option("--images", min=1, help="--train: on this many images.")] = 640
+    people: Annotated[int, typer.Option("--people", min=10, help="--train: draw this many people.")] = 120
+    seed: Annotated[int, typer.Option("--seed", min=0, help="--train: seed of people and weights.")] = 0
+
+
+@grouped
 def demo(
+    miniature: MiniatureOptions,
     photo: Annotated[
         Path | None, typer.Argument(metavar="[PHOTO]", help="Of a person; by default one that scikit-image carries.")
     ] = None,
@@ -22,12 +38,6 @@ def demo(
     model: Model = None,
     closet: Closet = None,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page, where there is a browser.")] = True,
-    train: Annotated[
-        bool, typer.Option("--train", help="Instead: draw people, prepare them, train on them for a minute, and draw.")
-    ] = False,
-    images: Annotated[int, typer.Option("--images", min=1, help="--train: on this many images.")] = 640,
-    people: Annotated[int, typer.Option("--people", min=10, help="--train: draw this many people.")] = 120,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="--train: seed of people and weights.")] = 0,
     device: Device = "auto",
 ) -> None:
     """Draw the person of a photo in other poses and clothes, and show where pixels came from.
@@ -42,10 +52,10 @@ def demo(
       scm demo me.jpg -o me
       scm demo --train -o outputs/miniature
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    if train and photo is not None:
+    if miniature.train and photo is not None:
         raise ScmError(f"demo {photo} --train: trains on people that it draws itself; leave the photo or --train out")
-    if train:
-        _train(out, images, people, seed, device)
+    if miniature.train:
+        _train(out, miniature, device)
     else:
         _show(photo, out, model, closet, show, device)
 
@@ -78,11 +88,18 @@ def _open(page: Path) -> None:
     webbrowser.open(page.resolve().as_uri())
 
 
-def _train(out: Path, images: int, people: int, seed: int, device: str) -> None:
+def _train(out: Path, options: MiniatureOptions, device: str) -> None:
     from scmnet_cli.demo.miniature import run_miniature
 
     with _bars() as bar:
-        made = run_miniature(out, num_people=people, images=images, seed=seed, device=device, progress=bar.count)
+        made = run_miniature(
+            out,
+            num_people=options.people,
+            images=options.images,
+            seed=options.seed,
+            device=device,
+            progress=bar.count,
+        )
     print(f"{made.num_people} people, drawn by this program and prepared: {made.data}")
     print(f"a small model, trained on them for {made.steps} steps ({made.images} images): {made.run}")
     print("It has seen too little to draw well; for a real model see 'Train' in the README.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
@@ -10,13 +11,14 @@ import typer
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.face_parser import FaceParserFile, load_face_parser
 from scmnet_cli.cli.grouping import grouped
-from scmnet_cli.cli.options import Closet, DrawingOptions, InputOptions, KeepSize, Sources
+from scmnet_cli.cli.options import Closet, InputOptions, PhotoOptions, Sources
 from scmnet_cli.errors import ScmError
 
 
-@grouped
-def edit(
-    sources: Sources,
+@dataclass(frozen=True)
+class EditOptions:
+    """What is exchanged, and for whose."""
+
     regions: Annotated[
         list[str],
         typer.Option(
@@ -25,7 +27,7 @@ def edit(
             help="What to exchange: pants, hair, skirt, face, upper, arms, legs or background; on a model of faces "
             "skin, hair, brows, eyes, nose, mouth, cloth or background; repeatable.",
         ),
-    ],
+    ]
     references: Annotated[
         list[str],
         typer.Option(
@@ -34,19 +36,24 @@ def edit(
             help="Whom it is taken from, as --src, or wardrobe:NAME ('scm wardrobe' lists them); one for each "
             "--region, in order.",
         ),
-    ],
-    drawing: DrawingOptions,
+    ]
+    closet: Closet = None
+
+
+@grouped
+def edit(
+    sources: Sources,
+    edits: EditOptions,
+    drawing: PhotoOptions,
     inputs: InputOptions,
     estimators: EstimatorOptions,
     pose: Annotated[
         str | None,
         typer.Option("--pose", metavar="P", help="Draw in this pose instead of A's own; as for `scm transfer`."),
     ] = None,
-    closet: Closet = None,
     strip: Annotated[
         bool, typer.Option("--strip", help="Also write a strip: source, references, pose, result.")
     ] = False,
-    keep_size: KeepSize = False,
     face_parser: FaceParserFile = None,
 ) -> None:
     """Draw the person of A with regions of B, in A's own pose.
@@ -67,16 +74,17 @@ def edit(
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing.artist import Task, set_up
 
+    regions, references = edits.regions, edits.references
     _check_regions(regions, references)
     if inputs.mirror and pose is None:
         raise ScmError("--mirror: mirrors the pose of --pose; give one")
-    finder, artist = set_up(drawing, inputs, strip=strip, keep_size=keep_size)
+    finder, artist = set_up(drawing, inputs, strip=strip)
     finder.look_with(estimators.analyser)
     finder.find_faces_with(partial(load_face_parser, face_parser))
     for region in regions:
         finder.domain.region_id(region)
     taken = {
-        region: artist.reference(reference, finder, closet)
+        region: artist.reference(reference, finder, edits.closet)
         for region, reference in zip(regions, references, strict=True)
     }
     poses = None if pose is None else finder.poses([pose], "--pose")

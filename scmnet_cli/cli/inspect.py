@@ -9,7 +9,7 @@ import typer
 
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.grouping import grouped
-from scmnet_cli.cli.options import Device, InputOptions, Model, OutFolder
+from scmnet_cli.cli.options import InputOptions, OutputOptions
 from scmnet_cli.errors import ScmError
 
 
@@ -29,6 +29,7 @@ def inspect(
             "--pose", metavar="B", help="The pose, as for `scm transfer`. With a region map it is judged too."
         ),
     ],
+    output: OutputOptions,
     inputs: InputOptions,
     estimators: EstimatorOptions,
     points: Annotated[
@@ -45,9 +46,6 @@ def inspect(
             help="Show the source's features in this model too, for example one without the DSE (model.style=global).",
         ),
     ] = None,
-    model: Model = None,
-    out: OutFolder = Path("outputs"),
-    device: Device = "auto",
 ) -> None:
     """Draw where each part of a result came from, in one picture.
 
@@ -74,7 +72,7 @@ def inspect(
     from scmnet_cli.inference.inspection_sheet import draw_inspection
     from scmnet_cli.types import Person
 
-    pipeline = open_model(model, device)
+    pipeline = open_model(output.model, output.device)
     finder = find_inputs(pipeline, inputs)
     finder.look_with(estimators.analyser)
     person = finder.person(source, "--src")
@@ -84,7 +82,7 @@ def inspect(
     read = person.read()
     if not isinstance(read, Person):
         raise ScmError(f"--src {source}: is a pose without a picture")
-    other = None if compare is None else open_model(compare, device)
+    other = None if compare is None else open_model(compare, output.device)
     inspection = inspect_transfer(pipeline, read, found[0].read(), at, other)
     named = {
         "source": {"name": person.name, "path": person.where},
@@ -93,7 +91,7 @@ def inspect(
         "compared": None if other is None else str(other.path.resolve()),
     }
     stem = f"{safe_name(person.name)}_to_{safe_name(found[0].name)}_inspect"
-    print(Outputs(out, pipeline).write(stem, draw_inspection(inspection), named, inspection.as_json()))
+    print(Outputs(output.out, pipeline).write(stem, draw_inspection(inspection), named, inspection.as_json()))
 
 
 def _point(text: str) -> tuple[int, int]:

@@ -108,13 +108,26 @@ class InputOptions:
 
 
 @dataclass(frozen=True)
-class DrawingOptions:
-    """What draws, where to, and how many pictures at a time."""
+class OutputOptions:
+    """What draws, where, and where to."""
 
     model: Model = None
     out: OutFolder = Path("outputs")
-    batch: Batch = 0
     device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class DrawingOptions(OutputOptions):
+    """The same, and how many pictures at a time."""
+
+    batch: Batch = 0
+
+
+@dataclass(frozen=True)
+class PhotoOptions(DrawingOptions):
+    """The same, where the result may go back into the photo."""
+
+    keep_size: KeepSize = False
 
 
 def read_size(text: str, option: str, example: str) -> Canvas:

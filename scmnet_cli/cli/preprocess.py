@@ -125,26 +125,33 @@ class _Settings:
     jobs: int | None
 
 
-@grouped
-def preprocess(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of photos.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Prepared folder; an unfinished one is completed.")],
-    annotations: AnnotationOptions,
-    pictures: PictureOptions,
-    estimators: EstimatorOptions,
-    work: WorkOptions,
-    reports: ReportOptions,
+@dataclass(frozen=True)
+class SourceOptions:
+    """What the source holds, and how it is laid out."""
+
     domain: Annotated[
         DomainName | None,
         typer.Option("--domain", help="People after joints, or faces after edges; by default what the layout holds."),
-    ] = None,
+    ] = None
     layout: Annotated[
         Layout | None,
         typer.Option(
             "--layout", help="How SRC is laid out; see below (folder with joints or maps in SRC, else photos)."
         ),
-    ] = None,
-    face_parser: FaceParserFile = None,
+    ] = None
+    face_parser: FaceParserFile = None
+
+
+@grouped
+def preprocess(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of photos.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Prepared folder; an unfinished one is completed.")],
+    found: SourceOptions,
+    annotations: AnnotationOptions,
+    pictures: PictureOptions,
+    estimators: EstimatorOptions,
+    work: WorkOptions,
+    reports: ReportOptions,
 ) -> None:
     """Crop the people of a folder of photos to one canvas, with region maps and joints, and split them.
 
@@ -210,7 +217,7 @@ def preprocess(
     team = Team(this_rank())
     if share and team.rank.count > 1:
         raise ScmError(f"--shard {work.shard}: torchrun shares the work already; leave one of them out")
-    opened, jobs = _open(source, domain, layout, annotations, estimators, face_parser, work, team)
+    opened, jobs = _open(source, found, annotations, estimators, work, team)
     ground = pictures.background.value if pictures.background else opened.background
     settings = _Settings(size or opened.canvas, ground, pictures.limit, jobs)
     outcome = _make(opened, out, settings, team, share)
@@ -239,11 +246,9 @@ def preprocess(
 
 def _open(
     source: Path,
-    domain: DomainName | None,
-    layout: Layout | None,
+    found: SourceOptions,
     annotations: AnnotationOptions,
     estimators: EstimatorOptions,
-    face_parser: Path | None,
     work: WorkOptions,
     team: Team,
 ) -> tuple[Source, int | None]:
@@ -255,7 +260,7 @@ def _open(
     from scmnet_cli.preprocess.layouts import likely_face_layout, likely_layout, open_source
     from scmnet_cli.system.devices import choose_device
 
-    jobs = work.jobs
+    domain, layout, face_parser, jobs = found.domain, found.layout, found.face_parser, work.jobs
     if layout is None and domain == DomainName.FACE:
         layout = Layout(likely_face_layout(source))
     chosen = layout.value if layout else likely_layout(source, annotations.joints, annotations.maps, annotations.labels)

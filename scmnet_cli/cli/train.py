@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.grouping import grouped
 
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run starts, or goes on, and where."""
+
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, order and augmentation.")] = 0
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto"
+    weights_dir: Annotated[
+        Path | None, typer.Option("--weights-dir", help="Folder of VGG weights; also $SCM_WEIGHTS.")
+    ] = None
+    init: Annotated[Path | None, typer.Option("--init", help="Start from this saved model's weights.")] = None
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="Go on although config, seed or people changed.")
+    ] = False
+
+
+@grouped
 def train(
     data: Annotated[Path, typer.Argument(help="Prepared folder, as `scm preprocess` writes it.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an unfinished run in it goes on.")],
+    options: RunOptions,
     config: Annotated[str, typer.Option("-c", "--config", help="Name of a shipped config, or a YAML file.")] = "ccp",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the config; repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, order and augmentation.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto",
-    weights_dir: Annotated[
-        Path | None, typer.Option("--weights-dir", help="Folder of VGG weights; also $SCM_WEIGHTS.")
-    ] = None,
-    init: Annotated[Path | None, typer.Option("--init", help="Start from this saved model's weights.")] = None,
-    allow_changes: Annotated[
-        bool, typer.Option("--allow-changes", help="Go on although config, seed or people changed.")
-    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build and load everything, say what would run, stop.")
     ] = False,
@@ -63,11 +74,11 @@ def train(
             data,
             out,
             loaded,
-            seed=seed,
-            device=device,
-            weights_dir=weights_dir,
-            init=init,
-            allow_changes=allow_changes,
+            seed=options.seed,
+            device=options.device,
+            weights_dir=options.weights_dir,
+            init=options.init,
+            allow_changes=options.allow_changes,
             loading=lambda done, total: bar.count("loading", done, total, note=""),
         )
         plan = run.plan()

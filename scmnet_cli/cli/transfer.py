@@ -10,7 +10,7 @@ import typer
 
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.grouping import grouped
-from scmnet_cli.cli.options import DrawingOptions, InputOptions, KeepSize, Runtime, RuntimeChoice, Sources
+from scmnet_cli.cli.options import InputOptions, PhotoOptions, Runtime, RuntimeChoice, Sources
 from scmnet_cli.errors import ScmError
 
 
@@ -48,12 +48,11 @@ def transfer(
             "FILE.csv#ROW), or a folder of these; repeatable.",
         ),
     ],
-    drawing: DrawingOptions,
+    drawing: PhotoOptions,
     inputs: InputOptions,
     animation: AnimationOptions,
     estimators: EstimatorOptions,
     strip: Annotated[bool, typer.Option("--strip", help="Also write a strip: source, pose, result.")] = False,
-    keep_size: KeepSize = False,
     runtime: RuntimeChoice = Runtime.torch,
 ) -> None:
     """Draw the person of A in the pose of B: every A in every B.
@@ -86,7 +85,7 @@ def transfer(
 
     animate = animation.animate
     if any(is_clip(word) for word in poses):
-        if keep_size:
+        if drawing.keep_size:
             raise ScmError("--keep-size: is for single pictures; leave it out, or the film")
         drawing = drawing if animate is None else replace(drawing, out=animate)
         clip = ClipOptions(strip, animation.smooth, runtime)
@@ -94,10 +93,10 @@ def transfer(
         return
     if animate is not None:
         check_animation(animate)
-        if keep_size:
+        if drawing.keep_size:
             raise ScmError("--keep-size: is for single pictures; leave it or --animate out")
         drawing = replace(drawing, out=animate.parent)
-    finder, artist = set_up(drawing, inputs, strip=strip, keep_size=keep_size, runtime=runtime)
+    finder, artist = set_up(drawing, inputs, strip=strip, runtime=runtime)
     finder.look_with(estimators.analyser)
     people = finder.people(sources, "--src")
     if animate is None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import Closet, Data, Device, InputOptions, Model
 from scmnet_cli.errors import ScmError
 
@@ -67,24 +69,30 @@ def wardrobe(
     print(out)
 
 
-@app.command()
-def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and hyphens, such as my-jacket.")],
-    region: Annotated[
-        str, typer.Option("--region", metavar="REGION", help="What is taken: upper, pants, skirt, hair…")
-    ],
-    source: Annotated[str, typer.Option("--src", metavar="A", help="Who wears it, as for `scm edit`.")],
-    closet: Annotated[
-        Path, typer.Option("--wardrobe", envvar="SCM_WARDROBE", metavar="FILE", help="File to add to; made if absent.")
-    ],
-    about: Annotated[str, typer.Option("--about", help="A line that describes it.")] = "",
+@dataclass(frozen=True)
+class GarmentOptions:
+    """What is taken, and how it is kept."""
+
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and hyphens, such as my-jacket.")]
+    region: Annotated[str, typer.Option("--region", metavar="REGION", help="What is taken: upper, pants, skirt, hair…")]
+    about: Annotated[str, typer.Option("--about", help="A line that describes it.")] = ""
     patterns: Annotated[
         bool,
         typer.Option(
             "--patterns/--no-patterns", help="Keep patterns finer than 8 pixels, where the model carries them."
         ),
-    ] = True,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a garment of this name.")] = False,
+    ] = True
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a garment of this name.")] = False
+
+
+@app.command()
+@grouped
+def add(
+    garment: GarmentOptions,
+    source: Annotated[str, typer.Option("--src", metavar="A", help="Who wears it, as for `scm edit`.")],
+    closet: Annotated[
+        Path, typer.Option("--wardrobe", envvar="SCM_WARDROBE", metavar="FILE", help="File to add to; made if absent.")
+    ],
     model: Model = None,
     data: Data = None,
     device: Device = "auto",
@@ -106,11 +114,12 @@ def add(
     garments = Wardrobe.read(closet) if closet.exists() else Wardrobe(fingerprint)
     if garments.model != fingerprint:
         raise ScmError(f"--wardrobe {closet}: holds garments of another model; name another file")
-    if name in garments.garments and not replace:
+    name = garment.name
+    if name in garments.garments and not garment.replace:
         raise ScmError(f"{name}: is in {closet} already; give another name, or --replace")
     person = find_inputs(pipeline, InputOptions(data=data)).person(source, "--src").read()
     assert isinstance(person, Person)
-    garments.garments[name] = take(pipeline, person, region, name, about, patterns=patterns)
+    garments.garments[name] = take(pipeline, person, garment.region, name, garment.about, patterns=garment.patterns)
     make_folder(closet.parent, "--wardrobe")
     garments.write(closet)
     print(closet)

@@ -20,7 +20,7 @@ from scmnet_cli.cli.drawing.input import Input
 from scmnet_cli.cli.drawing.inputs import Finder
 from scmnet_cli.cli.drawing.opening import find_inputs, open_model
 from scmnet_cli.cli.drawing.outputs import Outputs, safe_name
-from scmnet_cli.cli.options import DrawingOptions, InputOptions, Runtime
+from scmnet_cli.cli.options import DrawingOptions, InputOptions, PhotoOptions, Runtime
 from scmnet_cli.data.dataset import resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.domains import DOMAINS
@@ -370,7 +370,6 @@ def set_up(
     inputs: InputOptions,
     *,
     strip: bool,
-    keep_size: bool = False,
     runtime: Runtime = Runtime.torch,
 ) -> tuple[Finder, Artist]:
     """Load the model and open the folders that the options name.
@@ -381,4 +380,5 @@ def set_up(
     pipeline = open_model(drawing.model, drawing.device, runtime)
     finder = find_inputs(pipeline, inputs)
     batch = drawing.batch or (8 if pipeline.device.type == "cuda" else 1)
+    keep_size = isinstance(drawing, PhotoOptions) and drawing.keep_size
     return finder, Artist(pipeline, Outputs(drawing.out, pipeline), batch=batch, strip=strip, keep_size=keep_size)
