@@ -398,7 +398,7 @@ class CropBox:
         return cropped
 
     def _overlaps(self, image: UInt8Array) -> bool:
-        return -self.height < self.top < image.shape[0] and -self.width < self.left < image.shape[1]
+        return bool(-self.height < self.top < image.shape[0] and -self.width < self.left < image.shape[1])
 
     def _spans(self, image: UInt8Array) -> tuple[_Span, _Span]:
         return _Span.of(self.top, self.height, image.shape[0]), _Span.of(self.left, self.width, image.shape[1])
@@ -409,7 +409,8 @@ class CropBox:
             return np.full((self.canvas.height, self.canvas.width, 3), fill, np.uint8)
         rows = (self.top + nearest_places(self.height, self.canvas.height)).clip(0, image.shape[0] - 1)
         columns = (self.left + nearest_places(self.width, self.canvas.width)).clip(0, image.shape[1] - 1)
-        return image[rows[:, None], columns]
+        extended: UInt8Array = image[rows[:, None], columns]
+        return extended
 
     def _resized(self, array: UInt8Array, resampling: Image.Resampling) -> UInt8Array:
         size = (self.canvas.width, self.canvas.height)
@@ -459,7 +460,8 @@ def _resize_rows(
 def nearest_places(length: int, num: int) -> npt.NDArray[np.int64]:
     """Return which of ``length`` places each of ``num`` takes its value from when Pillow resizes to the nearest."""
     places = Image.fromarray(np.arange(length, dtype=np.int32)[None])
-    return np.asarray(places.resize((num, 1), Image.Resampling.NEAREST))[0].astype(np.int64)
+    nearest: npt.NDArray[np.int64] = np.asarray(places.resize((num, 1), Image.Resampling.NEAREST))[0].astype(np.int64)
+    return nearest
 
 
 def crop_around(person: tuple[int, int, int, int], canvas: Canvas, margin: float = 0.06) -> CropBox:
