@@ -1,0 +1,263 @@
+"""The part warp as its equations read: one person, one part and one pose at a time, in float64.
+
+It is the oracle of test_part_warp.py. It shares no code with the package and holds its own copy of every constant, so a
+constant that changes there without being meant to shows here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+NECK, SHOULDERS, HIPS = 1, (2, 5), (8, 11)
+TORSO = (1, 2, 5, 8, 11)
+HEAD = (0, 14, 15, 16, 17)
+FACE = 4  # region
+
+
+@dataclass(frozen=True)
+class Bone:
+    """A limb part: its joints, then its radius, what lies beyond its end, and how far it is in front, in torsos."""
+
+    start: int
+    end: int
+    radius: float
+    beyond: float
+    in_front: float
+
+
+BONES = (
+    Bone(2, 3, 0.16, 0.0, 1.8), Bone(3, 4, 0.13, 0.35, 3.0), Bone(5, 6, 0.16, 0.0, 1.8), Bone(6, 7, 0.13, 0.35, 3.0),
+    Bone(8, 9, 0.24, 0.0, 0.0), Bone(9, 10, 0.18, 0.25, 0.0), Bone(11, 12, 0.24, 0.0, 0.0),
+    Bone(12, 13, 0.18, 0.25, 0.0),
+)  # fmt: skip
+FROM_BONE = {
+    (2, 5): 1.45, (2, 3): 1.7, (5, 6): 1.7, (3, 4): 1.9, (6, 7): 1.9, (8, 9): 1.15, (11, 12): 1.15, (9, 10): 1.2,
+    (12, 13): 1.2, (0, 1): 2.6,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Person:
+    """Joints as complex numbers x + i y, and which are there."""
+
+    at: npt.NDArray[np.complex128]
+    has: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, joints: npt.ArrayLike) -> Person:
+        """Read (18, 3) joints."""
+        values = np.asarray(joints, np.float64)
+        has = values[:, 2] > 0
+        return cls(np.where(has, values[:, 0] + 1j * values[:, 1], 0), has)
+
+    def middle(self, pair: tuple[int, int]) -> complex | None:
+        """Return the middle of two joints, or the one that is there."""
+        there = [self.at[joint] for joint in pair if self.has[joint]]
+        return complex(np.mean(there)) if there else None
+
+    @property
+    def size(self) -> float:
+        """The torso's length, or what the longest other bone says where it is missing or foreshortened."""
+        hips = self.middle(HIPS)
+        torso = abs(self.at[NECK] - hips) if hips is not None and self.has[NECK] else None
+        others = [
+            factor * abs(self.at[start] - self.at[end])
+            for (start, end), factor in FROM_BONE.items()
+            if self.has[start] and self.has[end]
+        ]
+        longest = max(others, default=0.0)
+        if torso is not None and torso > 0.6 * longest:
+            return max(float(torso), 8.0)
+        return float(max(longest, torso or 0.0, 8.0))
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """source = factor * target + shift, of the target's mirror image (x negated) where mirrored."""
+
+    factor: complex
+    mirrored: bool
+    error: float
+
+    @classmethod
+    def of(cls, target: Array, source: Array, weight: Array, *, mirrored: bool) -> Similarity:
+        """Fit centred points by least squares."""
+        z = -np.conj(target) if mirrored else target
+        norm = max(float((weight * abs(z) ** 2).sum()), 1e-3)
+        factor = (weight * np.conj(z) * source).sum() / norm
+        error = (weight * abs(factor * z - source) ** 2).sum() / max(weight.sum(), 1e-6)
+        return cls(complex(factor), mirrored, float(error))
+
+    def scaled(self, scale: float, limits: tuple[float, float]) -> Array:
+        """Return its matrix, its scale clamped to ``limits`` times ``scale``; an upright one where it has no scale."""
+        own = abs(self.factor)
+        if own <= 1e-3 * scale:
+            return np.eye(2) * scale
+        factor = self.factor / own * min(max(own, limits[0] * scale), limits[1] * scale)
+        columns = [factor * (-1 if self.mirrored else 1), factor * 1j]
+        return np.array([[column.real for column in columns], [column.imag for column in columns]])
+
+
+def _centred(target: Person, source: Person, joints: tuple[int, ...], weight: Array) -> tuple[Array, ...]:
+    total = max(weight.sum(), 1e-6)
+    means = [(person.at[list(joints)] * weight).sum() / total for person in (target, source)]
+    return target.at[list(joints)] - means[0], source.at[list(joints)] - means[1], *means
+
+
+def _vector(value: complex) -> Array:
+    return np.array([value.real, value.imag])
+
+
+def maps(source: Person, target: Person) -> Iterator[tuple[Array, Array] | None]:
+    """Yield matrix and offset of each of the ten parts, target to source; None where a part has no joints."""
+    scale = source.size / target.size
+    both = source.has & target.has
+    weight = both[list(TORSO)].astype(float)
+    z, w, target_mean, source_mean = _centred(target, source, TORSO, weight)
+    plain, mirror = (Similarity.of(z, w, weight, mirrored=mirrored) for mirrored in (False, True))
+    mirrored = bool(mirror.error < 0.7 * plain.error and weight.sum() >= 3)
+    towards = (mirror if mirrored else plain).scaled(scale, (1, 1)) if weight.sum() >= 2 else np.eye(2) * scale
+    if weight.any():
+        ridge = 0.03 * target.size**2
+        points, wanted = np.stack([z.real, z.imag]), np.stack([w.real, w.imag])  # (2, 5)
+        cross = (wanted * weight) @ points.T + ridge * towards
+        matrix = cross @ np.linalg.inv((points * weight) @ points.T + ridge * np.eye(2))
+        left, values, right = np.linalg.svd(matrix)
+        matrix = left @ np.diag(values.clip(0.45 * scale, 2.5 * scale)) @ right
+        yield matrix, _vector(source_mean) - matrix @ _vector(target_mean)
+    else:
+        yield None
+
+    if both[list(HEAD)].any():
+        joints = (*HEAD, NECK)
+        weight = both[list(joints)] * np.array([1, 1, 1, 1, 1, 0.5])
+        z, w, target_mean, source_mean = _centred(target, source, joints, weight)
+        matrix = np.eye(2) * scale
+        if (weight > 0).sum() >= 2:
+            matrix = Similarity.of(z, w, weight, mirrored=mirrored).scaled(scale, (0.7, 1.4))
+        yield matrix, _vector(source_mean) - matrix @ _vector(target_mean)
+    else:
+        yield None
+
+    for bone in BONES:
+        if not (both[bone.start] and both[bone.end]):
+            yield None
+            continue
+        along = [person.at[bone.end] - person.at[bone.start] for person in (source, target)]
+        length = [max(abs(value), 1e-3) for value in along]
+        units = [value / abs(value) if abs(value) > 1e-3 else 1j for value in along]
+        stretch = min(max(length[0] / length[1], 0.4 * scale), 2.5 * scale)
+        across = -scale if mirrored else scale
+        frames = [np.column_stack([_vector(unit), _vector(unit * 1j)]) for unit in units]
+        matrix = frames[0] @ np.diag([stretch, across]) @ frames[1].T
+        yield matrix, _vector(source.at[bone.start]) - matrix @ _vector(target.at[bone.start])
+
+
+def memberships(person: Person, height: int, width: int) -> Iterator[tuple[Array, Array]]:
+    """Yield, for each part, exp(-cost) times nearness, and nearness, of every pixel."""
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    pixel = x + 1j * y
+    size = person.size
+    shoulders = person.middle(SHOULDERS)
+    shoulders = shoulders if shoulders is not None else complex(person.at[NECK])
+    hips = person.middle(HIPS)
+    hips = hips if hips is not None else shoulders + 1j * size
+    along = hips - shoulders
+    length = max(abs(along), 1e-3)
+    local = (pixel - shoulders) * np.conj(along / length)  # real along the torso, imaginary across it
+    wide = 0.95 * abs(person.at[2] - person.at[5]) / 2 if person.has[list(SHOULDERS)].all() else 0
+    beyond = np.maximum(-local.real, local.real - length).clip(0)
+    beside = (abs(local.imag) - max(wide, 0.18 * size)).clip(0)
+    distance = np.hypot(beyond, beside) / size
+    near = ((0.55 - distance) / 0.2).clip(0, 1)
+    yield np.exp(-np.minimum((distance / 0.15) ** 2, 40)) * near, near
+
+    there = [person.at[joint] for joint in HEAD if person.has[joint]]
+    distance = (abs(pixel - (np.mean(there) if there else 0)) / size - 0.22).clip(0)
+    near = ((0.55 - distance) / 0.2).clip(0, 1)
+    yield np.exp(-np.minimum((distance / 0.15) ** 2, 40)) * near, near
+
+    for bone in BONES:
+        along = person.at[bone.end] - person.at[bone.start]
+        length = max(abs(along), 1e-3)
+        local = (pixel - person.at[bone.start]) * np.conj(along / length)
+        nearest = local.real.clip(0, length * (1 + bone.beyond))
+        distance = (abs(local - nearest) / size - 0.6 * bone.radius).clip(0)
+        near = ((0.55 - distance) / 0.2).clip(0, 1)
+        cost = (distance / (0.5 * bone.radius)) ** 2
+        cost = cost - bone.in_front * np.exp(-((distance / (0.3 * bone.radius)) ** 2))
+        yield np.exp(-np.minimum(cost, 40)) * near, near
+
+
+def sampled(values: Array, x: Array, y: Array) -> Array:
+    """Sample (K, H, W) bilinearly, 0 outside the picture."""
+    height, width = values.shape[1:]
+    left, top = np.floor(x), np.floor(y)
+    total = np.zeros((len(values), *x.shape))
+    for column, row in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        at_x, at_y = left + column, top + row
+        share = (1 - abs(x - at_x)) * (1 - abs(y - at_y))
+        inside = (at_x >= 0) & (at_x < width) & (at_y >= 0) & (at_y < height)
+        index = at_y.clip(0, height - 1).astype(int), at_x.clip(0, width - 1).astype(int)
+        total += values[:, index[0], index[1]] * np.where(inside, share, 0)
+    return total
+
+
+def faces_away(source: Person, target: Person) -> bool:
+    """Whether the face is not warped: the target has none, or one is seen from behind."""
+    if not target.has[[0, 14, 15]].any():
+        return True
+    sides = []
+    for person in (source, target):
+        across = person.at[5].real - person.at[2].real
+        known = person.has[list(SHOULDERS)].all() and abs(across) > 0.15 * person.size
+        sides.append(np.sign(across) if known else 0)
+    return bool(sides[0] * sides[1] < 0)
+
+
+def slow_part_warp(
+    image: Array, masks: Array, source: Person, target: Person, *, hidden: bool, fill: float
+) -> tuple[Array, Array, Array, Array]:
+    """Return image (3, H, W), regions (8, H, W), coverage (H, W) and coordinates (2, H, W) of one person.
+
+    Joints are completed already; ``hidden`` is :func:`faces_away` of the joints before that.
+    """
+    height, width = image.shape[1:]
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    parts = list(maps(source, target))
+    in_source = [weight for weight, _ in memberships(source, height, width)]
+    own = [weight if part else 0 * weight for part, weight in zip(parts, in_source, strict=True)]
+    everyone = np.maximum(sum(own), 1e-30)
+    shown_face = 1 - masks[FACE] if hidden else np.ones((height, width))
+    channels = np.concatenate([image - fill, masks])
+    sums, weights, total = np.zeros_like(channels), np.zeros((height, width)), np.zeros((height, width))
+    nearness, best, coordinates = np.zeros((height, width)), np.zeros((height, width)), np.zeros((2, height, width))
+    for number, (part, (weight, near)) in enumerate(zip(parts, memberships(target, height, width), strict=True)):
+        if part is None:
+            continue
+        matrix, offset = part
+        from_x = matrix[0, 0] * x + matrix[0, 1] * y + offset[0]
+        from_y = matrix[1, 0] * x + matrix[1, 1] * y + offset[1]
+        found = sampled(channels, from_x, from_y)
+        inside = found[3:].sum(0).clip(max=1)
+        membership = own[number] / everyone
+        if number == 1:  # the head
+            membership = membership * shown_face
+            inside = inside * (1 - found[3 + FACE] if hidden else 1)
+        share = weight * (0.95 * sampled(membership[None], from_x, from_y)[0] + 0.05) * inside
+        sums += share * found
+        weights += share
+        total += weight
+        nearness = np.maximum(nearness, near)
+        coordinates = np.where(share > best, np.stack([from_x, from_y]), coordinates)
+        best = np.maximum(best, share)
+    coverage = (weights / np.maximum(total, 1e-25)).clip(0, 1) * nearness
+    covered = coverage > 0.02
+    mixed = sums / np.maximum(weights, 1e-25) * covered
+    return mixed[:3] + fill, mixed[3:], coverage * covered, coordinates * covered

@@ -1,0 +1,578 @@
+"""The part warp moves pixels as the joints say: exactly where it can be known, and like the slow oracle everywhere."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Callable
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slow_part_warp import Person, faces_away, maps, slow_part_warp
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from scmnet_cli.models.part_warp import (
+    PLAIN_BACKGROUND,
+    PartWarp,
+    body_size,
+    complete_joints,
+    part_transforms,
+    warp_parts,
+)
+from scmnet_cli.regions import NUM_REGIONS, one_hot, region_id
+from scmnet_cli.skeleton import JOINTS, MIRRORED
+
+HEIGHT, WIDTH = 96, 80
+FACE = region_id("face")
+STANDING = {
+    "nose": (40, 17), "right_eye": (38, 15), "left_eye": (42, 15), "right_ear": (35, 16), "left_ear": (45, 16),
+    "neck": (40, 27), "right_shoulder": (32, 28), "left_shoulder": (48, 28), "right_elbow": (27, 39),
+    "left_elbow": (53, 39), "right_wrist": (24, 49), "left_wrist": (56, 49), "right_hip": (35, 52),
+    "left_hip": (45, 52), "right_knee": (34, 68), "left_knee": (46, 68), "right_ankle": (34, 83), "left_ankle": (46, 83),
+}  # fmt: skip
+"""A person who faces us: its right side is at our left."""
+
+on_boxes = pytest.mark.parametrize("boxed", [True, False], ids=["on boxes", "whole canvases"])
+
+
+def standing(*missing: str) -> Tensor:
+    """Return the joints of one standing person, (1, 18, 3)."""
+    places = [(*STANDING[name], 0.0 if name in missing else 1.0) for name in JOINTS]
+    return torch.tensor(places)[None] * torch.tensor([1.0, 1.0, 1.0])
+
+
+def moved(joints: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
+    return torch.cat([joints[..., :2] @ matrix.T + offset, joints[..., 2:]], dim=-1)
+
+
+def turned(joints: Tensor, pivot: str, names: tuple[str, ...], degrees: float) -> Tensor:
+    """Turn some joints about another one."""
+    angle = torch.deg2rad(torch.tensor(degrees))
+    rotation = torch.tensor([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]])
+    result, about = joints.clone(), joints[:, JOINTS.index(pivot), :2]
+    rows = [JOINTS.index(name) for name in names]
+    result[:, rows, :2] = (joints[:, rows, :2] - about) @ rotation.T + about
+    return result
+
+
+def noise(batch: int = 1, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+    return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def ramp() -> Tensor:
+    """A picture whose red is its column and whose green is its row, in pixels: sampled exactly between pixels too."""
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    return torch.stack([x, y, x - y])[None]
+
+
+def labels_of(joints: Tensor, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+    """Return regions that depend on the place, (B, H, W) uint8: the nearest joint's number, coarsely."""
+    y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
+    distance = (torch.stack([x, y], -1)[None, None] - joints[:, :, None, None, :2]).norm(dim=-1)  # (B, 18, H, W)
+    nearest = distance.argmin(1) % (NUM_REGIONS - 1) + 1
+    return torch.where(distance.amin(1) < 0.1 * height, nearest, 0).to(torch.uint8)
+
+
+def without_face(labels: Tensor) -> Tensor:
+    return torch.where(labels == FACE, region_id("hair"), labels)
+
+
+def people(batch: int, height: int = HEIGHT, width: int = WIDTH, seed: int = 0) -> Tensor:
+    """Return joints of people in random poses, some of them missing, (B, 18, 3)."""
+    random = np.random.default_rng(seed)
+    scale = torch.tensor([width / WIDTH, height / HEIGHT])
+    found = []
+    for _ in range(batch):
+        joints = standing()
+        for pivot, names in (
+            ("right_shoulder", ("right_elbow", "right_wrist")), ("left_shoulder", ("left_elbow", "left_wrist")),
+            ("right_elbow", ("right_wrist",)), ("left_elbow", ("left_wrist",)),
+            ("right_hip", ("right_knee", "right_ankle")), ("left_hip", ("left_knee", "left_ankle")),
+            ("neck", ("nose", "right_eye", "left_eye", "right_ear")),
+        ):  # fmt: skip
+            joints = turned(joints, pivot, names, random.normal(0, 30))
+        joints[..., :2] = (joints[..., :2] * random.uniform(0.7, 1.1) + torch.tensor(random.normal(0, 5, 2))) * scale
+        joints[..., :2] += torch.tensor(random.normal(0, 1, (18, 2)))
+        joints[:, random.random(18) < random.choice([0, 0.15, 0.4]), 2] = 0
+        found.append(joints)
+    return torch.cat(found).float()
+
+
+def covered(warp: PartWarp, least: float = 0.5) -> Tensor:
+    mask = warp.coverage[:, 0] > least
+    assert mask.sum() > 200, "too little is covered to say anything"
+    return mask
+
+
+def assert_moved(warp: PartWarp, expected: Tensor, least: float = 0.5) -> None:
+    """Check the picture against the expected one, to 1e-3, where the expected one is inside the source."""
+    mask = covered(warp, least) & expected.isfinite().all(1)
+    difference = (warp.image - expected.nan_to_num()).abs().amax(1)
+    assert difference[mask].max() < 1e-3
+
+
+def gathered(image: Tensor, find: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+    """Return image at the whole pixels that ``find`` gives for x and y; nan outside."""
+    y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    from_x, from_y = (found.round().long() for found in find(x, y))
+    inside = (from_x >= 0) & (from_x < WIDTH) & (from_y >= 0) & (from_y < HEIGHT)
+    return torch.where(inside, image[:, :, from_y.clamp(0, HEIGHT - 1), from_x.clamp(0, WIDTH - 1)], torch.nan)
+
+
+# Poses whose pixels are known -----------------------------------------------------------------------------------------
+
+
+@on_boxes
+def test_the_same_pose_is_the_identity_where_covered(boxed: bool) -> None:
+    joints, image = standing(), noise()
+    labels = labels_of(joints)
+    warp = warp_parts(image, one_hot(labels), joints, joints, on_boxes=boxed)
+    assert_moved(warp, image, least=0.02)
+    mask = covered(warp, 0.02)
+    assert torch.equal(warp.regions.argmax(1)[mask], labels.long()[mask])
+    assert (labels[~mask] == 0).all(), "all of the person is covered"
+    assert (warp.regions.sum(1)[mask] - 1).abs().max() < 1e-5
+    y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    assert (warp.coordinates - torch.stack([x, y])).abs().amax(1)[mask].max() < 1e-3
+
+
+@pytest.mark.parametrize("pose", range(6))
+def test_any_pose_to_itself_is_the_identity_where_covered(pose: int) -> None:
+    joints, image = people(6, seed=4)[pose : pose + 1], noise()
+    warp = warp_parts(image, one_hot(without_face(labels_of(joints))), joints, joints)
+    assert_moved(warp, image, least=0.02)
+
+
+@on_boxes
+def test_a_shifted_pose_shifts_every_pixel(boxed: bool) -> None:
+    joints, image = standing(), noise()
+    target = moved(joints, torch.eye(2), torch.tensor([9.0, -4.0]))
+    warp = warp_parts(image, one_hot(labels_of(joints)), joints, target, on_boxes=boxed)
+    assert_moved(warp, gathered(image, lambda x, y: (x - 9, y + 4)))
+
+
+def test_a_pose_scaled_by_two_samples_between_pixels() -> None:
+    joints, image = standing(), ramp()
+    joints[..., :2] = (joints[..., :2] - 40) * 0.45 + 40
+    target = moved(joints, torch.eye(2) * 2, torch.tensor([-40.0, -40.0]))
+    warp = warp_parts(image, one_hot(labels_of(joints)), joints, target)
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    wanted = torch.stack([(x + 40) / 2, (y + 40) / 2])
+    mask = covered(warp)
+    assert (warp.image[0, :2] - wanted)[:, mask[0]].abs().max() < 1e-3
+    assert (warp.coordinates[0] - wanted)[:, mask[0]].abs().max() < 1e-3
+
+
+def test_a_pose_turned_by_a_quarter_turns_every_pixel() -> None:
+    joints, image = standing(), noise()
+    joints[..., :2] = (joints[..., :2] - torch.tensor([40.0, 48])) * 0.7 + torch.tensor([40.0, 48])
+    quarter = torch.tensor([[0.0, -1], [1, 0]])  # (x, y) to (-y, x)
+    target = moved(joints, quarter, torch.tensor([88.0, 8.0]))
+    warp = warp_parts(image, one_hot(without_face(labels_of(joints))), joints, target)
+    assert_moved(warp, gathered(image, lambda x, y: (y - 8, 88 - x)))
+
+
+def test_a_mirrored_pose_mirrors_every_pixel() -> None:
+    """Left and right are not exchanged: the person in the mirror lifts the same hand as a person seen from behind."""
+    joints = turned(standing(), "right_shoulder", ("right_elbow", "right_wrist"), 70)
+    joints = turned(joints, "left_hip", ("left_knee", "left_ankle"), -20)
+    image = noise()
+    target = joints.clone()
+    target[..., 0] = WIDTH - 1 - target[..., 0]
+    warp = warp_parts(image, one_hot(without_face(labels_of(joints))), joints, target)
+    assert_moved(warp, image.flip(3), least=0.02)
+
+
+def test_a_mirrored_pose_whose_sides_are_exchanged_turns_nothing_inside_out() -> None:
+    """The photo of a symmetric pose and its mirror image, labelled anew, are one pose."""
+    joints, image = standing(), noise()
+    target = joints[:, list(MIRRORED)].clone()
+    target[..., 0] = WIDTH - target[..., 0]  # STANDING is symmetric about 40
+    assert torch.equal(target, joints)
+    warp = warp_parts(image, one_hot(labels_of(joints)), joints, target)
+    assert_moved(warp, image, least=0.02)
+
+
+def test_one_turned_limb_moves_that_limb_alone() -> None:
+    joints, image = standing(), noise()
+    target = turned(joints, "left_elbow", ("left_wrist",), -90)  # to our right, away from the body
+    warp = warp_parts(image, one_hot(labels_of(joints)), joints, target)
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    near = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    for pose in (joints, target):
+        start, end = (pose[0, JOINTS.index(name), :2] for name in ("left_elbow", "left_wrist"))
+        along = (end - start) / (end - start).norm()
+        dx, dy = x - start[0], y - start[1]
+        u = dx * along[0] + dy * along[1]
+        outside = torch.hypot(u - u.clamp(0, 1.4 * (end - start).norm()), dy * along[0] - dx * along[1])
+        near |= outside < (0.55 + 0.6 * 0.13) * 25  # as far as a forearm reaches
+    in_torso = (x >= 33) & (x <= 47) & (y >= 28) & (y <= 52)
+    same = covered(warp, 0.9)[0] & (~near | in_torso)
+    assert same.sum() > 1000
+    assert (warp.image - image)[0, :, same].abs().max() < 1e-3
+    # On the forearm: one pixel along the new bone is one pixel along the old one.
+    elbow, new, old = target[0, 6, :2], target[0, 7, :2] - target[0, 6, :2], joints[0, 7, :2] - joints[0, 6, :2]
+    for share in (0.3, 0.6, 0.9):
+        at = (elbow + share * new).round()
+        found = warp.coordinates[0, :, int(at[1]), int(at[0])]
+        away = at - (elbow + share * new)
+        back = torch.tensor([[0.0, -1], [1, 0]]) @ away  # a quarter turn
+        expected = joints[0, 6, :2] + share * old + back
+        assert (found - expected).norm() < 1e-2
+
+
+def test_what_nothing_covers_is_plain_background_and_no_region() -> None:
+    joints = standing()
+    warp = warp_parts(noise(), one_hot(labels_of(joints)), joints, joints)
+    nothing = warp.coverage[0, 0] == 0
+    assert nothing[:, :5].all()
+    assert (warp.image[0, :, nothing] == PLAIN_BACKGROUND).all()
+    assert not warp.regions[0, :, nothing].any()
+    assert not warp.coordinates[0, :, nothing].any()
+    other = warp_parts(noise(), one_hot(labels_of(joints)), joints, joints, fill=0.25)
+    assert (other.image[0, :, nothing] == 0.25).all()
+
+
+def test_what_lies_outside_the_source_picture_is_not_covered() -> None:
+    joints = standing()
+    source = moved(joints, torch.eye(2), torch.tensor([0.0, -50.0]))  # only hips and legs are in the picture
+    warp = warp_parts(noise(), one_hot(labels_of(source)), source, joints)
+    assert not warp.coverage[0, 0, :48].any(), "rows from above the source's first row"
+    assert warp.coverage[0, 0, 54:83, 33:36].min() > 0.5, "the right leg"
+
+
+def test_a_warp_hands_its_networks_twelve_channels_in_order() -> None:
+    joints = standing()
+    warp = warp_parts(noise(), one_hot(labels_of(joints)), joints, joints)
+    channels = warp.channels()
+    assert channels.shape == (1, 12, HEIGHT, WIDTH)
+    for part, channel in ((warp.image, slice(3)), (warp.coverage, slice(3, 4)), (warp.regions, slice(4, 12))):
+        assert torch.equal(channels[:, channel], part)
+
+
+# The oracle -----------------------------------------------------------------------------------------------------------
+
+
+def slowly(image: Tensor, masks: Tensor, source: Tensor, target: Tensor) -> PartWarp:
+    found = []
+    for row in range(len(image)):
+        hidden = faces_away(Person.of(source[row]), Person.of(target[row]))
+        completed = [Person.of(complete_joints(joints[row : row + 1].double())[0]) for joints in (source, target)]
+        found.append(
+            slow_part_warp(
+                image[row].double().numpy(), masks[row].double().numpy(), *completed, hidden=hidden,
+                fill=PLAIN_BACKGROUND,
+            )
+        )  # fmt: skip
+    picture, regions, coverage, coordinates = (torch.from_numpy(np.stack(part)) for part in zip(*found, strict=True))
+    return PartWarp(picture, regions, coverage[:, None], coordinates)
+
+
+def assert_close(one: PartWarp, other: PartWarp, tolerance: float) -> None:
+    """Compare two warps, but for the few pixels where coverage meets its threshold or two parts lead alike."""
+    gap = (one.coverage - other.coverage).abs()[:, 0]
+    at_threshold = gap > tolerance
+    assert at_threshold.float().mean() < 1e-3
+    assert gap.max() < 0.021, "the least coverage that is kept"
+    for name in ("image", "regions"):
+        difference = (getattr(one, name) - getattr(other, name)).abs().amax(1)
+        assert difference[~at_threshold].max() < tolerance, name
+    places = (one.coordinates - other.coordinates).abs().amax(1)
+    assert (places[~at_threshold] > 10 * tolerance).float().mean() < 1e-3
+
+
+@on_boxes
+@pytest.mark.parametrize("seed", range(5))
+def test_a_batch_is_the_slow_loop_over_people_and_parts_in_float64(seed: int, boxed: bool) -> None:
+    height, width = 64, 56
+    source, target = people(4, height, width, seed), people(4, height, width, seed + 100)
+    image, masks = noise(4, height, width), one_hot(labels_of(source, height, width))
+    warp = warp_parts(image, masks, source, target, on_boxes=boxed)
+    assert_close(warp, slowly(image, masks, source, target), 2e-3)
+
+
+def test_the_oracle_sees_a_part_that_is_off() -> None:
+    """A check of the check: another pose of one forearm is told apart."""
+    joints = standing()
+    image, masks = noise(), one_hot(labels_of(joints))
+    other = turned(joints, "left_elbow", ("left_wrist",), 3)
+    with pytest.raises(AssertionError):
+        assert_close(warp_parts(image, masks, joints, other), slowly(image, masks, joints, joints), 2e-3)
+
+
+@on_boxes
+def test_a_batch_is_its_members(boxed: bool) -> None:
+    """Bit for bit: training on two processes and resuming depend on it."""
+    source, target = people(9, seed=3), people(9, seed=30)
+    image, masks = noise(9), one_hot(labels_of(source))
+    whole = warp_parts(image, masks, source, target, on_boxes=boxed)
+    for rows in (slice(0, 1), slice(4, 5), slice(6, 9), slice(0, 8)):
+        part = warp_parts(image[rows], masks[rows], source[rows], target[rows], on_boxes=boxed)
+        for field in fields(PartWarp):
+            assert torch.equal(getattr(part, field.name), getattr(whole, field.name)[rows]), field.name
+
+
+def test_boxes_leave_out_nothing() -> None:
+    source, target = people(6, seed=5), people(6, seed=50)
+    image, masks = noise(6), one_hot(labels_of(source))
+    boxed, whole = (warp_parts(image, masks, source, target, on_boxes=boxed) for boxed in (True, False))
+    for field in fields(PartWarp):
+        torch.testing.assert_close(getattr(boxed, field.name), getattr(whole, field.name), rtol=1e-4, atol=1e-4)
+
+
+# Faces ----------------------------------------------------------------------------------------------------------------
+
+
+def face_and_hair(joints: Tensor) -> Tensor:
+    """Return label maps: a face in front of hair, a shirt, and skin of the neck that counts as face."""
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    labels = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)
+    labels[27:53, 30:50] = region_id("upper")
+    labels[torch.hypot(x - 40, y - 15) < 9] = region_id("hair")
+    labels[torch.hypot((x - 40) * 1.2, y - 17) < 7] = FACE
+    labels[22:27, 37:43] = FACE
+    return labels[None].expand(len(joints), -1, -1)
+
+
+def from_behind(joints: Tensor) -> Tensor:
+    """Exchange left and right, and drop what a back of a head does not show."""
+    behind = joints.clone()
+    behind[..., 0] = 80 - behind[..., 0]
+    behind[:, [JOINTS.index(name) for name in ("nose", "right_eye", "left_eye")], 2] = 0
+    return behind
+
+
+def test_a_face_is_warped_to_a_head_that_faces_us() -> None:
+    joints = standing()
+    target = moved(joints, torch.eye(2), torch.tensor([3.0, 1.0]))
+    warp = warp_parts(noise(), one_hot(face_and_hair(joints)), joints, target)
+    assert warp.regions[0, FACE, 18, 43] > 0.99
+
+
+@pytest.mark.parametrize("how", ["from behind", "no face joints", "sides exchanged"])
+def test_a_face_is_never_warped_onto_the_back_of_a_head(how: str) -> None:
+    joints = standing()
+    target = from_behind(joints)
+    if how == "no face joints":
+        target = standing("nose", "right_eye", "left_eye")
+    elif how == "sides exchanged":
+        target[..., 2] = 1
+    warp = warp_parts(noise(), one_hot(face_and_hair(joints)), joints, target)
+    face = (warp.regions[0, FACE] * warp.coverage[0, 0])[:23]
+    assert face.max() < 0.03, "the neck's skin, below, may show"
+    assert warp.coverage[0, 0, 12:22, 37:44].max() < 0.01, "the face is left to the network"
+    assert warp.regions[0, region_id("hair"), 8, 40] > 0.9, "the hair is"
+    assert warp.regions[0, region_id("upper"), 40, 40] > 0.9, "the shirt is"
+
+
+def test_somebody_from_behind_is_shown_from_behind_again() -> None:
+    behind = from_behind(standing())
+    target = moved(behind, torch.eye(2), torch.tensor([4.0, 0.0]))
+    labels = without_face(face_and_hair(behind))
+    warp = warp_parts(noise(), one_hot(labels), behind, target)
+    assert_moved(warp, gathered(noise(), lambda x, y: (x - 4, y)))
+
+
+# Missing joints -------------------------------------------------------------------------------------------------------
+
+
+def size_of(joints: Tensor) -> float:
+    return float(body_size(joints))
+
+
+def test_the_size_of_a_body_is_its_torso() -> None:
+    assert size_of(standing()) == pytest.approx(25)
+    assert size_of(standing("left_hip")) == pytest.approx(np.hypot(5, 25))
+
+
+def test_without_a_torso_the_size_comes_from_other_bones() -> None:
+    without = standing("neck", "right_hip", "left_hip")
+    expected = max(1.45 * 16, 1.7 * np.hypot(5, 11), 1.9 * np.hypot(3, 10), 1.2 * 15)
+    assert size_of(without) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_torso_seen_from_above_is_not_taken_for_a_small_body() -> None:
+    joints = standing()
+    joints[:, [JOINTS.index(name) for name in ("right_hip", "left_hip")], 1] = 35
+    assert size_of(joints) > 20
+
+
+def test_no_body_is_smaller_than_a_few_pixels() -> None:
+    assert size_of(torch.zeros(1, 18, 3)) == 8
+
+
+def placed(name: str, *missing: str) -> tuple[float, float, float]:
+    x, y, score = complete_joints(standing(*missing))[0, JOINTS.index(name)].tolist()
+    return x, y, score
+
+
+def test_known_joints_stay_as_they_are() -> None:
+    joints = people(5)
+    completed = complete_joints(joints)
+    known = joints[..., 2] > 0
+    assert torch.equal(completed[known], joints[known])
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "expected"),
+    [
+        ("neck", ("neck",), (40, 28)),  # between the shoulders
+        ("right_shoulder", ("right_shoulder",), (32, 26)),  # mirrors the left one at the neck
+        ("left_shoulder", ("left_shoulder",), (48, 26)),
+        ("right_hip", ("right_hip",), (35.4, 52)),  # 0.6 shoulder widths from the left hip
+        ("left_hip", ("left_hip",), (44.6, 52)),
+    ],
+)
+def test_a_joint_of_the_torso_is_placed_by_the_others(
+    name: str, missing: tuple[str, ...], expected: tuple[float, float]
+) -> None:
+    assert placed(name, *missing) == pytest.approx((*expected, 0.1), abs=0.01)
+
+
+def test_hips_lie_one_torso_length_below_the_neck() -> None:
+    missing = ("right_hip", "left_hip", "right_knee", "left_knee", "right_ankle", "left_ankle")
+    size = size_of(standing(*missing))
+    assert placed("right_hip", *missing) == pytest.approx((40 - 4.8, 27 + size, 0.1), abs=0.01)
+    assert placed("left_hip", *missing) == pytest.approx((40 + 4.8, 27 + size, 0.1), abs=0.01)
+    assert placed("right_knee", *missing) == pytest.approx((35.2, 27 + 1.85 * size, 0.1), abs=0.01)
+    assert placed("right_ankle", *missing) == pytest.approx((35.2, 27 + 2.65 * size, 0.1), abs=0.01)
+
+
+def test_the_ends_of_limbs_follow_their_limb() -> None:
+    elbow, shoulder = torch.tensor([27.0, 39]), torch.tensor([32.0, 28])
+    along = (elbow - shoulder) / (elbow - shoulder).norm()
+    expected = elbow + along * 0.5 * 25
+    assert placed("right_wrist", "right_wrist") == pytest.approx((*expected.tolist(), 0.1), abs=0.01)
+    assert placed("right_elbow", "right_elbow", "right_wrist") == pytest.approx((32, 28 + 0.6 * 25, 0.1), abs=0.01)
+
+
+def test_joints_of_the_head_are_not_invented() -> None:
+    missing = ("nose", "right_eye", "left_ear")
+    completed = complete_joints(standing(*missing))
+    assert not completed[0, [JOINTS.index(name) for name in missing]].any()
+
+
+def test_nothing_is_made_of_nothing() -> None:
+    assert not complete_joints(torch.zeros(2, 18, 3)).any()
+    warp = warp_parts(noise(), one_hot(labels_of(standing())), torch.zeros(1, 18, 3), standing())
+    assert not warp.coverage.any()
+    assert (warp.image == PLAIN_BACKGROUND).all()
+
+
+def test_a_half_body_gets_legs_only_where_the_source_has_them() -> None:
+    source = standing("right_knee", "left_knee", "right_ankle", "left_ankle")
+    source = moved(source, torch.eye(2), torch.tensor([0.0, 38.0]))  # hips at row 90
+    warp = warp_parts(noise(), one_hot(labels_of(source)), source, standing())
+    assert warp.coverage[0, 0, 40, 40] > 0.9
+    assert not warp.coverage[0, 0, 75:].any()
+
+
+@st.composite
+def strange_joints(draw: st.DrawFn) -> Tensor:
+    """Return any subset of joints: all on one spot, outside the canvas, of no length, far away."""
+    kind = draw(st.sampled_from(["standing", "one spot", "anywhere", "outside", "flat"]))
+    joints = standing()[0]
+    numbers = st.floats(-4 * WIDTH, 4 * WIDTH, width=32, allow_subnormal=False)
+    if kind == "one spot":
+        joints[:, :2] = torch.tensor([draw(numbers), draw(numbers)])
+    elif kind == "anywhere":
+        joints[:, :2] = torch.tensor(draw(st.lists(numbers, min_size=36, max_size=36))).view(18, 2)
+    elif kind == "outside":
+        joints[:, :2] += torch.tensor([draw(st.sampled_from([-500.0, 500])), draw(st.sampled_from([-500.0, 500]))])
+    elif kind == "flat":
+        joints[:, 1] = 40
+    present = draw(st.lists(st.booleans(), min_size=18, max_size=18))
+    joints[:, 2] = torch.tensor(present, dtype=torch.float32)
+    return joints * joints[:, 2:].sign() if draw(st.booleans()) else joints
+
+
+@on_boxes
+@settings(max_examples=60, deadline=None)
+@given(source=strange_joints(), target=strange_joints())
+def test_no_joints_whatever_give_a_number_that_is_none_or_a_warning(
+    source: Tensor, target: Tensor, boxed: bool
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warp = warp_parts(noise(), one_hot(labels_of(standing())), source[None], target[None], on_boxes=boxed)
+    assert all(bool(part.isfinite().all()) for part in (warp.channels(), warp.coordinates))
+    assert warp.coverage.min() >= 0
+    assert warp.coverage.max() <= 1
+    assert warp.image.min() >= -1 - 1e-3
+    assert warp.image.max() <= 1 + 1e-3
+
+
+@settings(max_examples=100, deadline=None)
+@given(source=strange_joints(), target=strange_joints())
+def test_every_map_is_finite_and_within_its_limits(source: Tensor, target: Tensor) -> None:
+    completed = [complete_joints(joints[None]) for joints in (source, target)]
+    transforms = part_transforms(*completed)
+    assert transforms.matrix.isfinite().all()
+    assert transforms.offset.isfinite().all()
+    scale = size_of(completed[0]) / size_of(completed[1])
+    for part, (matrix, valid) in enumerate(zip(transforms.matrix[0], transforms.valid[0], strict=True)):
+        least, most = {0: (0.45, 2.5), 1: (0.7, 1.4)}.get(part, (0.4, 2.5))
+        strengths = torch.linalg.svdvals(matrix.double()) / scale
+        assert strengths.max() < most * 1.01 or not valid
+        assert strengths.min() > least * 0.99 or not valid
+
+
+def test_the_maps_of_random_poses_are_those_of_the_oracle() -> None:
+    source, target = (complete_joints(people(40, seed=seed).double()) for seed in (1, 2))
+    transforms = part_transforms(source, target)
+    for row in range(40):
+        for part, found in enumerate(maps(Person.of(source[row]), Person.of(target[row]))):
+            assert bool(transforms.valid[row, part]) == (found is not None)
+            if found is not None:
+                np.testing.assert_allclose(transforms.matrix[row, part], found[0], atol=1e-6)
+                np.testing.assert_allclose(transforms.offset[row, part], found[1], atol=1e-4)
+
+
+# Cost -----------------------------------------------------------------------------------------------------------------
+
+
+class Memory(TorchDispatchMode):
+    """Counts the bytes of the tensors that live at once, each storage once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: set[int] = set()
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        given = func(*args, **(kwargs or {}))
+        for value in given if isinstance(given, tuple | list) else [given]:
+            if isinstance(value, Tensor) and value.untyped_storage().data_ptr() not in self._known:
+                self._note(value)
+        return given
+
+    def _note(self, value: Tensor) -> None:
+        address, num = value.untyped_storage().data_ptr(), value.untyped_storage().nbytes()
+        self._known.add(address)
+        self.now += num
+        self.peak = max(self.peak, self.now)
+
+        def forget() -> None:
+            self._known.discard(address)
+            self.now -= num
+
+        weakref.finalize(value, forget)
+
+
+def peak_memory(height: int, width: int) -> int:
+    joints = standing() * torch.tensor([width / WIDTH, height / HEIGHT, 1])
+    image, masks = noise(1, height, width), one_hot(labels_of(joints, height, width))
+    with Memory() as memory:
+        warp_parts(image, masks, joints, joints)
+    return memory.peak
+
+
+def test_memory_grows_with_the_pixels_and_no_faster() -> None:
+    small, large = peak_memory(HEIGHT, WIDTH), peak_memory(4 * HEIGHT, 4 * WIDTH)
+    assert large == pytest.approx(16 * small, rel=0.2)
+    assert small < 4 * 100 * HEIGHT * WIDTH, "a hundred numbers a pixel"
