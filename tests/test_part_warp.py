@@ -33,7 +33,8 @@ STANDING = {
     "nose": (40, 17), "right_eye": (38, 15), "left_eye": (42, 15), "right_ear": (35, 16), "left_ear": (45, 16),
     "neck": (40, 27), "right_shoulder": (32, 28), "left_shoulder": (48, 28), "right_elbow": (27, 39),
     "left_elbow": (53, 39), "right_wrist": (24, 49), "left_wrist": (56, 49), "right_hip": (35, 52),
-    "left_hip": (45, 52), "right_knee": (34, 68), "left_knee": (46, 68), "right_ankle": (34, 83), "left_ankle": (46, 83),
+    "left_hip": (45, 52), "right_knee": (34, 68), "left_knee": (46, 68), "right_ankle": (34, 83),
+    "left_ankle": (46, 83),
 }  # fmt: skip
 """A person who faces us: its right side is at our left."""
 
