@@ -33,6 +33,11 @@ class Canvas:
             return None
         return cls(int(height), int(width))
 
+    def enlarged(self, height: int) -> Canvas:
+        """Return a canvas of this shape, ``height`` rounded down to a multiple of 8 high, and never a smaller one."""
+        height = height // 8 * 8
+        return self if height <= self.height else Canvas(height, round(height * self.width / self.height))
+
     def has_shape_of(self, other: Canvas) -> bool:
         """Say whether both have the same proportions, to 1 %."""
         return abs(self.width / self.height / (other.width / other.height) - 1) <= _SAME_SHAPE

@@ -107,6 +107,17 @@ class InputOptions:
     mirror: Mirror = False
 
 
+Size = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="HxW",
+        help="Size of the pictures, height first, such as 512x352; `model`: the network's own canvas. Default: the "
+        "photo's own size, up to 1024x704.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class OutputOptions:
     """What draws, where, and where to."""
@@ -114,6 +125,7 @@ class OutputOptions:
     model: Model = None
     out: OutFolder = Path("outputs")
     device: Device = "auto"
+    size: Size = None
 
 
 @dataclass(frozen=True)

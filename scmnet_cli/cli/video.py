@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from scmnet_cli.analyser.people import Analyser
-from scmnet_cli.cli.drawing.opening import find_inputs, open_model
+from scmnet_cli.cli.drawing.opening import find_inputs, open_model, read_output_size
 from scmnet_cli.cli.drawing.outputs import Outputs, make_folder, safe_name
 from scmnet_cli.cli.options import DrawingOptions, InputOptions, Runtime
 from scmnet_cli.cli.progress import Bars
+from scmnet_cli.data.dataset import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.one_clip import ClipMetrics
 from scmnet_cli.images import ANIMATED, GENERATED, PLAIN_GREY, contact_sheet, draw_skeleton
@@ -39,6 +40,7 @@ from scmnet_cli.inference.video import (
     steadied,
 )
 from scmnet_cli.poses.placing import mirrored
+from scmnet_cli.skeleton import rescale
 from scmnet_cli.system.processes import this_rank
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
@@ -87,7 +89,8 @@ def draw_clip(
     pipeline = open_model(drawing.model, drawing.device, options.runtime)
     if len(sources) != 1:
         raise ScmError(f"--pose {clip}: is drawn with one person, and --src names {len(sources)}; name one of them")
-    finder = find_inputs(pipeline, InputOptions(inputs.data, person=inputs.person))
+    size = read_output_size(drawing.size, pipeline)
+    finder = find_inputs(pipeline, InputOptions(inputs.data, person=inputs.person), size)
     finder.look_with(look)
     source = finder.person(sources[0], "--src")
     wanted = wanted or drawing.out / f"{safe_name(source.name)}_to_{safe_name(clip.stem)}.mp4"
@@ -108,7 +111,8 @@ def draw_clip(
         placed = framed(steps.steady, rate, pipeline.canvas)
         held = sum(pose is None for pose in placed)
         placed = [mirrored(pose) if inputs.mirror and pose else pose for pose in placed]
-        pictures = _pictures(pipeline, encoded, placed, batch, strip=options.strip)
+        canvas = pipeline.output_canvas(encoded, size)
+        pictures = _pictures(pipeline, encoded, placed, batch, canvas, strip=options.strip)
         meter = ClipMetrics()
 
         def frames() -> Iterator[UInt8Array]:
@@ -120,7 +124,7 @@ def draw_clip(
         def report() -> dict[str, Any]:
             return {
                 "settings": {
-                    "device": str(pipeline.device), "batch": batch, "canvas": str(pipeline.canvas),
+                    "device": str(pipeline.device), "batch": batch, "canvas": str(pipeline.canvas), "size": str(canvas),
                     "strip": options.strip, "smooth_seconds": steps.smooth, "mirror": inputs.mirror,
                     "person": inputs.person, "pose_person": inputs.pose_person, "frames_a_second": rate,
                 },
@@ -218,16 +222,24 @@ def _wanted(out: Path, clip: Path) -> Path | None:
 
 
 def _pictures(
-    pipeline: Pipeline, encoded: EncodedSource, poses: Sequence[Pose | None], batch: int, *, strip: bool
+    pipeline: Pipeline,
+    encoded: EncodedSource,
+    poses: Sequence[Pose | None],
+    batch: int,
+    canvas: Canvas,
+    *,
+    strip: bool,
 ) -> Iterator[tuple[UInt8Array, UInt8Array]]:
     """Give what is drawn, and what is shown of it."""
-    for pose, result in draw_film(pipeline, encoded, poses, batch):
+    source = resized(encoded.photo or encoded.person, canvas)
+    for pose, result in draw_film(pipeline, encoded, poses, batch, canvas):
         drawn = np.asarray(result.image)
-        yield drawn, _strip(encoded.person, pose, drawn) if strip else drawn
+        yield drawn, _strip(source, pose, drawn) if strip else drawn
 
 
 def _strip(source: Person, pose: Pose, drawn: UInt8Array) -> UInt8Array:
-    skeleton = draw_skeleton(np.full_like(drawn, PLAIN_GREY), pose.joints)
+    joints = rescale(pose.joints, pose.canvas, source.canvas)
+    skeleton = draw_skeleton(np.full_like(drawn, PLAIN_GREY), joints)
     return contact_sheet([[source.image, skeleton, drawn]], ["source", "pose", "result"])
 
 

@@ -17,11 +17,12 @@ from scmnet_cli.images import contact_sheet, draw_skeleton, save_png
 from scmnet_cli.inference.inputs.photo import read_person
 from scmnet_cli.inference.inspection import inspect_transfer
 from scmnet_cli.inference.inspection_sheet import draw_inspection
-from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
+from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, largest_source
 from scmnet_cli.inference.wardrobe import Wardrobe
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place
 from scmnet_cli.regions import COLOURS
+from scmnet_cli.skeleton import rescale
 from scmnet_cli.types import Person, Pose, UInt8Array
 
 POSES = ("front", "walking", "hands-on-hips", "arms-open", "three-quarter", "legs-crossed", "waving", "looking-aside")
@@ -57,6 +58,10 @@ class Showcase:
     seconds: float
 
 
+_LARGEST = 512
+"""Height of the demo's pictures: a page of them is read in one go."""
+
+
 @dataclass(frozen=True)
 class _Section:
     name: str
@@ -88,7 +93,7 @@ def run_demo(
         raise ScmError(f"{pipeline.path}: draws {pipeline.domain.members}; the demo needs a model of people")
     told = progress or (lambda _step, _done, _total: None)
     start = time.perf_counter()
-    person = read_person(photo, pipeline.canvas, pipeline.background)
+    person = read_person(photo, pipeline.canvas, pipeline.background, largest=min(largest_source(pipeline), _LARGEST))
     source = pipeline.encode(person)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -139,7 +144,8 @@ def _moved(drawn: list[tuple[str, UInt8Array]]) -> _Section:
 
 def _whole(person: Person, pose: Pose, drawn: UInt8Array) -> _Section:
     known = int((person.joints[:, 2] > 0).sum())
-    blank = draw_skeleton(np.full_like(person.image, 255), pose.joints)
+    joints = rescale(pose.joints, pose.canvas, person.canvas)
+    blank = draw_skeleton(np.full_like(person.image, 255), joints)
     return _Section(
         "whole",
         "From what the photo shows to a whole body",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from scmnet_cli.data.dataset import resized
@@ -59,7 +60,9 @@ class Ruler:
             target: how the picture should look, where that is known.
             moves: whether the source leaves its own pose; if not, copying is no fault.
         """
-        output, worn = _image(np.asarray(result.image)), _image(source.person.image)
+        canvas = source.person.canvas
+        drawn = result.image.resize((canvas.width, canvas.height), Image.Resampling.LANCZOS)
+        output, worn = _image(np.asarray(drawn)), _image(source.person.image)
         worn_masks = _masks(source.person.regions)
         if layout is None:
             masks, where = _masks(result.moved_regions), "where the field moved it"

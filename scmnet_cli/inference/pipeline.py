@@ -145,6 +145,13 @@ def make_person(
     return Person(name=name, image=pixels, regions=labels.astype(np.uint8), joints=points)
 
 
+def largest_source(pipeline: Pipeline, size: Canvas | None = None) -> int:
+    """Return the height up to which a photo's own pixels serve pictures of a size; 0: the model's canvas is enough."""
+    if not pipeline.config.model.part_warp:
+        return 0
+    return LARGEST_OUTPUT if size is None else size.height
+
+
 class Pipeline:
     """A loaded model; the same input gives the same bytes.
 

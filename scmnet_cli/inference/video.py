@@ -390,9 +390,15 @@ def _slow_crops(
 
 
 def draw_film(
-    pipeline: Pipeline, source: EncodedSource, poses: Sequence[Pose | None], batch: int = 1
+    pipeline: Pipeline,
+    source: EncodedSource,
+    poses: Sequence[Pose | None],
+    batch: int = 1,
+    size: Canvas | None = None,
 ) -> Iterator[tuple[Pose, Result]]:
     """Draw a source in each pose, in order; where there is none, the picture before stays.
+
+    The size is that of :meth:`Pipeline.output_canvas`.
 
     Raises:
         ScmError: if a pose cannot be drawn.
@@ -402,7 +408,8 @@ def draw_film(
     for pose in poses:
         held.append(pose or (held[-1] if held else first))
     new = [not number or pose is not held[number - 1] for number, pose in enumerate(held)]
-    drawn = pipeline.transfer_many(source, (pose for pose, is_new in zip(held, new, strict=True) if is_new), batch)
+    changed = (pose for pose, is_new in zip(held, new, strict=True) if is_new)
+    drawn = pipeline.transfer_many(source, changed, batch, size)
     result: Result | None = None
     for pose, is_new in zip(held, new, strict=True):
         result = next(drawn) if is_new else result

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from scmnet_cli.cli.drawing.input import Input
 from scmnet_cli.cli.drawing.inputs import Finder
-from scmnet_cli.cli.drawing.opening import find_inputs, open_model
+from scmnet_cli.cli.drawing.opening import find_inputs, open_model, read_output_size
 from scmnet_cli.cli.drawing.outputs import Outputs, safe_name
 from scmnet_cli.cli.options import DrawingOptions, InputOptions, PhotoOptions, Runtime
 from scmnet_cli.data.dataset import resized
@@ -33,7 +33,7 @@ from scmnet_cli.inference.opening import open_wardrobe
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
 from scmnet_cli.inference.wardrobe import PREFIX, SHIPPED_WARDROBE
 from scmnet_cli.system.processes import Rank, Team, this_rank
-from scmnet_cli.types import Person, Pose, UInt8Array
+from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 
 _POSES_KEPT = 256
 _FEWEST_FRAMES = 2
@@ -79,7 +79,14 @@ class Artist:
     """Draws tasks; an input that cannot be used is told of in one line, and the others are drawn."""
 
     def __init__(
-        self, pipeline: Pipeline, outputs: Outputs, *, batch: int, strip: bool, keep_size: bool = False
+        self,
+        pipeline: Pipeline,
+        outputs: Outputs,
+        *,
+        batch: int,
+        strip: bool,
+        keep_size: bool = False,
+        size: Canvas | None = None,
     ) -> None:
         self._team = Team(this_rank())
         self._pipeline = pipeline
@@ -87,6 +94,7 @@ class Artist:
         self._batch = batch
         self._strip = strip
         self._keep_size = keep_size
+        self._size = size
         self._framed = lru_cache(_FRAMES_KEPT)(_read_framed)
         self._ruler = Ruler()
         self._unusable: dict[str, str] = {}  # by where it is: what is told of it
@@ -129,9 +137,9 @@ class Artist:
                     continue
                 waiting: deque[tuple[Input, Person | Pose]] = deque()
                 usable = self._usable(poses, waiting, skip)
-                for result in self._pipeline.transfer_many(encoded, usable, self._batch):
+                for result in self._pipeline.transfer_many(encoded, usable, self._batch, self._size):
                     given, pose = waiting.popleft()
-                    strip = _strip(task, shown.person, references, pose, result) if self._strip else None
+                    strip = _strip(task, shown, references, pose, result) if self._strip else None
                     paths.append(self._write(task, source, encoded, given, pose, result, strip))
                     if self._team.rank.is_first:
                         print(paths[-1], flush=True)
@@ -175,11 +183,10 @@ class Artist:
         seconds = 0.0
         waiting: deque[tuple[Input, Person | Pose]] = deque()
         with self._counting(len(task)) as (advance, skip):
-            for result in self._pipeline.transfer_many(encoded, self._usable(poses, waiting, skip), self._batch):
+            usable = self._usable(poses, waiting, skip)
+            for result in self._pipeline.transfer_many(encoded, usable, self._batch, self._size):
                 given, pose = waiting.popleft()
-                frames.append(
-                    _strip(task, encoded.person, {}, pose, result) if self._strip else np.asarray(result.image)
-                )
+                frames.append(_strip(task, encoded, {}, pose, result) if self._strip else np.asarray(result.image))
                 drawn.append(given)
                 seconds += result.seconds
                 advance()
@@ -327,15 +334,20 @@ def _read_framed(given: Input) -> Framed:
 
 
 def _strip(
-    task: Task, source: Person, references: dict[str, EncodedSource], pose: Person | Pose, result: Result
+    task: Task, source: EncodedSource, references: dict[str, EncodedSource], pose: Person | Pose, result: Result
 ) -> UInt8Array:
-    """Lay out source, references, pose and result side by side, all on the model's canvas; edges come first."""
+    """Lay out source, references, pose and result side by side, all of the result's size; edges come first."""
     drawn = np.asarray(result.image)
-    ground = resized(pose, source.canvas).image if isinstance(pose, Person) else np.full_like(drawn, PLAIN_GREY)
-    structure = DOMAINS[pose.domain].draw(ground, result.joints if result.edges is None else result.edges)
+    canvas = Canvas(*drawn.shape[:2])
+    ground = resized(pose, canvas).image if isinstance(pose, Person) else np.full_like(drawn, PLAIN_GREY)
+    domain = DOMAINS[pose.domain]
+    given = result.joints if result.edges is None else result.edges
+    structure = domain.draw(ground, domain.rescale(given, source.person.canvas, canvas))
+    worn = resized(source.photo or source.person, canvas).image
     if task.colours:
-        return contact_sheet([[structure, source.image, drawn]], ["edges", "reference", "result"])
-    row = [source.image, *(reference.person.image for reference in references.values()), structure, drawn]
+        return contact_sheet([[structure, worn, drawn]], ["edges", "reference", "result"])
+    taken = [resized(reference.photo or reference.person, canvas).image for reference in references.values()]
+    row = [worn, *taken, structure, drawn]
     return contact_sheet([row], ["source", *references, "pose" if result.edges is None else "edges", "result"])
 
 
@@ -378,7 +390,9 @@ def set_up(
         ScmError: if no model is given, or an option names what is not there.
     """
     pipeline = open_model(drawing.model, drawing.device, runtime)
-    finder = find_inputs(pipeline, inputs)
+    size = read_output_size(drawing.size, pipeline)
+    finder = find_inputs(pipeline, inputs, size)
     batch = drawing.batch or (8 if pipeline.device.type == "cuda" else 1)
     keep_size = isinstance(drawing, PhotoOptions) and drawing.keep_size
-    return finder, Artist(pipeline, Outputs(drawing.out, pipeline), batch=batch, strip=strip, keep_size=keep_size)
+    outputs = Outputs(drawing.out, pipeline)
+    return finder, Artist(pipeline, outputs, batch=batch, strip=strip, keep_size=keep_size, size=size)

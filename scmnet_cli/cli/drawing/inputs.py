@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -37,6 +37,14 @@ from scmnet_cli.preprocess.photos import RAW_ENDINGS
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 
 
+@dataclass(frozen=True)
+class _Photos:
+    """How photos are read: which person of each (0: the most prominent), and the height up to which pixels are kept."""
+
+    person: int = 0
+    largest: int = 0
+
+
 class Finder:
     """Finds what the words of the command line name."""
 
@@ -51,6 +59,7 @@ class Finder:
         pose_person: int = 0,
         mirror: bool = False,
         domain: Domain = PERSON,
+        largest: int = 0,
     ) -> None:
         """Open the prepared folder of ``--data``.
 
@@ -63,6 +72,7 @@ class Finder:
             pose_person: the same of the photos and pose files that give poses.
             mirror: whether poses are mirrored.
             domain: whether photos are of people or of faces.
+            largest: height up to which photos of people keep their own pixels; 0: all are cropped to the canvas.
 
         Raises:
             ScmError: if ``data`` is no prepared folder.
@@ -72,6 +82,7 @@ class Finder:
         self._person = person
         self._pose_person = pose_person
         self._mirror = mirror
+        self._largest = largest
         self.domain = domain
         self._opened: dict[Path, PreparedFolder] = {}
         self._pose_files = PoseFiles(canvas, frame, pose_person, self._open)
@@ -103,7 +114,8 @@ class Finder:
         Raises:
             ScmError: if a word names nothing, with the option and what it may name.
         """
-        return _once(found for word in words for found in self._people(word, option, person=self._person))
+        photos = _Photos(self._person, self._largest)
+        return _once(found for word in words for found in self._people(word, option, photos))
 
     def reference(self, word: str, option: str) -> Input:
         """Find one person as :meth:`person` does, of a photo the most prominent.
@@ -111,7 +123,7 @@ class Finder:
         Raises:
             ScmError: if the word names nothing, or several.
         """
-        return _only(self._people(word, option), word, option)
+        return _only(self._people(word, option, _Photos(largest=self._largest)), word, option)
 
     def poses(self, words: Iterable[str], option: str) -> list[Input]:
         """Find poses: as :meth:`people`, or shipped ones, or of pose files, or of folders of those.
@@ -166,13 +178,15 @@ class Finder:
         if not is_prepared(folder) and not _photos(folder) and (files := _files(folder, POSE_ENDINGS)):
             return [found for file in files for found in self._pose_files.rows_if_any(file, option)]
         try:
-            return self._people(word, option, shipped_poses(), person=self._pose_person)
+            return self._people(word, option, _Photos(self._pose_person), shipped_poses())
         except ScmError:
             if folder.exists() or word not in shipped_poses():
                 raise
             return find_shipped_poses(word, option)
 
-    def _people(self, word: str, option: str, shipped: Iterable[str] = (), *, person: int = 0) -> list[Input]:
+    def _people(
+        self, word: str, option: str, photos: _Photos | None = None, shipped: Iterable[str] = ()
+    ) -> list[Input]:
         if self._data is not None and word in self._data.names():
             return [_entry(self._data, word)]
         path = Path(word)
@@ -188,9 +202,9 @@ class Finder:
                 raise ScmError(
                     f"{option} {word}: {above} has no entry '{path.stem}'{nearest(path.stem, folder.names())}"
                 )
-        photos = [path] if path.is_file() and path.suffix.lower() in RAW_ENDINGS else _photos(path)
-        if photos:
-            return [self._photo(photo, person) for photo in photos]
+        files = [path] if path.is_file() and path.suffix.lower() in RAW_ENDINGS else _photos(path)
+        if files:
+            return [self._photo(file, photos or _Photos()) for file in files]
         raise ScmError(f"{option} {word}: {self._why_not(path, word, list(shipped))}")
 
     def drawings(self, words: Iterable[str], option: str, kind: str) -> list[Input]:
@@ -226,10 +240,11 @@ class Finder:
         lines = canny_edges(face.picture(self._canvas))
         return replace(drawing, edges=CANNY * lines.astype(np.uint8), taken_from="photo of a face, aligned")
 
-    def _photo(self, path: Path, person: int) -> Input:
+    def _photo(self, path: Path, photos: _Photos) -> Input:
+        person = photos.person
         if self.domain is FACE:
             return Input(path.stem, str(path.resolve()), partial(self._face, path))
-        given = (path, self._canvas, self._background, self._analyser, person)
+        given = (path, self._canvas, self._background, self._analyser, person, photos.largest)
         where = f"{path.resolve()}#person {person}" if person > 1 else str(path.resolve())
         name = f"{path.stem}_{person}" if person > 1 else path.stem
         return Input(name, where, partial(read_person, *given), framed=partial(read_framed, *given))

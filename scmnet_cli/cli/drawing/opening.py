@@ -8,7 +8,8 @@ from pathlib import Path
 from scmnet_cli.cli.drawing.inputs import Finder
 from scmnet_cli.cli.options import InputOptions, Runtime, read_size
 from scmnet_cli.inference.opening import open_pipeline
-from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.inference.pipeline import Pipeline, largest_source
+from scmnet_cli.types import Canvas
 
 _OWN_LICENCE = "Apache-2.0"
 
@@ -27,8 +28,19 @@ def open_model(model: Path | None, device: str, runtime: Runtime = Runtime.torch
     return pipeline
 
 
-def find_inputs(pipeline: Pipeline, options: InputOptions) -> Finder:
-    """Open what --data and --frame name.
+def read_output_size(size: str | None, pipeline: Pipeline) -> Canvas | None:
+    """Read --size: a size, ``model`` for the network's canvas, or None for the photo's own.
+
+    Raises:
+        ScmError: if it is no size.
+    """
+    if size == "model":
+        return pipeline.canvas
+    return None if size is None else read_size(size, "--size", "512x352, or 'model'")
+
+
+def find_inputs(pipeline: Pipeline, options: InputOptions, size: Canvas | None = None) -> Finder:
+    """Open what --data and --frame name; photos keep the pixels that pictures of ``size`` need.
 
     Raises:
         ScmError: if there is no such folder or size.
@@ -43,4 +55,5 @@ def find_inputs(pipeline: Pipeline, options: InputOptions) -> Finder:
         pose_person=options.pose_person,
         mirror=options.mirror,
         domain=pipeline.domain,
+        largest=largest_source(pipeline, size),
     )

@@ -28,7 +28,7 @@ class Framed:
 
     Attributes:
         photo: the person in pixels of the photo.
-        cropped: the same on the model's canvas.
+        cropped: the same on the model's canvas, or larger, of its shape.
         crop: the part of the photo that became the canvas.
         background: of the picture on the canvas, ``plain`` or ``keep``.
     """

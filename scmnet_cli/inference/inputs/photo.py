@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from scmnet_cli.analyser.people import Analyser
@@ -27,13 +28,14 @@ def read_person(
     background: str = "plain",
     analyser: Callable[[], Analyser] = Analyser.load,
     number: int = 0,
+    largest: int = 0,
 ) -> Person:
     """Read a photo as :func:`read_framed` does, and return the person on the canvas alone.
 
     Raises:
         ScmError: as :func:`read_framed`.
     """
-    return read_framed(photo, canvas, background, analyser, number).cropped
+    return read_framed(photo, canvas, background, analyser, number, largest).cropped
 
 
 def read_framed(
@@ -42,6 +44,7 @@ def read_framed(
     background: str = "plain",
     analyser: Callable[[], Analyser] = Analyser.load,
     number: int = 0,
+    largest: int = 0,
 ) -> Framed:
     """Read a photo, and the map and joints that belong to it, and put the person on a canvas.
 
@@ -56,6 +59,7 @@ def read_framed(
         background: ``plain`` paints it light grey, ``keep`` keeps it.
         analyser: gives the analyser if need be.
         number: which person of a photo that is analysed, from 1; 0: the most prominent.
+        largest: height up to which a larger crop keeps its own pixels, on a canvas of the same shape; 0: none does.
 
     Raises:
         ScmError: naming the photo and what is missing beside it or in it, or what does not fit.
@@ -70,6 +74,9 @@ def read_framed(
         else:
             person = read_analysed(photo.stem, photo, analyser(), number)
         cropped, crop = crop_person(person, canvas, background)
+        own = canvas.enlarged(min(largest, crop.height))
+        if own != canvas:
+            cropped, crop = crop_person(person, own, background, replace(crop, canvas=own))
         return Framed(person, cropped, crop, background)
     except ScmError as error:
         raise error if str(error).startswith(str(photo)) else ScmError(f"{photo}: {error}") from error
