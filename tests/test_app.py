@@ -1,4 +1,4 @@
-"""What the page computes, without a page."""
+"""The logic behind the web page, without a page."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def pipeline_of(seed: int = 0, **fields: object) -> Pipeline:
     return Pipeline(net, SavedModel(net.state_dict(), config), torch.device("cpu"))
 
 
-class SeesEverybodyAlike:
-    """Finds one and the same person in every photo, unless the photo is black."""
+class SamePersonAnalyser:
+    """Analyser stub: finds the same person in every photo that is not black."""
 
     def __call__(self, image: UInt8Array) -> Analysis:
         height, width = image.shape[:2]
@@ -63,7 +63,7 @@ class SeesEverybodyAlike:
 
 
 def studio_of(pipeline: Pipeline | None = None, **more: object) -> Studio:
-    return Studio(pipeline or pipeline_of(), SeesEverybodyAlike(), **more)
+    return Studio(pipeline or pipeline_of(), SamePersonAnalyser(), **more)
 
 
 def photo(name: str, seed: int = 1) -> Path:
@@ -82,7 +82,7 @@ def joint_of(posing: Posing, name: str) -> list[float]:
     return posing.pose.joints[JOINTS.index(name)].tolist()
 
 
-def test_a_photo_is_read_and_drawn_at_once_in_the_pose_that_the_page_starts_with(place: Place):
+def test_an_uploaded_photo_is_drawn_at_once_in_the_initial_pose(place: Place):
     studio = studio_of()
     session = steps.take_photo(studio, steps.start(studio), photo("me"))
     assert session.found is not None
@@ -95,7 +95,7 @@ def test_a_photo_is_read_and_drawn_at_once_in_the_pose_that_the_page_starts_with
     assert session.drawn.strip.shape[1] > 3 * 48
 
 
-def test_nothing_is_drawn_before_there_is_a_photo(place: Place):
+def test_nothing_is_drawn_without_a_photo(place: Place):
     studio = studio_of()
     session = steps.mirror_pose(studio, steps.take_pose(studio, steps.start(studio), 3))
     session = steps.ask_origin(studio, steps.wear(studio, session, [], []), 3, 3)
@@ -104,7 +104,7 @@ def test_nothing_is_drawn_before_there_is_a_photo(place: Place):
         steps.take_own_pose(studio, session)
 
 
-def test_a_new_pose_draws_the_same_person_anew_and_forgets_the_clicked_point(place: Place):
+def test_a_new_pose_redraws_the_person_and_clears_the_clicked_point(place: Place):
     studio = studio_of()
     first = steps.take_photo(studio, steps.start(studio), photo("me"))
     asked = steps.ask_origin(studio, first, 20, 30)
@@ -115,11 +115,13 @@ def test_a_new_pose_draws_the_same_person_anew_and_forgets_the_clicked_point(pla
     assert not np.array_equal(pixels(again), pixels(first))
     other = steps.take_pose_of_photo(studio, again, photo("dancer", 2))
     own = steps.take_own_pose(studio, other)
-    assert np.array_equal(other.posing.pose.joints, own.posing.pose.joints), "the analyser of this test sees all alike"
+    assert np.array_equal(other.posing.pose.joints, own.posing.pose.joints), (
+        "the analyser stub finds the same person everywhere"
+    )
     assert (other.posing.pose.name, own.posing.pose.name) == ("dancer", "me")
 
 
-def test_visitors_share_a_model_and_nothing_else(place: Place):
+def test_sessions_share_only_the_model(place: Place):
     studio = studio_of()
     ann, bob = steps.start(studio), steps.start(studio)
     ann = steps.take_photo(studio, ann, photo("ann", 1))
@@ -129,38 +131,36 @@ def test_visitors_share_a_model_and_nothing_else(place: Place):
 
 
 @pytest.mark.parametrize(
-    ("content", "limits", "told"),
+    ("content", "limits", "message"),
     [
         (b"no picture", Limits(), "of no known kind"),
         (b"", Limits(), "empty"),
         (b"x" * 3000, Limits(megabytes=0.002), "has over 0.002 MB"),
     ],
 )
-def test_a_file_that_is_no_picture_is_told_of_by_its_name_alone(
-    place: Place, content: bytes, limits: Limits, told: str
-):
+def test_an_unreadable_upload_is_reported_by_file_name_only(place: Place, content: bytes, limits: Limits, message: str):
     path = place.path / "me.jpg"
     path.write_bytes(content)
-    with pytest.raises(ScmError, match=told) as caught:
+    with pytest.raises(ScmError, match=message) as caught:
         read_upload(path, limits)
     assert str(caught.value).startswith("me.jpg: ")
     assert str(place.path) not in str(caught.value)
 
 
-def test_a_picture_with_too_many_pixels_is_refused_before_it_is_unpacked(place: Place, monkeypatch):
+def test_a_picture_with_too_many_pixels_is_refused_before_decoding(place: Place, monkeypatch):
     path = photo("large")
     monkeypatch.setattr("scmnet_cli.app.uploads.read_photo", lambda _: pytest.fail("was unpacked"))
     with pytest.raises(ScmError, match=r"large\.png: has 72 x 96 pixels, over 0\.005 million"):
         read_upload(path, Limits(megapixels=0.005))
 
 
-def test_a_photo_of_nobody_says_so_and_leaves_the_session_as_it_was(place: Place):
+def test_a_photo_without_a_person_is_reported_and_keeps_the_session(place: Place):
     Image.new("RGB", (40, 60)).save("night.png")
     with pytest.raises(ScmError, match=r"night\.png: nobody is seen"):
         studio_of().read(Path("night.png"))
 
 
-def test_a_click_chooses_the_nearest_joint_and_the_next_one_puts_it_there(place: Place):
+def test_a_click_selects_the_nearest_joint_and_the_next_click_places_it(place: Place):
     posing = steps.start(studio_of()).posing
     scale = zoom(posing.pose.canvas)
     x, y, _ = joint_of(posing, "left_wrist")
@@ -168,7 +168,7 @@ def test_a_click_chooses_the_nearest_joint_and_the_next_one_puts_it_there(place:
     assert picture.shape == (64 * scale, 48 * scale, 3)
     chosen = posing.click(x * scale + 3, y * scale - 3)
     assert chosen.chosen == "left_wrist"
-    assert not np.array_equal(draw_posing(chosen), picture), "the chosen joint is marked"
+    assert not np.array_equal(draw_posing(chosen), picture), "the selected joint is marked"
     placed = chosen.click(5 * scale, 7 * scale)
     assert placed.chosen is None
     assert joint_of(placed, "left_wrist") == pytest.approx([5, 7, 1], abs=0.6)
@@ -177,12 +177,12 @@ def test_a_click_chooses_the_nearest_joint_and_the_next_one_puts_it_there(place:
     assert np.array_equal(placed.pose.joints[rest], posing.pose.joints[rest])
 
 
-def test_a_click_far_from_all_joints_chooses_none(place: Place):
+def test_a_click_far_from_all_joints_selects_none(place: Place):
     posing = steps.start(studio_of()).posing
     assert posing.click(0, 0) is posing
 
 
-def test_a_missing_joint_is_placed_once_it_is_chosen_by_name_and_never_outside(place: Place):
+def test_a_missing_joint_can_be_selected_by_name_and_placed_inside_only(place: Place):
     posing = steps.start(studio_of()).posing.choose("left_wrist").remove()
     assert joint_of(posing, "left_wrist") == [0, 0, 0]
     assert draw_posing(posing.choose("left_wrist")).any()
@@ -190,14 +190,14 @@ def test_a_missing_joint_is_placed_once_it_is_chosen_by_name_and_never_outside(p
     assert joint_of(placed, "left_wrist") == [47, 0, 1]
 
 
-def test_the_last_joint_cannot_be_left_out(place: Place):
+def test_the_last_joint_cannot_be_removed(place: Place):
     posing = steps.start(studio_of()).posing
     for name in JOINTS:
         posing = posing.choose(name).remove()
     assert (posing.pose.joints[:, 2] > 0).sum() == 1
 
 
-def test_mirroring_twice_gives_the_pose_back(place: Place):
+def test_mirroring_twice_restores_the_pose(place: Place):
     posing = steps.start(studio_of()).posing
     once = posing.mirror()
     assert once.pose.name == "walking-mirrored"
@@ -205,17 +205,17 @@ def test_mirroring_twice_gives_the_pose_back(place: Place):
     assert once.mirror().pose.joints == pytest.approx(posing.pose.joints, abs=1e-4)
 
 
-def test_choosing_a_joint_draws_nothing_and_placing_it_does(place: Place):
+def test_selecting_a_joint_draws_nothing_and_placing_it_does(place: Place):
     studio = studio_of()
     session = steps.take_photo(studio, steps.start(studio), photo("me"))
     chosen = steps.choose_joint(session, "nose")
     assert chosen.drawn is session.drawn
     placed = steps.click_pose(studio, chosen, 10, 10)
     assert placed.drawn is not session.drawn
-    assert steps.remove_joint(studio, placed).drawn is placed.drawn, "none is chosen"
+    assert steps.remove_joint(studio, placed).drawn is placed.drawn, "no joint is selected"
 
 
-def test_clothes_of_another_photo_begin_with_the_top_and_are_those_of_an_edit(place: Place):
+def test_clothes_of_another_photo_default_to_the_top_and_match_an_edit(place: Place):
     studio = studio_of()
     session = steps.take_photo(studio, steps.start(studio), photo("me", 1))
     dressed = steps.take_reference(studio, session, photo("friend", 2))
@@ -226,10 +226,10 @@ def test_clothes_of_another_photo_begin_with_the_top_and_are_those_of_an_edit(pl
     back = steps.wear(studio, dressed, [], [])
     assert np.array_equal(pixels(back), pixels(session))
     hair = steps.wear(studio, dressed, ["hair"], [])
-    assert steps.take_reference(studio, hair, photo("third", 3)).regions == ("hair",), "a choice stays"
+    assert steps.take_reference(studio, hair, photo("third", 3)).regions == ("hair",), "the selection is kept"
 
 
-def test_garments_of_the_wardrobe_are_worn_and_beat_the_photo(place: Place):
+def test_wardrobe_garments_take_precedence_over_the_photo(place: Place):
     pipeline = pipeline_of()
     garment = take(pipeline, place.person("cleo", 2), "upper", "striped-top")
     studio = studio_of(pipeline, wardrobe=Wardrobe(style_fingerprint(pipeline.model), [garment]))
@@ -251,7 +251,7 @@ def test_without_a_wardrobe_or_regions_there_are_no_garments(place: Place):
     assert studio_of(plain).garments == {}
 
 
-def test_the_origin_of_a_point_is_what_inspect_says_of_the_edited_person(place: Place):
+def test_the_origin_of_a_point_equals_the_inspection_of_the_edited_person(place: Place):
     studio = studio_of()
     session = steps.take_photo(studio, steps.start(studio), photo("me", 1))
     session = steps.take_reference(studio, session, photo("friend", 2))
@@ -274,7 +274,7 @@ def test_a_model_of_faces_is_refused(place: Place):
         studio_of(pipeline_of(domain="face"))
 
 
-def test_a_session_keeps_the_person_and_not_the_photo(place: Place):
+def test_a_session_stores_the_person_and_not_the_photo(place: Place):
     studio = studio_of()
     path = photo("me")
     session = steps.take_photo(studio, steps.start(studio), path)
@@ -309,14 +309,14 @@ def test_a_drawing_gets_the_colours_of_the_chosen_face(place: Place, some_faces:
     assert not np.array_equal(np.asarray(blue.result.image), np.asarray(made.result.image))
 
 
-def test_an_empty_drawing_says_what_to_do(place: Place, some_faces: SomeFaces):
+def test_an_empty_drawing_is_reported_with_the_remedy(place: Place, some_faces: SomeFaces):
     studio = FaceStudio(Pipeline.from_pretrained(some_faces.model, "cpu"), some_faces.data)
     Image.new("RGB", (90, 90), "white").save("empty.png")
     with pytest.raises(ScmError, match="shows no line"):
         studio.colour(Path("empty.png"), "red")
 
 
-def test_faces_and_people_are_told_apart_before_anything_is_served(place: Place, some_faces: SomeFaces, scm: Scm):
+def test_the_domain_of_a_model_is_checked_before_serving(place: Place, some_faces: SomeFaces, scm: Scm):
     with pytest.raises(ScmError, match="is of people; give one of faces"):
         FaceStudio(Pipeline.from_pretrained(some_faces.model, "cpu"), place.data)
     given = ["app", "-m", place.model, "--face-model", place.model, "--device", "cpu"]
@@ -326,7 +326,7 @@ def test_faces_and_people_are_told_apart_before_anything_is_served(place: Place,
     assert "is of people; give one of faces" in done.errors[0]
 
 
-def test_the_page_reads_photos_with_the_estimators_of_the_command_line(
+def test_the_page_uses_the_estimators_named_on_the_command_line(
     place: Place, scm: Scm, monkeypatch: pytest.MonkeyPatch
 ):
     class Nodding:

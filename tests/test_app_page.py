@@ -1,6 +1,6 @@
-"""The page itself, served by ``scm app`` as its own process: asked by programs, and looked at in a real browser.
+"""The web page, served by ``scm app`` in its own process and used through its API and in a real browser.
 
-Nothing is installed here: without Gradio, Selenium or Debian's chromium and chromium-driver what needs them is skipped.
+Tests skip without Gradio, Selenium or Debian's chromium and chromium-driver.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class Server:
     process: subprocess.Popen[str]
 
     def kept(self) -> list[Path]:
-        """Everything that the server has on the disk."""
+        """Return all files that the server has on disk."""
         return [path for path in self.folder.rglob("*") if path.is_file()]
 
     def most_memory(self) -> float:
-        """The most memory that the server has had so far, in MB."""
+        """Return the peak memory of the server in MB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
@@ -96,7 +96,7 @@ def stop(server: Server, number: int = signal.SIGINT) -> int:
 
 @pytest.fixture(scope="module")
 def server(model: Path, some_faces: SomeFaces, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A page with a model of random weights; the share link that the environment asks for is not made."""
+    """Serve a model of random weights; the environment asks for a share link, which must not be made."""
     faces = ("--face-model", some_faces.model, "--faces", some_faces.data)
     server = start(model, tmp_path_factory.mktemp("server") / "tmp", *faces)
     yield server
@@ -121,7 +121,7 @@ def photos(folder: Path) -> list[Path]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is read from Linux's /proc")
-def test_fifty_visitors_at_once_all_get_their_own_picture(server: Server, tmp_path: Path):
+def test_fifty_concurrent_visitors_each_get_their_own_picture(server: Server, tmp_path: Path):
     from gradio_client import Client, handle_file
 
     given = photos(tmp_path)
@@ -148,8 +148,8 @@ def test_fifty_visitors_at_once_all_get_their_own_picture(server: Server, tmp_pa
     with ThreadPoolExecutor(50) as pool:
         got = list(pool.map(visit, range(50)))
     grown, kept = server.most_memory() - before, sum(path.stat().st_size for path in server.kept())
-    told = f"{time.monotonic() - start_of_visits:.0f} s; {before:.0f} MB of memory and {grown:.0f} more"
-    print(f"fifty visitors: {told}; {kept / 2**20:.0f} MB on the disk")  # noqa: T201 - for docs/app.md, by -s
+    numbers = f"{time.monotonic() - start_of_visits:.0f} s; {before:.0f} MB of memory and {grown:.0f} more"
+    print(f"fifty visitors: {numbers}; {kept / 2**20:.0f} MB on the disk")  # noqa: T201 - for docs/app.md, by -s
     assert grown < 500
     of_photo = [set(got[first::3]) for first in range(3)]
     assert [len(results) for results in of_photo] == [1, 1, 1], "the same photo, the same bytes"
@@ -164,14 +164,14 @@ def _is_result(path: Path) -> bool:
 
 
 @pytest.mark.slow
-def test_a_page_that_is_terminated_leaves_nothing_on_the_disk_either(model: Path, tmp_path: Path):
+def test_a_terminated_server_leaves_no_files(model: Path, tmp_path: Path):
     server = start(model, tmp_path / "tmp")
     assert server.kept()
     assert stop(server, signal.SIGTERM) == 0
     assert server.kept() == []
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(model: Path, scm: Scm):
+def test_a_port_in_use_is_a_one_line_error(model: Path, scm: Scm):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refused = scm("app", "-m", model, "--no-browser", "--device", "cpu", "--port", port)
@@ -224,7 +224,7 @@ class Browser:
         return "".join(element.text for element in self.all(f"#{of}"))
 
     def click(self, picture: str, across: float, down: float) -> None:
-        """Click a picture at shares of its width and height from its middle."""
+        """Click a picture at an offset from its centre, as shares of its width and height."""
         from selenium.webdriver.common.action_chains import ActionChains
 
         image = self.all(f"#{picture} img")[0]
@@ -238,17 +238,17 @@ class Browser:
         self.until(lambda: [tab for tab in self.all("button[role=tab]") if tab.text == name])[0].click()
 
     def settle(self) -> None:
-        """Wait until nothing is drawn any more: what hides a picture meanwhile takes its clicks."""
+        """Wait until drawing ends: its progress overlay intercepts clicks."""
         self.until(lambda: not self.all("[data-testid=status-tracker]:not(.hide)"))
 
     def requests(self) -> list[dict[str, Any]]:
-        """Everything that the page has asked for so far."""
+        """Return all requests of the page so far."""
         messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         self._sent += [sent["params"]["request"] for sent in messages if sent["method"] == "Network.requestWillBeSent"]
         return self._sent
 
     def clicked(self) -> list[int]:
-        """Where in a picture the page says that the last click was, in pixels."""
+        """Return the pixel of the last click, as the page sent it."""
         last = [sent["postData"] for sent in self.requests() if "/queue/join" in sent["url"]][-1]
         place: list[int] = json.loads(last)["event_data"]["index"]
         return place
@@ -278,7 +278,7 @@ def browser(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def drawn(browser: Browser, tmp_path: Path) -> Browser:
-    """The page with a first result, and nothing under way."""
+    """Return the page with a first result and no drawing in progress."""
     if not browser.source("result"):
         browser.upload("photo", photos(tmp_path)[0])
         browser.until(lambda: browser.source("result"))
@@ -286,7 +286,7 @@ def drawn(browser: Browser, tmp_path: Path) -> Browser:
     return browser
 
 
-def test_an_uploaded_photo_is_analysed_and_its_picture_drawn(drawn: Browser):
+def test_an_uploaded_photo_is_analysed_and_drawn(drawn: Browser):
     browser = drawn
     assert browser.source("found")
     assert browser.message() == ""
@@ -296,7 +296,7 @@ def test_an_uploaded_photo_is_analysed_and_its_picture_drawn(drawn: Browser):
     assert {"hair", "upper"} <= {chip.text for chip in browser.all(".chip")}
 
 
-def test_a_pose_of_the_library_draws_another_picture(drawn: Browser):
+def test_choosing_a_library_pose_draws_another_picture(drawn: Browser):
     browser = drawn
     before = browser.source("result")
     poses = browser.until(lambda: browser.all("#library button.thumbnail-lg"))
@@ -305,7 +305,7 @@ def test_a_pose_of_the_library_draws_another_picture(drawn: Browser):
     browser.until(lambda: browser.source("result") != before)
 
 
-def test_a_click_anywhere_on_the_result_shows_where_that_point_came_from(drawn: Browser):
+def test_a_click_on_the_result_shows_the_origin_of_that_point(drawn: Browser):
     browser = drawn
     box = browser.all("#result img")[0].size
     width, height = 48 * 8, 64 * 8
@@ -321,7 +321,7 @@ def test_a_click_anywhere_on_the_result_shows_where_that_point_came_from(drawn: 
     assert "This point is made of" in browser.all("#origin-told")[0].text
 
 
-def test_a_joint_is_clicked_into_another_place(drawn: Browser):
+def test_a_joint_can_be_moved_by_clicking(drawn: Browser):
     browser = drawn
     browser.open_tab("By hand")
     browser.until(lambda: browser.all("#pose img") and browser.all("#pose img")[0].is_displayed())
@@ -335,7 +335,7 @@ def test_a_joint_is_clicked_into_another_place(drawn: Browser):
     browser.until(lambda: browser.source("result") != before)
 
 
-def test_a_broken_file_is_told_of_on_the_page_and_the_picture_stays(drawn: Browser, tmp_path: Path):
+def test_a_broken_upload_is_reported_on_the_page_and_the_picture_stays(drawn: Browser, tmp_path: Path):
     browser = drawn
     broken = tmp_path / "<i>broken.jpg"
     broken.write_bytes(b"no picture at all")
@@ -347,7 +347,7 @@ def test_a_broken_file_is_told_of_on_the_page_and_the_picture_stays(drawn: Brows
     assert not browser.all("#message i"), "a file's name is no HTML"
 
 
-def test_a_file_over_the_limit_is_told_of(browser: Browser, tmp_path: Path):
+def test_an_upload_over_the_size_limit_is_reported(browser: Browser, tmp_path: Path):
     large = tmp_path / "large.jpg"
     large.write_bytes(np.random.default_rng(0).bytes(3 * 2**20))
     browser.upload("reference-photo", large)
@@ -356,13 +356,13 @@ def test_a_file_over_the_limit_is_told_of(browser: Browser, tmp_path: Path):
 
 @pytest.fixture
 def faces(browser: Browser) -> Browser:
-    """The page where faces are drawn."""
+    """Return the page with the tab for faces open."""
     browser.open_tab("A drawn face")
     browser.until(lambda: len(offered := browser.all("#faces button.thumbnail-lg")) == 2 and offered[0].is_displayed())
     return browser
 
 
-def test_a_picture_of_a_drawn_face_is_coloured_like_the_chosen_one(faces: Browser, tmp_path: Path):
+def test_an_uploaded_face_drawing_takes_the_colours_of_the_chosen_face(faces: Browser, tmp_path: Path):
     browser, before = faces, faces.source("face-result")
     sketch = Image.new("RGB", (200, 200), "white")
     ImageDraw.Draw(sketch).ellipse((50, 30, 150, 170), outline="black", width=3)
@@ -374,7 +374,7 @@ def test_a_picture_of_a_drawn_face_is_coloured_like_the_chosen_one(faces: Browse
 
 
 @pytest.mark.slow
-def test_a_face_drawn_with_the_mouse_is_coloured_like_each_that_is_chosen(faces: Browser):
+def test_a_face_drawn_with_the_mouse_takes_the_colours_of_each_chosen_face(faces: Browser):
     from selenium.webdriver.common.action_chains import ActionChains
 
     browser = faces
@@ -398,13 +398,13 @@ def test_a_face_drawn_with_the_mouse_is_coloured_like_each_that_is_chosen(faces:
     assert browser.message("face-message") == ""
 
 
-def test_the_page_asks_nobody_but_its_own_server(browser: Browser, server: Server):
+def test_the_page_sends_requests_to_its_own_server_only(browser: Browser, server: Server):
     asked = [sent["url"] for sent in browser.requests() if sent["url"].startswith(("http", "ws"))]
     assert len(asked) > 10
     assert [url for url in asked if not url.startswith(server.url)] == []
 
 
-def test_the_browser_is_told_to_load_nothing_from_elsewhere(server: Server):
+def test_the_content_security_policy_forbids_other_origins(server: Server):
     import urllib.request
 
     with urllib.request.urlopen(server.url) as answer:

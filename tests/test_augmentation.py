@@ -1,4 +1,4 @@
-"""anti_copy: moves are drawn by place in the stream, move image and regions alike, and lose what they say."""
+"""anti_copy: a move depends on its index in the stream, moves image and regions alike, and drops regions or halves."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def people(num: int = 3, height: int = 32, width: int = 24) -> tuple[torch.Tenso
     return greys[labels.long()][:, None].expand(-1, 3, -1, -1).clone(), labels
 
 
-def test_no_move_changes_nothing() -> None:
+def test_zero_ranges_leave_image_and_labels_unchanged() -> None:
     image, labels = people()
     moved, moved_labels = move(image, labels, draw_moves(STILL, 0, range(3)), PLAIN)
     assert torch.allclose(moved, image, atol=1e-5)
     assert torch.equal(moved_labels, labels)
 
 
-def test_a_move_depends_on_the_place_in_the_stream_alone() -> None:
+def test_a_move_depends_only_on_its_index_in_the_stream() -> None:
     image, labels = people()
     whole, whole_labels = move(image, labels, draw_moves(WILD, 7, [5, 6, 7]), PLAIN)
     for row, position in enumerate([5, 6, 7]):
@@ -40,8 +40,8 @@ def test_a_move_depends_on_the_place_in_the_stream_alone() -> None:
     assert not torch.allclose(other, whole)
 
 
-def test_a_move_does_not_depend_on_the_batch_to_the_last_bit() -> None:
-    """A coordinate off by one bit takes another label on a border: noise makes every pixel one."""
+def test_a_move_is_bit_identical_alone_and_in_a_batch() -> None:
+    """In noise every pixel is a region border, so a coordinate off by one bit changes a label."""
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(7, 3, 64, 48, generator=generator)
     labels = torch.randint(0, 8, (7, 64, 48), generator=generator).to(torch.uint8)
@@ -81,7 +81,7 @@ def test_a_scale_of_two_halves_the_person() -> None:
     assert abs(int((labels > 0).sum()) / int((moved > 0).sum()) - 4) < 0.5
 
 
-def test_a_lost_region_is_gone_and_the_others_stay() -> None:
+def test_a_dropped_region_is_removed_and_the_others_stay() -> None:
     image, labels = people()
     moves = draw_moves(STILL.model_copy(update={"drop_region": 1.0}), 0, range(3))
     moved, moved_labels = move(image, labels, moves, PLAIN)
@@ -99,14 +99,14 @@ def test_a_half_body_keeps_the_upper_part_only() -> None:
     assert not moved[:, 21:].any()
 
 
-def test_the_only_region_is_never_lost() -> None:
+def test_the_only_region_is_never_dropped() -> None:
     image, labels = people(1)
     labels[labels > 0] = 5
     _, moved = move(image, labels, draw_moves(STILL.model_copy(update={"drop_region": 1.0}), 0, [0]), PLAIN)
     assert torch.equal(moved, labels)
 
 
-def test_outside_the_picture_a_kept_background_repeats_its_edge() -> None:
+def test_a_kept_background_is_padded_by_repeating_its_edge() -> None:
     image = torch.full((1, 3, 32, 24), -1.0)
     labels = torch.full((1, 32, 24), 5, dtype=torch.uint8)
     moved, moved_labels = move(image, labels, draw_moves(DataConfig(drop_region=0, half_body=0), 1, [0]), None)
@@ -114,7 +114,7 @@ def test_outside_the_picture_a_kept_background_repeats_its_edge() -> None:
     assert (moved_labels == 0).any()
 
 
-def test_a_close_up_is_the_upper_part_larger_and_its_joints_stay_on_it() -> None:
+def test_a_close_up_enlarges_the_upper_body_and_keeps_joints_on_it() -> None:
     image, labels = people(height=64, width=48)
     image[:, :, 40:56], labels[:, 40:56] = 0.5, 7
     head, shoe = (8.0, 6.0, 1.0), (10.0, 54.0, 1.0)
@@ -134,7 +134,7 @@ def test_a_close_up_is_the_upper_part_larger_and_its_joints_stay_on_it() -> None
     assert not torch.equal(closer[0], closer[2])
 
 
-def test_a_close_up_depends_on_its_seed_alone() -> None:
+def test_a_close_up_depends_only_on_its_seed() -> None:
     image, labels = people()
     joints, seeds = torch.ones(3, 18, 3), [(4, place) for place in range(3)]
     whole = look_closer(image, labels, joints, torch.tensor([True] * 3), seeds)

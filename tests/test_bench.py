@@ -1,4 +1,4 @@
-"""``scm bench``: what is counted, what is timed, and what memory is whose."""
+"""``scm bench``: FLOP, time and memory."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def smoke() -> Config:
 
 
 def at_once(function, *args):
-    """In place of a process of its own: a second of importing torch is saved."""
+    """Call in this process instead of a new one, which would import torch again."""
     return function(*args)
 
 
-def test_every_convolution_of_a_pass_is_noted_once_with_its_input_shape():
+def test_every_convolution_of_a_pass_is_recorded_once_with_its_input_shape():
     net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(4, 5, 1))
     image = torch.zeros(2, 3, 8, 6)
     assert convolutions_of(net, lambda: net(image)) == [(net[0], (2, 3, 8, 6)), (net[2], (2, 4, 4, 3))]
     assert not net[0]._forward_pre_hooks
 
 
-def test_gflop_is_two_a_multiply_add_of_convolutions_and_attention():
+def test_gflop_counts_two_per_multiply_add_of_convolutions_and_attention():
     net = build_generator(TINY)
     masks = torch.eye(8)[torch.arange(64) // 8].T[None, :, :, None].expand(1, 8, 64, 48)
     flop = 0
@@ -85,7 +85,7 @@ def test_flop_of_a_convolution_in_groups_and_of_matrix_products_are_counted():
     assert count.flop == 2 * (2 + 1 + 1) * 3 * 4 * 5
 
 
-def test_a_measurement_names_what_it_ran_on_and_leaves_the_threads_as_they_were():
+def test_a_measurement_records_its_settings_and_restores_the_thread_count():
     threads = torch.get_num_threads()
     speed = measure_speed(TINY, Options(threads=1), batches=(1, 2), repeats=1)
     assert (speed.threads, speed.options.precision, speed.size, speed.canvas) == (1, "float32", "tiny", TINY.canvas)
@@ -99,14 +99,14 @@ def test_a_measurement_names_what_it_ran_on_and_leaves_the_threads_as_they_were(
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
-def test_the_networks_take_the_memory_format_that_the_options_name(channels_last: bool):
+def test_networks_use_the_memory_format_of_the_options(channels_last: bool):
     net = built(TINY, Options(channels_last=channels_last))
     weights = [module.weight for module in net.modules() if isinstance(module, nn.Conv2d)]
     last = [weight.is_contiguous(memory_format=torch.channels_last) for weight in weights if min(weight.shape[1:]) > 1]
     assert all(last) == channels_last
 
 
-def test_what_is_measured_for_memory_is_what_a_transfer_does(monkeypatch: pytest.MonkeyPatch):
+def test_the_memory_benchmark_runs_every_step_of_a_transfer(monkeypatch: pytest.MonkeyPatch):
     called = []
     net = built(TINY, Options())
     for name in ("encode_pose", "encode_regions", "rearrange", "translate"):
@@ -119,8 +119,8 @@ def test_what_is_measured_for_memory_is_what_a_transfer_does(monkeypatch: pytest
 
 
 @pytest.mark.slow
-def test_memory_is_that_of_a_process_of_its_own_and_grows_with_the_batch():
-    held = torch.zeros(100_000_000)  # 400 MB that are ours, not the measured process's
+def test_memory_is_measured_in_a_separate_process_and_grows_with_the_batch():
+    held = torch.zeros(100_000_000)  # 400 MB of this process, which must not be counted
     one, eight = (
         drawing_memory(TINY.model_copy(update={"height": 256, "width": 176}), Options(threads=1), n) for n in (1, 8)
     )
@@ -131,7 +131,7 @@ def test_memory_is_that_of_a_process_of_its_own_and_grows_with_the_batch():
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch):
+def test_a_killed_process_is_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ScmError, match="smaller --batch or canvas"):
         footprint._apart(_die)
 
@@ -143,7 +143,7 @@ def _die() -> None:
 
 
 @pytest.mark.parametrize("cache", ["ram", "none"])
-def test_training_is_timed_in_the_loop_itself(cache: str, drawn_data: Path, monkeypatch: pytest.MonkeyPatch):
+def test_training_is_timed_in_the_training_loop(cache: str, drawn_data: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(footprint, "_apart", at_once)
     config = smoke()
     config = config.model_copy(update={"data": config.data.model_copy(update={"cache": cache})})
@@ -153,7 +153,9 @@ def test_training_is_timed_in_the_loop_itself(cache: str, drawn_data: Path, monk
     assert found.memory.peak >= found.memory.imports > 0
 
 
-def test_training_takes_precision_and_memory_format_of_the_options(drawn_data: Path, monkeypatch: pytest.MonkeyPatch):
+def test_training_uses_the_precision_and_memory_format_of_the_options(
+    drawn_data: Path, monkeypatch: pytest.MonkeyPatch
+):
     seen = []
 
     class Noted(footprint.Run):
@@ -198,7 +200,7 @@ def test_the_command_prints_a_table_and_writes_json(precision, tmp_path):
     assert found["memory"] == found["training"] == []
 
 
-def test_one_table_compares_the_options_and_trains_with_those_that_training_has(monkeypatch, tmp_path):
+def test_the_comparison_table_lists_every_option_and_trains_with_the_supported_ones(monkeypatch, tmp_path):
     from scmnet_cli.bench.footprint import Memory, Training
     from scmnet_cli.cli import bench as command
     from scmnet_cli.cli.main import app
@@ -242,11 +244,11 @@ def test_compiled_networks_draw_the_same():
     with torch.no_grad():
         expected = net(passes.maps, passes.image, passes.masks).image
         compile_parts(net)
-        # The field's softmax at tau 0.01 makes a rounding of its cosines a hundred times larger.
+        # The softmax at tau 0.01 amplifies rounding of the cosines a hundredfold.
         torch.testing.assert_close(net(passes.maps, passes.image, passes.masks).image, expected, rtol=0, atol=2e-3)
 
 
-def test_what_cannot_be_compiled_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch):
+def test_a_failed_compilation_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch):
     from torch._dynamo.exc import BackendCompilerFailed
 
     def fail(*_):

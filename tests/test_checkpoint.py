@@ -36,7 +36,7 @@ def assert_same(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
         assert torch.equal(tensor, right[name])
 
 
-def test_a_saved_model_comes_back_with_its_config_and_extras(model: Path) -> None:
+def test_a_saved_model_loads_with_its_config_and_extras(model: Path) -> None:
     saved = checkpoint.load_model(model)
     assert_same(saved.state, weights())
     assert saved.config == CONFIG
@@ -44,16 +44,16 @@ def test_a_saved_model_comes_back_with_its_config_and_extras(model: Path) -> Non
     assert saved.path == model
 
 
-def test_a_run_folder_means_the_model_in_it(model: Path) -> None:
+def test_a_run_folder_resolves_to_its_model(model: Path) -> None:
     assert_same(checkpoint.load_model(model.parent).state, weights())
 
 
-def test_saving_leaves_no_other_file_behind(model: Path) -> None:
+def test_saving_leaves_no_temporary_file(model: Path) -> None:
     checkpoint.save_model(model, weights(), CONFIG)
     assert [path.name for path in model.parent.iterdir()] == ["model.safetensors"]
 
 
-def test_others_may_read_a_saved_model(model: Path) -> None:
+def test_a_saved_model_is_readable_by_other_users(model: Path) -> None:
     assert model.stat().st_mode & 0o777 == 0o644
 
 
@@ -70,7 +70,7 @@ def test_a_failed_save_keeps_the_older_file(model: Path, monkeypatch: pytest.Mon
     assert list(model.parent.iterdir()) == [model]
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ScmError, match="cannot be written"):
         checkpoint.save_model(tmp_path / "file" / "model.safetensors", weights(), CONFIG)
@@ -201,7 +201,9 @@ def training_state(path: Path) -> None:
         (training_state, "training state, not a model"),
     ],
 )
-def test_a_file_that_is_no_model_is_refused_in_one_line(model: Path, spoil: Callable[[Path], None], says: str) -> None:
+def test_a_file_that_is_not_a_model_is_refused_in_one_line(
+    model: Path, spoil: Callable[[Path], None], says: str
+) -> None:
     spoil(model)
     with pytest.raises(ScmError, match=says) as caught:
         checkpoint.load_model(model)
@@ -209,14 +211,14 @@ def test_a_file_that_is_no_model_is_refused_in_one_line(model: Path, spoil: Call
     assert str(model) in str(caught.value)
 
 
-def test_an_absent_model_and_a_folder_without_one_say_what_to_give(tmp_path: Path) -> None:
+def test_a_missing_model_is_reported_with_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(ScmError, match=r"no such file or folder; give a run folder"):
         checkpoint.load_model(tmp_path / "absent")
     with pytest.raises(ScmError, match=r"holds no model.safetensors; give a run folder"):
         checkpoint.load_model(tmp_path)
 
 
-def test_training_state_comes_back_in_its_own_types(tmp_path: Path) -> None:
+def test_training_state_keeps_its_dtypes(tmp_path: Path) -> None:
     tensors = {"step": torch.tensor(3), "rng": torch.arange(5, dtype=torch.uint8), "m": torch.rand(2).bfloat16()}
     checkpoint.save_tensors(tmp_path / "state", tensors, {"images": "12"})
     loaded, metadata = checkpoint.load_tensors(tmp_path / "state")
@@ -224,23 +226,23 @@ def test_training_state_comes_back_in_its_own_types(tmp_path: Path) -> None:
     assert metadata == {"images": "12"}
 
 
-def test_a_model_is_no_training_state(model: Path) -> None:
+def test_a_model_file_is_refused_as_training_state(model: Path) -> None:
     with pytest.raises(ScmError, match="no training state"):
         checkpoint.load_tensors(model)
 
 
-def test_an_absent_training_state_is_named(tmp_path: Path) -> None:
+def test_a_missing_training_state_is_named(tmp_path: Path) -> None:
     with pytest.raises(ScmError, match="no such file"):
         checkpoint.load_tensors(tmp_path / "state")
 
 
-def test_a_fitting_state_is_loaded_strictly() -> None:
+def test_a_matching_state_is_loaded_strictly() -> None:
     source, target = nn.Linear(3, 2), nn.Linear(3, 2)
     checkpoint.load_strict(target, source.state_dict(), "here")
     assert_same(target.state_dict(), source.state_dict())
 
 
-def test_a_state_that_does_not_fit_names_every_kind_of_fault_and_changes_nothing() -> None:
+def test_a_mismatched_state_names_every_kind_of_fault_and_changes_nothing() -> None:
     module = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     state = {

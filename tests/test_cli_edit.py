@@ -19,7 +19,7 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(image)
 
 
-def test_an_edit_is_what_the_pipeline_draws(place: Place, scm: Scm) -> None:
+def test_an_edit_equals_the_pipelines_result(place: Place, scm: Scm) -> None:
     done = scm("edit", "--src", "data/anna", "--region", "upper", "--ref", "data/ben", "-m", "run", "--device", "cpu")
     assert done.code == 0
     assert done.paths == [Path("outputs/anna_upper-from-ben.png")]
@@ -28,13 +28,13 @@ def test_an_edit_is_what_the_pipeline_draws(place: Place, scm: Scm) -> None:
     assert np.array_equal(pixels(done.paths[0]), np.asarray(drawn.image))
 
 
-def test_taking_a_region_from_oneself_draws_the_same_picture_as_a_transfer_to_oneself(place: Place, scm: Scm) -> None:
+def test_editing_with_the_own_region_equals_a_transfer_to_the_own_pose(place: Place, scm: Scm) -> None:
     plain = scm("transfer", "--src", "data/anna", "--pose", "data/anna", "-m", "run")
     edited = scm("edit", "--src", "data/anna", "--region", "upper", "--ref", "data/anna", "-m", "run")
     assert np.array_equal(pixels(plain.paths[0]), pixels(edited.paths[0]))
 
 
-def test_several_regions_go_with_their_references_in_order(place: Place, scm: Scm) -> None:
+def test_several_regions_pair_with_their_references_in_order(place: Place, scm: Scm) -> None:
     done = scm(
         "edit", "--data", "data", "--src", "anna", "-m", "run",
         "--region", "pants", "--ref", "ben", "--region", "hair", "--ref", "cleo",
@@ -44,7 +44,7 @@ def test_several_regions_go_with_their_references_in_order(place: Place, scm: Sc
     assert {region: reference["name"] for region, reference in exchanged.items()} == {"pants": "ben", "hair": "cleo"}
 
 
-def test_an_edit_may_take_another_pose(place: Place, scm: Scm) -> None:
+def test_an_edit_accepts_another_pose(place: Place, scm: Scm) -> None:
     edit = ("edit", "--src", "data/anna", "--region", "upper", "--ref", "data/ben", "-m", "run")
     own, other = scm(*edit), scm(*edit, "--pose", "data/cleo")
     assert other.paths == [Path("outputs/anna_upper-from-ben_to_cleo.png")]
@@ -58,7 +58,7 @@ def test_several_sources_get_the_same_regions(place: Place, scm: Scm) -> None:
     assert [path.name for path in done.paths] == [f"{name}_upper-from-ben.png" for name in ("anna", "ben", "cleo")]
 
 
-def test_the_report_says_what_an_edit_took_away(place: Place, scm: Scm) -> None:
+def test_the_report_lists_the_regions_that_an_edit_removed(place: Place, scm: Scm) -> None:
     skirted = place.person("dora", 5)
     skirted.regions[skirted.regions == region_id("pants")] = region_id("skirt")
     place.prepare(place.path / "more", [skirted], [])
@@ -70,7 +70,7 @@ def test_the_report_says_what_an_edit_took_away(place: Place, scm: Scm) -> None:
     assert report["metrics"]["region_consistency_taken"] == "where the pose shows it"
 
 
-def test_an_edit_has_no_true_target_to_be_measured_against(place: Place, scm: Scm) -> None:
+def test_an_edit_has_no_metrics_that_need_ground_truth(place: Place, scm: Scm) -> None:
     report = scm("edit", "--src", "data/anna", "--region", "upper", "--ref", "data/ben", "-m", "run").report()
     assert set(report["not_computed"]) == {"l1", "ssim_raw", "ssim_patn", "lpips_alex", "copy_score"}
     assert set(report["metrics"]["region_closeness"]) == {"background", "pants", "hair", "upper"}
@@ -81,7 +81,7 @@ def test_the_strip_shows_source_reference_pose_and_result(place: Place, scm: Scm
     assert pixels(done.paths[0].with_suffix(".strip.png")).shape[1] >= 4 * 48
 
 
-def test_a_source_that_cannot_be_edited_is_left_out(place: Place, scm: Scm) -> None:
+def test_a_source_that_cannot_be_edited_is_skipped(place: Place, scm: Scm) -> None:
     (place.data / "images" / "cleo.png").write_bytes(b"broken")
     done = scm("edit", "--src", "data", "--region", "upper", "--ref", "data/ben", "-m", "run")
     assert done.code == 0
@@ -107,7 +107,9 @@ def test_a_source_that_cannot_be_edited_is_left_out(place: Place, scm: Scm) -> N
         (("--region", "hair", "--ref", "data/bean"), "--ref data/bean: data has no entry 'bean'; did you mean 'ben'?"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(place: Place, scm: Scm, arguments: tuple[str, ...], says: str) -> None:
+def test_a_users_mistake_is_one_line_with_exit_code_2(
+    place: Place, scm: Scm, arguments: tuple[str, ...], says: str
+) -> None:
     done = scm("edit", "--src", "data/anna", "-m", "run", *arguments)
     assert (done.code, done.paths) == (2, [])
     assert len(done.errors) == 1

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         ("poses", "nowhere"),
     ],
 )
-def test_a_refused_command_says_one_line_and_draws_no_bar(
+def test_a_refused_command_prints_one_line_and_no_progress_bar(
     place: Place, arguments: tuple[str, ...], capfd: pytest.CaptureFixture[str]
 ) -> None:
     (place.data / "regions" / "ben.png").unlink()

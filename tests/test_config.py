@@ -1,4 +1,4 @@
-"""The typed config: what ships loads, what is wrong is named."""
+"""The typed config: shipped files load, and errors name key and value."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_shipped_config_loads_and_survives_a_round_trip(name: str):
     assert parse_config(config.model_dump(mode="json"), name) == config
 
 
-def test_paper_is_the_letter_of_the_paper():
+def test_the_paper_config_has_the_papers_values():
     config = load_config("paper")
     assert (config.model.height, config.model.width, config.model.size) == (256, 256, "base")
     assert not config.data.anti_copy
@@ -59,11 +59,11 @@ def test_smoke_needs_no_backbone():
     assert (loss.perceptual, loss.style, loss.bsr) == (0, 0, 0)
 
 
-def test_an_empty_file_is_all_defaults(tmp_path: Path):
+def test_an_empty_file_gives_all_defaults(tmp_path: Path):
     assert load_config(write(tmp_path, "")) == Config()
 
 
-def test_a_number_like_1e_4_is_a_number(tmp_path: Path):
+def test_1e_4_is_read_as_a_number(tmp_path: Path):
     assert load_config(write(tmp_path, "train: {learning_rate: 1e-4}")).train.learning_rate == 1e-4
     assert load_config("smoke", ["train.learning_rate=3e-4"]).train.learning_rate == 3e-4
 
@@ -88,14 +88,14 @@ def test_set_takes_yaml_values(setting: str, value: object):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_size_fills_in_only_what_is_not_given(size: str):
+def test_a_size_preset_fills_only_fields_that_are_not_given(size: str):
     model = ModelConfig.model_validate({"size": size, "part_channels": [1, 2, 3]})
     assert model.part_channels == [1, 2, 3]
     assert model.features == SIZES[size]["features"]
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "messages"),
     [
         (["train.bacth=4"], ["train.bacth", "did you mean 'batch'"]),
         (["modle.tau=1"], ["modle", "did you mean 'model'"]),
@@ -109,29 +109,29 @@ def test_a_size_fills_in_only_what_is_not_given(size: str):
         (["train.batch=[4"], ["--set train.batch=[4"]),
     ],
 )
-def test_a_wrong_setting_is_one_line_that_names_key_and_value(settings: list[str], told: list[str]):
+def test_a_wrong_setting_is_a_one_line_error_with_key_and_value(settings: list[str], messages: list[str]):
     with pytest.raises(ScmError) as caught:
         load_config("smoke", settings)
-    for text in told:
+    for text in messages:
         assert text in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_config_names_the_nearest_and_all_that_ship():
+def test_an_unknown_config_suggests_the_nearest_and_lists_the_shipped_ones():
     with pytest.raises(ScmError, match=r"'smok'.*did you mean 'smoke'"):
         load_config("smok")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [("- 1", "list"), ("model: [", "YAML"), ("model: 3", "model"), ("\x00", "YAML"), ("model: {tau: [1]}", "tau")],
 )
-def test_a_file_that_is_no_config_is_told_by_name(text: str, told: str, tmp_path: Path):
-    with pytest.raises(ScmError, match=f"mine.yaml.*{told}"):
+def test_a_file_that_is_not_a_config_is_named(text: str, message: str, tmp_path: Path):
+    with pytest.raises(ScmError, match=f"mine.yaml.*{message}"):
         load_config(write(tmp_path, text))
 
 
-def test_an_absent_file_is_told_by_name(tmp_path: Path):
+def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(ScmError, match=r"absent\.yaml"):
         load_config(str(tmp_path / "absent.yaml"))
 
@@ -142,12 +142,12 @@ def test_differences_name_field_and_both_values():
     assert differences(load_config("smoke"), changed) == [f"model.tau: {load_config('smoke').model.tau} -> 0.5"]
 
 
-def test_the_configs_are_found_whatever_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_shipped_configs_are_found_from_any_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert (config_folder() / "smoke.yaml").is_file()
 
 
-def test_the_page_of_settings_is_up_to_date():
+def test_docs_config_md_is_up_to_date():
     page = runpy.run_path(str(ROOT / "docs" / "scripts" / "write_config.py"))["page"]()
     written = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
     assert written == page, "docs/config.md is out of date: run `nox -s docs`"

@@ -1,4 +1,4 @@
-"""The correlation field (Eq. 1 and 2) and what is moved along it (Eq. 3)."""
+"""The correlation field (Eq. 1 and 2) and features rearranged by it (Eq. 3)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def permuted(tensor: Tensor, order: Tensor) -> Tensor:
 
 
 @taus
-def test_the_field_is_eq_1_and_2_in_a_slow_float64_loop(tau):
+def test_the_field_equals_eq_1_and_2_in_a_float64_loop(tau):
     pose, style = features(0, batch=1, height=3, width=2), features(1, batch=1, height=2, width=2)
     field = correlation(pose, style, tau)[0]
     p, s = pose[0].double().flatten(1).T.tolist(), style[0].double().flatten(1).T.tolist()
@@ -62,7 +62,7 @@ def test_the_field_is_eq_1_and_2_in_a_slow_float64_loop(tau):
 
 
 @taus
-def test_each_pose_position_spreads_a_weight_of_one_over_the_style_positions(tau):
+def test_the_weights_of_each_pose_position_sum_to_one(tau):
     field = correlation(features(0), features(1, height=3), tau)
     assert field.shape == (2, 20, 12)
     assert (field >= 0).all()
@@ -71,7 +71,7 @@ def test_each_pose_position_spreads_a_weight_of_one_over_the_style_positions(tau
 
 @taus
 @pytest.mark.parametrize("num_values", [1, 8, 16, 27])
-def test_fused_is_explicit(tau, num_values):
+def test_fused_attention_equals_the_explicit_field(tau, num_values):
     pose, style, values = features(0), features(1, height=3), features(2, channels=num_values, height=3)
     moved = rearrange(pose, style, values, tau)
     assert moved.shape == (2, num_values, 5, 4)
@@ -79,7 +79,7 @@ def test_fused_is_explicit(tau, num_values):
 
 
 @taus
-def test_the_gradients_of_fused_are_those_of_explicit(tau):
+def test_gradients_of_fused_attention_equal_those_of_the_explicit_field(tau):
     given = [features(seed) for seed in range(3)]
     weights = features(3)
     gradients = []
@@ -99,7 +99,7 @@ def test_permuting_the_style_positions_changes_nothing(tau):
     torch.testing.assert_close(moved, rearrange(pose, style, values, tau), rtol=1e-4, atol=1e-5)
 
 
-def test_moving_the_pose_moves_the_output_alike():
+def test_rolling_the_pose_rolls_the_output():
     pose, style = features(0), features(1)
     moved = rearrange(pose.roll((1, 2), dims=(2, 3)), style, style, 0.01)
     still = rearrange(pose, style, style, 0.01)
@@ -121,7 +121,7 @@ def test_at_a_large_tau_every_position_gets_the_mean():
     torch.testing.assert_close(moved, values.mean((2, 3), keepdim=True).expand_as(moved), rtol=0, atol=1e-5)
 
 
-def test_strength_and_offset_of_a_feature_do_not_matter():
+def test_the_field_is_invariant_to_scale_and_offset_of_features():
     pose, style = features(0), features(1)
     strength, offset = features(3, channels=1).abs() + 0.1, features(4, channels=1)
     torch.testing.assert_close(
@@ -139,7 +139,7 @@ def test_under_autocast_the_field_stays_float32():
     assert torch.equal(moved, rearrange(pose, style, style, 0.01))
 
 
-def test_the_field_in_blocks_of_rows_is_the_whole_field(monkeypatch):
+def test_blocks_of_rows_concatenate_to_the_whole_field(monkeypatch):
     monkeypatch.setattr(module, "_VALUES_AT_A_TIME", 2 * 12 * 3)
     pose, style = features(0), features(1, height=3)
     blocks = list(Field.of(pose, style, 0.1).rows())
@@ -147,7 +147,7 @@ def test_the_field_in_blocks_of_rows_is_the_whole_field(monkeypatch):
     torch.testing.assert_close(torch.cat(blocks, dim=1), correlation(pose, style, 0.1))
 
 
-def test_going_through_the_rows_leaves_the_callers_autocast_as_it_was():
+def test_iterating_over_rows_keeps_the_callers_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         for block in Field.of(features(0), features(1), 0.1).rows():
             assert block.dtype == torch.float32
@@ -164,7 +164,7 @@ def test_entropy_is_0_for_a_sharp_field_log_n_for_a_flat_one_and_log_k_for_k_equ
 
 
 @taus
-def test_entropy_is_that_of_the_explicit_fields_rows_and_blind_to_the_order_of_style(tau, monkeypatch):
+def test_entropy_equals_that_of_the_explicit_field_and_ignores_the_order_of_style(tau, monkeypatch):
     monkeypatch.setattr(module, "_VALUES_AT_A_TIME", 2 * 12 * 3)
     pose, style = features(0), features(1, height=3)
     entropy = correlation_entropy(pose, style, tau)
@@ -175,15 +175,15 @@ def test_entropy_is_that_of_the_explicit_fields_rows_and_blind_to_the_order_of_s
 
 
 @pytest.mark.parametrize(("channels", "num_values"), [(32, 32), (32, 43), (30, 3), (512, 555)])
-def test_the_fused_kernel_takes_it_forwards_and_backwards(channels, num_values):
+def test_flash_attention_accepts_the_inputs_in_forward_and_backward(channels, num_values):
     pose, style = features(0, channels=channels).requires_grad_(), features(1, channels=channels)
     values = features(2, channels=num_values)
-    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # refuses what that kernel cannot do
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # raises if this kernel does not support the inputs
         rearrange(pose, style, values, 0.01).sum().backward()
     assert pose.grad is not None
 
 
-def test_what_is_carried_moves_with_the_style_and_does_not_change_it():
+def test_carried_values_move_with_the_style_and_do_not_change_it():
     torch.manual_seed(0)
     net = build_generator(ModelConfig.model_validate({"size": "tiny", "height": 40, "width": 32})).eval()
     pose, style, colours = features(0, channels=32), features(1, channels=32), features(2, channels=11)

@@ -23,7 +23,7 @@ class Pictures(HTMLParser):
             self.sources.append(dict(attrs)["src"] or "")
 
 
-def test_a_demo_draws_a_real_photo_in_other_poses_and_clothes_and_shows_all_of_it_on_a_page(place: Place, scm: Scm):
+def test_a_demo_draws_a_real_photo_in_other_poses_and_clothes_on_one_page(place: Place, scm: Scm):
     closet = ["--wardrobe", "mine.safetensors", "-m", "run"]
     assert scm("wardrobe", "add", "striped-top", "--region", "upper", "--src", "data/cleo", *closet).code == 0
     done = scm("demo", "-o", "shown", "--no-open", *closet)
@@ -47,7 +47,7 @@ def test_a_demo_draws_a_real_photo_in_other_poses_and_clothes_and_shows_all_of_i
         (["-m", "nowhere"], "no such file or folder"),
     ],
 )
-def test_what_a_demo_cannot_do_is_one_line(place: Place, scm: Scm, arguments: list[str], said: str) -> None:
+def test_an_impossible_demo_is_a_one_line_error(place: Place, scm: Scm, arguments: list[str], said: str) -> None:
     done = scm("demo", *arguments)
     assert (done.code, len(done.errors)) == (2, 1)
     assert said in done.errors[0]

@@ -1,4 +1,4 @@
-"""``scm doctor`` finds what would fail, and says how to mend it."""
+"""``scm doctor`` finds what would fail and names the remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def no_weights(place: Place) -> None:
 
 @pytest.fixture
 def found(place: Place):
-    """Return a function that examines and gives the findings by name."""
+    """Return a function that runs all checks and returns the findings by name."""
 
     def run(**given) -> dict[str, Finding]:
         return {finding.what: finding for finding in examine(**{"device": "cpu"} | given)}
@@ -33,7 +33,7 @@ def found(place: Place):
     return run
 
 
-def test_a_machine_that_runs_these_tests_is_fine_but_for_what_is_absent(found) -> None:
+def test_nothing_is_broken_here_and_absent_weights_are_reported_with_the_remedy(found) -> None:
     findings = found(model=Path("run"))
     assert [name for name, finding in findings.items() if finding.state == "broken"] == []
     assert {"Python", "torch and torchvision", "device", "cores", "memory", "disk", "model"} <= set(findings)
@@ -58,11 +58,11 @@ def test_a_broken_model_is_named(found, place: Place) -> None:
     )
 
 
-def test_a_device_that_is_not_there_is_named(found) -> None:
+def test_an_unavailable_device_is_named(found) -> None:
     assert found(device="cuda:7")["device"].state == "broken"
 
 
-def test_a_folder_that_cannot_be_written_to_is_named(found, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_folder_is_named(found, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(dir: Path):  # noqa: A002 - as tempfile calls it
         if "outputs" in str(dir):
             raise PermissionError(13, "Permission denied")
@@ -74,14 +74,12 @@ def test_a_folder_that_cannot_be_written_to_is_named(found, monkeypatch: pytest.
     assert "Permission denied" in found()["output folder"].found
 
 
-def test_weights_that_are_named_but_are_no_folder_are_told(found, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scm_weights_that_is_not_a_folder_is_reported(found, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCM_WEIGHTS", "nowhere")
     assert found()["SCM_WEIGHTS"].state == "broken"
 
 
-def test_an_extra_that_is_not_installed_says_who_needs_it_and_how_to_get_it(
-    found, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_extra_is_reported_with_its_use_and_how_to_install_it(found, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(doctor._EXTRAS, "video", (("no_such_package",), "scm transfer --pose clip.mp4"))
     finding = found()["extra video"]
     assert finding.state == "missing"
@@ -89,25 +87,25 @@ def test_an_extra_that_is_not_installed_says_who_needs_it_and_how_to_get_it(
     assert finding.remedy == "pip install 'scmnet-cli[video]'"
 
 
-def test_every_extra_of_the_package_is_looked_for() -> None:
+def test_every_extra_of_the_package_is_checked() -> None:
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
     assert set(doctor._EXTRAS) == set(project["optional-dependencies"]) - {"dev"}
 
 
-def test_packages_that_do_not_fit_together_are_told(found, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incompatible_packages_are_reported(found, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
     finding = found()["torch and torchvision"]
     assert finding.state == "broken"
     assert "pip install" in finding.remedy
 
 
-def test_little_memory_and_disk_are_told(found, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_low_memory_and_disk_space_are_reported(found, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_available_memory", lambda: 0.5)
     monkeypatch.setattr(doctor, "_LEAST_DISK", 1e9)
     assert found()["memory"].state == found()["disk"].state == "missing"
 
 
-def test_the_command_exits_with_0_or_1_and_speaks_json(
+def test_the_command_exits_with_0_or_1_and_prints_json(
     place: Place, scm: Scm, capfd: pytest.CaptureFixture[str]
 ) -> None:
     done = scm("doctor", "-m", "run", "--device", "cpu")
@@ -115,8 +113,8 @@ def test_the_command_exits_with_0_or_1_and_speaks_json(
     place.model.write_bytes(b"broken")
     with pytest.raises(SystemExit) as exit_:
         main(["doctor", "-m", "run", "--device", "cpu", "--json"])
-    told = json.loads(capfd.readouterr().out)
+    report = json.loads(capfd.readouterr().out)
     assert exit_.value.code == 1
-    assert not told["fine"]
-    assert [finding["what"] for finding in told["findings"] if finding["state"] == "broken"] == ["model"]
+    assert not report["fine"]
+    assert [finding["what"] for finding in report["findings"] if finding["state"] == "broken"] == ["model"]
     assert not Path("outputs").exists(), "nothing is changed"

@@ -1,4 +1,4 @@
-"""Every block of Python in README and docs runs as it stands there."""
+"""Every Python block in README and docs runs as written."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ API_PICTURES = {
 
 
 def code(page: str) -> str:
-    """The blocks of Python of a page, one after the other."""
+    """Return the Python blocks of a page, joined in order."""
     text = (ROOT / page).read_text(encoding="utf-8")
     return "\n".join(re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL))
 
 
 def run(page: str, changes: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
-    """Run the Python of a page, with a few values changed to those of the small data of the test."""
+    """Run the Python of a page, with some values replaced by those of the small test data."""
     text = code(f"docs/{page}")
     for old, new in changes.items():
         assert old in text
@@ -56,7 +56,7 @@ def run(page: str, changes: Mapping[str, str] = MappingProxyType({})) -> dict[st
     return found
 
 
-def test_every_page_that_holds_python_names_the_test_that_runs_it() -> None:
+def test_every_page_with_python_has_a_test_that_runs_it() -> None:
     pages = [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
     assert sorted(page.removeprefix("docs/") for page in pages if code(page)) == sorted(RUN_BY)
     for page, file in RUN_BY.items():
@@ -98,7 +98,7 @@ def test_the_page_of_the_api_draws_photos_prepared_people_poses_and_faces(
     assert not np.array_equal(drawn["edited"], drawn["as_friend"])
 
 
-def test_the_page_on_inspection_says_where_a_pixel_came_from(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_on_inspection_shows_where_a_pixel_came_from(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     people = [place.person(name, seed) for seed, name in enumerate(["0010", "0020"])]
     place.prepare(place.path / "data" / "ccp", people, [])
     (place.path / "runs").mkdir()
@@ -107,7 +107,7 @@ def test_the_page_on_inspection_says_where_a_pixel_came_from(place: Place, capsy
     assert "(8, 6)" in capsys.readouterr().out
 
 
-def test_the_page_on_photos_writes_into_a_parser_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_on_photos_writes_metadata_into_a_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     onnx = pytest.importorskip("onnx")
     monkeypatch.chdir(tmp_path)
     ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, 8, 8]) for name in ("x", "y")]

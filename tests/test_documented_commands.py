@@ -1,4 +1,4 @@
-"""Every command in README and docs can be given as it stands there, and is run by a test or says here why not."""
+"""Every command in README and docs parses as written, and a test runs it or a reason is given here."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ SHORTENED = re.compile(r"\.\.\.|…|\[")
 
 
 def lines(page: Path, kinds: tuple[str, ...] = ("", "sh", "bash", "console")) -> list[str]:
-    """The commands in the code blocks of a page, one a line, continued lines joined.
+    """Return the commands in the code blocks of a page, one per line, with continued lines joined.
 
-    In a ``console`` block commands stand behind ``$``, and the other lines are what they print.
+    In a ``console`` block commands follow ``$``; the other lines are their output.
     """
     text = page.read_text(encoding="utf-8")
     blocks = [
@@ -63,13 +63,13 @@ def lines(page: Path, kinds: tuple[str, ...] = ("", "sh", "bash", "console")) ->
 
 
 def prose(page: Path) -> list[str]:
-    """The commands that stand in backticks within the text of a page."""
+    """Return the commands in backticks within the text of a page."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     return [" ".join(found.split()) for found in re.findall(r"`([^`]+)`", text)]
 
 
 def words(line: str) -> list[str]:
-    """A command without what stands before and after it on the line."""
+    """Return a command without prefixes and suffixes on its line."""
     command = re.split(r"\s[|>&;#]+\s?|;\s|\)$", line)[0]
     found = shlex.split(command)
     while found and re.fullmatch(r"\w+=\S*", found[0]):
@@ -78,7 +78,7 @@ def words(line: str) -> list[str]:
 
 
 def ours(line: str) -> list[list[str]]:
-    """The arguments of each ``scm`` on a line, by whatever name it is started."""
+    """Return the arguments of each ``scm`` on a line, however it is started."""
     parts = re.split(r"\s+(?:&&|;|\|)\s+", line)
     calls = [re.sub(r"^.*\btorchrun .*? -m scmnet_cli ", "scm ", part) for part in parts]
     calls = [re.sub(r"^(?:.*\$\()?(?:\w+=\S* )*(?:\S*/)?scm(?= |$)", "scm", call) for call in calls]
@@ -93,7 +93,7 @@ COMMANDS = [
 ]
 
 
-def test_the_pages_hold_commands():
+def test_the_pages_contain_commands():
     assert len(COMMANDS) > 60
 
 
@@ -111,7 +111,7 @@ def test_a_command_named_in_the_text_of_a_page_exists_with_its_options(page: Pat
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
-def test_a_documented_command_is_understood_with_its_options_and_values(arguments: list[str]):
+def test_a_documented_command_parses_with_its_options_and_values(arguments: list[str]):
     parser, context, name = typer.main.get_command(app), None, "scm"
     while True:
         context = parser.make_context(name, list(arguments), parent=context)
@@ -126,7 +126,7 @@ def test_a_documented_command_is_understood_with_its_options_and_values(argument
         parser = parser.commands[name]
 
 
-def test_every_documented_command_of_scm_is_run_by_a_test_or_says_why_not():
+def test_every_documented_command_of_scm_is_run_by_a_test_or_has_a_reason_why_not():
     tests = "\n".join(
         path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py") if path != Path(__file__)
     )
@@ -139,7 +139,7 @@ def test_every_documented_command_of_scm_is_run_by_a_test_or_says_why_not():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_other_program_of_a_page_says_why_it_is_not_run(page: Path):
+def test_every_other_documented_program_has_a_reason_why_it_is_not_run(page: Path):
     for line in lines(page, ("sh", "bash", "console")):
         if re.match(r"(\w+=\S* )*(\S*/)?scm( |$)|\w+=\$\(", line) or line.startswith(("#", "-")):
             continue
@@ -149,13 +149,13 @@ def test_every_other_program_of_a_page_says_why_it_is_not_run(page: Path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_script_of_a_page_is_there(page: Path):
+def test_every_documented_script_exists(page: Path):
     for script in re.findall(r"python (docs/\w+\.py)", page.read_text(encoding="utf-8")):
         assert (ROOT / script).is_file(), script
 
 
 @pytest.mark.slow
-def test_the_readmes_examples_print_what_stands_below_them(
+def test_the_readmes_examples_print_the_documented_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scm: Scm
 ) -> None:
     monkeypatch.delenv("SCM_MODEL", raising=False)

@@ -1,4 +1,4 @@
-"""People that the package draws itself: as consistent as a label could be, and varied."""
+"""Synthetic people: image, regions and joints agree, and people vary."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def joint(person: Person, name: str) -> FloatArray:
 
 
 def region_around(person: Person, place: FloatArray) -> set[str]:
-    """Names of the regions within two pixels of a place."""
+    """Return the names of the regions within two pixels of a place."""
     x, y = round(float(place[0])), round(float(place[1]))
     return {BODY_REGIONS[i] for i in np.unique(person.regions[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3])}
 
 
-def test_a_seed_draws_the_same_person_byte_for_byte_and_another_seed_another(people: list[Person]) -> None:
+def test_the_same_seed_draws_the_same_person_and_another_seed_another(people: list[Person]) -> None:
     again = draw_person(3)
     assert again.name == people[3].name
     for array in ("image", "regions", "joints"):
@@ -76,7 +76,7 @@ def test_every_known_joint_lies_on_the_person_and_a_missing_one_is_zero(people: 
                 assert region_around(person, place) != {BODY_REGIONS[BACKGROUND]}, person.name
 
 
-def test_who_faces_us_has_the_right_side_at_the_left_of_the_picture_and_who_does_not_has_no_face(
+def test_a_front_view_has_its_right_side_on_the_left_and_a_back_view_has_no_face(
     people: list[Person],
 ) -> None:
     num_from_behind = 0
@@ -90,7 +90,7 @@ def test_who_faces_us_has_the_right_side_at_the_left_of_the_picture_and_who_does
     assert 0 < num_from_behind < len(people) // 2
 
 
-def test_all_regions_occur_skirts_as_well_as_pants(people: list[Person]) -> None:
+def test_all_regions_occur_including_skirts_and_pants(people: list[Person]) -> None:
     present = np.zeros(len(BODY_REGIONS), int)
     for person in people:
         present[np.unique(person.regions)] += 1
@@ -110,7 +110,7 @@ def test_some_people_are_cut_off_below_the_hips_and_have_no_ankles(people: list[
     assert all(joint(person, "right_hip")[2] == 1 for person in half)
 
 
-def test_the_source_folder_holds_what_was_drawn(tmp_path: Path) -> None:
+def test_the_source_folder_contains_the_drawn_people(tmp_path: Path) -> None:
     names = write_drawn_source(tmp_path / "people", 2, seed=7)
     assert names == ["drawn_0007", "drawn_0008"]
     table = read_keypoint_table(tmp_path / "people" / "joints.csv")
@@ -124,7 +124,7 @@ def test_the_source_folder_holds_what_was_drawn(tmp_path: Path) -> None:
         assert regions.mode == "L"
 
 
-def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "people").write_text("a file")
     with pytest.raises(ScmError, match="choose another folder"):
         write_drawn_source(tmp_path / "people", 1)

@@ -1,4 +1,4 @@
-"""Estimators of others stand in for the analyser: any parser as ONNX file, RTMPose's family through rtmlib."""
+"""Third-party estimators replace the analyser: any parser as an ONNX file, the RTMPose family through rtmlib."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def save_parser(
     """Write a parser: a pixel has the label of its strongest channel, and label 0 where none with a label is strong.
 
     Args:
-        path: of the file.
+        path: file to write.
         by_channel: label of each channel.
-        num_labels: how many it gives.
-        size: height and width of its input.
-        ids: it gives ids instead of logits.
-        first: outputs of other shapes before the one meant, as SCHP's edges are.
+        num_labels: number of output labels.
+        size: input height and width.
+        ids: output ids instead of logits.
+        first: outputs of other shapes before the labels, like SCHP's edges.
     """
     weights = np.zeros((num_labels, 3, 2, 2), np.float32)
     for channel, label in enumerate(by_channel):
@@ -99,7 +99,7 @@ def save_parser(
 
 
 def save_pose(path: Path, num_joints: int = 17, width: int = 48, height: int = 64) -> Path:
-    """Write a network of RTMPose's signature: every joint is where the picture is reddest, a later one less surely."""
+    """Write a network with RTMPose's signature: every joint is at the reddest place, with falling scores."""
     make = onnx.helper.make_node
     nodes = [
         make("Slice", ["image", "red", "green", "axis"], ["redness"]),
@@ -121,7 +121,7 @@ def save_pose(path: Path, num_joints: int = 17, width: int = 48, height: int = 6
 
 
 def stripes(*colours: tuple[int, int, int]) -> UInt8Array:
-    """Return a picture of 64x48 with stripes of these colours one below the other."""
+    """Return a 64x48 picture of horizontal stripes in these colours."""
     return np.concatenate([np.full((64 // len(colours), 48, 3), colour, np.uint8) for colour in colours])
 
 
@@ -129,7 +129,7 @@ def stripes(*colours: tuple[int, int, int]) -> UInt8Array:
 
 
 @pytest.mark.parametrize("labels", ["lip20", "cihp20", "atr18", "fashn18", "regions"])
-def test_a_parsers_labels_lead_into_the_regions_of_the_named_set(tmp_path: Path, labels: str) -> None:
+def test_parser_labels_map_to_the_regions_of_the_named_label_set(tmp_path: Path, labels: str) -> None:
     names = LABEL_SETS[labels]
     wanted = ("upper", "pants", "legs")
     red, green, blue = (names.index(region) for region in wanted)
@@ -143,7 +143,7 @@ def test_a_parsers_labels_lead_into_the_regions_of_the_named_set(tmp_path: Path,
     assert f"labels {labels}, input rgb 64x48, sha256 " in parser.name
 
 
-def test_schps_networks_read_blue_first_and_their_last_output_counts(tmp_path: Path) -> None:
+def test_schp_networks_take_bgr_input_and_their_last_output_is_used(tmp_path: Path) -> None:
     file = save_parser(tmp_path / "schp.onnx", (9, 0, 5), 20, first=2)
     found = OnnxParser(file, "schp-lip")(stripes(RED, BLUE), NO_JOINTS).argmax(0)
     assert (found[:16] == region_id("upper")).all()
@@ -152,14 +152,14 @@ def test_schps_networks_read_blue_first_and_their_last_output_counts(tmp_path: P
     assert (rgb[:16] == region_id("pants")).all()
 
 
-def test_a_network_that_gives_ids_is_as_good(tmp_path: Path) -> None:
+def test_a_network_that_outputs_ids_works_like_one_with_logits(tmp_path: Path) -> None:
     logits = OnnxParser(save_parser(tmp_path / "a.onnx", (4, 6, 5), 18), "atr18")
     ids = OnnxParser(save_parser(tmp_path / "b.onnx", (4, 6, 5), 18, ids=True), "atr18")
     picture = stripes(RED, GREEN, BLUE, GREY)
     assert np.array_equal(logits(picture, NO_JOINTS).argmax(0), ids(picture, NO_JOINTS).argmax(0))
 
 
-def test_skin_of_a_set_without_arms_and_legs_goes_to_the_nearest_limb(tmp_path: Path) -> None:
+def test_skin_without_arm_and_leg_labels_goes_to_the_nearest_limb(tmp_path: Path) -> None:
     skin = LABEL_SETS["ccp59"].index("skin")
     parser = OnnxParser(save_parser(tmp_path / "net.onnx", (skin, 0, 0), 59), "ccp59")
     joints = NO_JOINTS.copy()
@@ -177,7 +177,7 @@ def test_skin_of_a_set_without_arms_and_legs_goes_to_the_nearest_limb(tmp_path: 
 
 
 @pytest.mark.parametrize(("labels", "size"), [("atr18", "512x512"), ("fashn18", "576x384"), ("schp-lip", "473x473")])
-def test_a_size_that_the_file_leaves_open_is_the_usual_one_of_the_set_or_the_users(
+def test_a_dynamic_input_size_defaults_to_the_label_sets_size_or_is_the_users(
     tmp_path: Path, labels: str, size: str
 ) -> None:
     file = save_parser(tmp_path / "net.onnx", (1, 2, 3), len(LABEL_SETS[labels]), ("height", "width"))
@@ -185,7 +185,7 @@ def test_a_size_that_the_file_leaves_open_is_the_usual_one_of_the_set_or_the_use
     assert OnnxParser(file, labels, size=Canvas(64, 32)).canvas == Canvas(64, 32)
 
 
-def test_what_the_files_metadata_say_needs_no_options(tmp_path: Path) -> None:
+def test_metadata_in_the_file_replaces_options(tmp_path: Path) -> None:
     file = save_parser(tmp_path / "net.onnx", (9, 0, 5), 20, ("height", "width"))
     model = onnx.load(str(file))
     onnx.helper.set_model_props(model, {"labels": "lip20", "input": "bgr", "size": "96x64"})
@@ -217,7 +217,7 @@ def broken_file(folder: Path) -> Path:
         (lambda folder: save_pose(folder / "n.onnx"), {"labels": "lip20"}, r"gives 1x17x96, 1x17x128"),
     ],
 )  # fmt: skip
-def test_what_is_no_parser_of_the_named_labels_is_told_in_one_line(
+def test_a_file_that_is_not_a_parser_of_the_named_labels_is_a_one_line_error(
     tmp_path: Path, write: Callable[[Path], Path], options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ScmError, match=said) as caught:
@@ -225,9 +225,7 @@ def test_what_is_no_parser_of_the_named_labels_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_is_found_by_path_or_by_name_where_weights_lie_and_never_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_is_found_by_path_or_name_and_never_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SCM_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -246,7 +244,7 @@ def test_a_model_is_found_by_path_or_by_name_where_weights_lie_and_never_downloa
 # joints
 
 
-def test_joints_of_coco_become_openposes_with_a_neck_between_the_shoulders() -> None:
+def test_coco_joints_become_openpose_joints_with_a_neck_between_the_shoulders() -> None:
     places = np.stack([np.arange(17) * 10, np.arange(17) * 5], 1).astype(np.float32)
     scores = np.full(17, 0.9, np.float32)
     scores[5], scores[9], scores[16] = 0.6, 0.2, 1.2
@@ -259,8 +257,8 @@ def test_joints_of_coco_become_openposes_with_a_neck_between_the_shoulders() -> 
     assert at["left_eye"][0] == 10
     assert at["right_ear"][0] == 40
     assert at["left_ankle"].tolist() == pytest.approx([150, 75, 0.9])
-    assert not at["left_wrist"].any()  # not sure enough
-    assert not at["right_ankle"].any()  # beyond the photo
+    assert not at["left_wrist"].any()  # below the score threshold
+    assert not at["right_ankle"].any()  # outside the photo
 
 
 def dot(x: int, y: int) -> UInt8Array:
@@ -272,7 +270,7 @@ def dot(x: int, y: int) -> UInt8Array:
 
 @pytest.mark.parametrize("num_joints", [17, 133])
 @pytest.mark.parametrize("box", [(0, 0, 120, 100), (20, 10, 80, 90)])
-def test_a_network_of_rtmposes_signature_finds_joints_in_pixels_of_the_photo(
+def test_an_rtmpose_network_returns_joints_in_photo_pixels(
     tmp_path: Path, num_joints: int, box: tuple[float, float, float, float]
 ) -> None:
     pytest.importorskip("rtmlib", reason="needs the extra rtmlib", exc_type=ImportError)
@@ -282,11 +280,11 @@ def test_a_network_of_rtmposes_signature_finds_joints_in_pixels_of_the_photo(
     assert found[JOINTS.index("nose")]
     assert np.abs(joints[found, :2] - (50, 40)).max() < 3
     assert ((joints[:, 2] >= 0) & (joints[:, 2] <= 1)).all()
-    assert not estimator(dot(50, 40)[..., ::-1].copy(), box).any()  # blue is not what it looks for
+    assert not estimator(dot(50, 40)[..., ::-1].copy(), box).any()  # no red, no joint
     assert "net.onnx, sha256 " in estimator.name
 
 
-def test_what_is_no_network_of_rtmposes_family_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_rtmpose_network_is_a_one_line_error(tmp_path: Path) -> None:
     pytest.importorskip("rtmlib", reason="needs the extra rtmlib", exc_type=ImportError)
     file = save_parser(tmp_path / "net.onnx", (1, 2, 3), 20)
     with pytest.raises(ScmError, match=r"--pose-estimator .*net\.onnx: is no network of RTMPose's family [^\n]*$"):
@@ -295,7 +293,7 @@ def test_what_is_no_network_of_rtmposes_family_is_told_in_one_line(tmp_path: Pat
         RtmPose(str(save_pose(tmp_path / "hand.onnx", 21)))
 
 
-def test_a_published_network_that_is_not_there_is_named_with_the_command_that_fetches_it(
+def test_a_missing_published_network_is_named_with_the_command_that_fetches_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -307,7 +305,7 @@ def test_a_published_network_that_is_not_there_is_named_with_the_command_that_fe
     assert not list(tmp_path.rglob("*"))
 
 
-# behind the analyser
+# together with the analyser
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +314,7 @@ def astronaut() -> UInt8Array:
 
 
 class Nodding:
-    """A pose estimator for which every joint is in the middle of the person."""
+    """Pose estimator stub: every joint is at the centre of the person."""
 
     name = "nodding"
 
@@ -326,7 +324,9 @@ class Nodding:
         return np.tile(np.array([(left + right) / 2, (top + bottom) / 2, 0.7], np.float32), (18, 1))
 
 
-def test_the_analyser_says_who_and_the_estimators_say_where(tmp_path: Path, astronaut: UInt8Array) -> None:
+def test_the_analyser_finds_the_person_and_the_estimators_find_joints_and_regions(
+    tmp_path: Path, astronaut: UInt8Array
+) -> None:
     plain = Analyser.load()
     alone = plain(astronaut)
     skirt = LABEL_SETS["atr18"].index("skirt")
@@ -350,7 +350,7 @@ def test_the_analyser_says_who_and_the_estimators_say_where(tmp_path: Path, astr
     assert analyser.stamp != plain.stamp == plain.sha256[:12]
 
 
-def test_a_photo_of_nobody_is_not_shown_to_the_estimators() -> None:
+def test_estimators_do_not_run_on_a_photo_without_a_person() -> None:
     class Never:
         name = "never"
 
@@ -394,7 +394,7 @@ def test_estimators_are_named_on_the_command_line_and_in_the_manifest(
         (["--parser", "n.onnx", "--parser-labels", "atr18", "--parser-size", "big"], r"--parser-size big: is no size"),
     ],
 )
-def test_options_that_do_not_fit_end_in_one_line(
+def test_conflicting_options_are_a_one_line_error(
     tmp_path: Path, drawn_source: Path, options: list[str], said: str, scm: Scm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -407,7 +407,7 @@ def test_options_that_do_not_fit_end_in_one_line(
     assert not (tmp_path / "data").exists()
 
 
-def test_nothing_of_others_is_loaded_unless_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_third_party_estimators_are_loaded_only_when_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = save_pose(tmp_path / "net.onnx")
     for name in ("onnxruntime", "rtmlib"):
         monkeypatch.setitem(sys.modules, name, None)
@@ -426,7 +426,7 @@ def test_nothing_of_others_is_loaded_unless_it_is_named(tmp_path: Path, monkeypa
         ["edit", "--src", "me.png", "--region", "upper", "--ref", "data/ben"],
     ],
 )
-def test_estimators_look_at_raw_photos_of_other_commands(
+def test_estimators_are_used_on_raw_photos_of_other_commands(
     words: list[str], place: Place, drawn_source: Path, monkeypatch: pytest.MonkeyPatch, scm: Scm
 ) -> None:
     asked: list[Estimators] = []
@@ -450,7 +450,7 @@ def test_estimators_look_at_raw_photos_of_other_commands(
 
 @pytest.fixture
 def annotated(tmp_path: Path, drawn_source: Path) -> Path:
-    """Three photos with maps in LIP's labels and a table of joints in other folders."""
+    """Write three photos, with LIP region maps and a table of joints in other folders."""
     (tmp_path / "photos").mkdir()
     (tmp_path / "maps").mkdir()
     first = {region: LABEL_SETS["lip20"].index(region) for region in LABEL_SETS["regions"]}
@@ -463,7 +463,7 @@ def annotated(tmp_path: Path, drawn_source: Path) -> Path:
 
 
 class Sees(Analyser):
-    """Stands for the analyser: a person in pants all over every photo, nodding."""
+    """Analyser stub: a person in pants covers every photo."""
 
     def __init__(self) -> None:
         self.sha256 = "0" * 64
@@ -477,7 +477,7 @@ class Sees(Analyser):
         return Analysis(1.0, joints, probabilities, crop, (height, width))
 
 
-def test_maps_of_other_parsers_go_with_joints_that_are_found(annotated: Path, drawn_source: Path) -> None:
+def test_region_maps_of_another_parser_combine_with_detected_joints(annotated: Path, drawn_source: Path) -> None:
     source = PhotoSource(annotated / "photos", Sees(), maps=annotated / "maps", labels="lip20")
     person = source.read("drawn_0001")
     assert np.array_equal(person.regions, read_label_map(drawn_source / "regions" / "drawn_0001.png"))
@@ -491,7 +491,7 @@ def test_maps_of_other_parsers_go_with_joints_that_are_found(annotated: Path, dr
         source.read("drawn_0001")
 
 
-def test_joints_of_others_go_with_regions_that_are_found(annotated: Path, drawn_source: Path) -> None:
+def test_joints_of_another_estimator_combine_with_detected_regions(annotated: Path, drawn_source: Path) -> None:
     source = PhotoSource(annotated / "photos", Sees(), joints=annotated / "table.csv")
     person = source.read("drawn_0002")
     assert np.array_equal(person.joints, FolderSource(drawn_source).read("drawn_0002").joints)
@@ -507,7 +507,7 @@ def test_joints_of_others_go_with_regions_that_are_found(annotated: Path, drawn_
         other.read("drawn_0003")
 
 
-def test_what_cannot_be_read_of_others_is_told_before_anything_is_written(annotated: Path) -> None:
+def test_unreadable_third_party_files_are_reported_before_anything_is_written(annotated: Path) -> None:
     photos, maps, table = annotated / "photos", annotated / "maps", annotated / "table.csv"
     for given, said in (
         ({"maps": maps, "joints": table}, "use --layout folder"),

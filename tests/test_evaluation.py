@@ -1,4 +1,4 @@
-"""Reconstruction of unseen people from a moved source, beside the answers that need no model."""
+"""Reconstruction of unseen people from a moved source, beside baselines that need no model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_region_mean_paints_each_source_colour_into_the_targets_region() -> None:
+def test_region_mean_fills_each_target_region_with_the_sources_mean_colour() -> None:
     source_labels = torch.tensor([[[0, 0, 5, 5], [0, 0, 5, 1]]])
     target_labels = torch.tensor([[[5, 1, 0, 0], [7, 7, 0, 0]]])
     levels = torch.tensor([0.8, -1.0, 0, 0, 0, 0.2, 0, 0])
@@ -85,7 +85,7 @@ def test_batch_size_does_not_matter_and_a_partial_last_batch_counts(drawn_data: 
             assert other.scores[answer].per_image[name] == pytest.approx(column, abs=1e-5)
 
 
-def test_pairs_are_judged_with_one_picture_as_source_and_the_other_as_truth(place: Place) -> None:
+def test_pairs_are_evaluated_with_one_picture_as_source_and_the_other_as_ground_truth(place: Place) -> None:
     pipeline = Pipeline.from_pretrained(place.model, "cpu")
     cases, found = judged(place.data, pipeline, split="train")
     assert cases.form == "pairs"
@@ -99,26 +99,26 @@ def test_pairs_are_judged_with_one_picture_as_source_and_the_other_as_truth(plac
     assert found.scores["source unchanged"].values["copy_score"].value == pytest.approx(1)
 
 
-def test_a_set_that_a_split_has_not_and_an_empty_split_name_what_there_is(drawn_data: Path, place: Place) -> None:
+def test_an_unavailable_case_set_and_an_empty_split_list_what_exists(drawn_data: Path, place: Place) -> None:
     with pytest.raises(ScmError, match=r"has no pair with both ends in val; leave --set out"):
         PreparedCases(drawn_data, "val", None, case_set=CaseSet.pairs)
     with pytest.raises(ScmError, match=r"no people in test; name another --split: train \(3\)"):
         PreparedCases(place.data, None, None)
     sitting = place.person("sitting", 0)
-    sitting.joints[10] = 0  # the right ankle is not seen
+    sitting.joints[10] = 0  # the right ankle is not visible
     place.prepare(place.path / "sitting", [sitting], [])
     with pytest.raises(ScmError, match="has no person with neck and both whole legs in train"):
         PreparedCases(place.path / "sitting", "train", None, case_set=CaseSet.half2full)
 
 
-def test_without_a_val_list_the_test_list_is_judged(place: Place) -> None:
+def test_without_a_val_list_the_test_list_is_evaluated(place: Place) -> None:
     for split in ("train", "test"):  # as the benchmarks are
         (place.data / f"{split}.txt").write_text({"train": "cleo\n", "test": "anna\nben\n"}[split])
     cases = PreparedCases(place.data, None, None)
     assert (cases.split, cases.form, len(cases)) == ("test", "pairs", 1)
 
 
-def test_half_to_full_body_draws_the_whole_picture_from_what_lies_above_the_hips(drawn_data: Path) -> None:
+def test_half_to_full_body_uses_only_what_lies_above_the_hips_as_source(drawn_data: Path) -> None:
     folder = PreparedFolder(drawn_data)
     cases = PreparedCases(drawn_data, "train", None, case_set=CaseSet.half2full)
     whole = [name for name in folder.names("train") if is_full_body(folder.entry(name).joints)]
@@ -131,7 +131,7 @@ def test_half_to_full_body_draws_the_whole_picture_from_what_lies_above_the_hips
     assert np.array_equal(case.joints, person.joints)
     assert case.source is not None
     assert case.source_labels is not None
-    # What was above the hips is there, larger, and nothing of the legs.
+    # The source shows what is above the hips, enlarged, and nothing of the legs.
     above = person.regions[: round(float(person.joints[[8, 11], 1].mean()))]
     assert set(np.unique(case.source_labels)) <= set(np.unique(above))
     assert (case.source_labels == region_id("face")).sum() > 1.5 * (above == region_id("face")).sum()
@@ -141,7 +141,7 @@ def test_half_to_full_body_draws_the_whole_picture_from_what_lies_above_the_hips
     assert values["ssim"].value < 1
 
 
-def test_evaluation_moves_are_the_same_every_time_and_lose_nothing(drawn_data: Path, untrained: Path) -> None:
+def test_evaluation_moves_are_deterministic_and_drop_nothing(drawn_data: Path, untrained: Path) -> None:
     people = load_people(Pipeline.from_pretrained(untrained, "cpu"), drawn_data, "train")
     whole = moved_sources(people, [0, 1, 2])
     alone = moved_sources(people, [2])
@@ -150,7 +150,7 @@ def test_evaluation_moves_are_the_same_every_time_and_lose_nothing(drawn_data: P
     assert not torch.allclose(whole.source.image, whole.target.image, atol=0.1)
 
 
-def test_one_person_for_every_source_has_no_spread(drawn_data: Path, untrained: Path) -> None:
+def test_the_same_person_for_every_source_has_no_spread(drawn_data: Path, untrained: Path) -> None:
     pipeline = Pipeline.from_pretrained(untrained, "cpu")
     people = load_people(pipeline, drawn_data, "train").batch([0, 1, 2])
     grid = draw_grid(pipeline.model, people)
@@ -199,7 +199,7 @@ def test_eval_writes_numbers_a_table_and_sheets(
     assert "| SCM-Net |" in (tmp_path / "eval" / "table.md").read_text()
 
 
-def test_without_a_model_the_one_of_the_environment_is_judged_and_gives_way_to_a_method(
+def test_the_environments_model_is_evaluated_unless_a_method_is_named(
     drawn_data: Path, untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCM_MODEL", str(untrained))
@@ -229,7 +229,7 @@ def test_the_same_input_gives_the_same_bytes(drawn_data: Path, untrained: Path, 
     assert {"per_image.csv", "per_image.source-unchanged.csv", "report.html", "cases.png"} <= set(written[0][1])
 
 
-def test_an_empty_split_is_one_clear_line(
+def test_an_empty_split_is_a_one_line_error(
     drawn_data: Path, untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

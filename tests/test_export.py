@@ -79,7 +79,7 @@ def test_a_source_is_encoded_once_for_a_batch_of_any_size(both: tuple[Path, Path
 
 
 @pytest.mark.slow
-def test_the_files_say_of_which_model_they_are_and_nothing_of_this_machine(both: tuple[Path, Path]) -> None:
+def test_exported_files_name_their_model_and_nothing_of_this_machine(both: tuple[Path, Path]) -> None:
     import onnx
 
     for name in (STYLE_ENCODER, POSE_TO_IMAGE):
@@ -94,7 +94,7 @@ def test_the_files_say_of_which_model_they_are_and_nothing_of_this_machine(both:
 
 
 @pytest.mark.slow
-def test_the_command_exports_and_transfer_draws_with_it_the_same_bytes_twice(place: Place, scm: Scm) -> None:
+def test_the_command_exports_and_transfer_writes_the_same_bytes_twice(place: Place, scm: Scm) -> None:
     run = a_model(place.path / "coloured")
     done = scm("export", run, "-o", "exported", "--format", "onnx")
     assert done.code == 0
@@ -110,7 +110,7 @@ def test_the_command_exports_and_transfer_draws_with_it_the_same_bytes_twice(pla
     assert first.report()["model"]["path"].endswith(POSE_TO_IMAGE)
 
 
-def test_without_a_model_the_one_of_the_environment_is_exported(scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environments_model_is_exported_by_default(scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCM_MODEL", "nowhere")
     done = scm("export", "-o", "exported")
     assert done.code == 2
@@ -118,7 +118,7 @@ def test_without_a_model_the_one_of_the_environment_is_exported(scm: Scm, monkey
 
 
 @pytest.mark.slow
-def test_an_exported_model_refuses_what_it_cannot_do(both: tuple[Path, Path], place: Place, scm: Scm) -> None:
+def test_an_exported_model_refuses_unsupported_operations(both: tuple[Path, Path], place: Place, scm: Scm) -> None:
     here = ["transfer", "--src", "data/anna", "--pose", "data/cleo", "-m", both[1]]
     assert "--runtime onnx" in scm(*here).errors[0]
     assert "on the CPU" in scm(*here, "--runtime", "onnx", "--device", "cuda").errors[0]
@@ -127,9 +127,7 @@ def test_an_exported_model_refuses_what_it_cannot_do(both: tuple[Path, Path], pl
 
 
 @pytest.mark.slow
-def test_the_example_of_the_documentation_runs(
-    both: tuple[Path, Path], place: Place, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_documented_example_runs(both: tuple[Path, Path], place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     page = Path(__file__).parent.parent / "docs" / "export.md"
     (block,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     shutil.copytree(both[1], place.path / "exported")
@@ -178,13 +176,13 @@ def test_on_real_people_the_values_differ_by_less_than_a_thousandth(
         assert (drawn[0] - drawn[1]).abs().max() < 1e-3
 
 
-def test_a_folder_without_exported_files_is_told_how_to_make_them(place: Place, scm: Scm) -> None:
+def test_a_folder_without_exported_files_is_an_error_with_the_export_command(place: Place, scm: Scm) -> None:
     done = scm("transfer", "--src", "data/anna", "--pose", "data/cleo", "-m", "run", "--runtime", "onnx")
     assert done.code == 2
     assert f"holds no {STYLE_ENCODER}; 'scm export" in done.errors[0]
 
 
-def test_a_file_that_is_no_exported_model_is_told_by_name(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_exported_model_is_named(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     for name in (STYLE_ENCODER, POSE_TO_IMAGE):
         (tmp_path / name).write_bytes(b"no onnx")
@@ -192,7 +190,7 @@ def test_a_file_that_is_no_exported_model_is_told_by_name(tmp_path: Path) -> Non
         ExportedPipeline.from_exported(tmp_path)
 
 
-def test_without_the_extra_the_remedy_is_told(place: Place, scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_names_the_remedy(place: Place, scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
     (place.path / "exported").mkdir()
     for name in (STYLE_ENCODER, POSE_TO_IMAGE):
         (place.path / "exported" / name).touch()

@@ -64,7 +64,7 @@ def in_photo(face: UInt8Array, window: Window, height: int, width: int) -> UInt8
 
 
 class Colours(nn.Module):
-    """Answers as a well-trained network would for drawn faces: by the colours it sees."""
+    """Network stub for drawn faces: derives regions and landmarks from colours."""
 
     knows_noses = True
 
@@ -72,7 +72,7 @@ class Colours(nn.Module):
         pixels = (image.float() + 1) * 127.5
         near = [(pixels - torch.tensor(colour)[:, None, None]).abs().sum(1) < 60 for colour in COLOURS]
         dots = torch.stack(near, 1).float()  # (B, 5, H, W)
-        heat = (nn.functional.avg_pool2d(dots, 4) + 1e-9).log()  # as likely as covered: the mean is the dot's centre
+        heat = (nn.functional.avg_pool2d(dots, 4) + 1e-9).log()  # uniform over the dot, so the mean is its centre
         visible = dots.flatten(2).sum(-1) * 10 - 5
         skin = ((pixels - torch.tensor(SKIN)[:, None, None]).abs().sum(1) < 60) | (dots.sum(1) > 0)
         on_skin = nn.functional.avg_pool2d(skin[:, None].float(), 2)
@@ -85,7 +85,7 @@ class Colours(nn.Module):
 
 
 def nobody() -> Analyser:
-    """An analyser that finds nobody."""
+    """Analyser stub that finds no person."""
 
     class Nobody:
         def __call__(self, image: UInt8Array) -> Analysis:
@@ -123,7 +123,7 @@ def test_the_aligning_window_brings_landmarks_to_their_places() -> None:
     np.testing.assert_allclose(window.to_canvas(there, SMALL), PLACES * 64 - 0.5, atol=0.01)
 
 
-def test_a_hidden_landmark_has_no_say_in_the_alignment_and_one_alone_aligns_nothing() -> None:
+def test_hidden_landmarks_are_ignored_in_alignment_and_one_landmark_is_not_enough() -> None:
     there = TURNED.to_photo((PLACES * 64 - 0.5).astype(np.float32), SMALL)
     landmarks = np.column_stack([there, np.ones(5)]).astype(np.float32)
     landmarks[1] = 0
@@ -141,7 +141,7 @@ def parts_of(*named: tuple[str, int, int]) -> UInt8Array:
     return parts
 
 
-def test_the_eye_on_the_left_of_the_picture_is_the_right_one_whatever_its_mask_is_called() -> None:
+def test_the_eye_on_the_left_of_the_picture_is_the_right_eye_whatever_its_mask_is_called() -> None:
     face = [("nose", 32, 36), ("u_lip", 30, 46), ("l_lip", 36, 47)]
     for right, left in (("r_eye", "l_eye"), ("l_eye", "r_eye")):
         landmarks = landmarks_of(parts_of((right, 20, 30), (left, 44, 31), *face))
@@ -149,13 +149,13 @@ def test_the_eye_on_the_left_of_the_picture_is_the_right_one_whatever_its_mask_i
         np.testing.assert_allclose(landmarks[3:], [[28, 46, 1], [38, 47, 1]])
 
 
-def test_what_glasses_hide_is_missing_and_one_eye_is_on_its_side_of_the_nose() -> None:
+def test_eyes_behind_glasses_are_missing_and_a_single_eye_is_on_its_side_of_the_nose() -> None:
     landmarks = landmarks_of(parts_of(("eye_g", 20, 30), ("r_eye", 44, 30), ("nose", 32, 36)))
     assert landmarks[:, 2].tolist() == [0, 1, 1, 0, 0]
     assert landmarks[1, :2].tolist() == [44, 30]
 
 
-def test_points_go_to_the_canvas_and_back() -> None:
+def test_points_survive_the_round_trip_to_the_canvas() -> None:
     points = np.array([[3.0, 5.0], [100.0, 60.0]], np.float32)
     np.testing.assert_allclose(TURNED.to_photo(TURNED.to_canvas(points, SMALL), SMALL), points, atol=1e-3)
 
@@ -187,7 +187,7 @@ def test_regions_lie_on_the_photo_where_the_face_is() -> None:
     assert (face.regions == 0)[~skin].mean() > 0.97
 
 
-def test_an_upright_face_stands_where_it_was_with_its_map() -> None:
+def test_an_upright_face_keeps_its_place_and_its_map() -> None:
     face = a_parser()(in_photo(a_face(128), TURNED, 128, 160))
     assert face is not None
     upright = face.upright()
@@ -199,19 +199,19 @@ def test_an_upright_face_stands_where_it_was_with_its_map() -> None:
     assert (upright.regions > 0)[skin].mean() > 0.9
 
 
-def test_two_hidden_landmarks_leave_a_face_three_leave_none() -> None:
+def test_a_face_needs_three_of_five_landmarks() -> None:
     for hidden, found in (((0, 1), True), ((0, 1, 2), False)):
         assert (a_parser()(a_face(128, hidden)) is not None) == found
 
 
-def test_what_has_no_nose_where_its_landmarks_have_one_is_no_face() -> None:
+def test_a_face_without_a_nose_at_its_landmark_is_rejected() -> None:
     parser = a_parser()
     assert parser(a_face(128)) is not None
     parser._net.knows_noses = False  # type: ignore[assignment]
     assert parser(a_face(128)) is None
 
 
-def test_a_small_face_is_found_by_the_head_of_the_person_it_belongs_to() -> None:
+def test_a_small_face_is_found_through_its_persons_head() -> None:
     window = Window(300, 40, 36)
     photo = in_photo(a_face(128), window, 400, 400)
     joints = np.zeros((18, 3), np.float32)
@@ -231,7 +231,7 @@ def test_a_small_face_is_found_by_the_head_of_the_person_it_belongs_to() -> None
     assert face.window.height == pytest.approx(36, rel=0.1)
 
 
-def test_a_profile_is_looked_at_as_widely_as_nose_and_neck_say() -> None:
+def test_the_window_of_a_profile_is_sized_by_nose_and_neck() -> None:
     joints = np.zeros((18, 3), np.float32)
     for name, place in {"right_eye": (50, 40), "left_eye": (52, 40), "nose": (53, 44), "neck": (50, 94)}.items():
         joints[JOINTS.index(name)] = (*place, 1)
@@ -240,14 +240,14 @@ def test_a_profile_is_looked_at_as_widely_as_nose_and_neck_say() -> None:
     assert (window.centre_x, window.centre_y) == (53.5, 44.5)
 
 
-def test_no_face_is_one_line(tmp_path: Path) -> None:
+def test_a_photo_without_a_face_is_a_one_line_error(tmp_path: Path) -> None:
     save_png(tmp_path / "wall.png", np.full((80, 60, 3), GROUND, np.uint8))
     parser = a_parser()
     with pytest.raises(ScmError, match=r"wall.png: no face is found in the photo; cut it around the face"):
         read_face(tmp_path / "wall.png", SMALL, find=lambda *args: find_face(parser, *args))
 
 
-def test_a_found_face_goes_before_a_plain_ground_if_that_is_wanted(tmp_path: Path) -> None:
+def test_a_found_face_is_put_on_a_plain_background_on_request(tmp_path: Path) -> None:
     save_png(tmp_path / "ann.png", a_face(128))
     parser = a_parser()
     kept, plain = (
@@ -282,7 +282,7 @@ def test_a_folder_of_photos_becomes_a_prepared_folder_of_upright_faces(tmp_path:
 # training
 
 
-def test_faces_are_trained_on_as_they_stand_and_their_landmarks_with_them() -> None:
+def test_views_of_faces_keep_landmarks_in_place_and_include_views_without_a_face() -> None:
     person = Person("ann", a_face(64), parts_of(("r_eye", 20, 30), ("l_eye", 44, 30), ("nose", 32, 36)), NO_JOINTS)
     photo = face_photo(person)
     view = plain_view(photo, SMALL, OF_FACES)
@@ -314,7 +314,7 @@ def a_street_person() -> Person:
     return Person("0001", image, regions, joints)
 
 
-def test_a_head_of_a_street_photo_teaches_hair_clothes_eyes_and_nose_alone() -> None:
+def test_a_head_in_a_street_photo_trains_only_hair_clothes_eyes_and_nose() -> None:
     head = head_photo(a_street_person())
     assert head is not None
     assert head.labels is not None
@@ -331,7 +331,7 @@ def test_a_head_of_a_street_photo_teaches_hair_clothes_eyes_and_nose_alone() -> 
     assert head_photo(replace(a_street_person(), joints=joints)) is None  # turned away
 
 
-def test_nobody_knows_whether_a_landmark_is_there_so_no_answer_is_wrong() -> None:
+def test_landmarks_of_unknown_visibility_give_no_loss() -> None:
     head = head_photo(a_street_person())
     assert head is not None
     batch = ViewBatch.of([plain_view(head, SMALL, OF_FACES)])
@@ -345,7 +345,7 @@ def test_nobody_knows_whether_a_landmark_is_there_so_no_answer_is_wrong() -> Non
         assert losses(found, batch, torch.ones(8))["visible"] > wrong
 
 
-def test_where_one_of_several_regions_is_known_their_sum_counts_and_nothing_else_does() -> None:
+def test_partial_labels_are_trained_on_the_sum_of_the_possible_regions() -> None:
     regions = torch.zeros(1, 8, 4, 4)
     regions[:, 1] = 3.0
     found = Analysed(regions, torch.zeros(1, 5, 2, 2), torch.zeros(1, 5), torch.zeros(1))
@@ -359,7 +359,7 @@ def test_where_one_of_several_regions_is_known_their_sum_counts_and_nothing_else
     assert float(losses(found, batch, torch.ones(8), (1, 5))["overlap"]) == 0
 
 
-def test_pictures_without_a_face_are_from_beside_and_below_the_head() -> None:
+def test_views_without_a_face_come_from_beside_and_below_the_head() -> None:
     person = a_street_person()
     person.image[:120, 60:140] = 255
     for picture in without_face(person):
@@ -381,7 +381,7 @@ def test_the_weights_take_at_most_six_megabytes(tmp_path: Path) -> None:
     assert weights_of(tmp_path / "f.safetensors", 0).stat().st_size <= 6_000_000
 
 
-def test_a_network_without_its_last_stages_answers_at_the_same_strides() -> None:
+def test_a_network_without_its_last_stages_keeps_its_output_strides() -> None:
     with torch.no_grad():
         for stages in (5, 6):
             found = AnalyserNet(5, 8, stages).eval()(torch.zeros(1, 3, 64, 96))
@@ -389,14 +389,14 @@ def test_a_network_without_its_last_stages_answers_at_the_same_strides() -> None
             assert found.heat.shape == (1, 5, 16, 24)
 
 
-def test_weights_of_people_and_of_faces_are_never_taken_for_each_other(tmp_path: Path) -> None:
+def test_person_and_face_weights_are_never_confused(tmp_path: Path) -> None:
     with pytest.raises(ScmError, match=r"holds no face parser; give the face-parser.safetensors"):
         FaceParser.load(SHIPPED)
     with pytest.raises(ScmError, match=r"holds no analyser; give the analyser.safetensors"):
         Analyser.load(weights_of(tmp_path / "f.safetensors", 0))
 
 
-def test_the_licence_is_told_and_a_folder_without_a_face_ends_in_one_line(scm, tmp_path: Path, capfd) -> None:  # type: ignore[no-untyped-def]
+def test_the_licence_is_printed_and_a_folder_without_a_face_is_a_one_line_error(scm, tmp_path: Path, capfd) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "photos").mkdir()
     save_png(tmp_path / "photos" / "wall.png", np.full((40, 40, 3), GROUND, np.uint8))
     file = weights_of(tmp_path / "f.safetensors", -50)
@@ -408,7 +408,7 @@ def test_the_licence_is_told_and_a_folder_without_a_face_ends_in_one_line(scm, t
     assert "no face is found in the photo" in outcome.errors[1]
 
 
-def test_a_photo_without_a_map_names_the_face_parser_where_there_is_none(scm, place) -> None:  # type: ignore[no-untyped-def]
+def test_a_photo_without_a_map_asks_for_a_face_parser(scm, place) -> None:  # type: ignore[no-untyped-def]
     outcome = scm("preprocess", place.data / "images", "-o", "faces", "--domain", "face")
     assert outcome.code == 2
     assert "give --face-parser" in outcome.errors[-1]
@@ -417,7 +417,7 @@ def test_a_photo_without_a_map_names_the_face_parser_where_there_is_none(scm, pl
 # evaluation
 
 
-def test_a_perfect_parser_has_every_region_and_landmark_and_finds_nothing_on_walls(tmp_path: Path) -> None:
+def test_a_perfect_parser_scores_one_and_finds_no_face_on_walls(tmp_path: Path) -> None:
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     side = 64
@@ -438,7 +438,7 @@ def test_a_perfect_parser_has_every_region_and_landmark_and_finds_nothing_on_wal
     assert scores.as_json()["faces"] == 1
 
 
-def test_a_face_that_is_not_found_counts_as_background() -> None:
+def test_a_missed_face_counts_as_background() -> None:
     regions = np.ones((8, 8), np.uint8)
     landmarks = np.ones((5, 3), np.float32)
     nowhere = np.eye(8, 1, dtype=np.float32)[..., None] * np.ones((1, 4, 4), np.float32)

@@ -1,4 +1,4 @@
-"""Faces after edges: preprocessing, edge maps, drawings, a small model trained, colorized, edited and judged."""
+"""Faces from edges: preprocessing, edge maps, drawings, training, colorizing, editing and evaluation."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def face_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Edge maps
 
 
-def test_borders_of_parts_are_two_pixels_wide_and_canny_is_not_kept_inside_inner_parts() -> None:
+def test_part_borders_are_two_pixels_wide_and_canny_edges_inside_inner_parts_are_dropped() -> None:
     image = np.full((32, 32, 3), 128, np.uint8)
     image[:, 8] = 255  # a line in part 1, and in part 2
     image[:, 24] = 255
@@ -151,7 +151,7 @@ def test_no_edge_is_lost_on_a_smaller_canvas() -> None:
 # The prepared folder
 
 
-def test_a_prepared_folder_of_faces_knows_its_domain_and_loads_regions_and_edges(faces: Path) -> None:
+def test_a_prepared_folder_of_faces_records_its_domain_and_loads_regions_and_edges(faces: Path) -> None:
     folder = PreparedFolder(faces)
     assert folder.domain is FACE
     assert (len(folder.names("train")), folder.names("val")) == (11, ["face09"])
@@ -166,15 +166,15 @@ def test_a_prepared_folder_of_faces_knows_its_domain_and_loads_regions_and_edges
     assert not (faces / "joints.csv").exists()
 
 
-def test_a_manifest_without_a_domain_is_of_people(drawn_data: Path) -> None:
+def test_a_manifest_without_a_domain_means_people(drawn_data: Path) -> None:
     manifest = json.loads((drawn_data / "manifest.json").read_text())
     assert "domain" in manifest
     assert PreparedFolder(drawn_data).domain is PERSON
     journal = (drawn_data / "journal.jsonl").read_text().splitlines()[0]
-    assert "domain" not in json.loads(journal)["settings"]  # journals of older versions are taken up
+    assert "domain" not in json.loads(journal)["settings"]  # journals of older versions are read
 
 
-def test_the_published_layout_reads_the_same_face_from_a_mask_a_part(faces: Path, tmp_path: Path) -> None:
+def test_the_published_layout_reads_the_same_face_from_one_mask_per_part(faces: Path, tmp_path: Path) -> None:
     (tmp_path / PHOTOS).mkdir()
     (tmp_path / MASKS / "0").mkdir(parents=True)
     image, parts = drawn_face(3, 128)
@@ -199,7 +199,7 @@ def test_every_part_belongs_to_a_face_region() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--layout", "celebamask"], "is not laid out as CelebAMask-HQ"),
         (["--layout", "celebamask", "--domain", "person"], "is not laid out as CelebAMask-HQ"),
@@ -207,12 +207,12 @@ def test_every_part_belongs_to_a_face_region() -> None:
         (["--domain", "face", "--layout", "folder"], "--domain face: layout folder holds people"),
     ],
 )
-def test_a_folder_of_people_is_no_folder_of_faces(
-    drawn_source: Path, tmp_path: Path, scm: Scm, arguments: list[str], told: str
+def test_a_folder_of_people_is_refused_as_faces(
+    drawn_source: Path, tmp_path: Path, scm: Scm, arguments: list[str], message: str
 ) -> None:
     done = scm("preprocess", drawn_source, "-o", tmp_path / "data", *arguments)
     assert (done.code, len(done.errors)) == (2, 1)
-    assert told in done.errors[0]
+    assert message in done.errors[0]
 
 
 @pytest.mark.data
@@ -231,7 +231,7 @@ def test_celebamask_mini_is_read_by_the_index_of_its_palette(shared: Callable[[s
 # Training
 
 
-def test_training_draws_both_kinds_of_edges_and_moves_the_style_branch_alone(faces: Path) -> None:
+def test_training_samples_both_kinds_of_edges_and_augments_only_the_style_branch(faces: Path) -> None:
     folder = PreparedFolder(faces)
     people = open_people(folder, folder.names("train"), CANVAS, torch.device("cpu"))
     stream = TrainingStream(people, config().data, seed=0)
@@ -255,14 +255,16 @@ def _is_of(face: Person, image: torch.Tensor) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_model_of_faces_is_trained_and_says_what_it_draws(faces: Path, tmp_path: Path) -> None:
+def test_a_face_model_trains_and_records_its_domain(faces: Path, tmp_path: Path) -> None:
     Run(faces, tmp_path / "run", config(), device="cpu").train()
     pipeline = Pipeline.from_pretrained(tmp_path / "run", "cpu")
     assert pipeline.domain is FACE
     assert pipeline.background == "keep"
 
 
-def test_data_of_another_domain_than_the_config_is_one_line(drawn_data: Path, faces: Path, tmp_path: Path) -> None:
+def test_data_of_another_domain_than_the_config_is_a_one_line_error(
+    drawn_data: Path, faces: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ScmError, match=r"holds people, and model.domain is 'face'"):
         Run(drawn_data, tmp_path / "run", config(), device="cpu")
     with pytest.raises(ScmError, match=r"holds faces, and model.domain is 'person'"):
@@ -272,7 +274,7 @@ def test_data_of_another_domain_than_the_config_is_one_line(drawn_data: Path, fa
 # Drawing
 
 
-def test_a_generator_that_is_shown_the_edges_draws_other_edges_otherwise(faces: Path, face_model: Path) -> None:
+def test_the_output_of_a_generator_with_edge_input_depends_on_the_edges(faces: Path, face_model: Path) -> None:
     pipeline = Pipeline.from_pretrained(face_model, "cpu")
     folder = PreparedFolder(faces)
     ann, ben = folder.load("face00"), folder.load("face01")
@@ -284,10 +286,10 @@ def test_a_generator_that_is_shown_the_edges_draws_other_edges_otherwise(faces: 
     assert np.array_equal(result.edges, ben.edges)
 
 
-def test_a_person_on_a_model_of_faces_and_a_face_on_one_of_people_are_one_line(
+def test_a_person_for_a_face_model_and_a_face_for_a_person_model_are_one_line_errors(
     place: Place, scm: Scm, faces: Path, face_model: Path
 ) -> None:
-    for arguments, told in (
+    for arguments, message in (
         (("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", face_model), "is of people, and the model"),
         (("transfer", "--src", faces / "face00", "--pose", "data/ben", "-m", "run"), "is of faces, and the model"),
         (("colorize", "--edges", faces / "face00", "--ref", faces / "face01", "-m", "run"), "draws people; colorize"),
@@ -299,10 +301,12 @@ def test_a_person_on_a_model_of_faces_and_a_face_on_one_of_people_are_one_line(
     ):
         done = scm(*arguments, "--device", "cpu")
         assert (done.code, len(done.errors)) == (2, 1)
-        assert told in done.errors[0]
+        assert message in done.errors[0]
 
 
-def test_colorize_draws_every_edges_like_every_reference(place: Place, scm: Scm, faces: Path, face_model: Path) -> None:
+def test_colorize_draws_every_edge_map_with_every_reference(
+    place: Place, scm: Scm, faces: Path, face_model: Path
+) -> None:
     arguments = ["--data", faces, "-m", face_model, "--device", "cpu"]
     done = scm(
         "colorize",
@@ -383,7 +387,7 @@ def test_a_sketch_is_thinned_and_uneven_paper_does_not_matter(tmp_path: Path) ->
     assert 30 < np.count_nonzero(drawing.edges) < np.count_nonzero(thick.edges)
 
 
-def test_what_a_picture_shows_is_told_by_its_looks() -> None:
+def test_drawings_and_photos_are_told_apart() -> None:
     from skimage import data
 
     assert likely_kind(stroked(255, 0)) == "edges"
@@ -391,7 +395,7 @@ def test_what_a_picture_shows_is_told_by_its_looks() -> None:
     assert likely_kind(data.camera()[..., None].repeat(3, 2)) == "photo"
 
 
-def test_a_wide_drawing_loses_its_sides_and_a_tall_one_gets_empty_ones(tmp_path: Path) -> None:
+def test_a_wide_drawing_is_cropped_and_a_tall_one_is_padded(tmp_path: Path) -> None:
     image = np.full((64, 128, 3), 255, np.uint8)
     image[30:34] = 0
     save_png(tmp_path / "wide.png", image)
@@ -404,13 +408,13 @@ def test_a_wide_drawing_loses_its_sides_and_a_tall_one_gets_empty_ones(tmp_path:
     assert not tall[:, :15].any()
 
 
-def test_an_empty_drawing_is_one_line(tmp_path: Path) -> None:
+def test_an_empty_drawing_is_a_one_line_error(tmp_path: Path) -> None:
     save_png(tmp_path / "empty.png", np.full((32, 32, 3), 250, np.uint8))
     with pytest.raises(ScmError, match=r"empty.png: shows no line, read as edges"):
         read_drawing(tmp_path / "empty.png", CANVAS, "edges")
 
 
-def test_a_photo_is_a_reference_with_its_map_beside_it_and_one_line_without(tmp_path: Path) -> None:
+def test_a_photo_needs_a_region_map_beside_it_to_be_a_reference(tmp_path: Path) -> None:
     image, parts = drawn_face(0)
     save_png(tmp_path / "ann.png", image)
     with pytest.raises(ScmError, match=r"ann.png: has no map of its face's regions beside it"):
@@ -431,7 +435,7 @@ def test_a_photo_is_a_reference_with_its_map_beside_it_and_one_line_without(tmp_
 # Metrics and evaluation
 
 
-def test_edge_f1_is_one_for_the_same_edges_one_pixel_off_and_falls_beyond() -> None:
+def test_edge_f1_tolerates_one_pixel_and_falls_beyond() -> None:
     wanted = torch.zeros(1, 20, 20, dtype=torch.bool)
     wanted[0, 10, 2:18] = True
     assert edge_f1(wanted, wanted).item() == pytest.approx(1)
@@ -444,7 +448,7 @@ def test_edge_f1_is_one_for_the_same_edges_one_pixel_off_and_falls_beyond() -> N
     assert edge_f1(wanted, torch.zeros_like(wanted)).isnan().item()
 
 
-def test_colour_distance_is_zero_to_oneself_and_two_from_black_to_white() -> None:
+def test_colour_distance_is_zero_for_equal_images_and_two_from_black_to_white() -> None:
     masks = torch.zeros(1, 8, 8, 8)
     masks[:, 2] = 1
     white = torch.ones(1, 3, 8, 8)
@@ -453,7 +457,7 @@ def test_colour_distance_is_zero_to_oneself_and_two_from_black_to_white() -> Non
 
 
 @pytest.mark.parametrize("number", [2, 3, 10])
-def test_in_a_derangement_everybody_is_source_and_target_once_and_nobody_both(number: int) -> None:
+def test_a_derangement_uses_each_person_once_as_source_and_once_as_target_but_never_both(number: int) -> None:
     names = [str(i) for i in range(number)]
     pairs = deranged(names)
     assert [target for _, target in pairs] == names
@@ -462,7 +466,7 @@ def test_in_a_derangement_everybody_is_source_and_target_once_and_nobody_both(nu
 
 
 @pytest.mark.parametrize("case_set", ["reconstruction", "cross"])
-def test_eval_judges_faces_and_leaves_out_what_needs_a_truth_that_nobody_knows(
+def test_eval_of_faces_skips_metrics_that_need_ground_truth(
     place: Place, scm: Scm, faces: Path, face_model: Path, case_set: str
 ) -> None:
     done = scm(

@@ -1,4 +1,4 @@
-"""Results of any method, judged beside their references: names, protocols, report, the paper's tables."""
+"""Results of any method evaluated against references: names, protocols, report and the paper's tables."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def judged(
 @pytest.mark.parametrize(
     "naming", ["{b}", "{a}___{b}_vis", "{a}.jpg___{b}.jpg_vis", "{a}_2_{b}_vis", "{a}_2_{b}", "{a}_to_{b}"]
 )
-def test_names_of_every_known_manner_find_their_reference(tmp_path: Path, reference: Path, naming: str) -> None:
+def test_names_of_every_known_scheme_find_their_reference(tmp_path: Path, reference: Path, naming: str) -> None:
     for number, name in enumerate(NAMES):
         save(tmp_path / "results" / f"{naming.format(a=NAMES[number - 1], b=name)}.png", picture(9))
     found = {match.reference.stem: match.source for match in find_matches(tmp_path / "results", reference)}
@@ -84,7 +84,7 @@ def test_a_result_without_a_reference_is_named(tmp_path: Path, reference: Path) 
         find_matches(tmp_path / "results", reference)
 
 
-def test_a_pairs_file_tells_what_names_do_not(tmp_path: Path, reference: Path) -> None:
+def test_a_pairs_file_matches_names_that_follow_no_scheme(tmp_path: Path, reference: Path) -> None:
     save(tmp_path / "results" / "0001.png", picture(9))
     pairs = tmp_path / "pairs.csv"
     pairs.write_text(f"generated,reference,source\n0001.png,{NAMES[0]}.png,ada.png\n")
@@ -103,7 +103,7 @@ def test_pairs_without_a_result_are_counted_and_the_first_is_named(tmp_path: Pat
         find_matches(tmp_path / "results", reference, pairs)
 
 
-def test_of_patns_five_pictures_in_a_row_the_last_counts_and_the_first_is_the_source(
+def test_the_last_of_patns_five_pictures_in_a_row_is_evaluated_and_the_first_is_the_source(
     tmp_path: Path, reference: Path
 ) -> None:
     cells = [picture(seed) for seed in (7, 8, 0, 8, 5)]
@@ -118,7 +118,7 @@ def test_of_patns_five_pictures_in_a_row_the_last_counts_and_the_first_is_the_so
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_folder_beside_itself_has_the_best_values_by_every_protocol(reference: Path, protocol: str) -> None:
+def test_a_folder_compared_with_itself_gets_the_best_values_in_every_protocol(reference: Path, protocol: str) -> None:
     values = judged(reference, reference, protocol).scores["generated"].values
     assert values["ssim"].value == pytest.approx(1)
     assert values["l1"].value == 0
@@ -140,7 +140,7 @@ def test_file_order_and_batch_size_do_not_matter_and_the_last_batch_counts(tmp_p
     assert one.reference_sha256 == two.reference_sha256
 
 
-def test_two_chunks_of_pictures_are_in_memory_however_many_there_are(tmp_path: Path, reference: Path) -> None:
+def test_at_most_two_chunks_of_pictures_are_in_memory(tmp_path: Path, reference: Path) -> None:
     read: list[weakref.ref[Case]] = []
     most = 0
 
@@ -159,7 +159,7 @@ def test_two_chunks_of_pictures_are_in_memory_however_many_there_are(tmp_path: P
     assert 4 <= most <= 6  # two chunks, and the last of the one before
 
 
-def test_padding_lifts_ssim_as_it_should(tmp_path: Path) -> None:
+def test_padding_raises_ssim_as_expected(tmp_path: Path) -> None:
     right, wrong = picture(0, 256, 176), picture(1, 256, 176)
     save(tmp_path / "r" / "a.png", right)
     save(tmp_path / "g" / "a.png", (0.7 * right + 0.3 * wrong).astype(np.uint8))
@@ -168,7 +168,7 @@ def test_padding_lifts_ssim_as_it_should(tmp_path: Path) -> None:
     assert 0.3 < values["ssim_raw"].value < 0.95
 
 
-def test_protocols_with_a_crop_see_the_middle_of_a_square_picture(tmp_path: Path) -> None:
+def test_protocols_with_a_crop_use_the_centre_of_a_square_picture(tmp_path: Path) -> None:
     middle, other = picture(0, 256, 176), picture(1, 256, 176)
     for folder, inside in (("r", middle), ("g", other)):
         save(tmp_path / "whole" / folder / "a.png", inside)
@@ -184,14 +184,14 @@ def test_protocols_with_a_crop_see_the_middle_of_a_square_picture(tmp_path: Path
     assert PROTOCOLS["pise"].ssim is ssim_raw
 
 
-def test_a_lying_picture_is_no_person_for_a_protocol_of_fixed_size() -> None:
+def test_a_landscape_picture_is_refused_by_a_protocol_of_fixed_size() -> None:
     with pytest.raises(ScmError, match="upright to square"):
         PROTOCOLS["patn"].box(Canvas(100, 200), "a.png")
     with pytest.raises(ScmError, match="did you mean 'patn'"):
         find_protocol("pant")
 
 
-def test_statistics_of_a_reference_set_are_found_again_by_what_it_holds(tmp_path: Path, reference: Path) -> None:
+def test_cached_statistics_of_a_reference_set_are_found_by_its_content(tmp_path: Path, reference: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     shapes = backbone_shapes("vgg16")
     state = {key: torch.randn(shape, generator=generator) * 0.05 for key, shape in shapes.items()}
@@ -221,7 +221,7 @@ def test_statistics_of_a_reference_set_are_found_again_by_what_it_holds(tmp_path
 
 
 @pytest.mark.slow
-def test_fid_and_is_are_judged_on_an_inception_file_whatever_the_batch(tmp_path: Path, seeded_inception: Path) -> None:
+def test_fid_and_is_do_not_depend_on_the_batch_size(tmp_path: Path, seeded_inception: Path) -> None:
     for seed in range(11):
         save(tmp_path / "r" / f"{seed:02}.png", picture(seed))
         noisy = picture(seed).astype(int) + picture(50 + seed) // 4
@@ -237,7 +237,7 @@ def test_fid_and_is_are_judged_on_an_inception_file_whatever_the_batch(tmp_path:
     assert one["fid"].value > 0.1
     assert one["fid"].value == pytest.approx(other["fid"].value, rel=1e-3)
     assert one["is"].value == pytest.approx(other["is"].value, rel=1e-4)
-    assert 1 <= one["is"].value <= 2  # one or two pictures a split
+    assert 1 <= one["is"].value <= 2  # one or two pictures per split
     assert {value.count for value in one.values()} == {11}
 
 
@@ -250,7 +250,7 @@ def scm(*arguments: object) -> int:
     return int(ended.value.code or 0)
 
 
-def test_the_command_writes_the_same_numbers_twice_and_a_report_that_stands_alone(
+def test_the_command_writes_the_same_numbers_twice_and_a_self_contained_report(
     tmp_path: Path, reference: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for seed, name in enumerate(NAMES):
@@ -291,14 +291,14 @@ def test_the_command_writes_the_same_numbers_twice_and_a_report_that_stands_alon
         (("--generated", "nowhere", "--reference", "."), "is no folder"),
     ],
 )
-def test_what_cannot_be_judged_is_said_in_one_line(
+def test_what_cannot_be_evaluated_is_a_one_line_error(
     arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert scm(*arguments) == 2
     assert said in capsys.readouterr().err
 
 
-def test_pck_takes_the_joints_that_another_estimator_found(drawn_data: Path, tmp_path: Path) -> None:
+def test_pck_uses_the_joints_of_another_estimator(drawn_data: Path, tmp_path: Path) -> None:
     given = ("--generated", drawn_data / "images", "--reference", drawn_data / "images", "--metrics", "pck")
     out = ("-o", tmp_path / "out")
     assert scm(drawn_data, *given, *out, "--joints", drawn_data / "joints.csv") == 0
@@ -313,7 +313,9 @@ def test_pck_takes_the_joints_that_another_estimator_found(drawn_data: Path, tmp
     assert scm(drawn_data, *given, *out, "--joints", tmp_path / "joints.csv") == 2
 
 
-def test_saved_pictures_of_a_method_judged_as_a_folder_give_the_same_numbers(drawn_data: Path, tmp_path: Path) -> None:
+def test_saved_pictures_of_a_method_evaluated_as_a_folder_give_the_same_numbers(
+    drawn_data: Path, tmp_path: Path
+) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     metrics = ("--metrics", "ssim,psnr,l1,ssim_person")
     assert scm(drawn_data, "--method", "region-mean", "--split", "train", "--save", "-o", first, *metrics) == 0
@@ -327,7 +329,7 @@ def test_saved_pictures_of_a_method_judged_as_a_folder_give_the_same_numbers(dra
 # The paper's tables
 
 
-def test_the_papers_tables_are_as_printed_and_each_row_says_its_likely_protocol() -> None:
+def test_the_papers_tables_are_as_printed_and_each_row_names_its_likely_protocol() -> None:
     tables = published_tables()
     assert [(name, len(table.rows)) for name, table in tables.items()] == [("Table 1", 11), ("Table 2", 4)]
     ours = tables["Table 1"].rows[-1]
@@ -338,7 +340,7 @@ def test_the_papers_tables_are_as_printed_and_each_row_says_its_likely_protocol(
     assert all(row.why for table in tables.values() for row in table.rows)
 
 
-def test_comparing_warns_of_what_differs_and_of_nothing_else() -> None:
+def test_compare_warns_only_about_what_differs() -> None:
     numbers = {"ssim": {"value": 0.7}}
     metrics = {"protocol": {"name": "patn"}, "form": "folders", "count": 8570, "answers": {"mine": numbers}}
     text = compare(metrics, "Table 2")

@@ -1,4 +1,4 @@
-"""Pose files of other programs: points in another order, in 0-1, missing, in lists of frames, and of other tools."""
+"""Pose files of other programs: other orders of points, coordinates in 0-1, missing points, lists of frames."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NECK = JOINTS.index("neck")
 
 
 def place(joint: str) -> tuple[float, float]:
-    """Return where a joint lies in every pose here: left ones to the right, rows by their number."""
+    """Return the place of a joint in all poses here: left joints on the right, rows by joint index."""
     side = {"left": 30, "right": -30}.get(joint.split("_")[0], 0)
     return 100 + side, 40 + 18 * JOINTS.index(joint)
 
@@ -42,7 +42,7 @@ def expected(*missing: str) -> FloatArray:
 
 
 def points(names: tuple[str, ...] = COCO, score: float = 2, by: Canvas | None = None) -> list[list[float]]:
-    """Return x, y, score of points by their names; with ``by`` in fractions of a picture of that size."""
+    """Return x, y, score of the named points; with ``by``, as fractions of a picture of that size."""
     width, height = (by.width, by.height) if by else (1, 1)
     found = []
     for name in names:
@@ -122,13 +122,13 @@ def test_human36m_has_no_face_and_its_feet_are_ankles(tmp_path: Path) -> None:
     assert not joints[[JOINTS.index(joint) for joint in face]].any()
 
 
-def test_a_neck_at_the_chin_is_not_openposes(tmp_path: Path) -> None:
+def test_a_neck_at_the_chin_is_not_taken_for_the_neck_of_openpose(tmp_path: Path) -> None:
     joints = only(tmp_path, coco(flat(points(POSETRACK)), POSETRACK)).person()
     assert np.array_equal(joints, expected("left_eye", "right_eye"))
 
 
 @pytest.mark.parametrize("number", [17, 26, 133, 136])
-def test_without_names_the_first_17_points_are_cocos(tmp_path: Path, number: int) -> None:
+def test_without_names_the_first_17_points_are_read_as_coco(tmp_path: Path, number: int) -> None:
     rows = points() + [[7.0, 7.0, 2.0]] * (number - 17)
     assert np.array_equal(only(tmp_path, coco(flat(rows), None)).person(), expected())
     results = [{"image_id": "b.jpg", "category_id": 1, "keypoints": flat(rows), "score": 2.9}]
@@ -144,7 +144,7 @@ def test_without_names_the_first_17_points_are_cocos(tmp_path: Path, number: int
         ((*COCO[:16], "l_hip"), "person", "names 'left_hip' twice, as 'left_hip' and 'l_hip'"),
     ],
 )
-def test_categories_that_are_no_people_are_refused_with_their_names(
+def test_categories_other_than_people_are_refused_by_name(
     tmp_path: Path, names: tuple[str, ...] | None, category: str, says: str
 ) -> None:
     with pytest.raises(ScmError, match=says):
@@ -169,7 +169,7 @@ def test_annotations_of_other_categories_and_without_keypoints_are_skipped(
         read(tmp_path, coco([], None) | {"annotations": [{"image_id": 1, "bbox": [1, 2, 3, 4]}]})
 
 
-def test_the_number_of_points_must_be_that_of_the_names(tmp_path: Path) -> None:
+def test_the_number_of_points_must_match_the_names(tmp_path: Path) -> None:
     with pytest.raises(ScmError, match="has 54 numbers in 'keypoints', expected x, y, v of 17 keypoints"):
         only(tmp_path, coco([9.0] * 54)).person()
 
@@ -178,7 +178,9 @@ def test_the_number_of_points_must_be_that_of_the_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["coco", "openpose", "ours", "mediapipe"])
-def test_joints_between_0_and_1_are_scaled_where_the_size_is_known_and_else_refused(tmp_path: Path, form: str) -> None:
+def test_joints_between_0_and_1_are_scaled_if_the_size_is_known_and_refused_otherwise(
+    tmp_path: Path, form: str
+) -> None:
     ours = {
         joint: {"x": x / SIZE.width, "y": y / SIZE.height}
         for joint, (x, y) in ((joint, place(joint)) for joint in JOINTS)
@@ -220,7 +222,7 @@ def mediapipe(by: Canvas | None = None) -> list[list[float]]:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_list_of_openpose_frames_is_a_pose_a_frame(tmp_path: Path, number: int) -> None:
+def test_a_list_of_openpose_frames_gives_one_pose_per_frame(tmp_path: Path, number: int) -> None:
     frame = {"people": [{"pose_keypoints_2d": flat(points(JOINTS, 0.9)), "face_keypoints_2d": None}]}
     frames = [frame | {"canvas_height": 400, "canvas_width": 200} for _ in range(number)]
     found = read(tmp_path, frames)
@@ -229,7 +231,7 @@ def test_a_list_of_openpose_frames_is_a_pose_a_frame(tmp_path: Path, number: int
     assert all(posed.person()[:, 2].all() for posed in found)
 
 
-def test_width_and_height_beside_people_are_the_frame(tmp_path: Path) -> None:
+def test_width_and_height_beside_people_set_the_frame(tmp_path: Path) -> None:
     values = {"people": [{"pose_keypoints_2d": flat(points(JOINTS, 1))}], "width": 200, "height": 400}
     assert only(tmp_path, values).canvas == SIZE
 
@@ -287,20 +289,22 @@ def test_a_joint_at_0_0_or_null_or_nan_is_missing(tmp_path: Path, missing: Any) 
         ({"landmarks": [{"x": 1}] * 33}, "a point has no x and y"),
     ],
 )
-def test_what_is_not_understood_is_one_line_without_a_wrong_suggestion(tmp_path: Path, values: Any, says: str) -> None:
+def test_an_unknown_format_is_a_one_line_error_without_a_wrong_suggestion(
+    tmp_path: Path, values: Any, says: str
+) -> None:
     with pytest.raises(ScmError, match=says) as caught:
         read(tmp_path, values)
     assert "did you mean" not in str(caught.value)
     assert str(caught.value).startswith(f"{tmp_path / 'a.json'}: ")
 
 
-def test_a_word_that_is_spelled_right_has_no_suggestion() -> None:
+def test_a_correctly_spelled_word_gets_no_suggestion() -> None:
     assert nearest("version", ["version", "versions"]) == ""
     assert nearest("versoin", ["version"]) == "; did you mean 'version'?"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_files_of_other_encodings_are_read(tmp_path: Path, encoding: str) -> None:
+def test_files_in_other_encodings_are_read(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "a.json").write_bytes(json.dumps(coco(flat(points()))).encode(encoding))
     assert np.array_equal(read_pose_file(tmp_path / "a.json")[0].person(), expected())
     (tmp_path / "b.json").write_bytes('{"name": "fünf"}'.encode("cp1252"))

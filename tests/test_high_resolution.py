@@ -20,7 +20,7 @@ from scmnet_cli.types import Canvas, Person
 
 
 class Watch(TorchDispatchMode):
-    """Notes every operation and the shape of every tensor that it gives."""
+    """Record every operation and the shape of each of its outputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(correlation, "_VALUES_AT_A_TIME", 16 * POSITIONS)
 
 
-def test_drawing_never_holds_the_whole_field_and_attends_in_the_fused_kernel(small_blocks, monkeypatch):
+def test_drawing_never_holds_the_whole_field_and_uses_fused_attention(small_blocks, monkeypatch):
     monkeypatch.setattr(torch, "inference_mode", torch.no_grad)  # inference mode hides the kernel inside attention
     pipeline, person = pipeline_on(CANVAS), on_canvas(CANVAS)
     with Watch() as watch:
@@ -107,7 +107,7 @@ def test_a_training_step_and_its_statistics_never_hold_the_whole_field(small_blo
     } <= watch.operations
 
 
-def test_the_watch_sees_the_explicit_field():
+def test_the_recorder_detects_the_explicit_field():
     pose, style = torch.rand(2, 1, 32, 12, 10)
     with Watch() as watch:
         correlation.Field.of(pose, style, 0.01).explicit()

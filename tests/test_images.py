@@ -1,4 +1,4 @@
-"""Photos are read upright, whatever they are; crops are inverted exactly."""
+"""Photos of every kind are read upright; crops are inverted exactly."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_crop_holds_the_whole_person_in_the_shape_of_the_canvas(seed: int) -
     assert abs(box.width / box.height - 176 / 256) <= 1 / box.height
 
 
-def test_a_spot_lands_where_the_mapping_says() -> None:
+def test_a_spot_lands_where_the_crop_maps_it() -> None:
     photo = np.zeros((300, 200, 3), np.uint8)
     photo[120:129, 60:69] = 255  # centred on (64, 124)
     box = CropBox(20, -10, 150, 225, Canvas(96, 64))
@@ -65,7 +65,7 @@ def test_a_spot_lands_where_the_mapping_says() -> None:
     assert np.allclose(centre, box.to_canvas(np.array([64.0, 124.0])), atol=0.02)
 
 
-def test_a_crop_of_the_canvas_size_takes_pixels_as_they_are_and_fills_beyond_the_photo() -> None:
+def test_a_crop_of_canvas_size_copies_pixels_and_pads_outside_the_photo() -> None:
     photo = noise(40, 30)
     box = CropBox(-5, 10, 24, 48, Canvas(48, 24))
     plain, kept = box.crop_image(photo, 230), box.crop_image(photo, None)
@@ -174,12 +174,12 @@ def test_a_photo_of_any_mode_is_rgb(tmp_path: Path, mode: str) -> None:
         assert np.array_equal(picture[..., 1], noise(16, 16)[..., 0])
 
 
-def test_transparency_lies_on_light_grey(tmp_path: Path) -> None:
+def test_transparent_pixels_become_light_grey(tmp_path: Path) -> None:
     Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "a.png")
     assert (read_photo(tmp_path / "a.png") == 230).all()
 
 
-def test_what_is_no_picture_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_a_one_line_error(tmp_path: Path) -> None:
     whole = tmp_path / "whole.png"
     save_png(whole, noise(64, 64))
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:2000])
@@ -198,7 +198,7 @@ def test_a_photo_that_would_unpack_to_gigabytes_is_refused(tmp_path: Path, monke
         read_photo(tmp_path / "a.png")
 
 
-def test_a_label_map_keeps_its_ids_grey_or_palette_and_is_no_rgb_picture(tmp_path: Path) -> None:
+def test_a_label_map_keeps_its_ids_in_grey_or_palette_mode_and_may_not_be_rgb(tmp_path: Path) -> None:
     labels = np.arange(64, dtype=np.uint8).reshape(8, 8) % 8
     Image.fromarray(labels).save(tmp_path / "grey.png")
     palette = Image.fromarray(labels).convert("P")
@@ -212,7 +212,7 @@ def test_a_label_map_keeps_its_ids_grey_or_palette_and_is_no_rgb_picture(tmp_pat
         read_label_map(tmp_path / "rgb.png")
 
 
-def test_a_png_is_written_in_one_step_or_not_at_all(tmp_path: Path) -> None:
+def test_a_png_is_written_atomically(tmp_path: Path) -> None:
     save_png(tmp_path / "a.png", noise(8, 8), {"Comment": "made by a test"})
     with Image.open(tmp_path / "a.png") as image:
         assert image.info["Comment"] == "made by a test"
@@ -221,12 +221,12 @@ def test_a_png_is_written_in_one_step_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_pictures_survive_the_way_to_tensors_and_back() -> None:
+def test_pictures_survive_the_round_trip_to_tensors() -> None:
     picture = noise(8, 8)
     assert np.array_equal(to_uint8(to_tensor(picture)), picture)
 
 
-def test_drawing_leaves_the_size_and_the_original_alone() -> None:
+def test_drawing_keeps_the_size_and_the_original() -> None:
     picture, labels = noise(32, 24), np.full((32, 24), 5, np.uint8)
     joints = np.random.default_rng(0).uniform(2, 20, (18, 3)).astype(np.float32)
     before = picture.copy()

@@ -1,4 +1,4 @@
-"""``scm inspect``: what the field says of itself, and the picture of it."""
+"""``scm inspect``: statistics of the correlation field, and their figure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def pipeline_of(**settings: object) -> Pipeline:
 
 
 def noisy(place: Place) -> Person:
-    """A person whose every place looks different, in blocks as large as the field's positions."""
+    """Return a person of random colours, in blocks as large as the field's positions."""
     person = place.person("anna", 0)
     regions = np.zeros((64, 48), np.uint8)
     for name, (top, bottom) in {"hair": (8, 16), "upper": (16, 40), "pants": (40, 64)}.items():
@@ -50,15 +50,15 @@ def near(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
     return int((np.abs(picture.astype(int) - colour).max(2) <= 16).sum())
 
 
-def looking_everywhere(place: Place, **about: object) -> Inspection:
-    """The inspection of a field that weighs every position alike."""
+def uniform_inspection(place: Place, **about: object) -> Inspection:
+    """Return the inspection of a uniform field."""
     pipeline = pipeline_of()
     pipeline.model.tau = 1e6
     return inspect_transfer(pipeline, noisy(place), place.person("ben", 1), **about)
 
 
-def looking_straight(place: Place, monkeypatch: pytest.MonkeyPatch, **about: object) -> Inspection:
-    """The inspection of a field that takes each position from the same position of the source."""
+def identity_inspection(place: Place, monkeypatch: pytest.MonkeyPatch, **about: object) -> Inspection:
+    """Return the inspection of an identity field: each position attends to the same position of the source."""
     pipeline, person = pipeline_of(), noisy(place)
     style = pipeline.encode(person).style
     monkeypatch.setattr(pipeline.model, "encode_pose", lambda *_: style.features)
@@ -66,8 +66,8 @@ def looking_straight(place: Place, monkeypatch: pytest.MonkeyPatch, **about: obj
     return inspect_transfer(pipeline, person, person, **about)
 
 
-def test_a_field_that_weighs_all_alike_has_the_largest_entropy_and_shares_as_large_as_the_regions(place: Place):
-    found = looking_everywhere(place, points=[(3, 5)])
+def test_a_uniform_field_has_maximal_entropy_and_shares_equal_to_the_region_areas(place: Place):
+    found = uniform_inspection(place, points=[(3, 5)])
     assert found.entropy == pytest.approx(np.full(GRID, math.log(48)), rel=1e-4)
     assert found.points[0].weights == pytest.approx(np.full(GRID, 1 / 48), rel=1e-2)
     share = {name: float((found.source.regions == region_id(name)).mean()) for name in ("background", "upper", "pants")}
@@ -78,8 +78,8 @@ def test_a_field_that_weighs_all_alike_has_the_largest_entropy_and_shares_as_lar
     assert np.abs(found.moved_pixels[:8, :8] - mean).max() <= 2
 
 
-def test_a_field_that_looks_straight_moves_nothing(place: Place, monkeypatch: pytest.MonkeyPatch):
-    found = looking_straight(place, monkeypatch, points=[(20, 20)])
+def test_an_identity_field_moves_nothing(place: Place, monkeypatch: pytest.MonkeyPatch):
+    found = identity_inspection(place, monkeypatch, points=[(20, 20)])
     assert np.abs(found.moved_pixels.astype(int) - found.source.image).max() <= 1
     assert found.entropy.max() < 1e-3
     assert found.region_accuracy == 1
@@ -93,7 +93,7 @@ def test_a_field_that_looks_straight_moves_nothing(place: Place, monkeypatch: py
     assert np.array_equal(found.moved_feature_colours, found.features.colours)
 
 
-def test_the_numbers_are_those_of_the_result_and_of_the_explicit_field(place: Place):
+def test_the_numbers_match_the_result_and_the_explicit_field(place: Place):
     pipeline, source, pose = pipeline_of(), place.person("anna", 0), place.person("ben", 1)
     found = inspect_transfer(pipeline, source, pose, [(17, 30)])
     drawn = pipeline.transfer(source, pose)
@@ -110,7 +110,7 @@ def test_the_numbers_are_those_of_the_result_and_of_the_explicit_field(place: Pl
     )
 
 
-def test_a_point_alone_is_the_point_of_the_whole_inspection(place: Place):
+def test_inspecting_one_point_equals_that_point_of_the_whole_inspection(place: Place):
     pipeline, source, pose = pipeline_of(), place.person("anna", 0), place.person("ben", 1)
     (whole,) = inspect_transfer(pipeline, source, pose, [(17, 30)]).points
     alone = inspect_point(pipeline, pipeline.encode(source), pose, 17, 30)
@@ -121,7 +121,7 @@ def test_a_point_alone_is_the_point_of_the_whole_inspection(place: Place):
         inspect_point(pipeline, source, pose, 48, 30)
 
 
-def test_each_arm_is_a_part_of_its_own_and_specks_are_not(place: Place):
+def test_each_arm_is_a_separate_part_and_specks_are_ignored(place: Place):
     pose = place.person("ben", 1)
     regions = pose.regions.copy()
     regions[18:30, 6:12] = regions[18:32, 38:44] = region_id("arms")
@@ -135,14 +135,14 @@ def test_each_arm_is_a_part_of_its_own_and_specks_are_not(place: Place):
     assert "arms" not in found.right_shares  # the source shows none
 
 
-def test_bare_joints_are_judged_by_what_the_field_moved_and_have_no_accuracy(place: Place):
+def test_joints_without_a_region_map_use_the_moved_regions_and_have_no_accuracy(place: Place):
     found = inspect_transfer(pipeline_of(), place.person("anna", 0), Pose.of(place.person("ben", 1)))
     assert not found.regions_known
     assert found.region_accuracy is None
     assert np.array_equal(found.regions, found.result.moved_regions)
 
 
-def test_feature_maps_are_of_each_region_of_the_source_and_of_all(place: Place):
+def test_feature_maps_exist_for_each_source_region_and_for_all_together(place: Place):
     pipeline, source = pipeline_of(carry_colours=True), place.person("anna", 0)
     maps = inspect_transfer(pipeline, source, source).features
     assert maps.decomposed
@@ -165,19 +165,19 @@ def test_a_model_without_the_dse_is_compared_by_its_fused_features(place: Place)
 
 
 @pytest.mark.parametrize("point", [(-1, 3), (48, 3), (3, 64)])
-def test_a_point_outside_the_result_is_refused_with_what_would_fit(place: Place, point: tuple[int, int]):
+def test_a_point_outside_the_result_is_refused_with_the_valid_range(place: Place, point: tuple[int, int]):
     with pytest.raises(ScmError, match=r"x is 0-47, y 0-63"):
         inspect_transfer(pipeline_of(), place.person("anna", 0), place.person("ben", 1), [point])
 
 
 def test_the_same_input_gives_the_same_picture(place: Place):
-    first, second = (draw_inspection(looking_everywhere(place, points=[(9, 9)])) for _ in range(2))
+    first, second = (draw_inspection(uniform_inspection(place, points=[(9, 9)])) for _ in range(2))
     assert first.shape[1:] == (WIDTH, 3)
     assert np.array_equal(first, second)
 
 
 def test_arrows_have_the_colour_of_their_region_and_cross_the_pose(place: Place, monkeypatch: pytest.MonkeyPatch):
-    found = looking_straight(place, monkeypatch)
+    found = identity_inspection(place, monkeypatch)
     pose = slice(WIDTH * 2 // 7, WIDTH * 3 // 7)  # within the second of four columns
     with_arrows = draw_inspection(found)[100:500, pose]
     without = draw_inspection(replace(found, parts=()))[100:500, pose]
@@ -188,7 +188,7 @@ def test_arrows_have_the_colour_of_their_region_and_cross_the_pose(place: Place,
         assert (added > 20) == (name in drawn)
 
 
-def test_points_and_a_compared_model_each_get_their_place_in_the_picture(place: Place):
+def test_points_and_a_compared_model_get_their_own_panels(place: Place):
     source = place.person("anna", 0)
     plain = draw_inspection(inspect_transfer(pipeline_of(), source, source))
     pointed = draw_inspection(inspect_transfer(pipeline_of(), source, source, [(4, 4), (40, 40)]))
@@ -198,7 +198,7 @@ def test_points_and_a_compared_model_each_get_their_place_in_the_picture(place: 
     assert (plain[-300:, -220:] == 255).all()
 
 
-def test_a_model_without_the_dse_is_inspected_too(place: Place):
+def test_a_model_without_the_dse_can_be_inspected(place: Place):
     source = place.person("anna", 0)
     found = inspect_transfer(pipeline_of(style="global"), source, place.person("ben", 1))
     assert found.features.region_strengths == {}
@@ -222,7 +222,7 @@ def test_the_command_writes_one_picture_and_its_numbers_and_prints_the_path(plac
     assert json.dumps(report)
 
 
-def test_the_same_command_writes_over_its_picture_and_another_point_gets_a_number(place: Place, scm: Scm):
+def test_the_same_command_overwrites_its_picture_and_another_point_gets_a_numbered_file(place: Place, scm: Scm):
     command = ("inspect", "--data", "data", "--src", "anna", "--pose", "ben", "-m", "run")
     first, again, other = scm(*command), scm(*command), scm(*command, "--at", "1,1")
     assert first.paths == again.paths
@@ -230,7 +230,7 @@ def test_the_same_command_writes_over_its_picture_and_another_point_gets_a_numbe
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--at", "20;30"], "--at 20;30: expected a pixel of the result as X,Y"),
         (["--at", "20,99"], "--at 20,99: lies outside the result"),
@@ -238,9 +238,9 @@ def test_the_same_command_writes_over_its_picture_and_another_point_gets_a_numbe
         (["--compare", "nowhere"], "nowhere"),
     ],
 )
-def test_what_cannot_be_inspected_is_told_in_one_line(place: Place, scm: Scm, options: list[str], told: str):
+def test_what_cannot_be_inspected_is_a_one_line_error(place: Place, scm: Scm, options: list[str], message: str):
     pose = [] if "--pose" in options else ["--pose", "data/ben"]
     done = scm("inspect", "--src", "data/anna", *pose, *options, "-m", "run")
     assert done.code == 2
-    assert told in done.errors[0]
+    assert message in done.errors[0]
     assert not done.paths

@@ -1,4 +1,4 @@
-"""Joints are read from the benchmark's keypoint files, from tables of our own, and from files beside a photo."""
+"""Joints are read from the benchmark's keypoint files, from our own tables, and from files beside a photo."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write(path: Path, *lines: str) -> Path:
     return path
 
 
-def test_the_benchmarks_rows_are_y_first_and_exactly_minus_one_is_missing(tmp_path: Path) -> None:
+def test_benchmark_rows_list_y_first_and_only_minus_one_is_missing(tmp_path: Path) -> None:
     x, y = [-1, -2, *X[2:]], [-1, 101, *Y[2:]]
     table = read_keypoint_file(write(tmp_path / "k.csv", HEADER, f"a.jpg: {y}: {x}", f"b.jpg:{Y}:{X}"))
     assert list(table) == ["a.jpg", "b.jpg"]
@@ -84,7 +84,7 @@ def test_a_path_of_another_machine_leads_out_of_the_folder(tmp_path: Path, name:
     assert "write the file's name alone" in table.astray()[name]
 
 
-def test_our_tables_give_scores_and_may_hold_more_columns(tmp_path: Path) -> None:
+def test_our_tables_have_scores_and_may_have_more_columns(tmp_path: Path) -> None:
     cells = [f"{value}" for k in range(18) for value in (k + 0.5, 2 * k, 0.25 if k else 0)]
     path = write(tmp_path / "k.csv", ",".join(["photo", *COLUMNS]), ",".join(["0001.jpg", "anna", *cells]))
     joints = read_keypoint_file(path)["anna"]
@@ -92,7 +92,7 @@ def test_our_tables_give_scores_and_may_hold_more_columns(tmp_path: Path) -> Non
     assert list(joints[3]) == [3.5, 6, 0.25]
 
 
-def test_rows_without_any_joint_are_no_poses(tmp_path: Path) -> None:
+def test_rows_without_any_joint_are_not_poses(tmp_path: Path) -> None:
     none = [-1] * 18
     path = write(tmp_path / "k.csv", HEADER, f"a.jpg:{none}:{none}", f"b.jpg:{Y}:{X}")
     assert list(read_keypoint_file(path)) == ["b.jpg"]
@@ -108,7 +108,7 @@ def test_rows_without_any_joint_are_no_poses(tmp_path: Path) -> None:
         f"a.jpg:{Y}:{'[' * 3000}", f"a.jpg:{Y}:{[10**400, *X[1:]]}",
     ],
 )  # fmt: skip
-def test_a_damaged_row_is_named_by_its_line_and_spares_the_others(tmp_path: Path, row: str) -> None:
+def test_a_damaged_row_is_named_by_its_line_and_the_others_are_read(tmp_path: Path, row: str) -> None:
     path = write(tmp_path / "k.csv", HEADER, f"b.jpg:{Y}:{X}", row)
     with pytest.raises(ScmError, match=r"k\.csv: line 3 \('a\.jpg'\)"):
         read_keypoint_file(path)
@@ -118,26 +118,28 @@ def test_a_damaged_row_is_named_by_its_line_and_spares_the_others(tmp_path: Path
         table.find("a.jpg")
 
 
-def test_a_name_that_stands_twice_is_told_of(tmp_path: Path) -> None:
+def test_a_duplicate_name_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "k.csv", HEADER, f"a.jpg:{Y}:{X}", f"a.jpg:{X}:{Y}")
     with pytest.raises(ScmError, match=r"line 3: 'a\.jpg' stands twice"):
         read_keypoint_file(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"name,x,y\na,1,2\n", b"\xff\xfe\x00\x01"])
-def test_a_file_that_is_no_keypoint_file_is_told_what_its_first_line_must_be(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_keypoint_file_is_an_error_with_the_expected_header(
+    tmp_path: Path, content: bytes
+) -> None:
     (tmp_path / "k.csv").write_bytes(content)
     with pytest.raises(ScmError, match=r"k\.csv: (is not a keypoint file; its first line must be|cannot be read)"):
         read_keypoint_file(tmp_path / "k.csv")
 
 
 @pytest.mark.parametrize("lines", [("x" * 200_000,), (",".join(COLUMNS), "a" * 200_000 + ",1")])
-def test_a_table_with_an_endless_cell_is_told_of(tmp_path: Path, lines: tuple[str, ...]) -> None:
+def test_a_table_with_an_oversized_cell_is_reported(tmp_path: Path, lines: tuple[str, ...]) -> None:
     with pytest.raises(ScmError, match=r"k\.csv: cannot be read as a table \(field larger than"):
         read_keypoint_table(write(tmp_path / "k.csv", *lines))
 
 
-def test_a_photo_with_map_and_joints_beside_it_is_what_scm_preprocess_makes_of_it(
+def test_a_photo_with_map_and_joints_beside_it_is_read_as_by_scm_preprocess(
     drawn_source: Path, drawn_data: Path, tmp_path: Path
 ) -> None:
     name = "drawn_0001"
@@ -189,7 +191,7 @@ def put(name: str, text: str) -> Callable[[Path], None]:
         (put("a.joints.json", json.dumps([[0, 0, 0]] * 18)), "no joint is known"),
     ],
 )
-def test_what_is_missing_or_wrong_beside_a_photo_is_one_line_that_names_the_photo(
+def test_a_missing_or_wrong_file_beside_a_photo_is_a_one_line_error_naming_the_photo(
     drawn_source: Path, tmp_path: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     shutil.copy(drawn_source / "drawn_0001.png", tmp_path / "a.png")

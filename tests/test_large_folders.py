@@ -1,4 +1,4 @@
-"""``scm preprocess`` on large folders: nothing that is done is lost, and a report tells of everybody."""
+"""``scm preprocess`` on large folders: no finished work is lost, and a report lists every photo."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NUM = 12
 
 
 class Quick(Analyser):
-    """Stands for the analyser: there is a person in every photo that is not all black, all over it."""
+    """Analyser stub: a person covers every photo that is not black."""
 
     def __init__(self) -> None:
         self.sha256 = "0" * 64
@@ -81,7 +81,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 # interruptions
 
 
-def test_photos_go_on_after_kill_9_and_end_as_if_nothing_had_happened(photos: Path, tmp_path: Path) -> None:
+def test_preprocessing_resumes_after_kill_9_with_the_same_result(photos: Path, tmp_path: Path) -> None:
     script = f"""
         import os, signal, sys
         sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -104,7 +104,7 @@ def test_photos_go_on_after_kill_9_and_end_as_if_nothing_had_happened(photos: Pa
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
-def test_shares_of_photos_made_one_by_one_are_the_folder_of_one_run(photos: Path, tmp_path: Path) -> None:
+def test_shares_prepared_one_by_one_equal_one_run(photos: Path, tmp_path: Path) -> None:
     save_png(photos / "00.png", np.zeros((20, 20, 3), np.uint8))
     made = [
         prepare_share(PhotoSource(photos, Quick()), tmp_path / "shares", CANVAS, "plain", None, 1, None, Rank(index, 3))
@@ -122,7 +122,7 @@ def test_shares_of_photos_made_one_by_one_are_the_folder_of_one_run(photos: Path
 
 
 class FullDisk:
-    """Lets pictures be written until so many are, then there is no space left."""
+    """Allow a number of pictures to be written, then report a full disk."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, num: int) -> None:
         self.left = num
@@ -138,26 +138,26 @@ class FullDisk:
         monkeypatch.setattr(Image.Image, "save", limited)
 
 
-def test_a_full_disk_ends_the_run_in_one_line_and_the_next_one_goes_on(
+def test_a_full_disk_is_a_one_line_error_and_the_next_run_resumes(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         FullDisk(patch, 9)
         with pytest.raises(
             ScmError, match=r"data: the disk is full \(No space left on device\); nothing is lost"
-        ) as told:
+        ) as caught:
             run(photos, tmp_path / "data", jobs=1)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
     left = contents(tmp_path / "data")
     assert not [name for name in left if Path(name).name.startswith(".") and not name.startswith(".lock")]
     assert "manifest.json" not in left
-    assert run(photos, tmp_path / "data").num_new == NUM - 4  # two pictures a person
+    assert run(photos, tmp_path / "data").num_new == NUM - 4  # two pictures per person
     run(photos, tmp_path / "whole")
     assert contents(tmp_path / "data") == contents(tmp_path / "whole")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_disk_that_is_too_full_for_the_journal_ends_the_run_in_one_line(
+def test_a_disk_too_full_for_the_journal_is_a_one_line_error(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_before = Path.open
@@ -194,7 +194,7 @@ def test_the_command_ends_with_2_on_a_full_disk(
 
 
 def spoil(photos: Path) -> dict[str, str]:
-    """Put files into a folder that are no photos, and return what is said of each by its name."""
+    """Write files that are not photos; return the expected reason by file name."""
     (photos / "empty.jpg").touch()
     (photos / "folder.jpg").mkdir()
     (photos / "text.jpg").write_text("<html>not found</html>")
@@ -216,9 +216,7 @@ def spoil(photos: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-def test_whatever_lies_in_the_folder_is_told_of_by_name_and_everybody_else_comes_through(
-    photos: Path, tmp_path: Path
-) -> None:
+def test_unusable_files_are_reported_by_name_and_all_other_photos_are_prepared(photos: Path, tmp_path: Path) -> None:
     said = spoil(photos)
     Image.open(photos / "05.png").save(photos / "really a jpeg.png", "JPEG")
     (photos / "notes.txt").write_text("no photo at all")
@@ -232,7 +230,7 @@ def test_whatever_lies_in_the_folder_is_told_of_by_name_and_everybody_else_comes
         assert "\n" not in outcome.left_out[name]
 
 
-def test_a_photo_that_vanishes_or_may_not_be_read_meanwhile_is_left_out(
+def test_a_photo_that_vanishes_or_becomes_unreadable_is_skipped(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read(source: PhotoSource, name: str) -> Any:
@@ -250,7 +248,7 @@ def test_a_photo_that_vanishes_or_may_not_be_read_meanwhile_is_left_out(
 
 
 class _Page(HTMLParser):
-    """What an HTML page holds: rows of text and pictures, and everything that it would fetch."""
+    """Contents of an HTML page: rows of text and pictures, and all it would fetch."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -279,7 +277,7 @@ class _Page(HTMLParser):
             self.rows[-1] += f" {data.strip()}"
 
 
-def test_the_report_shows_people_and_everybody_left_out_with_picture_and_reason(photos: Path, tmp_path: Path) -> None:
+def test_the_report_shows_people_and_every_skipped_photo_with_picture_and_reason(photos: Path, tmp_path: Path) -> None:
     said = spoil(photos)
     source = PhotoSource(photos, Quick())
     outcome = prepare(source, tmp_path / "data", CANVAS, jobs=2)
@@ -294,7 +292,7 @@ def test_the_report_shows_people_and_everybody_left_out_with_picture_and_reason(
     for name, reason in said.items():
         assert reason in rows[name]
         with_picture = page.pictures_in_row[page.rows.index(rows[name])]
-        assert with_picture == (name.startswith("nobody")), name  # never one of what leads out of the folder
+        assert with_picture == (name.startswith("nobody")), name  # no thumbnail of a file outside the folder
     assert page.num_pictures == 5 * 4 + 2
     for kind in ("no person is found in the photo 2", "cannot be read as a picture 3", "leads out of … 1"):
         assert kind in [row.strip() for row in page.rows]
@@ -305,7 +303,7 @@ def test_the_report_shows_people_and_everybody_left_out_with_picture_and_reason(
     assert (tmp_path / "again.html").read_bytes() == file.read_bytes()
 
 
-def test_a_report_of_very_many_left_out_shows_the_first_and_lists_all(
+def test_a_report_with_many_skipped_photos_shows_the_first_and_lists_all(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(6):
@@ -319,7 +317,7 @@ def test_a_report_of_very_many_left_out_shows_the_first_and_lists_all(
     assert sum("black" in row for row in page.rows) == 6
 
 
-def test_the_command_writes_the_report_into_the_folder_or_where_one_says(
+def test_the_command_writes_the_report_into_the_folder_or_to_the_given_path(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scm: Scm
 ) -> None:
     monkeypatch.setattr(Analyser, "load", lambda **_: Quick())
@@ -341,7 +339,7 @@ def pictures() -> list[UInt8Array]:
     return [astronaut, astronaut[:, ::-1].copy(), astronaut[:150, 20:140].copy()]
 
 
-def test_looks_of_many_threads_go_in_batches_with_the_same_results(pictures: list[UInt8Array]) -> None:
+def test_requests_of_many_threads_are_batched_with_the_same_results(pictures: list[UInt8Array]) -> None:
     alone = Analyser.load(bfloat16=False)
     torch.manual_seed(0)
     net = AnalyserNet()
@@ -367,7 +365,7 @@ def _state_of_the_shipped() -> dict[str, torch.Tensor]:
     return net.state_dict()
 
 
-def test_what_fails_in_a_batch_fails_for_those_who_asked() -> None:
+def test_a_failure_in_a_batch_reaches_every_caller() -> None:
     together = Analyser(AnalyserNet(), batch=4)
     with pytest.raises(RuntimeError, match=r"size|shape|channels"):
         together._net(torch.zeros(1, 5, 64, 64))
@@ -377,7 +375,7 @@ def test_what_fails_in_a_batch_fails_for_those_who_asked() -> None:
 # progress
 
 
-def test_in_a_log_a_line_now_and_then_says_how_far_it_is(
+def test_progress_in_a_log_is_an_occasional_line(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     times: Iterator[float] = iter([0.0, 10.0, 40.0, 41.0, 100.0])

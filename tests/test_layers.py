@@ -24,7 +24,7 @@ def _norm_and_gradients(layer: InstanceNorm, features: Tensor, weights: Tensor) 
 
 @pytest.mark.parametrize("memory_format", MEMORY_FORMATS)
 @pytest.mark.parametrize("shape", [(3, 8, 9, 7), (1, 8, 20, 13), (2, 4, 1, 3)])
-def test_instance_norm_and_its_gradients_are_those_of_torch(shape, memory_format):
+def test_instance_norm_and_its_gradients_equal_those_of_torch(shape, memory_format):
     torch.manual_seed(0)
     features = (torch.randn(shape) * 3 + 1).contiguous(memory_format=memory_format)
     weights = torch.randn(shape)
@@ -65,6 +65,6 @@ def test_instance_norm_takes_bfloat16_features(memory_format):
     torch.testing.assert_close(ours.float(), layer(features), rtol=0.02, atol=0.02)
 
 
-def test_norms_name_their_parameters_alike():
+def test_all_norms_use_the_same_parameter_names():
     for norm in ("instance", "batch", "group"):
         assert [name for name, _ in norm_layer(norm, 32).named_parameters()] == ["weight", "bias"]

@@ -1,4 +1,4 @@
-"""Published layouts: pictures, maps and joints of every published size meet on every canvas, and lists are obeyed."""
+"""Published layouts: pictures, maps and joints of every size align on every canvas, and lists are followed."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ POINTS = [(88, 30), (88, 60), (60, 60), (50, 100), (40, 140), (116, 62), (126, 1
 
 
 def at(size: tuple[int, int]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return where each row and column of a picture of a size lies on the 256x176 frame."""
+    """Return the rows and columns of a picture of this size on the 256x176 frame."""
     height, width = size
     scale = 256 / height
     return (np.arange(height) + 0.5) * scale - 0.5, (np.arange(width) + 0.5 - width / 2) * scale + 88 - 0.5
 
 
 def picture(size: tuple[int, int], seed: int = 0) -> UInt8Array:
-    """Draw a picture whose red and green are the place on the frame, and whose blue tells pictures apart."""
+    """Draw a picture whose red and green encode the place on the frame, and whose blue identifies the picture."""
     y, x = at(size)
     image = np.full((*size, 3), 255, np.uint8)
     inside = (x > -0.6) & (x < 175.6)
@@ -93,7 +93,7 @@ def save(path: Path, pixels: npt.NDArray[np.generic]) -> Path:
 
 @pytest.fixture
 def fashion(tmp_path: Path) -> Path:
-    """Four people of made-up lists: raw photos, ADGAN's maps, pairs and joints in the benchmark's spelling."""
+    """Four people with synthetic lists: raw photos, ADGAN's maps, pairs and joints in the benchmark's spelling."""
     root = tmp_path / "fashion"
     for number, (name, raw) in enumerate(RAW.items()):
         save(root / "img" / f"{raw}.png", picture((256, 256), number))
@@ -163,7 +163,7 @@ def test_picture_map_and_joints_of_any_size_agree_on_any_canvas(
     assert not person.joints[len(POINTS) :].any()
 
 
-def test_a_photo_176_wide_lies_on_a_square_canvas_with_40_pixels_at_either_side() -> None:
+def test_a_photo_176_wide_gets_40_pixels_on_either_side_of_a_square_canvas() -> None:
     wide, narrow = whole_box(176, 256, Canvas(256, 256)), whole_box(256, 256, Canvas(256, 176))
     assert (wide.left, wide.top, wide.width, wide.height) == (-40, 0, 256, 256)
     assert (narrow.left, narrow.top, narrow.width, narrow.height) == (40, 0, 176, 256)
@@ -183,7 +183,7 @@ def test_a_photo_176_wide_lies_on_a_square_canvas_with_40_pixels_at_either_side(
         "WOMEN-Blouses_Shirts-id_00000001-02_1_front.jpg",
     ],
 )  # fmt: skip
-def test_every_spelling_of_a_name_is_one_name(fashion: Path, spelling: str) -> None:
+def test_all_spellings_of_a_name_are_the_same_name(fashion: Path, spelling: str) -> None:
     assert DeepFashionSource(fashion).key(spelling) == A
 
 
@@ -192,7 +192,7 @@ def test_every_spelling_of_a_name_is_one_name(fashion: Path, spelling: str) -> N
     ["", "a.jpg", "fashionWOMEN.jpg", "fashionCHILDDenimid0000000102_1front.jpg", "fashionWOMENDenimid12_1front.jpg",
      "0002_c1s1_000451_03.jpg", "fashionWOMENDenimid0000000102_1front.jpg/../x.jpg", "x" * 5000, "WOMEN_" * 2000],
 )  # fmt: skip
-def test_other_names_are_none(fashion: Path, foreign: str) -> None:
+def test_other_names_are_not_recognised(fashion: Path, foreign: str) -> None:
     assert DeepFashionSource(fashion).key(foreign) is None
 
 
@@ -219,7 +219,7 @@ def test_must_gans_list_of_training_images_is_read_by_its_column(fashion: Path) 
     assert remark == f"{fashion}: 1 name ('{D}') in no list, and not used"
 
 
-def test_without_lists_every_tenth_is_val_and_with_a_val_list_that_is(fashion: Path, tmp_path: Path) -> None:
+def test_val_is_every_tenth_person_unless_there_is_a_val_list(fashion: Path, tmp_path: Path) -> None:
     write(fashion / "val.lst", f"{D}.jpg")
     write(fashion / "train.lst", f"{C}.jpg")
     source = DeepFashionSource(fashion)
@@ -230,7 +230,7 @@ def test_without_lists_every_tenth_is_val_and_with_a_val_list_that_is(fashion: P
     assert PreparedFolder(tmp_path / "data").names("train") == sorted(RAW)
 
 
-def test_who_is_in_two_lists_is_never_trained_on(fashion: Path) -> None:
+def test_a_person_in_two_lists_is_not_used_for_training(fashion: Path) -> None:
     write(fashion / "train.lst", f"{C}.jpg", f"{D}.jpg", f"{A}.jpg", f"{D}.jpg")
     source = DeepFashionSource(fashion)
     assert source.splits() == {"train": {C, D}, "test": {A, B}}
@@ -238,7 +238,7 @@ def test_who_is_in_two_lists_is_never_trained_on(fashion: Path) -> None:
     assert remark == f"list of train: 1 name ('{A}') held back, for another list tests on them"
 
 
-def test_pairs_are_kept_if_both_ends_are_usable_and_the_rest_is_counted_with_the_reason(
+def test_pairs_are_kept_if_both_ends_are_usable_and_the_rest_is_counted_by_reason(
     fashion: Path, tmp_path: Path
 ) -> None:
     absent = A.replace("00000001", "00000002")
@@ -273,7 +273,7 @@ def test_maps_of_a_parser_are_read_from_the_folder_and_label_set_that_are_named(
     assert open_source("deepfashion", fashion, maps=tmp_path / "parsed", labels="lip20").stamp(A) != stamp
 
 
-def test_the_published_photos_are_taken_and_not_their_copies(fashion: Path) -> None:
+def test_the_published_photos_are_used_and_not_their_copies(fashion: Path) -> None:
     for folder in ("img_highres", "train", "test"):
         save(fashion / folder / f"{A}.png", picture((256, 176)))
     assert DeepFashionSource(fashion).photo(A) == fashion / "img" / f"{RAW[A]}.png"
@@ -373,7 +373,7 @@ def joints(*rows: str) -> Callable[[Path], None]:
         (joints(f"{A}.jpg:[1]:[2]", row(f"{B}.jpg")), "does not hold 18 joints"),
     ],
 )  # fmt: skip
-def test_who_does_not_fit_is_left_out_with_the_reason(
+def test_an_unusable_person_is_skipped_with_the_reason(
     fashion: Path, tmp_path: Path, spoil: Callable[[Path], None], reason: str
 ) -> None:
     spoil(fashion)
@@ -383,7 +383,9 @@ def test_who_does_not_fit_is_left_out_with_the_reason(
     assert PreparedFolder(tmp_path / "data").names() == sorted([B, C, D])
 
 
-def test_names_that_lead_out_or_are_no_names_are_told_of_and_never_followed(fashion: Path, tmp_path: Path) -> None:
+def test_names_that_leave_the_folder_or_are_invalid_are_reported_and_never_followed(
+    fashion: Path, tmp_path: Path
+) -> None:
     outside = save(tmp_path / f"{A.replace('02_1', '09_1')}.png", picture((256, 256), 77))
     write(fashion / "test.lst", f"{A}.jpg", f"{B}.jpg", f"../{outside.name}", "/etc/passwd", f"..\\{outside.name}")
     write(fashion / "fashion-resize-annotation-test.csv", HEADER, row(f"{A}.jpg"), row(f"{B}.jpg"),
@@ -424,7 +426,7 @@ def test_a_file_that_is_not_the_benchmarks_is_refused(
         DeepFashionSource(fashion)
 
 
-def test_options_that_a_layout_does_not_have_or_that_name_nothing_are_refused(fashion: Path, tmp_path: Path) -> None:
+def test_options_that_a_layout_lacks_and_missing_paths_are_refused(fashion: Path, tmp_path: Path) -> None:
     with pytest.raises(ScmError, match=r"--lists .*: layout folder has none; leave it out"):
         open_source("folder", fashion, lists=tmp_path)
     with pytest.raises(ScmError, match=r"--labels atr81: is not one of .*did you mean 'atr18'"):
@@ -481,7 +483,7 @@ def test_drawn_regions_grow_with_the_photo() -> None:
 
 @pytest.mark.parametrize("known", [["neck"], ["nose"], ["left_hip"], ["left_ear"], ["left_knee", "left_ankle"],
                                    ["right_shoulder", "left_shoulder"]])  # fmt: skip
-def test_what_is_known_of_a_body_is_drawn(known: list[str]) -> None:
+def test_regions_are_drawn_from_the_known_joints(known: list[str]) -> None:
     joints = body()
     joints[[k for k, joint in enumerate(JOINTS) if joint not in known]] = 0
     regions = draw_region_map(joints, Canvas(128, 64))
@@ -490,7 +492,7 @@ def test_what_is_known_of_a_body_is_drawn(known: list[str]) -> None:
     assert (regions > 0).mean() < 0.5
 
 
-def test_nothing_is_drawn_without_joints_and_far_away_ones_do_no_harm() -> None:
+def test_nothing_is_drawn_without_joints_and_distant_joints_are_harmless() -> None:
     assert not draw_region_map(np.zeros((18, 3), np.float32), Canvas(128, 64)).any()
     far = body()
     far[:, :2] = far[:, :2] * 1e4 - 3e5
@@ -499,7 +501,7 @@ def test_nothing_is_drawn_without_joints_and_far_away_ones_do_no_harm() -> None:
 
 @pytest.fixture
 def market(tmp_path: Path) -> Path:
-    """Three made-up pedestrians, one without joints."""
+    """Three synthetic pedestrians, one without joints."""
     root = tmp_path / "market"
     joints = [(int(x), int(y)) for x, y, _ in body()]
     names = ["0002_c1s1_000451_03", "0002_c2s1_000776_01", "0007_c3s3_077419_03"]
@@ -527,7 +529,7 @@ def test_market_1501_is_prepared_with_drawn_regions_on_its_own_canvas(market: Pa
     assert np.array_equal(person.regions, draw_region_map(body(), Canvas(128, 64)))
 
 
-def test_a_parsers_maps_take_the_place_of_drawn_ones(market: Path, tmp_path: Path) -> None:
+def test_maps_of_a_parser_replace_drawn_ones(market: Path, tmp_path: Path) -> None:
     ids = np.zeros((128, 64), np.uint8)
     ids[20:100, 20:40] = 17  # ATR's scarf
     for path in (market / "bounding_box_train").iterdir():
@@ -539,9 +541,7 @@ def test_a_parsers_maps_take_the_place_of_drawn_ones(market: Path, tmp_path: Pat
     assert np.array_equal(regions == region_id("upper"), ids > 0)
 
 
-def test_a_folder_of_ones_own_may_have_maps_of_a_parser_in_numpy_files_elsewhere(
-    drawn_source: Path, tmp_path: Path
-) -> None:
+def test_a_users_folder_can_have_maps_of_a_parser_in_numpy_files_elsewhere(drawn_source: Path, tmp_path: Path) -> None:
     own = open_source("folder", drawn_source)
     to_lip = np.array([LABEL_SETS["lip20"].index(region) for region in BODY_REGIONS], np.int64)
     for name in own.names()[:3]:
@@ -557,7 +557,7 @@ def test_a_folder_of_ones_own_may_have_maps_of_a_parser_in_numpy_files_elsewhere
         open_source("folder", drawn_source, maps=tmp_path / "parsed", labels="spl8").read(own.names()[0])
 
 
-def test_what_lies_on_face_arms_and_legs_alike_goes_with_the_nearest_limb() -> None:
+def test_a_skin_label_goes_to_the_nearest_of_face_arms_and_legs() -> None:
     ids = np.zeros((128, 64), np.uint8)
     places = {(27, 19): "face", (16, 64): "arms", (39, 112): "legs"}
     for x, y in places:
@@ -573,9 +573,7 @@ def scm(*arguments: object) -> None:
     assert not caught.value.code, arguments
 
 
-def test_the_command_tells_a_reason_once_whomever_it_met(
-    fashion: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_prints_each_reason_once(fashion: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write(fashion / "fashion-resize-annotation-test.csv", HEADER, row(f"{A}.jpg", []), row(f"{B}.jpg", []))
     scm("preprocess", fashion, "-o", tmp_path / "data", "--layout", "deepfashion", "--canvas", "64x48")
     out, err = capfd.readouterr()
@@ -669,7 +667,7 @@ def test_with_a_photo_and_map_under_every_name_of_the_test_list_all_its_pairs_ar
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_all_of_market_1501_comes_through(shared: Callable[[str], Path], tmp_path: Path) -> None:
+def test_all_of_market_1501_is_prepared(shared: Callable[[str], Path], tmp_path: Path) -> None:
     root = shared("data/market1501")
     source = MarketSource(root)
     outcome = prepare(source, tmp_path / "data", source.canvas, source.background)

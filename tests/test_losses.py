@@ -63,7 +63,7 @@ def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("name", "cfg"), [("vgg16", "D"), ("vgg19", "E")])
-def test_every_vgg_layer_is_torchvisions(name: str, cfg: str, tmp_path: Path) -> None:
+def test_every_vgg_layer_equals_torchvisions(name: str, cfg: str, tmp_path: Path) -> None:
     from torchvision.models.vgg import cfgs, make_layers
 
     save_vgg(tmp_path, name, last=99)
@@ -251,18 +251,18 @@ def slow_gram(features: Tensor) -> Tensor:
     return result
 
 
-def test_gram_is_that_of_a_slow_float64_loop() -> None:
+def test_gram_equals_a_float64_loop() -> None:
     features = random(2, 5, 4, 3) * torch.tensor([1.0, 30.0])[:, None, None, None]
     torch.testing.assert_close(gram(features).double(), slow_gram(features), rtol=1e-5, atol=1e-6)
 
 
-def test_style_loss_is_that_of_a_slow_float64_loop() -> None:
+def test_style_loss_equals_a_float64_loop() -> None:
     a, b = random(2, 5, 4, 3), random(2, 5, 4, 3, seed=1)
     expected = (slow_gram(a) - slow_gram(b)).abs().mean()
     torch.testing.assert_close(style_loss({"x": a}, {"x": b}, ["x"]).double(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_gram_does_not_see_where_things_are_nor_how_strong_they_are() -> None:
+def test_gram_ignores_position_and_scale() -> None:
     features = random(1, 4, 5, 6)
     shuffled = features.flatten(2)[:, :, torch.randperm(30, generator=torch.Generator().manual_seed(0))].view(
         1, 4, 5, 6
@@ -272,7 +272,7 @@ def test_gram_does_not_see_where_things_are_nor_how_strong_they_are() -> None:
     assert torch.linalg.matrix_norm(gram(features)).item() == pytest.approx(1)
 
 
-def test_gram_of_nothing_is_zero_with_zero_gradient() -> None:
+def test_gram_of_zero_features_is_zero_with_zero_gradient() -> None:
     features = torch.zeros(1, 4, 3, 3, requires_grad=True)
     loss = style_loss({"x": features}, {"x": random(1, 4, 3, 3)}, ["x"])
     loss.backward()
@@ -287,7 +287,7 @@ def test_gram_of_nothing_is_zero_with_zero_gradient() -> None:
 def slow_body_graph(
     features: Tensor, masks: Tensor
 ) -> tuple[list[list[Tensor | None]], list[dict[tuple[int, int], float]]]:
-    """Nodes and edges by loops over pixels, in float64; the grid divides the masks exactly."""
+    """Compute nodes and edges by loops over pixels in float64; the grid divides the masks exactly."""
     batch, channels, height, width = features.shape
     step_y, step_x = masks.shape[2] // height, masks.shape[3] // width
     all_nodes: list[list[Tensor | None]] = []
@@ -329,7 +329,7 @@ def slow_body_structure_loss(generated: Tensor, target: Tensor, masks: Tensor) -
 
 
 def some_regions_absent() -> Tensor:
-    """Three images: all sorts of regions, two with a ragged border, one alone."""
+    """Return masks of three images: random regions, two regions with a ragged border, a single region."""
     labels = torch.stack(
         [
             torch.randint(0, NUM_REGIONS, (16, 12), generator=torch.Generator().manual_seed(3)),
@@ -340,7 +340,7 @@ def some_regions_absent() -> Tensor:
     return one_hot(labels)
 
 
-def test_body_graph_is_that_of_a_slow_float64_loop() -> None:
+def test_body_graph_equals_a_float64_loop() -> None:
     features, masks = random(3, 5, 4, 3), some_regions_absent()
     graph = body_graph(features, masks)
     nodes, edges = slow_body_graph(features, masks)
@@ -354,7 +354,7 @@ def test_body_graph_is_that_of_a_slow_float64_loop() -> None:
             assert graph.edges[n, i, j].item() == pytest.approx(edge, abs=1e-5)
 
 
-def test_body_structure_loss_is_that_of_a_slow_float64_loop() -> None:
+def test_body_structure_loss_equals_a_float64_loop() -> None:
     generated, target, masks = random(3, 5, 4, 3), random(3, 5, 4, 3, seed=1), some_regions_absent()
     loss = body_structure_loss(generated, target, masks)
     assert loss.item() == pytest.approx(slow_body_structure_loss(generated, target, masks), rel=1e-5)
@@ -381,7 +381,7 @@ def test_body_structure_of_empty_features_or_without_regions_has_finite_gradient
     assert generated.grad.isfinite().all()
 
 
-def test_body_structure_loss_does_not_see_what_happens_to_absent_regions_or_inside_a_region() -> None:
+def test_body_structure_loss_ignores_absent_regions_and_the_layout_inside_a_region() -> None:
     generated, target = random(1, 4, 4, 4), random(1, 4, 4, 4, seed=1)
     masks = one_hot(torch.where(torch.arange(16) < 8, 1, 5).expand(1, 16, 16))
     moved_inside = generated[:, :, [3, 2, 1, 0]]
@@ -419,7 +419,7 @@ def test_region_loss_is_least_for_the_targets_own_shares() -> None:
         assert field_region_loss(other / other.sum(1, keepdim=True), masks) > floor
 
 
-def test_positions_whose_region_the_source_lacks_are_left_out() -> None:
+def test_positions_whose_region_the_source_lacks_are_ignored() -> None:
     target = one_hot(torch.where(torch.arange(16) < 8, 1, 5).expand(1, 16, 16))
     source = whole_image_masks(1, 24, 24, 5)
     moved = torch.full((1, 8, 2, 2), 1e-3)
@@ -431,7 +431,7 @@ def test_positions_whose_region_the_source_lacks_are_left_out() -> None:
     assert findable(target, source, (2, 2))[0, 0].tolist() == [[0, 1], [0, 1]]
 
 
-def test_a_position_counts_for_as_much_as_the_source_can_show_of_it() -> None:
+def test_a_position_is_weighted_by_the_share_that_the_source_can_show() -> None:
     target = one_hot(torch.where(torch.arange(16) < 4, 1, 5).expand(1, 16, 16))
     assert findable(target, whole_image_masks(1, 16, 16, 5), (2, 2))[0, 0].tolist() == [[0.5, 1], [0.5, 1]]
     moved = torch.zeros(1, 8, 2, 2)
@@ -497,19 +497,19 @@ def test_correspondence_losses_of_a_batch_are_the_means_of_their_members() -> No
 
 
 @pytest.mark.parametrize("kind", GAN_KINDS)
-def test_a_discriminator_that_tells_real_from_generated_has_a_lower_loss(kind: GANKind) -> None:
+def test_a_discriminator_that_separates_real_from_generated_has_a_lower_loss(kind: GANKind) -> None:
     real, fake = torch.full((2, 1, 3, 3), 1.0), torch.full((2, 1, 3, 3), -1.0)
     assert discriminator_loss(kind, real, fake) < discriminator_loss(kind, fake, real)
 
 
 @pytest.mark.parametrize("kind", GAN_KINDS)
-def test_the_generators_loss_falls_as_the_answer_turns_to_real(kind: GANKind) -> None:
+def test_the_generators_loss_falls_as_the_logits_turn_to_real(kind: GANKind) -> None:
     logits = torch.linspace(-2, 1, 6)
     losses = torch.stack([generator_loss(kind, value.expand(1, 1, 2, 2)) for value in logits])
     assert (losses.diff() < 0).all()
 
 
-def test_adversarial_losses_are_their_formulas() -> None:
+def test_adversarial_losses_equal_their_formulas() -> None:
     real, fake = random(2, 1, 3, 4), random(2, 1, 3, 4, seed=1)
     sigmoid = torch.sigmoid
     for kind, d_real, d_fake, g in (
@@ -522,7 +522,7 @@ def test_adversarial_losses_are_their_formulas() -> None:
 
 
 @pytest.mark.parametrize("kind", GAN_KINDS)
-def test_adversarial_losses_stay_finite_for_very_sure_discriminators(kind: GANKind) -> None:
+def test_adversarial_losses_stay_finite_for_confident_discriminators(kind: GANKind) -> None:
     logits = torch.tensor([-1e4, 1e4]).view(2, 1, 1, 1).bfloat16().requires_grad_()
     loss = discriminator_loss(kind, logits, logits) + generator_loss(kind, logits)
     loss.backward()
@@ -537,7 +537,7 @@ def test_adversarial_losses_stay_finite_for_very_sure_discriminators(kind: GANKi
 
 @pytest.mark.data
 @pytest.mark.weights
-def test_on_photos_the_terms_have_the_magnitudes_that_their_weights_expect(
+def test_on_photos_the_loss_terms_have_the_magnitudes_that_their_weights_assume(
     shared: Callable[[str], Path], shared_weights: Path
 ) -> None:
     import numpy as np

@@ -1,4 +1,4 @@
-"""The main job from end to end, through the command line: drawn people are prepared, learnt from, moved and edited."""
+"""The main workflow on the command line: synthetic people are prepared, trained on, transferred and edited."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def scm(*arguments: str | Path) -> None:
 
 @pytest.fixture(scope="module")
 def job(drawn_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in which the first two commands of the main job have run."""
+    """Return a folder in which the first two commands of the workflow have run."""
     root = tmp_path_factory.mktemp("job")
     scm("preprocess", drawn_source, "-o", root / "data", "--layout", "folder", "--canvas", "64x48")
     scm("train", root / "data", "-o", root / "run", "-c", "smoke", "--device", "cpu")
     return root
 
 
-def test_preprocess_prepares_everybody_on_the_canvas(job: Path):
+def test_preprocess_prepares_every_person_on_the_canvas(job: Path):
     folder = PreparedFolder(job / "data")
     assert len(folder.names()) == NUM_PEOPLE
     assert folder.names("val") == folder.names()[9:10]
@@ -42,7 +42,7 @@ def test_preprocess_prepares_everybody_on_the_canvas(job: Path):
     assert len(np.unique(person.regions)) > 3
 
 
-def test_train_sees_as_many_images_as_the_config_says_and_logs_what_tells_a_broken_run(job: Path):
+def test_train_sees_the_configured_number_of_images_and_logs_diagnostic_statistics(job: Path):
     lines = [json.loads(line) for line in (job / "run" / "stats.jsonl").read_text(encoding="utf-8").splitlines()]
     assert lines[-1]["images"] == 64
     assert all(np.isfinite(line["reconstruction"]) for line in lines)
@@ -66,14 +66,14 @@ def test_transfer_draws_every_source_in_every_pose(job: Path, capsys: pytest.Cap
     assert report["inputs"]["pose"]["name"] == b
 
 
-def test_edit_takes_a_region_of_somebody_else(job: Path, capsys: pytest.CaptureFixture[str]):
+def test_edit_takes_a_region_of_another_person(job: Path, capsys: pytest.CaptureFixture[str]):
     a, b = PreparedFolder(job / "data").names()[:2]
     capsys.readouterr()
     edit = ("edit", "--src", job / "data" / a, "--region", "upper", "-m", job / "run", "-o", job / "edits")
     scm(*edit, "--ref", job / "data" / b, "--device", "cpu")
     scm(*edit, "--ref", job / "data" / a, "--device", "cpu")
     other, own = (np.asarray(Image.open(line)) for line in capsys.readouterr().out.split())
-    assert (other != own).any(), "an edit must show"
+    assert (other != own).any(), "an edit must change the picture"
 
 
 def test_the_same_train_command_on_a_finished_run_changes_nothing(job: Path):
@@ -84,25 +84,25 @@ def test_the_same_train_command_on_a_finished_run_changes_nothing(job: Path):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_the_demo_says_what_its_people_and_its_model_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_demo_describes_its_people_and_its_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     scm("demo", "--train", "-o", tmp_path / "demo", "--people", "20", "--images", "8", "--device", "cpu")
-    told = capsys.readouterr().out
-    assert "drawn by this program" in told
-    assert "2 steps" in told
+    printed = capsys.readouterr().out
+    assert "drawn by this program" in printed
+    assert "2 steps" in printed
     sheet = tmp_path / "demo" / "sheet.png"
-    assert str(sheet) in told
+    assert str(sheet) in printed
     with Image.open(sheet) as opened:
         assert "generated" in opened.info["Comment"]
         assert len(opened.getcolors(1 << 24) or []) > 1000
 
 
-def test_a_demo_goes_on_with_more_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_demo_resumes_with_more_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for images, steps in (("4", 1), ("12", 3)):
         scm("demo", "--train", "-o", tmp_path, "--people", "10", "--images", images, "--device", "cpu")
         assert f"trained on them for {steps} steps" in capsys.readouterr().out
 
 
-def test_a_mistake_in_the_main_job_is_one_line(job: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_mistake_in_the_main_workflow_is_a_one_line_error(job: Path, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as exit_:
         main(["transfer", "--src", str(job / "data" / "nobody"), "--pose", str(job / "data"), "-m", str(job / "run")])
     assert exit_.value.code == 2

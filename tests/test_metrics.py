@@ -74,7 +74,7 @@ def test_an_image_with_itself_scores_the_best_value(metric: tuple[str, Metric]) 
     assert (other < best - 0.01).all() if best else (other > 0.01).all()
 
 
-def test_a_batch_scores_as_its_members_do(metric: tuple[str, Metric]) -> None:
+def test_a_batch_scores_like_its_members(metric: tuple[str, Metric]) -> None:
     _, of = metric
     a, b = random_images(3), random_images(3, seed=1)
     assert of(a, b).shape == (3,)
@@ -133,13 +133,13 @@ def skimage_ssim(reference: np.ndarray, generated: np.ndarray, data_range: float
     )
 
 
-def test_raw_ssim_is_scikit_images() -> None:
+def test_raw_ssim_equals_scikit_images() -> None:
     a, b = random_images(2), random_images(2, seed=1)
     expected = [skimage_ssim(pixels(b[i]), pixels(a[i]), 255) for i in range(2)]
     assert ssim_raw(a, b).tolist() == pytest.approx(expected)
 
 
-def test_patn_ssim_is_scikit_images_on_images_padded_to_256x256_with_the_generated_images_range() -> None:
+def test_patn_ssim_equals_scikit_images_on_images_padded_to_256x256_with_the_generated_images_range() -> None:
     a, b = random_images(1, 256, 176), random_images(1, 256, 176, seed=1)
     padded = np.full((2, 256, 256, 3), 255, np.uint8)
     padded[0, :, 40:216], padded[1, :, 40:216] = pixels(a[0]), pixels(b[0])
@@ -147,7 +147,7 @@ def test_patn_ssim_is_scikit_images_on_images_padded_to_256x256_with_the_generat
     assert ssim_patn(a, b).item() == pytest.approx(skimage_ssim(padded[1], padded[0], data_range))
 
 
-def test_the_ssim_map_behind_masks_is_scikit_images_up_to_the_border() -> None:
+def test_the_masked_ssim_map_equals_scikit_images_up_to_the_border() -> None:
     from skimage.metrics import structural_similarity
 
     a, b = random_images(1, 36, 44), random_images(1, 36, 44, seed=1)
@@ -159,7 +159,7 @@ def test_the_ssim_map_behind_masks_is_scikit_images_up_to_the_border() -> None:
         assert ssim_masked(a, b, mask).item() == pytest.approx(expected[row, column].mean(), abs=1e-6)
 
 
-def test_padding_lifts_ssim_by_about_the_share_of_the_padding() -> None:
+def test_padding_raises_ssim_by_about_the_share_of_the_padding() -> None:
     a, b = random_images(1, 256, 176), random_images(1, 256, 176, seed=1)
     raw, patn = ssim_raw(a, b).item(), ssim_patn(a, b).item()
     assert patn == pytest.approx(0.69 * raw + 0.31, abs=0.02)
@@ -296,13 +296,13 @@ def test_a_single_source_has_no_spread() -> None:
     assert source_spread(random_images(1, seed=1), random_images(1), left_half()).isnan()
 
 
-def test_spread_is_linear_in_the_outputs_differences_and_blind_to_what_they_share() -> None:
+def test_spread_is_linear_in_the_outputs_differences_and_ignores_what_they_share() -> None:
     sources = random_images(4)
     outputs = sources * 0.25 + random_images(1, seed=5) * 0.5
     assert source_spread(outputs, sources, left_half()).item() == pytest.approx(0.25, rel=1e-4)
 
 
-def test_spread_looks_at_the_person_only_and_not_at_the_order_of_sources() -> None:
+def test_spread_covers_only_the_person_and_ignores_the_order_of_sources() -> None:
     sources, outputs = random_images(4), random_images(4, seed=1)
     repainted = torch.where(left_half(), outputs, torch.tensor(0.3))
     spread = source_spread(outputs, sources, left_half())
@@ -319,7 +319,7 @@ def test_copy_score_is_1_for_the_source_0_for_the_reference_and_negative_beyond(
     assert copy_score(source + (reference - source) * 2, source, reference).tolist() == pytest.approx([-1, -1])
 
 
-def test_copy_score_looks_at_the_mask_only() -> None:
+def test_copy_score_covers_only_the_mask() -> None:
     source, reference = random_images(1), random_images(1, seed=1)
     half_copied = torch.where(left_half(), source, reference)
     assert copy_score(half_copied, source, reference, left_half()).item() == 1
@@ -330,7 +330,7 @@ def two_regions() -> Tensor:
     return one_hot(torch.where(torch.arange(16) < 8, 1, 5).expand(1, 16, 16))
 
 
-def test_consistency_does_not_see_where_in_a_region_its_colours_are() -> None:
+def test_consistency_ignores_where_in_a_region_its_colours_are() -> None:
     image = random_images(1, 16, 16)
     masks = two_regions()
     assert region_consistency(image.flip(2), masks, image, masks).item() == pytest.approx(1, abs=1e-6)
@@ -355,7 +355,7 @@ def test_consistency_falls_when_a_pattern_is_blurred_away() -> None:
     assert region_consistency(grey, masks, stripes, masks).item() == pytest.approx(0.5)
 
 
-def test_consistency_goes_from_0_for_black_against_white_and_leaves_out_the_background() -> None:
+def test_consistency_is_0_for_black_against_white_and_ignores_the_background() -> None:
     black, white = -torch.ones(1, 3, 16, 16), torch.ones(1, 3, 16, 16)
     assert region_consistency(black, two_regions(), white, two_regions()).item() == 0
     masks = one_hot(torch.where(torch.arange(16) < 8, 0, 5).expand(1, 16, 16))

@@ -44,7 +44,7 @@ def features_of(canvas: Canvas, batch: int) -> Tensor:
 
 
 def all_regions(canvas: Canvas, batch: int) -> Tensor:
-    """Eight stripes, another order in every image of the batch."""
+    """Return masks of eight stripes, in a different order for each image."""
     stripes = torch.arange(canvas.height) * NUM_REGIONS // canvas.height
     labels = (stripes[None] + torch.arange(batch)[:, None]) % NUM_REGIONS  # (B, H)
     masks = torch.eye(NUM_REGIONS)[labels].transpose(1, 2)  # (B, 8, H)
@@ -53,7 +53,7 @@ def all_regions(canvas: Canvas, batch: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Network:
-    """How to build a network, feed it, and what comes out for each of its outputs: channels and stride."""
+    """A network under test: its builder, its inputs, and channels and stride of each output."""
 
     build: Callable[[ModelConfig], nn.Module]
     inputs: Callable[[Canvas, int], tuple[Tensor, ...]]
@@ -134,7 +134,7 @@ def test_evaluation_is_deterministic(name):
 
 
 @each_network
-def test_a_state_dict_carries_the_whole_network(name):
+def test_a_state_dict_restores_the_whole_network(name):
     net, other, inputs = build(name).eval(), build(name, seed=1).eval(), NETWORKS[name].inputs(LITTLE, 1)
     with torch.no_grad():
         expected, before = run(net, inputs), run(other, inputs)
@@ -146,7 +146,7 @@ def test_a_state_dict_carries_the_whole_network(name):
 
 @each_network
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_a_batch_is_its_members_one_by_one(name, memory_format):
+def test_a_batch_equals_its_members_one_by_one(name, memory_format):
     net = build(name).eval().to(memory_format=memory_format)
     inputs = NETWORKS[name].inputs(LITTLE, 3)
     with torch.no_grad():
@@ -194,7 +194,7 @@ ABLATIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("fields", ABLATIONS, ids=str)
-def test_every_ablation_builds_draws_and_learns(fields):
+def test_every_ablation_builds_draws_and_has_gradients(fields):
     net = build("scmnet", **fields)
     outputs = run(net, NETWORKS["scmnet"].inputs(LITTLE, 2))
     assert outputs[0].shape == (2, 3, 64, 48)
@@ -206,7 +206,7 @@ def test_without_ccf_the_fused_features_are_the_regions_side_by_side():
     assert torch.equal(net.fuse(features).features, features.flatten(1, 2))
 
 
-def test_carried_colours_move_with_the_field_and_take_no_part_in_it():
+def test_carried_colours_move_with_the_field_and_do_not_affect_it():
     net, features = build("scmnet", carry_colours=True).eval(), drawn(2, 8, 8, 8, 6)
     pose = net.encode_pose(maps_of(LITTLE, 2))
     style = net.fuse(features)
@@ -242,7 +242,7 @@ def test_carried_cells_keep_a_pattern_finer_than_a_position(style):
 
 
 @pytest.mark.usefixtures("float64_kept")
-def test_a_network_that_sees_its_ground_starts_as_one_that_does_not():
+def test_a_network_widened_with_zero_inputs_starts_as_the_smaller_network():
     coarse, fine = (build("scmnet", carry_colours=True, carry_detail=detail).eval().double() for detail in (1, 2))
     fine.load_state_dict(zero_new_inputs(coarse.state_dict(), fine.state_dict()))
     flat = torch.full((1, 3, 64, 48), 0.3, dtype=torch.float64)
@@ -260,7 +260,7 @@ def test_the_global_encoder_does_not_read_masks():
 
 
 @pytest.mark.parametrize("canvas", [Canvas(32, 32), Canvas(72, 40), Canvas(40, 104)], ids=str)
-def test_canvases_with_odd_sizes_on_the_way_down_are_drawn(canvas):
+def test_canvases_with_odd_feature_sizes_are_drawn(canvas):
     net = build("scmnet").eval()
     with torch.no_grad():
         image = net(*NETWORKS["scmnet"].inputs(canvas, 1)).image
@@ -268,7 +268,7 @@ def test_canvases_with_odd_sizes_on_the_way_down_are_drawn(canvas):
     assert image.abs().max() <= 1
 
 
-def test_the_whole_is_its_parts_in_turn():
+def test_forward_equals_its_parts_in_sequence():
     net = build("scmnet").eval()
     maps, image, masks = NETWORKS["scmnet"].inputs(LITTLE, 2)
     with torch.no_grad():
@@ -305,7 +305,7 @@ def test_a_small_model_draws_every_canvas(canvas):
     assert image.shape == (1, 3, canvas.height, canvas.width)
 
 
-# DESIGN section 2: 28.5 M and 7.6 M; measured numbers stand in docs/speed.md.
+# 28.5 M and 7.6 M; docs/speed.md has the measured numbers.
 @pytest.mark.parametrize(("size", "low", "high"), [("base", 20e6, 29e6), ("small", 5e6, 8e6), ("tiny", 1e4, 2e5)])
 def test_the_generator_has_the_parameters_that_its_size_promises(size, low, high):
     with torch.device("meta"):
