@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,21 @@ def read_lines(path: Path, what: str) -> list[str]:
         ScmError: if it cannot be read.
     """
     return read_text(path, what).splitlines()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step.
+
+    Raises:
+        ScmError: if the disk does not take it.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ScmError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def render_html(template: Path, **values: Any) -> str:

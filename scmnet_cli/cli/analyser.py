@@ -263,7 +263,7 @@ def evaluate(
     from scmnet_cli.analyser.evaluation.faces import FaceScores, evaluate_face_parser
     from scmnet_cli.analyser.evaluation.people import AnalyserScores, evaluate_analyser
     from scmnet_cli.analyser.people import Analyser
-    from scmnet_cli.data.prepared import write_text
+    from scmnet_cli.files import write_text
     from scmnet_cli.images import save_png
 
     is_face = domain is DomainName.FACE

@@ -123,7 +123,7 @@ def bench(
     from scmnet_cli.bench.footprint import drawing_memory
     from scmnet_cli.bench.passes import Options
     from scmnet_cli.bench.speed import measure_speed
-    from scmnet_cli.data.prepared import write_text
+    from scmnet_cli.files import write_text
     from scmnet_cli.system.devices import choose_device
 
     chosen = Options(

@@ -157,7 +157,6 @@ def evaluate(
     from scmnet_cli.cli.drawing.opening import open_model
     from scmnet_cli.cli.drawing.outputs import make_folder
     from scmnet_cli.cli.progress import Bars
-    from scmnet_cli.data.prepared import write_text
     from scmnet_cli.evaluation.cases import Case
     from scmnet_cli.evaluation.instruments import Instruments
     from scmnet_cli.evaluation.prepared_cases import PreparedCases
@@ -167,6 +166,7 @@ def evaluate(
     from scmnet_cli.evaluation.report import html_report
     from scmnet_cli.evaluation.sheets import write_sheets
     from scmnet_cli.evaluation.summary import evaluate as evaluate_cases
+    from scmnet_cli.files import write_text
     from scmnet_cli.images import save_png
     from scmnet_cli.system.devices import choose_device
 

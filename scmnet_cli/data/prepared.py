@@ -22,7 +22,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scmnet_cli.domains import DOMAINS, FACE, PERSON, Domain
 from scmnet_cli.edges import CANNY, PARTS
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import write_text
 from scmnet_cli.images import CropBox, read_label_map, read_photo, save_png
 from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
@@ -362,21 +362,6 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]])
     writer.writerow(columns)
     writer.writerows(rows)
     write_text(path, text.getvalue())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step.
-
-    Raises:
-        ScmError: if the disk does not take it.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ScmError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def is_val(rank: int) -> bool:

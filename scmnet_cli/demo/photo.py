@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from scmnet_cli import __version__
-from scmnet_cli.data.prepared import write_text
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import write_text
 from scmnet_cli.images import contact_sheet, draw_skeleton, save_png
 from scmnet_cli.inference.inputs.photo import read_person
 from scmnet_cli.inference.inspection import inspect_transfer

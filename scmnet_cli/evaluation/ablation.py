@@ -17,7 +17,6 @@ from typing import Any
 
 from scmnet_cli.checkpoint import MODEL_FILE, sha256
 from scmnet_cli.config import Config, differences, load_config, parse_config
-from scmnet_cli.data.prepared import write_text
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.evaluation.baselines import TITLES, Method
 from scmnet_cli.evaluation.instruments import METRICS, Instruments
@@ -26,6 +25,7 @@ from scmnet_cli.evaluation.prepared_cases import MODEL, PreparedCases
 from scmnet_cli.evaluation.protocols import find_protocol
 from scmnet_cli.evaluation.published import compare, published_tables
 from scmnet_cli.evaluation.summary import evaluate, shown
+from scmnet_cli.files import write_text
 from scmnet_cli.images import contact_sheet, draw_skeleton, save_png
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.preprocess.layouts import open_source

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import scmnet_cli
-from scmnet_cli.data.prepared import write_csv, write_text
+from scmnet_cli.data.prepared import write_csv
 from scmnet_cli.evaluation.cases import Case, Cases
 from scmnet_cli.evaluation.field import FieldFound
 from scmnet_cli.evaluation.instruments import METRICS, Instruments
@@ -22,6 +22,7 @@ from scmnet_cli.evaluation.judging import Judgement, Value, judge
 from scmnet_cli.evaluation.prepared_cases import PreparedCases
 from scmnet_cli.evaluation.protocols import Protocol
 from scmnet_cli.evaluation.reference_statistics import cache_folder
+from scmnet_cli.files import write_text
 
 _PACKAGES = ("torch", "torchvision", "scikit-image", "lpips", "pytorch-fid", "numpy", "pillow")
 _DIGITS = 6

@@ -25,9 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from scmnet_cli.data.prepared import write_text
 from scmnet_cli.errors import ScmError, nearest
-from scmnet_cli.files import read_text
+from scmnet_cli.files import read_text, write_text
 from scmnet_cli.poses.detections import (
     LANDMARK_KEYS,
     as_list,

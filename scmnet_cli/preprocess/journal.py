@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from scmnet_cli.data.prepared import COLUMNS, Entry, read_row, write_text
+from scmnet_cli.data.prepared import COLUMNS, Entry, read_row
 from scmnet_cli.domains import DOMAINS, PERSON, Domain
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import write_text
 from scmnet_cli.sources.source import JOURNAL
 from scmnet_cli.system.locks import held
 from scmnet_cli.types import Canvas

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scmnet_cli.data.prepared import PreparedFolder, write_text
+from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.files import render_html
+from scmnet_cli.files import render_html, write_text
 from scmnet_cli.images import read_photo
 from scmnet_cli.preprocess.sheet import pictures_of, spread
 from scmnet_cli.regions import COLOURS

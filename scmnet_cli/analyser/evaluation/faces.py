@@ -22,8 +22,8 @@ from PIL import Image, ImageDraw
 from scmnet_cli.analyser.evaluation.people import (
     PASSERS_BY,
     THINGS,
-    Case,
-    Scores,
+    PhotoScores,
+    ScoredPhoto,
     compare,
     draw_cases,
     pooled,
@@ -74,13 +74,13 @@ class FaceScores:
         street_faces: some of those found in street photos.
     """
 
-    scores: Scores
+    scores: PhotoScores
     found_right: float
     nothing_right: float
     num_nothing: int
     street: tuple[int, int, int]
     milliseconds: list[float]
-    cases: list[Case]
+    cases: list[ScoredPhoto]
     street_faces: list[list[UInt8Array]]
 
     def as_json(self) -> dict[str, Any]:
@@ -179,8 +179,8 @@ def evaluate_face_parser(
 class _Faces:
     """Sums over the val faces."""
 
-    scores: list[Scores] = field(default_factory=list)
-    cases: list[Case] = field(default_factory=list)
+    scores: list[PhotoScores] = field(default_factory=list)
+    cases: list[ScoredPhoto] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     num_found: int = 0
 
@@ -206,7 +206,7 @@ def _evaluate_faces(
         score = compare(found, annotated, _UNIT * EYES_APART * parts.image.shape[0], FACES)
         sums.scores.append(score)
         row = sheet_row(annotated, found, _draw_landmarks)
-        sums.cases.append(Case(parts.name, score.mean_iou, score.within[0], row))
+        sums.cases.append(ScoredPhoto(parts.name, score.mean_iou, score.within[0], row))
         if progress:
             progress(len(sums.scores), total)
     if not sums.scores:

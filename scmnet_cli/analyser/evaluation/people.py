@@ -57,7 +57,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Scores:
+class PhotoScores:
     """Regions and joints over a set of photos.
 
     Shape:
@@ -129,7 +129,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Case:
+class ScoredPhoto:
     """One photo, how well it went, and what was found."""
 
     name: str
@@ -142,14 +142,14 @@ class Case:
 class AnalyserScores:
     """Everything measured."""
 
-    whole: Scores
-    cut: Scores
+    whole: PhotoScores
+    cut: PhotoScores
     people_right: float
     nobody_right: float
     num_people: int
     num_nobody: int
     milliseconds: list[float]
-    cases: list[Case]
+    cases: list[ScoredPhoto]
 
     @property
     def person_right(self) -> float:
@@ -207,7 +207,7 @@ class AnalyserScores:
         return draw_cases(self.cases)
 
 
-def draw_cases(cases: Sequence[Case]) -> UInt8Array:
+def draw_cases(cases: Sequence[ScoredPhoto]) -> UInt8Array:
     """Draw the best, the median and the worst photos by regions, then by joints."""
     rows, captions = [], []
     for title, key in (("regions", lambda c: c.mean_iou), ("joints", lambda c: c.within)):
@@ -257,7 +257,7 @@ def evaluate_analyser(
         whole.append(scores)
         shorter = cut_person(person)
         cut.append(compare(analyser(shorter.image), shorter, _height(person)))
-        cases.append(Case(person.name, scores.mean_iou, scores.within[0], sheet_row(person, found)))
+        cases.append(ScoredPhoto(person.name, scores.mean_iou, scores.within[0], sheet_row(person, found)))
         strips += strips_beside(person)
         if progress:
             progress(number, len(source.names()) // 10)
@@ -271,7 +271,7 @@ def evaluate_analyser(
 
 
 @dataclass(frozen=True)
-class Timing:
+class AnalysisTiming:
     """How long photos take from file to region map, and the most memory that the process held.
 
     Attributes:
@@ -293,7 +293,7 @@ def time_analyser(
     *,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Timing:
+) -> AnalysisTiming:
     """Time an analyser on photos, each once, after one that is not counted.
 
     Args:
@@ -311,7 +311,7 @@ def time_analyser(
             work.append((time.process_time() - worked) * 1000)
             if progress:
                 progress(number, len(photos))
-    return Timing(clock[1:], work[1:], num_threads, peak_memory())
+    return AnalysisTiming(clock[1:], work[1:], num_threads, peak_memory())
 
 
 @dataclass(frozen=True)
@@ -398,7 +398,7 @@ def without_people(strips: list[UInt8Array], things: Sequence[str], num: int) ->
     return [*pictures, *widest][:num]
 
 
-class Found(Protocol):
+class FoundPerson(Protocol):
     """Joints and regions that were found in a photo, in its pixels."""
 
     @property
@@ -410,7 +410,7 @@ class Found(Protocol):
         """Shape: result: (H, W) ids."""
 
 
-def compare(found: Found, person: Person, height: float, subject: Subject = PEOPLE) -> Scores:
+def compare(found: FoundPerson, person: Person, height: float, subject: Subject = PEOPLE) -> PhotoScores:
     """Score what was found in one photo.
 
     Args:
@@ -425,7 +425,7 @@ def compare(found: Found, person: Person, height: float, subject: Subject = PEOP
     away = np.linalg.norm(found.joints[:, :2] - person.joints[:, :2], axis=1) / height
     away[found.joints[:, 2] == 0] = np.inf
     near, nearer = annotated & (away < NEAR), annotated & (away < NEARER)
-    return Scores(confusion, near.astype(np.int64), nearer.astype(np.int64), annotated.astype(np.int64), subject)
+    return PhotoScores(confusion, near.astype(np.int64), nearer.astype(np.int64), annotated.astype(np.int64), subject)
 
 
 def cut_person(person: Person) -> Person:
@@ -441,15 +441,15 @@ def _height(person: Person) -> float:
     return max(1.0, float(np.ptp(person.joints[person.joints[:, 2] > 0, 1])))
 
 
-def pooled(scores: Sequence[Scores]) -> Scores:
+def pooled(scores: Sequence[PhotoScores]) -> PhotoScores:
     """Add up the scores of photos of one subject."""
     names = ("confusion", "near", "nearer", "annotated")
     confusion, near, nearer, annotated = (np.sum([getattr(score, name) for score in scores], axis=0) for name in names)
-    return Scores(confusion, near, nearer, annotated, scores[0].subject)
+    return PhotoScores(confusion, near, nearer, annotated, scores[0].subject)
 
 
 def sheet_row(
-    person: Person, found: Found, draw_joints: Callable[[UInt8Array, FloatArray], UInt8Array] = draw_skeleton
+    person: Person, found: FoundPerson, draw_joints: Callable[[UInt8Array, FloatArray], UInt8Array] = draw_skeleton
 ) -> list[UInt8Array]:
     """Draw a photo, and its regions and joints as annotated and as found."""
     pictures = [

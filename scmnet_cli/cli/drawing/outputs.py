@@ -14,8 +14,8 @@ import torch
 
 from scmnet_cli import __version__
 from scmnet_cli.checkpoint import sha256
-from scmnet_cli.data.prepared import write_text
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import write_text
 from scmnet_cli.images import GENERATED, SOFTWARE, save_animation, save_png
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.types import UInt8Array
