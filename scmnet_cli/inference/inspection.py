@@ -17,16 +17,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scmnet_cli.data.dataset import collate, resized
+from scmnet_cli.domains import Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
 from scmnet_cli.metrics.correspondence import region_accuracy
 from scmnet_cli.models.correlation import Field
 from scmnet_cli.models.layers import STRIDE
+from scmnet_cli.models.style import Style
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
-
-"""Pixels of the canvas, in each direction, that a position of the field stands for."""
 
 _SMALLEST_PART = 0.004  # of the canvas; a smaller one gets no arrow of its own, unless its region has no larger one
 
@@ -174,70 +174,102 @@ def inspect_transfer(
     Raises:
         ScmError: if a point lies outside the canvas, or source or pose cannot be used.
     """
-    canvas, model = pipeline.canvas, pipeline.model
-    _check_points(points, canvas)
+    _check_points(points, pipeline.canvas)
     encoded = source if isinstance(source, EncodedSource) else pipeline.encode(source)
     fitted = pipeline.fit_pose(pose)
     result = pipeline.transfer(encoded, fitted)
-
-    worn = collate([encoded.person], pipeline.device)
-    masks = one_hot(worn.labels)
-    shares = F.avg_pool2d(masks, STRIDE)  # (1, 8, h, w)
     field = _field(pipeline, encoded, fitted)
-    blocks = F.pixel_unshuffle(worn.image, STRIDE)  # (1, 3 * 64, h, w)
-    rearranged, moved = model.rearrange(field, encoded.style, torch.cat([shares, blocks], dim=1))
-    assert moved is not None
-    moved_regions, pixels = moved[:, :NUM_REGIONS], F.pixel_shuffle(moved[:, NUM_REGIONS:], STRIDE)
-
-    known = resized(pose, canvas).regions if isinstance(pose, Person) else np.zeros_like(result.moved_regions)
-    regions_known = bool((known != BACKGROUND).any())
-    regions = known if regions_known else result.moved_regions
+    moved = _move(pipeline, encoded, field)
+    regions, regions_known = _regions_of(pose, pipeline.canvas, result)
     wanted = one_hot(torch.tensor(regions)[None].to(pipeline.device))
-    accuracy = float(region_accuracy(moved_regions, wanted, masks)) if regions_known else math.nan
-    worn_regions = [int(region) for region in np.unique(encoded.person.regions)]
-
-    pieces = _pieces(regions)
-    masks_of = np.array([piece for _, piece in pieces], bool).reshape(-1, canvas.height, canvas.width)
-    covered = F.avg_pool2d(torch.tensor(masks_of).float(), STRIDE).flatten(1).to(pipeline.device)  # (P, N)
-    covered = covered / covered.sum(1, keepdim=True)
-    singles = [(y // STRIDE) * moved.shape[3] + x // STRIDE for x, y in points]
-    part_rows, point_rows = _rows(field, covered, singles)
-    by_part = (covered @ moved_regions[0].flatten(1).T).tolist()  # (P, 8)
-    by_region = torch.einsum("rhw,rhw->r", F.avg_pool2d(wanted, STRIDE)[0], moved_regions[0]) * STRIDE**2
-    source_shares: FloatArray = shares[0].cpu().numpy()
+    accuracy = float(region_accuracy(moved.regions, wanted, moved.masks)) if regions_known else math.nan
+    singles = [(y // STRIDE) * field.size[1] + x // STRIDE for x, y in points]
+    parts, rows = _parts(pipeline.domain, regions, field, moved.regions, singles)
     entropy: FloatArray = field.entropy()[0].cpu().numpy()
+    shares: FloatArray = F.avg_pool2d(moved.masks, STRIDE)[0].cpu().numpy()  # (8, h, w)
     fused = encoded.style.features[0]
-    axes = _principal_axes(fused)
     return Inspection(
         source=encoded.person,
         pose=fitted,
         result=result,
         regions=regions,
         regions_known=regions_known,
-        moved_colours=to_uint8(F.avg_pool2d(pixels, STRIDE)[0]),
-        moved_pixels=to_uint8(pixels[0]),
-        moved_regions=moved_regions[0].cpu().numpy(),
+        moved_colours=to_uint8(F.avg_pool2d(moved.pixels, STRIDE)[0]),
+        moved_pixels=to_uint8(moved.pixels[0]),
+        moved_regions=moved.regions[0].cpu().numpy(),
         entropy=entropy,
-        parts=tuple(
-            Part(pipeline.domain.regions[region], float(piece.mean()), _middle(piece), _peak(row), of_regions[region])
-            for (region, piece), row, of_regions in zip(pieces, part_rows, by_part, strict=True)
-        ),
-        right_shares={
-            pipeline.domain.regions[region]: float(by_region[region]) / int((regions == region).sum())
-            for region in worn_regions
-            if (regions == region).any()
-        },
+        parts=parts,
+        right_shares=_right_shares(pipeline.domain, encoded.person, regions, wanted, moved.regions),
         region_accuracy=None if math.isnan(accuracy) else accuracy,
         points=tuple(
-            PointOfField(
-                x, y, row, float(entropy.ravel()[position]), _by_region(source_shares, row, pipeline.domain.regions)
-            )
-            for (x, y), position, row in zip(points, singles, point_rows, strict=True)
+            PointOfField(x, y, row, float(entropy.ravel()[position]), _by_region(shares, row, pipeline.domain.regions))
+            for (x, y), position, row in zip(points, singles, rows, strict=True)
         ),
         features=_feature_maps(pipeline, encoded),
-        moved_feature_colours=_in_colours(rearranged.features[0], axes, fused),
+        moved_feature_colours=_in_colours(moved.style.features[0], _principal_axes(fused), fused),
         compared=None if compare is None else _feature_maps(compare, compare.encode(encoded.person)),
     )
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """The source's masks, and what the field moves.
+
+    Shape:
+        masks: (1, 8, H, W); regions: shares of the source's regions, (1, 8, h, w); pixels: its blocks of 8x8 pixels,
+        (1, 3, H, W).
+    """
+
+    masks: Tensor
+    regions: Tensor
+    pixels: Tensor
+    style: Style
+
+
+def _move(pipeline: Pipeline, encoded: EncodedSource, field: Field) -> _Moved:
+    worn = collate([encoded.person], pipeline.device)
+    masks = one_hot(worn.labels)
+    blocks = F.pixel_unshuffle(worn.image, STRIDE)  # (1, 3 * 64, h, w)
+    carried = torch.cat([F.avg_pool2d(masks, STRIDE), blocks], dim=1)
+    rearranged, moved = pipeline.model.rearrange(field, encoded.style, carried)
+    assert moved is not None
+    return _Moved(masks, moved[:, :NUM_REGIONS], F.pixel_shuffle(moved[:, NUM_REGIONS:], STRIDE), rearranged)
+
+
+def _regions_of(pose: Person | Pose, canvas: Canvas, result: Result) -> tuple[UInt8Array, bool]:
+    """Return the region map of the result, (H, W), and whether the pose came with it; else the field's."""
+    known = resized(pose, canvas).regions if isinstance(pose, Person) else np.zeros_like(result.moved_regions)
+    regions_known = bool((known != BACKGROUND).any())
+    return known if regions_known else result.moved_regions, regions_known
+
+
+def _parts(
+    domain: Domain, regions: UInt8Array, field: Field, moved_regions: Tensor, singles: list[int]
+) -> tuple[tuple[Part, ...], list[FloatArray]]:
+    """Return the pieces of the region map with where they came from, and the field's rows of single positions."""
+    pieces = _pieces(regions)
+    masks = np.array([piece for _, piece in pieces], bool).reshape(-1, *regions.shape)
+    covered = F.avg_pool2d(torch.tensor(masks).float(), STRIDE).flatten(1).to(moved_regions.device)  # (P, N)
+    covered = covered / covered.sum(1, keepdim=True)
+    part_rows, point_rows = _rows(field, covered, singles)
+    by_part = (covered @ moved_regions[0].flatten(1).T).tolist()  # (P, 8)
+    parts = tuple(
+        Part(domain.regions[region], float(piece.mean()), _middle(piece), _peak(row), of_regions[region])
+        for (region, piece), row, of_regions in zip(pieces, part_rows, by_part, strict=True)
+    )
+    return parts, point_rows
+
+
+def _right_shares(
+    domain: Domain, source: Person, regions: UInt8Array, wanted: Tensor, moved_regions: Tensor
+) -> dict[str, float]:
+    """Return, for each region that source and result show, the share of its weight that lies on it in the source."""
+    by_region = torch.einsum("rhw,rhw->r", F.avg_pool2d(wanted, STRIDE)[0], moved_regions[0]) * STRIDE**2
+    return {
+        domain.regions[region]: float(by_region[region]) / int((regions == region).sum())
+        for region in map(int, np.unique(source.regions))
+        if (regions == region).any()
+    }
 
 
 @torch.inference_mode()
