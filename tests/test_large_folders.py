@@ -209,7 +209,7 @@ def spoil(photos: Path) -> dict[str, str]:
     save_png(photos / "nobody <i>.png", np.zeros((20, 20, 3), np.uint8))
     save_png(photos / "nobody 2.png", np.zeros((30, 20, 3), np.uint8))
     return {
-        "empty": "the file is empty", "folder": "is not a file", "text": "its contents are of no known kind",
+        "empty": "the file is empty", "folder": "is not a file", "text": "it is not one of JPEG",
         "half": "cannot be read as a picture", "huge": "11000x10000 is over 100,000,000 pixels",
         "gone": "no such file", "outside": "leads out of", "nobody_<i>": "no person is found",
         "nobody_2": "no person is found",
