@@ -197,11 +197,10 @@ def bench(
     from rich.console import Console
     from rich.progress import Progress
 
-    from scmnet_cli.analyser.evaluation.people import time_analyser
+    from scmnet_cli.analyser.evaluation.people import first_photos, time_analyser
     from scmnet_cli.analyser.people import Analyser
-    from scmnet_cli.sources.source import find_photos
 
-    photos = [paths[0] for paths in find_photos(folder).values()][:limit]
+    photos = first_photos(folder, limit)
     analyser = Analyser.load(weights, bfloat16=bfloat16)
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("analysing", total=None)

@@ -30,7 +30,7 @@ from scmnet_cli.images import contact_sheet, draw_regions, draw_skeleton, read_p
 from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, NUM_REGIONS
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.sources.ccp import CcpSource
-from scmnet_cli.sources.source import Source
+from scmnet_cli.sources.source import Source, find_photos
 from scmnet_cli.system.process import peak_memory, threads_set
 from scmnet_cli.types import FloatArray, Person, UInt8Array
 
@@ -285,6 +285,15 @@ class AnalysisTiming:
     cpu_milliseconds: list[float]
     threads: int
     peak: float
+
+
+def first_photos(folder: Path, limit: int | None = None) -> list[Path]:
+    """Return the photos of a folder in order of name, at most ``limit``.
+
+    Raises:
+        ScmError: if it holds none.
+    """
+    return [paths[0] for paths in find_photos(folder).values()][:limit]
 
 
 def time_analyser(
