@@ -300,6 +300,7 @@ def test_two_processes_prepare_the_folder_that_one_prepares(drawn_source: Path, 
     assert other_out + other_err == ""
     shared = contents(tmp_path / "shared")
     assert shared.pop("sheet.png")
+    assert shared.pop("report.html")
     assert shared == contents(tmp_path / "whole")
 
 

@@ -20,9 +20,10 @@ in_single, given = torch.Tensor.float, Inputs.of
 torch.Tensor.float = lambda self: self if self.dtype == torch.float64 else in_single(self)
 
 
-def in_double(batch, canvas):
-    inputs = given(batch, canvas)
-    return Inputs(*(getattr(inputs, field.name).double() for field in dataclasses.fields(inputs)))
+def in_double(batch, **options):
+    inputs = given(batch, **options)
+    values = (getattr(inputs, field.name) for field in dataclasses.fields(inputs))
+    return Inputs(*(value.double() if isinstance(value, torch.Tensor) else value for value in values))
 
 
 loop.Inputs.of = in_double
