@@ -16,14 +16,9 @@ from slow_part_warp import Person, faces_away, maps, slow_part_warp
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from scmnet_cli.models.part_warp import (
-    PLAIN_BACKGROUND,
-    PartWarp,
-    body_size,
-    complete_joints,
-    part_transforms,
-    warp_parts,
-)
+from scmnet_cli.models.part_joints import body_size, complete_joints
+from scmnet_cli.models.part_transforms import part_transforms
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.regions import NUM_REGIONS, one_hot, region_id
 from scmnet_cli.skeleton import JOINTS, MIRRORED
 

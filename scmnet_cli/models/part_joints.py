@@ -1,0 +1,162 @@
+"""Joints as the part warp reads them: the ten parts they bound, the size of the body, and joints that are missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+PARTS = (
+    "torso", "head", "right upper arm", "right forearm", "left upper arm", "left forearm",
+    "right thigh", "right shin", "left thigh", "left shin",
+)  # fmt: skip
+"""Names of the ten parts; forearms include hands, shins include feet."""
+TORSO_PART, HEAD_PART, FIRST_BONE = 0, 1, 2
+"""Where torso, head and the eight bones stand among the parts."""
+
+NOSE, NECK, RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_HIP, LEFT_HIP = 0, 1, 2, 5, 8, 11
+FACE_JOINTS = (NOSE, 14, 15)
+"""Nose and eyes: the joints that a head seen from behind does not show."""
+HEAD_JOINTS = (*FACE_JOINTS, 16, 17)
+TORSO_JOINTS = (NECK, RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_HIP, LEFT_HIP)
+LIMBS = ((2, 3, 4), (5, 6, 7), (8, 9, 10), (11, 12, 13))
+"""Joints of each limb from the body outwards: shoulder, elbow, wrist and hip, knee, ankle."""
+BONE_STARTS = [joint for start, middle, _ in LIMBS for joint in (start, middle)]
+BONE_ENDS = [joint for _, middle, end in LIMBS for joint in (middle, end)]
+
+# Typical lengths in torso lengths; as factors from a bone to the torso they are the largest that bodies show.
+_FROM_BONE = (
+    (2, 5, 1.45), (2, 3, 1.7), (5, 6, 1.7), (3, 4, 1.9), (6, 7, 1.9), (8, 9, 1.15), (11, 12, 1.15), (9, 10, 1.2),
+    (12, 13, 1.2), (0, 1, 2.6),
+)  # fmt: skip
+_LENGTHS = {2: (0.6, 0.5), 5: (0.6, 0.5), 8: (0.85, 0.8), 11: (0.85, 0.8)}  # by the limb's first joint
+_FORESHORTENED = 0.6  # a torso shorter than this share of what other bones say is seen foreshortened
+_HIPS_PER_SHOULDERS = 0.6
+_LEAST_SIZE = 8.0  # pixels of a torso
+_LEAST_SCORE = 0.1  # of a joint that is placed here
+_SHOULDERS_APART = 0.15  # torso lengths; closer shoulders do not show which side a body turns to us
+
+
+def body_size(joints: Tensor) -> Tensor:
+    """Return the body's size: its torso length in pixels, as far as the joints tell, at least 8.
+
+    That is the distance from neck to hips, unless these are missing or the torso is foreshortened: then the largest of
+    what the other bones suggest.
+
+    Shape:
+        joints: (B, 18, 3); result: (B,).
+    """
+    places, present = joints[..., :2], joints[..., 2] > 0
+    hips, has_hip = middle(places, present, RIGHT_HIP, LEFT_HIP)
+    torso = (places[:, NECK] - hips).norm(dim=-1)
+    has_torso = present[:, NECK] & has_hip
+    starts, ends = [start for start, _, _ in _FROM_BONE], [end for _, end, _ in _FROM_BONE]
+    factors = joints.new_tensor([factor for _, _, factor in _FROM_BONE])
+    lengths = (places[:, starts] - places[:, ends]).norm(dim=-1) * factors  # (B, 10)
+    longest = torch.where(present[:, starts] & present[:, ends], lengths, 0).amax(1)
+    known = has_torso & (torso > _FORESHORTENED * longest)
+    return torch.where(known, torso, torch.maximum(longest, torch.where(has_torso, torso, 0))).clamp(min=_LEAST_SIZE)
+
+
+def middle(places: Tensor, present: Tensor, first: int, second: int) -> tuple[Tensor, Tensor]:
+    """Return the middle of two joints, or the one that is present, and whether there is one.
+
+    Shape:
+        places: (B, 18, 2); present: (B, 18) bool; results: (B, 2) and (B,) bool.
+    """
+    has_first, has_second = present[:, first, None], present[:, second, None]
+    one = torch.where(has_first, places[:, first], places[:, second])
+    both = torch.where(has_first & has_second, (places[:, first] + places[:, second]) / 2, one)
+    return both, (has_first | has_second)[:, 0]
+
+
+def hidden_faces(source: Tensor, target: Tensor) -> Tensor:
+    """Return whose face must not be warped, since the target, or one of the two alone, is seen from behind.
+
+    That is so if the target shows neither nose nor eyes, or if left and right shoulder change sides.
+
+    Shape:
+        source, target: (B, 18, 3), as detected; result: (B,) bool.
+    """
+    faceless = ~(target[:, FACE_JOINTS, 2] > 0).any(1)
+    joints = torch.cat([source, target])
+    across = joints[:, LEFT_SHOULDER, 0] - joints[:, RIGHT_SHOULDER, 0]
+    known = (joints[:, LEFT_SHOULDER, 2] > 0) & (joints[:, RIGHT_SHOULDER, 2] > 0)
+    apart = across.abs() > _SHOULDERS_APART * body_size(joints)
+    source_side, target_side = torch.where(known & apart, across.sign(), 0).chunk(2)
+    return faceless | (source_side * target_side < 0)
+
+
+def complete_joints(joints: Tensor) -> Tensor:
+    """Place missing joints where a body that hangs straight has them, as far as the others allow.
+
+    Neck between the shoulders; a shoulder or hip mirrors the other; hips one torso length below the neck; knees,
+    ankles, elbows and wrists along their limb, or along the torso, at typical lengths. Joints of the head stay missing.
+
+    Shape:
+        joints: (B, 18, 3), x, y, score; result: likewise, a score of at least 0.1 where a joint is known or placed.
+    """
+    body = _Body(joints[..., :2].clone(), joints[..., 2] > 0, body_size(joints)[:, None])
+    body.place_shoulders()
+    down = body.downwards()
+    body.place_hips(down)
+    body.place_limbs(down)
+    score = torch.where(body.present, joints[..., 2].clamp(min=_LEAST_SCORE), 0)
+    return torch.cat([torch.where(body.present[..., None], body.places, 0), score[..., None]], dim=-1)
+
+
+@dataclass(frozen=True)
+class _Body:
+    """Joints that are completed in place.
+
+    Shape:
+        places: (B, 18, 2); present: (B, 18) bool; size: (B, 1).
+    """
+
+    places: Tensor
+    present: Tensor
+    size: Tensor
+
+    def place(self, joint: int, where: Tensor, allowed: Tensor) -> None:
+        """Put a joint there, if it is missing and if it is allowed, (B,)."""
+        new = allowed & ~self.present[:, joint]
+        self.places[:, joint] = torch.where(new[:, None], where, self.places[:, joint])
+        self.present[:, joint] |= new
+
+    def place_shoulders(self) -> None:
+        """Place the neck between the shoulders, or a shoulder opposite the other one."""
+        places, present = self.places, self.present
+        neck, right, left = places[:, NECK], places[:, RIGHT_SHOULDER], places[:, LEFT_SHOULDER]
+        self.place(NECK, (right + left) / 2, present[:, RIGHT_SHOULDER] & present[:, LEFT_SHOULDER])
+        self.place(RIGHT_SHOULDER, 2 * neck - left, present[:, NECK] & present[:, LEFT_SHOULDER])
+        self.place(LEFT_SHOULDER, 2 * neck - right, present[:, NECK] & present[:, RIGHT_SHOULDER])
+
+    def downwards(self) -> Tensor:
+        """Return the unit vector from neck to hips, (B, 2); straight down where one of them is missing."""
+        hips, has_hip = middle(self.places, self.present, RIGHT_HIP, LEFT_HIP)
+        below = hips.new_tensor([0.0, 1.0]).expand_as(hips)
+        along = torch.where((has_hip & self.present[:, NECK])[:, None], hips - self.places[:, NECK], below)
+        down = along / along.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+        return torch.where(down.norm(dim=-1, keepdim=True) > 0.5, down, below)
+
+    def place_hips(self, down: Tensor) -> None:
+        """Place a hip beside the other one, or both below the neck."""
+        places, present = self.places, self.present
+        has_shoulders = present[:, NECK] & present[:, RIGHT_SHOULDER] & present[:, LEFT_SHOULDER]
+        right_known, left_known = present[:, RIGHT_HIP, None].clone(), present[:, LEFT_HIP, None].clone()
+        right, left = places[:, RIGHT_HIP].clone(), places[:, LEFT_HIP].clone()
+        half = (places[:, LEFT_SHOULDER] - places[:, RIGHT_SHOULDER]) * (_HIPS_PER_SHOULDERS / 2)
+        straight = places[:, NECK] + down * self.size
+        self.place(RIGHT_HIP, torch.where(left_known, left - 2 * half, straight - half), has_shoulders)
+        self.place(LEFT_HIP, torch.where(right_known, right + 2 * half, straight + half), has_shoulders)
+
+    def place_limbs(self, down: Tensor) -> None:
+        """Place elbows and knees along the torso, wrists and ankles along their limb."""
+        places, present = self.places, self.present
+        for start, joint, end in LIMBS:
+            upper, lower = _LENGTHS[start]
+            self.place(joint, places[:, start] + down * self.size * upper, present[:, start])
+            bone = places[:, joint] - places[:, start]
+            bone = bone / bone.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+            self.place(end, places[:, joint] + bone * self.size * lower, present[:, start] & present[:, joint])

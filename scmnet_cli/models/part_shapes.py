@@ -1,0 +1,156 @@
+"""Soft membership of pixels in the parts of the part warp: how far a pixel lies from a bone, the head or the torso.
+
+A part's weight is exp(-cost), the cost growing with the square of the distance in units of the part's radius, times a
+nearness that is 0 beyond about half a torso length. Each part's weight is computed on the box that it can reach only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scmnet_cli.models.part_joints import (
+    BONE_ENDS,
+    BONE_STARTS,
+    FIRST_BONE,
+    HEAD_JOINTS,
+    HEAD_PART,
+    LEFT_HIP,
+    LEFT_SHOULDER,
+    NECK,
+    PARTS,
+    RIGHT_HIP,
+    RIGHT_SHOULDER,
+    TORSO_JOINTS,
+    TORSO_PART,
+    body_size,
+    middle,
+)
+
+Box = tuple[slice, slice]
+"""Rows and columns."""
+
+# Bones, in torso lengths: half width, how far they reach beyond their last joint (hands and feet), how far in front.
+_RADII = (0.16, 0.13, 0.16, 0.13, 0.24, 0.18, 0.24, 0.18)
+_BEYOND = (0.0, 0.35, 0.0, 0.35, 0.0, 0.25, 0.0, 0.25)
+_IN_FRONT = (1.8, 3.0, 1.8, 3.0, 0.0, 0.0, 0.0, 0.0)  # arms lie in front of the torso: lower cost on them
+_CORE = 0.6  # share of a bone's radius that is inside
+_SHARPNESS, _FRONT_SHARPNESS = 0.5, 0.3  # shares of a bone's radius in which cost and front change
+_HEAD_RADIUS, _SOFTNESS = 0.22, 0.15  # of the head; of head and torso
+_LEAST_HALF_WIDTH, _SHOULDERS_INSIDE = 0.18, 0.95  # of the torso; share of the shoulders that it is wide
+_NEAR, _FAR = 0.35, 0.55  # nearness falls from 1 to 0
+_HIGHEST_COST = 40.0
+_FAR_AWAY = 1e6
+
+
+@dataclass(frozen=True)
+class PartShapes:
+    """Where the parts of a body lie: segments with a radius, the head a point, the torso an oriented box.
+
+    Shape:
+        start, end: (B, 10, 2); half: (B,), half width of the torso; size: (B,); valid: (B, 10) bool.
+    """
+
+    start: Tensor
+    end: Tensor
+    half: Tensor
+    size: Tensor
+    valid: Tensor
+
+    @classmethod
+    def of(cls, joints: Tensor, valid: Tensor) -> PartShapes:
+        """Read the shapes off completed joints, (B, 18, 3), of parts that are valid, (B, 10)."""
+        places, present = joints[..., :2], joints[..., 2] > 0
+        size = body_size(joints)
+        shoulders, has_shoulder = middle(places, present, RIGHT_SHOULDER, LEFT_SHOULDER)
+        shoulders = torch.where(has_shoulder[:, None], shoulders, places[:, NECK])
+        hips, has_hip = middle(places, present, RIGHT_HIP, LEFT_HIP)
+        below = torch.stack([torch.zeros_like(size), size], -1)
+        hips = torch.where(has_hip[:, None], hips, shoulders + below)
+        wide = (places[:, RIGHT_SHOULDER] - places[:, LEFT_SHOULDER]).norm(dim=-1) / 2 * _SHOULDERS_INSIDE
+        wide = torch.where(present[:, RIGHT_SHOULDER] & present[:, LEFT_SHOULDER], wide, 0)
+        face = present[:, HEAD_JOINTS].to(places.dtype)
+        head = (places[:, HEAD_JOINTS] * face[..., None]).sum(1) / face.sum(1, keepdim=True).clamp(min=1)
+        own = torch.stack([present[:, TORSO_JOINTS].any(1), face.sum(1) > 0], dim=1)
+        own = torch.cat([own, present[:, BONE_STARTS] & present[:, BONE_ENDS]], dim=1)
+        return cls(
+            torch.cat([shoulders[:, None], head[:, None], places[:, BONE_STARTS]], dim=1),
+            torch.cat([hips[:, None], head[:, None], places[:, BONE_ENDS]], dim=1),
+            torch.maximum(wide, _LEAST_HALF_WIDTH * size), size, valid & own,
+        )  # fmt: skip
+
+    def weight(self, part: int, box: Box) -> tuple[Tensor, Tensor]:
+        """Return exp(-cost) of each pixel of a box, not normalised over parts, and its nearness.
+
+        Shape:
+            results: (B, h, w); 0 beyond 0.55 torso lengths.
+        """
+        distance = self._distance(part, box)
+        near = distance.mul(-1 / (_FAR - _NEAR)).add_(_FAR / (_FAR - _NEAR)).clamp_(0, 1)
+        if part < FIRST_BONE:
+            cost = distance.mul_(1 / _SOFTNESS).square_()
+        else:
+            radius, in_front = _RADII[part - FIRST_BONE], _IN_FRONT[part - FIRST_BONE]
+            front = distance.mul(1 / (_FRONT_SHARPNESS * radius)).square_().neg_().exp_() if in_front else None
+            cost = distance.mul_(1 / (_SHARPNESS * radius)).square_()
+            if front is not None:
+                cost.sub_(front, alpha=in_front)
+        return cost.clamp_(max=_HIGHEST_COST).neg_().exp_().mul_(near), near
+
+    def _distance(self, part: int, box: Box) -> Tensor:
+        """Return how far the pixels of a box lie outside a part, in torso lengths; 0 inside; far for an invalid part.
+
+        Shape:
+            result: (B, h, w).
+        """
+        start, per_size = self.start[:, part], 1 / self.size[:, None, None]
+        x, y = pixels(box, start)
+        dx, dy = x - start[:, 0, None, None], y - start[:, 1, None, None]  # (B, 1, w) and (B, h, 1)
+        away = (~self.valid[:, part, None, None]).to(start.dtype) * _FAR_AWAY
+        if part == HEAD_PART:
+            return torch.addcmul(away - _HEAD_RADIUS, torch.hypot(dx, dy), per_size).clamp_(min=0)
+        along = self.end[:, part] - start
+        length = along.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+        unit_x, unit_y = (along / length).unsqueeze(-1).unsqueeze(-1).unbind(1)  # (B, 1, 1) each
+        u = dx * unit_x + dy * unit_y
+        v = dy * unit_x - dx * unit_y
+        length = length[..., None]
+        nothing = torch.zeros_like(length)
+        if part == TORSO_PART:
+            u.sub_(u.clamp(nothing, length))
+            v.abs_().sub_(self.half[:, None, None]).clamp_(min=0)
+            return torch.addcmul(away, torch.hypot(u, v), per_size)
+        bone = part - FIRST_BONE
+        u.sub_(u.clamp(nothing, length * (1 + _BEYOND[bone])))
+        return torch.addcmul(away - _CORE * _RADII[bone], torch.hypot(u, v), per_size).clamp_(min=0)
+
+    def boxes(self, size: tuple[int, int], *, boxed: bool) -> list[Box | None]:
+        """Return, for each part, rows and columns that hold all its pixels of non-zero weight, over the whole batch."""
+        height, width = size
+        if not boxed:
+            return [(slice(0, height), slice(0, width))] * len(PARTS)
+        radius = torch.cat([self.half.new_zeros(2), self.half.new_tensor(_RADII) * _CORE])  # (10,)
+        reach = (radius + _FAR) * self.size[:, None]  # (B, 10)
+        reach[:, TORSO_PART] += self.half
+        reach[:, HEAD_PART] += _HEAD_RADIUS * self.size
+        beyond = torch.cat([self.half.new_zeros(2), self.half.new_tensor(_BEYOND)])[:, None]
+        tip = self.end + (self.end - self.start) * beyond
+        reach = reach[..., None]
+        gone = ~self.valid[..., None]
+        first = (torch.minimum(self.start, tip) - reach).masked_fill(gone, float("inf")).amin(0)  # (10, 2)
+        last = (torch.maximum(self.start, tip) + reach).masked_fill(gone, float("-inf")).amax(0)
+        found: list[Box | None] = []
+        for left, top, right, bottom in torch.cat([first, last], dim=1).clamp(-1, _FAR_AWAY).tolist():
+            rows = slice(max(int(top), 0), min(int(bottom) + 2, height))
+            columns = slice(max(int(left), 0), min(int(right) + 2, width))
+            found.append((rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None)
+        return found
+
+
+def pixels(box: Box, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the columns, (1, 1, w), and rows, (1, h, 1), of a box, as numbers of the kind of ``like``."""
+    y = torch.arange(box[0].start, box[0].stop, device=like.device, dtype=like.dtype)
+    x = torch.arange(box[1].start, box[1].stop, device=like.device, dtype=like.dtype)
+    return x[None, None, :], y[None, :, None]

@@ -1,0 +1,207 @@
+"""One affine map for each part of the part warp, fitted to the joints of two poses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scmnet_cli.models.part_joints import BONE_ENDS, BONE_STARTS, HEAD_JOINTS, NECK, TORSO_JOINTS, body_size
+
+_RIDGE = 0.03  # torso lengths squared: how much the torso is drawn towards a similarity
+_MIRRORED_IS_BETTER = 0.7  # a torso is mirrored if that fits with less than this share of the error
+_TORSO_SCALES, _HEAD_SCALES, _BONE_SCALES = (0.45, 2.5), (0.7, 1.4), (0.4, 2.5)  # least and most, of the body's scale
+_HEAD_AND_NECK = (*HEAD_JOINTS, NECK)
+_NECK_COUNTS = 0.5
+_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class PartTransforms:
+    """One affine map for each part from target pixels to source pixels, source = matrix @ target + offset.
+
+    Shape:
+        matrix: (B, 10, 2, 2); offset: (B, 10, 2); valid: (B, 10) bool.
+    """
+
+    matrix: Tensor
+    offset: Tensor
+    valid: Tensor
+
+
+def part_transforms(source: Tensor, target: Tensor) -> PartTransforms:
+    """Return the affine map of each part, from the joints of two completed poses.
+
+    Shape:
+        source, target: (B, 18, 3) as :func:`complete_joints` gives them.
+    """
+    both = ((source[..., 2] > 0) & (target[..., 2] > 0)).to(source.dtype)  # (B, 18)
+    source_size, target_size = body_size(torch.cat([source, target])).chunk(2)
+    scale = source_size / target_size
+    torso, torso_offset, mirrored = _torso_transform(source, target, both, scale, target_size)
+    head, head_offset = _head_transform(source, target, both, scale, mirrored)
+    bones, bone_offsets, has_bone = _bone_transforms(source, target, both, scale, mirrored)
+    valid = torch.stack([both[:, TORSO_JOINTS].sum(1) >= 1, both[:, HEAD_JOINTS].sum(1) >= 1], dim=1)
+    return PartTransforms(
+        torch.cat([torso[:, None], head[:, None], bones], dim=1),
+        torch.cat([torso_offset[:, None], head_offset[:, None], bone_offsets], dim=1),
+        torch.cat([valid, has_bone], dim=1),
+    )
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Weighted least squares of K joint pairs: source = R target + t, R a similarity, plain or after a reflection of x.
+
+    Shape:
+        plain, mirrored: (B, 2, 2); plain_error, mirrored_error: (B,); target_mean, source_mean: (B, 2), weighted;
+        target, source: (B, K, 2), centred.
+    """
+
+    plain: Tensor
+    mirrored: Tensor
+    plain_error: Tensor
+    mirrored_error: Tensor
+    target_mean: Tensor
+    source_mean: Tensor
+    target: Tensor
+    source: Tensor
+
+    @classmethod
+    def of(cls, target: Tensor, source: Tensor, weight: Tensor) -> _Fit:
+        """Fit both.
+
+        Shape:
+            target, source: (B, K, 2); weight: (B, K).
+        """
+        total = weight.sum(1, keepdim=True).clamp(min=_EPS)
+        target_mean = (target * weight[..., None]).sum(1) / total
+        source_mean = (source * weight[..., None]).sum(1) / total
+        centred, wanted = target - target_mean[:, None], source - source_mean[:, None]
+        norm = (weight[..., None] * centred.square()).sum((1, 2)).clamp(min=1e-3)
+        products = (weight[..., None, None] * wanted[..., :, None] * centred[..., None, :]).sum(1) / norm[:, None, None]
+        (xx, xy), (yx, yy) = (row.unbind(-1) for row in products.unbind(-2))  # source's coordinate, target's coordinate
+        plain = matrix_of(xx + yy, xy - yx, yx - xy, xx + yy)
+        mirrored = matrix_of(xx - yy, xy + yx, yx + xy, yy - xx)
+        errors = [
+            (weight * (_applied(matrix[:, None], centred) - wanted).square().sum(-1)).sum(1) / total[:, 0]
+            for matrix in (plain, mirrored)
+        ]
+        return cls(plain, mirrored, *errors, target_mean, source_mean, centred, wanted)
+
+    def offset(self, matrix: Tensor) -> Tensor:
+        """Return t for another R: the means are mapped to each other."""
+        return self.source_mean - _applied(matrix, self.target_mean)
+
+
+def matrix_of(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """Return the 2x2 matrices of rows (a, b) and (c, d)."""
+    return torch.stack([a, b, c, d], -1).unflatten(-1, (2, 2))
+
+
+def _applied(matrix: Tensor, vector: Tensor) -> Tensor:
+    # Not a matrix product: its rounding may depend on the batch, and training on several processes would with it.
+    return (matrix * vector[..., None, :]).sum(-1)
+
+
+def _upright(scale: Tensor) -> Tensor:
+    nothing = torch.zeros_like(scale)
+    return matrix_of(scale, nothing, nothing, scale)
+
+
+def _determinant(matrix: Tensor) -> Tensor:
+    return matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
+
+
+def _rescaled(matrix: Tensor, scale: Tensor, limits: tuple[float, float]) -> Tensor:
+    """Clamp the scale of a similarity to ``limits`` times the body's; upright where it has none."""
+    own = _determinant(matrix).abs().sqrt()
+    wanted = torch.minimum(torch.maximum(own, limits[0] * scale), limits[1] * scale)
+    known = (own > 1e-3 * scale)[:, None, None]
+    return torch.where(known, matrix * (wanted / own.clamp(min=_EPS))[:, None, None], _upright(scale))
+
+
+def _torso_transform(
+    source: Tensor, target: Tensor, both: Tensor, scale: Tensor, target_size: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Fit an affine map of neck, shoulders and hips, drawn towards a similarity; also say who is mirrored, (B,)."""
+    weight = both[:, TORSO_JOINTS]
+    fit = _Fit.of(target[:, TORSO_JOINTS, :2], source[:, TORSO_JOINTS, :2], weight)
+    count = weight.sum(1)
+    mirrored = (fit.mirrored_error < _MIRRORED_IS_BETTER * fit.plain_error) & (count >= 3)
+    towards = _rescaled(torch.where(mirrored[:, None, None], fit.mirrored, fit.plain), scale, (1.0, 1.0))
+    towards = torch.where((count >= 2)[:, None, None], towards, _upright(scale))
+
+    ridge = _RIDGE * target_size.square()
+    weighted = weight[..., None, None] * fit.target[..., None, :]  # (B, 5, 1, 2)
+    square = (fit.target[..., :, None] * weighted).sum(1) + _upright(ridge)
+    cross = (fit.source[..., :, None] * weighted).sum(1) + ridge[:, None, None] * towards
+    adjugate = matrix_of(square[:, 1, 1], -square[:, 0, 1], -square[:, 1, 0], square[:, 0, 0])
+    matrix = (cross[..., :, None] * adjugate[:, None]).sum(-2) / _determinant(square)[:, None, None]
+    matrix = _clamp_singular_values(matrix, _TORSO_SCALES[0] * scale, _TORSO_SCALES[1] * scale)
+    return matrix, fit.offset(matrix), mirrored
+
+
+def _clamp_singular_values(matrix: Tensor, least: Tensor, most: Tensor) -> Tensor:
+    """Clamp the singular values of 2x2 matrices, keeping directions and the determinant's sign.
+
+    Any A is a similarity plus a mirrored similarity, with strengths q and r; its singular values are q + r and |q - r|.
+
+    Shape:
+        matrix, result: (B, 2, 2); least, most: (B,).
+    """
+    a, b, c, d = matrix.flatten(1).unbind(1)
+    e, h, f, g = (a + d) / 2, (c - b) / 2, (a - d) / 2, (c + b) / 2
+    q, r = torch.hypot(e, h), torch.hypot(f, g)
+    large, small = q + r, q - r
+    sign = torch.where(small < 0, -1.0, 1.0)
+    large = torch.minimum(torch.maximum(large, least), most)
+    small = torch.minimum(torch.maximum(small.abs(), least), most) * sign
+    new_q, new_r = (large + small) / 2, (large - small) / 2
+    (e, h), (f, g) = _direction(e, h, q), _direction(f, g, r)
+    return matrix_of(new_q * e + new_r * f, new_r * g - new_q * h, new_r * g + new_q * h, new_q * e - new_r * f)
+
+
+def _direction(x: Tensor, y: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the unit vector of (x, y), or (1, 0) where it has no length."""
+    known = length > _EPS
+    divisor = torch.where(known, length, 1.0)
+    return torch.where(known, x, 1.0) / divisor, torch.where(known, y, 0.0) / divisor
+
+
+def _head_transform(
+    source: Tensor, target: Tensor, both: Tensor, scale: Tensor, mirrored: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Fit a similarity of nose, eyes, ears and, with half the weight, the neck; mirrored where the torso is."""
+    weight = both[:, _HEAD_AND_NECK].clone()
+    weight[:, -1] *= _NECK_COUNTS
+    fit = _Fit.of(target[:, _HEAD_AND_NECK, :2], source[:, _HEAD_AND_NECK, :2], weight)
+    matrix = _rescaled(torch.where(mirrored[:, None, None], fit.mirrored, fit.plain), scale, _HEAD_SCALES)
+    matrix = torch.where(((weight > 0).sum(1) >= 2)[:, None, None], matrix, _upright(scale))
+    return matrix, fit.offset(matrix)
+
+
+def _bone_transforms(
+    source: Tensor, target: Tensor, both: Tensor, scale: Tensor, mirrored: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Map each bone on its own: its length along it, the body's scale across it.
+
+    Shape:
+        matrices: (B, 8, 2, 2); offsets: (B, 8, 2); valid: (B, 8).
+    """
+    joints = torch.stack([source, target])[..., :2]  # (2, B, 18, 2)
+    bone = joints[:, :, BONE_ENDS] - joints[:, :, BONE_STARTS]
+    length = bone.norm(dim=-1)
+    known = (length > 1e-3)[..., None]
+    length = length.clamp(min=1e-3)
+    # A bone of no length hangs down.
+    along = torch.where(known, bone / length[..., None], bone.new_tensor([0.0, 1.0]))
+    normal = torch.stack([-along[..., 1], along[..., 0]], -1)
+    scale = scale[:, None]
+    stretch = torch.minimum(torch.maximum(length[0] / length[1], _BONE_SCALES[0] * scale), _BONE_SCALES[1] * scale)
+    across = torch.where(mirrored[:, None], -scale, scale)
+    matrix = stretch[..., None, None] * along[0][..., :, None] * along[1][..., None, :]
+    matrix = matrix + across[..., None, None] * normal[0][..., :, None] * normal[1][..., None, :]
+    offset = joints[0][:, BONE_STARTS] - _applied(matrix, joints[1][:, BONE_STARTS])
+    return matrix, offset, (both[:, BONE_STARTS] * both[:, BONE_ENDS]) > 0
