@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scmnet_cli.cli.face_parser import load_face_parser
+from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import DomainName
 from scmnet_cli.errors import ScmError
 
-app = typer.Typer(no_args_is_help=True)
+if TYPE_CHECKING:
+    from scmnet_cli.analyser.training.photos import Material
 
+app = typer.Typer(no_args_is_help=True)
 
 Photos = Annotated[
     Path,
@@ -28,14 +33,11 @@ DomainChoice = Annotated[
 ]
 
 
-@app.command()
-def train(
-    source: Photos,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an unfinished run in it goes on.")],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")
-    ] = None,
-    domain: DomainChoice = DomainName.PERSON,
+@dataclass(frozen=True)
+class PhotoOptions:
+    """Photos to train on."""
+
+    domain: DomainChoice = DomainName.PERSON
     street: Annotated[
         Path | None,
         typer.Option(
@@ -44,14 +46,10 @@ def train(
             help="With --domain face: Clothing Co-Parsing, whose train photos show heads as larger photos do, and "
             "what is no face.",
         ),
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, order and views.")] = 0,
+    ] = None
     unlabelled: Annotated[
         bool, typer.Option("--unlabelled/--no-unlabelled", help="Also learn joints from photos without region labels.")
-    ] = True,
-    init: Annotated[
-        Path | None, typer.Option("--init", metavar="WEIGHTS", help="Start from these weights of an analyser.")
-    ] = None,
+    ] = True
     pseudo_labels: Annotated[
         Path | None,
         typer.Option(
@@ -59,6 +57,21 @@ def train(
             metavar="WEIGHTS",
             help="Self-training: an analyser with these weights labels the regions of photos without labels.",
         ),
+    ] = None
+
+
+@app.command()
+@grouped
+def train(
+    source: Photos,
+    photos: PhotoOptions,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an unfinished run in it goes on.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, order and views.")] = 0,
+    init: Annotated[
+        Path | None, typer.Option("--init", metavar="WEIGHTS", help="Start from these weights of an analyser.")
     ] = None,
 ) -> None:
     """Train the analyser on a folder laid out as Clothing Co-Parsing; every tenth usable photo is never trained on.
@@ -95,37 +108,19 @@ def train(
         TimeRemainingColumn,
     )
 
-    from scmnet_cli.analyser.people import Analyser
-    from scmnet_cli.analyser.training.face_photos import read_faces
     from scmnet_cli.analyser.training.loop import AnalyserRun
-    from scmnet_cli.analyser.training.photos import read_material
     from scmnet_cli.config import AnalyserConfig, FaceParserConfig, parse_analyser_config
     from scmnet_cli.training.counted import Report
 
-    is_face = domain is DomainName.FACE
-    if street is not None and not is_face:
-        raise ScmError(f"--street {street}: is for --domain face; leave one of them out")
-    if is_face and (pseudo_labels or not unlabelled):
-        raise ScmError(
-            "--domain face: has no photos without region labels; leave --pseudo-labels and --no-unlabelled out"
-        )
+    _check(photos)
+    is_face = photos.domain is DomainName.FACE
     config = parse_analyser_config(settings or [], FaceParserConfig if is_face else AnalyserConfig)
-    if pseudo_labels and not unlabelled:
-        raise ScmError("--pseudo-labels: labels the photos that --no-unlabelled leaves out; give one of the two")
-    teacher = Analyser.load(pseudo_labels, twice=True) if pseudo_labels else None
     note = TextColumn("{task.fields[note]}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), note, console=console) as bar:
         loading = bar.add_task("loading", total=None, note="")
-
-        def loaded(done: int, total: int) -> None:
-            bar.update(loading, completed=done, total=total)
-
-        if is_face:
-            material = read_faces(source, street, loaded)
-        else:
-            material = read_material(source, unlabelled=unlabelled, teacher=teacher, progress=loaded)
+        material = _material(source, photos, lambda done, total: bar.update(loading, completed=done, total=total))
         run = AnalyserRun(material, out, config, seed=seed, init=init)
         training = bar.add_task("training", total=config.images, completed=run.images, note="")
 
@@ -138,6 +133,29 @@ def train(
         print(f"stopped and saved at {outcome.images} views; the same command goes on", file=sys.stderr)
         raise typer.Exit(128 + outcome.signal)
     print(outcome.model)
+
+
+def _check(photos: PhotoOptions) -> None:
+    is_face = photos.domain is DomainName.FACE
+    if photos.street is not None and not is_face:
+        raise ScmError(f"--street {photos.street}: is for --domain face; leave one of them out")
+    if is_face and (photos.pseudo_labels or not photos.unlabelled):
+        raise ScmError(
+            "--domain face: has no photos without region labels; leave --pseudo-labels and --no-unlabelled out"
+        )
+    if photos.pseudo_labels and not photos.unlabelled:
+        raise ScmError("--pseudo-labels: labels the photos that --no-unlabelled leaves out; give one of the two")
+
+
+def _material(source: Path, photos: PhotoOptions, progress: Callable[[int, int], None]) -> Material:
+    from scmnet_cli.analyser.people import Analyser
+    from scmnet_cli.analyser.training.face_photos import read_faces
+    from scmnet_cli.analyser.training.photos import read_material
+
+    if photos.domain is DomainName.FACE:
+        return read_faces(source, photos.street, progress)
+    teacher = Analyser.load(photos.pseudo_labels, twice=True) if photos.pseudo_labels else None
+    return read_material(source, unlabelled=photos.unlabelled, teacher=teacher, progress=progress)
 
 
 @app.command()
