@@ -11,6 +11,7 @@ import typer
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import Closet, Device, Model
 from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.inputs.demo_people import DEFAULT, PREFIX, complete_demo_people, find_demo_people
 
 if TYPE_CHECKING:
     from scmnet_cli.cli.progress import Bars
@@ -32,7 +33,12 @@ class MiniatureOptions:
 def demo(
     miniature: MiniatureOptions,
     photo: Annotated[
-        Path | None, typer.Argument(metavar="[PHOTO]", help="Of a person; by default one that scikit-image carries.")
+        str | None,
+        typer.Argument(
+            metavar="[PHOTO]",
+            autocompletion=complete_demo_people,
+            help="A photo of a person, or demo:NAME; by default demo:coral-jacket.",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the page and the pictures.")] = Path("demo"),
     model: Model = None,
@@ -50,6 +56,7 @@ def demo(
     Examples:
       scm demo
       scm demo me.jpg -o me
+      scm demo demo:stripes -o stripes
       scm demo --train -o outputs/miniature
     """  # noqa: D301 - a backspace keeps the lines of the examples
     if miniature.train and photo is not None:
@@ -60,16 +67,17 @@ def demo(
         _show(photo, out, model, closet, show, device)
 
 
-def _show(photo: Path | None, out: Path, model: Path | None, closet: Path | None, show: bool, device: str) -> None:
+def _show(photo: str | None, out: Path, model: Path | None, closet: Path | None, show: bool, device: str) -> None:
     from scmnet_cli.cli.drawing.opening import open_model
     from scmnet_cli.demo.photo import run_demo
-    from scmnet_cli.images import example_photo
     from scmnet_cli.inference.opening import open_wardrobe
 
     pipeline = open_model(model, device)
     garments = open_wardrobe(closet) if closet is not None or model is None else None
+    photo = photo or f"{PREFIX}{DEFAULT}"
+    path = find_demo_people(photo, "demo")[0] if photo.startswith(PREFIX) else Path(photo)
     with _bars() as bar:
-        made = run_demo(photo or example_photo(), out, pipeline, garments, bar.count)
+        made = run_demo(path, out, pipeline, garments, bar.count)
     print(f"{made.num_pictures} pictures in {made.seconds:.0f} s")
     print(made.sheet)
     print(made.page)

@@ -13,6 +13,7 @@ from scmnet_cli.cli.face_parser import FaceParserFile, load_face_parser
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import Closet, InputOptions, PhotoOptions, Sources
 from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class EditOptions:
         typer.Option(
             "--ref",
             metavar="B",
+            autocompletion=complete_demo_people,
             help="Whom it is taken from, as --src, or wardrobe:NAME ('scm wardrobe' lists them); one for each "
             "--region, in order.",
         ),
@@ -49,7 +51,12 @@ def edit(
     estimators: EstimatorOptions,
     pose: Annotated[
         str | None,
-        typer.Option("--pose", metavar="P", help="Draw in this pose instead of A's own; as for `scm transfer`."),
+        typer.Option(
+            "--pose",
+            metavar="P",
+            autocompletion=complete_demo_people,
+            help="Draw in this pose instead of A's own; as for `scm transfer`.",
+        ),
     ] = None,
     strip: Annotated[
         bool, typer.Option("--strip", help="Also write a strip: source, references, pose, result.")

@@ -11,6 +11,7 @@ from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import InputOptions, OutputOptions
 from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
 
 @grouped
@@ -20,13 +21,17 @@ def inspect(
         typer.Option(
             "--src",
             metavar="A",
+            autocompletion=complete_demo_people,
             help="Who is drawn: DATA/NAME of a prepared folder, or a photo; as for `scm transfer`.",
         ),
     ],
     pose: Annotated[
         str,
         typer.Option(
-            "--pose", metavar="B", help="The pose, as for `scm transfer`. With a region map it is judged too."
+            "--pose",
+            metavar="B",
+            autocompletion=complete_demo_people,
+            help="The pose, as for `scm transfer`. With a region map it is judged too.",
         ),
     ],
     output: OutputOptions,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
 if TYPE_CHECKING:
     from scmnet_cli.types import Canvas
@@ -34,7 +35,9 @@ Sources = Annotated[
     typer.Option(
         "--src",
         metavar="A",
-        help="Who is drawn: DATA/NAME of a prepared folder, any photo, or a whole folder of either kind; repeatable.",
+        autocompletion=complete_demo_people,
+        help="Who is drawn: DATA/NAME of a prepared folder, any photo, demo:NAME of the photos that ship, or a whole "
+        "folder of either kind; repeatable.",
     ),
 ]
 Model = Annotated[

@@ -12,6 +12,7 @@ from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import InputOptions, PhotoOptions, Runtime, RuntimeChoice, Sources
 from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def transfer(
         typer.Option(
             "--pose",
             metavar="B",
+            autocompletion=complete_demo_people,
             help="The pose: as --src, or a shipped pose (`scm poses` lists them), a pose file (FILE.json, FILE.csv, "
             "FILE.csv#ROW), or a folder of these; repeatable.",
         ),

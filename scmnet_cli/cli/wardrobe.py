@@ -49,7 +49,8 @@ def wardrobe(
         return
     from scmnet_cli.cli.drawing.opening import find_inputs, open_model
     from scmnet_cli.cli.drawing.outputs import make_folder
-    from scmnet_cli.images import example_photo, save_png
+    from scmnet_cli.images import save_png
+    from scmnet_cli.inference.inputs.demo_people import DEFAULT, PREFIX
     from scmnet_cli.inference.opening import open_wardrobe
     from scmnet_cli.inference.wardrobe import draw_worn
     from scmnet_cli.types import Person
@@ -57,7 +58,7 @@ def wardrobe(
     pipeline = open_model(model, device)
     garments = open_wardrobe(closet)
     finder = find_inputs(pipeline, InputOptions(data=data))
-    given = finder.person(source or str(example_photo()), "--src").read()
+    given = finder.person(source or f"{PREFIX}{DEFAULT}", "--src").read()
     assert isinstance(given, Person)
     layout = None if pose is None else finder.poses([pose], "--pose")[0].read()
     make_folder(out.parent, "--out")

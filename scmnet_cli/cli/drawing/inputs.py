@@ -28,6 +28,7 @@ from scmnet_cli.domains import DOMAINS, FACE, PERSON, Domain
 from scmnet_cli.edges import CANNY, canny_edges
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import read_photo
+from scmnet_cli.inference.inputs.demo_people import PREFIX, find_demo_people
 from scmnet_cli.inference.inputs.faces import no_face_finder, read_face
 from scmnet_cli.inference.inputs.photo import MAP_ENDING, read_framed, read_person
 from scmnet_cli.inference.inputs.sketches import Drawing, read_drawing
@@ -107,7 +108,7 @@ class Finder:
         return _only(self.people([word], option), word, option)
 
     def people(self, words: Iterable[str], option: str) -> list[Input]:
-        """Find people: entries, photos, folders of photos, or whole prepared folders.
+        """Find people: entries, photos, folders of photos, whole prepared folders, or shipped photos (``demo:NAME``).
 
         Photos with neither a region map nor joints beside them are analysed when they are read.
 
@@ -189,6 +190,8 @@ class Finder:
     ) -> list[Input]:
         if self._data is not None and word in self._data.names():
             return [_entry(self._data, word)]
+        if word.startswith(PREFIX):
+            return [self._photo(file, photos or _Photos()) for file in find_demo_people(word, option)]
         path = Path(word)
         if is_prepared(path):
             folder = self._open(path)
@@ -257,7 +260,7 @@ class Finder:
         return read_face(path, self._canvas, self._background, find)
 
     def _why_not(self, path: Path, word: str, shipped: list[str]) -> str:
-        may = "give DATA/NAME of a prepared folder, NAME with --data DATA, or a photo"
+        may = "give DATA/NAME of a prepared folder, NAME with --data DATA, a photo, or demo:NAME"
         if shipped:
             may += ", or a pose file, or a shipped pose ('scm poses' lists them)"
         if path.is_dir():
