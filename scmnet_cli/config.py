@@ -54,7 +54,7 @@ class _Section(BaseModel):
 
 
 class ModelConfig(_Section):
-    """Networks (DESIGN section 2; the paper's 3.2 to 3.4)."""
+    """Networks (docs/design.md, section 2; the paper's 3.2 to 3.4)."""
 
     size: Literal["base", "small", "tiny"] = Field("base", description="fills in the channel lists that are not given")
     domain: Literal["person", "face"] = Field(
@@ -115,7 +115,7 @@ class ModelConfig(_Section):
 
 
 class DataConfig(_Section):
-    """How prepared pictures become batches (DESIGN section 4)."""
+    """How prepared pictures become batches (docs/design.md, section 4)."""
 
     anti_copy: bool = Field(True, description="the style branch sees its image and regions moved")
     flip: float = Field(0.5, ge=0, le=1, description="anti_copy: chance that the style image is mirrored")
@@ -153,7 +153,7 @@ class DataConfig(_Section):
 
 
 class LossConfig(_Section):
-    """Losses and their weights (DESIGN section 3; the paper's 3.5). A loss of weight 0 loads nothing."""
+    """Losses and their weights (docs/design.md, section 3; the paper's 3.5). A loss of weight 0 loads nothing."""
 
     adversarial: float = Field(5.0, ge=0, description="weight of the mean of the two discriminators' terms, Eq. 4")
     reconstruction: float = Field(1.0, ge=0, description="weight of L1, Eq. 5")
@@ -181,7 +181,7 @@ class LossConfig(_Section):
 
 
 class TrainConfig(_Section):
-    """The training run (DESIGN section 4). Progress is counted in images."""
+    """The training run (docs/design.md, section 4). Progress is counted in images."""
 
     images: int = Field(1_000_000, ge=1, description="length of the run, in images")
     batch: int = Field(8, ge=1, description="images a step, over all processes and accumulated parts")

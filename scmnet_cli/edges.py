@@ -1,4 +1,4 @@
-"""The edge maps of a face: how they are taken from a picture, kept, and drawn as what a network reads (DESIGN 6).
+"""Edge maps of faces: found in a picture, stored, and made into network inputs (docs/design.md, section 6).
 
 There are two kinds, as CoCosNet has them, and both are kept in one map of bits. ``CANNY``: the edges of the whole
 picture by Canny (sigma 1), which need no masks and are what a sketch resembles. ``PARTS``: the same outside the inner

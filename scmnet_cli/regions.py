@@ -95,7 +95,7 @@ LABEL_SETS: Mapping[str, tuple[str, ...]] = {
     "ccp59": ccp_regions(["null", *sorted({SKIN, *" ".join(_CCP59.values()).split()} - {"null"})]),
     "spl8": ("background", "hair", "hair", "upper", "pants", "pants", "arms", "face"),
 }
-"""Published label sets: a label's id is its place, the word there the body region it belongs to (DESIGN section 1).
+"""Published label sets: the body region of each label, in order of the label's id (docs/design.md, section 1).
 
 CIHP-20 is LIP-20 but for label 10: torso skin, not jumpsuits. PISE's SPL8 knows no skirt and no legs: its lower body
 is pants.

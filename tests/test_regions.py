@@ -1,4 +1,4 @@
-"""Other label sets lead into the eight body regions as DESIGN section 1 lists them."""
+"""Other label sets lead into the eight body regions as docs/design.md, section 1 lists them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from scmnet_cli.training.loop import Run
 from scmnet_cli.types import UInt8Array
 
 CONFIG = "smoke"
-# In the time of a demo discriminators spoil the picture and instance norm brings no colours (docs/results.md).
+# In the time of a demo discriminators spoil the picture and instance norm brings no colours (docs/lab/settings.md).
 _SETTINGS = ("loss.adversarial=0", "model.norm=batch", "model.generator_norm=batch")
 _EDITS = ("upper", "hair")
 _NUM_PEOPLE = 120

@@ -1,4 +1,4 @@
-"""What a number means: size, crop, padding, filter and window it was taken with, under a name (DESIGN section 7)."""
+"""Named protocols: size, crop, padding, filter and window of a measurement (docs/design.md, section 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Correspondence losses: what a single image knows about the correlation field (DESIGN section 3; not in the paper).
+"""Correspondence losses: one image supervises the correlation field (docs/design.md, section 3; not in the paper).
 
 The source in training is the target, moved. What it carries, its region maps and its colours, is moved through the
 field to the pose; there it should be the target's own.

@@ -1,4 +1,4 @@
-"""The Inception network of pytorch-fid, which FID and IS are taken from (DESIGN section 7)."""
+"""The Inception network of pytorch-fid, which FID and IS are taken from (docs/design.md, section 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LPIPS of the official package, version 0.1, on backbones found offline (DESIGN section 7)."""
+"""LPIPS of the official package, version 0.1, on backbones found offline (docs/design.md, section 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Source spread: does another source give another picture? (DESIGN section 3)."""
+"""Source spread: does another source give another picture? (docs/design.md, section 7)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def source_spread(outputs: Tensor, sources: Tensor, mask: Tensor) -> Tensor:
 
     The sources stand differently, so some show background at a pixel of the target's person. On a plain light
     background that makes their own deviation a little larger than it is among their persons alone, and the spread that
-    much stricter (docs/losses.md has the number).
+    much stricter (docs/lab/losses.md has the number).
 
     Shape:
         outputs, sources: (S, 3, H, W) in [-1, 1]; mask: (1, 1, H, W), the target's person; result: a scalar.

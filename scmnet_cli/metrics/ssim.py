@@ -1,4 +1,4 @@
-"""Structural similarity as scikit-image computes it, in the protocols whose numbers circulate (DESIGN section 7).
+"""SSIM as scikit-image computes it, in the protocols of published numbers (docs/design.md, section 7).
 
 Padding alone lifts SSIM, so a number without its protocol says nothing: at 256x176, padded is about 0.69 s + 0.31.
 

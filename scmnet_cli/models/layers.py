@@ -25,7 +25,7 @@ def pool_positions(*maps: Tensor) -> Tensor:
 
 
 class InstanceNorm(nn.Module):
-    """Instance norm with learnt scale and shift, spelt as whatever is fastest where it runs (docs/speed.md).
+    """Instance norm with learnt scale and shift, spelt as whatever is fastest where it runs (docs/lab/speed.md).
 
     A group norm with one channel a group is the same equation, and the fastest, except channels-last on a CPU: there
     its kernel is slow, the backward above all, and batch norm's is not. An image alone in a batch is the same equation

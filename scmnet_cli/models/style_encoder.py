@@ -9,7 +9,7 @@ their concatenation is F_s. The convolutions carry no bias and nothing normalise
 With ``carry_colours`` each region's features end with its own colours and mask, averaged over 8x8 pixels, or, with
 ``carry_detail`` d, over each of the d x d cells of a position, which the field then moves as one block. They skip the
 CCF and take no part in the correlation; the generator draws on top of what the field moves of them. Without them a
-short training brings a garment's brightness but not its colour, and at d = 1 no pattern (docs/results.md).
+short training brings a garment's brightness but not its colour, and at d = 1 no pattern (docs/lab/settings.md).
 
 A bias-free network cannot tell a grey pixel (value 0) from none. With ``mask_channel`` it reads (image, 1) x mask
 instead of image x mask: the mask is the constant from which the first layer makes its biases.
