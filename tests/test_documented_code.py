@@ -57,7 +57,7 @@ def run(page: str, changes: Mapping[str, str] = MappingProxyType({})) -> dict[st
 
 
 def test_every_page_with_python_has_a_test_that_runs_it() -> None:
-    pages = [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
+    pages = [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))]
     assert sorted(page.removeprefix("docs/") for page in pages if code(page)) == sorted(RUN_BY)
     for page, file in RUN_BY.items():
         assert f'"{page}"' in (Path(__file__).parent / file).read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ from scmnet_cli.cli import main as cli
 from scmnet_cli.errors import ScmError
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -214,8 +214,10 @@ def test_every_link_of_a_page_leads_somewhere(page: str):
 
 
 def test_the_index_names_every_page():
-    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
-    assert [path.name for path in (ROOT / "docs").glob("*.md") if f"({path.name})" not in index] == ["README.md"]
+    docs = ROOT / "docs"
+    index = (docs / "README.md").read_text(encoding="utf-8")
+    pages = [path.relative_to(docs).as_posix() for path in docs.rglob("*.md")]
+    assert [page for page in pages if f"({page})" not in index] == ["README.md"]
 
 
 def test_ci_runs_the_readmes_test_command():
