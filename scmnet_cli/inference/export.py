@@ -29,6 +29,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.images import write_file
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.layers import STRIDE, InstanceNorm, pool_positions
+from scmnet_cli.models.part_warp import PartWarp, warp_parts
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.models.style import Style
 from scmnet_cli.models.style_encoder import DecomposedStyleEncoder
@@ -37,8 +38,8 @@ from scmnet_cli.skeleton import JOINTS
 FORMAT = "scm-net onnx"
 """Format name in the metadata of both files."""
 
-FORMAT_VERSION = 1
-"""Version this code writes; it reads this one and every older one."""
+FORMAT_VERSION = 2
+"""Newest version this code reads and writes: 2 of models with a part warp, 1 of all others."""
 
 STYLE_ENCODER = "style_encoder.onnx"
 POSE_TO_IMAGE = "pose_to_image.onnx"
@@ -80,6 +81,9 @@ class PoseGraph(nn.Module):
         structure: of people joints, (B, 18, 3) in pixels of the canvas, of faces edge maps, (B, 2, H, W);
         style_features: (1, C, H/8, W/8); source_maps: (1, 11, H/8, W/8); results: images, (B, 3, H, W) in [-1, 1]; the
         source's maps moved by the field, (B, 11, H/8, W/8); the field's entropy, (B,), from 0 to 1.
+
+        With a part warp also the source, image (1, 3, H, W), masks (1, 8, H, W) and joints (1, 18, 3); further results,
+        (B, ..., H, W): what was drawn, the blend map and, over a plain background, logits of the foreground mask.
     """
 
     def __init__(self, net: SCMNet, config: ModelConfig, style: Style) -> None:
@@ -89,19 +93,42 @@ class PoseGraph(nn.Module):
         self.canvas = config.canvas
         self.takes_joints = config.domain == PERSON.name
 
-    def forward(self, structure: Tensor, style_features: Tensor, source_maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self,
+        structure: Tensor,
+        style_features: Tensor,
+        source_maps: Tensor,
+        image: Tensor | None = None,
+        masks: Tensor | None = None,
+        source_joints: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
         """Draw; the correlation field is explicit, since ONNX has no fused attention in this opset."""
         maps = PERSON.maps(structure, self.canvas) if self.takes_joints else structure
-        pose_features = self.net.encode_pose(maps)
+        warp = None
+        if image is not None and masks is not None and source_joints is not None:
+            warp = self._warp(structure, image, masks, source_joints)
+        pose_features = self.net.encode_pose(maps, warp)
         sizes = [part.shape[1] for part in self.style.given]
         parts = self.style.like(torch.split(style_features, sizes, dim=1))
-        field = self.net.field(pose_features, parts).explicit()  # (B, N, N)
+        field = self.net.field(pose_features, parts, warp).explicit()  # (B, N, N)
         values = torch.cat([style_features, source_maps], dim=1).flatten(2).transpose(1, 2)  # (1, N, C + 11)
         moved = (field @ values).transpose(1, 2).reshape(-1, values.shape[2], *pose_features.shape[2:])
         entropy = -(field * field.clamp(min=_LEAST_WEIGHT).log()).sum(2).mean(1) / math.log(field.shape[2])
         num_features = style_features.shape[1]
         rearranged = self.style.like(torch.split(moved[:, :num_features], sizes, dim=1))
-        return self.net.translate(rearranged, maps).image, moved[:, num_features:], entropy
+        rendering = self.net.translate(rearranged, maps, warp)
+        further = (rendering.drawn, rendering.blend, rendering.foreground)
+        return (
+            rendering.image, moved[:, num_features:], entropy, *(tensor for tensor in further if tensor is not None)
+        )  # fmt: skip
+
+    def _warp(self, structure: Tensor, image: Tensor, masks: Tensor, joints: Tensor) -> PartWarp:
+        """Warp on the whole canvas: a graph cannot ask which box a part reaches."""
+        num = structure.shape[0]
+        return warp_parts(
+            image.expand(num, -1, -1, -1), masks.expand(num, -1, -1, -1), joints.expand(num, -1, -1), structure,
+            on_boxes=False,
+        )  # fmt: skip
 
 
 class _PlainInstanceNorm(nn.Module):
@@ -131,14 +158,12 @@ def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | Non
         ScmError: if the model cannot be read, a package is missing, or the files cannot be written.
     """
     saved = load_model(model)
-    if saved.config.model.part_warp:
-        raise ScmError(f"{saved.path}: has a part warp, which 'scm export' cannot write yet; run it with torch")
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn and at once replaced
         net = build_generator(saved.config.model)
     load_strict(net, saved.state, str(saved.path))
     metadata = {
         "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
+        "format_version": str(FORMAT_VERSION if saved.config.model.part_warp else 1),
         "software": f"scmnet_cli {__version__}",
         "config": saved.config.model_dump_json(),
         "extra": json.dumps(saved.extra),
@@ -157,6 +182,18 @@ def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | Non
         paths.append(folder / name)
         write_file(paths[-1], partial(_put, graph(metadata)))
     return paths
+
+
+SOURCE_INPUTS = ("image", "masks", "source_joints")
+"""Inputs of ``pose_to_image.onnx`` that only models with a part warp have."""
+
+
+def outputs_of(config: ModelConfig) -> list[str]:
+    """Return the names of the outputs of ``pose_to_image.onnx``."""
+    names = ["image", "moved_maps", "field_entropy"]
+    if not config.part_warp:
+        return names
+    return ["drawn_image", *names[1:], "drawn", "blend", *(["foreground"] if config.foreground else [])]
 
 
 def structure_input(config: ModelConfig) -> str:
@@ -184,10 +221,10 @@ def graphs(net: SCMNet, config: ModelConfig) -> dict[str, Callable[[Mapping[str,
         return _traced(style, (image, masks), shapes, ["style_features", "source_maps"], metadata)
 
     def of_pose(metadata: Mapping[str, str]) -> bytes:
-        shapes = {structure_input(config): any_number, "style_features": None, "source_maps": None}
-        return _traced(
-            PoseGraph(net, config, example), seen, shapes, ["image", "moved_maps", "field_entropy"], metadata
-        )
+        shapes: dict[str, Any] = {structure_input(config): any_number, "style_features": None, "source_maps": None}
+        shapes |= dict.fromkeys(SOURCE_INPUTS if config.part_warp else ())
+        source = (image[:1], masks[:1], torch.zeros(1, *structure)) if config.part_warp else ()
+        return _traced(PoseGraph(net, config, example), seen + source, shapes, outputs_of(config), metadata)
 
     return {STYLE_ENCODER: of_style, POSE_TO_IMAGE: of_pose}
 

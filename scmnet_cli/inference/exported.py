@@ -21,6 +21,7 @@ from scmnet_cli.inference.export import (
     FORMAT_VERSION,
     NEEDS_EXTRA,
     POSE_TO_IMAGE,
+    SOURCE_INPUTS,
     STYLE_ENCODER,
     structure_input,
 )
@@ -87,10 +88,12 @@ class ExportedPipeline(Pipeline):
         name = structure_input(self.config.model)
         given = structure if name == "joints" else self.domain.maps(structure, self.canvas)
         carried = pool_positions(one_hot(source.labels), source.image)
-        images, moved, entropy = _run(
-            self._pose_to_image, **{name: given, "style_features": style.packed(), "source_maps": carried}
-        )
-        return Painted(Rendering(images), moved, entropy)
+        inputs = {name: given, "style_features": style.packed(), "source_maps": carried}
+        if self.config.model.part_warp:
+            given_source = (source.image, one_hot(source.labels), source.structure)
+            inputs |= dict(zip(SOURCE_INPUTS, given_source, strict=True))
+        images, moved, entropy, *further = _run(self._pose_to_image, **inputs)
+        return Painted(Rendering(images, *further), moved, entropy)
 
 
 def largest_difference(pipeline: Pipeline, exported: ExportedPipeline) -> float:
