@@ -231,7 +231,7 @@ def _pictures(
     strip: bool,
 ) -> Iterator[tuple[UInt8Array, UInt8Array]]:
     """Give what is drawn, and what is shown of it."""
-    source = resized(encoded.photo or encoded.person, canvas)
+    source = resized(encoded.largest, canvas)
     for pose, result in draw_film(pipeline, encoded, poses, batch, canvas):
         drawn = np.asarray(result.image)
         yield drawn, _strip(source, pose, drawn) if strip else drawn

@@ -28,6 +28,7 @@ from scmnet_cli.inference.export import (
 from scmnet_cli.inference.pipeline import EncodedSource, Painted, Pipeline
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.layers import pool_positions
+from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.style import Style
 from scmnet_cli.regions import NUM_REGIONS, one_hot
 from scmnet_cli.skeleton import NUM_JOINTS
@@ -83,8 +84,10 @@ class ExportedPipeline(Pipeline):
         style_features, _ = _run(self._style_encoder, image=image, masks=masks)
         return style_features[:, None], Style(style_features)
 
-    def paint(self, structure: Tensor, style: Style, source: Batch) -> Painted:
-        """Draw one source in a batch of poses; shapes as in the base class."""
+    def paint(self, structure: Tensor, style: Style, source: Batch, warp: PartWarp | None = None) -> Painted:
+        """Draw one source in a batch of poses, as the base class does; the warp is in the graph, so none is taken."""
+        if warp is not None:
+            raise ScmError(f"{self.path.parent}: an exported model warps by itself; use the model it was made of")
         name = structure_input(self.config.model)
         given = structure if name == "joints" else self.domain.maps(structure, self.canvas)
         carried = pool_positions(one_hot(source.labels), source.image)

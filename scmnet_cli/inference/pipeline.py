@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,9 @@ from scmnet_cli.skeleton import NUM_JOINTS
 from scmnet_cli.system.devices import choose_device
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
+if TYPE_CHECKING:
+    from scmnet_cli.inference.editing import Edit
+
 SHIPPED_MODEL = Path(__file__).parents[1] / "assets" / "person.safetensors"
 """The person model that comes with this package."""
 
@@ -60,6 +64,7 @@ class EncodedSource:
         removed: regions that an edit took away because another took their place.
         seconds: the time the encoding took.
         photo: the source at its own resolution, of the canvas's shape, if that is larger than the canvas.
+        edit: what an edit of the photo changed, by a model with a part warp.
     """
 
     person: Person
@@ -68,6 +73,16 @@ class EncodedSource:
     removed: tuple[str, ...]
     seconds: float
     photo: Person | None = None
+    edit: Edit | None = None
+
+    @property
+    def largest(self) -> Person:
+        """The source at the highest resolution that is known."""
+        return self.photo or self.person
+
+    def is_in(self, pose: Pose) -> bool:
+        """Say whether a pose on the model's canvas is the source's own."""
+        return pose.joints.shape == self.person.joints.shape and bool(np.allclose(pose.joints, self.person.joints))
 
 
 @dataclass(frozen=True)
@@ -228,9 +243,10 @@ class Pipeline:
     ) -> EncodedSource:
         """Replace regions of a source by the same regions of others: F_s^R of B instead of F_s^R of A, before the CCF.
 
-        The reference's region keeps its size and place. Pants and a skirt exclude each other: giving a skirt to someone
-        who wears no skirt removes the pants, and the other way round, unless the edit names both. Nothing else is taken
-        away: legs that pants hid are not made up, so name them too.
+        A model with a part warp edits the photo itself, see :mod:`scmnet_cli.inference.editing`, and reads the result.
+        With others the reference's region keeps its size and place. Pants and a skirt exclude each other: giving a
+        skirt to someone who wears no skirt removes the pants, and the other way round, unless the edit names both.
+        Nothing else is taken away: legs that pants hid are not made up, so name them too.
 
         Args:
             source: who is edited; an earlier edit can be edited further.
@@ -247,6 +263,8 @@ class Pipeline:
             )
         if not references:
             raise ScmError("edit: no region is named; name at least one and whom to take it from")
+        if self.config.model.part_warp:
+            return self._edited(source, references)
         region_id = self.domain.region_id
         ids = {name: region_id(name) for name in references}
         encoded = self._encoded(source)
@@ -278,6 +296,21 @@ class Pipeline:
         person = _pasted(person, {ids[name]: other.person for name, other in others.items()})
         seconds = time.perf_counter() - start + encoded.seconds + sum(other.seconds for other in once.values())
         return EncodedSource(person, region_features, style, encoded.removed + removed, seconds)
+
+    def _edited(
+        self, source: Person | EncodedSource, references: Mapping[str, Person | EncodedSource]
+    ) -> EncodedSource:
+        """Edit the source's photo, and read the result."""
+        from scmnet_cli.inference.editing import edit_photo
+
+        start = time.perf_counter()
+        given = {
+            name: reference.largest if isinstance(reference, EncodedSource) else reference
+            for name, reference in references.items()
+        }
+        wearer = source.largest if isinstance(source, EncodedSource) else source
+        edit = edit_photo(self, wearer, given)
+        return replace(self.encode(edit.person), edit=edit, seconds=time.perf_counter() - start)
 
     def transfer(self, source: Person | EncodedSource, pose: Person | Pose, size: Canvas | None = None) -> Result:
         """Draw the source in a pose, of a size as :meth:`output_canvas` says.
@@ -332,8 +365,7 @@ class Pipeline:
                     f"--size {size}: {self.path} has no part warp and draws {self.canvas} only; leave --size out"
                 )
             return self.canvas
-        photo = source.photo if isinstance(source, EncodedSource) else source
-        own = self.canvas if photo is None else photo.canvas
+        own = (source.largest if isinstance(source, EncodedSource) else source).canvas
         if size is not None:
             return size
         if own.height <= self.canvas.height:
@@ -405,6 +437,7 @@ class Pipeline:
             images = painted.rendering.image
             if canvas != self.canvas:
                 images = self._enlarged(painted, encoded, structure, canvas)
+        own = None if encoded.edit is None else resized(encoded.edit.person, canvas).image
         moved = painted.moved
         labels = moved[:, :NUM_REGIONS].argmax(1).to(torch.uint8).cpu().numpy()  # (B, H/8, W/8)
         labels = labels.repeat(STRIDE, axis=1).repeat(STRIDE, axis=2)
@@ -413,7 +446,7 @@ class Pipeline:
         seconds = (time.perf_counter() - start) / num
         return [
             Result(
-                image=Image.fromarray(to_uint8(images[i])),
+                image=Image.fromarray(to_uint8(images[i]) if own is None or not encoded.is_in(pose) else own),
                 source=encoded.person.name,
                 pose=pose.name,
                 joints=pose.joints,
@@ -428,7 +461,7 @@ class Pipeline:
 
     def _enlarged(self, painted: Painted, encoded: EncodedSource, structure: Tensor, canvas: Canvas) -> Tensor:
         """Draw at the photo's resolution, one pose after the other: large pictures need memory."""
-        photo = collate([resized(encoded.photo or encoded.person, canvas)], self.device)
+        photo = collate([resized(encoded.largest, canvas)], self.device)
         scale = structure.new_tensor([canvas.width / self.canvas.width, canvas.height / self.canvas.height, 1.0])
         masks, background = one_hot(photo.labels), self.background_level
         images = []
@@ -452,20 +485,21 @@ class Pipeline:
         region_features = self.model.encode_regions(image, masks)
         return region_features, self.model.fuse(region_features)
 
-    def paint(self, structure: Tensor, style: Style, source: Batch) -> Painted:
+    def paint(self, structure: Tensor, style: Style, source: Batch, warp: PartWarp | None = None) -> Painted:
         """Draw one source in a batch of poses, on the model's canvas.
 
         Args:
             structure: the poses.
             style: of the source.
             source: its picture, regions and joints, on the canvas.
+            warp: the source in the poses; None: it is computed.
 
         Shape:
             structure: (B, 18, 3) joints of people or (B, H, W) edges of faces; style: (1, ...); source: one person.
         """
         num, masks = len(structure), one_hot(source.labels)
         maps = self.domain.maps(structure, self.canvas)
-        warp = self.warp(structure, source)
+        warp = self.warp(structure, source) if warp is None else warp
         style = style.expand(num)
         carried = pool_positions(masks, source.image)  # (1, 8 + 3, H/8, W/8)
         field = self.model.field(self.model.encode_pose(maps, warp), style, warp)

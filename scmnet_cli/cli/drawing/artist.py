@@ -286,7 +286,8 @@ class Artist:
         drawn = np.asarray(result.image)
         if self._keep_size:
             framed = self._framed(given)
-            drawn = framed.put_back(drawn)
+            edit = encoded.edit if in_place else None
+            drawn = framed.put_back(drawn) if edit is None else framed.put_back_edit(edit)
             crop = framed.crop
             report["kept_size"] = {"photo": given.where, "crop": [crop.left, crop.top, crop.width, crop.height]}
         return self._outputs.write(_stem(task, source, given), drawn, inputs, report, strip)
@@ -343,10 +344,10 @@ def _strip(
     domain = DOMAINS[pose.domain]
     given = result.joints if result.edges is None else result.edges
     structure = domain.draw(ground, domain.rescale(given, source.person.canvas, canvas))
-    worn = resized(source.photo or source.person, canvas).image
+    worn = resized(source.largest, canvas).image
     if task.colours:
         return contact_sheet([[structure, worn, drawn]], ["edges", "reference", "result"])
-    taken = [resized(reference.photo or reference.person, canvas).image for reference in references.values()]
+    taken = [resized(reference.largest, canvas).image for reference in references.values()]
     row = [worn, *taken, structure, drawn]
     return contact_sheet([row], ["source", *references, "pose" if result.edges is None else "edges", "result"])
 

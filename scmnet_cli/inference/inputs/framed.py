@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from scmnet_cli.images import PLAIN_GREY, CropBox
+from scmnet_cli.inference.editing import Edit
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import FloatArray, Person, UInt8Array
 
 _DRAWN = 18
 """What differs from the plain background by more levels was drawn."""
 
+_LEAST_AREA = 0.02
 _MARGIN = 0.006
 _SOFT = 0.004
 _SURROUNDINGS = 0.012
@@ -69,6 +71,36 @@ class Framed:
         whole = self.photo.image.copy()
         whole[within] = _mixed(emptied, enlarged.astype(np.float32), opaque).round().clip(0, 255).astype(np.uint8)
         return whole
+
+    def put_back_edit(self, edit: Edit) -> UInt8Array:
+        """Put what an edit changed into the photo; all pixels outside the edited area stay as they are to the byte.
+
+        Where the edit uncovers the background, the colours around the person stand in for it.
+
+        Shape:
+            result: (H, W, 3) uint8, of the photo.
+        """
+        height, width = self.photo.image.shape[:2]
+        crop = self.crop
+        left, top = max(0, crop.left), max(0, crop.top)
+        right, bottom = min(width, crop.left + crop.width), min(height, crop.top + crop.height)
+        within = (slice(top, bottom), slice(left, right))
+        cut = (slice(top - crop.top, bottom - crop.top), slice(left - crop.left, right - crop.left))
+        size = (crop.width, crop.height)
+        colour = np.stack([_scaled(edit.colour[..., channel], size)[cut] for channel in range(3)], axis=-1)
+        opacity, area = (_scaled(values, size)[cut] for values in (edit.opacity, edit.area))
+        area[area < _LEAST_AREA] = 0
+        ground = self.photo.image[within]
+        was = self.photo.regions[within] != BACKGROUND
+        behind = _surroundings(ground.astype(np.float32), was, crop.height).round().clip(0, 255).astype(np.uint8)
+        whole = self.photo.image.copy()
+        whole[within] = replace(edit, colour=colour, opacity=opacity, area=area).over(ground, behind)
+        return whole
+
+
+def _scaled(values: FloatArray, size: tuple[int, int]) -> FloatArray:
+    picture = Image.fromarray(np.ascontiguousarray(values, np.float32))
+    return np.array(picture.resize(size, Image.Resampling.BICUBIC))
 
 
 def _cut_out(drawn: UInt8Array) -> npt.NDArray[np.bool_]:

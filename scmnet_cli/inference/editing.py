@@ -1,0 +1,319 @@
+"""Change a garment or the hair of a photo, and nothing else (docs/design.md, inference).
+
+The reference's garment is brought into the wearer's pose by the part warp. The edited area is the wearer's old garment,
+the warped new one, and what the old one uncovers; the network draws what is uncovered, from the wearer's and the new
+garment's features. Outside the area the photo stays as it is, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from scmnet_cli.data.dataset import collate, resized
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import PLAIN_GREY, to_uint8
+from scmnet_cli.models.layers import STRIDE
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, body_size, warp_parts
+from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot, region_id
+from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.types import Person, UInt8Array
+
+if TYPE_CHECKING:
+    from scmnet_cli.inference.pipeline import Pipeline
+
+_BoolArray = npt.NDArray[np.bool_]
+
+_TAKEN: Mapping[str, tuple[str, ...]] = {"dress": ("upper", "skirt")}
+"""Regions of the reference that a kind of garment consists of, where it is not the one of its name."""
+
+_REPLACED: Mapping[str, tuple[str, ...]] = {
+    "pants": ("pants", "skirt"),
+    "skirt": ("skirt", "pants"),
+    "dress": ("upper", "skirt", "pants"),
+}
+_IN_FRONT: Mapping[str, tuple[str, ...]] = {
+    "upper": ("hair", "face"),
+    "dress": ("hair", "face"),
+    "pants": ("hair", "face", "upper", "arms"),
+    "skirt": ("hair", "face", "upper", "arms"),
+    "legs": ("hair", "face", "upper", "arms", "pants", "skirt"),
+    "arms": ("hair", "face", "upper"),
+    "hair": (),
+    "face": ("hair",),
+}
+"""Regions of the wearer that stay in front of a garment."""
+
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "upper": ("right_shoulder", "left_shoulder"),
+    "dress": ("right_shoulder", "left_shoulder", "right_hip", "left_hip"),
+    "pants": ("right_hip", "left_hip", "right_knee", "left_knee"),
+    "skirt": ("right_hip", "left_hip"),
+    "legs": ("right_knee", "left_knee"),
+    "arms": ("right_elbow", "left_elbow"),
+}
+_FACE_JOINTS = ("nose", "right_eye", "left_eye")
+_DRESS_BELOW_HIPS = 0.35  # in torso lengths: an upper garment that reaches further down is a dress
+_SURE = (0.3, 0.7)
+_COVERED = 0.2
+_ISLAND = 0.1  # share of the largest piece
+_LEAST_GARMENT = 0.002  # share of the canvas
+_SHOULDERS_APART = 0.15
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What an edit changes.
+
+    Attributes:
+        person: the wearer after the edit, on a plain background, regions alike.
+        colour: (H, W, 3) float32 in 0-255, what stands in the edited area.
+        opacity: (H, W) float32 in [0, 1]; what remains shows the background.
+        area: (H, W) float32 in [0, 1], 0 outside the edited area, with a soft edge inside.
+    """
+
+    person: Person
+    colour: npt.NDArray[np.float32]
+    opacity: npt.NDArray[np.float32]
+    area: npt.NDArray[np.float32]
+
+    def over(self, picture: UInt8Array, behind: UInt8Array) -> UInt8Array:
+        """Put the edit into a picture of the wearer; where it is transparent the picture ``behind`` shows.
+
+        Shape:
+            picture, behind, result: (H, W, 3) uint8.
+        """
+        opaque = self.opacity[..., None]
+        new = behind.astype(np.float32) * (1 - opaque) + self.colour * opaque
+        area = self.area[..., None]
+        mixed = picture.astype(np.float32) * (1 - area) + new * area
+        changed = mixed.round().clip(0, 255).astype(np.uint8)
+        return np.where(area > 0, changed, picture)
+
+
+def edit_photo(pipeline: Pipeline, wearer: Person, references: Mapping[str, Person], *, force: bool = False) -> Edit:
+    """Put garments or hair of others on a person.
+
+    Args:
+        pipeline: a model with a part warp.
+        wearer: on a plain background, of the model's shape and any size; the result has its size.
+        references: for each kind (``upper``, ``pants``, ``skirt``, ``dress``, ``hair`` ...), who wears it, or a single
+            garment with its joints.
+        force: edit even where the photo does not show the place.
+
+    Raises:
+        ScmError: if a reference has no such garment, or the wearer's photo does not show where it goes.
+    """
+    if not references:
+        raise ScmError("edit: no region is named; name at least one and whom to take it from")
+    colour = wearer.image.astype(np.float32)
+    opacity = (wearer.regions != BACKGROUND).astype(np.float32)
+    area = np.zeros(wearer.regions.shape, np.float32)
+    person = wearer
+    for kind, reference in references.items():
+        if not force:
+            check_place(person, reference, kind)
+        one = _edit_once(pipeline, person, reference, kind)
+        within = one.area[..., None]
+        colour = colour * (1 - within) + one.colour * within
+        opacity = opacity * (1 - one.area) + one.opacity * one.area
+        area = np.maximum(area, one.area)
+        person = one.person
+    return Edit(person, colour, opacity, area)
+
+
+def check_place(wearer: Person, reference: Person, kind: str) -> None:
+    """Check that the wearer's photo shows where a garment goes, from the side that the reference shows.
+
+    Raises:
+        ScmError: if it does not.
+    """
+    missing = [name for name in _NEEDED.get(kind, ()) if wearer.joints[JOINTS.index(name), 2] <= 0]
+    if missing:
+        raise ScmError(
+            f"{wearer.name}: does not show where {kind} would be ({', '.join(missing).replace('_', ' ')} not found); "
+            "take a photo that shows more of the body, or give --force"
+        )
+    if kind in ("hair", "face"):
+        if not any(wearer.joints[JOINTS.index(name), 2] > 0 for name in _FACE_JOINTS):
+            raise ScmError(f"{wearer.name}: is seen from behind, so {kind} cannot be changed; take a front view")
+    elif _side(wearer) * _side(reference) < 0:
+        raise ScmError(
+            f"{wearer.name}: is seen from another side than {reference.name}; take photos of the same side, or give "
+            "--force"
+        )
+
+
+def _side(person: Person) -> float:
+    """Return 1 for a person seen from the front, -1 from behind, 0 where the shoulders do not tell."""
+    right, left = (person.joints[JOINTS.index(name)] for name in ("right_shoulder", "left_shoulder"))
+    if right[2] <= 0 or left[2] <= 0:
+        return 0.0
+    across = float(left[0] - right[0])
+    size = float(body_size(torch.from_numpy(person.joints)[None])[0])
+    return 0.0 if abs(across) < _SHOULDERS_APART * size else float(np.sign(across))
+
+
+def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str) -> Edit:
+    wearer = _dress_split(wearer, kind)
+    taken = [region_id(name) for name in _TAKEN.get(kind, (kind,))]
+    replaced = [region_id(name) for name in _REPLACED.get(kind, (kind,))]
+    region = region_id("upper" if kind == "dress" else kind)
+    garment, colour = _warped_garment(wearer, reference, taken)
+    if (garment > 0.5).mean() < _LEAST_GARMENT:
+        names = ", ".join(pipeline.present(reference))
+        raise ScmError(f"{reference.name}: has no {kind} that fits {wearer.name}'s pose; it has {names}")
+    front = np.isin(wearer.regions, [region_id(name) for name in _IN_FRONT[kind]])
+    if kind == "hair":
+        front = (wearer.regions == region_id("face")) & _below_forehead(wearer)
+    garment = garment * ~front
+    old = np.isin(wearer.regions, replaced) & ~front
+    worn = garment > 0.5
+    bare = old & ~worn
+    image, labels = wearer.image.copy(), wearer.regions.copy()
+    image[old], labels[old] = PLAIN_GREY, BACKGROUND
+    share = garment[..., None]
+    image = (image * (1 - share) + colour * share).round().clip(0, 255).astype(np.uint8)
+    labels[worn] = region
+    pasted = Person(wearer.name, image, labels, wearer.joints)
+
+    drawn, alpha, regions = _drawn_beneath(pipeline, pasted, bare)
+    opacity = np.maximum(garment, np.where(old, alpha, (wearer.regions != BACKGROUND).astype(np.float32)))
+    below = np.where(old[..., None], drawn, wearer.image.astype(np.float32))
+    new = below * (1 - share) + colour * share
+    filled = bare & (alpha > 0.5)
+    labels[filled] = regions[filled]
+    plain = np.full_like(wearer.image, PLAIN_GREY, dtype=np.float32)
+    shown = plain * (1 - opacity[..., None]) + new * opacity[..., None]
+    area = _softened(old | (garment > 0.02), front)
+    mixed = wearer.image * (1 - area[..., None]) + shown * area[..., None]
+    finished = np.where(area[..., None] > 0, mixed.round().clip(0, 255), wearer.image).astype(np.uint8)
+    return Edit(replace(pasted, image=finished, regions=labels), new.astype(np.float32), opacity, area)
+
+
+def _dress_split(wearer: Person, kind: str) -> Person:
+    """Call what hangs far below the hips a skirt, so that a new top leaves it where it is."""
+    hips = [wearer.joints[JOINTS.index(name)] for name in ("right_hip", "left_hip")]
+    known = [hip[1] for hip in hips if hip[2] > 0]
+    if kind != "upper" or not known:
+        return wearer
+    line, size = float(np.mean(known)), float(body_size(torch.from_numpy(wearer.joints)[None])[0])
+    rows = np.flatnonzero((wearer.regions == region_id("upper")).any(1))
+    if not len(rows) or rows[-1] < line + _DRESS_BELOW_HIPS * size:
+        return wearer
+    below = np.arange(len(wearer.regions))[:, None] > line - 0.1 * size
+    labels = wearer.regions.copy()
+    labels[(labels == region_id("upper")) & below] = region_id("skirt")
+    return replace(wearer, regions=labels)
+
+
+def _warped_garment(
+    wearer: Person, reference: Person, taken: list[int]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Bring the reference's garment into the wearer's pose.
+
+    Returns:
+        how much of each pixel it covers, (H, W) in [0, 1], and its colours, (H, W, 3) in 0-255.
+    """
+    worn = resized(reference, wearer.canvas)
+    mask = np.isin(worn.regions, taken)
+    if not mask.any():
+        return np.zeros(wearer.regions.shape, np.float32), wearer.image.astype(np.float32)
+    batch = collate([replace(worn, image=_extended(worn.image, mask))], torch.device("cpu"))
+    target = torch.from_numpy(wearer.joints)[None]
+    masks = torch.zeros(1, NUM_REGIONS, *mask.shape)
+    masks[0, region_id("upper")] = torch.from_numpy(mask.astype(np.float32))
+    masks[0, BACKGROUND] = 1 - masks[0, region_id("upper")]
+    warp = warp_parts(batch.image, masks, batch.structure, target)
+    cover = warp.regions[0, region_id("upper")] * (warp.coverage[0, 0] > _COVERED)
+    cover = ((cover - _SURE[0]) / (_SURE[1] - _SURE[0])).clamp(0, 1)
+    colour = (warp.image[0].permute(1, 2, 0) + 1) * 127.5
+    return _without_islands(cover.numpy()), colour.numpy()
+
+
+def _without_islands(cover: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Leave out pieces that hang on nothing: a part that reaches beyond its limb samples them from another one."""
+    from scipy import ndimage
+
+    pieces, num = ndimage.label(cover > 0)
+    if num < 2:
+        return cover
+    sizes = np.bincount(pieces.ravel())[1:]
+    kept = np.concatenate([[False], sizes >= _ISLAND * sizes.max()])
+    return np.where(kept[pieces], cover, np.float32(0))
+
+
+def _extended(image: UInt8Array, mask: _BoolArray) -> UInt8Array:
+    """Continue a garment's colours beyond its edge, so that its edge takes none of what is beside it."""
+    from scipy import ndimage
+
+    inner = ndimage.binary_erosion(mask, iterations=1)
+    inner = inner if inner.any() else mask
+    rows, columns = ndimage.distance_transform_edt(~inner, return_distances=False, return_indices=True)
+    extended: UInt8Array = image[rows, columns]
+    return extended
+
+
+def _below_forehead(wearer: Person) -> _BoolArray:
+    """Return the rows below the brows: a fringe may cover what lies above them."""
+    eyes = [wearer.joints[JOINTS.index(name)] for name in ("right_eye", "left_eye")]
+    known = [eye[1] for eye in eyes if eye[2] > 0]
+    rows = np.arange(len(wearer.regions))[:, None]
+    if not known:
+        return np.ones((len(wearer.regions), 1), bool)
+    size = float(body_size(torch.from_numpy(wearer.joints)[None])[0])
+    below: _BoolArray = rows > min(known) - 0.06 * size
+    return below
+
+
+@torch.inference_mode()
+def _drawn_beneath(
+    pipeline: Pipeline, pasted: Person, bare: _BoolArray
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], UInt8Array]:
+    """Draw the person as if what is bare had not been seen.
+
+    Returns:
+        colours, (H, W, 3) in 0-255; the foreground mask, (H, W) in [0, 1]; region ids, (H, W).
+    """
+    size = pasted.regions.shape
+    small = resized(pasted, pipeline.canvas)
+    batch = collate([small], pipeline.device)
+    unseen = torch.from_numpy(bare.astype(np.float32))[None, None].to(pipeline.device)
+    low = F.interpolate(unseen, size=(pipeline.canvas.height, pipeline.canvas.width), mode="area")
+    seen = (low < 0.5).float()
+    warp = pipeline.warp(batch.structure, batch)
+    assert warp is not None
+    warp = PartWarp(
+        torch.where(seen > 0, warp.image, PLAIN_BACKGROUND),
+        warp.regions * seen, warp.coverage * seen, warp.coordinates * seen,
+    )  # fmt: skip
+    _, style = pipeline.read_style(batch.image, one_hot(batch.labels))
+    painted = pipeline.paint(batch.structure, style, batch, warp)
+    rendering = painted.rendering
+    assert rendering.drawn is not None
+    drawn = F.interpolate(rendering.drawn, size=size, mode="bicubic").clamp(-1, 1)
+    alpha = torch.ones(1, 1, *size)
+    if rendering.alpha is not None:
+        alpha = ((F.interpolate(rendering.alpha, size=size, mode="bicubic") - 0.5) * 1.8 + 0.5).clamp(0, 1)
+    labels = painted.moved[:, 1:NUM_REGIONS].argmax(1) + 1  # never background: alpha says where that is
+    labels = labels.repeat_interleave(STRIDE, 1).repeat_interleave(STRIDE, 2)
+    regions = F.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")[0, 0]
+    return to_uint8(drawn[0]).astype(np.float32), alpha[0, 0].cpu().numpy(), regions.cpu().numpy().astype(np.uint8)
+
+
+def _softened(area: _BoolArray, kept: _BoolArray) -> npt.NDArray[np.float32]:
+    """Widen an area a little and soften its edge; what is kept stays outside."""
+    from scipy import ndimage
+
+    reach = max(1.0, len(area) / 256)
+    away = ndimage.distance_transform_edt(~area) if area.any() else np.full(area.shape, np.inf)
+    soft = (1 - (away - reach / 2) / reach).clip(0, 1)
+    soft[kept] = 0
+    result: npt.NDArray[np.float32] = soft.astype(np.float32)
+    return result
