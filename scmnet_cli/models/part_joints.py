@@ -160,3 +160,9 @@ class _Body:
             bone = places[:, joint] - places[:, start]
             bone = bone / bone.norm(dim=-1, keepdim=True).clamp(min=1e-3)
             self.place(end, places[:, joint] + bone * self.size * lower, present[:, start] & present[:, joint])
+
+
+def length_of(x: Tensor, y: Tensor) -> Tensor:
+    """Return the length of (x, y) everywhere; torch.hypot has no function in ONNX."""
+    length: Tensor = torch.addcmul(x.square(), y, y).sqrt_()
+    return length

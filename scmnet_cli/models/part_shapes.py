@@ -26,6 +26,7 @@ from scmnet_cli.models.part_joints import (
     TORSO_JOINTS,
     TORSO_PART,
     body_size,
+    length_of,
     middle,
 )
 
@@ -110,7 +111,7 @@ class PartShapes:
         dx, dy = x - start[:, 0, None, None], y - start[:, 1, None, None]  # (B, 1, w) and (B, h, 1)
         away = (~self.valid[:, part, None, None]).to(start.dtype) * _FAR_AWAY
         if part == HEAD_PART:
-            return torch.addcmul(away - _HEAD_RADIUS, torch.hypot(dx, dy), per_size).clamp_(min=0)
+            return torch.addcmul(away - _HEAD_RADIUS, length_of(dx, dy), per_size).clamp_(min=0)
         along = self.end[:, part] - start
         length = along.norm(dim=-1, keepdim=True).clamp(min=1e-3)
         unit_x, unit_y = (along / length).unsqueeze(-1).unsqueeze(-1).unbind(1)  # (B, 1, 1) each
@@ -121,10 +122,10 @@ class PartShapes:
         if part == TORSO_PART:
             u.sub_(u.clamp(nothing, length))
             v.abs_().sub_(self.half[:, None, None]).clamp_(min=0)
-            return torch.addcmul(away, torch.hypot(u, v), per_size)
+            return torch.addcmul(away, length_of(u, v), per_size)
         bone = part - FIRST_BONE
         u.sub_(u.clamp(nothing, length * (1 + _BEYOND[bone])))
-        return torch.addcmul(away - _CORE * _RADII[bone], torch.hypot(u, v), per_size).clamp_(min=0)
+        return torch.addcmul(away - _CORE * _RADII[bone], length_of(u, v), per_size).clamp_(min=0)
 
     def boxes(self, size: tuple[int, int], *, boxed: bool) -> list[Box | None]:
         """Return, for each part, rows and columns that hold all its pixels of non-zero weight, over the whole batch."""

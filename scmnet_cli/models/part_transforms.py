@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scmnet_cli.models.part_joints import BONE_ENDS, BONE_STARTS, HEAD_JOINTS, NECK, TORSO_JOINTS, body_size
+from scmnet_cli.models.part_joints import BONE_ENDS, BONE_STARTS, HEAD_JOINTS, NECK, TORSO_JOINTS, body_size, length_of
 
 _RIDGE = 0.03  # torso lengths squared: how much the torso is drawn towards a similarity
 _MIRRORED_IS_BETTER = 0.7  # a torso is mirrored if that fits with less than this share of the error
@@ -153,7 +153,7 @@ def _clamp_singular_values(matrix: Tensor, least: Tensor, most: Tensor) -> Tenso
     """
     a, b, c, d = matrix.flatten(1).unbind(1)
     e, h, f, g = (a + d) / 2, (c - b) / 2, (a - d) / 2, (c + b) / 2
-    q, r = torch.hypot(e, h), torch.hypot(f, g)
+    q, r = length_of(e, h), length_of(f, g)
     large, small = q + r, q - r
     sign = torch.where(small < 0, -1.0, 1.0)
     large = torch.minimum(torch.maximum(large, least), most)
