@@ -20,7 +20,8 @@ from scmnet_cli.data.dataset import collate, resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, to_uint8
 from scmnet_cli.models.layers import STRIDE
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, body_size, warp_parts
+from scmnet_cli.models.part_joints import body_size
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Person, UInt8Array
