@@ -250,6 +250,9 @@ def slow_part_warp(
         if number == 1:  # the head
             membership = membership * shown_face
             inside = inside * (1 - found[3 + FACE] if hidden else 1)
+        # Never carried: pants, skirt and legs by head and arms, hair and face by limbs, arms by legs.
+        foreign = [] if number == 0 else [1, 3, 7] if number == 1 else [1, 2, 3, 4, 7] if number < 6 else [2, 4, 6]
+        inside = inside * (1 - sum(found[3 + region] for region in foreign))
         share = weight * (0.95 * sampled(membership[None], from_x, from_y)[0] + 0.05) * inside
         sums += share * found
         weights += share

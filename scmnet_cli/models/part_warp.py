@@ -35,6 +35,11 @@ _LEAST_COVERAGE = 0.02
 _LEAST_SOURCE = 0.05  # weight of a source pixel that another part owns
 
 
+_ON_HEAD, _ON_ARMS, _ON_LEGS = (1, 3, 7), (1, 2, 3, 4, 7), (2, 4, 6)
+_FOREIGN = ((), _ON_HEAD, *[_ON_ARMS] * 4, *[_ON_LEGS] * 4)
+"""For each part the regions that it never carries: pants beside a hand stay behind when the arm moves."""
+
+
 @dataclass(frozen=True)
 class PartWarp:
     """A source brought into a target pose, part by part.
@@ -149,6 +154,8 @@ def _composite(
         share *= sampled[:, 3:-1].sum(1, keepdim=True).clamp_(max=1)  # 0 outside the picture
         if part == HEAD_PART:
             share *= 1 - sampled[:, 3 + _FACE, None] * layers.hidden[:, None]
+        if foreign := _FOREIGN[part]:
+            share *= 1 - sampled[:, [3 + region for region in foreign]].sum(1, keepdim=True)
         at = (..., *box)
         sampled[:, -1] = 1
         sums[at].addcmul_(sampled, share)
