@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from scmnet_cli import __version__
 from scmnet_cli.errors import ScmError
+from scmnet_cli.photo_files import has_avif, has_heif, why_unread
 from scmnet_cli.regions import COLOURS, NUM_REGIONS
 from scmnet_cli.skeleton import LIMBS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
@@ -33,6 +35,21 @@ _log = logging.getLogger(__name__)
 
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """The kinds of picture that are read, whatever the file's name ends with; Pillow's other decoders are never asked."""
+
+
+@cache
+def picture_formats() -> tuple[str, ...]:
+    """Return :data:`PICTURE_FORMATS`, AVIF if this Pillow reads it, and HEIF if pillow-heif is installed."""
+    formats = PICTURE_FORMATS
+    if has_avif():
+        formats += ("AVIF",)
+    if has_heif():
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        formats += ("HEIF",)
+    return formats
+
 
 MAX_PIXELS = 100_000_000
 """Photos with more pixels are refused: a small file can unpack to more than memory holds."""
@@ -132,7 +149,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def open_picture(path: Path, *, decode: bool = True) -> Image.Image:
-    """Open a picture file of one of :data:`PICTURE_FORMATS`.
+    """Open a picture file of one of :func:`picture_formats`.
 
     Every picture that comes from outside is opened here: other decoders of Pillow, such as the one that hands EPS files
     to Ghostscript, are never asked, and a file that decodes for more than :data:`_DECODE_SECONDS` is refused.
@@ -152,7 +169,7 @@ def open_picture(path: Path, *, decode: bool = True) -> Image.Image:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
             # Pillow reads, seeks and asks for the file's descriptor, and nothing else.
-            image = Image.open(cast(IO[bytes], _TimedFile(file, path)), formats=PICTURE_FORMATS)
+            image = Image.open(cast(IO[bytes], _TimedFile(file, path)), formats=picture_formats())
             if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                 raise ScmError(
                     f"{path}: {image.width}x{image.height} is over {MAX_PIXELS:,} pixels, or over {MAX_SIDE:,} in one "
@@ -165,7 +182,8 @@ def open_picture(path: Path, *, decode: bool = True) -> Image.Image:
         raise
     except UnidentifiedImageError as error:
         raise ScmError(
-            f"{path}: cannot be read as a picture (it is not one of {', '.join(PICTURE_FORMATS)}); replace or remove it"
+            f"{path}: cannot be read as a picture (it is not one of {', '.join(picture_formats())}); "
+            f"{why_unread(path) or 'replace or remove it'}"
         ) from error
     except Exception as error:  # Pillow's decoders raise many types: struct.error, SyntaxError, zlib.error ...
         raise ScmError(f"{path}: cannot be read as a picture ({error}); replace or remove it") from error

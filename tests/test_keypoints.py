@@ -183,7 +183,6 @@ def put(name: str, text: str) -> Callable[[Path], None]:
     [
         (remove("a.png"), "no such file"),
         (remove("a.regions.png"), r"has no region map beside it; looked for a\.regions\.png, regions/a\.png"),
-        (remove("a.joints.json"), r"has no joints beside it; looked for a\.joints\.json, joints\.csv"),
         (put("a.png", "text"), "cannot be read as a picture"),
         (put("a.joints.json", "[[1, 2, 1]]"), "expected 18 times"),
         (put("a.joints.json", "{"), "expected a list of 18"),

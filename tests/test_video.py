@@ -78,11 +78,53 @@ def test_frames_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
     frames.close()  # nothing is left open that would complain
 
 
-@pytest.mark.parametrize(("rotation", "corner"), [(0, (0, 0)), (90, (5, 0)), (-90, (0, 3)), (180, (3, 5))])
-def test_a_frame_that_lies_on_its_side_is_turned_upright(rotation: int, corner: tuple[int, int]) -> None:
-    frame = np.zeros((4, 6, 3), np.uint8)
-    frame[0, 0] = 255
-    assert tuple(np.argwhere(upright(frame, rotation)[..., 0])[0]) == corner
+STORED = np.arange(24, dtype=np.uint8).reshape(4, 6)
+MATRICES = {
+    "as stored": ([[1, 0], [0, 1]], STORED),
+    "turned left": ([[0, -1], [1, 0]], np.rot90(STORED)),
+    "turned right": ([[0, 1], [-1, 0]], np.rot90(STORED, -1)),
+    "upside down": ([[-1, 0], [0, -1]], np.rot90(STORED, 2)),
+    "mirrored": ([[-1, 0], [0, 1]], STORED[:, ::-1]),
+    "mirrored top to bottom": ([[1, 0], [0, -1]], STORED[::-1]),
+    "turned right and mirrored": ([[0, 1], [1, 0]], np.rot90(STORED, -1)[:, ::-1]),
+    "turned left and mirrored": ([[0, -1], [-1, 0]], np.rot90(STORED)[:, ::-1]),
+}
+
+
+@pytest.mark.parametrize("how", MATRICES)
+def test_a_frame_is_turned_and_mirrored_as_the_display_matrix_says(how: str) -> None:
+    matrix, expected = MATRICES[how]
+    seen = upright(np.repeat(STORED[..., None], 3, 2), 65536 * np.array(matrix))
+    assert np.array_equal(seen[..., 0], expected)
+
+
+@pytest.mark.parametrize("how", MATRICES)
+def test_a_film_is_read_as_its_header_says(how: str, tmp_path: Path) -> None:
+    """The matrix is written into the track's header, as a telephone's camera does."""
+    matrix, _ = MATRICES[how]
+    a_film(tmp_path / "a.mp4", 2)
+    (plain, *_) = read_frames(tmp_path / "a.mp4")
+    content = (tmp_path / "a.mp4").read_bytes()
+    numbers = [matrix[0][0], matrix[0][1], 0, matrix[1][0], matrix[1][1], 0, 0, 0]
+    header = content.index(b"tkhd") + 4 + 40
+    written = np.array([65536 * number for number in numbers], ">i4").tobytes() + (1 << 30).to_bytes(4, "big")
+    (tmp_path / "b.mp4").write_bytes(content[:header] + written + content[header + 36 :])
+    (turned, *_) = read_frames(tmp_path / "b.mp4")
+    assert np.array_equal(turned, upright(plain, np.array(matrix)))
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp", "png"])
+def test_an_animated_picture_is_a_film(ending: str, tmp_path: Path) -> None:
+    frames = [np.full((16, 24, 3), 60 * number, np.uint8) for number in range(4)]
+    images = [Image.fromarray(frame) for frame in frames]
+    path = tmp_path / f"a.{ending}"
+    images[0].save(path, save_all=True, append_images=images[1:], duration=100, lossless=True)
+    film = open_film(path)
+    assert (film.rate, film.num_frames, film.has_sound) == (10, 4, False)
+    assert [int(frame[0, 0, 0]) for frame in read_frames(path)] == [0, 60, 120, 180]
+    assert command.is_clip(str(path))
+    images[0].save(path)
+    assert not command.is_clip(str(path))
 
 
 @pytest.mark.parametrize("content", [b"", b"no film at all", b"\0\0\0\x18ftypmp42"])

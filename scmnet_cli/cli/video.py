@@ -49,8 +49,10 @@ _MOST_FRAMES = 1500
 
 
 def is_clip(word: str) -> bool:
-    """Say whether a word of ``--pose`` names a film."""
-    return word.lower().endswith(VIDEO_ENDINGS)
+    """Return whether a word of ``--pose`` names a video or an animated picture."""
+    from scmnet_cli.inference.animations import is_animation
+
+    return word.lower().endswith(VIDEO_ENDINGS) or is_animation(Path(word))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case, hash_of_contents, read_ahead
 from scmnet_cli.files import read_lines
 from scmnet_cli.images import CropBox, read_label_map, read_photo
+from scmnet_cli.photo_files import is_photo, photo_endings, unread_photos, without_photo_ending
 from scmnet_cli.sources.keypoints import read_keypoint_table
-from scmnet_cli.sources.source import PHOTO_ENDINGS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
+
+_log = logging.getLogger(__name__)
 
 SEPARATORS = {"___": "PATN's A___B_vis", "_2_": "GFLA's A_2_B_vis", "_to_": "A_to_B of scm transfer"}
 _MAX_CELLS = 8
@@ -62,22 +65,23 @@ def _pictures(folder: Path, option: str) -> dict[str, Path]:
     if not folder.is_dir():
         raise ScmError(f"{option} {folder}: is no folder")
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in PHOTO_ENDINGS or path.stem.endswith(".strip"):
+    files = sorted(folder.rglob("*"))
+    if unread := unread_photos(files):
+        _log.warning("%s %s: %s", option, folder, unread)
+    for path in files:
+        if not is_photo(path) or path.stem.endswith(".strip"):
             continue
         if path.stem in found:
             raise ScmError(f"{path}: has the name of {found[path.stem]}; remove one, or name a folder without it")
         found[path.stem] = path
     if not found:
-        raise ScmError(f"{option} {folder}: holds no picture ({', '.join(PHOTO_ENDINGS)})")
+        raise ScmError(f"{option} {folder}: holds no picture ({', '.join(photo_endings())})")
     return found
 
 
 def _bare(name: str) -> str:
     """Return a name without the ending of a picture."""
-    name = name.strip()
-    ending = Path(name).suffix.lower()
-    return name[: -len(ending)] if ending in PHOTO_ENDINGS else name
+    return without_photo_ending(name.strip())
 
 
 def _by_name(stem: str, path: Path, references: dict[str, Path]) -> Match | None:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import crop_around
+from scmnet_cli.inference.animations import animation_rate, is_animation, read_animation
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
 from scmnet_cli.poses.placing import person_box
 from scmnet_cli.types import Canvas, FloatArray, Pose, UInt8Array
@@ -48,6 +49,7 @@ _LIKEST = 0.4
 """Nor do they shrink to less than this share of it: legs may leave the picture, others be farther away."""
 
 _SHORTEST_WINDOW = 5
+_MATRIX_NUMBERS = 9
 _ORDER = 2
 _QUALITY = "18"
 
@@ -79,6 +81,8 @@ def open_film(path: Path) -> Film:
     Raises:
         ScmError: if it cannot be read, holds no pictures, or the package that reads it is missing.
     """
+    if is_animation(path):
+        return Film(path, *animation_rate(path), has_sound=False)
     av = _av()
     try:
         with av.open(str(path)) as container:
@@ -103,12 +107,15 @@ def read_frames(path: Path) -> Iterator[UInt8Array]:
     Raises:
         ScmError: if not even one frame can be read.
     """
+    if is_animation(path):
+        yield from read_animation(path)
+        return
     av = _av()
     number = 0
     try:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
-                yield upright(frame.to_ndarray(format="rgb24"), frame.rotation)
+                yield upright(frame.to_ndarray(format="rgb24"), _display_matrix(frame))
                 number += 1
     except (av.FFmpegError, OSError) as error:
         if not number:
@@ -118,14 +125,38 @@ def read_frames(path: Path) -> Iterator[UInt8Array]:
         raise ScmError(f"{path}: holds no frame; give another video")
 
 
-def upright(frame: UInt8Array, rotation: int) -> UInt8Array:
-    """Turn a frame as its file says: telephones film lying on their side.
+def upright(frame: UInt8Array, matrix: npt.NDArray[np.integer] | None) -> UInt8Array:
+    """Turn and mirror a frame as its file's display matrix says: telephones film on their side, front cameras mirrored.
 
     Args:
-        frame: (H, W, 3) as stored.
-        rotation: degrees, counter-clockwise, a multiple of 90 in practice.
+        frame: as stored.
+        matrix: where a step of one column (first row) and of one row (second row) leads in the displayed picture, as x
+            and y; None: as stored. Of other angles than multiples of 90 degrees the nearest is taken.
+
+    Shape:
+        frame: (H, W, 3) uint8; matrix: (2, 2); result: (H, W, 3) or (W, H, 3).
     """
-    return np.ascontiguousarray(np.rot90(frame, round(rotation / 90)))
+    if matrix is None or not matrix.any():
+        return frame
+    (to_x, to_y), (down_x, down_y) = matrix.tolist()
+    if abs(to_x) + abs(down_y) < abs(to_y) + abs(down_x):
+        frame = frame.transpose(1, 0, 2)
+        to_x, down_y = down_x, to_y
+    if to_x < 0:
+        frame = frame[:, ::-1]
+    if down_y < 0:
+        frame = frame[::-1]
+    return np.ascontiguousarray(frame)
+
+
+def _display_matrix(frame: Any) -> npt.NDArray[np.integer] | None:
+    from av.sidedata.sidedata import Type
+
+    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    if data is None:
+        return None
+    numbers = np.frombuffer(bytes(data), np.int32)
+    return numbers.reshape(3, 3)[:2, :2] if numbers.size == _MATRIX_NUMBERS else None
 
 
 class ClipWriter:

@@ -1,7 +1,7 @@
 """A folder of anyone's photos: the built-in analyser, or who stands in for it, finds the people.
 
 ```
-SRC/NAME.jpg            photos of any size and kind; SRC/images/ is looked into as well
+SRC/NAME.jpg            photos of any size and kind, of an animated one the first frame; also SRC/images/NAME.jpg
 ```
 
 Region maps or joints that were computed elsewhere are taken instead, where they are named.
@@ -21,13 +21,9 @@ from scmnet_cli.images import read_photo
 from scmnet_cli.sources.folder import map_of, read_annotated
 from scmnet_cli.sources.keypoints import read_keypoint_table
 from scmnet_cli.sources.label_maps import label_set
-from scmnet_cli.sources.source import PHOTO_ENDINGS, Source, file_stamp, find_photos, inside, only_photo
+from scmnet_cli.sources.source import Source, file_stamp, find_photos, inside, only_photo, unread_remarks
 from scmnet_cli.types import Person
 
-RAW_ENDINGS = (*PHOTO_ENDINGS, ".gif", ".tif", ".tiff")
-"""Endings of photos that come as they are; of an animated one the first picture is taken."""
-
-_UNREAD_ENDINGS = (".heic", ".heif", ".avif")
 _NOT_IN_NAMES = re.compile(r'[/\\:\0\s,"]|^[-.]')
 
 
@@ -97,14 +93,7 @@ class PhotoSource(Source):
 
     def remarks(self) -> list[str]:
         """Return sentences on photos of kinds that are not read, and on joints in fractions."""
-        of_joints = [] if self._joints is None else self._joints.remarks()
-        unread = [path.name for path in self.root.iterdir() if path.suffix.lower() in _UNREAD_ENDINGS]
-        if not unread:
-            return of_joints
-        return [
-            *of_joints,
-            f"{len(unread)} photos such as {min(unread)} are of a kind that is not read; convert them to .jpg",
-        ]
+        return [*unread_remarks(self.root), *([] if self._joints is None else self._joints.remarks())]
 
     def photo(self, name: str) -> Path:
         """Return the path of a person's photo."""
@@ -165,7 +154,7 @@ def named_photos(root: Path) -> dict[str, list[Path]]:
         ScmError: if there is none.
     """
     photos: dict[str, list[Path]] = {}
-    for stem, paths in find_photos(root, RAW_ENDINGS).items():
+    for stem, paths in find_photos(root).items():
         photos.setdefault(_NOT_IN_NAMES.sub("_", stem), []).extend(paths)
     return photos
 

@@ -15,9 +15,10 @@ from scmnet_cli.data.prepared import SPLITS
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import read_lines
 from scmnet_cli.images import read_photo, whole_box
+from scmnet_cli.photo_files import photo_endings
 from scmnet_cli.sources.keypoints import KeypointTable, leaves, read_keypoint_table
 from scmnet_cli.sources.label_maps import body_regions, label_set, read_ids
-from scmnet_cli.sources.source import JOURNAL, PHOTO_ENDINGS, Source, file_stamp, inside
+from scmnet_cli.sources.source import JOURNAL, Source, file_stamp, inside
 from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 _NAME_COLUMNS = ("images_name", "name")
@@ -78,7 +79,7 @@ class BenchmarkSource(Source):
         originals = [self.root / name for name in self.photo_folders if (self.root / name).is_dir()]
         self._photos = self._find(
             originals[0] if originals else self.root,
-            PHOTO_ENDINGS,
+            photo_endings(),
             lambda folder: folder.name in self.map_folders or _is_same(folder, maps),
         )
         if not self._photos:

@@ -1,7 +1,7 @@
 """A folder of photos with region maps and a table of joints beside them.
 
 ```
-SRC/NAME.jpg            photos, .jpg .jpeg .png .webp or .bmp; SRC/images/ is looked into as well
+SRC/NAME.jpg            photos of any kind that Pillow reads; SRC/images/ is looked into as well
 SRC/regions/NAME.png    label maps of the photo's size, ids 0-7 unless --labels says otherwise; or NAME.npy
 SRC/joints.csv          name and x, y, score of 18 joints in pixels of the photo; or the benchmark's keypoint format
 ```
@@ -18,7 +18,7 @@ from scmnet_cli.images import read_photo
 from scmnet_cli.poses.joints import in_pixels
 from scmnet_cli.sources.keypoints import KeypointTable, read_keypoint_table
 from scmnet_cli.sources.label_maps import MAP_ENDINGS, body_regions, label_set, read_ids
-from scmnet_cli.sources.source import Source, file_stamp, find_photos, inside, only_photo
+from scmnet_cli.sources.source import Source, file_stamp, find_photos, inside, only_photo, unread_remarks
 from scmnet_cli.types import Canvas, FloatArray, Person
 
 TABLES = ("joints.csv", "keypoints.csv")
@@ -71,8 +71,8 @@ class FolderSource(Source):
         return self._joints.astray()
 
     def remarks(self) -> list[str]:
-        """Return a sentence on joints in fractions, if there are any."""
-        return self._joints.remarks()
+        """Return sentences on photos of kinds that are not read, and on joints in fractions."""
+        return [*unread_remarks(self.root), *self._joints.remarks()]
 
     def photo(self, name: str) -> Path:
         """Return the path of a person's photo."""

@@ -90,9 +90,7 @@ class KeypointTable:
         num = sum(are_fractions(joints) for joints in self.joints.values())
         if not num:
             return []
-        return [
-            f"{self.path.name}: joints of {num:,} rows lie between 0 and 1; they are multiplied by the photo's size"
-        ]
+        return [f"{self.path.name}: joints of {num:,} rows lie in 0-1; they are multiplied by the photo's size"]
 
     def renamed(self, rename: Callable[[str], str | None]) -> tuple[KeypointTable, list[str]]:
         """Return the table under other names, without the rows that get none; and the names of those rows."""

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, whole_box
+from scmnet_cli.photo_files import is_photo, photo_endings, unread_photos
 from scmnet_cli.types import Canvas, Person
 
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 JOURNAL = "journal.jsonl"
 """A folder that holds a file of this name was written by ``scm preprocess``."""
 
@@ -90,21 +90,39 @@ class Source(Protocol):
         ...
 
 
-def find_photos(root: Path, endings: tuple[str, ...] = PHOTO_ENDINGS) -> dict[str, list[Path]]:
+def find_photos(root: Path) -> dict[str, list[Path]]:
     """Return the photos in a folder and in its ``images/`` by their names without endings, which several may share.
 
     Raises:
         ScmError: if there is none.
     """
+    files = _files_and_images(root)
     photos: dict[str, list[Path]] = {}
-    for folder in (root, root / "images"):
-        if folder.is_dir():
-            for path in sorted(folder.iterdir()):
-                if path.suffix.lower() in endings and not path.name.startswith("."):
-                    photos.setdefault(path.stem, []).append(path)
+    for path in filter(is_photo, files):
+        photos.setdefault(path.stem, []).append(path)
     if not photos:
-        raise ScmError(f"{root}: holds no photos ({' '.join(endings)}), neither itself nor in images/")
+        unread = unread_photos(files)
+        raise ScmError(
+            f"{root}: holds no photos ({' '.join(photo_endings())}), neither itself nor in images/"
+            + (f"; {unread}" if unread else "")
+        )
     return photos
+
+
+def unread_remarks(root: Path) -> list[str]:
+    """Return a sentence on the pictures of :func:`find_photos`'s folders that cannot be read, if there are any."""
+    unread = unread_photos(_files_and_images(root))
+    return [unread] if unread else []
+
+
+def _files_and_images(root: Path) -> list[Path]:
+    return [
+        path
+        for folder in (root, root / "images")
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".")
+    ]
 
 
 def only_photo(root: Path, paths: list[Path]) -> Path:

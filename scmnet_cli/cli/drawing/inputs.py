@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import logging
+import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -32,10 +33,12 @@ from scmnet_cli.inference.inputs.demo_people import PREFIX, find_demo_people
 from scmnet_cli.inference.inputs.faces import no_face_finder, read_face
 from scmnet_cli.inference.inputs.photo import MAP_ENDING, read_framed, read_person
 from scmnet_cli.inference.inputs.sketches import Drawing, read_drawing
+from scmnet_cli.photo_files import files_of, is_photo, photo_endings, unread_photos, why_unread
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place, place_together
-from scmnet_cli.preprocess.photos import RAW_ENDINGS
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -170,13 +173,13 @@ class Finder:
         return pose if isinstance(pose, Person) else place(pose, self._canvas)
 
     def _poses(self, word: str, option: str) -> list[Input]:
-        if word.startswith(LIBRARY):
+        if word.startswith(LIBRARY) and not Path(word).exists():
             return find_shipped_poses(word.removeprefix(LIBRARY), f"{option} {word}")
-        path, _, row = word.partition("#")
-        if path.lower().endswith(POSE_ENDINGS) and Path(path).is_file():
-            return self._pose_files.rows(Path(path), row, option)
+        found = _file_and_row(word)
+        if found is not None:
+            return self._pose_files.rows(*found, option)
         folder = Path(word)
-        if not is_prepared(folder) and not _photos(folder) and (files := _files(folder, POSE_ENDINGS)):
+        if not is_prepared(folder) and not _photos(folder) and (files := _pose_files(folder)):
             return [found for file in files for found in self._pose_files.rows_if_any(file, option)]
         try:
             return self._people(word, option, _Photos(self._pose_person), shipped_poses())
@@ -205,8 +208,10 @@ class Finder:
                 raise ScmError(
                     f"{option} {word}: {above} has no entry '{path.stem}'{nearest(path.stem, folder.names())}"
                 )
-        files = [path] if path.is_file() and path.suffix.lower() in RAW_ENDINGS else _photos(path)
+        files = [path] if path.is_file() and is_photo(path) else _photos(path)
         if files:
+            if unread := unread_photos(files_of(path)):
+                _log.warning("%s %s: %s", option, word, unread)
             return [self._photo(file, photos or _Photos()) for file in files]
         raise ScmError(f"{option} {word}: {self._why_not(path, word, list(shipped))}")
 
@@ -263,10 +268,14 @@ class Finder:
         may = "give DATA/NAME of a prepared folder, NAME with --data DATA, a photo, or demo:NAME"
         if shipped:
             may += ", or a pose file, or a shipped pose ('scm poses' lists them)"
+        if remedy := why_unread(path) if path.is_file() else unread_photos(files_of(path)):
+            return f"cannot be read here; {remedy}" if path.is_file() else f"holds no photo that can be read; {remedy}"
+        if zipfile.is_zipfile(path):
+            return "is an archive; unpack it and give the folder"
         if path.is_dir():
             return f"is neither a prepared folder nor a folder of photos{' or pose files' if shipped else ''}; {may}"
         if path.is_file():
-            return f"is neither a photo ({' '.join(RAW_ENDINGS)}) nor an entry of a prepared folder; {may}"
+            return f"is neither a photo ({' '.join(photo_endings())}) nor an entry of a prepared folder; {may}"
         names = self._data.names() if self._data is not None else []
         none = "no such entry, file or shipped pose" if shipped else "no such entry or file"
         return none + (nearest(word, [*names, *shipped]) or f"; {may}")
@@ -286,22 +295,21 @@ def _given(pose: Pose) -> Pose:
     return pose
 
 
-def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """List the files of a folder that have one of these endings, 2 before 10; none if it is no folder."""
-    if not folder.is_dir():
-        return []
-    files = (path for path in folder.iterdir() if path.name.lower().endswith(endings) and path.name[0] != ".")
-    return sorted((path for path in files if path.is_file()), key=_natural)
+def _file_and_row(word: str) -> tuple[Path, str] | None:
+    """Return the pose file that a word names, and the row after ``#``; a file can have ``#`` in its own name."""
+    ends = [len(word), *(place for place, letter in enumerate(word) if letter == "#")]
+    for end in ends:
+        if word[:end].lower().endswith(POSE_ENDINGS) and Path(word[:end]).is_file():
+            return Path(word[:end]), word[end + 1 :]
+    return None
+
+
+def _pose_files(folder: Path) -> list[Path]:
+    return [path for path in files_of(folder) if path.name.lower().endswith(POSE_ENDINGS)]
 
 
 def _photos(folder: Path) -> list[Path]:
-    return [path for path in _files(folder, RAW_ENDINGS) if not path.name.endswith(MAP_ENDING)]
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Return a key that sorts the numbers in a name by their value."""
-    parts = re.split(r"([0-9]+)", path.name)
-    return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
+    return [path for path in files_of(folder) if is_photo(path) and not path.name.lower().endswith(MAP_ENDING)]
 
 
 def _only(found: list[Input], word: str, option: str) -> Input:

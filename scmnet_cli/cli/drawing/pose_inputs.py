@@ -9,10 +9,10 @@ from pathlib import Path
 from scmnet_cli.cli.drawing.input import Input
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.photo_files import without_photo_ending
 from scmnet_cli.poses.files import Posed, read_pose_file
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import mirrored
-from scmnet_cli.preprocess.photos import RAW_ENDINGS
 from scmnet_cli.sources.keypoints import read_keypoint_table
 from scmnet_cli.types import Canvas, Person, Pose
 
@@ -140,7 +140,7 @@ def fail_with(error: ScmError) -> Pose:
 
 
 def _without_ending(name: str) -> str:
-    return Path(name).stem if name.lower().endswith(RAW_ENDINGS) else name
+    return Path(without_photo_ending(name)).name
 
 
 def is_prepared(path: Path) -> bool:

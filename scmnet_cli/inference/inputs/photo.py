@@ -50,8 +50,8 @@ def read_framed(
 
     Beside ``NAME.jpg`` either ``NAME.regions.png`` or ``regions/NAME.png`` holds the region map, and either
     ``NAME.joints.json`` (18 times [x, y, score]) or a row of ``joints.csv`` or ``keypoints.csv`` the joints;
-    ``regions/`` and the tables may also lie one folder higher. A photo with neither a map nor ``NAME.joints.json`` is
-    analysed: its most prominent person is taken.
+    ``regions/`` and the tables may also lie one folder higher. Without a map and ``NAME.joints.json`` the analyser
+    finds the most prominent person; with a map alone it finds that person's joints.
 
     Args:
         photo: the photo.
@@ -70,7 +70,7 @@ def read_framed(
         if any(path.is_file() for path in (*_maps(photo), _own_joints(photo))):
             if number > 1:
                 raise ScmError(f"person {number} is asked for, and the map and joints beside it are of one person")
-            person = read_annotated(photo.stem, photo, _find_map(photo), _find_joints(photo))
+            person = _read_with_map(photo, _find_map(photo), analyser)
         else:
             person = read_analysed(photo.stem, photo, analyser(), number)
         cropped, crop = crop_person(person, canvas, background)
@@ -100,11 +100,16 @@ def _find_map(photo: Path) -> Path:
     raise ScmError(f"has no region map beside it; looked for {looked_for}")
 
 
-def _find_joints(photo: Path) -> FloatArray:
+def _read_with_map(photo: Path, region_map: Path, analyser: Callable[[], Analyser]) -> Person:
+    joints = _find_joints(photo)
+    if joints is None:
+        joints = read_analysed(photo.stem, photo, analyser()).joints
+    return read_annotated(photo.stem, photo, region_map, joints)
+
+
+def _find_joints(photo: Path) -> FloatArray | None:
     own = _own_joints(photo)
     if own.is_file():
         return read_joints(own)
     table = find_table(photo.parent) or find_table(photo.parent.parent)
-    if table is None:
-        raise ScmError(f"has no joints beside it; looked for {own.name}, joints.csv and keypoints.csv")
-    return row_of(read_keypoint_table(table), photo)
+    return None if table is None else row_of(read_keypoint_table(table), photo)
