@@ -205,7 +205,23 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = dict(stream.metadata() or {})
             return {name: stream.get_tensor(name) for name in stream.keys()}, metadata  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError) as error:
-        raise ScmError(f"{path}: is truncated or no safetensors file ({error}); copy it again") from error
+        raise ScmError(f"{path}: {_what_it_is(path)}; 'scm train' writes models as {MODEL_FILE}") from error
+
+
+def _what_it_is(path: Path) -> str:
+    """Return what a file is that cannot be read as safetensors."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if start.startswith((b"PK", b"\x80")) or path.suffix.lower() in (".pth", ".pt", ".ckpt", ".bin", ".tar"):
+        return "is a PyTorch checkpoint (a pickle) or an archive, not an SCM-Net model"
+    if start.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer, not the file itself; fetch it with 'git lfs pull'"
+    if path.suffix.lower() == ".onnx":
+        return "is an ONNX network; give the folder of 'scm export' with --runtime onnx"
+    return "is truncated or not a safetensors file; copy it again"
 
 
 def _check_version(path: Path, metadata: Mapping[str, str]) -> None:

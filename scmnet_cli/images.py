@@ -40,7 +40,7 @@ PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 @cache
 def picture_formats() -> tuple[str, ...]:
     """Return :data:`PICTURE_FORMATS`, AVIF if this Pillow reads it, and HEIF if pillow-heif is installed."""
-    formats = PICTURE_FORMATS
+    formats: tuple[str, ...] = PICTURE_FORMATS
     if has_avif():
         formats += ("AVIF",)
     if has_heif():
@@ -82,6 +82,7 @@ _REDUCING_GAP = 4.0
 """A direction that shrinks by more than this is averaged over whole numbers of pixels first, which is fast."""
 
 _WEBP_QUALITY = 90
+_PHOTO_QUALITY = 95
 _PALETTE_FRAMES = 16
 
 _LIMB_COLOURS = [tuple(int(c) for c in np.array(hsv)) for hsv in (
@@ -258,6 +259,32 @@ def save_png(path: Path, picture: npt.NDArray[np.uint8], text: dict[str, str] | 
     """
     info = _png_text(text or {})
     write_file(path, lambda file: Image.fromarray(picture).save(file, "PNG", pnginfo=info))
+
+
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+"""Endings of the pictures that :func:`save_picture` writes."""
+
+
+def save_picture(path: Path, picture: npt.NDArray[np.uint8], text: dict[str, str]) -> None:
+    """Write a picture in one step, of the kind that its name's ending says, with text about it.
+
+    Args:
+        path: ends with one of :data:`PICTURE_ENDINGS`.
+        picture: the pixels.
+        text: kept as PNG text fields, or in the Exif data of JPEG and WebP.
+
+    Shape:
+        picture: (H, W, 3) uint8.
+
+    Raises:
+        ScmError: if it cannot be written.
+    """
+    kind = {".png": "PNG", ".webp": "WEBP"}.get(path.suffix.lower(), "JPEG")
+    if kind == "PNG":
+        save_png(path, picture, text)
+        return
+    options = {"quality": _PHOTO_QUALITY, "exif": _exif(text)}
+    write_file(path, lambda file: Image.fromarray(picture).save(file, kind, **options))
 
 
 def save_animation(path: Path, frames: Sequence[npt.NDArray[np.uint8]], rate: float, text: dict[str, str]) -> None:

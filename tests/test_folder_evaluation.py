@@ -114,6 +114,53 @@ def test_the_last_of_patns_five_pictures_in_a_row_is_evaluated_and_the_first_is_
     assert np.array_equal(case.source, cells[0])
 
 
+def test_a_result_named_by_a_target_that_pairs_share_is_refused(tmp_path: Path, reference: Path) -> None:
+    save(tmp_path / "results" / f"{NAMES[0]}.png", picture(9))
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"from,to\nada,{NAMES[0]}\n")
+    assert len(find_matches(tmp_path / "results", reference, pairs)) == 1
+    pairs.write_text(f"from,to\nada,{NAMES[0]}\n{NAMES[1]},{NAMES[0]}\n")
+    with pytest.raises(ScmError, match=r"is named by its target, which 2 pairs .* share; name results by source and"):
+        find_matches(tmp_path / "results", reference, pairs)
+
+
+def test_a_wide_picture_is_a_strip_only_under_the_name_of_one(tmp_path: Path, reference: Path) -> None:
+    save(tmp_path / "results" / "ada.png", np.hstack([picture(7), picture(8)]))
+    case = FolderCases(tmp_path / "results", reference).one(0)
+    assert case.answers["generated"].shape == (64, 88, 3)
+    with pytest.raises(ScmError, match="ada: is 64x88, its reference 64x44; protocol raw would squeeze it: cut the"):
+        judged(tmp_path / "results", reference)
+
+
+def test_results_of_another_shape_are_refused_with_the_protocol_that_fits_and_judged_by_it_with_a_remark(
+    tmp_path: Path,
+) -> None:
+    right = picture(0, 256, 176)
+    square = np.full((256, 256, 3), 255, np.uint8)
+    square[:, 40:216] = right
+    for folder, pixels in (("r", right), ("g", square)):
+        for name in "ab":
+            save(tmp_path / folder / f"{name}.png", pixels)
+    with pytest.raises(ScmError, match="use --protocol patn or gfla or pise, which compare them at equal"):
+        judged(tmp_path / "g", tmp_path / "r")
+    cases = FolderCases(tmp_path / "g", tmp_path / "r")
+    found = judge(cases, find_protocol("patn"), Instruments(["ssim"]))
+    assert found.scores["generated"].values["ssim"].value == pytest.approx(1)
+    (remark,) = cases.remarks()
+    assert remark.startswith("2 of 2 results have another shape than their references, a the first; they are compared")
+
+
+def test_fewer_results_than_references_stand_in_table_json_and_report(tmp_path: Path, reference: Path) -> None:
+    save(tmp_path / "results" / "ada.png", picture(9))
+    save(reference / "wide.png", picture(1, 64, 88))
+    given = ("--generated", tmp_path / "results", "--reference", reference, "--metrics", "ssim", "-o", tmp_path / "out")
+    assert scm(*given) == 0
+    said = "3 of 4 references have no result"
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["remarks"] == [said]
+    assert said in (tmp_path / "out" / "table.md").read_text()
+    assert said in (tmp_path / "out" / "report.html").read_text()
+
+
 # Numbers
 
 

@@ -224,10 +224,27 @@ def test_val_is_every_tenth_person_unless_there_is_a_val_list(fashion: Path, tmp
     write(fashion / "train.lst", f"{C}.jpg")
     source = DeepFashionSource(fashion)
     assert source.splits() == {"train": {C}, "val": {D}, "test": {A, B}}
-    for path in fashion.glob("*.lst"):
+    for path in (*fashion.glob("*.lst"), *fashion.glob("*-pairs-*")):
         path.unlink()
     prepare(DeepFashionSource(fashion), tmp_path / "data", FRAME)
     assert PreparedFolder(tmp_path / "data").names("train") == sorted(RAW)
+
+
+def test_without_lists_the_people_of_the_test_pairs_are_the_test_set(fashion: Path, tmp_path: Path) -> None:
+    for path in fashion.glob("*.lst"):
+        path.unlink()
+    same_person = C.replace("7additional", "2side")
+    raw = RAW[C].replace("7_additional", "2_side")
+    save(fashion / "img" / f"{raw}.png", picture((256, 256), 9))
+    write(fashion / "fashion-resize-pairs-test.csv", "from,to", f"{A}.jpg,{B}.jpg", f"{C}.jpg,{C}.jpg")
+    source = DeepFashionSource(fashion)
+    assert source.splits() == {"train": {D}, "test": {A, B, C, same_person}}
+    (remark,) = source.remarks()
+    assert "has no train.lst and test.lst; all photos of the people in the test pairs are the test set" in remark
+    prepare(source, tmp_path / "data", FRAME)
+    data = PreparedFolder(tmp_path / "data")
+    assert data.names("test") == sorted([A, B, C])
+    assert (A, B) in data.pairs()
 
 
 def test_a_person_in_two_lists_is_not_used_for_training(fashion: Path) -> None:

@@ -17,6 +17,9 @@ from scmnet_cli.data.prepared import PreparedFolder
 NUM_PEOPLE = 12
 
 
+OF_64X48 = ("--set", "model.height=64", "--set", "model.width=48")
+
+
 def scm(*arguments: str | Path) -> None:
     with pytest.raises(SystemExit) as exit_:
         main([str(argument) for argument in arguments])
@@ -28,7 +31,7 @@ def job(drawn_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which the first two commands of the workflow have run."""
     root = tmp_path_factory.mktemp("job")
     scm("preprocess", drawn_source, "-o", root / "data", "--layout", "folder", "--canvas", "64x48")
-    scm("train", root / "data", "-o", root / "run", "-c", "smoke", "--device", "cpu")
+    scm("train", root / "data", "-o", root / "run", "-c", "smoke", *OF_64X48, "--device", "cpu")
     return root
 
 
@@ -78,7 +81,7 @@ def test_edit_takes_a_region_of_another_person(job: Path, capsys: pytest.Capture
 
 def test_the_same_train_command_on_a_finished_run_changes_nothing(job: Path):
     before = load_model(job / "run").state
-    scm("train", job / "data", "-o", job / "run", "-c", "smoke", "--device", "cpu")
+    scm("train", job / "data", "-o", job / "run", "-c", "smoke", *OF_64X48, "--device", "cpu")
     after = load_model(job / "run").state
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)

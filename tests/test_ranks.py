@@ -328,6 +328,7 @@ def test_a_command_of_one_process_refuses_several(tmp_path: Path) -> None:
 
 def training(data: Path, run: Path, images: int) -> list[object]:
     settings = (f"train.images={images}", "train.batch=2", "train.save_every=2", "train.log_every=2", *BATCH_NORM)
+    settings = (*settings, "model.height=64", "model.width=48")
     options = [part for setting in (*settings, "train.sample_every=1000") for part in ("--set", setting)]
     return ["-m", "scmnet_cli", "train", data, "-o", run, "-c", "smoke", "--device", "cpu", *options]
 

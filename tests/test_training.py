@@ -23,10 +23,13 @@ from scmnet_cli.training.loop import Run
 from scmnet_cli.training.state import STATE_FILE
 from scmnet_cli.training.tracking import read_stats
 
+OF_64X48 = ("model.height=64", "model.width=48")
+"""The canvas of ``drawn_data``."""
+
 
 def smoke(*settings: str) -> Config:
     small = ("train.images=8", "train.batch=2", "train.save_every=4", "train.sample_every=8", "train.log_every=2")
-    return load_config("smoke", [*small, *settings])
+    return load_config("smoke", [*small, *OF_64X48, *settings])
 
 
 def train(data: Path, run: Path, config: Config, **options: object) -> None:
@@ -189,6 +192,7 @@ def start(data: Path, run: Path, images: int) -> subprocess.Popen[bytes]:
         "train.log_every=2",
         "train.sample_every=1000",
         f"train.images={images}",
+        *OF_64X48,
     ]
     options = [part for setting in settings for part in ("--set", setting)]
     command = [sys.executable, "-m", "scmnet_cli", "train", str(data), "-o", str(run), "-c", "smoke", "--device", "cpu"]

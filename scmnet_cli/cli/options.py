@@ -50,7 +50,9 @@ Closet = Annotated[
     Path | None,
     typer.Option("--wardrobe", envvar="SCM_WARDROBE", metavar="FILE", help="Wardrobe file; else the one that ships."),
 ]
-OutFolder = Annotated[Path, typer.Option("-o", "--out", help="Folder for the pictures.")]
+OutFolder = Annotated[
+    Path, typer.Option("-o", "--out", help="Folder for the pictures, or FILE.png, .jpg or .webp for one.")
+]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Prepared folder whose entries A and B name without its path.")
 ]

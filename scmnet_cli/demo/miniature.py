@@ -25,7 +25,9 @@ from scmnet_cli.types import UInt8Array
 
 CONFIG = "smoke"
 # In the time of a demo discriminators spoil the picture and instance norm brings no colours (docs/lab/settings.md).
-_SETTINGS = ("loss.adversarial=0", "model.norm=batch", "model.generator_norm=batch")
+_SETTINGS = (
+    "loss.adversarial=0", "model.norm=batch", "model.generator_norm=batch", "model.height=64", "model.width=48",
+)  # fmt: skip
 _EDITS = ("upper", "hair")
 _NUM_PEOPLE = 120
 _NUM_IMAGES = 640

@@ -68,6 +68,10 @@ class Cases(Protocol):
         """Give one case once more, for the report's pictures."""
         ...
 
+    def remarks(self) -> list[str]:
+        """Return what a reader of the numbers should know of the pictures, a sentence each."""
+        ...
+
     def described(self) -> dict[str, Any]:
         """Return what the report says about where the pictures came from."""
         ...

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,9 @@ from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 _log = logging.getLogger(__name__)
 
 SEPARATORS = {"___": "PATN's A___B_vis", "_2_": "GFLA's A_2_B_vis", "_to_": "A_to_B of scm transfer"}
+_STRIP = re.compile(r".+___.+_vis")
+"""Names of the strips that PATN writes: source, pose, target, pose and result side by side."""
+
 _MAX_CELLS = 8
 
 
@@ -120,25 +125,40 @@ def _listed(
             source = references.get(_bare(row.get("source") or ""))
             found.append(Match(paths[0].stem, paths[0], paths[1], source))
     elif {"from", "to"} <= columns:
-        by_pair = {way: path for stem, path in results.items() for way in _ways(stem)}
-        absent = []
-        for row in rows:
-            of, to = _bare(row["from"] or ""), _bare(row["to"] or "")
-            path = by_pair.get((of, to)) or results.get(to)
-            if path is None or to not in references:
-                absent.append(f"{of},{to}")
-                continue
-            found.append(Match(path.stem, path, references[to], references.get(of)))
-        if absent:
-            raise ScmError(
-                f"{pairs}: {len(absent)} of {len(rows)} pairs lack a result in {generated} or a reference in "
-                f"{reference}, first {absent[0]}; numbers of a part do not compare"
-            )
+        found = _by_pair(
+            pairs, [(_bare(row["from"] or ""), _bare(row["to"] or "")) for row in rows], results, references
+        )
     else:
         raise ScmError(f"{pairs}: has neither the columns generated,reference nor from,to")
     if not found:
         raise ScmError(f"{pairs}: names no pair")
     return sorted(found, key=lambda match: match.name)
+
+
+def _by_pair(
+    pairs: Path, rows: list[tuple[str, str]], results: dict[str, Path], references: dict[str, Path]
+) -> list[Match]:
+    """Match the rows of a pairs file; a result named by its target alone serves where only one pair has that target."""
+    named = {way: path for stem, path in results.items() for way in _ways(stem)}
+    num_pairs = Counter(to for _, to in set(rows))
+    found, absent = [], []
+    for of, to in rows:
+        path = named.get((of, to)) or results.get(to)
+        if path is None or to not in references:
+            absent.append(f"{of},{to}")
+            continue
+        if (of, to) not in named and num_pairs[to] > 1:
+            raise ScmError(
+                f"{path}: is named by its target, which {num_pairs[to]} pairs of {pairs} share; name results by source "
+                "and target, A_to_B"
+            )
+        found.append(Match(path.stem, path, references[to], references.get(of)))
+    if absent:
+        raise ScmError(
+            f"{pairs}: {len(absent)} of {len(rows)} pairs lack a result or a reference, the first {absent[0]}; numbers "
+            "of a part do not compare"
+        )
+    return found
 
 
 class FolderCases:
@@ -169,7 +189,11 @@ class FolderCases:
         Raises:
             ScmError: if anything of these cannot be read, or the names do not match.
         """
-        self.matches = find_matches(generated, reference, pairs)[:limit]
+        matches = find_matches(generated, reference, pairs)
+        self.matches = matches[:limit]
+        self._num_references = len(_pictures(reference, "--reference"))
+        self._num_matched = len({match.reference for match in matches})
+        self._other_shapes: set[str] = set()
         self._generated, self._reference = generated, reference
         self._people = None if data is None else PreparedFolder(data)
         self._joints = joints
@@ -195,7 +219,9 @@ class FolderCases:
         """
         match = self.matches[index]
         reference = read_photo(match.reference)
-        picture, source = _result_and_source(read_photo(match.generated), reference)
+        picture, source = _result_and_source(match.generated.stem, read_photo(match.generated), reference)
+        if not Canvas(*picture.shape[:2]).has_shape_of(Canvas(*reference.shape[:2])):
+            self._other_shapes.add(match.name)
         if source is None and match.source is not None:
             source = read_photo(match.source)
         labels, joints = self._known(match.reference.stem, reference)
@@ -229,6 +255,20 @@ class FolderCases:
             )
         return labels, entry.joints
 
+    def remarks(self) -> list[str]:
+        """Return what a reader of the numbers should know of the folders, a sentence each."""
+        found = []
+        if self._num_matched < self._num_references:
+            found.append(
+                f"{self._num_references - self._num_matched:,} of {self._num_references:,} references have no result"
+            )
+        if self._other_shapes:
+            found.append(
+                f"{len(self._other_shapes):,} of {len(self.matches):,} results have another shape than their "
+                f"references, {min(self._other_shapes)} the first; they are compared at equal height, centre on centre"
+            )
+        return found
+
     def described(self) -> dict[str, Any]:
         """Return the folders."""
         data = None if self._people is None else str(self._people.path)
@@ -238,8 +278,10 @@ class FolderCases:
         return found
 
 
-def _result_and_source(picture: UInt8Array, reference: UInt8Array) -> tuple[UInt8Array, UInt8Array | None]:
+def _result_and_source(name: str, picture: UInt8Array, reference: UInt8Array) -> tuple[UInt8Array, UInt8Array | None]:
     """Return the last and the first of the pictures side by side that PATN writes; a single picture is the result."""
+    if not _STRIP.fullmatch(name):
+        return picture, None
     height, width = reference.shape[:2]
     cells = picture.shape[1] * height / (width * picture.shape[0])
     if round(cells) < 2 or round(cells) > _MAX_CELLS or abs(cells - round(cells)) > 0.01:

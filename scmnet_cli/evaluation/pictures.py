@@ -15,7 +15,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case
 from scmnet_cli.evaluation.folders import fitted
 from scmnet_cli.evaluation.instruments import Instruments
-from scmnet_cli.evaluation.protocols import Protocol
+from scmnet_cli.evaluation.protocols import PROTOCOLS, Protocol
 from scmnet_cli.images import CropBox, to_tensor
 from scmnet_cli.metrics.lpips import Lpips
 from scmnet_cli.regions import BACKGROUND, one_hot
@@ -106,6 +106,18 @@ def _joined(parts: list[Tensor | None]) -> Tensor | None:
     return torch.cat(known) if len(known) == len(parts) else None
 
 
+def _check_shape(size: Canvas, reference: Canvas, name: str) -> None:
+    """Refuse a picture that a protocol without a size of its own would squeeze."""
+    if size.has_shape_of(reference):
+        return
+    fitting = [protocol.name for protocol in PROTOCOLS.values() if protocol.takes(size) and protocol.takes(reference)]
+    remedy = f"use --protocol {' or '.join(fitting)}, which compare them at equal height, or " if fitting else ""
+    raise ScmError(
+        f"{name}: is {size}, its reference {reference}; protocol raw would squeeze it: {remedy}"
+        "cut the results as the references are"
+    )
+
+
 def fit_case(case: Case, protocol: Protocol, device: torch.device) -> FittedCase:
     """Bring the pictures, masks and joints of a case to the protocol's size.
 
@@ -131,6 +143,9 @@ def fit_case(case: Case, protocol: Protocol, device: torch.device) -> FittedCase
     def tensor(image: UInt8Array) -> Tensor:
         return to_tensor(image)[None].to(device)
 
+    if protocol.size is None:
+        for image in case.answers.values():
+            _check_shape(Canvas(*image.shape[:2]), box.canvas, case.name)
     pictures = {answer: picture(image) for answer, image in case.answers.items()}
 
     def placed(joints: FloatArray | None, own: CropBox) -> FloatArray | None:

@@ -182,6 +182,10 @@ class PreparedCases:
         sources, targets = (self._people.batch([place[self._names(index)[end]] for index in indices]) for end in (0, 1))
         return TrainingBatch(targets, sources)
 
+    def remarks(self) -> list[str]:
+        """Return nothing: a prepared folder's pictures are all of one size."""
+        return []
+
     def described(self) -> dict[str, Any]:
         """Return folder and model."""
         found: dict[str, Any] = {"data": str(self.data), "split": self.split, "canvas": str(self.canvas)}

@@ -51,12 +51,16 @@ class Protocol:
         """
         if self.size is None:
             return CropBox(0, 0, canvas.width, canvas.height, canvas)
-        if not _NARROWEST <= canvas.width / canvas.height <= _WIDEST:
+        if not self.takes(canvas):
             raise ScmError(
                 f"{name}: is {canvas}; protocol {self.name} takes pictures of people, upright to square; "
                 "use --protocol raw"
             )
         return whole_box(canvas.width, canvas.height, self.size)
+
+    def takes(self, canvas: Canvas) -> bool:
+        """Return whether a protocol of a fixed size takes pictures of this shape, upright to square."""
+        return self.size is not None and _NARROWEST <= canvas.width / canvas.height <= _WIDEST
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""

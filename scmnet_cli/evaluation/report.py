@@ -41,6 +41,7 @@ def html_report(evaluation: Evaluation, compared: str = "") -> str:
     return render_html(
         _TEMPLATE,
         sentence=evaluation.sentence(),
+        notes=evaluation.notes().splitlines(),
         results=_rows(evaluation.table()),
         not_computed=evaluation.judgement.not_computed,
         published=_rows(published) if compared else [],

@@ -52,6 +52,7 @@ class Evaluation:
                 answer: {name: self._number(name, value) for name, value in scores.values.items()}
                 for answer, scores in found.scores.items()
             },
+            "remarks": self.cases.remarks(),
             "not_computed": found.not_computed,
             "field": None if self.field is None else self.field.as_json(),
             "device": self.device,
@@ -111,10 +112,11 @@ class Evaluation:
         )
 
     def notes(self) -> str:
-        """Return what the field of the model did, in a sentence; empty without one."""
-        if self.field is None or not isinstance(self.cases, PreparedCases):
-            return ""
-        return f"{self.field.num_people} of {self.cases.split}: {self.field.summary()}"
+        """Return remarks on the pictures, and what the field of the model did: a sentence a line, or nothing."""
+        remarks = self.cases.remarks()
+        if self.field is not None and isinstance(self.cases, PreparedCases):
+            remarks = [*remarks, f"{self.field.num_people} of {self.cases.split}: {self.field.summary()}"]
+        return "\n".join(remarks)
 
     def write(self, out: Path) -> None:
         """Write metrics.json, table.md and a CSV for each answer.

@@ -18,9 +18,9 @@ import numpy as np
 from scmnet_cli.analyser.people import Analyser, Analysis
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
-from scmnet_cli.sources.folder import map_of, read_annotated
+from scmnet_cli.sources.folder import read_annotated
 from scmnet_cli.sources.keypoints import read_keypoint_table
-from scmnet_cli.sources.label_maps import label_set
+from scmnet_cli.sources.label_maps import find_map, label_set
 from scmnet_cli.sources.source import Source, file_stamp, find_photos, inside, only_photo, unread_remarks
 from scmnet_cli.types import Person
 
@@ -105,7 +105,7 @@ class PhotoSource(Source):
         if self._everybody:
             stamp += " all"
         if self._maps is not None:
-            stamp += f" {file_stamp(map_of(self._maps, self.photo(name).stem))} {self._labels}"
+            stamp += f" {file_stamp(find_map(self._maps, self.photo(name).stem))} {self._labels}"
         if self._joints is not None:
             photo = self.photo(name)
             stamp += f" {self._joints.stamp(photo.name, photo.stem)}"
@@ -140,7 +140,7 @@ class PhotoSource(Source):
         found = read_analysed(name, photo, self._analyser)
         if self._maps is not None:
             return read_annotated(
-                name, photo, inside(self._maps, map_of(self._maps, photo.stem)), found.joints, self._labels
+                name, photo, inside(self._maps, find_map(self._maps, photo.stem)), found.joints, self._labels
             )
         if self._joints is None:
             return found

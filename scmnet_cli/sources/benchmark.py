@@ -89,8 +89,8 @@ class BenchmarkSource(Source):
             )
         self._lists = lists or self.root
         self._remarks: list[str] = []
-        self._splits = self._read_splits()
-        self._pairs = self._read_pairs()
+        self._splits = self._read_splits() or self._splits_by_pairs()
+        self._pairs = [pair for split in SPLITS for pair in self._read_pairs(split)]
         self._tables = self._read_joints(joints)
         if labels is not None:
             label_set(labels)
@@ -106,6 +106,10 @@ class BenchmarkSource(Source):
     @abstractmethod
     def key(self, path: str) -> str | None:
         """Return the name of a picture, map or row, in whatever way its path is spelt; None if it is no name."""
+
+    @abstractmethod
+    def identity(self, name: str) -> str:
+        """Return the part of a photo's name that says who is in it."""
 
     def names(self) -> list[str]:
         """Return the names of all photos that the lists name, or of all if there are no lists, sorted."""
@@ -171,14 +175,14 @@ class BenchmarkSource(Source):
         if name not in self._maps:
             raise ScmError(f"there is no map of it in {self._maps_root}")
         path = inside(self._maps_root, _only(self._maps[name], "maps"))
-        ids = read_ids(path)
+        labels = self._labels_of(path)
+        ids = read_ids(path, labels)
         height, width = ids.shape
         if (height, width) not in (*self.map_sizes, (photo.height, photo.width)):
             expected = ", ".join(f"{w}x{h}" for h, w in self.map_sizes)
             raise ScmError(
                 f"{path}: is {width}x{height}; a map is {expected} or as its photo, {photo.width}x{photo.height}"
             )
-        labels = self._labels_of(path)
         fitted = whole_box(width, height, photo).crop_labels(ids)
         try:
             return body_regions(fitted, label_set(labels), joints)
@@ -267,10 +271,25 @@ class BenchmarkSource(Source):
             self._remarks.append(f"{self.root}: {_counted(unlisted)} in no list, and not used")
         return splits
 
-    def _read_pairs(self) -> list[tuple[str, str]]:
-        paths = (self._first(self.pair_names, split) for split in SPLITS)
-        rows = [row for path in paths if path is not None for row in _read_rows(path, ("from", "to"))]
+    def _read_pairs(self, split: str) -> list[tuple[str, str]]:
+        path = self._first(self.pair_names, split)
+        rows = [] if path is None else _read_rows(path, ("from", "to"))
         return [(self._own_key(start) or start, self._own_key(end) or end) for start, end in rows]
+
+    def _splits_by_pairs(self) -> dict[str, frozenset[str]] | None:
+        """Return the splits of a folder with test pairs and without lists, or None if it has no test pairs.
+
+        Everybody in a test pair is for testing, with all photos of theirs; nobody of them may be trained on.
+        """
+        tested = {self.identity(name) for pair in self._read_pairs("test") for name in pair if name in self._photos}
+        if not tested:
+            return None
+        test = frozenset(name for name in self._photos if self.identity(name) in tested)
+        self._remarks.append(
+            f"{self._lists}: has no {self.list_names[0].format('train')} and {self.list_names[0].format('test')}; all "
+            "photos of the people in the test pairs are the test set, the others are for training"
+        )
+        return {"train": frozenset(self._photos) - test, "test": test}
 
     def _read_joints(self, joints: Path | None) -> list[KeypointTable]:
         if joints is not None:

@@ -29,6 +29,7 @@ _NAME = re.compile(
     r"[-_/]?(?P<shot>\d{2})_(?P<number>\d)_?(?P<view>[a-z]+)(?:\.[A-Za-z]+)*$",
     re.ASCII,
 )
+_SHOT_DIGITS = 2
 _SPELLINGS = ("fashion-resize", "fasion-resize", "fasion", "fashion")
 
 
@@ -55,6 +56,10 @@ class DeepFashionSource(BenchmarkSource):
         """
         found = _NAME.search(path)
         return "fashion{gender}{kind}id{id}{shot}_{number}{view}".format(**found.groupdict()) if found else None
+
+    def identity(self, name: str) -> str:
+        """Return gender, kind of garment and number of the person, which the shot and the view follow."""
+        return name[: name.rindex("_") - _SHOT_DIGITS]
 
     def _find_maps(self, maps: Path | None) -> dict[str, list[Path]]:
         folders = [maps] if maps else [self.root / name for name in self.map_folders if (self.root / name).is_dir()][:1]

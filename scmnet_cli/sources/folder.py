@@ -17,7 +17,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
 from scmnet_cli.poses.joints import in_pixels
 from scmnet_cli.sources.keypoints import KeypointTable, read_keypoint_table
-from scmnet_cli.sources.label_maps import MAP_ENDINGS, body_regions, label_set, read_ids
+from scmnet_cli.sources.label_maps import body_regions, find_map, label_set, read_ids
 from scmnet_cli.sources.source import Source, file_stamp, find_photos, inside, only_photo, unread_remarks
 from scmnet_cli.types import Canvas, FloatArray, Person
 
@@ -80,7 +80,7 @@ class FolderSource(Source):
 
     def stamp(self, name: str) -> str:
         """Return a short text that changes when photo, map or joints change."""
-        photo, files = self.photo(name), file_stamp(*self._photos[name], map_of(self._maps, name))
+        photo, files = self.photo(name), file_stamp(*self._photos[name], find_map(self._maps, name))
         return f"{files} {self._joints.stamp(photo.name, photo.stem)} {self._labels}"
 
     def read(self, name: str) -> Person:
@@ -91,14 +91,8 @@ class FolderSource(Source):
         """
         path = only_photo(self.root, self._photos[name])
         joints = row_of(self._joints, path)
-        photo, region_map = inside(self.root, path), inside(self._maps_root, map_of(self._maps, name))
+        photo, region_map = inside(self.root, path), inside(self._maps_root, find_map(self._maps, name))
         return read_annotated(name, photo, region_map, joints, self._labels)
-
-
-def map_of(folder: Path, name: str) -> Path:
-    """Return the label map of that name in a folder, whether there is one or not."""
-    paths = [folder / f"{name}{ending}" for ending in MAP_ENDINGS]
-    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def find_table(folder: Path) -> Path | None:
@@ -135,7 +129,7 @@ def read_annotated(name: str, photo: Path, region_map: Path, joints: FloatArray,
         raise ScmError("no joint is known")
     image = read_photo(photo)
     joints = in_pixels(joints, Canvas(*image.shape[:2]), "")
-    ids = read_ids(region_map)
+    ids = read_ids(region_map, labels)
     if ids.shape != image.shape[:2]:
         have, want = ("x".join(map(str, array.shape[:2])) for array in (ids, image))
         raise ScmError(f"{region_map}: is {have}, the photo is {want}; make the map of the photo as it is")

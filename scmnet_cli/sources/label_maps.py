@@ -1,18 +1,30 @@
-"""Label maps of other makers: read their ids, and lead them into the eight body regions."""
+"""Label maps of other programs: read their ids, and turn them into the eight body regions."""
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from scmnet_cli.errors import ScmError, nearest
-from scmnet_cli.images import MAX_PIXELS, read_label_map
-from scmnet_cli.regions import LABEL_SETS, SKIN, region_id, to_regions
+from scmnet_cli.images import MAX_PIXELS, open_picture, read_label_map
+from scmnet_cli.regions import BACKGROUND, LABEL_SETS, SKIN, region_id, to_regions
+from scmnet_cli.sources.label_colours import ids_of_colours, ids_of_picture
 from scmnet_cli.types import FloatArray, UInt8Array
 
+_log = logging.getLogger(__name__)
+
 MAP_ENDINGS = (".png", ".npy")
+
+UNKNOWN = 255
+"""Id of pixels that nobody labelled, such as the borders of Pascal VOC's objects."""
+
+_BORDER, _LEAST_BORDER = 0.03, 8
+"""How far unlabelled pixels take the nearest label: a share of the map's longer side, and at least some pixels."""
 
 _SKIN_LIMBS = (
     ("face", 0, 1), ("face", 0, 14), ("face", 0, 15), ("face", 14, 16), ("face", 15, 17),
@@ -37,17 +49,87 @@ def label_set(name: str) -> tuple[str, ...]:
     return LABEL_SETS[name]
 
 
-def read_ids(path: Path) -> UInt8Array:
-    """Read the ids of a label map, a PNG of one channel or a NumPy file of whole numbers.
+def find_map(folder: Path, name: str) -> Path:
+    """Return the label map of that name in a folder, its ending in upper or lower case, whether there is one or not."""
+    endings = [spelt for ending in MAP_ENDINGS for spelt in (ending, ending.upper(), ending.title())]
+    paths = [folder / f"{name}{ending}" for ending in endings]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def read_ids(path: Path, labels: str = "regions") -> UInt8Array:
+    """Read the ids of a label map: a PNG, grey or palette, or a NumPy file of whole numbers.
+
+    A map whose palette holds Pascal VOC's or LIP's colours at other places than theirs, as a coloured picture does that
+    was turned into a palette one, is read by its colours. 255 marks pixels that nobody labelled: they get the nearest
+    label, or background where that is far away. Both are logged, once a folder.
+
+    Args:
+        path: the file.
+        labels: what the ids mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
 
     Shape:
         result: (H, W) uint8.
 
     Raises:
-        ScmError: if the file is absent, broken or something else.
+        ScmError: if the file is absent, broken or something else, or there is no such label set.
     """
-    if path.suffix.lower() != ".npy":
+    is_numpy = path.suffix.lower() == ".npy"
+    ids = _read_numpy(path) if is_numpy else _read_picture(path, labels)
+    if len(label_set(labels)) > UNKNOWN or not (ids == UNKNOWN).any():
+        return ids
+    _warn_once(path.parent, f"id {UNKNOWN} of the label maps is unknown; it becomes the nearest label or background")
+    return _with_nearest_labels(ids)
+
+
+def _read_picture(path: Path, labels: str) -> UInt8Array:
+    image = open_picture(path)
+    if image.mode not in ("P", "PA", "RGB", "RGBA", "LA"):
         return read_label_map(path)
+    try:
+        if image.mode == "P":
+            name, ids = _by_palette(image, labels)
+        else:
+            name, ids = ids_of_picture(np.asarray(image.convert("RGB")), labels)
+    except ScmError as error:
+        raise ScmError(f"{path}: {error}") from error
+    if name:
+        _warn_once(path.parent, f"label maps are read by their colours, which are {name}, not by their ids")
+    return ids
+
+
+def _by_palette(image: Image.Image, labels: str) -> tuple[str, UInt8Array]:
+    ids = np.asarray(image)
+    used = np.unique(ids)
+    palette = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    if int(used[-1]) >= len(palette):
+        return "", ids
+    name, right = ids_of_colours(palette[used], used, labels)
+    if not name:
+        return "", ids
+    table = np.arange(UNKNOWN + 1, dtype=np.uint8)
+    table[used] = right
+    return name, table[ids]
+
+
+def _with_nearest_labels(ids: UInt8Array) -> UInt8Array:
+    """Fill pixels of id 255 with the nearest label, up to a border's width, and beyond it with background."""
+    from scipy.ndimage import distance_transform_edt
+
+    unknown = ids == UNKNOWN
+    if unknown.all():
+        return np.zeros_like(ids)
+    distances, (rows, columns) = distance_transform_edt(unknown, return_indices=True)
+    filled: UInt8Array = ids[rows, columns]
+    filled[distances > max(_LEAST_BORDER, _BORDER * max(ids.shape))] = BACKGROUND
+    return filled
+
+
+@cache
+def _warn_once(folder: Path, what: str) -> None:
+    _log.warning("%s: %s", folder, what)
+
+
+def _read_numpy(path: Path) -> UInt8Array:
     if not path.is_file():
         raise ScmError(f"{path}: no such file")
     try:

@@ -42,6 +42,10 @@ class MarketSource(BenchmarkSource):
         found = _NAME.search(path)
         return found["name"] if found else None
 
+    def identity(self, name: str) -> str:
+        """Return the number of the person."""
+        return name.partition("_")[0]
+
     def regions(self, name: str, photo: Canvas, joints: FloatArray) -> UInt8Array:
         """Return the region map of a person, drawn from the joints if there is no folder of maps.
 

@@ -125,6 +125,8 @@ class Artist:
         Raises:
             ScmError: if a reference cannot be used, or nothing at all could be drawn.
         """
+        if self._outputs.file is not None and len(task) > 1:
+            raise ScmError(f"--out {self._outputs.file}: is one file for {len(task)} pictures; name a folder")
         references = {region: given.encode() for region, given in task.references.items()}
         paths: list[Path] = []
         with self._counting(len(task)) as (advance, skip):

@@ -16,29 +16,35 @@ from scmnet_cli import __version__
 from scmnet_cli.checkpoint import sha256
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_text
-from scmnet_cli.images import GENERATED, SOFTWARE, save_animation, save_png
+from scmnet_cli.images import GENERATED, PICTURE_ENDINGS, SOFTWARE, save_animation, save_picture, save_png
 from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.photo_files import photo_endings, why_unread
 from scmnet_cli.types import UInt8Array
 
 _LONGEST_NAME = 80
 
 
 class Outputs:
-    """The folder that pictures go to; nothing drawn from other inputs is ever overwritten."""
+    """The folder or file that pictures go to; nothing drawn from other inputs is ever overwritten."""
 
-    def __init__(self, folder: Path, pipeline: Pipeline) -> None:
+    def __init__(self, out: Path, pipeline: Pipeline) -> None:
         """Make the folder.
 
+        Args:
+            out: a folder, or a file with the ending of a picture, for one picture.
+            pipeline: draws the pictures.
+
         Raises:
-            ScmError: if it cannot be made.
+            ScmError: if the folder cannot be made, or pictures of the file's kind cannot be written.
         """
-        self.folder = folder
+        self.file = _named_file(out)
+        self.folder = out if self.file is None else out.parent
         self._model = {
             "path": str(pipeline.path.resolve()),
             "sha256": sha256(pipeline.path),
             "config": pipeline.config.model.model_dump(),
         }
-        make_folder(folder, "--out")
+        make_folder(self.folder, "--out")
 
     def write(
         self,
@@ -51,23 +57,24 @@ class Outputs:
         """Write a picture and its report.
 
         Args:
-            stem: the wanted file name without ending; a number follows it where that name is taken by other inputs.
+            stem: the wanted file name without ending, unless ``--out`` is a file; a number follows it where that name
+                is taken by other inputs.
             picture: (H, W, 3).
             inputs: names the inputs; the same inputs and model overwrite their earlier picture.
             report: what else the JSON holds.
             strip: a picture of the inputs and the result, if wanted.
 
         Returns:
-            the path of the PNG; the JSON lies beside it.
+            the path of the picture, a PNG unless ``--out`` says otherwise; the JSON lies beside it.
 
         Raises:
             ScmError: if a file cannot be written.
         """
-        path = self._free(stem, inputs)
+        path = self._free(stem, inputs) if self.file is None else self._free(self.file.stem, inputs, self.file.suffix)
         self._write_report(path, inputs, report)
         if strip is not None:
             save_png(path.with_suffix(".strip.png"), strip, GENERATED)
-        save_png(path, picture, GENERATED)
+        save_picture(path, picture, GENERATED)
         return path
 
     def write_animation(
@@ -129,6 +136,16 @@ class Outputs:
             return bool(earlier["inputs"] == inputs and earlier["model"]["path"] == self._model["path"])
         except (OSError, ValueError, RecursionError, KeyError, TypeError):
             return False
+
+
+def _named_file(out: Path) -> Path | None:
+    """Return the picture file that ``--out`` names, or None if it names a folder."""
+    ending = out.suffix.lower()
+    if out.is_dir() or (not why_unread(out) and ending not in photo_endings()):
+        return None
+    if ending not in PICTURE_ENDINGS:
+        raise ScmError(f"--out {out}: is a picture of a kind that is not written; choose {', '.join(PICTURE_ENDINGS)}")
+    return out
 
 
 def make_folder(folder: Path, option: str) -> None:
