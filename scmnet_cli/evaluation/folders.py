@@ -274,7 +274,11 @@ class FolderCases:
         data = None if self._people is None else str(self._people.path)
         found: dict[str, Any] = {"generated": str(self._generated), "reference": str(self._reference), "data": data}
         if self._joints is not None:
-            found["joints"] = {"path": str(self._joints), "sha256": sha256(self._joints)}
+            is_folder = self._joints.is_dir()
+            found["joints"] = {
+                "path": str(self._joints),
+                "sha256": hash_of_contents(self._joints.glob("*.json")) if is_folder else sha256(self._joints),
+            }
         return found
 
 

@@ -32,11 +32,10 @@ class Posed:
     source: str = ""
 
     def person(self, number: int = 0, frame: Canvas | None = None) -> FloatArray:
-        """Return the joints of one person, in pixels.
+        """Return the joints of one person, in pixels, as :meth:`choose` does.
 
         Args:
-            number: the N-th person of the picture, from 1; 0: the most prominent, whose known joints span the largest
-                box, times their mean score.
+            number: the N-th person of the picture, from 1; 0: the most prominent.
             frame: size of the picture, used where the file does not say.
 
         Shape:
@@ -46,6 +45,25 @@ class Posed:
             ScmError: if there is no such person, the joints are fractions of a picture of unknown size, or the file's
                 entry is damaged.
         """
+        joints = self.choose(number)
+        try:
+            return in_pixels(joints, self.canvas or frame, "give the picture's size with --frame HxW")
+        except ScmError as error:
+            raise ScmError(f"{self.name}: {error}") from error
+
+    def choose(self, number: int = 0) -> FloatArray:
+        """Return the joints of one person, in the file's own units.
+
+        Args:
+            number: the N-th person of the picture, from 1; 0: the most prominent, whose known joints span the largest
+                box, times their mean score.
+
+        Shape:
+            result: (18, 3).
+
+        Raises:
+            ScmError: if there is no such person, or the file's entry is damaged.
+        """
         if self.problem:
             raise ScmError(self.problem)
         if not self.people:
@@ -53,11 +71,7 @@ class Posed:
         if number > len(self.people):
             known = len(self.people)
             raise ScmError(f"{self.name}: person {number} is asked for, and the file has {known} in this picture")
-        joints = max(self.people, key=_prominence) if number == 0 else self.people[number - 1]
-        try:
-            return in_pixels(joints, self.canvas or frame, "give the picture's size with --frame HxW")
-        except ScmError as error:
-            raise ScmError(f"{self.name}: {error}") from error
+        return max(self.people, key=_prominence) if number == 0 else self.people[number - 1]
 
 
 def _prominence(joints: FloatArray) -> float:

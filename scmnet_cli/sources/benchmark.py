@@ -232,7 +232,7 @@ class BenchmarkSource(Source):
 
     def _own_key(self, row: str) -> str | None:
         """Return the name that a row of a file stands for; None if it is a foreign one, or a path out of the folder."""
-        return None if leaves(row) else self.key(row)
+        return None if leaves(row) else self.key(row.replace("\\", "/"))
 
     def _read_splits(self) -> dict[str, frozenset[str]] | None:
         splits: dict[str, frozenset[str]] = {}

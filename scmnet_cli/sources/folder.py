@@ -40,7 +40,7 @@ class FolderSource(Source):
 
         Args:
             root: the folder.
-            joints: the table of joints, if it is not ``joints.csv`` or ``keypoints.csv`` in the folder.
+            joints: a table of joints or a folder of pose files, instead of ``joints.csv`` or ``keypoints.csv`` there.
             maps: the folder of label maps, if it is not ``regions`` in the folder.
             labels: what their ids mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
 
@@ -54,7 +54,7 @@ class FolderSource(Source):
             self.parser = f"maps of the folder {self._maps.name}, labels {labels}"
         self._photos = find_photos(self.root)
         table = joints or find_table(self.root)
-        if table is None or not table.is_file():
+        if table is None or not table.exists():
             missing = table or self.root / TABLES[0]
             raise ScmError(
                 f"{missing}: no such file; the photos' joints are needed, give them with --joints FILE, or let them be "

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import read_lines, read_text
-from scmnet_cli.poses.files import list_of_joints
+from scmnet_cli.photo_files import files_of, without_photo_ending
+from scmnet_cli.poses.files import list_of_joints, read_pose_file
 from scmnet_cli.poses.joints import are_fractions, cell, in_pixels, known_joints
 from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
 from scmnet_cli.types import Canvas, FloatArray
@@ -124,11 +125,14 @@ def leaves(name: str) -> bool:
 def read_keypoint_table(path: Path) -> KeypointTable:
     """Read a keypoint file: ``name:keypoints_y:keypoints_x`` with JSON lists, or :data:`COLUMNS` with commas.
 
-    A damaged row is no error here; it is raised when its name is asked for.
+    A folder of pose files, such as OpenPose's and VITON-HD's ``NAME_keypoints.json``, is read as a table too: the most
+    prominent person of each file. A damaged row is no error here; it is raised when its name is asked for.
 
     Raises:
-        ScmError: if the file cannot be read or has neither header.
+        ScmError: if the file cannot be read or has neither header, or the folder holds no pose files.
     """
+    if path.is_dir():
+        return _read_folder(path)
     lines = read_lines(path, "a keypoint file")
     header = lines[0].strip() if lines else ""
     if header.replace(" ", "") == ":".join(BENCHMARK_HEADER):
@@ -179,6 +183,24 @@ def read_joints(path: Path) -> FloatArray:
         raise ScmError(f"{path}: cannot be read as joints ({error}); expected a list of 18 [x, y, score]") from error
     except ScmError as error:
         raise error if str(error).startswith(str(path)) else ScmError(f"{path}: {error}") from error
+
+
+def _read_folder(folder: Path) -> KeypointTable:
+    files = [path for path in files_of(folder) if path.suffix.lower() == ".json"]
+    if not files:
+        raise ScmError(f"{folder}: holds no pose files (.json); give a folder of them, or a table of joints")
+    joints: dict[str, FloatArray] = {}
+    problems: dict[str, str] = {}
+    for file in files:
+        try:
+            for posed in read_pose_file(file):
+                name = without_photo_ending(Path(posed.name).name)
+                if name in joints or name in problems:
+                    problems[name] = f"'{name}' stands in several files, the last {file.name}; remove one"
+                joints[name] = posed.choose()
+        except ScmError as error:
+            problems[file.stem.removesuffix("_keypoints")] = str(error)
+    return KeypointTable(folder, joints, problems)
 
 
 def _read_benchmark(path: Path, lines: list[str]) -> KeypointTable:
