@@ -19,11 +19,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from scmnet_cli.models.part_joints import body_size, complete_joints
 from scmnet_cli.models.part_transforms import part_transforms
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
-from scmnet_cli.regions import NUM_REGIONS, one_hot, region_id
+from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import JOINTS, MIRRORED
 
 HEIGHT, WIDTH = 96, 80
 FACE = region_id("face")
+REGION_OF_JOINT = [4, 5, 5, 6, 6, 5, 6, 6, 5, 1, 7, 5, 1, 7, 4, 4, 4, 4]
 STANDING = {
     "nose": (40, 17), "right_eye": (38, 15), "left_eye": (42, 15), "right_ear": (35, 16), "left_ear": (45, 16),
     "neck": (40, 27), "right_shoulder": (32, 28), "left_shoulder": (48, 28), "right_elbow": (27, 39),
@@ -67,10 +68,10 @@ def ramp() -> Tensor:
 
 
 def labels_of(joints: Tensor, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
-    """Return regions that depend on the place, (B, H, W) uint8: the nearest joint's number, coarsely."""
+    """Return the region that the nearest joint usually lies in, (B, H, W) uint8."""
     y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
     distance = (torch.stack([x, y], -1)[None, None] - joints[:, :, None, None, :2]).norm(dim=-1)  # (B, 18, H, W)
-    nearest = distance.argmin(1) % (NUM_REGIONS - 1) + 1
+    nearest = torch.tensor(REGION_OF_JOINT)[distance.argmin(1)]
     return torch.where(distance.amin(1) < 0.1 * height, nearest, 0).to(torch.uint8)
 
 
@@ -131,7 +132,7 @@ def test_the_same_pose_is_the_identity_where_covered(boxed: bool) -> None:
     assert_moved(warp, image, least=0.02)
     mask = covered(warp, 0.02)
     assert torch.equal(warp.regions.argmax(1)[mask], labels.long()[mask])
-    assert (labels[~mask] == 0).all(), "all of the person is covered"
+    assert (labels[~mask] != 0).sum() < 0.02 * (labels != 0).sum(), "all but what only a foreign part reaches"
     assert (warp.regions.sum(1)[mask] - 1).abs().max() < 1e-5
     y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
     assert (warp.coordinates - torch.stack([x, y])).abs().amax(1)[mask].max() < 1e-3
