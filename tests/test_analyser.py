@@ -61,25 +61,27 @@ def test_outputs_have_the_documented_strides() -> None:
     assert found.person.shape == (2,)
 
 
+@pytest.mark.usefixtures("float64_kept")
 def test_a_photo_gets_the_same_output_alone_and_in_a_batch() -> None:
-    net, image = a_net(), torch.rand(3, 3, 64, 64)
+    net, image = a_net().double(), torch.rand(3, 3, 64, 64, dtype=torch.float64)
     with torch.no_grad():
         together, alone = net(image), net(image[1:2])
-    torch.testing.assert_close(together.regions[1:2], alone.regions, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(together.heat[1:2], alone.heat, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(together.regions[1:2], alone.regions, atol=1e-9, rtol=0)
+    torch.testing.assert_close(together.heat[1:2], alone.heat, atol=1e-9, rtol=0)
 
 
 def test_strided_convolutions_are_the_same_with_and_without_a_gradient() -> None:
-    encoder = Encoder().eval()
-    image = torch.rand(1, 3, 64, 64)
+    encoder = Encoder().eval().double()
+    image = torch.rand(1, 3, 64, 64, dtype=torch.float64)
     with torch.no_grad():
         plain = encoder(image)
     for ours, theirs in zip(encoder(image.requires_grad_()), plain, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=0)
 
 
+@pytest.mark.usefixtures("float64_kept")
 def test_fusing_batch_norm_does_not_change_the_output() -> None:
-    net, image = a_net(), torch.rand(1, 3, 64, 64)
+    net, image = a_net().double(), torch.rand(1, 3, 64, 64, dtype=torch.float64)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -0.1, 0.1)
@@ -89,8 +91,8 @@ def test_fusing_batch_norm_does_not_change_the_output() -> None:
         fuse(net)
         after = net(image)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
-    torch.testing.assert_close(after.regions, before.regions, atol=1e-4, rtol=1e-3)
-    torch.testing.assert_close(after.heat, before.heat, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(after.regions, before.regions, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(after.heat, before.heat, atol=1e-9, rtol=1e-9)
 
 
 def test_frozen_stages_get_no_gradient_and_keep_their_statistics() -> None:

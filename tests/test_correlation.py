@@ -22,6 +22,11 @@ def features(seed: int, batch: int = 2, channels: int = 16, height: int = 5, wid
     return torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(seed))
 
 
+def exact(*args: int, **shape: int) -> Tensor:
+    """Return the same features in float64: two ways to compute one thing then agree far below any fault."""
+    return features(*args, **shape).double()
+
+
 def correlation(pose: Tensor, style: Tensor, tau: float) -> Tensor:
     return Field.of(pose, style, tau).explicit()
 
@@ -69,41 +74,53 @@ def test_the_weights_of_each_pose_position_sum_to_one(tau):
     torch.testing.assert_close(field.sum(-1), torch.ones(2, 20))
 
 
+@pytest.mark.usefixtures("float64_kept")
 @taus
 @pytest.mark.parametrize("num_values", [1, 8, 16, 27])
 def test_fused_attention_equals_the_explicit_field(tau, num_values):
-    pose, style, values = features(0), features(1, height=3), features(2, channels=num_values, height=3)
+    pose, style, values = exact(0), exact(1, height=3), exact(2, channels=num_values, height=3)
     moved = rearrange(pose, style, values, tau)
     assert moved.shape == (2, num_values, 5, 4)
-    torch.testing.assert_close(moved, moved_explicitly(pose, style, values, tau), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(moved, moved_explicitly(pose, style, values, tau), rtol=0, atol=1e-9)
 
 
 @taus
+def test_float32_attention_is_near_float64(tau, float64_kept):
+    """A cosine of 16 channels is off by up to 1e-6 in float32, which 1/tau multiplies; values are at most 4."""
+    moved, expected = (rearrange(make(0), make(1), make(2), tau) for make in (features, exact))
+    assert moved.dtype == torch.float32
+    torch.testing.assert_close(moved.double(), expected, rtol=0, atol=2e-5 / tau)
+
+
+@pytest.mark.usefixtures("float64_kept")
+@taus
 def test_gradients_of_fused_attention_equal_those_of_the_explicit_field(tau):
-    given = [features(seed) for seed in range(3)]
-    weights = features(3)
+    given = [exact(seed) for seed in range(3)]
+    weights = exact(3)
     gradients = []
     for path in (rearrange, moved_explicitly):
         leaves = [tensor.clone().requires_grad_() for tensor in given]
         (path(*leaves, tau) * weights).sum().backward()
         gradients.append([leaf.grad for leaf in leaves])
     for fused, explicit in zip(*gradients, strict=True):
-        torch.testing.assert_close(fused, explicit, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(fused, explicit, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.usefixtures("float64_kept")
 @taus
 def test_permuting_the_style_positions_changes_nothing(tau):
-    pose, style, values = features(0), features(1), features(2, channels=7)
+    pose, style, values = exact(0), exact(1), exact(2, channels=7)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
     moved = rearrange(pose, permuted(style, order), permuted(values, order), tau)
-    torch.testing.assert_close(moved, rearrange(pose, style, values, tau), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(moved, rearrange(pose, style, values, tau), rtol=0, atol=1e-9)
 
 
+@pytest.mark.usefixtures("float64_kept")
 def test_rolling_the_pose_rolls_the_output():
-    pose, style = features(0), features(1)
+    pose, style = exact(0), exact(1)
     moved = rearrange(pose.roll((1, 2), dims=(2, 3)), style, style, 0.01)
     still = rearrange(pose, style, style, 0.01)
-    torch.testing.assert_close(moved, still.roll((1, 2), dims=(2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(moved, still.roll((1, 2), dims=(2, 3)), rtol=0, atol=1e-9)
     assert (moved - still).abs().mean() > 0.1
 
 
@@ -121,11 +138,12 @@ def test_at_a_large_tau_every_position_gets_the_mean():
     torch.testing.assert_close(moved, values.mean((2, 3), keepdim=True).expand_as(moved), rtol=0, atol=1e-5)
 
 
-def test_the_field_is_invariant_to_scale_and_offset_of_features():
-    pose, style = features(0), features(1)
-    strength, offset = features(3, channels=1).abs() + 0.1, features(4, channels=1)
+@pytest.mark.usefixtures("float64_kept")
+def test_the_field_is_invariant_to_scale_and_offset_of_exact():
+    pose, style = exact(0), exact(1)
+    strength, offset = exact(3, channels=1).abs() + 0.1, exact(4, channels=1)
     torch.testing.assert_close(
-        correlation(pose * strength + offset, style * 7 - 3, 0.1), correlation(pose, style, 0.1), rtol=1e-3, atol=1e-5
+        correlation(pose * strength + offset, style * 7 - 3, 0.1), correlation(pose, style, 0.1), rtol=0, atol=1e-9
     )
 
 
@@ -139,12 +157,13 @@ def test_under_autocast_the_field_stays_float32():
     assert torch.equal(moved, rearrange(pose, style, style, 0.01))
 
 
+@pytest.mark.usefixtures("float64_kept")
 def test_blocks_of_rows_concatenate_to_the_whole_field(monkeypatch):
     monkeypatch.setattr(module, "_VALUES_AT_A_TIME", 2 * 12 * 3)
-    pose, style = features(0), features(1, height=3)
+    pose, style = exact(0), exact(1, height=3)
     blocks = list(Field.of(pose, style, 0.1).rows())
     assert [block.shape for block in blocks] == [(2, 3, 12)] * 6 + [(2, 2, 12)]
-    torch.testing.assert_close(torch.cat(blocks, dim=1), correlation(pose, style, 0.1))
+    torch.testing.assert_close(torch.cat(blocks, dim=1), correlation(pose, style, 0.1), rtol=0, atol=1e-9)
 
 
 def test_iterating_over_rows_keeps_the_callers_autocast():
@@ -158,20 +177,23 @@ def test_entropy_is_0_for_a_sharp_field_log_n_for_a_flat_one_and_log_k_for_k_equ
     style = torch.eye(20)[None].view(1, 20, 5, 4)
     assert correlation_entropy(style, style, 0.001).flatten().tolist() == pytest.approx([0] * 20, abs=1e-6)
     flat = correlation_entropy(features(0, batch=1, channels=20), style, 1e6)
-    assert flat.flatten().tolist() == pytest.approx([math.log(20)] * 20)
+    assert flat.flatten().tolist() == pytest.approx([math.log(20)] * 20, abs=1e-5)
     pairs = style.flatten(2)[:, :, torch.arange(20) // 2].view(1, 20, 5, 4)  # every direction twice
-    assert correlation_entropy(style, pairs, 0.001).flatten()[:10].tolist() == pytest.approx([math.log(2)] * 10)
+    assert correlation_entropy(style, pairs, 0.001).flatten()[:10].tolist() == pytest.approx(
+        [math.log(2)] * 10, abs=1e-5
+    )
 
 
+@pytest.mark.usefixtures("float64_kept")
 @taus
 def test_entropy_equals_that_of_the_explicit_field_and_ignores_the_order_of_style(tau, monkeypatch):
     monkeypatch.setattr(module, "_VALUES_AT_A_TIME", 2 * 12 * 3)
-    pose, style = features(0), features(1, height=3)
+    pose, style = exact(0), exact(1, height=3)
     entropy = correlation_entropy(pose, style, tau)
     explicit = torch.special.entr(correlation(pose, style, tau)).sum(2).view(2, 5, 4)
-    torch.testing.assert_close(entropy, explicit)
+    torch.testing.assert_close(entropy, explicit, rtol=0, atol=1e-9)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(correlation_entropy(pose, permuted(style, order), tau), entropy, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(correlation_entropy(pose, permuted(style, order), tau), entropy, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(("channels", "num_values"), [(32, 32), (32, 43), (30, 3), (512, 555)])
@@ -183,13 +205,14 @@ def test_flash_attention_accepts_the_inputs_in_forward_and_backward(channels, nu
     assert pose.grad is not None
 
 
+@pytest.mark.usefixtures("float64_kept")
 def test_carried_values_move_with_the_style_and_do_not_change_it():
     torch.manual_seed(0)
-    net = build_generator(ModelConfig.model_validate({"size": "tiny", "height": 40, "width": 32})).eval()
-    pose, style, colours = features(0, channels=32), features(1, channels=32), features(2, channels=11)
+    net = build_generator(ModelConfig.model_validate({"size": "tiny", "height": 40, "width": 32})).eval().double()
+    pose, style, colours = exact(0, channels=32), exact(1, channels=32), exact(2, channels=11)
     field = net.field(pose, Style(style))
     moved, carried = net.rearrange(field, Style(style), colours)
     alone, nothing = net.rearrange(field, Style(style))
     assert nothing is None
-    torch.testing.assert_close(moved.features, alone.features)
-    torch.testing.assert_close(carried, rearrange(pose, style, colours, net.tau))
+    torch.testing.assert_close(moved.features, alone.features, rtol=0, atol=1e-9)
+    torch.testing.assert_close(carried, rearrange(pose, style, colours, net.tau), rtol=0, atol=1e-9)

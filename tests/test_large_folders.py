@@ -350,10 +350,10 @@ def test_requests_of_many_threads_are_batched_with_the_same_results(pictures: li
     assert together._net.largest > 1  # type: ignore[attr-defined]
     for picture, one in zip(pictures, found, strict=True):
         expected = alone(picture)
-        assert one.person == pytest.approx(expected.person, abs=1e-4)
+        assert one.person == pytest.approx(expected.person, abs=1e-3)
         assert one.crop == expected.crop
-        np.testing.assert_allclose(one.joints, expected.joints, atol=1e-2)
-        np.testing.assert_allclose(one.probabilities, expected.probabilities, atol=1e-4)
+        np.testing.assert_allclose(one.joints, expected.joints, atol=0.05)
+        np.testing.assert_allclose(one.probabilities, expected.probabilities, atol=1e-3)
 
 
 def _state_of_the_shipped() -> dict[str, torch.Tensor]:

@@ -39,7 +39,7 @@ def test_instance_norm_and_its_gradients_equal_those_of_torch(shape, memory_form
 
     found = _norm_and_gradients(layer, features, weights)
     for ours, theirs in zip(found, (expected.detach(), exact.grad, scale.grad, shift.grad), strict=True):
-        torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(ours.double(), theirs, rtol=1e-4, atol=1e-4)  # sums of up to 260 terms of size 10
 
 
 def test_instance_norm_keeps_the_memory_format():

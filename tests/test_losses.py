@@ -139,9 +139,9 @@ def test_vgg_gives_the_same_in_either_memory_format_and_one_by_one(weights_dir: 
     images = random(3, 3, 24, 16).clamp(-1, 1)
     batch = vgg(images)["relu3_1"]
     channels_last = vgg.to(memory_format=torch.channels_last)(images.to(memory_format=torch.channels_last))["relu3_1"]
-    torch.testing.assert_close(batch, channels_last, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(batch, channels_last, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(
-        batch, torch.cat([vgg(image[None])["relu3_1"] for image in images]), rtol=1e-4, atol=1e-4
+        batch, torch.cat([vgg(image[None])["relu3_1"] for image in images]), rtol=1e-3, atol=1e-3
     )
 
 

@@ -144,27 +144,29 @@ def test_a_state_dict_restores_the_whole_network(name):
     assert all(torch.equal(a, b) for a, b in zip(expected, after, strict=True))
 
 
+@pytest.mark.usefixtures("float64_kept")
 @each_network
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_a_batch_equals_its_members_one_by_one(name, memory_format):
-    net = build(name).eval().to(memory_format=memory_format)
-    inputs = NETWORKS[name].inputs(LITTLE, 3)
+    net = build(name).eval().double().to(memory_format=memory_format)
+    inputs = tuple(tensor.double() for tensor in NETWORKS[name].inputs(LITTLE, 3))
     with torch.no_grad():
         together = run(net, inputs)
         alone = [run(net, tuple(tensor[i : i + 1] for tensor in inputs)) for i in range(3)]
     for place, out in enumerate(together):
-        torch.testing.assert_close(out, torch.cat([one[place] for one in alone]), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(out, torch.cat([one[place] for one in alone]), rtol=0, atol=1e-9)
 
 
+@pytest.mark.usefixtures("float64_kept")
 @each_network
 def test_the_memory_format_changes_nothing(name):
-    net, inputs = build(name).eval(), NETWORKS[name].inputs(LITTLE, 2)
+    net, inputs = build(name).eval().double(), tuple(tensor.double() for tensor in NETWORKS[name].inputs(LITTLE, 2))
     with torch.no_grad():
         expected = run(net, inputs)
         net.to(memory_format=torch.channels_last)
         outputs = run(net, tuple(tensor.contiguous(memory_format=torch.channels_last) for tensor in inputs))
     for out, reference in zip(outputs, expected, strict=True):
-        torch.testing.assert_close(out, reference, rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(out, reference, rtol=0, atol=1e-9)
 
 
 @each_network
@@ -206,9 +208,10 @@ def test_without_ccf_the_fused_features_are_the_regions_side_by_side():
     assert torch.equal(net.fuse(features).features, features.flatten(1, 2))
 
 
+@pytest.mark.usefixtures("float64_kept")
 def test_carried_colours_move_with_the_field_and_do_not_affect_it():
-    net, features = build("scmnet", carry_colours=True).eval(), drawn(2, 8, 8, 8, 6)
-    pose = net.encode_pose(maps_of(LITTLE, 2))
+    net, features = build("scmnet", carry_colours=True).eval().double(), drawn(2, 8, 8, 8, 6).double()
+    pose = net.encode_pose(maps_of(LITTLE, 2).double())
     style = net.fuse(features)
     assert style.features.shape == (2, 32, 8, 6)
     assert style.means.shape == (2, 32, 8, 6)
@@ -216,7 +219,7 @@ def test_carried_colours_move_with_the_field_and_do_not_affect_it():
     assert torch.equal(field.explicit(), net.field(pose, replace(style, means=style.means.flip(0))).explicit())
     moved, _ = net.rearrange(field, style)
     expected = (field.explicit() @ style.means.flatten(2).transpose(1, 2)).transpose(1, 2)
-    assert torch.allclose(moved.means.flatten(2), expected, atol=1e-5)
+    torch.testing.assert_close(moved.means.flatten(2), expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("style", ["decomposed", "global"])

@@ -161,13 +161,14 @@ def test_several_processes_draw_each_picture_once_and_those_of_one_name_together
         assert sum(bool(together & set(own)) for own in drawn) == 1
 
 
+@pytest.mark.usefixtures("float64_kept")
 def test_batch_norm_spelt_out_for_several_processes_is_batch_norm() -> None:
     random = torch.Generator().manual_seed(0)
-    images, gradient = (torch.randn(3, 4, 5, 6, generator=random) * 2 + 3 for _ in range(2))
+    images, gradient = (torch.randn(3, 4, 5, 6, generator=random).double() * 2 + 3 for _ in range(2))
     found = []
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     try:
-        for norm in (BatchNorm(4), torch.nn.BatchNorm2d(4)):
+        for norm in (BatchNorm(4).double(), torch.nn.BatchNorm2d(4).double()):
             features = images.clone().requires_grad_()
             out = norm(features)
             (out * gradient).sum().backward()
@@ -176,7 +177,7 @@ def test_batch_norm_spelt_out_for_several_processes_is_batch_norm() -> None:
     finally:
         torch.distributed.destroy_process_group()
     for ours, torchs in zip(*found, strict=True):
-        torch.testing.assert_close(ours, torchs, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(ours, torchs, rtol=1e-9, atol=1e-9)
 
 
 SMALL = (

@@ -201,7 +201,10 @@ def test_fd_vgg16_takes_a_mean_of_each_channel_at_any_size(tmp_path: Path) -> No
     network = Vgg16Features(tmp_path)
     small, large = network(random_images(2, 32, 32)), network(random_images(2, 48, 32))
     assert small.shape == large.shape == (2, 512)
-    torch.testing.assert_close(network(random_images(2, 32, 32)[:1]), small[:1], rtol=1e-4, atol=1e-6)
+    # 13 convolutions sum up to 4,608 products each: in float32 that is 1e-4 of the largest value.
+    scale = float(small.abs().max())
+    torch.testing.assert_close(network(random_images(2, 32, 32)[:1]), small[:1], rtol=0, atol=1e-3 * scale)
+    assert float((small[0] - small[1]).abs().max()) > 0.1 * scale
 
 
 @pytest.fixture(scope="session")

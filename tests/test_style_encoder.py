@@ -14,11 +14,11 @@ UPPER, ARMS = 5, 6
 
 def encoder(mask_channel: bool = True, seed: int = 0, carried_cells: int = 0) -> DecomposedStyleEncoder:
     torch.manual_seed(seed)
-    return DecomposedStyleEncoder([4, 6, 6], 32, mask_channel, carried_cells)
+    return DecomposedStyleEncoder([4, 6, 6], 32, mask_channel, carried_cells).double()
 
 
 def image(batch: int = 1, seed: int = 1) -> Tensor:
-    return torch.rand(batch, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return torch.rand(batch, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(seed)).double() * 2 - 1
 
 
 def boxes(*placed: tuple[int, int, int, int, int]) -> Tensor:
@@ -26,7 +26,7 @@ def boxes(*placed: tuple[int, int, int, int, int]) -> Tensor:
     labels = torch.zeros(HEIGHT, WIDTH, dtype=torch.long)
     for region, top, bottom, left, right in placed:
         labels[top:bottom, left:right] = region
-    return torch.eye(8)[labels].permute(2, 0, 1)[None].contiguous()
+    return torch.eye(8, dtype=torch.float64)[labels].permute(2, 0, 1)[None].contiguous()
 
 
 STANDING = boxes(
@@ -48,7 +48,7 @@ both_ways = pytest.mark.parametrize("on_boxes", [False, True], ids=["whole", "bo
 def test_an_absent_region_yields_what_an_all_zero_input_yields(mask_channel, on_boxes):
     net = encoder(mask_channel)
     found = codes(net, image(), STANDING, on_boxes=on_boxes)
-    nothing = net.encoder(torch.zeros(1, 3 + mask_channel, HEIGHT, WIDTH))[0]
+    nothing = net.encoder(torch.zeros(1, 3 + mask_channel, HEIGHT, WIDTH, dtype=torch.float64))[0]
     present = STANDING.flatten(2).any(-1)[0]
     assert present.sum() == 6
     for region in range(8):
@@ -65,7 +65,7 @@ def test_absent_regions_cost_no_encoder_rows(on_boxes):
 
 @both_ways
 def test_an_image_without_any_region_encodes_to_zero(on_boxes):
-    found = codes(encoder(), image(), torch.zeros(1, 8, HEIGHT, WIDTH), on_boxes=on_boxes)
+    found = codes(encoder(), image(), torch.zeros(1, 8, HEIGHT, WIDTH, dtype=torch.float64), on_boxes=on_boxes)
     assert found.shape == (1, 8, 4, 8, 6)
     assert not found.any()
 
@@ -74,7 +74,7 @@ def test_an_image_without_any_region_encodes_to_zero(on_boxes):
 def test_a_region_on_its_bounding_box_encodes_as_on_the_whole_canvas(mask_channel):
     net, picture, masks = encoder(mask_channel), image(2), torch.cat([STANDING, SITTING])
     whole, boxed = (codes(net, picture, masks, on_boxes=way) for way in (False, True))
-    torch.testing.assert_close(boxed, whole, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(boxed, whole, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("row", range(24, 32))
@@ -83,16 +83,16 @@ def test_a_single_pixel_anywhere_encodes_on_its_box_as_on_the_whole_canvas(row):
     for top, left in ((row, 40 - row), (row - 24, 47), (63, row), (87 - row, row - 24)):
         masks = boxes((UPPER, top, top + 1, left, left + 1))
         whole, boxed = (codes(net, picture, masks, on_boxes=way) for way in (False, True))
-        torch.testing.assert_close(boxed, whole, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(boxed, whole, rtol=0, atol=1e-12)
         assert boxed[0, UPPER].any()
 
 
 def test_exactly_the_positions_of_the_box_read_a_pixel():
     net = encoder()
     for row in range(16, 40):
-        line = torch.zeros(HEIGHT)
+        line = torch.zeros(HEIGHT, dtype=torch.float64)
         line[row] = 1
-        picture = torch.zeros(1, 4, HEIGHT, WIDTH, requires_grad=True)
+        picture = torch.zeros(1, 4, HEIGHT, WIDTH, dtype=torch.float64, requires_grad=True)
         reads = []
         for position in range(HEIGHT // 8):
             (net.encoder[0](picture) * 0).sum().backward()  # a fresh gradient
@@ -114,7 +114,7 @@ def test_the_code_of_a_region_does_not_depend_on_the_others(on_boxes):
     reference = codes(net, picture, alone, on_boxes=on_boxes)[0, UPPER]
     assert torch.equal(codes(net, other_picture, alone, on_boxes=on_boxes)[0, UPPER], reference)
     torch.testing.assert_close(
-        codes(net, other_picture, STANDING, on_boxes=on_boxes)[0, UPPER], reference, rtol=1e-5, atol=1e-7
+        codes(net, other_picture, STANDING, on_boxes=on_boxes)[0, UPPER], reference, rtol=0, atol=1e-12
     )
 
 
@@ -124,12 +124,12 @@ def test_a_region_moved_by_a_feature_position_has_the_same_code_there(on_boxes):
     picture = image()
     here = codes(net, picture, boxes((UPPER, 20, 32, 16, 28)), on_boxes=on_boxes)[0, UPPER]
     there = codes(net, picture.roll((8, 8), (2, 3)), boxes((UPPER, 28, 40, 24, 36)), on_boxes=on_boxes)[0, UPPER]
-    torch.testing.assert_close(there[:, 1:, 1:], here[:, :-1, :-1], rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(there[:, 1:, 1:], here[:, :-1, :-1], rtol=0, atol=1e-12)
 
 
 @both_ways
 def test_grey_is_not_absence_where_the_mask_is_a_channel(on_boxes):
-    grey, masks = torch.zeros(1, 3, HEIGHT, WIDTH), boxes((UPPER, 16, 36, 14, 34))
+    grey, masks = torch.zeros(1, 3, HEIGHT, WIDTH, dtype=torch.float64), boxes((UPPER, 16, 36, 14, 34))
     assert codes(encoder(mask_channel=True), grey, masks, on_boxes=on_boxes)[0, UPPER].any()
     assert not codes(encoder(mask_channel=False), grey, masks, on_boxes=on_boxes)[0, UPPER].any()
 
@@ -139,7 +139,7 @@ def test_a_batch_of_different_people_is_each_of_them_alone(on_boxes):
     net, picture, masks = encoder(), image(2), torch.cat([STANDING, SITTING])
     together = codes(net, picture, masks, on_boxes=on_boxes)
     alone = [codes(net, picture[i : i + 1], masks[i : i + 1], on_boxes=on_boxes) for i in range(2)]
-    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-12)
 
 
 @both_ways
@@ -151,7 +151,7 @@ def test_a_region_carries_its_own_colours_and_mask_averaged_beside_the_same_feat
     for region in range(8):
         mask = STANDING[:, region : region + 1]
         expected = torch.nn.functional.avg_pool2d(torch.cat([image() * mask, mask], dim=1), 8)
-        assert torch.allclose(carrying[:, region, 4:], expected, atol=1e-6)
+        assert torch.allclose(carrying[:, region, 4:], expected, rtol=0, atol=1e-12)
 
 
 @both_ways
@@ -160,4 +160,4 @@ def test_a_region_carries_the_colours_of_each_cell_of_a_position(on_boxes):
     for region in range(8):
         mask = STANDING[:, region : region + 1]
         expected = torch.nn.functional.avg_pool2d(torch.cat([image() * mask, mask], dim=1), 2)
-        assert torch.allclose(torch.nn.functional.pixel_shuffle(carrying[:, region], 4), expected, atol=1e-6)
+        assert torch.allclose(torch.nn.functional.pixel_shuffle(carrying[:, region], 4), expected, rtol=0, atol=1e-12)
