@@ -1,4 +1,4 @@
-"""Broken and malicious files, thousands of them: each is read or refused in one line, soon; nothing else changes."""
+"""Thousands of broken and malicious files: each is read, or refused in one line within seconds, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ TOKENS = (
 
 
 def mutated(original: bytes, seed: int) -> bytes:
-    """Return the file with one to three faults: bits, bytes, cuts, repeats, and words that readers stumble over."""
+    """Return the file with one to three mutations: bits, bytes, cuts, repeats, and tokens that break parsers."""
     random = np.random.default_rng(seed)
     content = bytearray(original)
     for _ in range(random.integers(1, 4)):
@@ -103,7 +103,7 @@ def is_one_clear_line(error: ScmError) -> bool:
     return 0 < len(text) < LONGEST_LINE and text.isprintable()
 
 
-# --- what the readers read: a good file of each kind
+# --- a valid file of each kind
 
 
 def drawn() -> Person:
@@ -202,7 +202,7 @@ train: {images: 22_400, batch: 8, learning_rate: 3e-4, precision: bf16}
 """
 
 
-# --- the readers: each is given a folder with a good file in it, one file of which has been spoilt
+# --- the readers: each gets a folder with valid files, one of them corrupted
 
 
 @dataclass(frozen=True)
@@ -317,7 +317,7 @@ READERS = {
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for good files; nothing outside the reader's own folder may change."""
+    """Return a folder for valid files; a reader may change nothing outside its own folder."""
     folder = tmp_path / "outside"
     folder.mkdir()
     monkeypatch.setenv("SCM_HOSTILE", str(folder))
@@ -327,7 +327,7 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def feed(reader: Reader, folder: Path, seeds: range) -> dict[str, int]:
-    """Read the good file and its mutants; count what was read and refused."""
+    """Read the valid file and its mutants; count those read and those refused."""
     folder.mkdir()
     reader.beside(folder)
     path = folder / reader.file
@@ -357,29 +357,29 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_spoilt_file_is_read_or_refused_in_one_line(name: str, tmp_path: Path, outside: Path) -> None:
+def test_a_corrupted_file_is_read_or_refused_in_one_line(name: str, tmp_path: Path, outside: Path) -> None:
     feed(READERS[name], tmp_path / "inside", range(FEW))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
-def test_hundreds_of_spoilt_files_are_read_or_refused_in_one_line(name: str, tmp_path: Path, outside: Path) -> None:
+def test_hundreds_of_corrupted_files_are_read_or_refused_in_one_line(name: str, tmp_path: Path, outside: Path) -> None:
     counts = feed(READERS[name], tmp_path / "inside", range(1000, 1000 + MANY))
-    assert counts["refused"] > 0  # or the mutator does not reach the reader
+    assert counts["refused"] > 0  # otherwise the mutations do not reach the reader
 
 
 # --- whole commands
 
 
 def spoil(folder: Path, seed: int) -> None:
-    """Spoil a third of the files of a folder."""
+    """Corrupt a third of the files of a folder."""
     random = np.random.default_rng(seed)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         if random.random() < 1 / 3:
             path.write_bytes(mutated(path.read_bytes(), int(random.integers(1 << 30))))
 
 
-def test_spoilt_people_are_left_out_and_the_others_prepared(tmp_path: Path) -> None:
+def test_corrupted_people_are_skipped_and_the_others_prepared(tmp_path: Path) -> None:
     people = tmp_path / "people"
     write_drawn_source(people, 12)
     table = people / "joints.csv"
@@ -397,7 +397,7 @@ def test_spoilt_people_are_left_out_and_the_others_prepared(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_command_on_spoilt_files_ends_with_0_or_2_and_one_line(place: Place, scm: Scm, seed: int) -> None:
+def test_a_command_on_corrupted_files_exits_with_0_or_2_and_one_line(place: Place, scm: Scm, seed: int) -> None:
     spoil(place.data, seed)
     if seed % 2:
         place.model.write_bytes(mutated(place.model.read_bytes(), seed))
@@ -410,11 +410,11 @@ def test_a_command_on_spoilt_files_ends_with_0_or_2_and_one_line(place: Place, s
     assert {name: content for name, content in files_in(place.path).items() if not name.startswith("out/")} == before
 
 
-# --- tricks
+# --- attacks
 
 
 def bomb(width: int, height: int) -> bytes:
-    """A PNG of a few kilobytes that claims width x height pixels."""
+    """Return a PNG of a few kilobytes that claims width x height pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -426,7 +426,7 @@ def bomb(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("read", [read_photo, read_label_map])
 @pytest.mark.parametrize("size", [(60_000, 60_000), (2_000_000, 1), (1, 200_000_000)])
-def test_a_decompression_bomb_is_refused_before_it_unpacks(
+def test_a_decompression_bomb_is_refused_before_decompression(
     read: Callable[[Path], object], size: tuple[int, int], tmp_path: Path
 ) -> None:
     path = tmp_path / "bomb.png"
@@ -436,7 +436,7 @@ def test_a_decompression_bomb_is_refused_before_it_unpacks(
     assert is_one_clear_line(refused.value)
 
 
-def test_a_zipped_text_chunk_does_not_unpack_to_gigabytes(tmp_path: Path) -> None:
+def test_a_compressed_text_chunk_does_not_expand_to_gigabytes(tmp_path: Path) -> None:
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
@@ -454,7 +454,7 @@ class Malice:
         return Path.touch, (Path(os.environ["SCM_HOSTILE"]) / "owned",)  # type: ignore[return-value]
 
 
-def test_a_pickle_with_code_in_it_is_not_run(tmp_path: Path, outside: Path) -> None:
+def test_code_in_a_pickle_is_not_executed(tmp_path: Path, outside: Path) -> None:
     path = tmp_path / "alexnet-owt-7be5be79.pth"
     torch.save({"features.0.weight": Malice()}, path)
     with pytest.raises(ScmError) as refused:
@@ -470,7 +470,7 @@ def test_a_pickle_with_code_in_it_is_not_run(tmp_path: Path, outside: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/../../evil", "..", ".", "a\x00b", "con/../x", ""])
-def test_a_name_that_leads_out_of_a_prepared_folder_is_refused(name: str, tmp_path: Path, outside: Path) -> None:
+def test_a_name_that_leaves_a_prepared_folder_is_refused(name: str, tmp_path: Path, outside: Path) -> None:
     folder = tmp_path / "data"
     prepared_people(folder)
     table = folder / "joints.csv"
@@ -481,7 +481,7 @@ def test_a_name_that_leads_out_of_a_prepared_folder_is_refused(name: str, tmp_pa
     assert is_one_clear_line(refused.value)
 
 
-def test_a_source_whose_files_are_links_to_elsewhere_is_left_out(tmp_path: Path) -> None:
+def test_a_source_whose_files_link_outside_the_folder_is_skipped(tmp_path: Path) -> None:
     people, secret = tmp_path / "people", tmp_path / "secret"
     write_drawn_source(people, 3)
     secret.mkdir()
