@@ -1,4 +1,4 @@
-"""Thousands of broken and malicious files: each is read, or refused in one line within seconds, and changes nothing else."""
+"""Thousands of broken and malicious files: each is read, or refused in one line, and changes nothing else."""
 
 from __future__ import annotations
 
