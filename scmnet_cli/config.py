@@ -98,6 +98,9 @@ class ModelConfig(_Section):
     prior_sigma: float = Field(
         0.0, ge=0, le=10, description="part_warp: spread of the field's prior as a share of the height; 0: no prior"
     )
+    correlation: bool = Field(
+        True, description="false: features do not correlate, the field is flat but for its prior; needs part_warp"
+    )
     ccf: bool = Field(True, description="Cross Channel Fusion; false: the paper's w/o CCF")
     tau: float = Field(0.01, gt=0, le=10, description="temperature of the correlation softmax")
 
@@ -223,6 +226,12 @@ class Config(_Section):
             raise ValueError(
                 f"train.batch {self.train.batch} is not a multiple of train.accumulate {self.train.accumulate}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _something_brings_the_source(self) -> Self:
+        if not self.model.correlation and not self.model.part_warp:
+            raise ValueError("model.correlation: false leaves only the part warp; set model.part_warp to true")
         return self
 
     @model_validator(mode="after")

@@ -154,6 +154,26 @@ def test_a_time_budget_is_converted_to_images_once(
     assert Ablation(tiny, tmp_path / "study", drawn_data, Study(minutes=0.5)).budget == budget
 
 
+def test_a_config_with_part_warp_is_studied_without_its_parts(tmp_path: Path) -> None:
+    study = Ablation("person", tmp_path / "study", study=Study(images=80, changes=["model.prior_sigma=0.05"]))
+    ours = {"no-part-warp", "no-repose", "no-prior", "no-correlation"}
+    assert ours < {setting.name for setting in study.settings}
+    assert not study.config_of(SETTINGS["no-part-warp"]).model.part_warp
+    assert study.config_of(SETTINGS["no-repose"]).data.repose == 0
+    assert study.config_of(SETTINGS["no-prior"]).model.prior_sigma == 0
+    alone = study.config_of(SETTINGS["no-correlation"]).model
+    assert (alone.part_warp, alone.correlation) == (True, False)
+    unprimed = Ablation("person", tmp_path / "study", study=Study(images=80, changes=["model.prior_sigma=0"]))
+    assert "no-prior" not in {setting.name for setting in unprimed.settings}
+
+
+def test_a_config_without_part_warp_has_nothing_of_it_to_leave_out(tiny: str, tmp_path: Path) -> None:
+    study = Ablation(tiny, tmp_path / "study", study=Study(images=8))
+    assert not {"no-part-warp", "no-repose", "no-prior", "no-correlation"} & {one.name for one in study.settings}
+    with pytest.raises(ScmError, match=r"--only no-correlation: this config has no model.part_warp"):
+        Ablation(tiny, tmp_path / "study", study=Study(images=8, only=["no-correlation"]))
+
+
 @pytest.mark.slow
 def test_kill_9_during_a_study_loses_only_work_since_the_last_saved_state(
     tiny: str, drawn_data: Path, tmp_path: Path

@@ -186,11 +186,16 @@ SMALL = (
     "loss.bsr_layer=relu2_2", "train.ema_images=100",
 )  # fmt: skip
 BATCH_NORM = ("model.norm=batch", "model.generator_norm=batch")
+PART_WARP = (
+    "model.part_warp=true", "model.prior_sigma=0.1", "data.repose=0.75", "data.close_up=0.3", "data.close_up_both=0.3",
+    "data.joint_noise=0.012", "loss.person_weight=3", "loss.vgg_band=0.5",
+)  # fmt: skip
 CASES = {
     "instance norm": SMALL,
     "batch norm": (*SMALL, *BATCH_NORM),
     "batch norm in parts": (*SMALL, *BATCH_NORM, "train.accumulate=2"),
     "instance norm in parts": (*SMALL, "train.accumulate=2"),
+    "part warp": (*SMALL, *PART_WARP),
 }
 
 

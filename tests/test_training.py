@@ -70,7 +70,15 @@ def test_a_run_leaves_model_state_stats_samples_and_summary(drawn_data: Path, tm
     assert list((run / "tensorboard").iterdir())
 
 
-@pytest.mark.parametrize("settings", [(), ("train.precision=bf16", "train.accumulate=2", "data.cache=device")])
+PART_WARP = (
+    "model.part_warp=true", "model.prior_sigma=0.1", "data.repose=0.75", "data.close_up=0.3", "data.close_up_both=0.3",
+    "data.joint_noise=0.012", "loss.person_weight=3", "loss.adversarial=0",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "settings", [(), ("train.precision=bf16", "train.accumulate=2", "data.cache=device"), PART_WARP]
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(drawn_data: Path, tmp_path: Path, settings: tuple[str, ...]) -> None:
     whole = smoke(*settings)
     train(drawn_data, tmp_path / "whole", whole)

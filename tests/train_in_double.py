@@ -20,10 +20,17 @@ in_single, given = torch.Tensor.float, Inputs.of
 torch.Tensor.float = lambda self: self if self.dtype == torch.float64 else in_single(self)
 
 
+def doubled(value):
+    """The same tensor, or dataclass of tensors, in float64."""
+    if isinstance(value, torch.Tensor):
+        return value.double()
+    if dataclasses.is_dataclass(value):
+        return type(value)(*(doubled(getattr(value, field.name)) for field in dataclasses.fields(value)))
+    return value
+
+
 def in_double(batch, **options):
-    inputs = given(batch, **options)
-    values = (getattr(inputs, field.name) for field in dataclasses.fields(inputs))
-    return Inputs(*(value.double() if isinstance(value, torch.Tensor) else value for value in values))
+    return doubled(given(batch, **options))
 
 
 loop.Inputs.of = in_double

@@ -55,11 +55,13 @@ class Setting:
         name: of its folder and for ``--only``.
         title: in the tables; the paper's own where it has one.
         changes: ``section.field=value`` each.
+        of_part_warp: whether it says something of configs with ``model.part_warp`` only.
     """
 
     name: str
     title: str
     changes: tuple[str, ...] = ()
+    of_part_warp: bool = False
 
 
 SETTINGS = {
@@ -72,6 +74,10 @@ SETTINGS = {
         Setting("no-anti-copy", "w/o anti_copy", ("data.anti_copy=false",)),
         Setting("no-correspondence", "w/o correspondence", ("loss.field_regions=0", "loss.field_colours=0")),
         Setting("tau-1", "tau = 1", ("model.tau=1",)),
+        Setting("no-part-warp", "w/o part warp", ("model.part_warp=false", "model.correlation=true")),
+        Setting("no-repose", "w/o repose", ("data.repose=0",)),
+        Setting("no-prior", "w/o prior", ("model.prior_sigma=0",), of_part_warp=True),
+        Setting("no-correlation", "w/o correlation (the warp alone)", ("model.correlation=false",), of_part_warp=True),
     )
 }
 """By name, in the order of the tables: the paper's four, then ours."""
@@ -170,16 +176,24 @@ class Ablation:
         self.budget = self._begun(study.images)
 
     def _chosen(self, only: Sequence[str] | None) -> list[str]:
-        able = [name for name, one in SETTINGS.items() if not one.changes or self._of(one) != self.config]
+        able = [name for name, one in SETTINGS.items() if self._says_something(one)]
         if only is None:
             return able
         for name in only:
             if name not in SETTINGS:
                 raise ScmError(f"--only: '{name}' is not one of {', '.join(SETTINGS)}{nearest(name, SETTINGS)}")
+            if SETTINGS[name].of_part_warp and not self.config.model.part_warp:
+                raise ScmError(f"--only {name}: this config has no model.part_warp; choose of {', '.join(able)}")
             if name not in able:
                 wanted = ", ".join(SETTINGS[name].changes)
                 raise ScmError(f"--only {name}: this config has {wanted} already; choose of {', '.join(able)}")
         return [name for name in able if name in only]
+
+    def _says_something(self, setting: Setting) -> bool:
+        """Say whether a setting leaves out something that this config has."""
+        if setting.of_part_warp and not self.config.model.part_warp:
+            return False
+        return not setting.changes or self._of(setting) != self.config
 
     def _of(self, setting: Setting, more: Sequence[str] = ()) -> Config:
         return load_config(self._name, [*self._changes, *setting.changes, *more])

@@ -43,6 +43,7 @@ def build_generator(config: ModelConfig) -> SCMNet:
         ),
         tau=config.tau,
         prior_sigma=config.prior_sigma if config.part_warp else 0,
+        correlates=config.correlation,
     )
 
 

@@ -84,11 +84,11 @@ class _Fit:
         (xx, xy), (yx, yy) = (row.unbind(-1) for row in products.unbind(-2))  # source's coordinate, target's coordinate
         plain = matrix_of(xx + yy, xy - yx, yx - xy, xx + yy)
         mirrored = matrix_of(xx - yy, xy + yx, yx + xy, yy - xx)
-        errors = [
+        plain_error, mirrored_error = (
             (weight * (_applied(matrix[:, None], centred) - wanted).square().sum(-1)).sum(1) / total[:, 0]
             for matrix in (plain, mirrored)
-        ]
-        return cls(plain, mirrored, *errors, target_mean, source_mean, centred, wanted)
+        )
+        return cls(plain, mirrored, plain_error, mirrored_error, target_mean, source_mean, centred, wanted)
 
     def offset(self, matrix: Tensor) -> Tensor:
         """Return t for another R: the means are mapped to each other."""
@@ -97,7 +97,7 @@ class _Fit:
 
 def matrix_of(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     """Return the 2x2 matrices of rows (a, b) and (c, d)."""
-    return torch.stack([a, b, c, d], -1).unflatten(-1, (2, 2))
+    return torch.unflatten(torch.stack([a, b, c, d], -1), -1, (2, 2))
 
 
 def _applied(matrix: Tensor, vector: Tensor) -> Tensor:

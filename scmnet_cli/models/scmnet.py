@@ -34,6 +34,7 @@ class SCMNet(nn.Module):
         tau: float,
         *,
         prior_sigma: float = 0.0,
+        correlates: bool = True,
     ) -> None:
         super().__init__()
         self.pose_encoder = pose_encoder
@@ -43,6 +44,8 @@ class SCMNet(nn.Module):
         self.tau = tau
         self.prior_sigma = prior_sigma
         """Standard deviation of the field's prior as a share of the height; 0: no prior."""
+        self.correlates = correlates
+        """False: the ablation "w/o correlation": the field is flat but for its prior."""
 
     @property
     def has_regions(self) -> bool:
@@ -99,6 +102,8 @@ class SCMNet(nn.Module):
             pose_features: (B, C, h, w).
         """
         prior = self._prior(warp) if warp is not None and self.prior_sigma else None
+        if not self.correlates:
+            pose_features = pose_features * 0  # its parameters still get gradients, of zero
         return Field.of(pose_features, style.features, self.tau, prior)
 
     def _prior(self, warp: PartWarp) -> Prior:

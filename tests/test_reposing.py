@@ -1,0 +1,420 @@
+"""Training by re-posing: other poses, their warps, joints that move with their picture, and the stream of all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from scmnet_cli.config import Config, DataConfig, load_config, parse_config
+from scmnet_cli.data.augmentation import draw_moves, look_closer, move, move_joints
+from scmnet_cli.data.dataset import PeopleInMemory, TrainingBatch, TrainingStream
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.data.reposing import other_pose, repose
+from scmnet_cli.losses.reconstruction import reconstruction_loss
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
+from scmnet_cli.regions import BACKGROUND, one_hot
+from scmnet_cli.skeleton import MIRRORED
+from scmnet_cli.sources.drawn import draw_person
+from scmnet_cli.training.loop import Run
+from scmnet_cli.training.objective import GeneratorObjective, GeneratorPass, Inputs
+from scmnet_cli.types import FloatArray
+
+HEIGHT, WIDTH = 96, 64
+CPU = torch.device("cpu")
+NOTHING = DataConfig(flip=0, rotate=0, scale=0, shift=0, warp=0, drop_region=0, half_body=0, mirror=0)
+
+
+def joints_of(seed: int) -> FloatArray:
+    """Return the joints of a drawn person on this canvas, (18, 3)."""
+    joints = draw_person(seed).joints.copy()
+    joints[:, :2] *= [WIDTH / 224, HEIGHT / 320]
+    return joints
+
+
+def people(num: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return noise in the shape of people: images, labels and joints."""
+    joints = torch.from_numpy(np.stack([joints_of(seed) for seed in range(num)]))
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    distance = (torch.stack([x, y], -1)[None, None] - joints[:, :, None, None, :2]).norm(dim=-1)
+    distance = torch.where(joints[:, :, 2, None, None] > 0, distance, torch.inf)
+    labels = torch.where(distance.amin(1) < 8, distance.argmin(1) % 7 + 1, BACKGROUND).to(torch.uint8)
+    image = torch.rand(num, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return torch.where(labels[:, None] > 0, image, PLAIN_BACKGROUND), labels, joints
+
+
+def lengths(joints: FloatArray) -> FloatArray:
+    bones = [(2, 3), (3, 4), (5, 6), (6, 7), (8, 9), (9, 10), (11, 12), (12, 13)]
+    found: FloatArray = np.array([np.linalg.norm(joints[a, :2] - joints[b, :2]) for a, b in bones], np.float32)
+    return found
+
+
+# Other poses ----------------------------------------------------------------------------------------------------------
+
+
+def test_another_pose_depends_on_its_generator_alone() -> None:
+    mine, lender = joints_of(0), joints_of(1)
+    one, same, other = (other_pose(mine, lender, np.random.default_rng(seed)) for seed in (5, 5, 6))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+    assert np.array_equal(mine, joints_of(0)), "what is given stays as it is"
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_joint_that_the_body_lacks_stays_missing_and_all_is_finite(seed: int) -> None:
+    mine = joints_of(0)
+    mine[[4, 9, 10]] = 0
+    posed = other_pose(mine, joints_of(seed), np.random.default_rng(seed))
+    assert not posed[[4, 9, 10], 2].any()
+    assert np.isfinite(posed).all()
+
+
+def poses_of(lender: FloatArray) -> list[FloatArray]:
+    mine = joints_of(0)
+    return [other_pose(mine, lender, np.random.default_rng(seed)) for seed in range(60)]
+
+
+def test_half_of_the_poses_are_anothers_at_this_bodys_neck_and_torso_length() -> None:
+    mine, lender = joints_of(0), joints_of(2)
+    torsos = [np.linalg.norm(pose[1, :2] - pose[[8, 11], :2].mean(0)) for pose in (mine, lender)]
+    wanted = (lender[:, :2] - lender[1, :2]) * (torsos[0] / torsos[1]) + mine[1, :2]
+    exchanged = lender[list(MIRRORED), :2] * [-1, 1]
+    mirrored = (exchanged - exchanged[1]) * (torsos[0] / torsos[1]) + mine[1, :2]
+    laid = [
+        any(np.allclose(pose[both, :2], expected[both], atol=1e-3) for expected in (wanted, mirrored))
+        for pose in poses_of(lender)
+        if (both := pose[:, 2] > 0).any()
+    ]
+    assert 0.35 < np.mean(laid) < 0.75
+
+
+def test_limbs_that_turn_keep_their_lengths_and_the_body_its_place() -> None:
+    """Nobody lends a pose: limbs turn at random, at times on a narrower torso."""
+    mine = joints_of(0)
+    for pose in poses_of(np.zeros((18, 3), np.float32)):
+        np.testing.assert_allclose(lengths(pose), lengths(mine), rtol=1e-3)
+        np.testing.assert_allclose(pose[1], mine[1])
+        narrowing = (pose[[2, 5, 8, 11], 0] - mine[1, 0]) / (mine[[2, 5, 8, 11], 0] - mine[1, 0])
+        assert np.ptp(narrowing) < 1e-3
+        assert 0.5 <= narrowing[0] <= 1.1
+
+
+# Warped sources -------------------------------------------------------------------------------------------------------
+
+
+def test_who_keeps_the_pose_is_not_touched() -> None:
+    image, labels, joints = people(3)
+    posed = joints.clone()
+    posed[1, 4, :2] += 9
+    results = repose(image, labels, joints, posed, plain=True)
+    for before, after in zip((image, labels, joints), results, strict=True):
+        assert torch.equal(before[[0, 2]], after[[0, 2]])
+        assert not torch.equal(before[1], after[1])
+    again = people(3)
+    assert all(torch.equal(one, other) for one, other in zip((image, labels, joints), again, strict=True))
+
+
+def test_a_reposed_source_is_its_part_warp_on_a_plain_background() -> None:
+    image, labels, joints = people(2)
+    posed = joints.flip(0)
+    moved, found, where = repose(image, labels, joints, posed, plain=True)
+    warp = warp_parts(image, one_hot(labels), joints, posed)
+    assert torch.equal(where, posed)
+    person = found != BACKGROUND
+    assert 0.3 < person.float().mean() / (labels != BACKGROUND).float().mean() < 2
+    assert torch.equal(moved.permute(0, 2, 3, 1)[person], warp.image.permute(0, 2, 3, 1)[person])
+    assert (moved.permute(0, 2, 3, 1)[~person] == PLAIN_BACKGROUND).all()
+    assert (warp.coverage[:, 0][person] > 0.25).all()
+
+
+def test_a_kept_background_stays_and_its_mean_fills_the_hole_that_the_person_leaves() -> None:
+    image, labels, joints = people(1)
+    ground = labels == BACKGROUND
+    image = torch.where(ground[:, None], torch.rand(1, 3, HEIGHT, WIDTH), image)
+    posed = joints.clone()
+    posed[:, [3, 4], 0] -= 12
+    moved, found, _ = repose(image, labels, joints, posed, plain=False)
+    stays, hole = ground & (found == BACKGROUND), ~ground & (found == BACKGROUND)
+    assert hole.any()
+    assert torch.equal(moved.permute(0, 2, 3, 1)[stays], image.permute(0, 2, 3, 1)[stays])
+    mean = image.permute(0, 2, 3, 1)[ground].mean(0)
+    torch.testing.assert_close(moved.permute(0, 2, 3, 1)[hole], mean.expand(int(hole.sum()), 3))
+
+
+def test_a_reposed_batch_is_its_members_bit_for_bit() -> None:
+    image, labels, joints = people(6)
+    posed = joints.roll(1, 0)
+    whole = repose(image, labels, joints, posed, plain=True)
+    for row in range(6):
+        one = slice(row, row + 1)
+        alone = repose(image[one], labels[one], joints[one], posed[one], plain=True)
+        assert all(torch.equal(part[one], single) for part, single in zip(whole, alone, strict=True))
+
+
+# Joints that move with their picture ----------------------------------------------------------------------------------
+
+
+def dots(joints: Tensor) -> Tensor:
+    """Paint each joint as a soft bright dot in a channel of its own, (B, 18, H, W)."""
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    away = (x - joints[..., 0, None, None]).square() + (y - joints[..., 1, None, None]).square()
+    return torch.exp(-away / (2 * 2.0**2))
+
+
+def found_again(picture: Tensor, name: int) -> Tensor:
+    """Return the centre of mass of a dot, x and y."""
+    weights = picture[name].clamp(min=0.1) - 0.1
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    return torch.stack([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
+
+
+def well_inside(place: Tensor, margin: float = 7) -> bool:
+    limits = place.new_tensor([WIDTH, HEIGHT])
+    return bool((place > margin).all() and (place < limits - margin).all())
+
+
+def all_person(num: int) -> Tensor:
+    return torch.full((num, HEIGHT, WIDTH), 5, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0], ids=["as it is", "mirrored"])
+def test_joints_are_where_anti_copy_moved_them(flip: float) -> None:
+    num = 12
+    joints = torch.from_numpy(np.stack([joints_of(seed) for seed in range(num)]))
+    joints[..., 2] = 1
+    labels = all_person(num)
+    moves = draw_moves(DataConfig(flip=flip, drop_region=0, half_body=0), 3, range(num))
+    pictures, moved_labels = move(dots(joints), labels, moves, 0.0)
+    moved = move_joints(joints, moves, moved_labels)
+    names = list(MIRRORED) if flip else list(range(18))
+    checked = 0
+    for row in range(num):
+        for name in range(18):
+            seen = found_again(pictures[row], names[name])
+            if pictures[row, names[name]].max() > 0.8 and well_inside(seen):
+                assert moved[row, name, 2] == 1
+                assert (moved[row, name, :2] - seen).norm() < 0.7, (row, name)
+                checked += 1
+    assert checked > 100
+
+
+def test_joints_that_leave_the_picture_are_missing() -> None:
+    joints = torch.from_numpy(joints_of(0))[None]
+    joints[..., 2] = 1
+    moves = draw_moves(NOTHING.model_copy(update={"shift": 0.9}), 0, range(40))
+    picture, labels = move(dots(joints).expand(40, -1, -1, -1), all_person(40), moves, 0.0)
+    moved = move_joints(joints.expand(40, -1, -1), moves, labels)
+    gone = moved[..., 2] == 0
+    assert gone.any()
+    assert (~gone).any()
+    assert picture.amax((2, 3))[gone].max() < 0.95
+    assert not moved[gone].any(), "a missing joint has no place"
+
+
+def test_a_lost_lower_half_takes_its_joints_along() -> None:
+    image, labels, joints = people(3)
+    joints[..., 2] = 1
+    moves = draw_moves(NOTHING.model_copy(update={"half_body": 1.0}), 0, range(3))
+    _, kept = move(image, labels, moves, PLAIN_BACKGROUND)
+    moved = move_joints(joints, moves, kept)
+    for row in range(3):
+        last = int((kept[row] != BACKGROUND).any(1).nonzero().max())
+        assert not moved[row, joints[row, :, 1] > last + 0.06 * HEIGHT + 1, 2].any()
+        assert moved[row, joints[row, :, 1] < last - 1, 2].all()
+
+
+def test_missing_joints_stay_missing_when_moved() -> None:
+    joints = torch.from_numpy(joints_of(0))[None]
+    joints[:, 3:6] = 0
+    moved = move_joints(joints, draw_moves(DataConfig(flip=0), 0, [0]), all_person(1))
+    assert not moved[:, 3:6].any()
+
+
+def test_moved_joints_depend_on_their_own_move_alone_to_the_last_bit() -> None:
+    joints = torch.from_numpy(np.stack([joints_of(seed) for seed in range(7)]))
+    moves = draw_moves(DataConfig(), 0, range(7))
+    whole = move_joints(joints, moves, all_person(7))
+    for row in range(7):
+        alone = move_joints(joints[row : row + 1], draw_moves(DataConfig(), 0, [row]), all_person(1))
+        assert torch.equal(alone[0], whole[row])
+
+
+def test_joints_are_where_a_close_up_shows_them() -> None:
+    num = 8
+    _, labels, joints = people(num)
+    joints[..., 2] = 1
+    seeds, everyone = [(1, place) for place in range(num)], torch.ones(num, dtype=torch.bool)
+    closer, _, moved = look_closer(dots(joints), labels, joints, everyone, seeds)
+    checked = 0
+    for row in range(num):
+        for name in range(18):
+            seen = found_again(closer[row], name)
+            if closer[row, name].max() > 0.8 and well_inside(seen, 12):
+                assert moved[row, name, 2] == 1
+                assert (moved[row, name, :2] - seen).norm() < 0.8
+                checked += 1
+            elif closer[row, name].max() < 0.2:
+                assert not moved[row, name].any()
+    assert checked > 40
+
+
+# The stream -----------------------------------------------------------------------------------------------------------
+
+PERSON = (
+    "data.repose=0.75", "data.close_up=0.25", "data.close_up_both=0.35", "data.joint_noise=0.012", "data.flip=0",
+    "data.warp=0.02",
+)  # fmt: skip
+
+
+def smoke(*settings: str) -> Config:
+    return load_config("smoke", settings)
+
+
+@pytest.fixture(scope="module")
+def in_memory(drawn_data: Path) -> PeopleInMemory:
+    folder = PreparedFolder(drawn_data)
+    return PeopleInMemory(folder, folder.names("train"), smoke().model.canvas, CPU)
+
+
+def stream(people: PeopleInMemory, *settings: str, seed: int = 3) -> TrainingStream:
+    return TrainingStream(people, smoke(*settings).data, seed)
+
+
+def tensors(batch: TrainingBatch) -> list[Tensor]:
+    return [part for side in (batch.target, batch.source) for part in (side.image, side.labels, side.structure)]
+
+
+def test_the_stream_is_the_same_however_it_is_cut(in_memory: PeopleInMemory) -> None:
+    whole = tensors(stream(in_memory, *PERSON).batch(0, 24))
+    for first, num in ((0, 1), (5, 1), (8, 4), (17, 7)):
+        part = tensors(stream(in_memory, *PERSON).batch(first, num))
+        for one, other in zip(whole, part, strict=True):
+            assert torch.equal(one[first : first + num], other), (first, num)
+    other_seed = tensors(stream(in_memory, *PERSON, seed=4).batch(0, 24))
+    assert not torch.equal(other_seed[3], whole[3])
+
+
+def test_the_target_is_always_the_real_photo_and_the_source_the_same_person_in_another_pose(
+    in_memory: PeopleInMemory,
+) -> None:
+    still = ("data.anti_copy=false", "data.mirror=0")
+    batch = stream(in_memory, "data.repose=1", *still).batch(0, 10)
+    plain = stream(in_memory, *still).batch(0, 10)
+    assert torch.equal(batch.target.image, plain.target.image)
+    assert torch.equal(batch.target.structure, plain.target.structure)
+    apart = (batch.source.structure - batch.target.structure)[..., :2].abs().amax((1, 2))
+    assert (apart > 2).float().mean() > 0.7
+    warp = warp_parts(batch.target.image, one_hot(batch.target.labels), batch.target.structure, batch.source.structure)
+    person = batch.source.labels != BACKGROUND
+    changed = (apart > 0.5)[:, None, None] & person
+    assert torch.equal(batch.source.image.permute(0, 2, 3, 1)[changed], warp.image.permute(0, 2, 3, 1)[changed])
+
+
+def test_reposing_happens_as_often_as_it_is_asked_for(in_memory: PeopleInMemory) -> None:
+    batch = stream(in_memory, "data.repose=0.4", "data.anti_copy=false").batch(0, 200)
+    changed = (batch.source.structure - batch.target.structure).abs().amax((1, 2)) > 0.5
+    assert 0.28 < changed.float().mean() < 0.52
+
+
+def test_a_close_up_of_both_shows_both_the_same(in_memory: PeopleInMemory) -> None:
+    settings = ("data.anti_copy=false", "data.mirror=0")
+    near = stream(in_memory, "data.close_up_both=1", *settings).batch(0, 8)
+    whole = stream(in_memory, *settings).batch(0, 8)
+    for one, other in zip(tensors(near)[:3], tensors(near)[3:], strict=True):
+        assert torch.equal(one, other)
+    assert ((near.target.labels > 0).sum() / (whole.target.labels > 0).sum()) > 1.2
+
+
+def test_noise_moves_the_sources_joints_alone(in_memory: PeopleInMemory) -> None:
+    settings = ("data.anti_copy=false", "data.close_up_both=0.01", "data.mirror=0")
+    noisy = stream(in_memory, "data.joint_noise=0.03", *settings).batch(0, 200)
+    clean = stream(in_memory, *settings).batch(0, 200)
+    assert torch.equal(noisy.target.structure, clean.target.structure)
+    assert torch.equal(noisy.source.image, clean.source.image)
+    noise = noisy.source.structure - clean.source.structure
+    assert not noise[..., 2].any(), "scores stay"
+    assert float(noise[..., :2].std()) == pytest.approx(0.03 * 64, rel=0.05)
+    assert float(noise[..., :2].mean()) == pytest.approx(0, abs=0.1)
+
+
+# Losses ---------------------------------------------------------------------------------------------------------------
+
+
+def test_l1_counts_pixels_of_the_person_as_often_as_it_is_told_to() -> None:
+    generated, target = torch.zeros(1, 3, 2, 2), torch.tensor([[1.0, 2.0], [3.0, 4.0]]).expand(1, 3, -1, -1)
+    person = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[None, None]
+    expected = (3 * 1 + 2 + 3 + 3 * 4) / (3 + 1 + 1 + 3)
+    assert float(reconstruction_loss(generated, target, person, 3)) == pytest.approx(expected)
+    assert float(reconstruction_loss(generated, target, person, 1)) == pytest.approx(2.5)
+    assert float(reconstruction_loss(generated, target)) == pytest.approx(2.5)
+    everywhere = float(reconstruction_loss(generated, target, torch.ones(1, 1, 2, 2), 7))
+    assert everywhere == pytest.approx(2.5), "a person that fills the picture changes nothing"
+
+
+def configured(**loss: Any) -> Config:
+    model = {"size": "tiny", "height": 64, "width": 48, "part_warp": True, "carry_colours": True}
+    given = {"adversarial": 0, "perceptual": 0, "style": 0, "bsr": 0, "field_regions": 0, "field_colours": 0, **loss}
+    return parse_config({"model": model, "loss": given}, "test")
+
+
+def drawn_by(config: Config, in_memory: PeopleInMemory) -> tuple[Any, Inputs]:
+    from scmnet_cli.models.build import build_generator
+
+    torch.manual_seed(0)
+    inputs = Inputs.of(TrainingStream(in_memory, config.data, 0).batch(0, 3), part_warp=True)
+    with torch.no_grad():
+        return GeneratorPass(build_generator(config.model).eval())(inputs), inputs
+
+
+def test_the_foreground_loss_is_the_cross_entropy_of_alpha_with_the_persons_mask(in_memory: PeopleInMemory) -> None:
+    config = configured(foreground=0.5, reconstruction=0)
+    drawn, inputs = drawn_by(config, in_memory)
+    terms = GeneratorObjective(config, None, CPU)(drawn, inputs, None)
+    person, alpha = inputs.target_masks[:, 1:].sum(1, keepdim=True), drawn.rendering.alpha
+    expected = -(person * alpha.log() + (1 - person) * (1 - alpha).log()).mean()
+    assert float(terms["foreground"]) == pytest.approx(float(expected), rel=1e-4)
+    assert float(GeneratorObjective(config, None, CPU).total(terms)) == pytest.approx(0.5 * float(expected), rel=1e-4)
+    assert "foreground" not in GeneratorObjective(configured(foreground=0), None, CPU)(drawn, inputs, None)
+
+
+def test_without_a_foreground_mask_there_is_no_foreground_loss(in_memory: PeopleInMemory) -> None:
+    config = configured()
+    config = config.model_copy(update={"model": config.model.model_copy(update={"foreground": False})})
+    drawn, inputs = drawn_by(config, in_memory)
+    assert set(GeneratorObjective(config, None, CPU)(drawn, inputs, None)) == {"reconstruction"}
+
+
+def test_vgg_losses_see_their_band_alone(in_memory: PeopleInMemory, seeded_backbones: Path) -> None:
+    config = configured(vgg="vgg16", perceptual=1, reconstruction=0, foreground=0)
+    drawn, inputs = drawn_by(config, in_memory)
+    objective, band = GeneratorObjective(config, seeded_backbones, CPU), slice(16, 48)
+    before = objective(drawn, inputs, None, band=band)["perceptual"]
+    with torch.no_grad():
+        drawn.image[:, :, :16] = 0.3
+        drawn.image[:, :, 48:] = -0.7
+    assert objective(drawn, inputs, None, band=band)["perceptual"] == before
+    assert objective(drawn, inputs, None)["perceptual"] != before
+    drawn.image[:, :, 30] = 0
+    assert objective(drawn, inputs, None, band=band)["perceptual"] != before
+
+
+def test_the_band_is_a_random_share_of_the_rows_and_the_same_in_every_run(drawn_data: Path, tmp_path: Path) -> None:
+    run = Run(drawn_data, tmp_path / "run", smoke("loss.vgg_band=0.5625"), device="cpu")
+    other = Run(drawn_data, tmp_path / "other", smoke("loss.vgg_band=0.5625"), device="cpu")
+    bands = []
+    for images in range(0, 160, 4):
+        run.images = other.images = images
+        band = run._band()
+        assert band is not None
+        assert band == other._band()
+        assert band.stop - band.start == 32, "9/16 of 64 rows, down to a multiple of 8"
+        assert 0 <= band.start <= band.stop <= 64
+        bands.append(band.start)
+    assert len(set(bands)) > 10
+    assert min(bands) < 8
+    assert max(bands) > 24
+    assert Run(drawn_data, tmp_path / "third", smoke(), device="cpu")._band() is None
