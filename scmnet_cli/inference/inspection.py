@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +90,25 @@ class FeatureMaps:
 
 
 @dataclass(frozen=True)
+class WarpShown:
+    """The part warp of a transfer, and what the network makes of it.
+
+    Attributes:
+        warped: (H, W, 3), the source brought into the pose part by part.
+        coverage: (H, W) in [0, 1], how much of the source is visible there.
+        blend: (H, W) in [0, 1], c: how much of the warped pixels is kept.
+        drawn: (H, W, 3), what is drawn where they are not.
+        foreground: (H, W) in [0, 1], alpha; None where the background is drawn.
+    """
+
+    warped: UInt8Array
+    coverage: FloatArray
+    blend: FloatArray
+    drawn: UInt8Array
+    foreground: FloatArray | None
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What is known of one transfer; h, w is the grid of the field, an eighth of the canvas.
 
@@ -111,6 +130,7 @@ class Inspection:
         features: style features in the model.
         moved_feature_colours: (h, w, 3), F_s* in the colours of ``features.colours``.
         compared: style features of the same source in another model.
+        part_warp: what the part warp gave, in a model that has one.
     """
 
     source: Person
@@ -129,6 +149,7 @@ class Inspection:
     features: FeatureMaps
     moved_feature_colours: UInt8Array
     compared: FeatureMaps | None
+    part_warp: WarpShown | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the numbers as plain values."""
@@ -177,7 +198,7 @@ def inspect_transfer(
     _check_points(points, pipeline.canvas)
     encoded = source if isinstance(source, EncodedSource) else pipeline.encode(source)
     fitted = pipeline.fit_pose(pose)
-    result = pipeline.transfer(encoded, fitted)
+    result = pipeline.transfer(replace(encoded, edit=None), fitted, pipeline.canvas)
     field = _field(pipeline, encoded, fitted)
     moved = _move(pipeline, encoded, field)
     regions, regions_known = _regions_of(pose, pipeline.canvas, result)
@@ -208,6 +229,22 @@ def inspect_transfer(
         features=_feature_maps(pipeline, encoded),
         moved_feature_colours=_in_colours(moved.style.features[0], _principal_axes(fused), fused),
         compared=None if compare is None else _feature_maps(compare, compare.encode(encoded.person)),
+        part_warp=_warp_shown(pipeline, encoded, fitted),
+    )
+
+
+def _warp_shown(pipeline: Pipeline, encoded: EncodedSource, pose: Pose) -> WarpShown | None:
+    structure = torch.from_numpy(pose.structure)[None].to(pipeline.device)
+    painted = pipeline.paint(structure, encoded.style, collate([encoded.person], pipeline.device))
+    warp, rendering = painted.warp, painted.rendering
+    if warp is None or rendering.blend is None or rendering.drawn is None:
+        return None
+    return WarpShown(
+        warped=to_uint8(warp.image[0]),
+        coverage=warp.coverage[0, 0].cpu().numpy(),
+        blend=rendering.blend[0, 0].cpu().numpy(),
+        drawn=to_uint8(rendering.drawn[0]),
+        foreground=None if rendering.alpha is None else rendering.alpha[0, 0].cpu().numpy(),
     )
 
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scmnet_cli.domains import DOMAINS
 from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.inference.inspection import FeatureMaps, Inspection, PointOfField
+from scmnet_cli.inference.inspection import FeatureMaps, Inspection, PointOfField, WarpShown
 from scmnet_cli.regions import COLOURS
 from scmnet_cli.types import FloatArray, UInt8Array
 
@@ -58,6 +58,15 @@ def draw_inspection(inspection: Inspection) -> UInt8Array:
         ),
         _moved(inspection),
     ]
+    if inspection.part_warp is not None:
+        blocks += [
+            _heading(
+                "The part warp",
+                "The source's own pixels, part by part in the pose. Where c is bright they arrive untouched; elsewhere "
+                "the network draws. The foreground mask cuts the person out.",
+            ),
+            _warped(inspection.part_warp),
+        ]
     if inspection.points:
         blocks += [
             _heading(
@@ -165,6 +174,18 @@ def _moved(inspection: Inspection) -> Image.Image:
         ),
     ]
     return _row(panels, _COLUMNS)[0]
+
+
+def _warped(shown: WarpShown) -> Image.Image:
+    panels = [
+        _Panel(shown.warped, "warped source"),
+        _Panel(_coloured(shown.coverage, 1.0), "coverage", "bright: the source shows what lies here"),
+        _Panel(_coloured(shown.blend, 1.0), "blend map c", "bright: the warped pixels are kept"),
+        _Panel(shown.drawn, "drawn", "what stands where they are not"),
+    ]
+    if shown.foreground is not None:
+        panels.append(_Panel(_coloured(shown.foreground, 1.0), "foreground mask", "dark: background"))
+    return _row(panels, _NARROW_COLUMNS)[0]
 
 
 def _point(inspection: Inspection, number: int) -> _Panel:
