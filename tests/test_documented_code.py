@@ -108,7 +108,7 @@ def test_the_page_on_inspection_shows_where_a_pixel_came_from(place: Place, caps
 
 
 def test_the_page_on_photos_writes_metadata_into_a_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    onnx = pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
     monkeypatch.chdir(tmp_path)
     ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, 8, 8]) for name in ("x", "y")]
     graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "parser", ends[:1], ends[1:])

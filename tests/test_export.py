@@ -51,7 +51,7 @@ def a_model(folder: Path, **about: Any) -> Path:
 @pytest.fixture(scope="session")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A model of random weights and the folder it was exported to; not to be written into."""
-    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
     folder = tmp_path_factory.mktemp("exported")
     export_onnx(a_model(folder / "run"), folder / "onnx")
     return folder / "run", folder / "onnx"
@@ -185,7 +185,7 @@ def test_a_folder_without_exported_files_is_an_error_with_the_export_command(pla
 
 
 def test_a_file_that_is_not_an_exported_model_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
     for name in (STYLE_ENCODER, POSE_TO_IMAGE):
         (tmp_path / name).write_bytes(b"no onnx")
     with pytest.raises(ScmError, match=rf"{STYLE_ENCODER}: is damaged"):

@@ -31,7 +31,7 @@ from scmnet_cli.types import Canvas
 if TYPE_CHECKING:
     from conftest import Place, Scm
 
-av = pytest.importorskip("av")
+av = pytest.importorskip("av", reason="needs the extra video")
 RATE = 10
 
 
