@@ -7,10 +7,8 @@ config as JSON and any extras; nothing in it is ever executed. Training state is
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ from torch import Tensor, nn
 
 from scmnet_cli.config import Config, parse_config
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import replaced
 
 FORMAT = "scm-net"
 """Format name in the header of a model file."""
@@ -186,17 +185,12 @@ def _first(names: list[str], num: int = 3) -> str:
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     # A plain copy each: safetensors refuses channels-last tensors and tensors that share memory.
     own = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(own, beside, metadata=metadata)
-        beside.chmod(0o644)  # safetensors lets nobody else read it
-        os.replace(beside, path)
+        with replaced(path) as beside:
+            save_file(own, beside, metadata=metadata)
     except (OSError, SafetensorError) as error:
         raise ScmError(f"{path}: cannot be written ({error}); is there space, and may you write there?") from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

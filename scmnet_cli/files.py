@@ -1,16 +1,33 @@
-"""Text files of other programs, UTF-8 with or without a byte order mark or UTF-16 with one; and HTML pages of ours."""
+"""Read text and JSON files in bounded memory, fill in HTML pages, and write files in one step and through no link."""
 
 from __future__ import annotations
 
 import codecs
+import contextlib
+import errno
 import os
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any, TextIO, TypeVar
 
 from scmnet_cli.errors import ScmError
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    Model = TypeVar("Model", bound=BaseModel)
+
 MAX_BYTES = 200_000_000
-"""Larger files are refused."""
+"""Larger text files are refused."""
+
+MAX_LINES = 2_000_000
+"""Text files of more lines are refused: short lines take thirty times their length in memory."""
+
+MAX_JSON_BYTES = 20_000_000
+"""Larger JSON files of this program are refused: parsed, they take up to fifty times the memory."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -41,24 +58,12 @@ def read_lines(path: Path, what: str) -> list[str]:
     """Read the lines of a text file, as :func:`read_text` does.
 
     Raises:
-        ScmError: if it cannot be read.
+        ScmError: if it cannot be read, or has over two million lines.
     """
-    return read_text(path, what).splitlines()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step.
-
-    Raises:
-        ScmError: if the disk does not take it.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ScmError(f"{path}: cannot be written ({error.strerror})") from error
+    text = read_text(path, what)
+    if text.count("\n") + text.count("\r") > 2 * MAX_LINES:
+        raise ScmError(f"{path}: has over {MAX_LINES:,} lines; cut it into smaller files")
+    return text.splitlines()
 
 
 def render_html(template: Path, **values: Any) -> str:
@@ -85,3 +90,147 @@ def render_html(template: Path, **values: Any) -> str:
 def _printable(value: Any) -> Any:
     """Return a value with what is no UTF-8 replaced: names of files may hold anything."""
     return value.encode("utf-8", "replace").decode() if type(value) is str else value
+
+
+def read_json(path: Path, kind: type[Model], remedy: str) -> Model:
+    """Read a JSON file that this program wrote, and validate it.
+
+    Args:
+        path: the file.
+        kind: what it holds.
+        remedy: what to do about a damaged file, for the message.
+
+    Raises:
+        ScmError: if it cannot be read, is too large, or holds something else.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ScmError(f"{path}: is over {MAX_JSON_BYTES // 1_000_000} MB; {remedy}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ScmError(f"{path}: cannot be read ({error.strerror or error}); {remedy}") from error
+    return parse_json(content, kind, str(path), remedy)
+
+
+def parse_json(content: bytes | str, kind: type[Model], where: str, remedy: str) -> Model:
+    """Parse JSON that this program wrote, and validate it.
+
+    Args:
+        content: the JSON.
+        kind: what it holds.
+        where: its file or what else holds it, for the message.
+        remedy: what to do about damage, for the message.
+
+    Raises:
+        ScmError: naming the first value that does not fit.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        reason = f"{place}: {first['msg']}" if place else first["msg"]
+        raise ScmError(f"{where}: is damaged or foreign ({reason}); {remedy}") from error
+
+
+def write_file(path: Path, save: Callable[[IO[bytes]], None]) -> None:
+    """Write a file in one step: nobody ever sees half of it.
+
+    It is written under a random new name beside ``path`` and then renamed, so no link is ever followed.
+
+    Args:
+        path: the file.
+        save: writes the content to an open file.
+
+    Raises:
+        ScmError: if it cannot be written; an older file stays as it was.
+    """
+    try:
+        with replaced(path) as beside, beside.open("wb") as file:
+            save(file)
+    except OSError as error:
+        raise ScmError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step, as :func:`write_file` does.
+
+    Raises:
+        ScmError: if it cannot be written; an older file stays as it was.
+    """
+    content = text.encode("utf-8", "replace")  # a file name may hold bytes that are not UTF-8
+    write_file(path, lambda file: file.write(content) and None)
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yield a new, empty file beside ``path``, which takes its place if the block ends without an error.
+
+    Raises:
+        OSError: if it cannot be made or renamed.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".scm-", suffix=".tmp")
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        beside.chmod(0o644)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def open_to_append(path: Path) -> TextIO:
+    """Open a text file for appending; make it if need be.
+
+    Raises:
+        OSError: if it cannot be opened, or is a link, which may lead anywhere.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    return os.fdopen(handle, "a", encoding="utf-8")
+
+
+def make_folders(root: Path, *names: str) -> None:
+    """Make a folder and folders in it, which may not be links out of it: what is written there would land elsewhere.
+
+    Raises:
+        ScmError: if one cannot be made, or leads out of ``root``.
+    """
+    try:
+        for name in names or ("",):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            if not (root / name).resolve().is_relative_to(root.resolve()):
+                raise ScmError(f"{root / name}: is a link that leads out of {root}; remove it")
+    except OSError as error:
+        raise ScmError(f"{root}: cannot be made ({error.strerror or error}); choose another -o") from error
+
+
+@contextlib.contextmanager
+def translate_os_errors(folder: Path) -> Iterator[None]:
+    """Turn errors of the disk into one line that names the file; of a full disk it says that nothing is lost.
+
+    Args:
+        folder: what is being written.
+
+    Raises:
+        ScmError: if anything cannot be written, or for any reason of its own.
+    """
+    try:
+        yield
+    except (ScmError, OSError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        if cause.errno in _FULL:
+            raise ScmError(
+                f"{folder}: the disk is full ({cause.strerror}); nothing is lost that was done: make room, and the "
+                "same command goes on"
+            ) from error
+        if isinstance(error, ScmError):
+            raise
+        if error.errno == errno.ELOOP:
+            raise ScmError(f"{error.filename or folder}: is a link; remove it, nothing is written to it") from error
+        raise ScmError(f"{error.filename or folder}: cannot be written ({error.strerror or error})") from error

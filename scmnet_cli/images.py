@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import math
-import os
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +21,7 @@ from torch import Tensor
 
 from scmnet_cli import __version__
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import write_file
 from scmnet_cli.photo_files import has_avif, has_heif, why_unread
 from scmnet_cli.regions import COLOURS, NUM_REGIONS
 from scmnet_cli.skeleton import LIMBS
@@ -338,26 +337,6 @@ def _shared_palette(pictures: list[Image.Image]) -> Image.Image:
     some = pictures[:: -(-len(pictures) // _PALETTE_FRAMES)]
     joined = np.concatenate([np.asarray(picture) for picture in some], axis=1)
     return Image.fromarray(joined).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-
-
-def write_file(path: Path, save: Callable[[IO[bytes]], None]) -> None:
-    """Write a file in one step: nobody ever sees half of it.
-
-    Raises:
-        ScmError: if it cannot be written.
-    """
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                save(file)
-            Path(name).chmod(0o644)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ScmError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def manifest(**values: object) -> Callable[[Path], None]:
         (edit("joints.csv", lambda text: text.replace("300,400", "300,0")), "line 2: .*crop without area"),
         (edit("joints.csv", lambda text: text.replace(",640,", ",wide,")), "line 2: .*wide"),
         (edit("joints.csv", lambda text: text[: text.index("\ncleo,") + 40]), "line 4: "),
-        (edit("joints.csv", lambda text: text + "x" * 200_000), r"joints\.csv: cannot be read as a table"),
+        (edit("joints.csv", lambda text: text + "x" * 200_000), r"joints\.csv, line 4: cannot be read as a table"),
         (edit("train.txt", lambda text: text + "dora\n"), r"train\.txt: names 'dora'"),
         (lambda folder: (folder / "joints.csv").write_bytes(b"\xff\xfe\x00"), "cannot be read as text"),
     ],

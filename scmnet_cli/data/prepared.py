@@ -21,20 +21,19 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from scmnet_cli.domains import DOMAINS, FACE, PERSON, Domain
 from scmnet_cli.edges import CANNY, PARTS
 from scmnet_cli.errors import ScmError
-from scmnet_cli.files import write_text
-from scmnet_cli.images import CropBox, read_label_map, read_photo, save_png
+from scmnet_cli.files import MAX_BYTES, make_folders, read_json, write_text
+from scmnet_cli.images import MAX_SIDE, CropBox, read_label_map, read_photo, save_png
 from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
 from scmnet_cli.types import NO_JOINTS, Canvas, FloatArray, Person
@@ -54,8 +53,14 @@ TABLES = {PERSON.name: "joints.csv", FACE.name: "faces.csv"}
 _PICTURES = {PERSON.name: ("images", "regions"), FACE.name: ("images", "edges", "regions")}
 
 
+class _Version(BaseModel):
+    """The version of a manifest, which is read before the rest."""
+
+    version: int = FORMAT_VERSION
+
+
 class Manifest(BaseModel):
-    """What ``manifest.json`` holds."""
+    """Content of ``manifest.json``."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -63,8 +68,8 @@ class Manifest(BaseModel):
     version: int = FORMAT_VERSION
     domain: Literal["person", "face"] = "person"
     layout: str
-    height: int
-    width: int
+    height: int = Field(ge=1, le=MAX_SIDE)
+    width: int = Field(ge=1, le=MAX_SIDE)
     background: str
     pose_estimator: str
     parser: str
@@ -116,12 +121,14 @@ class PreparedFolder:
         path = self.path / f"{split}.txt"
         if not path.is_file():
             return []
-        names = _read_text(path).split()
-        for name in names:
-            if name not in self._entries:
-                raise ScmError(
-                    f"{path}: names '{name}', which {self.table.name} does not have; prepare the folder again"
-                )
+        names = []
+        for line in io.StringIO(_read_text(path)):
+            for name in line.split():
+                if name not in self._entries:
+                    raise ScmError(
+                        f"{path}: names '{name}', which {self.table.name} does not have; prepare the folder again"
+                    )
+                names.append(self._entries[name].name)
         return names
 
     def names(self, split: str | None = None) -> list[str]:
@@ -182,31 +189,35 @@ class PreparedFolder:
         path = self.path / "pairs.csv"
         if not path.is_file():
             return []
-        _, rows = _read_rows(path)
-        try:
-            pairs = [(row["from"], row["to"]) for row in rows]
-        except KeyError as error:
-            raise ScmError(f"{path}: has no column {error}; expected from,to") from error
-        for pair in pairs:
-            for name in pair:
-                self.entry(name)
-        return pairs
+        return [
+            (self.entry(row["from"]).name, self.entry(row["to"]).name) for _, row in _read_rows(path, ("from", "to"))
+        ]
 
 
 def _read_text(path: Path) -> str:
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ScmError(f"{path}: is over {MAX_BYTES // 1_000_000} MB; prepare the folder again")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ScmError(f"{path}: cannot be read as text ({error})") from error
+        raise ScmError(f"{path}: cannot be read as text ({error}); prepare the folder again") from error
 
 
-def _read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Return the columns of a table with commas, and its rows by column."""
+def _read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a table by column, each with the number of its line; other columns are allowed.
+
+    Raises:
+        ScmError: if the file is no table, or lacks a column.
+    """
     reader = csv.DictReader(io.StringIO(_read_text(path)))
     try:
-        return list(reader.fieldnames or ()), list(reader)
+        missing = set(columns) - set(reader.fieldnames or ())
+        if missing:
+            raise ScmError(f"{path}: lacks the columns {', '.join(sorted(missing)[:3])}; prepare the folder again")
+        for row in reader:
+            yield reader.line_num, row
     except csv.Error as error:
-        raise ScmError(f"{path}: cannot be read as a table ({error})") from error
+        raise ScmError(f"{path}, line {reader.line_num}: cannot be read as a table ({error}); make it anew") from error
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -215,16 +226,11 @@ def _read_manifest(folder: Path) -> Manifest:
         raise ScmError(
             f"{folder}: is no prepared folder (no manifest.json); make one with 'scm preprocess PHOTOS -o {folder}'"
         )
-    try:
-        values: Any = json.loads(_read_text(path))
-        version = values.get("version") if isinstance(values, dict) else None
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise ScmError(f"{path}: format version {version} is newer than {FORMAT_VERSION}; update scmnet-cli")
-        return Manifest.model_validate(values)
-    except (ValueError, RecursionError, ValidationError) as error:
-        raise ScmError(
-            f"{path}: is damaged or foreign ({str(error).splitlines()[0]}); prepare the folder again"
-        ) from error
+    remedy = "prepare the folder again"
+    version = read_json(path, _Version, remedy).version
+    if version > FORMAT_VERSION:
+        raise ScmError(f"{path}: format version {version} is newer than {FORMAT_VERSION}; update scmnet-cli")
+    return read_json(path, Manifest, remedy)
 
 
 def check_name(name: str) -> str:
@@ -246,15 +252,11 @@ def read_table(path: Path, canvas: Canvas, domain: Domain = PERSON) -> list[Entr
     """
     if not path.is_file():
         raise ScmError(f"{path}: no such file; prepare the folder again")
-    columns, rows = _read_rows(path)
-    missing = set(COLUMNS[domain.name]) - set(columns)
-    if missing:
-        raise ScmError(f"{path}: lacks the columns {', '.join(sorted(missing)[:3])}; prepare the folder again")
     entries: dict[str, Entry] = {}
-    for number, row in enumerate(rows, start=2):
+    for number, row in _read_rows(path, COLUMNS[domain.name]):
         try:
             entry = read_row(row, canvas, domain)
-        except (TypeError, ValueError, ScmError) as error:
+        except (TypeError, ValueError, OverflowError, ScmError) as error:
             raise ScmError(f"{path}, line {number}: {error}; prepare the folder again") from error
         if entry.name in entries:
             raise ScmError(f"{path}, line {number}: '{entry.name}' stands twice; remove one row")
@@ -297,15 +299,11 @@ class PreparedWriter:
         """Make the folders if need be.
 
         Raises:
-            ScmError: if they cannot be made.
+            ScmError: if they cannot be made, or lead out of the prepared folder.
         """
         self.path, self.canvas, self.domain = Path(path), canvas, domain
         self._pictures = _PICTURES[domain.name]
-        try:
-            for folder in self._pictures:
-                (self.path / folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ScmError(f"{path}: cannot be made ({error.strerror}); choose another -o") from error
+        make_folders(self.path, *self._pictures)
 
     def has(self, name: str) -> bool:
         """Say whether all pictures of a person are written."""

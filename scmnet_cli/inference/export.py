@@ -26,7 +26,7 @@ from scmnet_cli.checkpoint import load_model, load_strict, sha256
 from scmnet_cli.config import ModelConfig
 from scmnet_cli.domains import DOMAINS, FACE, PERSON
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import write_file
+from scmnet_cli.files import write_file
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.layers import STRIDE, InstanceNorm, pool_positions
 from scmnet_cli.models.part_warp import PartWarp, warp_parts

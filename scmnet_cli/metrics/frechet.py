@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 from typing import Self
@@ -12,6 +11,9 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import replaced
+
+_MAX_COUNT = 10**12
 
 
 class FeatureStatistics:
@@ -71,14 +73,13 @@ class FeatureStatistics:
         """
         assert self._sum is not None
         assert self._products is not None
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
+            with replaced(path) as beside, beside.open("wb") as file:
                 np.savez(file, count=self.count, sum=self._sum.numpy(), products=self._products.numpy())
-            os.replace(partial, path)
         except OSError as error:
-            raise ScmError(f"{path}: cannot be written ({error.strerror}); set SCM_CACHE to another folder") from error
+            reason = error.strerror or error
+            raise ScmError(f"{path}: cannot be written ({reason}); set SCM_CACHE to another folder") from error
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -89,10 +90,18 @@ class FeatureStatistics:
         """
         found = cls()
         try:
+            with zipfile.ZipFile(path) as members:
+                if sum(member.file_size for member in members.infolist()) > path.stat().st_size:
+                    raise ValueError("its members are compressed")
             with np.load(path, allow_pickle=False) as kept:
                 found.count = int(kept["count"])
-                found._sum, found._products = torch.from_numpy(kept["sum"]), torch.from_numpy(kept["products"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                total, products = kept["sum"], kept["products"]
+            if not (total.dtype == products.dtype == np.float64 and products.shape == 2 * total.shape):
+                raise ValueError(f"holds a sum of {total.shape} and products of {products.shape}")
+            if not (np.isfinite(total).all() and np.isfinite(products).all() and 0 < found.count <= _MAX_COUNT):
+                raise ValueError("holds numbers that are no statistics")
+            found._sum, found._products = torch.from_numpy(total), torch.from_numpy(products)
+        except Exception as error:  # numpy and zipfile raise many types on damaged files
             raise ScmError(f"{path}: is damaged ({error}); delete it, it is only a cache") from error
         return found
 

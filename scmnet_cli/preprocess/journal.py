@@ -73,19 +73,24 @@ def read_records(out: Path, settings: dict[str, Any]) -> dict[str, Record]:
     with lock_folder(out, "start", patient=True):
         if not journal.is_file():
             write_text(journal, json.dumps({"settings": settings}) + "\n")
-    lines = _lines(journal)
-    found = (_loads(lines[0]).get("settings") if lines else None) or {}
+    found = _loads(next(_lines(journal), "")).get("settings")
+    found = found if isinstance(found, dict) else {}
     if found != settings:
         changed = [f"{key} {found.get(key)} -> {value}" for key, value in settings.items() if found.get(key) != value]
         raise ScmError(f"{out}: was prepared otherwise ({', '.join(changed)}); choose another -o, or remove it")
-    for shared in _journals_of_shares(out):
-        lines += _lines(shared)
     domain = DOMAINS[settings.get("domain", PERSON.name)]
-    return {record.name: record for line in lines[1:] if (record := _read_record(line, domain)) is not None}
+    records: dict[str, Record] = {}
+    for path in (journal, *_journals_of_shares(out)):
+        for line in _lines(path):
+            record = _read_record(line, domain)
+            if record is not None:
+                records[record.name] = record
+    return records
 
 
-def _lines(journal: Path) -> list[str]:
-    return journal.read_text(encoding="utf-8", errors="replace").splitlines()
+def _lines(journal: Path) -> Iterator[str]:
+    with journal.open(encoding="utf-8", errors="replace") as file:
+        yield from file
 
 
 def _journals_of_shares(out: Path) -> list[Path]:
@@ -104,14 +109,17 @@ def merge_journals(out: Path, settings: dict[str, Any], known: dict[str, Record]
 
 
 def _read_record(line: str, domain: Domain) -> Record | None:
-    """Return what a line of the journal says, if the whole line is there."""
+    """Return what a line of the journal says; None if it is damaged, then its photo is prepared again."""
     try:
         values = _loads(line)
         row, others = tuple(values["row"]), tuple(values.get("others", ()))
         record = Record(values["name"], values["stamp"], values["digest"], row, values["reason"], others)
+        texts = (record.name, record.stamp, record.digest, record.reason, *row, *others)
+        if not all(isinstance(text, str) for text in texts):
+            return None
         if not record.reason:
             entry_of(record, Canvas(8, 8), domain)
-    except (KeyError, TypeError, ValueError, ScmError):
+    except (KeyError, TypeError, ValueError, OverflowError, ScmError):
         return None
     return record
 

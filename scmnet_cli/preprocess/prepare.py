@@ -10,7 +10,6 @@ own; whoever makes the lists takes over all journals, and itself does what no jo
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import itertools
 import logging
@@ -18,10 +17,11 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from scmnet_cli import __version__
 from scmnet_cli.data.cropping import crop_person
@@ -37,10 +37,11 @@ from scmnet_cli.data.prepared import (
 )
 from scmnet_cli.domains import DOMAINS, PERSON
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import open_to_append, translate_os_errors
 from scmnet_cli.preprocess.journal import Record, append_record, entry_of, lock_folder, merge_journals, read_records
 from scmnet_cli.sources.source import JOURNAL, Source
 from scmnet_cli.system.processes import ALONE, Rank, Team
-from scmnet_cli.types import Canvas
+from scmnet_cli.types import Canvas, UInt8Array
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def prepare(
         num_new = sum(team.gather(made))
     outcome = None
     if team.rank.is_first:
-        with _failures_told(Path(out)), lock_folder(Path(out)):
+        with translate_os_errors(Path(out)), lock_folder(Path(out)):
             outcome = _prepare(source, Path(out), settings, canvas, limit, jobs, progress)
     (told, *_) = team.gather(outcome)
     if told is None:
@@ -147,10 +148,10 @@ def prepare_share(
     out, num_new, num_usable = Path(out), 0, 0
     journal_path = out / f"{Path(JOURNAL).stem}.{share.index + 1}-of-{share.count}.jsonl"
     named = f"share {share.index + 1} of {share.count}"
-    with _failures_told(out), lock_folder(out, together=True), lock_folder(out, named):
+    with translate_os_errors(out), lock_folder(out, together=True), lock_folder(out, named):
         known = read_records(out, settings)
         writer = PreparedWriter(out, canvas, DOMAINS[source.domain])
-        with journal_path.open("a", encoding="utf-8") as journal:
+        with open_to_append(journal_path) as journal:
             for number, record in _in_order(source, writer, background, names, known, jobs):
                 if record is not known.get(record.name):
                     (out / "manifest.json").unlink(missing_ok=True)
@@ -194,7 +195,7 @@ def _prepare(
     may_repeat = source.splits() is not None  # published lists say who takes part, the same picture twice or not
     first_with: dict[str, str] = {}
     num_new = 0
-    with (out / JOURNAL).open("a", encoding="utf-8") as journal:
+    with open_to_append(out / JOURNAL) as journal:
         for number, record in _in_order(source, writer, background, names, known, jobs):
             is_new = record is not known.get(record.name)
             if is_new:
@@ -326,7 +327,7 @@ def _records(
     photo = str(source.photo(name).relative_to(source.root))
     image = people[0].image
     height, width = image.shape[:2]
-    digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:24]
+    digest = _digest(image)
     records = []
     for number, (cropped, box) in enumerate(crops):
         writer.write(cropped)
@@ -334,6 +335,13 @@ def _records(
         others = () if number else tuple(person.name for person in people[1:])
         records.append(Record(cropped.name, stamp, f"{digest}-{number}" if number else digest, row, others=others))
     return records
+
+
+def _digest(image: UInt8Array) -> str:
+    """Return a hash by which equal photos are found."""
+    found = hashlib.sha256(repr(image.shape).encode())
+    found.update(np.ascontiguousarray(image))  # no copy, as tobytes would make
+    return found.hexdigest()[:24]
 
 
 def _up_to_date(writer: PreparedWriter, name: str, stamp: str, known: dict[str, Record]) -> list[Record]:
@@ -345,26 +353,3 @@ def _up_to_date(writer: PreparedWriter, name: str, stamp: str, known: dict[str, 
     is_whole = len(records) == 1 + len(first.others) and all(record.stamp == stamp for record in records)
     is_there = all(record.reason or writer.has(record.name) for record in records)
     return records if is_whole and is_there else []
-
-
-@contextmanager
-def _failures_told(out: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a line; of a full disk it says that nothing is lost.
-
-    Raises:
-        ScmError: if anything cannot be written, or for any reason of its own.
-    """
-    try:
-        yield
-    except (ScmError, OSError) as error:
-        cause = error if isinstance(error, OSError) else error.__cause__
-        if not isinstance(cause, OSError):
-            raise
-        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ScmError(
-                f"{out}: the disk is full ({cause.strerror}); nothing is lost that was done: make room, and the same "
-                "command goes on"
-            ) from error
-        if isinstance(error, ScmError):
-            raise
-        raise ScmError(f"{error.filename or out}: cannot be written ({error.strerror or error})") from error

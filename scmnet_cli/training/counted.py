@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scmnet_cli.files import open_to_append
+
 
 @dataclass(frozen=True)
 class Report:
@@ -78,6 +80,10 @@ class CountedRun:
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Append a record to a file of JSON lines."""
-    with path.open("a", encoding="utf-8") as file:
+    """Append a record to a file of JSON lines.
+
+    Raises:
+        OSError: if it cannot be written, or the file is a link.
+    """
+    with open_to_append(path) as file:
         file.write(json.dumps(record) + "\n")

@@ -24,6 +24,7 @@ from scmnet_cli.checkpoint import MODEL_FILE, save_model
 from scmnet_cli.config import Config
 from scmnet_cli.data.dataset import TrainingStream, open_people
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import make_folders, translate_os_errors, write_text
 from scmnet_cli.system.devices import choose_device
 from scmnet_cli.system.locks import held
 from scmnet_cli.system.processes import Team, this_rank
@@ -144,7 +145,8 @@ class Run(CountedRun):
         """
         with ExitStack() as stack:
             if self.team.rank.is_first:
-                self.run.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(translate_os_errors(self.run))
+                make_folders(self.run)
                 refusal = (
                     f"{self.run}: another 'scm train' is writing into it; wait for it to end, or choose another -o"
                 )
@@ -155,7 +157,7 @@ class Run(CountedRun):
         config, team = self.config.train, self.team
         tracker = None
         if team.rank.is_first:
-            (self.run / "config.json").write_text(self.config.model_dump_json(indent=2), encoding="utf-8")
+            write_text(self.run / "config.json", self.config.model_dump_json(indent=2))
             tracker = Tracker(self.run, self.images)
         with warnings.catch_warnings():
             # torch 2.15 renames broadcast_buffers; accelerate does not know the new name yet.
@@ -325,7 +327,7 @@ class Run(CountedRun):
 
     def _summarise(self, latest: Mapping[str, Any], finished: bool) -> None:
         summary = {"finished": finished, "seed": self.seed, "device": str(self.device), **latest}
-        (self.run / SUMMARY_FILE).write_text(json.dumps(summary, indent=2), encoding="utf-8")
+        write_text(self.run / SUMMARY_FILE, json.dumps(summary, indent=2))
 
 
 def _spaced(length: int, wanted: int) -> list[int]:

@@ -166,6 +166,8 @@ def resume(run: Path, networks: Networks, unchanged: tuple[Config, int, str] | N
             check_same_run(progress, *unchanged, run)
         restore(tensors, networks.modules, networks.optimizers, str(run))
         return progress
+    if run.exists() and not run.is_dir():
+        raise ScmError(f"{run}: is a file; choose another -o")
     if run.is_dir() and any(p.name != LOCK_FILE for p in run.iterdir()) and not (run / "config.json").is_file():
         raise ScmError(f"{run}: is not empty and holds no run; choose another -o or empty it")
     return None

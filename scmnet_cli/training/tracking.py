@@ -9,12 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 
+from scmnet_cli.files import make_folders, parse_json, write_text
 from scmnet_cli.images import contact_sheet, save_png, to_uint8
 from scmnet_cli.training.counted import append_line
 from scmnet_cli.training.measure import Grid
 
 STATS_FILE = "stats.jsonl"
+
+
+class _StatsLine(BaseModel):
+    """One line of ``stats.jsonl``: the count of images, and numbers by name."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float | None] = Field(init=False)
+
+    images: int = Field(ge=0)
 
 
 class Tracker:
@@ -28,6 +39,7 @@ class Tracker:
         from torch.utils.tensorboard import SummaryWriter
 
         self.run = run
+        make_folders(run, "samples", "tensorboard")
         self._forget_after(resumed_at)
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=resumed_at + 1)
 
@@ -35,9 +47,7 @@ class Tracker:
         path = self.run / STATS_FILE
         if path.is_file():
             kept = [line for line in read_stats(self.run) if line["images"] <= images]
-            partial = path.with_suffix(".partial")
-            partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-            partial.replace(path)
+            write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def line(
         self, images: int, seconds: float, images_per_second: float, numbers: Mapping[str, float]
@@ -59,7 +69,6 @@ class Tracker:
     def grid(self, grid: Grid, images: int) -> Path:
         """Draw the same people every time: a row a source, a column a pose."""
         path = self.run / "samples" / f"{images:09d}.png"
-        path.parent.mkdir(exist_ok=True)
         sheet = draw_sample_sheet(grid)
         save_png(path, sheet)
         self._board.add_image("samples", torch.tensor(sheet), images, dataformats="HWC")
@@ -89,11 +98,17 @@ def draw_sample_sheet(grid: Grid) -> Any:
 
 
 def read_stats(run: Path) -> list[dict[str, Any]]:
-    """Read ``stats.jsonl`` of a run; a last line cut short by a kill is left out."""
+    """Read ``stats.jsonl`` of a run; a last line cut short by a kill is left out.
+
+    Raises:
+        ScmError: if another line is damaged.
+    """
+    path = run / STATS_FILE
     lines = []
-    for text in (run / STATS_FILE).read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(text))
-        except (ValueError, RecursionError):
-            continue
+    with path.open("rb") as file:
+        for number, text in enumerate(file, start=1):
+            if text.endswith(b"\n"):
+                where = f"{path}, line {number}"
+                line = parse_json(text, _StatsLine, where, "delete that line or the file, training does not need it")
+                lines.append(line.model_dump())
     return lines

@@ -29,6 +29,7 @@ from scmnet_cli.analyser.training.views import (
 from scmnet_cli.checkpoint import load_strict, load_tensors, save_tensors
 from scmnet_cli.config import AnalyserConfig
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import make_folders, translate_os_errors
 from scmnet_cli.training.counted import CountedRun, Outcome, Report, append_line
 from scmnet_cli.training.ema import MovingAverage
 from scmnet_cli.training.signals import stop_signals
@@ -105,8 +106,12 @@ class AnalyserRun(CountedRun):
         Raises:
             ScmError: if the loss stops being finite; the last good state stays.
         """
+        make_folders(self.run)
+        with translate_os_errors(self.run):
+            return self._train(progress)
+
+    def _train(self, progress: Callable[[Report], None] | None) -> Outcome:
         config = self.config
-        self.run.mkdir(parents=True, exist_ok=True)
         self._start_counting()
         sums: dict[str, float] = {}
         num_summed = 0
