@@ -35,6 +35,10 @@ MODEL_FILE = "model.safetensors"
 
 _EXTRA = "extra."
 
+_MAX_TENSORS = 20_000
+_MAX_METADATA = 10_000_000
+_MAX_DIGITS = 10
+
 
 @dataclass(frozen=True)
 class SavedModel:
@@ -167,6 +171,13 @@ def load_strict(module: nn.Module, state: Mapping[str, Tensor], where: str) -> N
     ]
     if shaped:
         faults.append(f"holds {_first(shaped)}")
+    typed = [
+        f"{name} as {state[name].dtype}"
+        for name in own
+        if name in state and state[name].is_floating_point() != own[name].is_floating_point()
+    ]
+    if typed:
+        faults.append(f"holds {_first(typed)}")
     if faults:
         raise ScmError(f"{where}: does not fit the network its config describes: it {'; it '.join(faults)}")
     module.load_state_dict(state, strict=True)
@@ -196,9 +207,13 @@ def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as stream:
-            metadata = dict(stream.metadata() or {})
-            return {name: stream.get_tensor(name) for name in stream.keys()}, metadata  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError) as error:
+            metadata, names = dict(stream.metadata() or {}), list(stream.keys())
+            if len(names) > _MAX_TENSORS or sum(map(len, metadata.values())) > _MAX_METADATA:
+                raise ScmError(f"{path}: has over {_MAX_TENSORS:,} tensors or {_MAX_METADATA:,} characters of header")
+            return {name: stream.get_tensor(name) for name in names}, metadata
+    except ScmError:
+        raise
+    except Exception as error:  # besides its own errors safetensors raises those of torch, of types and of UTF-8
         raise ScmError(f"{path}: {_what_it_is(path)}; 'scm train' writes models as {MODEL_FILE}") from error
 
 
@@ -220,7 +235,7 @@ def _what_it_is(path: Path) -> str:
 
 def _check_version(path: Path, metadata: Mapping[str, str]) -> None:
     text = metadata.get("format_version", "")
-    if not text.isdecimal():
+    if not (text.isdecimal() and len(text) < _MAX_DIGITS):
         raise ScmError(f"{path}: its header holds no format version; the file is damaged, copy it again")
     if int(text) > FORMAT_VERSION:
         raise ScmError(

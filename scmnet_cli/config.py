@@ -17,6 +17,10 @@ from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.models.choices import GANKind, NormName
 from scmnet_cli.types import Canvas
 
+_MAX_CHARACTERS = 50_000
+_MAX_VALUE = 1_000
+"""Of a YAML file, and of one value in it; longer ones are refused."""
+
 SIZES: dict[str, dict[str, Any]] = {
     "base": {
         "features": 512,
@@ -60,8 +64,8 @@ class ModelConfig(_Section):
     domain: Literal["person", "face"] = Field(
         "person", description="what is drawn: people after joints, or faces after edges"
     )
-    height: int = Field(256, ge=32, multiple_of=8, description="canvas height in pixels")
-    width: int = Field(176, ge=32, multiple_of=8, description="canvas width in pixels")
+    height: int = Field(256, ge=32, le=4096, multiple_of=8, description="canvas height in pixels")
+    width: int = Field(176, ge=32, le=4096, multiple_of=8, description="canvas width in pixels")
     features: int = Field(512, ge=8, multiple_of=8, description="C, channels of pose and style features")
     pose_channels: list[int] = Field(
         min_length=4, max_length=4, description="pose encoder: 7x7, then three stride-2 convs"
@@ -186,8 +190,8 @@ class LossConfig(_Section):
 class TrainConfig(_Section):
     """The training run (docs/design.md, section 4). Progress is counted in images."""
 
-    images: int = Field(1_000_000, ge=1, description="length of the run, in images")
-    batch: int = Field(8, ge=1, description="images a step, over all processes and accumulated parts")
+    images: int = Field(1_000_000, ge=1, le=10**12, description="length of the run, in images")
+    batch: int = Field(8, ge=1, le=100_000, description="images a step, over all processes and accumulated parts")
     accumulate: int = Field(1, ge=1, description="parts into which a step's batch is cut to save memory")
     precision: Literal["float32", "bf16"] = Field(
         "float32", description="arithmetic of the networks; weights stay float32"
@@ -274,7 +278,8 @@ def load_config(name_or_file: str, settings: tuple[str, ...] | list[str] = ()) -
                 + nearest(name_or_file, known)
             )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            values = _parse_yaml(file.read(_MAX_CHARACTERS + 1))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ScmError(f"config {path}: cannot be read as YAML ({error})") from error
     if values is None:
@@ -286,15 +291,31 @@ def load_config(name_or_file: str, settings: tuple[str, ...] | list[str] = ()) -
     return parse_config(values, f"config {path.name}")
 
 
+def _parse_yaml(text: str) -> Any:
+    """Parse a small YAML text without aliases, which can make a gigabyte of a few lines.
+
+    Raises:
+        ValueError, RecursionError, yaml.YAMLError: if it is too long, has an alias, or is not YAML.
+    """
+    if len(text) > _MAX_CHARACTERS:
+        raise ValueError(f"it has over {_MAX_CHARACTERS:,} characters")
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError(f"it has the alias *{event.anchor}; write the value out")
+        if isinstance(event, yaml.ScalarEvent) and len(event.value) > _MAX_VALUE:
+            raise ValueError(f"it has a value of over {_MAX_VALUE:,} characters")
+    return yaml.safe_load(text)
+
+
 def _apply(values: dict[str, Any], setting: str) -> None:
     key, separator, text = setting.partition("=")
     section, dot, name = key.strip().partition(".")
     if not (separator and dot and name):
         raise ScmError(f"--set {setting}: expected section.field=value, for example train.batch=4")
     try:
-        value = yaml.safe_load(text)
+        value = _parse_yaml(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ScmError(f"--set {setting}: '{text}' is not a YAML value") from error
+        raise ScmError(f"--set {setting}: is not a YAML value ({error})") from error
     fields = values.setdefault(section, {})
     if not isinstance(fields, dict):
         raise ScmError(f"--set {setting}: section '{section}' of the config is not a mapping")
@@ -347,8 +368,8 @@ class AnalyserConfig(_Section):
 
     images: int = Field(60_000, ge=1, description="views to train on")
     batch: int = Field(16, ge=2, description="views to a step")
-    height: int = Field(288, ge=64, multiple_of=32, description="height of a view in pixels")
-    width: int = Field(192, ge=64, multiple_of=32, description="width of a view in pixels")
+    height: int = Field(288, ge=64, le=4096, multiple_of=32, description="height of a view in pixels")
+    width: int = Field(192, ge=64, le=4096, multiple_of=32, description="width of a view in pixels")
     learning_rate: float = Field(1.5e-3, gt=0, description="of the new layers, at its highest")
     encoder_share: float = Field(0.3, ge=0, description="the encoder's learning rate is this share of it")
     warmup: int = Field(2_000, ge=0, description="views over which the learning rate rises")
@@ -364,7 +385,7 @@ class FaceParserConfig(AnalyserConfig):
     """Training of the face parser (docs/faces.md): the same settings, for fewer and smaller photos."""
 
     images: int = Field(14_000, ge=1, description="views to train on")
-    height: int = Field(192, ge=64, multiple_of=32, description="height of a view in pixels")
+    height: int = Field(192, ge=64, le=4096, multiple_of=32, description="height of a view in pixels")
     warmup: int = Field(1_000, ge=0, description="views over which the learning rate rises")
     ema_images: int = Field(1_000, ge=0, description="half-life of the average of weights, in views")
     save_every: int = Field(800, ge=1, description="views between two saved states")

@@ -160,8 +160,11 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         ScmError: if it cannot be written; an older file stays as it was.
     """
-    content = text.encode("utf-8", "replace")  # a file name may hold bytes that are not UTF-8
-    write_file(path, lambda file: file.write(content) and None)
+
+    def save(file: IO[bytes]) -> None:
+        file.write(text.encode("utf-8", "replace"))  # a file name may hold bytes that are not UTF-8
+
+    write_file(path, save)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ the network it should be, is an error: nothing here ever falls back to random we
 from __future__ import annotations
 
 import os
-import pickle
+import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,8 @@ class Backbone:
     """A pretrained network that something here needs.
 
     Attributes:
-        file: its name as published; it ends with the first eight hexadecimal digits of its SHA-256.
+        file: its name as published.
+        sha256: of the published file.
         url: where it is published.
         megabytes: size of the file in MiB.
         licence: of the weights.
@@ -51,6 +52,7 @@ class Backbone:
 
     name: str
     file: str
+    sha256: str
     url: str
     megabytes: float
     licence: str
@@ -58,25 +60,29 @@ class Backbone:
     cut: str = ""
     cut_sha256: str = ""
 
-    @property
-    def sha256_start(self) -> str:
-        """First digits of the published file's SHA-256."""
-        return self.file.removesuffix(".pth").rpartition("-")[2]
 
-
-def _of_torchvision(name: str, file: str, megabytes: float, needed_by: str, cut_sha256: str = "") -> Backbone:
+def _of_torchvision(
+    name: str, file: str, sha256: str, megabytes: float, needed_by: str, cut_sha256: str = ""
+) -> Backbone:
     url = f"https://download.pytorch.org/models/{file}"
     cut = f"{name}-features-fp16.pth"
-    return Backbone(name, file, url, megabytes, "BSD-3-Clause", needed_by, cut, cut_sha256)
+    return Backbone(name, file, sha256, url, megabytes, "BSD-3-Clause", needed_by, cut, cut_sha256)
 
 
 BACKBONES = {
     backbone.name: backbone
     for backbone in (
-        _of_torchvision("vgg19", "vgg19-dcbb9e9d.pth", 548.1, "scm train: losses on VGG19 features, the default"),
+        _of_torchvision(
+            "vgg19",
+            "vgg19-dcbb9e9d.pth",
+            "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+            548.1,
+            "scm train: losses on VGG19 features, the default",
+        ),
         _of_torchvision(
             "vgg16",
             "vgg16-397923af.pth",
+            "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
             527.8,
             "scm eval: LPIPS-vgg, FD-VGG16; scm train with loss.vgg=vgg16",
             "6fe8c718c417a703edbb0966602c165d61cf32b62667288c66108d07247f7257",
@@ -84,6 +90,7 @@ BACKBONES = {
         _of_torchvision(
             "alexnet",
             "alexnet-owt-7be5be79.pth",
+            "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
             233.1,
             "scm eval, scm transfer: LPIPS-alex",
             "a09dbc9534b5c5f409d75503762f7a0179bb81dd96f7e3893b9fa542dd873a55",
@@ -91,6 +98,7 @@ BACKBONES = {
         Backbone(
             "inception",
             "pt_inception-2015-12-05-6726825d.pth",
+            "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
             "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
             91.2,
             "Apache-2.0",
@@ -103,7 +111,7 @@ BACKBONES = {
 FACE_PARSER = "face-parser.safetensors"
 """File of the face parser, in the repository's research/: for non-commercial research, as what it is trained on."""
 
-_UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
+_MAX_PICKLE = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -212,7 +220,7 @@ def fetch_backbone(
         verify_backbone(name, place)
         return place
     try:
-        download(url, place, known.sha256_start, progress)
+        download(url, place, known.sha256, progress)
     except ScmError as error:
         raise ScmError(
             f"{error}; without internet: '{fetch_command(name)} --to FOLDER' on a machine that has it, copy FOLDER "
@@ -233,10 +241,9 @@ def verify_backbone(name: str, path: Path) -> str:
     known = backbone(name)
     found = sha256(path)
     if path.name == known.file:
-        if not found.startswith(known.sha256_start):
+        if found != known.sha256:
             raise ScmError(
-                f"{path}: is not the published file: its sha256 starts with {found[:8]}, not {known.sha256_start}; "
-                f"{_replace(name)}"
+                f"{path}: is not the published file: its sha256 is {found}, not {known.sha256}; {_replace(name)}"
             )
         return "as published"
     load_backbone(name, path=path)
@@ -305,13 +312,31 @@ def read_state(path: Path, name: str) -> Mapping[str, Tensor]:
         ScmError: if it cannot be read or holds something else.
     """
     try:
+        _check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    except Exception as error:  # torch raises many types on damaged files: IndexError, struct.error, MemoryError ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ScmError(f"{path}: cannot be read as {name} weights ({reason}); {_replace(name)}") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ScmError(f"{path}: holds no state dict of {name}; {_replace(name)}")
     return state
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a zipped state dict that would unpack to more than its file: torch itself never compresses.
+
+    Raises:
+        ValueError: if it would, or its index of tensors is absurdly long.
+        OSError, zipfile.BadZipFile: if it cannot be read.
+    """
+    if not zipfile.is_zipfile(path):
+        return  # the older format, in which tensors lie as they are
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise ValueError("its members are compressed")
+    if any(member.filename.endswith("data.pkl") and member.file_size > _MAX_PICKLE for member in members):
+        raise ValueError(f"its index has over {_MAX_PICKLE:,} bytes")
 
 
 def _replace(name: str) -> str:

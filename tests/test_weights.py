@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from scmnet_cli.cli.main import main
 from scmnet_cli.errors import ScmError
+from scmnet_cli.system.downloads import download
 from scmnet_cli.weights import (
     BACKBONES,
     Backbone,
@@ -234,9 +236,9 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def known(server: Server, monkeypatch: pytest.MonkeyPatch) -> Backbone:
     """A network of which the server has the file that its name promises."""
-    start = hashlib.sha256(CONTENT).hexdigest()[:8]
-    file = f"alexnet-owt-{start}.pth"
-    backbone = replace(BACKBONES["alexnet"], file=file, url=f"{server.url}/{file}")
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    file = f"alexnet-owt-{sha256[:8]}.pth"
+    backbone = replace(BACKBONES["alexnet"], file=file, sha256=sha256, url=f"{server.url}/{file}")
     monkeypatch.setitem(BACKBONES, "alexnet", backbone)
     server.files[file] = CONTENT
     return backbone
@@ -280,7 +282,7 @@ def test_a_whole_partial_file_is_only_checked(server: Server, known: Backbone, t
 
 def test_a_wrong_file_is_refused_by_name_and_leaves_nothing(server: Server, known: Backbone, tmp_path: Path) -> None:
     server.files[known.file] = CONTENT[:-1] + b"?"
-    with pytest.raises(ScmError, match=rf"is not {known.file}: its sha256 starts with"):
+    with pytest.raises(ScmError, match=rf"is not {known.file}: its sha256 is [0-9a-f]{{64}}, not {known.sha256}"):
         fetch_backbone("alexnet", tmp_path)
     assert not list(tmp_path.glob("*.pth"))
     assert not list(tmp_path.glob(".*.partial"))
@@ -344,7 +346,7 @@ def test_scm_weights_lists_fetches_verifies_and_names_files(
     assert code == 0
     for backbone in BACKBONES.values():
         assert f"{backbone.name}: {backbone.needed_by}" in out
-        assert f"{backbone.megabytes:.0f} MB, {backbone.licence}, sha256 {backbone.sha256_start}" in out
+        assert f"{backbone.megabytes:.0f} MB, {backbone.licence}, sha256 {backbone.sha256[:8]}" in out
         assert f"absent; scm weights fetch {backbone.name}" in out
 
     folder = str(tmp_path / "copied")
@@ -362,3 +364,47 @@ def test_scm_weights_lists_fetches_verifies_and_names_files(
     assert known.file in err
     assert scm("fetch", "vgg")[2].count("did you mean") == 1
     assert scm("path", "--weights-dir", folder)[1].splitlines()[0] == folder
+
+
+@pytest.mark.parametrize("url", ["http://example.org/a.pth", "ftp://127.0.0.1/a.pth", "file:///etc/passwd", "a.pth"])
+def test_only_https_addresses_are_asked(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ScmError, match="is not an https address"):
+        download(url, tmp_path / "a.pth", "0" * 64)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_redirection_from_this_machine_to_plain_http_elsewhere_is_refused(tmp_path: Path) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", "http://example.org/a.pth")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http_server:
+        thread = threading.Thread(target=http_server.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(ScmError, match=r"http://example.org/a.pth: is not an https address"):
+                download(f"http://127.0.0.1:{http_server.server_port}/a.pth", tmp_path / "a.pth", "0" * 64)
+        finally:
+            http_server.shutdown()
+            thread.join()
+
+
+def test_a_zipped_state_dict_that_would_unpack_to_more_than_its_file_is_refused(tmp_path: Path) -> None:
+    stored, packed = tmp_path / "stored.pth", tmp_path / "alexnet-owt-7be5be79.pth"
+    torch.save({"features.0.weight": torch.zeros(64, 3, 11, 11)}, stored)
+    with zipfile.ZipFile(stored) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(ScmError, match=r"its members are compressed.*scm weights fetch alexnet"):
+        load_backbone("alexnet", path=packed)
+
+
+def test_published_checksums_begin_as_the_names_of_the_files_end() -> None:
+    for backbone in BACKBONES.values():
+        assert len(backbone.sha256) == 64
+        assert backbone.file.endswith(f"-{backbone.sha256[:8]}.pth")

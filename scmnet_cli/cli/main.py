@@ -5,6 +5,7 @@ Commands import what is heavy when they run, so that ``scm --help`` imports no t
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -102,12 +103,14 @@ def _log_to_stderr(level: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``scm`` and exit.
 
-    Exit codes: 0 done; 2 a user's mistake, told in one line; 130 interrupted. Anything else that goes wrong is a bug
-    of ours and ends in a traceback.
+    Exit codes: 0 done; 1 nobody reads the output any more; 2 a mistake of the user or an error of a disk, printed in
+    one line; 130 interrupted. Any other exception is a bug and ends in a traceback.
 
     Args:
         arguments: what follows ``scm``; ``None`` reads the command line.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files may hold bytes that are not UTF-8
     try:
         try:
             app(args=arguments, prog_name="scm")
@@ -116,10 +119,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ScmError as error:
         _tell(error)
         sys.exit(2)
-    except BrokenPipeError:
-        # Whoever read our output has left, as `head` does. Python flushes stdout once more on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the program that read our output has ended, as `head` does
+        _discard_output()
         sys.exit(1)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        place = "output" if error.filename is None else error.filename
+        _tell(ScmError(f"{place}: cannot be used ({error.strerror}); name another file or folder, or make room"))
+        _discard_output()
+        sys.exit(2)
+
+
+def _discard_output() -> None:
+    """Keep Python from failing once more when it flushes stdout on its way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(error: ScmError) -> None:

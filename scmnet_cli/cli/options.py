@@ -91,7 +91,7 @@ KeepSize = Annotated[
     ),
 ]
 Mirror = Annotated[bool, typer.Option("--mirror", help="Mirror the poses, left and right joints swapped.")]
-Batch = Annotated[int, typer.Option("--batch", min=0, help="Poses at a time; 0: 1 on a CPU, 8 on a GPU.")]
+Batch = Annotated[int, typer.Option("--batch", min=0, max=1024, help="Poses at a time; 0: 1 on a CPU, 8 on a GPU.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")]
 RuntimeChoice = Annotated[
     Runtime,

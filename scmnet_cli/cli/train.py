@@ -16,7 +16,9 @@ from scmnet_cli.cli.grouping import grouped
 class RunOptions:
     """How a run starts, or goes on, and where."""
 
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, order and augmentation.")] = 0
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of weights, order and augmentation.")
+    ] = 0
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto"
     weights_dir: Annotated[
         Path | None, typer.Option("--weights-dir", help="Folder of VGG weights; also $SCM_WEIGHTS.")

@@ -30,7 +30,7 @@ def list_weights(weights_dir: Folder = None) -> None:
 
     for name, known in BACKBONES.items():
         print(f"{name}: {known.needed_by}")
-        print(f"  {known.file}, {known.megabytes:.0f} MB, {known.licence}, sha256 {known.sha256_start}...")
+        print(f"  {known.file}, {known.megabytes:.0f} MB, {known.licence}, sha256 {known.sha256[:8]}...")
         if known.cut:
             print(f"  or a copy with the convolutions only: {known.cut}")
         print(f"  from {known.url}")

@@ -10,12 +10,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 
 from scmnet_cli.checkpoint import SavedModel
 from scmnet_cli.config import parse_config
 from scmnet_cli.data.dataset import Batch
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import parse_json
 from scmnet_cli.inference.export import (
     FORMAT,
     FORMAT_VERSION,
@@ -33,6 +35,12 @@ from scmnet_cli.models.style import Style
 from scmnet_cli.regions import NUM_REGIONS, one_hot
 from scmnet_cli.skeleton import NUM_JOINTS
 from scmnet_cli.types import Person
+
+
+class _Header(BaseModel):
+    """What an exported file says beside the config."""
+
+    extra: dict[str, str]
 
 
 class ExportedPipeline(Pipeline):
@@ -63,9 +71,14 @@ class ExportedPipeline(Pipeline):
         found = [_metadata(path, session) for path, session in zip(files, sessions, strict=True)]
         if found[0]["model_sha256"] != found[1]["model_sha256"]:
             raise ScmError(f"model {folder}: {STYLE_ENCODER} and {POSE_TO_IMAGE} are of two models; export one anew")
-        config = parse_config(json.loads(found[1]["config"]), f"config in {files[1]}")
-        saved = SavedModel({}, config, json.loads(found[1]["extra"]), files[1])
-        return cls(saved, *sessions)
+        try:
+            values = json.loads(found[1]["config"])
+        except (KeyError, ValueError, RecursionError) as error:
+            raise ScmError(f"{files[1]}: holds no readable config; it is damaged, export the model anew") from error
+        config = parse_config(values, f"config in {files[1]}")
+        remedy = "it is damaged, export the model anew"
+        header = parse_json(f'{{"extra": {found[1].get("extra", "")}}}', _Header, f"header of {files[1]}", remedy)
+        return cls(SavedModel({}, config, header.extra, files[1]), *sessions)
 
     def exchange(
         self,

@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from scmnet_cli.checkpoint import load_tensors, save_tensors
 from scmnet_cli.data.dataset import collate
 from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.files import parse_json
 from scmnet_cli.images import PLAIN_GREY, contact_sheet, to_uint8
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
 from scmnet_cli.models.layers import STRIDE, pool_positions
@@ -40,6 +42,7 @@ PREFIX = "wardrobe:"
 """What stands before the name of a garment to tell it from a file."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_REMEDY = "the file is damaged, copy it again"
 _WORN = 0.5
 _LEAST = 1e-3
 
@@ -68,6 +71,21 @@ class Garment:
     about: str = ""
 
 
+class _GarmentHeader(BaseModel):
+    """What the header of a wardrobe file says of one garment."""
+
+    region: str
+    top: int = Field(ge=0)
+    left: int = Field(ge=0)
+    about: str = ""
+
+
+class _Header(BaseModel):
+    """Header of a wardrobe file."""
+
+    garments: dict[str, _GarmentHeader]
+
+
 class Wardrobe:
     """Named garments of one model."""
 
@@ -94,24 +112,17 @@ class Wardrobe:
         if metadata.get("kind") != KIND:
             raise ScmError(f"{path}: holds no wardrobe; give a file that 'scm wardrobe add' wrote")
         try:
-            told = json.loads(metadata["garments"])
-            garments = [
-                Garment(
-                    name,
-                    entry["region"],
-                    tensors[f"{name}.features"],
-                    tensors[f"{name}.seen"],
-                    int(entry["top"]),
-                    int(entry["left"]),
-                    entry["about"],
-                )
-                for name, entry in told.items()
-            ]
-            return cls(metadata["model"], garments)
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise ScmError(
-                f"{path}: its header does not fit its garments; the file is damaged, copy it again"
-            ) from error
+            text, model = metadata["garments"], metadata["model"]
+        except KeyError as error:
+            raise ScmError(f"{path}: its header lacks {error}; {_REMEDY}") from error
+        header = parse_json(f'{{"garments": {text}}}', _Header, f"header of {path}", _REMEDY)
+        garments = []
+        for name, entry in header.garments.items():
+            features, seen = tensors.get(f"{name}.features"), tensors.get(f"{name}.seen")
+            if features is None or seen is None or not _fit(features, seen):
+                raise ScmError(f"{path}: the tensors of garment '{name}' are missing or of a wrong shape; {_REMEDY}")
+            garments.append(Garment(name, entry.region, features, seen, entry.top, entry.left, entry.about))
+        return cls(model, garments)
 
     def write(self, path: Path) -> None:
         """Write the wardrobe, replacing an older file in one step.
@@ -151,10 +162,10 @@ class Wardrobe:
         garment, canvas, encoder = self.garments[name], pipeline.canvas, pipeline.model.style_encoder
         region = pipeline.domain.region_id(garment.region)
         height, width = canvas.height // STRIDE, canvas.width // STRIDE
-        box = (
-            slice(garment.top, garment.top + garment.features.shape[1]),
-            slice(garment.left, garment.left + garment.features.shape[2]),
-        )
+        bottom, right = garment.top + garment.features.shape[1], garment.left + garment.features.shape[2]
+        if bottom > height or right > width:
+            raise ScmError(f"{PREFIX}{name}: lies beyond the canvas {canvas}; {_REMEDY}")
+        box = (slice(garment.top, bottom), slice(garment.left, right))
         features = torch.zeros(1, NUM_REGIONS, encoder.part_features + encoder.num_carried, height, width)
         features[0, region, :, *box] = _with_cells(garment.features.float(), encoder)
 
@@ -253,6 +264,14 @@ def _with_cells(features: Tensor, encoder: _StyleEncoder) -> Tensor:
     if cells <= 1 or features.shape[0] == part + encoder.num_carried:
         return features
     return torch.cat([features[:part], features[part:].repeat_interleave(cells**2, dim=0)])
+
+
+def _fit(features: Tensor, seen: Tensor) -> bool:
+    """Say whether the two tensors of a garment have the shapes of :class:`Garment`."""
+    is_whole = features.ndim == seen.ndim == 3 and features.numel() > 0 and seen.shape[0] == 4
+    return (
+        is_whole and features.shape[1:] == seen.shape[1:] and features.is_floating_point() and seen.is_floating_point()
+    )
 
 
 def _extent(line: Tensor) -> tuple[int, int]:

@@ -340,7 +340,7 @@ def _records(
 def _digest(image: UInt8Array) -> str:
     """Return a hash by which equal photos are found."""
     found = hashlib.sha256(repr(image.shape).encode())
-    found.update(np.ascontiguousarray(image))  # no copy, as tobytes would make
+    found.update(np.ascontiguousarray(image).data)  # no copy, as tobytes would make
     return found.hexdigest()[:24]
 
 

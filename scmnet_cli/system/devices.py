@@ -20,8 +20,8 @@ def choose_device(wanted: str | torch.device | None) -> torch.device:
         return _of_this_process(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         device = torch.device(wanted)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # the device "meta" makes tensors, but without values
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ScmError(f"--device {wanted}: cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
     return _of_this_process(device)
 

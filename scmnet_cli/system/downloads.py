@@ -1,4 +1,4 @@
-"""Downloads of large files: they go on where they broke, are checked, and appear in one step."""
+"""Download large files over https: resume broken downloads, check the SHA-256, rename when complete."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import hashlib
 import http.client
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from scmnet_cli import __version__
 from scmnet_cli.errors import ScmError
@@ -17,6 +19,7 @@ from scmnet_cli.errors import ScmError
 _CHUNK = 1 << 20
 _SECONDS_WITHOUT_AN_ANSWER = 60
 _ATTEMPTS = 3
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 _BROKEN = (OSError, http.client.HTTPException)  # what urllib raises is an OSError
 
@@ -24,25 +27,29 @@ _BROKEN = (OSError, http.client.HTTPException)  # what urllib raises is an OSErr
 def download(
     url: str,
     path: Path,
-    sha256_start: str,
+    sha256: str,
     progress: Callable[[int, int | None], None] | None = None,
     attempts: int = _ATTEMPTS,
 ) -> None:
-    """Download a file; what an earlier, broken download left beside it is not asked for again.
+    """Download a file; resume what an earlier, broken download left beside it.
 
     Args:
-        url: where it is.
-        path: where it goes; it appears only when it is whole and right.
-        sha256_start: the first hexadecimal digits of its SHA-256.
-        progress: told of bytes done and to do; the latter None where the server does not say.
-        attempts: how often a broken connection is taken up again.
+        url: its address: https, or http on this machine.
+        path: where it goes; it appears only when it is complete and its checksum is right.
+        sha256: of the file, 64 hexadecimal digits.
+        progress: called with the bytes done and the bytes in all; the latter None where the server does not say.
+        attempts: how often a broken connection is tried again.
 
     Raises:
-        ScmError: if the folder cannot be written, the connection fails, or the file is not the expected one.
+        ScmError: if the address is another, the folder cannot be written, the connection fails, or the file is not the
+            expected one.
     """
+    _check_url(url)
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if partial.is_symlink():
+            partial.unlink()
         partial.touch()
     except OSError as error:
         raise ScmError(f"{path.parent}: cannot be written ({error.strerror}); name another folder") from error
@@ -61,13 +68,32 @@ def download(
                 raise ScmError(f"{url}: cannot be downloaded ({reason}){kept}") from error
     with partial.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if not found.startswith(sha256_start):
+    if found != sha256:
         partial.unlink()
         raise ScmError(
-            f"{url}: is not {path.name}: its sha256 starts with {found[: len(sha256_start)]}, not {sha256_start}; it "
-            "was thrown away - try again, or another source"
+            f"{url}: is not {path.name}: its sha256 is {found}, not {sha256}; it was deleted - try again, or another "
+            "source"
         )
     os.replace(partial, path)
+
+
+def _check_url(url: str) -> None:
+    """Refuse addresses that anybody on the way could answer.
+
+    Raises:
+        ScmError: if the address is neither https nor http on this machine.
+    """
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _THIS_MACHINE):
+        raise ScmError(f"{url}: is not an https address; give one")
+
+
+class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections to addresses that :func:`_check_url` takes."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        _check_url(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _append(url: str, partial: Path, progress: Callable[[int, int | None], None]) -> None:
@@ -77,12 +103,12 @@ def _append(url: str, partial: Path, progress: Callable[[int, int | None], None]
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
-        answer = urllib.request.urlopen(
+        answer = urllib.request.build_opener(_CheckedRedirects).open(
             urllib.request.Request(url, headers=headers), timeout=_SECONDS_WITHOUT_AN_ANSWER
         )
     except urllib.error.HTTPError as error:
         if have and error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # nothing is missing; the checksum tells whether it is right
+            return  # nothing is missing; the checksum decides
         raise
     with answer:
         goes_on = answer.status == HTTPStatus.PARTIAL_CONTENT

@@ -9,18 +9,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from scmnet_cli.checkpoint import load_strict, load_tensors, save_tensors
 from scmnet_cli.config import Config, differences, parse_config
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import parse_json
 
 STATE_FILE = "state.safetensors"
+
+MAX_SEED = 2**63
+"""Seeds are below this: PyTorch and NumPy take no larger ones alike."""
+
+
+class _Header(BaseModel):
+    """Header of the state file; each value is kept as text."""
+
+    images: int = Field(ge=0, le=10**12)
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    seed: int = Field(ge=0, lt=MAX_SEED)
+    config: str
+    people: str
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is, and what it runs on."""
+    """How far a run is, and its config, seed and people."""
 
     images: int
     seconds: float
@@ -80,14 +95,13 @@ def read_state(run: Path) -> tuple[dict[str, Tensor], Progress] | None:
     if not path.is_file():
         return None
     tensors, metadata = load_tensors(path)
+    remedy = "delete the run folder and start again"
+    header = parse_json(json.dumps(metadata), _Header, f"header of {path}", remedy)
     try:
-        config = parse_config(json.loads(metadata["config"]), f"config in {path}")
-        progress = Progress(
-            int(metadata["images"]), float(metadata["seconds"]), int(metadata["seed"]), config, metadata["people"]
-        )
-    except (KeyError, ValueError, RecursionError) as error:
-        raise ScmError(f"{path}: its header is damaged ({error}); delete the run folder and start again") from error
-    return tensors, progress
+        config = parse_config(json.loads(header.config), f"config in {path}")
+    except (ValueError, RecursionError) as error:
+        raise ScmError(f"{path}: its config is damaged ({error}); {remedy}") from error
+    return tensors, Progress(header.images, header.seconds, header.seed, config, header.people)
 
 
 def check_same_run(found: Progress, config: Config, seed: int, people: str, run: Path) -> None:
@@ -128,6 +142,12 @@ def restore(
         slots = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         for key, parameter in modules[name].named_parameters():
             found = {slot: slots[f"{slot}.{key}"] for slot in _slots(slots) if f"{slot}.{key}" in slots}
+            for slot, value in found.items():
+                if value.shape not in ((), parameter.shape) or not bool(torch.isfinite(value).all()):
+                    raise ScmError(
+                        f"{where}: the state is damaged ({prefix}{slot}.{key} is {tuple(value.shape)}, or not finite); "
+                        "delete the run folder and start again"
+                    )
             if found:
                 optimizer.state[parameter] = {
                     slot: value.clone() if value.ndim == 0 else _like(value, parameter) for slot, value in found.items()
