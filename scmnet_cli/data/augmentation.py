@@ -1,9 +1,9 @@
-"""``anti_copy``: what the style branch sees is moved, so that copying a source pattern to its place does not pay.
+"""``anti_copy``: move the style branch's image, so that the network cannot copy a pattern from the same place.
 
-The paper names the problem (section 5) and leaves the remedy, "spatial transformation" of the training data, for the
-future. Image and regions of the style branch are flipped, rotated, scaled, shifted and smoothly warped together, and
-sometimes lose a region or their lower half; the pose and the target stay. Every draw is seeded by the image's place in
-the stream of training images, so that batches, processes and resumed runs all draw the same.
+The paper names the problem (section 5) and leaves the remedy, "spatial transformation" of the training data, to future
+work. Image, regions and joints of the style branch are flipped, rotated, scaled, shifted and smoothly warped together,
+and sometimes lose a region or the lower half; the target and its pose stay. Each random choice is seeded by the image's
+place in the stream of training images, so batches, processes and resumed runs make the same choices.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from scmnet_cli.regions import BACKGROUND, NUM_REGIONS
 from scmnet_cli.skeleton import MIRRORED
 
 _WARP_GRID = (4, 3)
-_KEPT_HALF = (0.45, 0.65)
+_KEPT_HALF = (0.45, 0.65)  # share of the person's height
 _MOVE_STREAM = 1
-_CLOSENESS = (1.2, 2.0)
-_HEADROOM = (0.02, 0.1)
-_ASIDE = 0.08
-_WARP_STEPS = 3
-_BELOW = 0.06
-"""Joints this share of the height below the person's last row are out of sight."""
+_CLOSENESS = (1.2, 2.0)  # how much a close-up enlarges
+_HEADROOM = (0.02, 0.1)  # share of a close-up's height above the person
+_ASIDE = 0.08  # share of a close-up's width by which it may miss the person's middle
+_WARP_STEPS = 3  # fixed-point iterations that invert the smooth warp at a joint
+_BELOW = 0.06  # joints this share of the height below the person's last row are out of sight
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,9 @@ class Moves:
 
     Shape:
         affine: (B, 2, 3) float32, from output to input coordinates, both in units of half the height, origin at the
-            centre; warp: (B, 2, 4, 3) float32 displacements in the same unit; lost_region: (B,) int64, the how-manyth
-            present region of the person is lost, -1 for none; kept: (B,) float32, share of the person's height, from
-            the top, that stays; 1 for all.
+            centre; warp: (B, 2, 4, 3) float32 displacements in the same unit; lost_region: (B,) int64, index of
+            the region that is lost among those present, -1 for none; kept: (B,) float32, share of the person's height,
+            from the top, that stays; 1 for all.
     """
 
     affine: Tensor

@@ -48,7 +48,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """What one step learns from: the target, and the source, the same person or face as the style branch sees it."""
+    """A training pair: the target, and the source, which is the same person or face as the style branch sees it."""
 
     target: Batch
     source: Batch

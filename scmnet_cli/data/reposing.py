@@ -1,7 +1,7 @@
-"""``repose``: the training image itself, warped into another pose, is the source (docs/design.md, training).
+"""``repose``: warp the training image into another pose and use it as the source (docs/design.md, training).
 
-The paper leaves "spatial transformation" of the training data to future work; the part warp takes it to the limbs. The
-target is always the real photo, so the network learns to mend what a warp leaves: tears, holes, doubled arms.
+The paper leaves "spatial transformation" of the training data to future work; the part warp applies it limb by limb.
+The target is always the real photo, so the network learns to repair what a warp leaves: tears, holes, doubled arms.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.skeleton import MIRRORED
 from scmnet_cli.types import FloatArray
 
-_ANOTHERS = 0.55
-_MIRRORED_TOO = 0.5
-_SCALES = (0.6, 1.6)
+_ANOTHERS = 0.55  # chance that the pose is another person's
+_MIRRORED_TOO = 0.5  # chance that it is mirrored first
+_SCALES = (0.6, 1.6)  # limits of its scale
 _HEAD = [0, 14, 15, 16, 17]
 _ARMS, _LEGS = ((2, 3, 4), (5, 6, 7)), ((8, 9, 10), (11, 12, 13))
 _ARM_TURNS, _LEG_TURNS, _HEAD_TURN = (0.6, 0.7), (0.2, 0.2), 0.15  # standard deviations in radians
-_SQUEEZED, _SQUEEZES = 0.5, (0.5, 1.1)
-_LEAST_COVERAGE = 0.25
+_SQUEEZED, _SQUEEZES = 0.5, (0.5, 1.1)  # chance that the torso changes its width, and by which factor
+_LEAST_COVERAGE = 0.25  # a pixel that is covered less is background
 
 
 def other_pose(joints: FloatArray, lender: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Return other joints for the same body: another person's, scaled to it, or its own with limbs turned.
+    """Return other joints for the same body: another person's, scaled to this one, or its own with limbs turned.
 
     Args:
-        joints: the body's own; a joint that it lacks stays missing.
-        lender: somebody else's joints.
-        random: decides everything else.
+        joints: the body's own; a joint that is missing stays missing.
+        lender: another person's joints.
+        random: source of every random choice.
 
     Shape:
         joints, lender, result: (18, 3), x, y in pixels and a score.
@@ -80,14 +80,15 @@ def _turn(joints: FloatArray, pivot: int, moved: list[int], angle: float) -> Non
 def repose(
     image: Tensor, labels: Tensor, joints: Tensor, posed: Tensor, *, plain: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Warp people into other poses; what the warp does not cover is background.
+    """Warp people into other poses; pixels that the warp does not cover become background.
 
     Args:
         image: pictures.
         labels: their label maps.
         joints: their joints.
-        posed: the joints to warp them to; where these are the same, a person stays as it is.
-        plain: whether the background is the plain grey; else their own, with its mean colour behind them.
+        posed: the joints to warp to; a person whose joints do not change is returned unchanged.
+        plain: whether the background is plain grey; else each picture keeps its own, and the place that the person left
+            gets its mean colour.
 
     Shape:
         image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; joints, posed: (B, 18, 3); results alike.

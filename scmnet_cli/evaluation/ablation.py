@@ -49,13 +49,13 @@ _FIELD = {"region_accuracy": "region accuracy", "source_spread": "source spread"
 
 @dataclass(frozen=True)
 class Setting:
-    """What is left out of the whole.
+    """One row of the study: the changes that leave something out of the full config.
 
     Attributes:
         name: of its folder and for ``--only``.
         title: in the tables; the paper's own where it has one.
         changes: ``section.field=value`` each.
-        of_part_warp: whether it says something of configs with ``model.part_warp`` only.
+        of_part_warp: whether it applies to configs with ``model.part_warp`` only.
     """
 
     name: str
@@ -176,7 +176,7 @@ class Ablation:
         self.budget = self._begun(study.images)
 
     def _chosen(self, only: Sequence[str] | None) -> list[str]:
-        able = [name for name, one in SETTINGS.items() if self._says_something(one)]
+        able = [name for name, one in SETTINGS.items() if self._applies(one)]
         if only is None:
             return able
         for name in only:
@@ -189,8 +189,8 @@ class Ablation:
                 raise ScmError(f"--only {name}: this config has {wanted} already; choose of {', '.join(able)}")
         return [name for name in able if name in only]
 
-    def _says_something(self, setting: Setting) -> bool:
-        """Say whether a setting leaves out something that this config has."""
+    def _applies(self, setting: Setting) -> bool:
+        """Return whether a setting leaves out something that this config has."""
         if setting.of_part_warp and not self.config.model.part_warp:
             return False
         return not setting.changes or self._of(setting) != self.config

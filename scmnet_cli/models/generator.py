@@ -17,18 +17,19 @@ _BRIGHTEST = 0.95
 _PIXELS = (4, 2, 1)
 """Pixels along each side of a feature, after each upsampling."""
 _LEAST_COVERED = 0.05
+"""Pixels that the warp covers less are drawn, never blended in."""
 _COARSER = 4
-"""By how much the ground is low-passed where warped pixels are blended in sharp."""
+"""Side of the blocks over which the ground is averaged: sharp detail comes from the blended pixels."""
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """What the generator draws.
+    """A picture and the masks it was composed with.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; drawn: likewise, what was drawn before warped pixels and background were blended
-        in; blend: c, (B, 1, H, W) in [0, 1], how much of the warped pixels is kept; both None without a part warp;
-        foreground: logits of alpha, (B, 1, H, W); None where the background is not replaced.
+        image: (B, 3, H, W) in [-1, 1]; drawn: likewise, before warped pixels and background are blended in; blend: c,
+        (B, 1, H, W) in [0, 1], the share of the warped pixels; both None without a part warp; foreground: logits of
+        alpha, (B, 1, H, W); None where the background is not replaced.
     """
 
     image: Tensor

@@ -61,7 +61,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class GeneratorOutput:
-    """What one pass of the generator gives.
+    """Result of one pass of the generator.
 
     Shape:
         rendering: the picture and its masks; moved_regions: (B, 8, H/8, W/8), the source's region shares moved through
