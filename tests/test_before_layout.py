@@ -11,6 +11,7 @@ import pytest
 
 from scmnet_cli.config import Config, load_config
 from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
 from scmnet_cli.inference.wardrobe import Wardrobe
 from scmnet_cli.pipeline import Pipeline
@@ -44,14 +45,9 @@ def test_an_old_model_and_prepared_folder_draw_the_same_pictures(old: Path) -> N
     assert_close(pipeline.edit(first, {"upper": second}).image, read_photo(old / "edit.png"))
 
 
-def test_an_old_wardrobe_fits_its_old_model(old: Path) -> None:
-    folder, pipeline = PreparedFolder(old / "data"), Pipeline.from_pretrained(old / "run", "cpu")
-    wardrobe = Wardrobe.read(old / "wardrobe.safetensors")
-    owner, other = (folder.load(name) for name in folder.names()[:2])
-    assert list(wardrobe.garments) == ["shirt"]
-    worn = pipeline.edit(other, {"upper": wardrobe.reference("shirt", pipeline)})
-    direct = pipeline.edit(other, {"upper": owner})
-    assert_close(worn.image, direct.image)
+def test_an_old_wardrobe_is_refused_with_the_remedy(old: Path) -> None:
+    with pytest.raises(ScmError, match="scm wardrobe add"):
+        Wardrobe.read(old / "wardrobe.safetensors")
 
 
 def test_an_old_run_resumes_with_its_old_config_and_finishes(old: Path) -> None:

@@ -1,66 +1,46 @@
-"""Write the wardrobe that ships, of train photos of Clothing Co-Parsing.
+"""Write the wardrobe that ships, of single garments with masks and joints.
 
-``python docs/scripts/write_wardrobe.py DATA MODEL OUT``
-
-Kept are a region's features and the means of its colours over 8x8 pixels, of which no photo can be made.
+``python docs/scripts/write_wardrobe.py GARMENTS OUT``: GARMENTS holds images/NAME.jpg, masks/NAME.png and garments.csv
+with the columns name, kind, source and JOINT_x, JOINT_y.
 """
 
 from __future__ import annotations
 
+import csv
 import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from scmnet_cli.data.prepared import PreparedFolder
-from scmnet_cli.inference.pipeline import Pipeline
-from scmnet_cli.inference.wardrobe import Wardrobe, style_fingerprint, take
-from scmnet_cli.regions import region_id
+from scmnet_cli.inference.wardrobe import Garment, Wardrobe, cut_out
+from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
 
-GARMENTS = {
-    "upper": {
-        "brown-jacket": "0003", "gold-jacket": "0005", "checked-blazer": "0008", "striped-jumper": "0010",
-        "olive-shirt": "0028", "trench-coat": "0050", "green-blouse": "0058", "camel-coat": "0060",
-        "burgundy-blazer": "0062", "grey-coat": "0068", "light-blue-shirt": "0080", "white-top": "0084",
-        "blue-dress": "0129", "green-print-dress": "0134", "red-jacket": "0161", "yellow-cardigan": "0173",
-        "red-striped-dress": "0183", "purple-dress": "0205", "denim-jacket": "0410", "magenta-cape": "0418",
-        "blue-blazer": "0420", "teal-check-dress": "0448", "pink-sweater": "0482", "blue-leather-jacket": "0486",
-        "white-blouse": "0504", "yellow-coat": "0554", "green-jumper": "0558",
-    },
-    "pants": {
-        "green-trousers": "0013", "sand-trousers": "0058", "khaki-chinos": "0080", "jeans": "0084",
-        "light-jeans": "0203", "coral-trousers": "0474", "white-trousers": "0401", "flowered-trousers": "0460",
-        "black-trousers": "0509",
-    },
-    "skirt": {
-        "plum-skirt": "0018", "red-skirt": "0042", "denim-skirt": "0185", "brown-skirt": "0512",
-        "patterned-skirt": "0388", "yellow-skirt": "0526",
-    },
-    "hair": {
-        "red-hair": "0003", "fair-short-hair": "0008", "black-bob": "0020", "fair-long-hair": "0143",
-        "dark-curls": "0116", "dark-long-hair": "0139",
-    },
-}  # fmt: skip
-_LEAST_SHARE = 0.004
+ABOUT = (
+    "Photos of alexeygrigorev/clothing-dataset-small (HEAD 1196151), CC0 1.0 Universal; masks and joints CC0 1.0. "
+    "https://github.com/alexeygrigorev/clothing-dataset-small"
+)
 
 
-def main(data: Path, model: Path, out: Path) -> None:
-    """Encode the garments and write them."""
-    folder, pipeline = PreparedFolder(data), Pipeline.from_pretrained(model)
-    train = set(folder.names("train"))
+def main(folder: Path, out: Path) -> None:
+    """Cut every garment out and write them."""
     garments = []
-    for region, named in GARMENTS.items():
-        for name, photo in named.items():
-            if photo not in train:
-                raise SystemExit(f"{photo} is not in the train list")
-            person = folder.load(photo)
-            share = float(np.mean(person.regions == region_id(region)))
-            if share < _LEAST_SHARE:
-                raise SystemExit(f"{name}: {region} is {share:.2%} of {photo}")
-            garments.append(take(pipeline, person, region, name, f"CCP {photo}", patterns=False))
-    Wardrobe(style_fingerprint(pipeline.model), garments).write(out)
-    sys.stdout.write(f"{len(garments)} garments, {out.stat().st_size / 1e6:.2f} MB: {out}\n")
+    with (folder / "garments.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            name = row["name"]
+            image = np.asarray(Image.open(folder / "images" / f"{name}.jpg").convert("RGB"))
+            mask = np.asarray(Image.open(folder / "masks" / f"{name}.png").convert("L")) > 127
+            joints = np.zeros((NUM_JOINTS, 3), np.float32)
+            for number, joint in enumerate(JOINTS):
+                if row.get(f"{joint}_x"):
+                    joints[number] = float(row[f"{joint}_x"]), float(row[f"{joint}_y"]), 1
+            about = name.replace("-", " ")
+            garments.append(cut_out(image, mask, joints, Garment(name, row["kind"], image, joints, about)))
+    order = {"upper": 0, "dress": 1, "skirt": 2, "pants": 3}
+    garments.sort(key=lambda garment: (order[garment.kind], garment.name))
+    Wardrobe(garments, ABOUT).write(out)
+    sys.stdout.write(f"{out}: {len(garments)} garments, {out.stat().st_size / 1e6:.1f} MB\n")
 
 
 if __name__ == "__main__":
-    main(*(Path(argument) for argument in sys.argv[1:4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -25,8 +25,8 @@ class EditOptions:
         typer.Option(
             "--region",
             metavar="REGION",
-            help="What to exchange: pants, hair, skirt, face, upper, arms, legs or background; on a model of faces "
-            "skin, hair, brows, eyes, nose, mouth, cloth or background; repeatable.",
+            help="What to exchange: upper, pants, skirt, dress, hair, face, arms or legs, or words such as jacket and "
+            "trousers; on a model of faces skin, hair, brows, eyes, nose, mouth, cloth or background; repeatable.",
         ),
     ]
     references: Annotated[
@@ -73,6 +73,7 @@ def edit(
     Examples:
       scm edit --src data/ccp/0010 --region upper --ref data/ccp/0020
       scm edit --src me.jpg --region upper --ref friend.jpg --keep-size
+      scm edit --src me.jpg --region trousers --ref wardrobe:jungle-print-trousers
       scm edit --data data/ccp --src 0010 --region pants --ref 0020 \\
                --region hair --ref 0030 --strip -m runs/ccp
       scm edit --data data/faces --src ann --region mouth --ref eve -m runs/faces
@@ -80,8 +81,9 @@ def edit(
                --face-parser research/face-parser.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing.artist import Task, set_up
+    from scmnet_cli.inference.editing import kind_of
 
-    regions, references = edits.regions, edits.references
+    regions, references = [kind_of(region) for region in edits.regions], edits.references
     _check_regions(regions, references)
     if inputs.mirror and pose is None:
         raise ScmError("--mirror: mirrors the pose of --pose; give one")
@@ -89,7 +91,8 @@ def edit(
     finder.look_with(estimators.analyser)
     finder.find_faces_with(partial(load_face_parser, face_parser))
     for region in regions:
-        finder.domain.region_id(region)
+        if not artist.edits_photos:
+            finder.domain.region_id(region)
     taken = {
         region: artist.reference(reference, finder, edits.closet)
         for region, reference in zip(regions, references, strict=True)
@@ -99,6 +102,7 @@ def edit(
 
 
 def _check_regions(regions: list[str], references: list[str]) -> None:
+    from scmnet_cli.inference.editing import KINDS
     from scmnet_cli.regions import BODY_REGIONS, FACE_REGIONS, region_id
 
     if len(regions) != len(references):
@@ -106,6 +110,7 @@ def _check_regions(regions: list[str], references: list[str]) -> None:
             f"--region is given {len(regions)} times and --ref {len(references)} times; each needs the other"
         )
     for region in regions:
-        region_id(region, list(dict.fromkeys([*BODY_REGIONS, *FACE_REGIONS])))
+        if region not in KINDS:
+            region_id(region, list(dict.fromkeys([*BODY_REGIONS, "dress", *FACE_REGIONS])))
         if regions.count(region) > 1:
             raise ScmError(f"--region {region}: is given twice; one region can come from one reference only")

@@ -1,4 +1,4 @@
-"""``scm wardrobe``: garments and hair kept as features, worn by one person, and how to add one's own."""
+"""``scm wardrobe``: garments and hair kept as cut-outs, worn by one person, and how to add one's own."""
 
 from __future__ import annotations
 
@@ -35,9 +35,8 @@ def wardrobe(
 ) -> None:
     """List the garments of a wardrobe and draw them worn by one person.
 
-    A garment is worn with `scm edit --region upper --ref wardrobe:NAME`. It is
-    kept as the features of one model, not as a picture; another model needs a
-    wardrobe of its own.
+    A garment is worn with `scm edit --region upper --ref wardrobe:NAME`. The
+    garments that ship are CC0 photos; any model of people wears them.
 
     \b
     Examples:
@@ -65,7 +64,7 @@ def wardrobe(
     sheet = draw_worn(pipeline, garments, given, layout, _A_ROW)
     widest = max((len(name) for name in garments.garments), default=0)
     for garment in garments.garments.values():
-        print(f"{garment.name:{widest}}  {garment.region:6}  {garment.about}".rstrip())
+        print(f"{garment.name:{widest}}  {garment.kind:6}  {garment.about}".rstrip())
     save_png(out, sheet)
     print(out)
 
@@ -77,12 +76,6 @@ class GarmentOptions:
     name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and hyphens, such as my-jacket.")]
     region: Annotated[str, typer.Option("--region", metavar="REGION", help="What is taken: upper, pants, skirt, hair…")]
     about: Annotated[str, typer.Option("--about", help="A line that describes it.")] = ""
-    patterns: Annotated[
-        bool,
-        typer.Option(
-            "--patterns/--no-patterns", help="Keep patterns finer than 8 pixels, where the model carries them."
-        ),
-    ] = True
     replace: Annotated[bool, typer.Option("--replace", help="Replace a garment of this name.")] = False
 
 
@@ -98,7 +91,7 @@ def add(
     data: Data = None,
     device: Device = "auto",
 ) -> None:
-    """Encode a garment, or hair, of a photo and keep it under a name.
+    """Cut a garment, or hair, out of a photo and keep it under a name.
 
     \b
     Examples:
@@ -107,20 +100,17 @@ def add(
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing.opening import find_inputs, open_model
     from scmnet_cli.cli.drawing.outputs import make_folder
-    from scmnet_cli.inference.wardrobe import Wardrobe, style_fingerprint, take
+    from scmnet_cli.inference.wardrobe import Wardrobe, take
     from scmnet_cli.types import Person
 
     pipeline = open_model(model, device)
-    fingerprint = style_fingerprint(pipeline.model)
-    garments = Wardrobe.read(closet) if closet.exists() else Wardrobe(fingerprint)
-    if garments.model != fingerprint:
-        raise ScmError(f"--wardrobe {closet}: holds garments of another model; name another file")
+    garments = Wardrobe.read(closet) if closet.exists() else Wardrobe()
     name = garment.name
     if name in garments.garments and not garment.replace:
         raise ScmError(f"{name}: is in {closet} already; give another name, or --replace")
     person = find_inputs(pipeline, InputOptions(data=data)).person(source, "--src").read()
     assert isinstance(person, Person)
-    garments.garments[name] = take(pipeline, person, garment.region, name, garment.about, patterns=garment.patterns)
+    garments.garments[name] = take(person, garment.region, name, garment.about)
     make_folder(closet.parent, "--wardrobe")
     garments.write(closet)
     print(closet)

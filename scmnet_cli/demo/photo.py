@@ -166,7 +166,7 @@ def _dressed(
         result = pipeline.edit(source, {region: wardrobe.reference(name, pipeline)}, pose)
         pictures.append((f"{name} ({region})", np.asarray(result.image)))
     told("changing clothes", len(chosen), len(chosen))
-    text = "Garments and hair of the wardrobe, kept as features and not as pictures; `scm wardrobe` lists them all."
+    text = "Garments of the wardrobe, photographed flat; `scm wardrobe` lists them all. All else stays as it is."
     return _Section("wears", "In other clothes", text, pictures)
 
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from scmnet_cli.data.dataset import collate, resized
-from scmnet_cli.errors import ScmError
+from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, to_uint8
 from scmnet_cli.models.layers import STRIDE
 from scmnet_cli.models.part_joints import body_size
@@ -33,6 +33,9 @@ _BoolArray = npt.NDArray[np.bool_]
 
 _TAKEN: Mapping[str, tuple[str, ...]] = {"dress": ("upper", "skirt")}
 """Regions of the reference that a kind of garment consists of, where it is not the one of its name."""
+
+KINDS = ("upper", "pants", "skirt", "dress", "hair", "face", "arms", "legs")
+"""What an edit can change; a dress replaces upper, skirt and pants."""
 
 _REPLACED: Mapping[str, tuple[str, ...]] = {
     "pants": ("pants", "skirt"),
@@ -118,6 +121,8 @@ def edit_photo(pipeline: Pipeline, wearer: Person, references: Mapping[str, Pers
     area = np.zeros(wearer.regions.shape, np.float32)
     person = wearer
     for kind, reference in references.items():
+        if kind not in KINDS:
+            raise ScmError(f"--region {kind}: cannot be edited; give one of {', '.join(KINDS)}{nearest(kind, KINDS)}")
         if not force:
             check_place(person, reference, kind)
         one = _edit_once(pipeline, person, reference, kind)
@@ -127,6 +132,29 @@ def edit_photo(pipeline: Pipeline, wearer: Person, references: Mapping[str, Pers
         area = np.maximum(area, one.area)
         person = one.person
     return Edit(person, colour, opacity, area)
+
+
+_WORDS: Mapping[str, str] = {
+    **dict.fromkeys(("trousers", "jeans", "shorts", "leggings", "bottoms"), "pants"),
+    **dict.fromkeys(
+        ("shirt", "t-shirt", "tee", "top", "blouse", "jacket", "coat", "blazer", "sweater", "jumper", "hoodie",
+         "cardigan", "vest", "pullover"), "upper",
+    ),
+    **dict.fromkeys(("gown", "frock"), "dress"),
+    **dict.fromkeys(("hairstyle", "haircut", "hat"), "hair"),
+    **dict.fromkeys(("shoes", "boots", "socks", "tights", "stockings"), "legs"),
+    "sleeves": "arms",
+}  # fmt: skip
+
+
+def kind_of(word: str) -> str:
+    """Return the kind of garment that a word means: ``trousers`` are pants; other words stay as they are."""
+    return _WORDS.get(word.lower(), word)
+
+
+def regions_taken(kind: str) -> list[int]:
+    """Return the ids of the regions of a wearer that a kind of garment consists of."""
+    return [region_id(name) for name in _TAKEN.get(kind, (kind,))]
 
 
 def check_place(wearer: Person, reference: Person, kind: str) -> None:
@@ -163,7 +191,7 @@ def _side(person: Person) -> float:
 
 def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str) -> Edit:
     wearer = _dress_split(wearer, kind)
-    taken = [region_id(name) for name in _TAKEN.get(kind, (kind,))]
+    taken = regions_taken(kind)
     replaced = [region_id(name) for name in _REPLACED.get(kind, (kind,))]
     region = region_id("upper" if kind == "dress" else kind)
     garment, colour = _warped_garment(wearer, reference, taken)

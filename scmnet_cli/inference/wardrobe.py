@@ -1,4 +1,4 @@
-"""Garments and hair kept as region features, to be put on anybody: a wardrobe belongs to the model that encoded it.
+"""Garments and hair kept as cut-outs, to be put on anybody, by any model of people.
 
 >>> wardrobe = Wardrobe.read(path)
 >>> result = pipeline.edit(person, {"upper": wardrobe.reference("denim-jacket", pipeline)})
@@ -6,123 +6,149 @@
 
 from __future__ import annotations
 
-import hashlib
+import io
 import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-import torch.nn.functional as F
-from pydantic import BaseModel, Field
-from torch import Tensor
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
 
 from scmnet_cli.checkpoint import load_tensors, save_tensors
-from scmnet_cli.data.dataset import collate
+from scmnet_cli.data.dataset import resized
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.files import parse_json
-from scmnet_cli.images import PLAIN_GREY, contact_sheet, to_uint8
+from scmnet_cli.images import PLAIN_GREY, contact_sheet
+from scmnet_cli.inference.editing import KINDS, regions_taken
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
-from scmnet_cli.models.layers import STRIDE, pool_positions
-from scmnet_cli.models.scmnet import SCMNet
-from scmnet_cli.models.style_encoder import DecomposedStyleEncoder, GlobalStyleEncoder
-from scmnet_cli.regions import NUM_REGIONS, one_hot
+from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import NUM_JOINTS
-from scmnet_cli.types import Person, Pose, UInt8Array
+from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
 SHIPPED_WARDROBE = Path(__file__).parents[1] / "assets" / "wardrobe.safetensors"
-"""The garments that come with this package, of the model that does."""
+"""The garments that come with this package."""
 
 KIND = "scm wardrobe"
 """What the header of a wardrobe file says it is."""
 
+VERSION = 2
+"""Version of the format: 1 held features of one model, 2 holds pictures."""
+
 PREFIX = "wardrobe:"
 """What stands before the name of a garment to tell it from a file."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _REMEDY = "the file is damaged, copy it again"
-_WORN = 0.5
-_LEAST = 1e-3
-
-_StyleEncoder = DecomposedStyleEncoder | GlobalStyleEncoder
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_LARGEST = 448
+_QUALITY = 85
+_MARGIN = 20
+_OPAQUE = 127
+_MOST_BYTES = 2**21
+_MOST_GARMENTS = 10_000
 
 
 @dataclass(frozen=True)
 class Garment:
-    """One region of somebody, encoded.
+    """A cut-out garment, or hair, and where the joints of whoever wears it lie.
 
     Attributes:
         name: lower-case letters, digits and hyphens.
-        region: the region that it replaces.
-        features: F_s^R on the box of positions that the region changes, (K, h, w) float16.
-        seen: the region's colours and mask, averaged over a position, on the same box, (4, h, w) float16.
-        top, left: of the box, in positions.
+        kind: upper, pants, skirt, dress, hair and the like: what it replaces.
+        image: (h, w, 4) uint8, red, green, blue and opacity.
+        joints: (18, 3) float32, x and y in pixels of ``image`` and a score, 0 where the garment says nothing.
         about: a line that describes it.
     """
 
     name: str
-    region: str
-    features: Tensor
-    seen: Tensor
-    top: int
-    left: int
+    kind: str
+    image: UInt8Array
+    joints: FloatArray
     about: str = ""
 
+    @property
+    def region(self) -> str:
+        """The kind, as edits name what they exchange."""
+        return self.kind
 
-class _GarmentHeader(BaseModel):
-    """What the header of a wardrobe file says of one garment."""
+    def person(self, canvas: Canvas) -> Person:
+        """Return the garment on a plain background of the canvas's shape, as if somebody wore it."""
+        height, width = self.image.shape[:2]
+        tall = max(height + 2 * _MARGIN, round((width + 2 * _MARGIN) * canvas.height / canvas.width))
+        wide = round(tall * canvas.width / canvas.height)
+        top, left = (tall - height) // 2, (wide - width) // 2
+        picture = np.full((tall, wide, 3), PLAIN_GREY, np.uint8)
+        regions = np.zeros((tall, wide), np.uint8)
+        within = (slice(top, top + height), slice(left, left + width))
+        opacity = self.image[..., 3:].astype(np.float32) / 255
+        mixed = self.image[..., :3] * opacity + PLAIN_GREY * (1 - opacity)
+        picture[within] = mixed.round().astype(np.uint8)
+        number = region_id("upper" if self.kind == "dress" else self.kind)
+        regions[within] = (self.image[..., 3] > _OPAQUE) * np.uint8(number)
+        joints = self.joints.copy()
+        joints[joints[:, 2] > 0, :2] += (left, top)
+        return Person(PREFIX + self.name, picture, regions, joints)
 
-    region: str
-    top: int = Field(ge=0)
-    left: int = Field(ge=0)
-    about: str = ""
+    def thumbnail(self, height: int = 160) -> Image.Image:
+        """Return the cut-out on a plain background, so high."""
+        picture = Image.fromarray(self.image, "RGBA")
+        ground = Image.new("RGBA", picture.size, (PLAIN_GREY, PLAIN_GREY, PLAIN_GREY, 255))
+        ground.alpha_composite(picture)
+        width = max(1, round(picture.width * height / picture.height))
+        return ground.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    kind: str
+    about: str = Field("", max_length=500)
+    joints: list[tuple[float, float, float]] = Field(min_length=NUM_JOINTS, max_length=NUM_JOINTS)
 
 
 class _Header(BaseModel):
-    """Header of a wardrobe file."""
-
-    garments: dict[str, _GarmentHeader]
+    garments: dict[str, _Entry] = Field(max_length=_MOST_GARMENTS)
 
 
 class Wardrobe:
-    """Named garments of one model."""
+    """Named garments."""
 
-    def __init__(self, model: str, garments: Iterable[Garment] = ()) -> None:
-        """Take garments.
-
-        Args:
-            model: fingerprint of the style encoder that encoded them, see :func:`style_fingerprint`.
-            garments: by different names; a later one replaces an earlier one of its name.
-        """
-        self.model = model
+    def __init__(self, garments: Iterable[Garment] = (), about: str = "") -> None:
+        """Take garments; a later one replaces an earlier one of its name. ``about`` says where they come from."""
         self.garments = {garment.name: garment for garment in garments}
+        self.about = about
 
     @classmethod
     def read(cls, path: Path) -> Wardrobe:
         """Read a wardrobe file.
 
         Raises:
-            ScmError: if it is absent, damaged or none.
+            ScmError: if it is absent, damaged, none, or of the format that held features of one model.
         """
         if not path.is_file():
             raise ScmError(f"{path}: no such wardrobe; 'scm wardrobe add' makes one")
         tensors, metadata = load_tensors(path)
         if metadata.get("kind") != KIND:
             raise ScmError(f"{path}: holds no wardrobe; give a file that 'scm wardrobe add' wrote")
-        try:
-            text, model = metadata["garments"], metadata["model"]
-        except KeyError as error:
-            raise ScmError(f"{path}: its header lacks {error}; {_REMEDY}") from error
+        if "model" in metadata:
+            raise ScmError(
+                f"{path}: holds features of one model, as older versions kept them; add the photos again: "
+                "scm wardrobe add"
+            )
+        text = metadata.get("garments", "")
         header = parse_json(f'{{"garments": {text}}}', _Header, f"header of {path}", _REMEDY)
         garments = []
         for name, entry in header.garments.items():
-            features, seen = tensors.get(f"{name}.features"), tensors.get(f"{name}.seen")
-            if features is None or seen is None or not _fit(features, seen):
-                raise ScmError(f"{path}: the tensors of garment '{name}' are missing or of a wrong shape; {_REMEDY}")
-            garments.append(Garment(name, entry.region, features, seen, entry.top, entry.left, entry.about))
-        return cls(model, garments)
+            try:
+                garments.append(_garment(name, entry, tensors[name]))
+            except (KeyError, ValueError, TypeError, OSError) as error:
+                raise ScmError(f"{path}: garment '{name}' is missing or no picture; {_REMEDY}") from error
+        return cls(garments, metadata.get("about", ""))
 
     def write(self, path: Path) -> None:
         """Write the wardrobe, replacing an older file in one step.
@@ -130,151 +156,115 @@ class Wardrobe:
         Raises:
             ScmError: if the file cannot be written.
         """
-        tensors = {}
+        tensors, entries = {}, {}
         for garment in self.garments.values():
-            tensors[f"{garment.name}.features"] = garment.features.contiguous()
-            tensors[f"{garment.name}.seen"] = garment.seen.contiguous()
-        told = {
-            garment.name: {
-                "region": garment.region,
-                "top": garment.top,
-                "left": garment.left,
-                "about": garment.about,
-            }
-            for garment in self.garments.values()
-        }
-        save_tensors(path, tensors, {"kind": KIND, "model": self.model, "garments": json.dumps(told)})
+            tensors[garment.name] = torch.frombuffer(bytearray(_encoded(garment.image)), dtype=torch.uint8)
+            joints = [[round(float(value), 1) for value in joint] for joint in garment.joints]
+            entries[garment.name] = {"kind": garment.kind, "about": garment.about, "joints": joints}
+        metadata = {"kind": KIND, "version": str(VERSION), "about": self.about, "garments": json.dumps(entries)}
+        save_tensors(path, tensors, metadata)
 
     def reference(self, name: str, pipeline: Pipeline) -> EncodedSource:
         """Return a garment as something :meth:`Pipeline.exchange` takes a region from.
 
         Raises:
-            ScmError: if there is no such garment, or another model encoded it.
+            ScmError: if there is no such garment.
         """
         if name not in self.garments:
             near = nearest(name, self.garments) or "; 'scm wardrobe' lists them"
             raise ScmError(f"{PREFIX}{name}: the wardrobe has no such garment{near}")
-        if self.model != style_fingerprint(pipeline.model):
-            raise ScmError(
-                f"{PREFIX}{name}: was encoded by another model than {pipeline.path}; encode garments for this one: "
-                "scm wardrobe add"
-            )
-        garment, canvas, encoder = self.garments[name], pipeline.canvas, pipeline.model.style_encoder
-        region = pipeline.domain.region_id(garment.region)
-        height, width = canvas.height // STRIDE, canvas.width // STRIDE
-        bottom, right = garment.top + garment.features.shape[1], garment.left + garment.features.shape[2]
-        if bottom > height or right > width:
-            raise ScmError(f"{PREFIX}{name}: lies beyond the canvas {canvas}; {_REMEDY}")
-        box = (slice(garment.top, bottom), slice(garment.left, right))
-        features = torch.zeros(1, NUM_REGIONS, encoder.part_features + encoder.num_carried, height, width)
-        features[0, region, :, *box] = _with_cells(garment.features.float(), encoder)
+        return pipeline.encode(self.garments[name].person(pipeline.canvas))
 
-        seen = torch.zeros(1, 4, height, width)
-        seen[0, :, *box] = garment.seen.float()
-        seen = F.interpolate(seen, scale_factor=STRIDE, mode="bilinear")
-        share = seen[0, 3]
-        worn = (share >= _WORN * share.max()).numpy()
-        image = np.full((canvas.height, canvas.width, 3), PLAIN_GREY, np.uint8)
-        image[worn] = to_uint8(seen[0, :3] / share.clamp(min=_LEAST))[worn]
-        person = Person(PREFIX + name, image, (worn * region).astype(np.uint8), np.zeros((NUM_JOINTS, 3), np.float32))
-        features = features.to(pipeline.device)
-        with torch.inference_mode():
-            return EncodedSource(person, features, pipeline.model.fuse(features), (), 0.0)
+    def by_kind(self) -> dict[str, list[Garment]]:
+        """Return the garments of each kind, in the order of their first."""
+        found: dict[str, list[Garment]] = {}
+        for garment in self.garments.values():
+            found.setdefault(garment.kind, []).append(garment)
+        return found
 
 
-def take(
-    pipeline: Pipeline, source: Person, region: str, name: str, about: str = "", *, patterns: bool = True
-) -> Garment:
-    """Encode one region of a person for a wardrobe.
+def take(person: Person, kind: str, name: str, about: str = "") -> Garment:
+    """Cut a garment, or hair, out of the photo of a wearer.
 
     Args:
-        pipeline: whose features they are.
-        source: who wears it.
-        region: what is taken.
+        person: who wears it.
+        kind: what is taken: a region, or ``dress``.
         name: lower-case letters, digits and hyphens.
         about: a line that describes it.
-        patterns: keep what the model carries of each cell of a position; else only means over positions, of which
-            no picture can be made.
 
     Raises:
-        ScmError: if the source has no such region, or the name is none.
+        ScmError: if the person wears nothing of the kind, the kind is unknown, or the name is none.
     """
     if not _NAME.fullmatch(name):
         raise ScmError(f"garment '{name}': give a name of lower-case letters, digits and hyphens, such as red-skirt")
-    number = pipeline.domain.region_id(region)
-    encoded = pipeline.encode(source)
-    present = pipeline.present(encoded.person)
-    if region not in present:
-        raise ScmError(f"{source.name}: has no region '{region}' to take; it has {', '.join(present)}")
-    if not pipeline.model.has_regions:
-        raise ScmError(f"{pipeline.path}: was trained with 'style: global', which keeps no regions apart")
-    batch = collate([encoded.person], torch.device("cpu"))
-    mask = one_hot(batch.labels)[:, number : number + 1]
-    seen = pool_positions(batch.image * mask, mask)[0]
-    features = encoded.region_features[0, number].cpu()  # (K, H/8, W/8)
-    top, bottom = _extent(features.abs().amax((0, 2)))
-    left, right = _extent(features.abs().amax((0, 1)))
-    box = (slice(None), slice(top, bottom), slice(left, right))
-    if not patterns:
-        features = _without_cells(features, pipeline.model.style_encoder)
-    return Garment(name, region, features[box].half(), seen[box].half(), top, left, about)
+    if kind not in KINDS:
+        raise ScmError(f"--region {kind}: is no kind of garment; give one of {', '.join(KINDS)}{nearest(kind, KINDS)}")
+    mask = np.isin(person.regions, regions_taken(kind))
+    if not mask.any():
+        raise ScmError(f"{person.name}: has no {kind} to take; take another photo, or another --region")
+    whole = Garment(name, kind, np.dstack([person.image, mask * np.uint8(255)]), person.joints, about)
+    return cut_out(person.image, mask, person.joints, whole)
+
+
+def cut_out(image: UInt8Array, mask: npt.NDArray[np.bool_], joints: FloatArray, about: Garment) -> Garment:
+    """Cut a mask out of a picture, at most 448 pixels on its longer side.
+
+    Shape:
+        image: (H, W, 3) uint8; mask: (H, W); joints: (18, 3) in pixels of the image.
+    """
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    cut = np.dstack([image[box], mask[box].astype(np.uint8) * 255])
+    scale = min(1.0, _LARGEST / max(cut.shape[:2]))
+    size = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
+    small = np.asarray(Image.fromarray(cut, "RGBA").resize(size, Image.Resampling.LANCZOS))
+    moved = joints.astype(np.float32).copy()
+    moved[:, 0] = (moved[:, 0] - box[1].start) * scale
+    moved[:, 1] = (moved[:, 1] - box[0].start) * scale
+    moved[joints[:, 2] <= 0] = 0
+    return Garment(about.name, about.kind, small, moved, about.about)
 
 
 def draw_worn(
     pipeline: Pipeline, wardrobe: Wardrobe, person: Person, pose: Person | Pose | None = None, columns: int = 8
 ) -> UInt8Array:
-    """Draw each garment worn by one person, with its name; the person as drawn without any comes first.
+    """Draw each garment worn by one person, with its name; the person without any comes first.
 
     Shape:
         result: (H', W', 3) uint8.
 
     Raises:
-        ScmError: if the garments are another model's, or the person or pose cannot be used.
+        ScmError: if the person or pose cannot be used.
     """
-    encoded, layout = pipeline.encode(person), pose or person
-    pictures = {person.name: np.asarray(pipeline.transfer(encoded, layout).image)}
+    canvas = pipeline.canvas
+    shown = {person.name: resized(person, canvas).image}
     for name, garment in wardrobe.garments.items():
-        reference = wardrobe.reference(name, pipeline)
-        pictures[name] = np.asarray(pipeline.edit(encoded, {garment.region: reference}, layout).image)
-    shown = list(pictures.items())
-    rows = [shown[start : start + columns] for start in range(0, len(shown), columns)]
+        try:
+            result = pipeline.edit(person, {garment.kind: wardrobe.reference(name, pipeline)}, pose)
+        except ScmError:  # the photo does not show where it goes
+            continue
+        shown[name] = np.asarray(result.image.resize((canvas.width, canvas.height), Image.Resampling.LANCZOS))
+    if len(shown) == 1 and wardrobe.garments:
+        raise ScmError(f"{person.name}: none of the garments fits this photo; take one that shows the whole body")
+    pictures = list(shown.items())
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     return contact_sheet([[contact_sheet([[picture]], captions=[name]) for name, picture in row] for row in rows])
 
 
-def style_fingerprint(model: SCMNet) -> str:
-    """Return what tells style encoders apart: a hash of the weights, rounded to float16 as files may hold them."""
-    digest = hashlib.sha256()
-    for name, tensor in model.style_encoder.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.half().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+def _garment(name: str, entry: _Entry, stored: torch.Tensor) -> Garment:
+    if stored.dtype != torch.uint8 or stored.ndim != 1 or len(stored) > _MOST_BYTES or entry.kind not in KINDS:
+        raise ValueError(name)
+    picture = Image.open(io.BytesIO(stored.numpy().tobytes()), formats=("WEBP",))
+    if max(picture.size) > 2 * _LARGEST:
+        raise ValueError(name)
+    image = np.asarray(picture.convert("RGBA"))
+    joints: Any = np.array(entry.joints, np.float32)
+    if not np.isfinite(joints).all():
+        raise ValueError(name)
+    return Garment(name, entry.kind, image, joints, entry.about)
 
 
-def _without_cells(features: Tensor, encoder: _StyleEncoder) -> Tensor:
-    """Replace what is carried of each cell by its mean over a position."""
-    part, cells = encoder.part_features, encoder.carried_cells
-    if cells <= 1:
-        return features
-    return torch.cat([features[:part], torch.unflatten(features[part:], 0, (-1, cells**2)).mean(1)])
-
-
-def _with_cells(features: Tensor, encoder: _StyleEncoder) -> Tensor:
-    """Undo :func:`_without_cells` where it was done: each cell gets the mean."""
-    part, cells = encoder.part_features, encoder.carried_cells
-    if cells <= 1 or features.shape[0] == part + encoder.num_carried:
-        return features
-    return torch.cat([features[:part], features[part:].repeat_interleave(cells**2, dim=0)])
-
-
-def _fit(features: Tensor, seen: Tensor) -> bool:
-    """Say whether the two tensors of a garment have the shapes of :class:`Garment`."""
-    is_whole = features.ndim == seen.ndim == 3 and features.numel() > 0 and seen.shape[0] == 4
-    return (
-        is_whole and features.shape[1:] == seen.shape[1:] and features.is_floating_point() and seen.is_floating_point()
-    )
-
-
-def _extent(line: Tensor) -> tuple[int, int]:
-    """Return from where and up to where, exclusive, a line of values is not zero."""
-    places = line.nonzero()
-    return int(places[0]), int(places[-1]) + 1
+def _encoded(image: UInt8Array) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image, "RGBA").save(buffer, "WEBP", quality=_QUALITY, method=6)
+    return buffer.getvalue()

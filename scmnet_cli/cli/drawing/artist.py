@@ -100,6 +100,11 @@ class Artist:
         self._unusable: dict[str, str] = {}  # by where it is: what is told of it
         self._pose = lru_cache(_POSES_KEPT)(self._read_pose)
 
+    @property
+    def edits_photos(self) -> bool:
+        """Whether edits change the photo itself, by kinds of garments, as models with a part warp do."""
+        return self._pipeline.config.model.part_warp
+
     def reference(self, word: str, finder: Finder, closet: Path | None) -> Reference:
         """Find what ``--ref`` names: a person, or, after ``wardrobe:``, a garment.
 
