@@ -16,19 +16,24 @@ from scmnet_cli.cli.main import main
 from scmnet_cli.config import load_config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.baselines import region_mean
-from scmnet_cli.evaluation.half_body import is_full_body
+from scmnet_cli.evaluation.baselines import Method, region_mean
+from scmnet_cli.evaluation.half_body import half_body, is_full_body
 from scmnet_cli.evaluation.instruments import Instruments
 from scmnet_cli.evaluation.judging import Judgement, judge
 from scmnet_cli.evaluation.prepared_cases import MODEL, CaseSet, PreparedCases, load_people
 from scmnet_cli.evaluation.protocols import PROTOCOLS
+from scmnet_cli.evaluation.reposed import lend_poses
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
+from scmnet_cli.models.part_warp import warp_parts
+from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.regions import one_hot, region_id
+from scmnet_cli.sources.folder import FolderSource
 from scmnet_cli.training.measure import draw_grid, moved_sources, spread_of
+from scmnet_cli.types import Canvas, Person
 
 if TYPE_CHECKING:
-    from conftest import Place
+    from conftest import Place, SomeFaces
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +43,24 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     save_model(path, build_generator(config.model).state_dict(), config)
     return path
+
+
+@pytest.fixture(scope="module")
+def warping(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with part warp and random weights, of half the size of the large people."""
+    config = load_config("smoke", ["model.part_warp=true", "model.height=48", "model.width=32"])
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("warping") / "model.safetensors"
+    save_model(path, build_generator(config.model).state_dict(), config)
+    return path
+
+
+@pytest.fixture(scope="module")
+def large_data(drawn_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The drawn people at 96x64."""
+    folder = tmp_path_factory.mktemp("large") / "data"
+    prepare(FolderSource(drawn_source), folder, Canvas(96, 64), jobs=1)
+    return folder
 
 
 def test_region_mean_fills_each_target_region_with_the_sources_mean_colour() -> None:
@@ -141,6 +164,177 @@ def test_half_to_full_body_uses_only_what_lies_above_the_hips_as_source(drawn_da
     assert values["ssim"].value < 1
 
 
+def test_joints_below_the_hips_are_missing_in_a_half_body_and_the_others_are_where_it_shows_them() -> None:
+    joints = np.zeros((18, 3), np.float32)
+    places = {0: (24, 8), 1: (24, 14), 2: (18, 14), 4: (6, 40), 5: (30, 14), 8: (20, 31), 11: (28, 33), 9: (20, 45)}
+    for joint, place in places.items():
+        joints[joint] = (*place, 0.5)
+    regions = np.zeros((64, 48), np.uint8)
+    regions[4:60, 4:44] = region_id("upper")  # so wide that the frame reaches below the cut
+    image = np.full((64, 48, 3), 230, np.uint8)
+    for joint in (0, 2):
+        image[places[joint][1], places[joint][0]] = (joint, 0, 0)
+    half = half_body(Person("wide", image, regions, joints), Canvas(128, 96), "plain")
+    assert set(np.flatnonzero(half.joints[:, 2])) == {0, 1, 2, 5, 8, 11}  # not the wrist and the knee
+    for joint in (0, 2):
+        x, y = half.joints[joint, :2].round().astype(int)
+        around = half.image[y - 1 : y + 2, x - 1 : x + 2, 1]
+        assert around.min() == half.image[:, :, 1][y - 4 : y + 5, x - 4 : x + 5].min() < 150
+
+
+def test_reposed_sources_stand_as_the_next_person_does_and_the_truth_is_the_photo(drawn_data: Path) -> None:
+    folder = PreparedFolder(drawn_data)
+    cases = PreparedCases(drawn_data, "train", None, case_set=CaseSet.reposed)
+    names = folder.names("train")
+    assert [cases.one(index).name for index in range(len(cases))] == names
+    own, following = (folder.load(name) for name in names[:2])
+    case = cases.one(0)
+    assert np.array_equal(case.reference, own.image)
+    assert case.joints is not None
+    assert case.source_joints is not None
+    assert np.array_equal(case.joints, own.joints)
+    # The neck stays, the torso keeps its length, and every bone has the next person's direction.
+    assert np.allclose(case.source_joints[1], own.joints[1])
+    for start, end in ((1, 8), (2, 3), (3, 4), (8, 9), (9, 10)):
+        if min(case.source_joints[[start, end], 2]) > 0:
+            bone, wanted = (joints[end, :2] - joints[start, :2] for joints in (case.source_joints, following.joints))
+            cosine = bone @ wanted / np.linalg.norm(bone) / np.linalg.norm(wanted)
+            assert cosine == pytest.approx(1, abs=1e-4)
+    assert np.abs(case.answers["source unchanged"].astype(int) - own.image).mean() > 1
+    assert case.source_labels is not None
+    person = case.source_labels != 0
+    colours = case.answers["source unchanged"][~person]
+    assert (np.abs(colours.astype(int) - 230) <= 1).all()  # plain where the warp covers nothing
+
+
+def test_reposed_sources_are_the_same_for_every_limit_batch_and_model(large_data: Path, warping: Path) -> None:
+    pipelines = [None, None, Pipeline.from_pretrained(warping, "cpu")]
+    found = []
+    for pipeline, limit, batch in zip(pipelines, (None, 2, 3), (3, 1, 2), strict=True):
+        cases = PreparedCases(
+            large_data, "train", pipeline, case_set=CaseSet.reposed, limit=limit, canvas=Canvas(96, 64)
+        )
+        first = [case for chunk in cases.chunks(batch) for case in chunk][:2]
+        found.append([(case.name, case.source, case.source_labels, case.source_joints) for case in first])
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            assert one[0] == other[0]
+            assert all(np.array_equal(left, right) for left, right in zip(one[1:], other[1:], strict=True))
+
+
+def test_a_person_without_hips_lends_no_pose_and_gets_none() -> None:
+    whole, other, bust = (np.random.default_rng(seed).uniform(8, 40, (18, 3)).astype(np.float32) for seed in range(3))
+    bust[[8, 11]] = 0
+    lent = lend_poses([whole, bust, other])
+    assert lent[1] is None
+    assert lent[0] is not None
+    assert lent[2] is not None
+    assert np.allclose(lent[0][1, :2], whole[1, :2])
+    scale = np.linalg.norm(lent[0][3, :2] - lent[0][2, :2]) / np.linalg.norm(other[3, :2] - other[2, :2])
+    torso = [float(np.linalg.norm(pose[1, :2] - pose[[8, 11], :2].mean(0))) for pose in (whole, other)]
+    assert scale == pytest.approx(np.clip(torso[0] / torso[1], 0.6, 1.6), rel=1e-4)
+    assert lend_poses([whole]) == [None]
+
+
+def test_the_part_warp_alone_is_the_source_brought_to_the_targets_joints(place: Place) -> None:
+    cases = PreparedCases(place.data, "train", None, [Method.part_warp])
+    assert cases.answers == ("part warp alone",)
+    source, target = (PreparedFolder(place.data).load(name) for name in ("anna", "ben"))
+    image = torch.tensor(source.image).permute(2, 0, 1)[None] / 127.5 - 1
+    joints = [torch.tensor(person.joints)[None] for person in (source, target)]
+    warp = warp_parts(image, one_hot(torch.tensor(source.regions)[None]), *joints)
+    drawn = torch.tensor(cases.one(0).answers["part warp alone"].astype(np.float32)).permute(2, 0, 1) / 127.5 - 1
+    person = (warp.regions[0].argmax(0) != 0) & (warp.coverage[0, 0] > 0.25)
+    assert person.any()
+    assert (drawn - warp.image[0])[:, person].abs().max() < 0.005
+    assert (drawn[:, ~person] - (230 / 127.5 - 1)).abs().max() < 0.005
+
+
+def test_in_its_own_pose_the_part_warp_returns_the_person(place: Place) -> None:
+    (place.data / "pairs.csv").write_text("from,to\nanna,anna\n")
+    case = PreparedCases(place.data, "train", None).one(0)
+    assert np.abs(case.answers["part warp alone"].astype(int) - case.reference).max() <= 1
+
+
+def test_a_small_model_with_part_warp_is_judged_at_the_folders_size_as_transfer_draws(
+    large_data: Path, warping: Path
+) -> None:
+    pipeline = Pipeline.from_pretrained(warping, "cpu")
+    cases = PreparedCases(large_data, "train", pipeline, case_set=CaseSet.cross, limit=3, canvas=Canvas(96, 64))
+    case = cases.one(0)
+    assert {picture.shape for picture in case.answers.values()} == {(96, 64, 3)}
+    folder = PreparedFolder(large_data)
+    of, to = case.name.split("_to_")
+    drawn = np.asarray(pipeline.transfer(folder.load(of), folder.load(to), Canvas(96, 64)).image)
+    assert np.array_equal(case.answers[MODEL], drawn)
+    assert cases.described()["model_draws"] == "48x32, brought to 96x64 by any-resolution drawing"
+    assert cases.described()["canvas"] == "96x64"
+    assert cases.field() is None
+
+
+def test_pictures_of_a_model_without_part_warp_are_enlarged_and_the_numbers_say_so(
+    large_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load_config("smoke", ["model.height=48", "model.width=32"])
+    save_model(tmp_path / "model.safetensors", build_generator(config.model).state_dict(), config)
+    options = ["eval", str(large_data), "-m", str(tmp_path), "--split", "train", "--limit", "2", "--metrics", "l1"]
+    with pytest.raises(SystemExit) as ended:
+        main([*options, "--size", "96x64", "-o", str(tmp_path / "out")])
+    assert ended.value.code == 0
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    said = "48x32, brought to 96x64 by Lanczos enlargement (no part warp)"
+    assert found["inputs"]["model_draws"] == said
+    assert {numbers["l1"]["size"] for numbers in found["answers"].values()} == {"96x64"}
+    assert f"the model draws {said}" in (tmp_path / "out" / "table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ("wide", "--size wide: is no size"),
+        ("64x64", "--size 64x64: has not the shape of the folder's 64x48; try 64x48"),
+        ("128x96", "--size 128x96: is larger than the pictures of"),
+        ("32x24", "--size 32x24: is smaller than what the model draws; choose 64x48 or more"),
+    ],
+)
+def test_a_size_that_cannot_be_judged_at_is_one_line(
+    size: str, said: str, drawn_data: Path, untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", str(drawn_data), "-m", str(untrained), "-o", str(tmp_path), "--size", size])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("--set=reposed", "--set reposed: needs joints"), ("--method=part-warp", "needs joints")]
+)
+def test_faces_have_no_part_warp(
+    option: str, said: str, some_faces: SomeFaces, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = PreparedCases(some_faces.data, "train", None)
+    assert cases.answers == ("source unchanged", "mean colour of each region")
+    arguments = ["eval", str(some_faces.data), "-o", str(tmp_path), "--split", "train", option]
+    with pytest.raises(SystemExit) as ended:
+        main(arguments if "--method" in option else [*arguments, "-m", str(some_faces.model)])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_moved_sources_move_their_joints_with_the_picture(drawn_data: Path, untrained: Path) -> None:
+    people = load_people(Pipeline.from_pretrained(untrained, "cpu"), drawn_data, "train")
+    found = moved_sources(people, list(range(len(people))))
+    hair, face = region_id("hair"), region_id("face")
+    seen = 0
+    for row in range(len(people)):
+        if found.source.structure[row, 0, 2] > 0 and found.target.structure[row, 0, 2] > 0:
+            x, y = found.source.structure[row, 0, :2].round().long().tolist()
+            around = found.source.labels[row, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
+            assert ((around == face) | (around == hair)).any()
+            seen += 1
+    assert seen > 3
+
+
 def test_evaluation_moves_are_deterministic_and_drop_nothing(drawn_data: Path, untrained: Path) -> None:
     people = load_people(Pipeline.from_pretrained(untrained, "cpu"), drawn_data, "train")
     whole = moved_sources(people, [0, 1, 2])
@@ -182,7 +376,12 @@ def test_eval_writes_numbers_a_table_and_sheets(
         )
     assert ended.value.code == 0
     found = json.loads((tmp_path / "eval" / "metrics.json").read_text())
-    assert list(found["answers"]) == ["SCM-Net", "source unchanged", "mean colour of each region"]
+    assert list(found["answers"]) == [
+        "SCM-Net",
+        "source unchanged",
+        "mean colour of each region",
+        "part warp alone",
+    ]
     assert found["count"] == 3
     for numbers in found["answers"].values():
         assert numbers["ssim"]["count"] == 3

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -24,6 +26,9 @@ from scmnet_cli.evaluation.published import compare, published_tables
 from scmnet_cli.metrics.ssim import ssim_raw
 from scmnet_cli.types import Canvas, UInt8Array
 from scmnet_cli.weights import backbone_shapes
+
+if TYPE_CHECKING:
+    from conftest import Place
 
 NAMES = ("fashionMENTees_Tanksid0000000101_1front", "fashionWOMENDressesid0000000202_2_side", "ada")
 Judge = Callable[..., Judgement]
@@ -371,6 +376,36 @@ def test_saved_pictures_of_a_method_evaluated_as_a_folder_give_the_same_numbers(
     one, two = (json.loads((out / "metrics.json").read_text()) for out in (first, second))
     assert one["answers"]["mean colour of each region"] == two["answers"]["generated"]
     assert one["references"] == two["references"]
+
+
+def test_with_a_prepared_folder_the_baselines_stand_beside_results_of_any_method(place: Place) -> None:
+    """They are those of the pairs: a folder of what one baseline draws gives its row twice."""
+    metrics = ("--metrics", "ssim,l1,l1_person,copy_score", "--split", "train")
+    assert scm(place.data, "--method", "part-warp", "--save", "-o", place.path / "one", *metrics) == 0
+    given = ("--generated", place.path / "one" / "images", "--reference", place.data / "images")
+    assert scm(place.data, *given, "-o", place.path / "two", *metrics[:2]) == 0
+    one, two = (json.loads((place.path / name / "metrics.json").read_text())["answers"] for name in ("one", "two"))
+    assert list(two) == ["generated", "source unchanged", "mean colour of each region", "part warp alone"]
+    assert two["generated"] == two["part warp alone"] == one["part warp alone"]
+    assert two["source unchanged"]["copy_score"]["value"] == 1
+    assert scm(*given, "-o", place.path / "three", *metrics[:2]) == 0  # without DATA nothing is known of the sources
+    alone = json.loads((place.path / "three" / "metrics.json").read_text())
+    assert list(alone["answers"]) == ["generated"]
+
+
+def test_joints_of_another_estimator_are_of_the_results_and_give_the_baselines_no_pck(place: Place) -> None:
+    results = place.path / "results"
+    results.mkdir()
+    shutil.copy(place.data / "images" / "ben.png", results / "anna_to_ben.png")
+    lines = (place.data / "joints.csv").read_text().splitlines()
+    (place.path / "found.csv").write_text(
+        "\n".join([lines[0], *(line.replace("ben", "anna_to_ben") for line in lines if line.startswith("ben"))]) + "\n"
+    )
+    given = ("--generated", results, "--reference", place.data / "images", "--joints", place.path / "found.csv")
+    assert scm(place.data, *given, "--metrics", "pck", "-o", place.path / "out") == 0
+    found = json.loads((place.path / "out" / "metrics.json").read_text())["answers"]
+    assert found["generated"]["pck"]["value"] == 1
+    assert found["part warp alone"] == {}
 
 
 # The paper's tables

@@ -12,13 +12,14 @@ from torch import Tensor
 from scmnet_cli.errors import ScmError
 from scmnet_cli.metrics.copying import copy_score
 from scmnet_cli.metrics.correspondence import region_accuracy
+from scmnet_cli.metrics.face_crop import crop_heads, face_crop, head_boxes
 from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.metrics.lpips import Lpips
 from scmnet_cli.metrics.masked import masked_mean
 from scmnet_cli.metrics.region_consistency import MIN_SHARE, region_closeness, region_consistency
 from scmnet_cli.metrics.spread import source_spread
 from scmnet_cli.metrics.ssim import ssim_masked, ssim_patn, ssim_raw
-from scmnet_cli.regions import one_hot
+from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.weights import backbone_shapes
 
 
@@ -371,3 +372,91 @@ def test_consistency_ignores_regions_of_a_few_stray_pixels_and_is_nan_without_a_
     assert region_closeness(image, one_hot(labels), image, one_hot(labels))[0, 1].isnan()
     upper, pants = one_hot(torch.full((1, 32, 32), 5)), one_hot(torch.full((1, 32, 32), 1))
     assert region_consistency(image, upper, image, pants).isnan().all()
+
+
+# Face crop
+
+
+def standing(nose: tuple[float, float], torso: float) -> Tensor:
+    """Joints of somebody upright: nose, both eyes and the trunk, (1, 18, 3)."""
+    joints = torch.zeros(1, 18, 3)
+    x, y = nose
+    places = {0: (x, y), 14: (x - 2, y - 2), 15: (x + 2, y - 2), 1: (x, y + 20), 8: (x - 8, y + 20 + torso)}
+    places[11] = (x + 8, y + 20 + torso)
+    for joint, place in places.items():
+        joints[0, joint] = torch.tensor([*place, 1.0])
+    return joints
+
+
+def faces_at(joints: Tensor) -> Tensor:
+    """Region masks in which everybody has a face of 11x11 pixels around the nose, (B, 8, 128, 88)."""
+    labels = torch.zeros(len(joints), 128, 88, dtype=torch.uint8)
+    for row, (x, y) in enumerate(joints[:, 0, :2].int().tolist()):
+        labels[row, y - 5 : y + 6, x - 5 : x + 6] = region_id("face")
+    return one_hot(labels)
+
+
+def mean_difference(a: Tensor, b: Tensor) -> Tensor:
+    assert a.shape[1:] == b.shape[1:] == (3, 64, 64)
+    return (a - b).abs().mean((1, 2, 3))
+
+
+def test_the_face_crop_sees_the_head_and_nothing_else() -> None:
+    joints = standing((40, 30), 40)  # the square is 26 pixels wide, from 27 to 53 and from 16 to 42
+    masks, truth = faces_at(joints), torch.zeros(1, 3, 128, 88)
+    around = truth.clone()
+    around[:, :, 45:], around[:, :, :, :24], around[:, :, :, 56:] = 1, 1, 1
+    assert face_crop(mean_difference, around, truth, joints, masks, joints, masks).item() == 0
+    assert face_crop(mean_difference, truth + 0.5, truth, joints, masks, joints, masks).item() == pytest.approx(0.5)
+    half = truth.clone()
+    half[:, :, :, :40] = 1
+    assert face_crop(mean_difference, half, truth, joints, masks, joints, masks).item() == pytest.approx(
+        13 / 26, abs=0.02
+    )
+
+
+def test_the_head_box_is_centred_on_the_face_and_grows_with_the_body() -> None:
+    boxes = head_boxes(torch.cat([standing((40, 30), 40), standing((40, 30), 60)]))
+    assert boxes[:, 0].tolist() == pytest.approx([40, 40])
+    assert boxes[:, 1].tolist() == pytest.approx([30 - 4 / 3] * 2)
+    assert boxes[:, 2].tolist() == pytest.approx([26, 39])
+    close = torch.zeros(1, 18, 3)  # a portrait: the ears alone say how large the head is
+    close[0, 16], close[0, 17] = torch.tensor([20.0, 50, 1]), torch.tensor([60.0, 50, 1])
+    assert head_boxes(close)[0].tolist() == pytest.approx([40, 50, 64])
+
+
+def test_a_head_crop_of_its_own_size_is_the_pictures_pixels_and_repeats_the_border() -> None:
+    image = torch.rand(1, 3, 128, 88) * 2 - 1
+    crop = crop_heads(image, torch.tensor([[39.5, 49.5, 64.0]]))
+    assert torch.allclose(crop, image[:, :, 18:82, 8:72], atol=1e-5)
+    corner = crop_heads(image, torch.tensor([[-0.5, -0.5, 64.0]]))
+    assert torch.allclose(corner[:, :, :33, :33], image[:, :, :1, :1].expand(-1, -1, 33, 33), atol=1e-5)
+
+
+def test_a_face_counts_where_source_and_target_both_show_it() -> None:
+    joints = standing((40, 30), 40).repeat(5, 1, 1)
+    masks, truth = faces_at(joints), torch.zeros(5, 3, 128, 88)
+    source_joints, source_masks = joints.clone(), masks.clone()
+    joints[1, [0, 14, 15]] = 0  # the target is seen from behind
+    source_joints[2, [0, 14, 15]] = 0  # the source is
+    source_masks[3, region_id("face")] = 0  # a nose was found on a head that is all hair
+    source_joints[4, [14, 15]] = 0  # a nose is enough
+    found = face_crop(mean_difference, truth + 0.5, truth, joints, masks, source_joints, source_masks)
+    assert found.isnan().tolist() == [False, True, True, True, False]
+    one = face_crop(mean_difference, truth[:1], truth[:1], joints[1:2], masks[:1], joints[:1], masks[:1])
+    assert one.isnan().all()
+
+
+def test_the_face_crop_of_a_batch_is_that_of_its_members(lpips: Lpips) -> None:
+    joints = torch.cat([standing((40, 30), 40), standing((30, 50), 55)])
+    masks = faces_at(joints)
+    torch.manual_seed(0)
+    images, truth = (torch.rand(2, 3, 128, 88) * 2 - 1 for _ in range(2))
+    whole = face_crop(lpips, images, truth, joints, masks, joints, masks)
+    alone = [
+        face_crop(lpips, *(given[row : row + 1] for given in (images, truth, joints, masks, joints, masks)))
+        for row in range(2)
+    ]
+    assert torch.allclose(whole, torch.cat(alone), atol=1e-5)
+    boxes = head_boxes(joints)
+    assert torch.allclose(whole, lpips(crop_heads(images, boxes), crop_heads(truth, boxes)), atol=1e-5)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scmnet_cli.cli.grouping import grouped
-from scmnet_cli.cli.options import Model
+from scmnet_cli.cli.options import Model, read_size
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 
 class MethodName(StrEnum):
-    """Answers that need no model."""
+    """Baselines: answers that need no model."""
 
     source_copy = "source-copy"
     region_mean = "region-mean"
+    part_warp = "part-warp"
 
 
 class SetName(StrEnum):
     """What is drawn of a prepared folder."""
 
     reconstruction = "reconstruction"
+    reposed = "reposed"
     pairs = "pairs"
     half2full = "half2full"
     cross = "cross"
@@ -76,14 +78,23 @@ class CaseOptions:
     """What of a prepared folder is drawn, by what."""
 
     method: Annotated[
-        MethodName | None, typer.Option("--method", help="Judge an answer that needs no model, in place of one.")
+        MethodName | None, typer.Option("--method", help="Judge one of the baselines, in place of a model.")
     ] = None
     case_set: Annotated[
         SetName | None,
         typer.Option(
             "--set",
-            help="What to draw of DATA: everybody from a moved source, the pairs, whole people from pictures cut at "
-            "the hips, or everybody in another's layout; by default pairs where it has any, else reconstruction.",
+            help="What to draw of DATA. reconstruction: everybody from a moved source; reposed: everybody from a "
+            "source warped into the next person's pose; pairs; half2full: whole people from pictures cut at the hips; "
+            "cross: everybody in another's layout. By default pairs where it has any, else reconstruction.",
+        ),
+    ] = None
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size",
+            metavar="HxW",
+            help="Draw and compare at this size, such as 256x176, up to DATA's own; by default the model's.",
         ),
     ] = None
     split: Annotated[
@@ -133,18 +144,20 @@ def evaluate(
 ) -> None:
     """Judge a model on a prepared folder, or the results of any method beside their references.
 
-    Every person of a split is reconstructed from a moved source, or drawn as
-    the pairs of the folder say, or completed from half a body, by the model
-    and by the answers that need none. Writes metrics.json, where each
+    The model and the baselines draw what --set says: every person of a split
+    from a moved or re-posed source, the pairs of the folder, or whole people
+    from half bodies. The baselines are the source unchanged, the mean colour
+    of each region, and the part warp alone. Writes metrics.json, where each
     number names its protocol, per_image.csv, table.md and report.html; of a
     prepared folder also a sheet of cases, and with a model one of transfers
-    and one of edits. What cannot be computed is said, with the command that
-    helps (`scm weights`).
+    and one of edits. Metrics that cannot be computed are listed, with the
+    command that helps (`scm weights`).
 
     \b
     Examples:
       scm eval data/ccp -o outputs/shipped
       scm eval data/ccp -m runs/ccp -o outputs/ccp
+      scm eval data/ccp -m runs/ccp --set reposed --size 256x176 -o outputs/reposed
       scm eval data/ccp -m runs/ccp --set half2full -o outputs/half2full
       scm eval data/faces -m runs/faces --set cross -o outputs/cross
       scm eval data/market --split test --method source-copy
@@ -215,7 +228,13 @@ def _check(data: Path | None, model: Path | None, results: ResultOptions, drawn:
     if (results.generated is None) != (results.reference is None):
         raise ScmError("--generated and --reference go together: the results, and what they should be")
     if results.generated is not None:
-        drawing = {"--model": model, "--method": drawn.method, "--set": drawn.case_set, "--save": save or None}
+        drawing = {
+            "--model": model,
+            "--method": drawn.method,
+            "--set": drawn.case_set,
+            "--size": drawn.size,
+            "--save": save or None,
+        }
         for option, given in drawing.items():
             if given is not None:
                 raise ScmError(f"{option} {given}: draws pictures, and --generated names ones that are drawn; drop one")
@@ -239,11 +258,12 @@ def _check(data: Path | None, model: Path | None, results: ResultOptions, drawn:
 def _cases(data: Path | None, results: ResultOptions, drawn: CaseOptions, pipeline: Pipeline | None) -> Cases:
     from scmnet_cli.evaluation.baselines import Method
     from scmnet_cli.evaluation.folders import FolderCases
-    from scmnet_cli.evaluation.prepared_cases import CaseSet, PreparedCases
+    from scmnet_cli.evaluation.prepared_cases import CaseSet, PreparedCases, check_size
 
     if results.generated is not None and results.reference is not None:
         return FolderCases(results.generated, results.reference, results.pairs, data, drawn.limit, results.joints)
     assert data is not None
-    methods = tuple(Method) if drawn.method is None else (Method(drawn.method),)
+    methods = None if drawn.method is None else (Method(drawn.method),)
     chosen = None if drawn.case_set is None else CaseSet(drawn.case_set)
-    return PreparedCases(data, drawn.split, pipeline, methods, case_set=chosen, limit=drawn.limit)
+    size = None if drawn.size is None else check_size(read_size(drawn.size, "--size", "256x176"), data, pipeline)
+    return PreparedCases(data, drawn.split, pipeline, methods, case_set=chosen, limit=drawn.limit, canvas=size)

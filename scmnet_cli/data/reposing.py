@@ -38,7 +38,7 @@ def other_pose(joints: FloatArray, lender: FloatArray, random: np.random.Generat
         joints, lender, result: (18, 3), x, y in pixels and a score.
     """
     if random.random() < _ANOTHERS:
-        laid = _laid_over(joints, lender, mirrored=random.random() < _MIRRORED_TOO)
+        laid = lay_over(joints, lender, mirrored=random.random() < _MIRRORED_TOO)
         if laid is not None:
             return laid
     turned = joints.copy()
@@ -54,8 +54,12 @@ def other_pose(joints: FloatArray, lender: FloatArray, random: np.random.Generat
     return turned
 
 
-def _laid_over(joints: FloatArray, lender: FloatArray, *, mirrored: bool) -> FloatArray | None:
-    """Return the lender's joints at this body's neck and torso length; None where either has no torso."""
+def lay_over(joints: FloatArray, lender: FloatArray, *, mirrored: bool = False) -> FloatArray | None:
+    """Return the lender's joints at this body's neck and scaled to its torso length; None where either has no torso.
+
+    Shape:
+        joints, lender, result: (18, 3), x, y in pixels and a score; a joint that either lacks is missing.
+    """
     other = lender.copy()
     if mirrored:
         other = other[list(MIRRORED)]

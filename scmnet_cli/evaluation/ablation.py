@@ -336,7 +336,7 @@ class Ablation:
 
     def _cases(self, pipeline: Pipeline | None) -> PreparedCases:
         """Return what is judged: of the model alone, or, without one, of the answers that need none."""
-        methods = tuple(Method) if pipeline is None else ()
+        methods = None if pipeline is None else ()
         asked = self.asked
         canvas = self.config.model.canvas
         return PreparedCases(self._prepared, asked.split, pipeline, methods, limit=asked.limit, canvas=canvas)

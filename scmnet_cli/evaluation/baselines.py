@@ -1,4 +1,4 @@
-"""Answers that need no model."""
+"""Baselines: answers that need no model."""
 
 from __future__ import annotations
 
@@ -7,17 +7,49 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from scmnet_cli.regions import BACKGROUND
+from scmnet_cli.data.dataset import TrainingBatch
+from scmnet_cli.data.reposing import repose
+from scmnet_cli.domains import Domain
+from scmnet_cli.regions import BACKGROUND, one_hot
 
 
 class Method(StrEnum):
-    """An answer that needs no model."""
+    """A baseline."""
 
     source_copy = "source-copy"
     region_mean = "region-mean"
+    part_warp = "part-warp"
 
 
-TITLES = {Method.source_copy: "source unchanged", Method.region_mean: "mean colour of each region"}
+TITLES = {
+    Method.source_copy: "source unchanged",
+    Method.region_mean: "mean colour of each region",
+    Method.part_warp: "part warp alone",
+}
+
+
+def methods_for(domain: Domain) -> tuple[Method, ...]:
+    """Return the baselines of a domain; the part warp needs joints, which faces lack."""
+    return tuple(method for method in Method if method is not Method.part_warp or domain.has_joints)
+
+
+def draw_baseline(method: Method, batch: TrainingBatch, *, plain: bool) -> Tensor:
+    """Return a baseline's pictures.
+
+    Args:
+        method: which baseline.
+        batch: sources, and targets of the same canvas, of which only regions and joints are read.
+        plain: whether backgrounds are the plain grey; it decides what lies behind a warped person.
+
+    Shape:
+        result: (B, 3, H, W) in [-1, 1].
+    """
+    source, target = batch.source, batch.target
+    if method is Method.source_copy:
+        return source.image
+    if method is Method.region_mean:
+        return region_mean(source.image, one_hot(source.labels), one_hot(target.labels))
+    return repose(source.image, source.labels, source.structure, target.structure, plain=plain)[0]
 
 
 def region_mean(source: Tensor, source_masks: Tensor, target_masks: Tensor) -> Tensor:

@@ -25,14 +25,15 @@ class Case:
         answers: a picture by each answer's name.
         reference_key: the same for the same reference.
         labels: region map of the reference; source_labels of the source.
-        joints: of the reference.
+        joints: of the reference; source_joints of the source.
         edges: Canny's of the reference, where it is a face.
         has_truth: whether the reference is what the picture should be, and not only what it takes its layout from.
-        found_joints: that another estimator found in the one answer; None: the analyser looks for them.
+        found_joints: joints that another estimator found in the first answer, which alone then has a PCK; None: the
+            analyser looks for the joints of every answer.
 
     Shape:
-        pictures: (H, W, 3) uint8; labels: (H, W) uint8; joints: (18, 3) in pixels of the reference, found_joints in
-        those of the answer; edges: (H, W) bool.
+        pictures: (H, W, 3) uint8; labels: (H, W) uint8; joints, source_joints, found_joints: (18, 3), in pixels of the
+        reference, the source and the first answer; edges: (H, W) bool.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Case:
     edges: npt.NDArray[np.bool_] | None = None
     has_truth: bool = True
     found_joints: FloatArray | None = None
+    source_joints: FloatArray | None = None
 
 
 class Cases(Protocol):

@@ -7,19 +7,23 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from scmnet_cli.checkpoint import sha256
+from scmnet_cli.data.dataset import TrainingBatch, collate, resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
+from scmnet_cli.evaluation.baselines import TITLES, draw_baseline, methods_for
 from scmnet_cli.evaluation.cases import Case, hash_of_contents, read_ahead
 from scmnet_cli.files import read_lines
-from scmnet_cli.images import CropBox, read_label_map, read_photo
+from scmnet_cli.images import CropBox, read_photo, to_uint8
 from scmnet_cli.photo_files import is_photo, photo_endings, unread_photos, without_photo_ending
 from scmnet_cli.sources.keypoints import read_keypoint_table
-from scmnet_cli.types import Canvas, FloatArray, UInt8Array
+from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +32,7 @@ _STRIP = re.compile(r".+___.+_vis")
 """Names of the strips that PATN writes: source, pose, target, pose and result side by side."""
 
 _MAX_CELLS = 8
+GENERATED = "generated"
 
 
 @dataclass(frozen=True)
@@ -162,10 +167,9 @@ def _by_pair(
 
 
 class FolderCases:
-    """Results of any method, beside their references."""
+    """Results of any method beside their references and, where a prepared folder knows all sources, the baselines."""
 
     form = "folders"
-    answers: tuple[str, ...] = ("generated",)
 
     def __init__(
         self,
@@ -182,7 +186,7 @@ class FolderCases:
             generated: the results.
             reference: what they should be.
             pairs: file that says which belongs to which, where the names do not.
-            data: prepared folder that knows region maps and joints of the references, by their names.
+            data: prepared folder with the references and sources, by their names: it gives region maps and joints.
             limit: at most so many.
             joints: table of the joints that another estimator found in the results, by their names.
 
@@ -198,6 +202,9 @@ class FolderCases:
         self._people = None if data is None else PreparedFolder(data)
         self._joints = joints
         self._found = None if joints is None else read_keypoint_table(joints).renamed(_bare)[0]
+        knows_sources = self._people is not None and all(match.source is not None for match in self.matches)
+        self._methods = methods_for(self._people.domain) if self._people is not None and knows_sources else ()
+        self.answers: tuple[str, ...] = (GENERATED, *(TITLES[method] for method in self._methods))
 
     def __len__(self) -> int:
         return len(self.matches)
@@ -224,36 +231,43 @@ class FolderCases:
             self._other_shapes.add(match.name)
         if source is None and match.source is not None:
             source = read_photo(match.source)
-        labels, joints = self._known(match.reference.stem, reference)
-        of = None if match.source is None else match.source.stem
-        source_labels = None if of is None or source is None else self._known(of, source)[0]
+        target = self._person(match.reference.stem, reference)
+        known_source = None if match.source is None or source is None else self._person(match.source.stem, source)
         return Case(
             match.name,
-            {"generated": picture},
+            {GENERATED: picture} | self._baselines(target, known_source),
             reference,
             str(match.reference),
             source,
-            labels,
-            source_labels,
-            joints,
+            labels=None if target is None else target.regions,
+            source_labels=None if known_source is None else known_source.regions,
+            joints=_joints(target),
+            source_joints=_joints(known_source),
             found_joints=self._found_joints(match.generated.stem, picture),
         )
 
+    def _baselines(self, target: Person | None, source: Person | None) -> dict[str, UInt8Array]:
+        if self._people is None or source is None or target is None:
+            return {}
+        cpu, plain = torch.device("cpu"), self._people.manifest.background == "plain"
+        batch = TrainingBatch(collate([target], cpu), collate([resized(source, target.canvas)], cpu))
+        return {TITLES[method]: to_uint8(draw_baseline(method, batch, plain=plain)[0]) for method in self._methods}
+
+    def _person(self, name: str, picture: UInt8Array) -> Person | None:
+        """Return a picture with what the prepared folder knows of it; None without one."""
+        if self._people is None:
+            return None
+        person = self._people.load(name)
+        size = Canvas(*picture.shape[:2])
+        if person.canvas != size:
+            raise ScmError(
+                f"{name}: is {size}, but {person.canvas} in {self._people.path}; "
+                f"give --reference {self._people.path / 'images'}"
+            )
+        return replace(person, image=picture)
+
     def _found_joints(self, name: str, picture: UInt8Array) -> FloatArray | None:
         return None if self._found is None else self._found.find(name, size=Canvas(*picture.shape[:2]))
-
-    def _known(self, name: str, picture: UInt8Array) -> tuple[UInt8Array | None, FloatArray | None]:
-        """Return region map and joints of a picture, on its own size."""
-        if self._people is None:
-            return None, None
-        entry = self._people.entry(name)
-        labels = read_label_map(self._people.path / "regions" / f"{name}.png")
-        if labels.shape != picture.shape[:2]:
-            raise ScmError(
-                f"{name}: is {picture.shape[0]}x{picture.shape[1]}, but {labels.shape[0]}x{labels.shape[1]} in "
-                f"{self._people.path}; give --reference {self._people.path / 'images'}"
-            )
-        return labels, entry.joints
 
     def remarks(self) -> list[str]:
         """Return what a reader of the numbers should know of the folders, a sentence each."""
@@ -280,6 +294,10 @@ class FolderCases:
                 "sha256": hash_of_contents(self._joints.glob("*.json")) if is_folder else sha256(self._joints),
             }
         return found
+
+
+def _joints(person: Person | None) -> FloatArray | None:
+    return person.joints if person is not None and len(person.joints) else None
 
 
 def _result_and_source(name: str, picture: UInt8Array, reference: UInt8Array) -> tuple[UInt8Array, UInt8Array | None]:

@@ -27,7 +27,7 @@ def half_body(person: Person, canvas: Canvas, background: str) -> Person:
     """Return the person as a photo that ends at the hips would have been prepared: what is left fills the canvas.
 
     Args:
-        person: with both hips known.
+        person: with both hips known. Its joints below the hips are missing in the result.
         canvas: size of the result.
         background: of the prepared folder, ``plain`` or ``keep``.
 
@@ -35,7 +35,11 @@ def half_body(person: Person, canvas: Canvas, background: str) -> Person:
         ScmError: if the region map knows nothing of the person above the hips.
     """
     hips = round(float(person.joints[_HIPS, 1].mean()))
-    half = Person(person.name, person.image[:hips], person.regions[:hips], person.joints)
+    joints = person.joints.copy()
+    below = joints[:, 1] >= hips
+    below[_HIPS] = False  # the cut runs between the two
+    joints[below] = 0
+    half = Person(person.name, person.image[:hips], person.regions[:hips], joints)
     try:
         return crop_person(half, canvas, background)[0]
     except ScmError as error:

@@ -15,6 +15,7 @@ from scmnet_cli.checkpoint import sha256
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.metrics.copying import copy_score
 from scmnet_cli.metrics.edge_fidelity import edge_f1
+from scmnet_cli.metrics.face_crop import face_crop
 from scmnet_cli.metrics.fd_vgg16 import Vgg16Features
 from scmnet_cli.metrics.frechet import frechet_distance
 from scmnet_cli.metrics.inception import Inception
@@ -79,6 +80,8 @@ METRICS = {metric.name: metric for metric in (
            _call, ("lpips_alex", *_PAIR), "alexnet"),
     Metric("lpips_alex_person", "LPIPS-alex person", "lower", "mean of its map over the person",
            _call, ("lpips_alex", *_PAIR, "person"), "alexnet"),
+    Metric("face_crop", "face crop", "lower", "LPIPS-alex of a 64x64 crop of the head, where both show the face",
+           face_crop, ("lpips_alex", *_PAIR, "joints", "masks", "source_joints", "source_masks"), "alexnet"),
     Metric("lpips_vgg", "LPIPS-vgg", "lower", "official package, version 0.1",
            _call, ("lpips_vgg", *_PAIR), "vgg16"),
     Metric("copy_score", "copy", "lower", "1: the unmoved source; 0: as far from it as the reference",
@@ -131,7 +134,7 @@ class Instruments:
                 self.not_computed[name] = str(error)
                 continue
             self.weights[name] = {"name": path.name, "sha256": sha256(path)}
-        self.lpips_alex = Lpips("alex", weights_dir).to(self.device) if self._can("lpips_alex") else None
+        self.lpips_alex = Lpips("alex", weights_dir).to(self.device) if self._can("lpips_alex", "face_crop") else None
         self.lpips_vgg = Lpips("vgg", weights_dir).to(self.device) if self._can("lpips_vgg") else None
         self.inception = Inception(weights_dir).to(self.device) if self._can("fid", "is") else None
         self.vgg16 = Vgg16Features(weights_dir).to(self.device) if self._can("fd_vgg16") else None

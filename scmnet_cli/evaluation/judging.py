@@ -22,16 +22,21 @@ from scmnet_cli.metrics.frechet import FeatureStatistics
 from scmnet_cli.metrics.inception_score import SPLITS, InceptionScore
 from scmnet_cli.metrics.ssim import ssim_raw
 
+_GIVE_DATA = "give DATA, the prepared folder of the references"
 _UNKNOWN = {
     "truth": "what the picture should be is not known",
     "edges": "the references are no faces of a prepared folder",
-    "joints": "the references' joints are not known; give --data",
-    "masks": "region maps are not known; give --data",
-    "source_masks": "region maps are not known; give --data",
-    "person": "region maps are not known; give --data",
+    "joints": f"the references' joints are not known; {_GIVE_DATA}",
+    "source_joints": f"the sources' joints are not known; {_GIVE_DATA}",
+    "masks": f"region maps are not known; {_GIVE_DATA}",
+    "source_masks": f"region maps are not known; {_GIVE_DATA}",
+    "person": f"region maps are not known; {_GIVE_DATA}",
     "source": "the sources are not known",
 }
 """Why a metric is not computed, by what it needs."""
+
+_OF_FACES, _OF_PEOPLE = ("edge_f1",), ("pck", "face_crop")
+"""Metrics of one domain alone."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ class _Judging:
         self.names: list[str] = []
         self._seen: set[str] = set()
         self._sizes: set[str] = set()
+        self._has_faces = False
         self._rows: dict[str, dict[str, list[float]]] = {answer: {} for answer in cases.answers}
         networks = self._references.networks
         self._features = {answer: {name: FeatureStatistics() for name in networks} for answer in cases.answers}
@@ -132,6 +138,7 @@ class _Judging:
         fit = [fit_case(case, self._protocol, self._instruments.device) for case in chunk]
         for _, same in groupby(fit, key=lambda one: one.reference.shape):
             self._add_group(list(same))
+        self._has_faces |= any(case.edges is not None for case in chunk)
         if any(case.found_joints is not None for case in chunk):
             self._weights.pop("pck", None)  # the analyser had no part in it
         self.names += [case.name for case in chunk]
@@ -184,13 +191,16 @@ class _Judging:
             scores[answer] = Scores(known, {name: rows[name] for name in known if name in rows})
         computed = {name for found in scores.values() for name in found.values}
         for name in self._instruments.wanted:
-            # Of people nobody expects edges, unless they are asked for.
-            silent = self._repeats(name) or (name == "edge_f1" and name not in self._instruments.asked_for)
-            if name not in computed and name not in self._missing and not silent:
-                self._missing[name] = _UNKNOWN[self._unknown.get(name, "masks")]
+            if name not in computed and name not in self._missing and not self._is_silent(name):
+                self._missing[name] = _UNKNOWN.get(self._unknown.get(name, ""), "no picture shows what it measures")
         return Judgement(
             self.names, scores, self._missing, self._weights, len(self._seen), self._reference_hash, sorted(self._sizes)
         )
+
+    def _is_silent(self, name: str) -> bool:
+        """Say whether nobody expects a metric: edges of people or joints of faces, unless they are asked for."""
+        others = _OF_PEOPLE if self._has_faces else _OF_FACES
+        return self._repeats(name) or (name in others and name not in self._instruments.asked_for)
 
     def _set_values(self, answer: str, references: dict[str, FeatureStatistics]) -> dict[str, Value]:
         """Return the metrics of an answer's whole set."""

@@ -35,6 +35,7 @@ class FittedCase:
     masks: Tensor | None
     source_masks: Tensor | None
     joints: FloatArray | None
+    source_joints: FloatArray | None
     found_joints: FloatArray | None
     pictures: dict[str, UInt8Array]
 
@@ -71,14 +72,24 @@ class Pictures:
     @cached_property
     def joints(self) -> Tensor | None:
         """Joints of the references, (B, 18, 3)."""
-        known = [one.joints for one in self._group if one.joints is not None]
-        return torch.from_numpy(np.stack(known)) if len(known) == len(self._group) else None
+        return _stacked([one.joints for one in self._group])
+
+    @cached_property
+    def source_joints(self) -> Tensor | None:
+        """Joints of the sources, (B, 18, 3), in pixels of the pictures."""
+        return _stacked([one.source_joints for one in self._group])
 
     @cached_property
     def found_joints(self) -> Tensor | None:
-        """Joints that the analyser finds in the pictures, (B, 18, 3), where those of the references are known."""
+        """Joints found in the pictures, (B, 18, 3), where those of the references are known.
+
+        The analyser finds them. If another estimator's are given for the first answer, the others have none.
+        """
         analyser = self._analyser
         if analyser is None or self.joints is None:
+            return None
+        given = any(one.found_joints is not None for one in self._group)
+        if given and self._answer != next(iter(self._group[0].case.answers)):
             return None
         found = [
             analyser(one.pictures[self._answer]).joints if one.found_joints is None else one.found_joints
@@ -99,6 +110,11 @@ class Pictures:
         if self.edges is None:
             return None
         return torch.from_numpy(np.stack([canny_edges(one.pictures[self._answer]) for one in self._group]))
+
+
+def _stacked(parts: list[FloatArray | None]) -> Tensor | None:
+    known = [part for part in parts if part is not None]
+    return torch.from_numpy(np.stack(known)) if len(known) == len(parts) else None
 
 
 def _joined(parts: list[Tensor | None]) -> Tensor | None:
@@ -151,10 +167,11 @@ def fit_case(case: Case, protocol: Protocol, device: torch.device) -> FittedCase
     def placed(joints: FloatArray | None, own: CropBox) -> FloatArray | None:
         return None if joints is None else np.concatenate([own.to_canvas(joints[:, :2]), joints[:, 2:]], axis=1)
 
-    drawn = next(iter(case.answers.values())).shape
-    drawn_box = CropBox(0, 0, drawn[1], drawn[0], box.canvas)
-    if protocol.size is not None:
-        drawn_box = protocol.box(Canvas(drawn[0], drawn[1]), case.name)
+    def own_box(image: UInt8Array) -> CropBox:
+        if protocol.size is None:
+            return CropBox(0, 0, image.shape[1], image.shape[0], box.canvas)
+        return protocol.box(Canvas(image.shape[0], image.shape[1]), case.name)
+
     return FittedCase(
         case,
         {answer: tensor(image) for answer, image in pictures.items()},
@@ -163,7 +180,8 @@ def fit_case(case: Case, protocol: Protocol, device: torch.device) -> FittedCase
         masks(case.labels),
         masks(case.source_labels) if protocol.size is not None or case.source_labels is None else _own(case, device),
         placed(case.joints, box),
-        placed(case.found_joints, drawn_box),
+        None if case.source is None else placed(case.source_joints, own_box(case.source)),
+        placed(case.found_joints, own_box(next(iter(case.answers.values())))),
         pictures,
     )
 

@@ -1,11 +1,17 @@
-"""How well a model draws people it never trained on, beside the answers that need no model.
+"""Evaluate a model on people it never trained on, beside the baselines.
 
-Reconstruction: the source is the person's own picture, flipped, rotated, scaled, shifted and warped
-(:func:`moved_sources`; nothing is lost, and every model gets the same moves); the truth is the unmoved picture.
-Pairs: source and truth are two pictures of one person. Half to full body: the source is the person's own picture as
-if the photo ended at the hips (:func:`half_body`); the truth is the whole picture. Cross: everybody in the layout of
-somebody else, a seeded derangement; what that should look like is not known. Two answers need no model: the source as
-it is, and the mean colour of each of its regions painted into the target's regions.
+What is drawn, by :class:`CaseSet`:
+
+* reconstruction: the source is the person's own picture, flipped, rotated, scaled, shifted and warped
+  (:func:`moved_sources`; nothing is lost); the truth is the unmoved picture.
+* reposed: the source is the person's own picture, brought by the part warp into the pose of the next person
+  (:mod:`scmnet_cli.evaluation.reposed`); the truth is the photo.
+* pairs: source and truth are two pictures of one person.
+* half2full: the source is the person's own picture as if the photo ended at the hips (:func:`half_body`); the truth is
+  the whole picture.
+* cross: everybody in the layout of somebody else, a seeded derangement; the truth is not known.
+
+Every model gets the same sources.
 """
 
 from __future__ import annotations
@@ -17,23 +23,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from scmnet_cli.checkpoint import sha256
 from scmnet_cli.data.dataset import PeopleOnDisk, TrainingBatch, collate
 from scmnet_cli.data.prepared import SPLITS, PreparedFolder
-from scmnet_cli.domains import FACE, PERSON
 from scmnet_cli.edges import CANNY
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.baselines import TITLES, Method, region_mean
+from scmnet_cli.evaluation.baselines import TITLES, Method, draw_baseline, methods_for
 from scmnet_cli.evaluation.cases import Case, hash_of_contents
 from scmnet_cli.evaluation.field import SPREAD_PEOPLE, FieldFound, garment_colours, spaced_grid
+from scmnet_cli.evaluation.folders import fitted
 from scmnet_cli.evaluation.half_body import half_body, is_full_body
+from scmnet_cli.evaluation.reposed import lend_poses, reposed_sources
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.skeleton import rescale
 from scmnet_cli.training.measure import field_statistics, moved_sources, spread_of
 from scmnet_cli.training.objective import GeneratorOutput, GeneratorPass, Inputs
-from scmnet_cli.types import Canvas
+from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 _CROSS_SEED = 30_000
 
@@ -44,20 +51,28 @@ class CaseSet(StrEnum):
     """What is drawn of a split, and what the truth is."""
 
     reconstruction = "reconstruction"
+    reposed = "reposed"
     pairs = "pairs"
     half2full = "half2full"
     cross = "cross"
 
 
+_WANTED = {
+    CaseSet.pairs: "pair with both ends",
+    CaseSet.half2full: "person with neck and both whole legs",
+    CaseSet.reposed: "two people with neck and hips",
+}
+
+
 class PreparedCases:
-    """A split of a prepared folder: reconstructed from a moved source, as pairs, from half a body, or crosswise."""
+    """What is drawn of a split of a prepared folder, by a model and the baselines."""
 
     def __init__(
         self,
         data: Path,
         split: str | None,
         pipeline: Pipeline | None,
-        methods: Sequence[Method] = tuple(Method),
+        methods: Sequence[Method] | None = None,
         *,
         case_set: CaseSet | None = None,
         limit: int | None = None,
@@ -68,19 +83,25 @@ class PreparedCases:
         Args:
             data: the prepared folder.
             split: train, val or test; None: val, or test where the folder has no val list.
-            pipeline: the model; None: only the methods answer.
-            methods: answers beside the model's.
+            pipeline: the model; None: only the baselines answer.
+            methods: the baselines; None: all that fit the folder's domain.
             case_set: what is drawn; None: the split's pairs where it has any, else reconstruction.
             limit: at most so many.
-            canvas: without a model, the size of the pictures; None: the folder's own.
+            canvas: size of the pictures; None: the model's, or without a model the folder's own. A model with part warp
+                draws a larger one at any resolution; the pictures of another are enlarged.
 
         Raises:
-            ScmError: if it cannot be read, or the split holds nobody for this set.
+            ScmError: if the folder cannot be read, the split holds nobody for this set, or a baseline does not fit.
         """
         folder = PreparedFolder(data)
         self.data = folder.path
         self.split = split or ("val" if folder.names("val") else "test")
-        self._folder, self._pipeline, self._methods = folder, pipeline, tuple(methods)
+        self._folder, self._pipeline = folder, pipeline
+        fitting = methods_for(folder.domain)
+        self._methods = fitting if methods is None else tuple(methods)
+        for method in self._methods:
+            if method not in fitting:
+                raise ScmError(f"--method {method}: needs joints, which {folder.domain.members} lack; choose another")
         names = folder.names(self.split)
         if not names:
             filled = [f"{other} ({len(folder.names(other))})" for other in SPLITS if folder.names(other)]
@@ -88,24 +109,40 @@ class PreparedCases:
         listed = [pair for pair in folder.pairs() if set(pair) <= set(names)]
         self.form: str = case_set or (CaseSet.pairs if listed else CaseSet.reconstruction)
         self._pairs = listed[:limit] if self.form == CaseSet.pairs else []
-        if self.form == CaseSet.pairs:
-            names = list(dict.fromkeys(name for pair in self._pairs for name in pair))
-        elif self.form == CaseSet.half2full:
-            names = [name for name in names if is_full_body(folder.entry(name).joints)][:limit]
-        else:
-            names = names[:limit]
-        if self.form == CaseSet.cross:
-            self._pairs = deranged(names)
+        self._poses: dict[str, FloatArray] = {}
+        names = self._chosen(names, limit)
         if not names:
-            wanted = "pair with both ends" if self.form == CaseSet.pairs else "person with neck and both whole legs"
+            wanted = _WANTED[CaseSet(self.form)]
             raise ScmError(f"{data}: has no {wanted} in {self.split}; leave --set out, or name another --split")
-        self.canvas: Canvas = (canvas or folder.manifest.canvas) if pipeline is None else pipeline.canvas
+        self.canvas: Canvas = canvas or (folder.manifest.canvas if pipeline is None else pipeline.canvas)
         device = torch.device("cpu") if pipeline is None else pipeline.device
         self._people = PeopleOnDisk(folder, names, self.canvas, device)
-        self._generator = None if pipeline is None else GeneratorPass(pipeline.model)
+        self._generator = None if pipeline is None or self._is_enlarged else GeneratorPass(pipeline.model)
         self._statistics: dict[str, list[float]] = {"region_accuracy": [], "entropy": []}
         model = () if pipeline is None else (MODEL,)
         self.answers: tuple[str, ...] = (*model, *(TITLES[method] for method in self._methods))
+
+    def _chosen(self, names: Sequence[str], limit: int | None) -> Sequence[str]:
+        """Return the people that are read, and note pairs and poses of the set."""
+        if self.form == CaseSet.pairs:
+            return list(dict.fromkeys(name for pair in self._pairs for name in pair))
+        if self.form == CaseSet.half2full:
+            return [name for name in names if is_full_body(self._folder.entry(name).joints)][:limit]
+        if self.form == CaseSet.reposed:
+            if not self._folder.domain.has_joints:
+                raise ScmError(f"--set reposed: needs joints, which {self._folder.domain.members} lack; choose another")
+            lent = lend_poses([self._folder.entry(name).joints for name in names])
+            found = [(name, pose) for name, pose in zip(names, lent, strict=True) if pose is not None][:limit]
+            self._poses = dict(found)
+            return list(self._poses)
+        if self.form == CaseSet.cross:
+            self._pairs = deranged(names[:limit])
+        return names[:limit]
+
+    @property
+    def _is_enlarged(self) -> bool:
+        """Whether pictures are larger than the model's own."""
+        return self._pipeline is not None and self._pipeline.canvas != self.canvas
 
     def __len__(self) -> int:
         return len(self._pairs) or len(self._people)
@@ -133,44 +170,64 @@ class PreparedCases:
     @torch.no_grad()
     def _drawn(self, indices: Sequence[int], *, note: bool) -> list[Case]:
         batch = self._batch(indices)
-        reads_warp = self._pipeline is not None and self._pipeline.config.model.part_warp
-        inputs = Inputs.of(batch, part_warp=reads_warp)
-        pictures: dict[str, Tensor] = {}
-        if self._generator is not None and self._pipeline is not None:
-            drawn: GeneratorOutput = self._generator(inputs)
-            pictures[MODEL] = drawn.image
-            if note:
-                for name, values in field_statistics(drawn, inputs).items():
-                    self._statistics.setdefault(name, [])
-                    self._statistics[name] += values.double().tolist()
+        pictures = {} if self._pipeline is None else {MODEL: self._by_model(self._pipeline, batch, note=note)}
+        plain = self._people.fill is not None
         for method in self._methods:
-            if method == Method.source_copy:
-                pictures[TITLES[method]] = inputs.style_image
-            else:
-                pictures[TITLES[method]] = region_mean(inputs.style_image, inputs.style_masks, inputs.target_masks)
+            pictures[TITLES[method]] = [to_uint8(image) for image in draw_baseline(method, batch, plain=plain)]
         cases = []
         for row, index in enumerate(indices):
             source, target = self._names(index)
             structure = batch.target.structure[row].cpu().numpy()
+            has_joints = batch.target.domain.has_joints
             cases.append(
                 Case(
                     f"{source}_to_{target}" if self._pairs else target,
-                    {answer: to_uint8(images[row]) for answer, images in pictures.items()},
-                    to_uint8(inputs.target[row]),
+                    {answer: images[row] for answer, images in pictures.items()},
+                    to_uint8(batch.target.image[row]),
                     target,
-                    to_uint8(inputs.style_image[row]),
+                    to_uint8(batch.source.image[row]),
                     batch.target.labels[row].cpu().numpy(),
                     batch.source.labels[row].cpu().numpy().astype(np.uint8),
-                    structure if batch.target.domain is PERSON else None,
-                    (structure & CANNY) > 0 if batch.target.domain is FACE else None,
+                    structure if has_joints else None,
+                    None if has_joints else (structure & CANNY) > 0,
                     has_truth=self.form != CaseSet.cross,
+                    source_joints=batch.source.structure[row].cpu().numpy() if has_joints else None,
                 )
             )
         return cases
 
+    def _by_model(self, pipeline: Pipeline, batch: TrainingBatch, *, note: bool) -> list[UInt8Array]:
+        """Return the model's pictures: on its canvas a batch at a time, larger ones by :meth:`Pipeline.transfer`."""
+        if self._generator is None:
+            return [self._enlarged(pipeline, batch, row) for row in range(len(batch.target))]
+        inputs = Inputs.of(batch, part_warp=pipeline.config.model.part_warp)
+        drawn: GeneratorOutput = self._generator(inputs)
+        if note:
+            for name, values in field_statistics(drawn, inputs).items():
+                self._statistics.setdefault(name, [])
+                self._statistics[name] += values.double().tolist()
+        return [to_uint8(image) for image in drawn.image]
+
+    def _enlarged(self, pipeline: Pipeline, batch: TrainingBatch, row: int) -> UInt8Array:
+        source, target = (
+            Person(
+                name,
+                to_uint8(side.image[row]),
+                side.labels[row].cpu().numpy().astype(np.uint8),
+                side.structure[row].cpu().numpy(),
+            )
+            for name, side in (("source", batch.source), ("target", batch.target))
+        )
+        size = self.canvas if pipeline.config.model.part_warp else None
+        return fitted(np.asarray(pipeline.transfer(source, target, size).image), self.canvas)
+
     def _batch(self, indices: Sequence[int]) -> TrainingBatch:
         if self.form == CaseSet.reconstruction:
             return moved_sources(self._people, list(indices))
+        if self.form == CaseSet.reposed:
+            have = self._folder.manifest.canvas
+            poses = [rescale(self._poses[self._people.names[index]], have, self.canvas) for index in indices]
+            return reposed_sources(self._people, indices, poses)
         if self.form == CaseSet.half2full:
             background = self._folder.manifest.background
             halves = [
@@ -187,16 +244,23 @@ class PreparedCases:
         return []
 
     def described(self) -> dict[str, Any]:
-        """Return folder and model."""
+        """Return folder, size and model."""
         found: dict[str, Any] = {"data": str(self.data), "split": self.split, "canvas": str(self.canvas)}
         if self._pipeline is not None:
             found["model"] = {"path": str(self._pipeline.path), "sha256": sha256(self._pipeline.path)}
+            found["model_draws"] = self._model_draws(self._pipeline)
         return found
+
+    def _model_draws(self, pipeline: Pipeline) -> str:
+        if not self._is_enlarged:
+            return str(pipeline.canvas)
+        how = "any-resolution drawing" if pipeline.config.model.part_warp else "Lanczos enlargement (no part warp)"
+        return f"{pipeline.canvas}, brought to {self.canvas} by {how}"
 
     def field(self) -> FieldFound | None:
         """Return what the field did on all cases, and on a grid of some people in each other's poses.
 
-        None without a model that has a field to judge, or before :meth:`chunks` has run.
+        None without a model that has a field to judge, at another size than the model's, or before :meth:`chunks`.
         """
         if self._pipeline is None or not self._statistics["entropy"]:
             return None
@@ -212,6 +276,23 @@ class PreparedCases:
             lightness=lightness,
             chroma=chroma,
         )
+
+
+def check_size(size: Canvas, data: Path, pipeline: Pipeline | None) -> Canvas:
+    """Return a size that the pictures of a prepared folder can be judged at.
+
+    Raises:
+        ScmError: if it has another shape, is larger than the folder's pictures, or smaller than the model's.
+    """
+    own = PreparedFolder(data).manifest.canvas
+    if not size.has_shape_of(own):
+        fitting = Canvas(size.height, round(size.height * own.width / own.height))
+        raise ScmError(f"--size {size}: has not the shape of the folder's {own}; try {fitting}")
+    if size.height > own.height:
+        raise ScmError(f"--size {size}: is larger than the pictures of {data}; choose up to {own}")
+    if pipeline is not None and size.height < pipeline.canvas.height:
+        raise ScmError(f"--size {size}: is smaller than what the model draws; choose {pipeline.canvas} or more")
+    return size
 
 
 def deranged(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -108,8 +108,13 @@ class Evaluation:
         return (
             f"{len(self.judgement.names)} pictures ({self.cases.form}), protocol {self.protocol.name}, size "
             f"{self.size}; {self.judgement.num_references} references "
-            f"{self.judgement.reference_sha256[:12]}"
+            f"{self.judgement.reference_sha256[:12]}{self._drawn()}"
         )
+
+    def _drawn(self) -> str:
+        """Return how a model's pictures came to another size than its own."""
+        drawn = self.cases.described().get("model_draws", self.size)
+        return "" if drawn == self.size else f"; the model draws {drawn}"
 
     def notes(self) -> str:
         """Return remarks on the pictures, and what the field of the model did: a sentence a line, or nothing."""
