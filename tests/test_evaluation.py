@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = load_config("smoke")
+    config = load_config("smoke", ["model.height=64", "model.width=48"])
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     save_model(path, build_generator(config.model).state_dict(), config)

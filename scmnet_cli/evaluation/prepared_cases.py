@@ -122,7 +122,7 @@ class PreparedCases:
         model = () if pipeline is None else (MODEL,)
         self.answers: tuple[str, ...] = (*model, *(TITLES[method] for method in self._methods))
 
-    def _chosen(self, names: Sequence[str], limit: int | None) -> Sequence[str]:
+    def _chosen(self, names: list[str], limit: int | None) -> list[str]:
         """Return the people that are read, and note pairs and poses of the set."""
         if self.form == CaseSet.pairs:
             return list(dict.fromkeys(name for pair in self._pairs for name in pair))
