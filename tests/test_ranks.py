@@ -183,7 +183,7 @@ def test_batch_norm_spelt_out_for_several_processes_is_batch_norm() -> None:
 SMALL = (
     "train.images=12", "train.batch=4", "train.log_every=4", "train.save_every=100", "data.drop_region=0.5",
     "loss.vgg=vgg16", "loss.perceptual=5", "loss.style=150", "loss.bsr=1", "loss.style_layers=[relu1_2,relu2_1]",
-    "loss.bsr_layer=relu2_2", "train.ema_images=100",
+    "loss.bsr_layer=relu2_2", "train.ema_images=100", "model.height=64", "model.width=48",
 )  # fmt: skip
 BATCH_NORM = ("model.norm=batch", "model.generator_norm=batch")
 PART_WARP = (
@@ -215,7 +215,7 @@ def ranks(number: int, *command: object) -> list[subprocess.Popen[str]]:
 
 
 def finish(started: Sequence[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
-    said = [process.communicate(timeout=300) for process in started]
+    said = [process.communicate(timeout=900) for process in started]
     return [(process.returncode, out, err) for process, (out, err) in zip(started, said, strict=True)]
 
 

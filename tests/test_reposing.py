@@ -271,7 +271,7 @@ PERSON = (
 
 
 def smoke(*settings: str) -> Config:
-    return load_config("smoke", settings)
+    return load_config("smoke", ["model.height=64", "model.width=48", *settings])
 
 
 @pytest.fixture(scope="module")
