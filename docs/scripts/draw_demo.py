@@ -18,13 +18,13 @@ from scmnet_cli.types import UInt8Array
 
 POSES = ("front", "walking", "hands-on-hips", "arms-open", "legs-crossed", "waving")
 GARMENTS = (
-    "green-jumper",
-    "white-blouse",
-    "denim-jacket",
-    "camel-coat",
-    "blue-dress",
-    "magenta-cape",
-    "dark-long-hair",
+    "red-navy-check-shirt",
+    "mustard-tee",
+    "olive-bomber-jacket",
+    "turquoise-quilted-vest",
+    "navy-varsity-jacket",
+    "red-tartan-skirt",
+    "blue-jeans",
 )
 OUT = Path(__file__).parents[1] / "images" / "demo.png"
 
