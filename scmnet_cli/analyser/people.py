@@ -22,6 +22,7 @@ from torch import Tensor
 
 from scmnet_cli.analyser.batches import MOST, InBatches
 from scmnet_cli.analyser.estimators import Box, Estimators
+from scmnet_cli.analyser.facing import facing_corrected
 from scmnet_cli.analyser.network import (
     HEAT_STRIDE,
     REGION_STRIDE,
@@ -342,6 +343,7 @@ class Analyser:
         probabilities = answer.regions.softmax(1)[0].numpy()
         joints = joints_of(answer)
         cleaned = clean_probabilities(probabilities, joints)
+        joints = facing_corrected(joints, cleaned, VISIBLE)
         joints[:, :2] = crop.to_original(joints[:, :2])
         beyond = (joints[:, :2] < -0.5).any(1) | (joints[:, :2] > (width - 0.5, height - 0.5)).any(1)
         joints[beyond | (joints[:, 2] < VISIBLE)] = 0
