@@ -237,7 +237,9 @@ def test_a_folder_of_photos_is_prepared_without_saying_more(
     assert set(data.manifest.left_out) == {"broken", "cup", "empty"}
     assert "no person is found in the photo" in data.manifest.left_out["cup"]
     assert "cannot be read as a picture" in data.manifest.left_out["broken"]
-    assert data.manifest.remarks == ["1 photos such as phone.heic are of a kind that is not read; convert them to .jpg"]
+    (remark,) = data.manifest.remarks
+    assert remark.startswith("1 photo is left out, phone.heic the first: ")
+    assert remark.endswith("convert it to .jpg")
     asset = Path(scmnet_cli.__file__).parent / "assets" / "analyser.safetensors"
     assert data.manifest.parser.endswith(f"weights sha256 {hashlib.sha256(asset.read_bytes()).hexdigest()}")
     assert data.manifest.pose_estimator == data.manifest.parser
