@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scmnet_cli.errors import ScmError, nearest
-from scmnet_cli.poses.files import Posed, read_pose_file
+from scmnet_cli.poses.files import PoseEntry, read_pose_file
 from scmnet_cli.poses.orders import order_of_names
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, FloatArray
@@ -68,13 +68,13 @@ def coco(
     } | more
 
 
-def read(folder: Path, values: Any, name: str = "a.json") -> list[Posed]:
+def read(folder: Path, values: Any, name: str = "a.json") -> list[PoseEntry]:
     path = folder / name
     path.write_text(values if isinstance(values, str) else json.dumps(values))
     return read_pose_file(path)
 
 
-def only(folder: Path, values: Any) -> Posed:
+def only(folder: Path, values: Any) -> PoseEntry:
     (posed,) = read(folder, values)
     return posed
 

@@ -81,7 +81,7 @@ def test_a_table_of_a_spreadsheet_is_read_from_utf_16_and_semicolons_are_named(t
 @pytest.mark.parametrize("name", ["C:\\photos\\a.jpg", "D:/photos/a.jpg", "..\\a.jpg", "/home/a.jpg"])
 def test_a_path_of_another_machine_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
     table = read_keypoint_table(write(tmp_path / "k.csv", HEADER, f"{name}:{Y}:{X}"))
-    assert "write the file's name alone" in table.astray()[name]
+    assert "write the file's name alone" in table.unmatched()[name]
 
 
 def test_our_tables_have_scores_and_may_have_more_columns(tmp_path: Path) -> None:

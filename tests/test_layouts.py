@@ -252,7 +252,7 @@ def test_a_person_in_two_lists_is_not_used_for_training(fashion: Path) -> None:
     source = DeepFashionSource(fashion)
     assert source.splits() == {"train": {C, D}, "test": {A, B}}
     (remark,) = source.remarks()
-    assert remark == f"list of train: 1 name ('{A}') held back, for another list tests on them"
+    assert remark == f"list of train: 1 name ('{A}') left out, another list tests on them"
 
 
 def test_pairs_are_kept_if_both_ends_are_usable_and_the_rest_is_counted_by_reason(
@@ -373,17 +373,17 @@ def joints(*rows: str) -> Callable[[Path], None]:
         (photo_twice, r"several photos .*keep one, or give a folder that holds one"),
         (map_twice, "several maps"),
         (map_leads_out, "leads out of"),
-        (lambda root: map_path(root).unlink(), "there is no map of it in"),
+        (lambda root: map_path(root).unlink(), "has no map in"),
         (another_map(np.ones((100, 100), int)), r"is 100x100; a map is 176x256, 256x256 or as its photo, 256x256"),
         (another_map(np.full((256, 176), 9)), r"holds id 9, beyond 0-7 of the labels 'regions'; .*--labels"),
         (another_map(np.full((256, 176), -1)), "beyond 0-255"),
-        (another_map(np.full((256, 176), 1.5)), "no map of whole numbers"),
-        (another_map(np.zeros((256, 176, 3), int)), "no map of whole numbers"),
+        (another_map(np.full((256, 176), 1.5)), "not a map of whole numbers"),
+        (another_map(np.zeros((256, 176, 3), int)), "not a map of whole numbers"),
         (another_map(np.zeros((256, 176), int)), "the region map is all background"),
         (another_map({"a": 1}), "cannot be read as a label map"),
         (cut_map, "cannot be read as a label map"),
         (huge_map, "cannot be read as a label map"),
-        (joints(row(f"{B}.jpg")), "the annotation files have no row of it"),
+        (joints(row(f"{B}.jpg")), "has no row in the annotation files"),
         (joints(row(f"{A}.jpg", []), row(f"{B}.jpg")), "no joint is known"),
         (joints(row(f"{A}.jpg"), row(f"{A}.jpg"), row(f"{B}.jpg")), "stands twice"),
         (joints(row(f"{A}.jpg"), row(A.replace("fashion", "fasion")), row(f"{B}.jpg")), "twice, once as 'fasion"),
@@ -444,7 +444,7 @@ def test_a_file_that_is_not_the_benchmarks_is_refused(
 
 
 def test_options_that_a_layout_lacks_and_missing_paths_are_refused(fashion: Path, tmp_path: Path) -> None:
-    with pytest.raises(ScmError, match=r"--lists .*: layout folder has none; leave it out"):
+    with pytest.raises(ScmError, match=r"--lists .*: layout folder has no such option; leave it out"):
         open_source("folder", fashion, lists=tmp_path)
     with pytest.raises(ScmError, match=r"--labels atr81: is not one of .*did you mean 'atr18'"):
         open_source("deepfashion", fashion, labels="atr81")

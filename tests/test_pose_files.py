@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.poses.files import Posed, read_pose_file, save_pose
+from scmnet_cli.poses.files import PoseEntry, read_pose_file, save_pose
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, Pose
 
@@ -44,7 +44,7 @@ def openpose(*people: list[float]) -> dict[str, Any]:
     return {"version": 1.3, "people": [{"person_id": [-1], "pose_keypoints_2d": person} for person in people]}
 
 
-def only(path: Path) -> Posed:
+def only(path: Path) -> PoseEntry:
     (posed,) = read_pose_file(path)
     return posed
 

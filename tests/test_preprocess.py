@@ -1,4 +1,4 @@
-"""``scm preprocess``: whoever is usable comes through, everybody else is told of in one line, and nothing is lost."""
+"""``scm preprocess``: usable people are prepared, the others are reported in one line each, and no work is lost."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ def test_a_folder_of_other_things_is_not_written_into(source: Path, tmp_path: Pa
 
 def test_nobody_usable_is_an_error_with_the_first_reason(source: Path, tmp_path: Path) -> None:
     shutil.rmtree(source / "regions")
-    with pytest.raises(ScmError, match=r"nobody is usable; all 12 were left out, 'drawn_0000' because: .*no such file"):
+    with pytest.raises(ScmError, match=r"no person is usable; all 12 were left out, 'drawn_0000' because: .*no such"):
         run(source, tmp_path / "data")
 
 
@@ -412,7 +412,7 @@ def test_an_unlabelled_photo_in_which_the_analyser_finds_another_person_is_left_
 
 
 def test_unlabelled_is_refused_where_a_layout_has_no_such_photos(drawn_source: Path) -> None:
-    with pytest.raises(ScmError, match="--unlabelled: layout folder has none"):
+    with pytest.raises(ScmError, match="--unlabelled: layout folder has no such option"):
         open_source("folder", drawn_source, unlabelled=True)
 
 
@@ -431,7 +431,7 @@ def test_ccp_becomes_a_prepared_folder(ccp: Path, tmp_path: Path) -> None:
         (np.zeros((320, 224), np.uint8), r"covers 0\.0% of the photo, less than 1%"),
         (np.ones((100, 100), np.uint8), "the annotation is 100x100, the photo 320x224"),
         (np.full((320, 224), 9, np.uint8), "holds id 9, beyond 0-8"),
-        (np.full((320, 224), 0.5), "no map of whole numbers"),
+        (np.full((320, 224), 0.5), "not a map of whole numbers"),
     ],
 )
 def test_an_unusable_annotation_is_told_of(

@@ -1,4 +1,4 @@
-"""Two folders of pictures, of any method: which result belongs to which reference."""
+"""Match the pictures of two folders: which result, of any method, belongs to which reference."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Match:
 def find_matches(generated: Path, reference: Path, pairs: Path | None = None) -> list[Match]:
     """Return which result belongs to which reference, by name, sorted by the results' names.
 
-    A result bears its reference's name, or the names of source and reference in one of the manners of
-    :data:`SEPARATORS`. A pairs file has columns ``generated,reference`` (and ``source``) with names of files, or
-    ``from,to`` with names of people, of which each must have a result; then results beyond it do not count.
+    A result has the name of its reference, or the names of source and reference joined by one of :data:`SEPARATORS`. A
+    pairs file has columns ``generated,reference`` (and ``source``) with names of files, or ``from,to`` with names of
+    people; each pair must have a result, and other results are ignored.
 
     Raises:
         ScmError: if a folder cannot be read, or a picture lacks its counterpart; the first is named.
@@ -64,7 +64,7 @@ def find_matches(generated: Path, reference: Path, pairs: Path | None = None) ->
         if match is None:
             raise ScmError(
                 f"{path}: no picture of {reference} fits its name; expected its reference's name, or "
-                f"{', '.join(SEPARATORS.values())}; or tell with --pairs"
+                f"{', '.join(SEPARATORS.values())}; or give --pairs"
             )
         found.append(match)
     return found
@@ -104,7 +104,7 @@ def _by_name(stem: str, path: Path, references: dict[str, Path]) -> Match | None
 
 
 def _ways(stem: str) -> Iterator[tuple[str, str]]:
-    """Give every way to read a name as that of a source and a target; a separator may stand in a name too."""
+    """Yield every split of a name into source and target; the names themselves may contain a separator."""
     named = stem.removesuffix("_vis")
     for separator in SEPARATORS:
         parts = named.split(separator)
@@ -185,9 +185,9 @@ class FolderCases:
         Args:
             generated: the results.
             reference: what they should be.
-            pairs: file that says which belongs to which, where the names do not.
+            pairs: file that lists which result belongs to which reference, if their names do not say it.
             data: prepared folder with the references and sources, by their names: it gives region maps and joints.
-            limit: at most so many.
+            limit: the largest number of pairs.
             joints: table of the joints that another estimator found in the results, by their names.
 
         Raises:
@@ -210,15 +210,15 @@ class FolderCases:
         return len(self.matches)
 
     def reference_sha256(self) -> str:
-        """Return the hash of what the references hold, whatever they are called."""
+        """Return a hash of the references' contents, which does not depend on their names."""
         return hash_of_contents({match.reference for match in self.matches})
 
     def chunks(self, size: int) -> Iterator[list[Case]]:
-        """Give all cases, so many at a time."""
+        """Yield all cases in chunks of this size."""
         return read_ahead(self.one, len(self), size)
 
     def one(self, index: int) -> Case:
-        """Give one case.
+        """Read one case.
 
         Raises:
             ScmError: if a picture is broken, or of another size than the prepared folder's, or the table of joints

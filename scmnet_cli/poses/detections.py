@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.poses.entry import Posed
+from scmnet_cli.poses.entry import PoseEntry
 from scmnet_cli.poses.joints import known_joints, number_or_nan
 from scmnet_cli.poses.orders import COCO, LANDMARKS, OPENPOSE, Order, is_person, order_of_names
 from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
@@ -95,7 +95,7 @@ def as_list(value: Any, what: str) -> list[Any]:
     return value
 
 
-def read_openpose(name: str, values: Mapping[str, Any]) -> Posed:
+def read_openpose(name: str, values: Mapping[str, Any]) -> PoseEntry:
     """Read a frame of OpenPose, or of a program that writes its form: DWPose, ComfyUI nodes, pose editors, AlphaPose.
 
     The size of the frame is ``canvas_height`` and ``canvas_width``, or ``height`` and ``width``.
@@ -117,10 +117,10 @@ def read_openpose(name: str, values: Mapping[str, Any]) -> Posed:
         if order is None or len(flat) % 3:
             raise ScmError(f"person {count} has {len(flat)} numbers; expected BODY_25 (75) or COCO-18 (54)")
         people.append(detected_joints(_triples(flat, f"person {count}"), order, f"person {count}"))
-    return Posed(name, tuple(people), canvas_of(values, ""))
+    return PoseEntry(name, tuple(people), canvas_of(values, ""))
 
 
-def read_openpose_frames(name: str, frames: Sequence[Any]) -> list[Posed]:
+def read_openpose_frames(name: str, frames: Sequence[Any]) -> list[PoseEntry]:
     """Read a list of OpenPose frames, as ComfyUI nodes save it: one picture each, numbered from 1 if there are several.
 
     Raises:
@@ -149,11 +149,11 @@ class _Category:
     refusal: str = ""
 
 
-def read_coco(path: Path, values: Mapping[str, Any]) -> list[Posed]:
+def read_coco(path: Path, values: Mapping[str, Any]) -> list[PoseEntry]:
     """Read COCO annotations (``images``, ``annotations``, ``categories``) or results: one entry a picture.
 
     Keypoints are mapped by the names in ``categories``; without names they are COCO's 17, or a set that begins with
-    them. A damaged annotation makes its picture's :attr:`Posed.problem`.
+    them. A damaged annotation makes its picture's :attr:`PoseEntry.problem`.
 
     Raises:
         ScmError: if there is no annotation with keypoints of people, or the file is damaged.
@@ -187,7 +187,7 @@ def read_coco(path: Path, values: Mapping[str, Any]) -> list[Posed]:
     named = {image: images.get(image, (str(image), None)) for image in [*people, *problems]}
     found_in = {image: tuple(joints) for image, joints in people.items()}
     return [
-        Posed(name, found_in.get(image, ()), size, problems.get(image, ""))
+        PoseEntry(name, found_in.get(image, ()), size, problems.get(image, ""))
         for image, (name, size) in named.items()
         if found_in.get(image) or image in problems
     ]
@@ -244,7 +244,7 @@ def _category_of(annotation: Mapping[str, Any], categories: dict[Any, _Category]
     return next(iter(categories.values())) if len(categories) == 1 else _Category()
 
 
-def read_people(name: str, people: Sequence[Any], canvas: Canvas | None = None) -> Posed:
+def read_people(name: str, people: Sequence[Any], canvas: Canvas | None = None) -> PoseEntry:
     """Read people of one picture from a list of dicts with ``keypoints``: MMPose, Ultralytics, TensorFlow.js.
 
     Raises:
@@ -255,7 +255,7 @@ def read_people(name: str, people: Sequence[Any], canvas: Canvas | None = None) 
         if not isinstance(person, dict) or "keypoints" not in person:
             raise ScmError(f"person {count} has no 'keypoints'")
         found.append(read_landmarks(person["keypoints"], f"person {count}", person.get("keypoint_scores")))
-    return Posed(name, tuple(found), canvas)
+    return PoseEntry(name, tuple(found), canvas)
 
 
 def read_landmarks(points: Any, where: str, scores: Any = None) -> FloatArray:

@@ -12,7 +12,7 @@ from scmnet_cli.types import Canvas, FloatArray
 
 
 @dataclass(frozen=True)
-class Posed:
+class PoseEntry:
     """The poses that a file holds for one picture.
 
     Attributes:

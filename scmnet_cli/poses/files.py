@@ -38,12 +38,12 @@ from scmnet_cli.poses.detections import (
     read_people,
     read_size,
 )
-from scmnet_cli.poses.entry import Posed
+from scmnet_cli.poses.entry import PoseEntry
 from scmnet_cli.poses.joints import known_joints, number, number_or_nan
 from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
 from scmnet_cli.types import FloatArray, Pose
 
-__all__ = ["FORMAT", "VERSION", "Posed", "list_of_joints", "read_pose_file", "save_pose"]
+__all__ = ["FORMAT", "VERSION", "PoseEntry", "list_of_joints", "read_pose_file", "save_pose"]
 
 FORMAT = "scm-net pose"
 VERSION = 1
@@ -66,7 +66,7 @@ _TOOLS = (
 """Files of other tools, by keys that they have, and what to do with them."""
 
 
-def read_pose_file(path: Path) -> list[Posed]:
+def read_pose_file(path: Path) -> list[PoseEntry]:
     """Read a JSON file of poses, one entry a picture.
 
     Raises:
@@ -84,7 +84,7 @@ def read_pose_file(path: Path) -> list[Posed]:
         raise ScmError(f"{path}: {error}") from error
 
 
-def _read(path: Path, values: Any) -> list[Posed]:
+def _read(path: Path, values: Any) -> list[PoseEntry]:
     name = path.stem.removesuffix(".joints").removesuffix("_keypoints")
     if isinstance(values, list):
         return _read_list(path, name, values)
@@ -107,11 +107,11 @@ def _read(path: Path, values: Any) -> list[Posed]:
     raise ScmError(_no_pose(values))
 
 
-def _read_list(path: Path, name: str, values: list[Any]) -> list[Posed]:
+def _read_list(path: Path, name: str, values: list[Any]) -> list[PoseEntry]:
     first = next((value for value in values if value is not None), None)
     if not isinstance(first, dict):
         joints = list_of_joints(values) if len(values) == NUM_JOINTS else None
-        return [Posed(name, (read_landmarks(values, "the list") if joints is None else joints,))]
+        return [PoseEntry(name, (read_landmarks(values, "the list") if joints is None else joints,))]
     if any(isinstance(value, dict) and {"people", "bodies"} & value.keys() for value in values):
         return read_openpose_frames(name, values)
     _refuse_other_tools(first)
@@ -120,7 +120,7 @@ def _read_list(path: Path, name: str, values: list[Any]) -> list[Posed]:
     if "instances" in first:
         return _read_mmpose(name, values)
     if {"x", "y"} <= first.keys():
-        return [Posed(name, (read_landmarks(values, "the list"),))]
+        return [PoseEntry(name, (read_landmarks(values, "the list"),))]
     if "keypoints" in first:
         return [read_people(name, values)]
     raise ScmError(_no_pose(first))
@@ -139,7 +139,7 @@ def _refuse_other_tools(values: dict[str, Any]) -> None:
             raise ScmError(what)
 
 
-def _read_mmpose(name: str, frames: list[Any]) -> list[Posed]:
+def _read_mmpose(name: str, frames: list[Any]) -> list[PoseEntry]:
     if frames and all(isinstance(frame, dict) and "instances" in frame for frame in frames):
         named = [f"{name}_{count:04d}" if len(frames) > 1 else name for count in range(1, len(frames) + 1)]
         return [
@@ -148,20 +148,20 @@ def _read_mmpose(name: str, frames: list[Any]) -> list[Posed]:
     return [read_people(name, frames)]
 
 
-def _read_one_picture(name: str, given: Any, values: dict[str, Any]) -> Posed:
+def _read_one_picture(name: str, given: Any, values: dict[str, Any]) -> PoseEntry:
     """Read landmarks of one person, or a list of several people's, in one picture."""
     canvas = canvas_of(values, "")
     is_several = isinstance(given, list) and bool(given) and isinstance(given[0], list) and _holds_points(given[0])
     people = given if is_several else [given]
     scores = None if is_several else values.get("keypoint_scores")
-    return Posed(name, tuple(read_landmarks(person, "landmarks", scores) for person in people), canvas)
+    return PoseEntry(name, tuple(read_landmarks(person, "landmarks", scores) for person in people), canvas)
 
 
 def _holds_points(person: list[Any]) -> bool:
     return bool(person) and isinstance(person[0], dict | list)
 
 
-def _read_ours(name: str, values: dict[str, Any]) -> Posed:
+def _read_ours(name: str, values: dict[str, Any]) -> PoseEntry:
     for key in values:
         if key not in _KNOWN:
             raise ScmError(f"unknown '{key[:40]}'{nearest(key, _KNOWN) or '; known: ' + ', '.join(_KNOWN)}")
@@ -186,7 +186,7 @@ def _read_ours(name: str, values: dict[str, Any]) -> Posed:
     if not all(isinstance(text, str) for text in texts):
         raise ScmError("name, description and source must be texts")
     canvas = None if values.get("canvas") is None else read_size(values["canvas"], "canvas")
-    return Posed(texts[0] or name, (known_joints(joints),), canvas, description=texts[1], source=texts[2])
+    return PoseEntry(texts[0] or name, (known_joints(joints),), canvas, description=texts[1], source=texts[2])
 
 
 def list_of_joints(values: Any) -> FloatArray:

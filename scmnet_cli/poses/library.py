@@ -1,11 +1,11 @@
-"""The poses that the package ships: pose files of our own form, found by name."""
+"""The poses that ship with the package: pose files, found by name."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
 
-from scmnet_cli.poses.files import Posed, read_pose_file
+from scmnet_cli.poses.files import PoseEntry, read_pose_file
 
 
 def shipped_folder() -> Path:
@@ -14,7 +14,7 @@ def shipped_folder() -> Path:
 
 
 @cache
-def shipped_poses() -> dict[str, tuple[Path, Posed]]:
+def shipped_poses() -> dict[str, tuple[Path, PoseEntry]]:
     """Return file and content of every shipped pose, by name, sorted."""
     files = {path.stem: path for path in shipped_folder().glob("*.json")}
     return {name: (files[name], read_pose_file(files[name])[0]) for name in sorted(files)}

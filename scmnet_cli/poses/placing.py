@@ -1,4 +1,4 @@
-"""Poses on a canvas: scaled, cropped around the person where the proportions are others, or mirrored."""
+"""Place poses on a canvas: scale them, crop around the person if the proportions differ, or mirror them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scmnet_cli.images import CropBox, crop_around
 from scmnet_cli.skeleton import JOINTS, mirror, rescale
 from scmnet_cli.types import Canvas, FloatArray, Pose
 
-# How far a person reaches beyond the box of their joints, in torsos (neck to mid-hip): medians of 848 people of CCP
-# whose map and both ankles are known.
+# How far a person extends beyond the box of the joints, in torsos (neck to mid-hip): medians of 848 people of CCP with
+# a region map and both ankles.
 _ABOVE, _BELOW_ANKLES, _ASIDE = 0.26, 0.38, 0.12
 _TORSO_OF_HEIGHT = 1 / 2.96
-"""A torso as a share of the joints' height, the same people; for poses whose torso is not known."""
+"""Length of the torso as a share of the joints' height, of the same people; for poses without a torso."""
 
 _NECK = JOINTS.index("neck")
 _HIPS = [JOINTS.index("right_hip"), JOINTS.index("left_hip")]
@@ -35,7 +35,7 @@ def place(pose: Pose, canvas: Canvas) -> Pose:
 def place_together(poses: Sequence[Pose], canvas: Canvas) -> list[Pose]:
     """Return poses on another canvas as :func:`place` does, all of one frame size cropped by one box around them all.
 
-    So a person who moves through the frames of a film moves in the animation too.
+    A person who moves through the frames of a video then moves in the animation too.
     """
     crops: dict[Canvas, CropBox] = {}
     for frame in {pose.canvas for pose in poses if not pose.canvas.has_shape_of(canvas)}:
@@ -66,7 +66,7 @@ def _moved(pose: Pose, canvas: Canvas, crop: CropBox | None) -> Pose:
 
 
 def person_box(joints: FloatArray) -> tuple[float, float, float, float]:
-    """Return left, top, right and bottom of the person whom joints belong to."""
+    """Return the box of a person (left, top, right, bottom), estimated from the joints."""
     known = joints[:, 2] > 0
     (left, top), (right, bottom) = joints[known, :2].min(axis=0), joints[known, :2].max(axis=0)
     hips = [hip for hip in _HIPS if known[hip]]

@@ -1,4 +1,4 @@
-"""Skeletons side by side, each with its name."""
+"""Draw skeletons side by side, each with its name."""
 
 from __future__ import annotations
 

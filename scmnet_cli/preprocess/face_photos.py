@@ -1,4 +1,4 @@
-"""A folder of anyone's photos: the face parser finds the most prominent face of each, and stands it upright."""
+"""A folder of plain photos: the face parser finds the most prominent face of each and aligns it upright."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scmnet_cli.types import NO_JOINTS, Canvas, Person
 
 
 class FacePhotoSource(Source):
-    """Photos, whose faces the face parser finds."""
+    """Photos; the face parser finds the faces."""
 
     layout = "face-photos"
     domain = "face"
@@ -27,7 +27,7 @@ class FacePhotoSource(Source):
     rule = "the photo can be read, and a face is found in it; the most prominent one is taken, and stands upright"
 
     def __init__(self, root: Path, face_parser: FaceParser) -> None:
-        """List the photos; they are read when asked for.
+        """List the photos; they are read on demand.
 
         Raises:
             ScmError: if the folder holds no photos.
@@ -38,11 +38,11 @@ class FacePhotoSource(Source):
         self.parser = face_parser.name
 
     def names(self) -> list[str]:
-        """Return the names of all photos, without their endings and what no name may hold, sorted."""
+        """Return the names of all photos, sorted, without endings and characters that names cannot have."""
         return sorted(self._photos)
 
-    def astray(self) -> dict[str, str]:
-        """Return nothing: no table names photos."""
+    def unmatched(self) -> dict[str, str]:
+        """Return an empty dict: no table names photos."""
         return {}
 
     def photo(self, name: str) -> Path:
@@ -54,7 +54,7 @@ class FacePhotoSource(Source):
         return f"{file_stamp(*self._photos[name])} {self._find.stamp}"
 
     def read(self, name: str) -> Person:
-        """Find the face of a photo; its joints are where an aligned face's landmarks lie, which :meth:`box` needs.
+        """Find the face of a photo; its joints are the expected landmarks of the aligned face, for :meth:`box`.
 
         Raises:
             ScmError: if the photo cannot be read, or shows no face.
@@ -76,5 +76,5 @@ class FacePhotoSource(Source):
         return CropBox(round(window.centre_x - width / 2), round(window.centre_y - height / 2), width, height, canvas)
 
     def finished(self, person: Person) -> Person:
-        """Return a face on the canvas with its edges, taken there."""
+        """Return a face on the canvas, with edges computed there."""
         return with_regions(Person(person.name, person.image, person.regions, NO_JOINTS))

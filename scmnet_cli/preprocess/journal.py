@@ -1,4 +1,4 @@
-"""The journal of a prepared folder in the making: what is done, and who may write."""
+"""The journal of an unfinished prepared folder, and the locks of its writers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scmnet_cli.types import Canvas
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one name: an entry, or a reason; and who else is in its photo."""
+    """The outcome for one name: an entry or the reason for leaving it out; and the other people of its photo."""
 
     name: str
     stamp: str
@@ -37,16 +37,16 @@ def entry_of(record: Record, canvas: Canvas, domain: Domain) -> Entry:
 
 @contextmanager
 def lock_folder(out: Path, what: str = "", *, together: bool = False, patient: bool = False) -> Iterator[None]:
-    """Hold a lock on the folder, or on a named part of it, which ends with the process however that ends.
+    """Hold a lock on the folder or on a named part of it; it is released when the process ends, even by a kill.
 
     Args:
-        out: the prepared folder; made if need be.
+        out: the prepared folder; created if necessary.
         what: the part.
-        together: others who say so too may hold it at the same time.
-        patient: wait for whoever holds it.
+        together: share the lock with others that share it.
+        patient: wait until the lock is free.
 
     Raises:
-        ScmError: if the folder cannot be made or is not ours, or somebody else holds the lock.
+        ScmError: if the folder cannot be created or was not written by this program, or another process holds the lock.
     """
     _make_folder(out)
     doing = f"doing {what}" if what else "writing into it"
@@ -58,7 +58,7 @@ def lock_folder(out: Path, what: str = "", *, together: bool = False, patient: b
 def _make_folder(out: Path) -> None:
     ours = (".lock", f".{JOURNAL}")
     holds_something = out.exists() and (not out.is_dir() or any(not p.name.startswith(ours) for p in out.iterdir()))
-    # Asked after that: another process may be making the folder this very moment, and its journal comes first.
+    # Checked after the listing: another process may be creating the folder, and writes its journal first.
     if holds_something and not (out / JOURNAL).is_file():
         raise ScmError(f"{out}: exists and was not made by 'scm preprocess'; choose another -o")
     try:
@@ -68,7 +68,7 @@ def _make_folder(out: Path) -> None:
 
 
 def read_records(out: Path, settings: dict[str, Any]) -> dict[str, Record]:
-    """Return what earlier runs and other processes found out, after making sure that the folder is theirs."""
+    """Return the records of earlier runs and other processes, after checking that they had the same settings."""
     journal = out / JOURNAL
     with lock_folder(out, "start", patient=True):
         if not journal.is_file():
@@ -98,7 +98,7 @@ def _journals_of_shares(out: Path) -> list[Path]:
 
 
 def merge_journals(out: Path, settings: dict[str, Any], known: dict[str, Record]) -> None:
-    """Make one journal of all, and remove what kills left half written; nobody else may be at work."""
+    """Merge all journals into one, and remove partial files of killed runs; no other run may be writing."""
     for folder in ("images", "regions", "edges"):
         for partial in (out / folder).glob(".*"):
             partial.unlink()
@@ -127,7 +127,7 @@ def _read_record(line: str, domain: Domain) -> Record | None:
 def _loads(line: str) -> dict[str, Any]:
     try:
         values = json.loads(line)
-    except (ValueError, RecursionError):  # the line that a kill cut short, or another's file
+    except (ValueError, RecursionError):  # a line that a kill cut short, or a file of another program
         return {}
     return values if isinstance(values, dict) else {}
 

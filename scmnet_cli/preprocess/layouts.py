@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +38,7 @@ LAYOUTS: dict[str, tuple[Callable[..., Source], tuple[str, ...]]] = {
 
 
 def likely_layout(root: Path, *annotations: Path | str | None) -> str:
-    """Return ``folder`` where joints or region maps lie in a folder or are given beside it, else ``photos``.
+    """Return ``folder`` if joints or region maps lie in a folder or are given as options, else ``photos``.
 
     Args:
         root: the folder.
@@ -48,7 +49,7 @@ def likely_layout(root: Path, *annotations: Path | str | None) -> str:
 
 
 def likely_face_layout(root: Path) -> str:
-    """Return ``celebamask`` where a folder is laid out so, else ``face-photos``."""
+    """Return ``celebamask`` for a folder in that layout, else ``face-photos``."""
     return CelebAMaskSource.layout if is_celebamask(root) else FacePhotoSource.layout
 
 
@@ -59,20 +60,22 @@ def open_source(layout: str, root: Path, **options: Path | str | bool | Analyser
         layout: its name.
         root: the folder.
         options: ``joints``, ``maps``, ``labels``, ``lists`` and ``unlabelled`` of ``scm preprocess``, and the
-            ``analyser`` where it is not the one that ships with this package, or the ``face_parser``; None or False is
-            as if it were not given.
+            ``analyser`` where it is not the one that ships with this package, or the ``face_parser``; None and False
+            count as not given.
 
     Raises:
         ScmError: if there is no such layout or folder, the folder is not laid out so, or the layout has no such option.
     """
     if layout not in LAYOUTS:
         raise ScmError(f"--layout {layout}: is not one of {', '.join(LAYOUTS)}")
+    if zipfile.is_zipfile(root):
+        raise ScmError(f"{root}: is an archive; unpack it and give the folder")
     if not root.is_dir():
         raise ScmError(f"{root}: no such folder")
     reader, allowed = LAYOUTS[layout]
     given = {name: value for name, value in options.items() if value not in (None, False)}
     for name, value in given.items():
         if name not in allowed:
-            told = "" if value is True else f" {value}"
-            raise ScmError(f"--{name}{told}: layout {layout} has none; leave it out")
+            shown = "" if value is True else f" {value}"
+            raise ScmError(f"--{name}{shown}: layout {layout} has no such option; leave it out")
     return reader(root, **given)

@@ -1,10 +1,10 @@
-"""A folder of anyone's photos: the built-in analyser, or who stands in for it, finds the people.
+"""A folder of plain photos: the built-in analyser, or networks in its place, finds the people.
 
 ```
 SRC/NAME.jpg            photos of any size and kind, of an animated one the first frame; also SRC/images/NAME.jpg
 ```
 
-Region maps or joints that were computed elsewhere are taken instead, where they are named.
+Region maps or joints of other programs are used instead where options name them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NOT_IN_NAMES = re.compile(r'[/\\:\0\s,"]|^[-.]')
 
 
 class PhotoSource(Source):
-    """Photos, whose joints and regions the analyser finds."""
+    """Photos; the analyser finds joints and regions."""
 
     layout = "photos"
     rule = (
@@ -44,24 +44,24 @@ class PhotoSource(Source):
         labels: str = "regions",
         all: bool = False,  # noqa: A002 - the option's name
     ) -> None:
-        """List the photos and load the analyser; photos are read when asked for, by several threads if need be.
+        """List the photos and load the analyser; photos are read on demand, from any thread.
 
         Args:
             root: the folder.
-            analyser: which one; None: the one that ships with this package.
+            analyser: finds people; None: the one that ships with this package.
             joints: a table of joints, instead of the analyser's.
             maps: a folder of label maps, instead of the analyser's regions.
             labels: what the ids of the maps mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
-            all: take everybody of a photo, not the most prominent person alone.
+            all: take all people of a photo, not only the most prominent one.
 
         Raises:
             ScmError: if the folder holds no photos, the analyser cannot be loaded, there are no such joints, maps or
                 labels, or both are given.
         """
         if joints is not None and maps is not None:
-            raise ScmError(f"--layout photos: nothing is left to find beside {joints} and {maps}; use --layout folder")
+            raise ScmError(f"--layout photos: {joints} and {maps} leave nothing to find; use --layout folder")
         if all and (joints or maps):
-            raise ScmError(f"--all: joints and regions of everybody must be found; leave {joints or maps} out")
+            raise ScmError(f"--all: joints and regions of all people must be found; leave {joints or maps} out")
         if maps is None and labels != "regions":
             raise ScmError(f"--labels {labels}: layout photos reads no maps unless --maps names their folder")
         if maps is not None and not maps.is_dir():
@@ -72,7 +72,7 @@ class PhotoSource(Source):
         self.root = Path(root)
         self._photos = named_photos(self.root)
         self._analyser = analyser or Analyser.load()
-        self._everybody = all
+        self._all_people = all
         if all:
             self.rule = (
                 "the photo can be read, and people are found in it, with a joint and a region each; all are taken"
@@ -84,11 +84,11 @@ class PhotoSource(Source):
             self.parser = f"maps of the folder {maps.name}, labels {labels}"
 
     def names(self) -> list[str]:
-        """Return the names of all photos, without their endings and what no name may hold, sorted."""
+        """Return the names of all photos, sorted, without endings and characters that names cannot have."""
         return sorted(self._photos)
 
-    def astray(self) -> dict[str, str]:
-        """Return nothing: no table names photos."""
+    def unmatched(self) -> dict[str, str]:
+        """Return an empty dict: no table names photos."""
         return {}
 
     def remarks(self) -> list[str]:
@@ -100,9 +100,9 @@ class PhotoSource(Source):
         return self._photos[name][0]
 
     def stamp(self, name: str) -> str:
-        """Return a short text that changes when the photo, the analyser, or what is read instead changes."""
+        """Return a short text that changes when the photo, the analyser, or its replacements change."""
         stamp = f"{file_stamp(*self._photos[name])} {self._analyser.stamp}"
-        if self._everybody:
+        if self._all_people:
             stamp += " all"
         if self._maps is not None:
             stamp += f" {file_stamp(find_map(self._maps, self.photo(name).stem))} {self._labels}"
@@ -112,19 +112,19 @@ class PhotoSource(Source):
         return stamp
 
     def read_all(self, name: str) -> list[Person]:
-        """Analyse a photo, for the most prominent person or for everybody: NAME, NAME_2, NAME_3 ...
+        """Analyse a photo for the most prominent person or for all people: NAME, NAME_2, NAME_3 ...
 
         Raises:
-            ScmError: saying why nobody is usable.
+            ScmError: with the reason why no person is usable.
         """
-        if not self._everybody:
+        if not self._all_people:
             return [self.read(name)]
         photo = inside(self.root, only_photo(self.root, self._photos[name]))
-        people = read_everybody(name, photo, self._analyser)
+        people = read_all_people(name, photo, self._analyser)
         return [people[0], *(person.renamed(self._nth(name, n)) for n, person in enumerate(people[1:], start=2))]
 
     def _nth(self, name: str, number: int) -> str:
-        """Return the name of another person of a photo, which no photo has."""
+        """Return a name for the N-th person of a photo that is not the name of a photo."""
         wanted = f"{name}_{number}"
         while wanted in self._photos:
             wanted += "_"
@@ -148,7 +148,7 @@ class PhotoSource(Source):
 
 
 def named_photos(root: Path) -> dict[str, list[Path]]:
-    """Return the photos of a folder by names that hold nothing that no name may; several may share one.
+    """Return the photos of a folder by valid names; several photos may share a name.
 
     Raises:
         ScmError: if there is none.
@@ -165,8 +165,8 @@ def read_analysed(name: str, photo: Path, analyser: Analyser, number: int = 0) -
     Args:
         name: of the person.
         photo: its file.
-        analyser: who finds people.
-        number: which person, from 1, the most prominent; 0 is 1, but for what is said if there are fewer.
+        analyser: finds people.
+        number: which person, from 1; 0 and 1 are the most prominent one.
 
     Raises:
         ScmError: if the photo cannot be read, or shows nobody or fewer people.
@@ -175,7 +175,7 @@ def read_analysed(name: str, photo: Path, analyser: Analyser, number: int = 0) -
     people = [analyser(image)] if number <= 1 else analyser.people(image)
     people = [found for found in people if _is_usable(found)]
     if not people:
-        raise ScmError("no person is found in the photo; cut it around the person, or give it a region map and joints")
+        raise ScmError("no person is found in the photo; crop it around the person, or give it a region map and joints")
     if number > len(people):
         shown = "1 person is" if len(people) == 1 else f"{len(people)} people are"
         raise ScmError(f"person {number} is asked for, and {shown} found in the photo")
@@ -183,8 +183,8 @@ def read_analysed(name: str, photo: Path, analyser: Analyser, number: int = 0) -
     return Person(name, image, found.regions, found.joints)
 
 
-def read_everybody(name: str, photo: Path, analyser: Analyser) -> list[Person]:
-    """Read a photo and find everybody in it, the most prominent first, all of one name.
+def read_all_people(name: str, photo: Path, analyser: Analyser) -> list[Person]:
+    """Read a photo and find all people in it, the most prominent first, all under one name.
 
     Raises:
         ScmError: if the photo cannot be read or shows nobody.

@@ -1,11 +1,11 @@
-"""Turn a source folder into a prepared folder: crop everybody, leave out whom it must, go on after any interruption.
+"""Turn a source folder into a prepared folder: crop every person, leave out the unusable, resume after interruptions.
 
-The order of names decides everything, so the result depends neither on how many work at it nor on what was finished
-before: people are read ahead by several threads (decoding, resizing and compression run outside Python's lock) and
-taken over in order of name.
+The order of names decides everything, so the result does not depend on the number of workers or on what was finished
+before: several threads read people ahead (decoding, resizing and compression run outside Python's lock), and the
+results are taken in order of name.
 
-What became of each name is written to a journal as soon as it is known. Processes that share the work each have their
-own; whoever makes the lists takes over all journals, and itself does what no journal holds.
+The outcome for each name is written to a journal as soon as it is known. Processes that share the work have a journal
+each; the process that writes the lists merges all journals, and prepares the names that none of them holds.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ BACKGROUNDS = ("plain", "keep")
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run did.
+    """The outcome of a run.
 
     Attributes:
         num_usable: people in the folder now.
-        num_new: how many of them this run made.
+        num_new: how many of them this run prepared.
         splits: how many of them are in each split.
         num_pairs: pairs of pictures of one person, both of them in the folder.
-        left_out: who is not in it, and why.
-        remarks: what else a person should know of it, a sentence each.
+        left_out: names of the unusable, with the reason.
+        remarks: sentences on the source as a whole.
     """
 
     path: Path
@@ -80,23 +80,23 @@ def prepare(
     progress: Callable[[int, int], None] | None = None,
     team: Team = ALONE,
 ) -> Prepared:
-    """Make or complete a prepared folder.
+    """Write or complete a prepared folder.
 
-    Of several processes each makes the pictures of its share; then the first makes the lists.
+    With several processes each writes the pictures of its share; then rank 0 writes the lists.
 
     Args:
-        source: whom to read.
+        source: reader of the source folder.
         out: the prepared folder; an unfinished one is completed, a whole one gets only what is missing or changed.
         canvas: size of the pictures.
         background: ``plain`` or ``keep``.
         limit: stop after this many usable people; they are in the same split as without it.
-        jobs: threads that work at it; all cores by default.
+        jobs: number of threads; all cores by default.
         progress: called with how many names are done, and how many there are.
         team: the processes that share the work.
 
     Raises:
-        ScmError: if the folder is not ours to complete, another run is writing to it, nobody is usable, or a process is
-            gone.
+        ScmError: if the folder was not written by this program, another run is writing to it, no person is usable, or a
+            process has ended.
     """
     settings = _settings(source, canvas, background)
     jobs = jobs or max(1, (os.cpu_count() or 1) // team.rank.local_count)
@@ -108,10 +108,10 @@ def prepare(
     if team.rank.is_first:
         with translate_os_errors(Path(out)), lock_folder(Path(out)):
             outcome = _prepare(source, Path(out), settings, canvas, limit, jobs, progress)
-    (told, *_) = team.gather(outcome)
-    if told is None:
-        raise AssertionError("the first process ended without an outcome")
-    return replace(told, num_new=told.num_new + num_new)
+    (first, *_) = team.gather(outcome)
+    if first is None:
+        raise AssertionError("rank 0 ended without an outcome")
+    return replace(first, num_new=first.num_new + num_new)
 
 
 def prepare_share(
@@ -124,23 +124,23 @@ def prepare_share(
     progress: Callable[[int, int], None] | None,
     share: Rank,
 ) -> int:
-    """Make the pictures of one share of the people, as :func:`prepare` would; the lists are left to it.
+    """Write the pictures of one share of the people; :func:`prepare` writes the lists afterwards.
 
     Args:
-        source: whom to read.
+        source: reader of the source folder.
         out: the prepared folder.
         canvas: size of the pictures.
         background: ``plain`` or ``keep``.
         limit: of all shares together.
-        jobs: threads that work at it; all cores by default.
+        jobs: number of threads; all cores by default.
         progress: called with how many names are done, and how many the share has.
-        share: which of how many; several may be made at the same time.
+        share: index and number of shares; several can run at the same time.
 
     Returns:
-        how many people this run made.
+        The number of people that this run prepared.
 
     Raises:
-        ScmError: if the folder is not ours to complete, or another run is writing to it or doing the same share.
+        ScmError: if the folder was not written by this program, or another run writes to it or does the same share.
     """
     settings = _settings(source, canvas, background)
     names = share.share(source.names())
@@ -172,7 +172,7 @@ def _settings(source: Source, canvas: Canvas, background: str) -> dict[str, Any]
         "version": FORMAT_VERSION, "layout": source.layout, "height": canvas.height, "width": canvas.width,
         "background": background,
     }  # fmt: skip
-    # Folders of people that older versions began say nothing of a domain.
+    # Folders of people from older versions have no domain in their settings.
     return settings if source.domain == PERSON.name else settings | {"domain": source.domain}
 
 
@@ -191,8 +191,8 @@ def _prepare(
     background = settings["background"]
     writer = PreparedWriter(out, canvas, DOMAINS[source.domain])
     usable: list[Record] = []
-    left_out = source.astray()
-    may_repeat = source.splits() is not None  # published lists say who takes part, the same picture twice or not
+    left_out = source.unmatched()
+    may_repeat = source.splits() is not None  # published lists may hold the same picture twice
     first_with: dict[str, str] = {}
     num_new = 0
     with open_to_append(out / JOURNAL) as journal:
@@ -216,8 +216,8 @@ def _prepare(
                 break
     if not usable:
         first = next(iter(left_out.items()), None)
-        because = f"all {len(left_out)} were left out, '{first[0]}' because: {first[1]}" if first else "it holds nobody"
-        raise ScmError(f"{source.root}: nobody is usable; {because}")
+        because = f"all {len(left_out)} were left out, '{first[0]}' because: {first[1]}" if first else "it holds none"
+        raise ScmError(f"{source.root}: no person is usable; {because}")
     return _finish(source, writer, settings, usable, left_out, num_new)
 
 
@@ -235,10 +235,10 @@ def _finish(
     entries = [entry_of(record, writer.canvas, writer.domain) for record in usable]
     # All people of a photo are in one split.
     photos = dict.fromkeys(entry.photo for entry in entries if entry.name not in train_only)
-    for_val = {photo for rank, photo in enumerate(photos) if is_val(rank)}
+    for_val = {photo for place, photo in enumerate(photos) if is_val(place)}
     val = {entry.name for entry in entries if entry.photo in for_val}
-    by_rank = {"train": set(names) - val, "val": val}
-    splits = {split: [name for name in names if name in who] for split, who in (own or by_rank).items()}
+    by_place = {"train": set(names) - val, "val": val}
+    splits = {split: [name for name in names if name in listed] for split, listed in (own or by_place).items()}
     by_split = {split: len(chosen) for split, chosen in splits.items()}
     pairs, remark = _usable_pairs(source, set(names), left_out)
     remarks = [*source.remarks(), *remark]
@@ -273,8 +273,8 @@ def _usable_pairs(
             reasons["an end is beyond --limit" if known.issuperset(missing) else "an end has no photo"] += 1
     if not reasons:
         return pairs, []
-    told = ", ".join(f"{number:,} because {reason}" for reason, number in reasons.items())
-    return pairs, [f"{reasons.total():,} of {len(listed):,} pairs were left out: {told}"]
+    counted = ", ".join(f"{number:,} because {reason}" for reason, number in reasons.items())
+    return pairs, [f"{reasons.total():,} of {len(listed):,} pairs were left out: {counted}"]
 
 
 def _in_order(
@@ -285,7 +285,7 @@ def _in_order(
     known: dict[str, Record],
     jobs: int | None,
 ) -> Iterator[tuple[int, Record]]:
-    """Give the records of all names, each with how many names are done by then."""
+    """Yield the records of all names in order, each with the number of names done."""
     jobs = jobs or os.cpu_count() or 1
     ahead: deque[Future[list[Record]]] = deque()
     pool = ThreadPoolExecutor(jobs)
@@ -309,7 +309,7 @@ def _in_order(
 def _records(
     source: Source, writer: PreparedWriter, background: str, name: str, known: dict[str, Record]
 ) -> list[Record]:
-    """Make the pictures of everybody of a name, unless they are there and nothing changed."""
+    """Write the pictures of all people of a name, unless they exist and nothing changed."""
     stamp = ""
     try:
         stamp = source.stamp(name)
@@ -322,7 +322,7 @@ def _records(
         crops = [(source.finished(cropped), box) for cropped, box in crops]
     except ScmError as error:
         return [Record(name, stamp, "", reason=str(error))]
-    except OSError as error:  # a file or folder that is gone meanwhile, or that nobody may read
+    except OSError as error:  # a file or folder was removed meanwhile, or is not readable
         return [Record(name, stamp, "", reason=f"cannot be read ({error})")]
     photo = str(source.photo(name).relative_to(source.root))
     image = people[0].image
@@ -345,7 +345,7 @@ def _digest(image: UInt8Array) -> str:
 
 
 def _up_to_date(writer: PreparedWriter, name: str, stamp: str, known: dict[str, Record]) -> list[Record]:
-    """Return the records of everybody of a name if their pictures are there and nothing changed, else nothing."""
+    """Return the records of all people of a name if their pictures exist and nothing changed, else an empty list."""
     first = known.get(name)
     if first is None or first.stamp != stamp:
         return []

@@ -1,4 +1,4 @@
-"""The report of a prepared folder: one HTML file that needs nothing beside it."""
+"""The report of a prepared folder: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.sources.source import Source, inside
 
 MOST_THUMBNAILS = 3000
-"""Of whoever was left out; a thumbnail takes about 4 kB."""
+"""Thumbnails of photos that were left out; each takes about 4 kB."""
 
 _THUMBNAIL = (120, 90)
 _HEIGHT = 256
@@ -34,18 +34,18 @@ _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
 def write_report(path: Path, source: Source, folder: PreparedFolder, num: int = 24) -> None:
-    """Write what became of a source: counts, some people with what was found of them, and everybody who was left out.
+    """Write the report of a prepared folder: counts, some people with regions and joints, and all that was left out.
 
     The same folder gives the same bytes.
 
     Args:
         path: of the HTML file.
-        source: that the folder was made of.
-        folder: a whole one.
+        source: from which the folder was prepared.
+        folder: a finished one.
         num: how many people to show.
 
     Raises:
-        ScmError: if somebody who is shown cannot be read, or the report cannot be written.
+        ScmError: if a person shown cannot be read, or the report cannot be written.
     """
     manifest = folder.manifest
     kinds = Counter(_kind(reason) for reason in manifest.left_out.values())
@@ -88,7 +88,7 @@ def _left_out(source: Source, left_out: dict[str, str]) -> list[dict[str, str]]:
 
 
 def _kind(reason: str) -> str:
-    """Return a reason without the file, the numbers and the details that tell two photos of one kind apart."""
+    """Return a reason without file names, numbers and details, so that equal kinds of reasons can be counted."""
     file, separator, rest = reason.partition(": ")
     said = rest if separator and "/" in file else reason
     return _NUMBER.sub("N", _NAME.sub("…", _DETAIL.sub("", said))).strip() or reason
@@ -99,7 +99,7 @@ def _relative(source: Source, photo: Path) -> str:
 
 
 def _thumbnail(source: Source, photo: Path) -> str:
-    """Return a small picture of a photo, if it can be read; one that leads out of the source is not looked at."""
+    """Return a thumbnail of a photo, or nothing if it cannot be read or leads out of the source folder."""
     try:
         image = Image.fromarray(read_photo(inside(source.root, photo)))
     except (ScmError, OSError):

@@ -1,4 +1,4 @@
-"""A sheet to look at: photo, what was cut out of it, regions and joints or edges of some of a folder."""
+"""A contact sheet of a prepared folder: photos with their crops, pictures, regions, and joints or edges."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw_sheet(source: Source, folder: PreparedFolder, num: int = 24) -> UInt8Ar
 
 
 def spread(names: list[str], num: int) -> list[str]:
-    """Return so many of the names, evenly spread over all."""
+    """Return that many of the names, evenly spread."""
     return [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(num, len(names))).astype(int))]
 
 

@@ -1,4 +1,4 @@
-"""What the published benchmarks have in common: pictures known by name, and files that list, pair and annotate them.
+"""Base of the published benchmarks: photos known by name, and files that list, pair and annotate them.
 
 Names in list files are looked up among the pictures that were found, never followed as paths.
 """
@@ -26,9 +26,9 @@ _NAME_COLUMNS = ("images_name", "name")
 
 
 class BenchmarkSource(Source):
-    """Pictures below a folder, each under the benchmark's own name, with its list, pair and annotation files.
+    """A folder of photos under the benchmark's own names, with its list, pair and annotation files.
 
-    A benchmark says how a name is recognised (:meth:`key`), and what its files are called.
+    A subclass defines how names are recognised (:meth:`key`), and how its files are called.
     """
 
     framed = True
@@ -36,19 +36,19 @@ class BenchmarkSource(Source):
     example: str
     """A name of this data set, for messages."""
     frame: Canvas
-    """Size of the pictures that the joints were annotated on."""
+    """Size of the pictures on which the joints were annotated."""
     proportions: tuple[float, float]
-    """Least and greatest width by height of a photo."""
+    """Smallest and largest ratio of width to height of a photo."""
     sizes: str
     """The published sizes, for messages."""
     map_sizes: tuple[tuple[int, int], ...]
-    """Heights and widths a label map may have, beside the photo's."""
+    """Heights and widths that a label map may have, besides the photo's own size."""
     list_names: tuple[str, ...] = ("{}.lst", "{}_images_lst.csv")
     pair_names: tuple[str, ...]
     annotation_names: tuple[str, ...]
-    """Names that files of these kinds go by, {} being the split; the first found is read."""
+    """Possible names of these files, with {} for the split; the first that exists is read."""
     photo_folders: tuple[str, ...] = ()
-    """Folders of SRC that hold the published photos; if one is there, copies elsewhere are not looked at."""
+    """Folders of SRC that hold the published photos; if one exists, copies elsewhere are ignored."""
     map_folders: tuple[str, ...] = ()
     """Folders of SRC that hold label maps, not photos."""
 
@@ -60,14 +60,14 @@ class BenchmarkSource(Source):
         labels: str | None = None,
         lists: Path | None = None,
     ) -> None:
-        """Find the pictures, and read lists and joints; pictures are read when asked for.
+        """Find the photos, and read lists and joints; photos are read on demand.
 
         Args:
             root: the folder.
-            joints: the table of joints, if it is none of the folder's annotation files.
-            maps: a folder of label maps, instead of those the layout knows.
+            joints: a table of joints, instead of the folder's annotation files.
+            maps: a folder of label maps, instead of the layout's own.
             labels: what their ids mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
-            lists: the folder of list, pair and annotation files, if they are not in the folder itself.
+            lists: the folder of list, pair and annotation files; None: the root.
 
         Raises:
             ScmError: if there are no photos, joints or maps, or one of the files is damaged.
@@ -105,21 +105,21 @@ class BenchmarkSource(Source):
 
     @abstractmethod
     def key(self, path: str) -> str | None:
-        """Return the name of a picture, map or row, in whatever way its path is spelt; None if it is no name."""
+        """Return the canonical name of a picture, map or row for any spelling of its path; None for other files."""
 
     @abstractmethod
     def identity(self, name: str) -> str:
-        """Return the part of a photo's name that says who is in it."""
+        """Return the part of a photo's name that identifies the person."""
 
     def names(self) -> list[str]:
-        """Return the names of all photos that the lists name, or of all if there are no lists, sorted."""
+        """Return the names of all listed photos, or of all photos if there are no lists, sorted."""
         if self._splits is None:
             return sorted(self._photos)
         listed = frozenset().union(*self._splits.values())
         return sorted(listed.intersection(self._photos))
 
-    def astray(self) -> dict[str, str]:
-        """Return nothing: what the lists name is only looked up."""
+    def unmatched(self) -> dict[str, str]:
+        """Return an empty dict: names of the lists are looked up, never followed."""
         return {}
 
     def splits(self) -> Mapping[str, frozenset[str]] | None:
@@ -131,7 +131,7 @@ class BenchmarkSource(Source):
         return self._pairs
 
     def remarks(self) -> list[str]:
-        """Return what is odd about the lists, a sentence each."""
+        """Return sentences on names without photos, photos without lists, and the like."""
         return self._remarks
 
     def photo(self, name: str) -> Path:
@@ -173,7 +173,7 @@ class BenchmarkSource(Source):
             ScmError: if there is none, or it does not fit.
         """
         if name not in self._maps:
-            raise ScmError(f"there is no map of it in {self._maps_root}")
+            raise ScmError(f"has no map in {self._maps_root}")
         path = inside(self._maps_root, _only(self._maps[name], "maps"))
         labels = self._labels_of(path)
         ids = read_ids(path, labels)
@@ -190,18 +190,18 @@ class BenchmarkSource(Source):
             raise ScmError(f"{path}: {error} of the labels '{labels}'; name what they are with --labels") from error
 
     def _labels_of(self, path: Path) -> str:
-        """Return the name of the label set of a map: PISE's if it lies in a folder named as PISE names them."""
+        """Return the name of the label set of a map: PISE's for a map in a folder with PISE's name."""
         return self._labels or ("spl8" if any(part.endswith("SPL8") for part in path.parts) else "regions")
 
     @abstractmethod
     def _find_maps(self, maps: Path | None) -> dict[str, list[Path]]:
-        """Find the maps by name, in the folder that is named or else below SRC; say in ``parser`` what they are."""
+        """Find the maps by name, in the given folder or below SRC, and set ``parser``."""
 
     def _joints(self, name: str) -> FloatArray:
         """Return a person's joints in pixels of :attr:`frame`."""
         table = self._table_of(name)
         if table is None:
-            raise ScmError("the annotation files have no row of it")
+            raise ScmError("has no row in the annotation files")
         return table.find(name, size=self.frame)
 
     def _table_of(self, name: str) -> KeypointTable | None:
@@ -210,7 +210,7 @@ class BenchmarkSource(Source):
     def _find(
         self, root: Path, endings: tuple[str, ...], avoid: Callable[[Path], bool] = lambda _folder: False
     ) -> dict[str, list[Path]]:
-        """Find the files below a folder that are named as the data set's, by name."""
+        """Find the files below a folder that have names of the data set."""
         found: dict[str, list[Path]] = {}
         for folder, folders, files in os.walk(root):
             here = Path(folder)
@@ -231,7 +231,7 @@ class BenchmarkSource(Source):
         return next((path for path in paths if path.is_file()), None)
 
     def _own_key(self, row: str) -> str | None:
-        """Return the name that a row of a file stands for; None if it is a foreign one, or a path out of the folder."""
+        """Return the canonical name of a row; None for a foreign name or a path out of the folder."""
         return None if leaves(row) else self.key(row.replace("\\", "/"))
 
     def _read_splits(self) -> dict[str, frozenset[str]] | None:
@@ -253,15 +253,15 @@ class BenchmarkSource(Source):
                 self._remarks.append(f"{path.name}: {_counted(absent)} without a photo in {self.root}")
         if not splits:
             return None
-        return self._told_apart(splits)
+        return self._without_overlap(splits)
 
-    def _told_apart(self, splits: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
-        """Take out of the training list who stands in another one too, and say how many photos stand in none."""
+    def _without_overlap(self, splits: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+        """Remove names from the training list that another list tests on, and remark on photos in no list."""
         tested = frozenset[str]().union(*(names for split, names in splits.items() if split != "train"))
         for split, other in (("train", tested), ("val", splits.get("test", frozenset()))):
-            twice = sorted(splits.get(split, frozenset()) & other)
-            if twice:
-                self._remarks.append(f"list of {split}: {_counted(twice)} held back, for another list tests on them")
+            repeated = sorted(splits.get(split, frozenset()) & other)
+            if repeated:
+                self._remarks.append(f"list of {split}: {_counted(repeated)} left out, another list tests on them")
                 splits[split] -= other
         listed = frozenset().union(*splits.values())
         if listed.isdisjoint(self._photos):
@@ -279,7 +279,7 @@ class BenchmarkSource(Source):
     def _splits_by_pairs(self) -> dict[str, frozenset[str]] | None:
         """Return the splits of a folder with test pairs and without lists, or None if it has no test pairs.
 
-        Everybody in a test pair is for testing, with all photos of theirs; nobody of them may be trained on.
+        All photos of the people in test pairs are for testing, so that training sees none of these people.
         """
         tested = {self.identity(name) for pair in self._read_pairs("test") for name in pair if name in self._photos}
         if not tested:
@@ -329,7 +329,7 @@ def _counted(names: list[str]) -> str:
 
 
 def _read_names(path: Path) -> list[str]:
-    """Return the names of a list: a line each, or the column of a table that holds them."""
+    """Return the names of a list: one a line, or the name column of a table."""
     lines = [line.strip() for line in read_lines(path, "a list of names") if line.strip()]
     if not lines:
         raise ScmError(f"{path}: is empty")

@@ -19,7 +19,7 @@ from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 MIN_JOINTS = 6
 MIN_AREA = 0.01
 MIN_ON_PERSON = 0.8
-"""Share of the joints known of an unlabelled photo that lie on the person that the analyser finds, or it is another."""
+"""Smallest share of an unlabelled photo's known joints that must lie on the person that the analyser finds."""
 
 
 class RegionsFound(Protocol):
@@ -35,11 +35,11 @@ class RegionFinder(Protocol):
 
     @property
     def parser(self) -> str:
-        """Its name, for a manifest."""
+        """Return its name, for the manifest."""
 
     @property
     def stamp(self) -> str:
-        """A short text that changes when its answers change."""
+        """Return a short text that changes when its results change."""
 
     def __call__(self, image: UInt8Array, /) -> RegionsFound:
         """Find the regions of an upright RGB photo, (H, W, 3) uint8."""
@@ -57,13 +57,13 @@ class CcpSource(Source):
     )
 
     def __init__(self, root: Path, joints: Path | None = None, *, unlabelled: RegionFinder | None = None) -> None:
-        """Read label list and joints; photos are read when asked for.
+        """Read label list and joints; photos are read on demand.
 
         Args:
             root: the folder.
-            joints: the joints table, if it is not ``keypoints.csv`` in the folder.
-            unlabelled: finds the regions of photos without an annotation, which are taken too, for training; None:
-                such photos are left out.
+            joints: the table of joints; None: ``keypoints.csv`` in the folder.
+            unlabelled: finds the regions of photos without an annotation, which are then used for training; None: such
+                photos are left out.
 
         Raises:
             ScmError: if the folder is not laid out so.
@@ -93,16 +93,16 @@ class CcpSource(Source):
             )
 
     def names(self) -> list[str]:
-        """Return the names of all annotations, sorted, and those of unlabelled photos if they are wanted."""
+        """Return the names of all annotations, sorted, and those of unlabelled photos if they are used."""
         return sorted(self._annotated | self._unlabelled)
 
     def train_only(self) -> frozenset[str]:
-        """Return the names of the unlabelled photos that are wanted."""
+        """Return the names of the unlabelled photos, if they are used."""
         return self._unlabelled
 
-    def astray(self) -> dict[str, str]:
+    def unmatched(self) -> dict[str, str]:
         """Return the rows of the table of joints that lead out of the folder."""
-        return self._joints.astray()
+        return self._joints.unmatched()
 
     def photo(self, name: str) -> Path:
         """Return the path of a person's photo."""
@@ -181,8 +181,8 @@ def _mat_array(path: Path, variable: str) -> npt.NDArray[Any]:
         array = scipy.io.loadmat(path, variable_names=[variable])[variable]
     except KeyError as error:
         raise ScmError(f"{path}: holds no variable '{variable}'") from error
-    except Exception as error:  # the MATLAB reader raises whatever it meets: zlib.error, struct.error, IndexError ...
+    except Exception as error:  # the MATLAB reader raises many types: zlib.error, struct.error, IndexError ...
         raise ScmError(f"{path}: cannot be read as a MATLAB file ({error})") from error
     if variable == "groundtruth" and (array.ndim != 2 or array.dtype.kind not in "iu"):
-        raise ScmError(f"{path}: '{variable}' is no map of whole numbers")
+        raise ScmError(f"{path}: '{variable}' is not a map of whole numbers")
     return np.asarray(array)

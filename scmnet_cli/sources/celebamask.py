@@ -1,4 +1,4 @@
-"""Faces of CelebAMask-HQ: as published, a mask a part, or with one palette map a face."""
+"""Faces of CelebAMask-HQ: as published, with one mask per part, or with one label map per face."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FACES_A_FOLDER = 2000
 
 
 def is_celebamask(root: Path) -> bool:
-    """Whether a folder is laid out as CelebAMask-HQ, or holds a folder of one map a face."""
+    """Return whether a folder has the layout of CelebAMask-HQ, or a folder with one label map per face."""
     return _is_published(root) or (root / "masks").is_dir()
 
 
@@ -42,7 +42,7 @@ class CelebAMaskSource(Source):
     rule = "photo and masks can be read, the masks are not empty"
 
     def __init__(self, root: Path) -> None:
-        """List the photos; pictures are read when asked for.
+        """List the photos; pictures are read on demand.
 
         Raises:
             ScmError: if the folder is not laid out so.
@@ -72,8 +72,8 @@ class CelebAMaskSource(Source):
     def _stem(self, name: str) -> str:
         return str(int(name)) if self._published and name.isdecimal() else name
 
-    def astray(self) -> dict[str, str]:
-        """Return nothing: there is no table that could name files outside the folder."""
+    def unmatched(self) -> dict[str, str]:
+        """Return an empty dict: there is no table that could name files outside the folder."""
         return {}
 
     def photo(self, name: str) -> Path:

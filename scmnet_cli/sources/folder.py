@@ -66,9 +66,9 @@ class FolderSource(Source):
         """Return the names of all photos, without their endings, sorted."""
         return sorted(self._photos)
 
-    def astray(self) -> dict[str, str]:
+    def unmatched(self) -> dict[str, str]:
         """Return the rows of the table of joints that lead out of the folder."""
-        return self._joints.astray()
+        return self._joints.unmatched()
 
     def remarks(self) -> list[str]:
         """Return sentences on photos of kinds that are not read, and on joints in fractions."""

@@ -110,7 +110,7 @@ class KeypointTable:
                 joints[key] = self.joints[name]
         return KeypointTable(self.path, joints, problems), foreign
 
-    def astray(self) -> dict[str, str]:
+    def unmatched(self) -> dict[str, str]:
         """Return the rows whose name is a path out of the folder, with the reason; such a row is never followed."""
         reason = f"row of {self.path.name} leads out of the folder and was not read; write the file's name alone"
         return {name: reason for name in [*self.joints, *self.problems] if leaves(name)}

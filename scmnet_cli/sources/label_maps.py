@@ -34,8 +34,8 @@ _SKIN_LIMBS = (
 """Region of the skin along each limb, a pair of joints."""
 
 _REACH = {(3, 4): (0.0, 1.4), (6, 7): (0.0, 1.4), (8, 9): (0.25, 1.0), (11, 12): (0.25, 1.0)}
-"""From where to where skin lies along a limb, where that is not from joint to joint: a hand goes on beyond the wrist,
-and skin at the hip is a hand's."""
+"""Extent of skin along a limb, as fractions of it, where that is not from joint to joint: a hand reaches beyond the
+wrist, and skin at the hip belongs to a hand."""
 
 
 def label_set(name: str) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ def _read_numpy(path: Path) -> UInt8Array:
     except Exception as error:  # NumPy raises whatever it meets: ValueError, EOFError, SyntaxError, TokenError ...
         raise ScmError(f"{path}: cannot be read as a label map ({error}); replace or remove it") from error
     if not isinstance(ids, np.ndarray) or ids.ndim != 2 or ids.dtype.kind not in "iu" or not ids.size:
-        raise ScmError(f"{path}: is no map of whole numbers, height x width")
+        raise ScmError(f"{path}: is not a map of whole numbers, height x width")
     if ids.size > MAX_PIXELS:
         raise ScmError(f"{path}: {ids.shape[1]}x{ids.shape[0]} is over {MAX_PIXELS:,} pixels; make it smaller")
     if not 0 <= int(ids.min()) <= int(ids.max()) <= 255:
@@ -162,7 +162,7 @@ def body_regions(labels: npt.NDArray[np.integer], regions: tuple[str, ...], join
 
 
 def nearest_limb_regions(points: npt.NDArray[np.integer], joints: FloatArray) -> UInt8Array:
-    """Say for points on skin whether they belong to face, arms or legs: as the nearest limb of the pose does.
+    """Assign points on skin to face, arms or legs, by the nearest limb of the pose.
 
     Face where no limb is known.
 

@@ -1,4 +1,4 @@
-"""What a reader of a published layout gives: the people of a source folder, uncropped, one by one."""
+"""The interface of readers of source folders: they return people uncropped, one by one."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class Source(Protocol):
     root: Path
     layout: str
     domain: str = "person"
-    """Name of the domain of what it holds."""
+    """Name of the domain of its pictures."""
     pose_estimator: str
     parser: str
     rule: str
-    """Who is usable, in one sentence."""
+    """Which people are usable, in one sentence."""
     canvas: Canvas = Canvas(256, 176)
-    """Size of the pictures, where the user names none."""
+    """Size of the pictures by default."""
     background: str = "plain"
-    """What becomes of the background, where the user does not say."""
+    """Treatment of the background by default: ``plain`` or ``keep``."""
     framed: bool = False
     """Whether the photos are cut around their people already: the whole photo goes on the canvas."""
 
     def names(self) -> list[str]:
-        """Return everybody's name, sorted; whether they are usable shows when they are read."""
+        """Return the names of all people, sorted; unusable ones are found when they are read."""
         ...
 
-    def astray(self) -> dict[str, str]:
-        """Return what the source names outside itself, and what is wrong with it."""
+    def unmatched(self) -> dict[str, str]:
+        """Return names in the source's tables that lead out of the folder, each with the reason."""
         ...
 
     def splits(self) -> Mapping[str, frozenset[str]] | None:
@@ -46,7 +46,7 @@ class Source(Protocol):
         return None
 
     def train_only(self) -> frozenset[str]:
-        """Return the names that are never for validation, and as if they were not there when it is chosen."""
+        """Return names that are used for training only, and do not count when the validation split is chosen."""
         return frozenset()
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -54,7 +54,7 @@ class Source(Protocol):
         return []
 
     def remarks(self) -> list[str]:
-        """Return what a person should know of the source's lists as a whole, a sentence each."""
+        """Return sentences on the source as a whole, for the manifest and stderr."""
         return []
 
     def photo(self, name: str) -> Path:
@@ -62,22 +62,22 @@ class Source(Protocol):
         ...
 
     def stamp(self, name: str) -> str:
-        """Return a short text that changes when anything changes that the person is read from."""
+        """Return a short text that changes when any file or setting changes that the person is read from."""
         ...
 
     def box(self, person: Person, canvas: Canvas) -> CropBox | None:
-        """Return the part of a photo that goes on the canvas; None: what is around the person, by their regions."""
+        """Return the part of a photo that becomes the canvas; None: a box around the person's regions."""
         return whole_box(person.canvas.width, person.canvas.height, canvas) if self.framed else None
 
     def finished(self, person: Person) -> Person:
-        """Return somebody of this source, already on the canvas, as they go into the prepared folder."""
+        """Return a person that was cropped to the canvas as it is written to the prepared folder."""
         return person
 
     def read_all(self, name: str) -> list[Person]:
-        """Read everybody of a name: its person first, then others of the same photo, under names of their own.
+        """Read all people of a name: its own person first, then others of the same photo, under their own names.
 
         Raises:
-            ScmError: saying why nobody is usable.
+            ScmError: with the reason why no person is usable.
         """
         return [self.read(name)]
 
@@ -126,7 +126,7 @@ def _files_and_images(root: Path) -> list[Path]:
 
 
 def only_photo(root: Path, paths: list[Path]) -> Path:
-    """Return the photo that a name stands for.
+    """Return the only photo of a name.
 
     Raises:
         ScmError: if it stands for several.
@@ -138,7 +138,7 @@ def only_photo(root: Path, paths: list[Path]) -> Path:
 
 
 def inside(root: Path, path: Path) -> Path:
-    """Return a path that does not leave the source folder, links followed.
+    """Return a path after checking that it does not leave the source folder, with links followed.
 
     Raises:
         ScmError: if it leads out of it, or no table could hold it.
@@ -146,7 +146,7 @@ def inside(root: Path, path: Path) -> Path:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise ScmError(f"{path}: has bytes in its name that are no UTF-8; rename it") from error
+        raise ScmError(f"{path}: has bytes in its name that are not UTF-8; rename it") from error
     try:
         is_inside = path.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError) as error:  # links in a circle
@@ -157,6 +157,6 @@ def inside(root: Path, path: Path) -> Path:
 
 
 def file_stamp(*paths: Path) -> str:
-    """Return sizes and times of files, which tell whether they changed."""
+    """Return a text of sizes and times of files, which changes when one of them changes."""
     stats = [path.stat() if path.is_file() else None for path in paths]
     return " ".join(f"{stat.st_size}@{stat.st_mtime_ns}" if stat else "-" for stat in stats)

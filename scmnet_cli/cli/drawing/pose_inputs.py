@@ -10,7 +10,7 @@ from scmnet_cli.cli.drawing.input import Input
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.photo_files import without_photo_ending
-from scmnet_cli.poses.files import Posed, read_pose_file
+from scmnet_cli.poses.files import PoseEntry, read_pose_file
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import mirrored
 from scmnet_cli.sources.keypoints import read_keypoint_table
@@ -76,7 +76,7 @@ class PoseFiles:
             if not row or posed.name == row
         ]
 
-    def _pictures(self, file: Path) -> list[Posed]:
+    def _pictures(self, file: Path) -> list[PoseEntry]:
         if file.suffix.lower() == ".json":
             return read_pose_file(file)
         table = read_keypoint_table(file)
@@ -84,9 +84,9 @@ class PoseFiles:
         people = {name: (joints,) for name, joints in table.joints.items()}
         names = dict.fromkeys([*people, *table.problems])
         told = {name: f"{file}: {problem}" for name, problem in table.problems.items()}
-        return [Posed(name, people.get(name, ()), frame, told.get(name, "")) for name in names]
+        return [PoseEntry(name, people.get(name, ()), frame, told.get(name, "")) for name in names]
 
-    def _read(self, posed: Posed) -> Pose:
+    def _read(self, posed: PoseEntry) -> Pose:
         name, joints = _without_ending(posed.name), posed.person(self._pose_person, self._frame)
         if posed.canvas is not None:
             return Pose(name, joints, posed.canvas)
@@ -119,7 +119,7 @@ def find_shipped_poses(name: str, option: str) -> list[Input]:
     ]
 
 
-def _pose_of(posed: Posed) -> Pose:
+def _pose_of(posed: PoseEntry) -> Pose:
     assert posed.canvas is not None
     return Pose(posed.name, posed.person(), posed.canvas)
 
