@@ -6,13 +6,15 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.inference.inputs.photo import read_person
+from scmnet_cli.inference.inputs.photo import read_framed, read_person
+from scmnet_cli.sources.folder import FolderSource
 from scmnet_cli.sources.keypoints import COLUMNS, read_keypoint_file, read_keypoint_table
 from scmnet_cli.types import Canvas
 
@@ -165,6 +167,38 @@ def test_map_and_table_may_lie_one_folder_above_the_photos(drawn_source: Path, t
     shutil.copytree(drawn_source / "regions", tmp_path / "regions")
     shutil.copy(drawn_source / "joints.csv", tmp_path)
     assert read_person(tmp_path / "images" / "drawn_0002.png", Canvas(64, 48)).regions.any()
+
+
+def test_a_folder_of_pose_files_is_a_table_of_joints(drawn_source: Path, tmp_path: Path) -> None:
+    """VITON-HD's folders: a pose file of OpenPose's and a label map beside each photo."""
+    for name, joints in read_keypoint_file(drawn_source / "joints.csv").items():
+        person = {"pose_keypoints_2d": joints.reshape(-1).tolist()}
+        small = {"pose_keypoints_2d": (joints * (0.1, 0.1, 1)).reshape(-1).tolist()}
+        (tmp_path / f"{name}_keypoints.json").write_text(json.dumps({"people": [small, person]}))
+    (tmp_path / "drawn_0003_keypoints.json").write_text("{")
+    (tmp_path / "notes.txt").write_text("none")
+    source = FolderSource(drawn_source, joints=tmp_path)
+    found = source.read("drawn_0001")
+    assert np.allclose(found.joints, FolderSource(drawn_source).read("drawn_0001").joints, atol=0.01)
+    with pytest.raises(ScmError, match=r"drawn_0003_keypoints\.json: cannot be read as JSON"):
+        source.read("drawn_0003")
+    with pytest.raises(ScmError, match="holds no pose files"):
+        FolderSource(drawn_source, joints=drawn_source / "regions")
+
+
+def test_the_analyser_finds_the_joints_of_a_photo_with_a_map_and_no_joints(drawn_source: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    shutil.copy(drawn_source / "drawn_0002.png", tmp_path / "images")
+    shutil.copytree(drawn_source / "regions", tmp_path / "regions")
+    expected = FolderSource(drawn_source).read("drawn_0002")
+
+    def analyser(image: np.ndarray) -> SimpleNamespace:
+        return SimpleNamespace(has_person=True, joints=expected.joints, regions=np.ones(image.shape[:2], np.uint8))
+
+    photo = tmp_path / "images" / "drawn_0002.png"
+    framed = read_framed(photo, Canvas(64, 48), analyser=lambda: analyser)  # type: ignore[arg-type, return-value]
+    assert np.array_equal(framed.photo.regions, expected.regions)
+    assert np.array_equal(framed.photo.joints, expected.joints)
 
 
 def remove(name: str) -> Callable[[Path], None]:

@@ -369,7 +369,7 @@ def joints(*rows: str) -> Callable[[Path], None]:
         (break_photo, "cannot be read as a picture"),
         (odd_photo, "the photo is 300x100; DeepFashion has 176x256, 256x256 and 750x1101"),
         (photo_leads_out, "leads out of"),
-        (photo_in_a_folder_of_no_name, r"bytes in its name that are no UTF-8; rename it"),
+        (photo_in_a_folder_of_no_name, r"bytes in its name that are not UTF-8; rename it"),
         (photo_twice, r"several photos .*keep one, or give a folder that holds one"),
         (map_twice, "several maps"),
         (map_leads_out, "leads out of"),

@@ -375,6 +375,7 @@ def test_a_clip_may_become_an_animated_picture_of_strips(film: Path, scm: Scm) -
         (["--pose", "absent.mp4"], "absent.mp4: no such file"),
         (["--pose", "walk.mp4", "-o", "walk.mp4"], "is the film itself"),
         (["--pose", "walk.mp4", "-o", "out.avi"], "ends with .mp4"),
+        (["--pose", "walk.mp4", "-o", "out.jpg"], "ends with .mp4"),
         (["--pose", "walk.mp4", "--src", "data/ben"], "--src names 2"),
     ],
 )

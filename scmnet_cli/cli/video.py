@@ -39,6 +39,7 @@ from scmnet_cli.inference.video import (
     read_frames,
     steadied,
 )
+from scmnet_cli.photo_files import is_photo
 from scmnet_cli.poses.placing import mirrored
 from scmnet_cli.skeleton import rescale
 from scmnet_cli.system.processes import this_rank
@@ -218,7 +219,7 @@ def _wanted(out: Path, clip: Path) -> Path | None:
         if out.resolve() == clip.resolve():
             raise ScmError(f"-o {out}: is the film itself; give another name")
         return out
-    if ending in VIDEO_ENDINGS:
+    if ending in VIDEO_ENDINGS or (is_photo(out) and not out.is_dir()):
         raise ScmError(f"-o {out}: cannot be written; give a name that ends with .mp4 or {', '.join(ANIMATED)}")
     return None
 
