@@ -213,9 +213,7 @@ def test_a_label_map_keeps_its_ids_in_grey_or_palette_mode_and_may_not_be_rgb(tm
 
 
 def test_a_png_is_written_atomically(tmp_path: Path) -> None:
-    save_png(tmp_path / "a.png", noise(8, 8), {"Comment": "made by a test"})
-    with Image.open(tmp_path / "a.png") as image:
-        assert image.info["Comment"] == "made by a test"
+    save_png(tmp_path / "a.png", noise(8, 8))
     with pytest.raises(ScmError, match="cannot be written"):
         save_png(tmp_path / "absent" / "a.png", noise(8, 8))
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -180,7 +180,7 @@ def evaluate(
     from scmnet_cli.evaluation.sheets import write_sheets
     from scmnet_cli.evaluation.summary import evaluate as evaluate_cases
     from scmnet_cli.files import write_text
-    from scmnet_cli.images import save_png
+    from scmnet_cli.provenance import save_generated
     from scmnet_cli.system.devices import choose_device
 
     source = context.get_parameter_source("model")
@@ -200,7 +200,7 @@ def evaluate(
 
     def keep(case: Case) -> None:
         if save:
-            save_png(images / f"{case.name}.png", case.answers[cases.answers[0]])
+            save_generated(images / f"{case.name}.png", case.answers[cases.answers[0]])
 
     with Bars(console=Console(stderr=True)) as bar:
         evaluation = evaluate_cases(

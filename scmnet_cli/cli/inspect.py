@@ -96,7 +96,8 @@ def inspect(
         "compared": None if other is None else str(other.path.resolve()),
     }
     stem = f"{safe_name(person.name)}_to_{safe_name(found[0].name)}_inspect"
-    print(Outputs(output.out, pipeline).write(stem, draw_inspection(inspection), named, inspection.as_json()))
+    outputs = Outputs(output.out, pipeline, mark=output.mark)
+    print(outputs.write(stem, draw_inspection(inspection), named, inspection.as_json()))
 
 
 def _point(text: str) -> tuple[int, int]:

@@ -123,6 +123,14 @@ Size = Annotated[
 ]
 
 
+Mark = Annotated[
+    bool,
+    typer.Option(
+        "--mark", help="Write a small visible “AI-generated” into the corner of each picture; all say so in metadata."
+    ),
+]
+
+
 @dataclass(frozen=True)
 class OutputOptions:
     """What draws, where, and where to."""
@@ -131,6 +139,7 @@ class OutputOptions:
     out: OutFolder = Path("outputs")
     device: Device = "auto"
     size: Size = None
+    mark: Mark = False
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from scmnet_cli.cli.progress import Bars
 from scmnet_cli.data.dataset import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.one_clip import ClipMetrics
-from scmnet_cli.images import ANIMATED, GENERATED, PLAIN_GREY, contact_sheet, draw_skeleton
+from scmnet_cli.images import ANIMATED, PLAIN_GREY, contact_sheet, draw_skeleton
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
 from scmnet_cli.inference.video import (
     SMOOTHING,
@@ -41,6 +41,7 @@ from scmnet_cli.inference.video import (
 )
 from scmnet_cli.photo_files import is_photo
 from scmnet_cli.poses.placing import mirrored
+from scmnet_cli.provenance import GENERATED
 from scmnet_cli.skeleton import rescale
 from scmnet_cli.system.processes import this_rank
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
@@ -98,7 +99,7 @@ def draw_clip(
     source = finder.person(sources[0], "--src")
     wanted = wanted or drawing.out / f"{safe_name(source.name)}_to_{safe_name(clip.stem)}.mp4"
     make_folder(wanted.parent, "-o")
-    outputs = Outputs(wanted.parent, pipeline)
+    outputs = Outputs(wanted.parent, pipeline, mark=drawing.mark)
     shown = source.read()
     if not isinstance(shown, Person):
         raise ScmError(f"--src {sources[0]}: is a pose without a picture")
@@ -202,7 +203,7 @@ def _write(
         collected = list(frames)
         return outputs.write_animation(wanted, collected, float(film.rate), named, report())
     part = wanted.with_name(f".{wanted.stem}.{os.getpid()}.mp4")
-    writer = ClipWriter(part, film.rate, GENERATED)
+    writer = ClipWriter(part, film.rate, GENERATED, mark=outputs.mark)
     try:
         for frame in frames:
             writer.write(frame)

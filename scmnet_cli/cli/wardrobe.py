@@ -48,10 +48,10 @@ def wardrobe(
         return
     from scmnet_cli.cli.drawing.opening import find_inputs, open_model
     from scmnet_cli.cli.drawing.outputs import make_folder
-    from scmnet_cli.images import save_png
     from scmnet_cli.inference.inputs.demo_people import DEFAULT, PREFIX
     from scmnet_cli.inference.opening import open_wardrobe
     from scmnet_cli.inference.wardrobe import draw_worn
+    from scmnet_cli.provenance import save_generated
     from scmnet_cli.types import Person
 
     pipeline = open_model(model, device)
@@ -65,7 +65,7 @@ def wardrobe(
     widest = max((len(name) for name in garments.garments), default=0)
     for garment in garments.garments.values():
         print(f"{garment.name:{widest}}  {garment.kind:6}  {garment.about}".rstrip())
-    save_png(out, sheet)
+    save_generated(out, sheet)
     print(out)
 
 

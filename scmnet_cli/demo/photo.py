@@ -13,7 +13,7 @@ import numpy as np
 from scmnet_cli import __version__
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_text
-from scmnet_cli.images import contact_sheet, draw_skeleton, save_png
+from scmnet_cli.images import contact_sheet, draw_skeleton
 from scmnet_cli.inference.inputs.photo import read_person
 from scmnet_cli.inference.inspection import inspect_transfer
 from scmnet_cli.inference.inspection_sheet import draw_inspection
@@ -21,6 +21,7 @@ from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, largest_sourc
 from scmnet_cli.inference.wardrobe import Wardrobe
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place
+from scmnet_cli.provenance import save_generated
 from scmnet_cli.regions import COLOURS
 from scmnet_cli.skeleton import rescale
 from scmnet_cli.types import Person, Pose, UInt8Array
@@ -193,19 +194,19 @@ def _write(
         parts.append(f"<h2>{escape(section.title)}</h2><p>{_with_code(section.text)}</p><div class='row'>")
         for number, (caption, picture) in enumerate(section.pictures):
             file = f"{section.name}-{number}.png"
-            save_png(out / file, picture, text)
+            save_generated(out / file, picture, text)
             parts.append(
                 f"<figure><img src='{file}' alt='{escape(caption)}'><figcaption>{escape(caption)}</figcaption></figure>"
             )
         parts.append("</div>")
-    save_png(out / "inspection.png", inspected, text)
+    save_generated(out / "inspection.png", inspected, text)
     parts += [
         "<h2>Where the pixels came from</h2>",
         "<p>The correlation field says for each place of the result where in the photo it takes its style from.</p>",
         "<img class='wide' src='inspection.png' alt='inspection'></html>",
     ]
     rows = [_captioned(section) for section in sections]
-    save_png(out / "sheet.png", contact_sheet([[row] for row in rows]), text)
+    save_generated(out / "sheet.png", contact_sheet([[row] for row in rows]), text)
     write_text(out / "index.html", "\n".join(parts) + "\n")
     return out / "index.html", out / "sheet.png"
 

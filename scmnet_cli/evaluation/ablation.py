@@ -26,10 +26,11 @@ from scmnet_cli.evaluation.protocols import find_protocol
 from scmnet_cli.evaluation.published import compare, published_tables
 from scmnet_cli.evaluation.summary import evaluate, shown
 from scmnet_cli.files import write_text
-from scmnet_cli.images import contact_sheet, draw_skeleton, save_png
+from scmnet_cli.images import contact_sheet, draw_skeleton
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.preprocess.layouts import open_source
 from scmnet_cli.preprocess.prepare import prepare
+from scmnet_cli.provenance import save_generated
 from scmnet_cli.sources.drawn import write_drawn_source
 from scmnet_cli.system.devices import choose_device
 from scmnet_cli.training.counted import Outcome, Report
@@ -393,7 +394,7 @@ class Ablation:
         text = self._text(judged, found, trivial)
         write_text(self.out / "table.md", text)
         write_text(self.out / "table.json", json.dumps(self._as_json(judged, found, trivial), indent=2) + "\n")
-        save_png(self.out / "sheet.png", self._sheet(judged))
+        save_generated(self.out / "sheet.png", self._sheet(judged))
         return text
 
     def _text(self, judged: Sequence[Setting], found: Mapping[str, Any], trivial: dict[str, Any]) -> str:

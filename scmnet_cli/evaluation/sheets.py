@@ -14,8 +14,9 @@ from scmnet_cli.edges import CANNY, draw_edges
 from scmnet_cli.evaluation.baselines import TITLES, Method
 from scmnet_cli.evaluation.field import spaced_grid
 from scmnet_cli.evaluation.prepared_cases import PreparedCases, load_people
-from scmnet_cli.images import contact_sheet, draw_skeleton, save_png
+from scmnet_cli.images import contact_sheet, draw_skeleton
 from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.provenance import save_generated
 from scmnet_cli.training.tracking import draw_sample_sheet
 from scmnet_cli.types import UInt8Array
 
@@ -95,9 +96,10 @@ def write_sheets(cases: PreparedCases, pipeline: Pipeline | None, out: Path, lim
         out: the folder.
         limit: at most so many people, for transfers.
     """
-    save_png(out / "cases.png", case_sheet(cases))
+    save_generated(out / "cases.png", case_sheet(cases))
     if pipeline is None:
         return
-    save_png(out / "transfers.png", transfer_sheet(pipeline, load_people(pipeline, cases.data, cases.split, limit)))
+    people = load_people(pipeline, cases.data, cases.split, limit)
+    save_generated(out / "transfers.png", transfer_sheet(pipeline, people))
     if pipeline.model.has_regions:
-        save_png(out / "edits.png", edit_sheet(pipeline, cases.data, cases.split))
+        save_generated(out / "edits.png", edit_sheet(pipeline, cases.data, cases.split))

@@ -22,6 +22,7 @@ from scmnet_cli.images import crop_around
 from scmnet_cli.inference.animations import animation_rate, is_animation, read_animation
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
 from scmnet_cli.poses.placing import person_box
+from scmnet_cli.provenance import add_mark, label_video
 from scmnet_cli.types import Canvas, FloatArray, Pose, UInt8Array
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
@@ -160,21 +161,22 @@ def _display_matrix(frame: Any) -> npt.NDArray[np.integer] | None:
 
 
 class ClipWriter:
-    """Writes pictures as an MP4 file, H.264 where the codec is there, one by one."""
+    """Writes generated pictures as an MP4 file, H.264 where the codec is there, one by one."""
 
-    def __init__(self, path: Path, rate: Fraction, text: dict[str, str]) -> None:
+    def __init__(self, path: Path, rate: Fraction, text: dict[str, str], *, mark: bool = False) -> None:
         """Open the file.
 
         Args:
             path: the file.
             rate: frames a second.
             text: kept in the file's header, as its comment.
+            mark: add the visible mark to each frame.
 
         Raises:
             ScmError: if it cannot be written.
         """
         av = _av()
-        self._av, self._path, self._rate = av, path, rate
+        self._av, self._path, self._rate, self._mark = av, path, rate, mark
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
         try:
             self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
@@ -194,6 +196,7 @@ class ClipWriter:
         Raises:
             ScmError: if the disk does not take it.
         """
+        picture = add_mark(picture) if self._mark else picture
         rows, columns = picture.shape[:2]
         even = np.pad(picture, ((0, rows % 2), (0, columns % 2), (0, 0)), mode="edge")
         if not self._stream.codec_context.is_open:
@@ -211,6 +214,7 @@ class ClipWriter:
             self._container.close()
         except (self._av.FFmpegError, OSError) as error:
             raise self._cannot(error) from error
+        label_video(self._path)
 
     def _mux(self, frame: Any) -> None:
         try:

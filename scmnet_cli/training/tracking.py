@@ -12,7 +12,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from scmnet_cli.files import make_folders, parse_json, write_text
-from scmnet_cli.images import contact_sheet, save_png, to_uint8
+from scmnet_cli.images import contact_sheet, to_uint8
+from scmnet_cli.provenance import save_generated
 from scmnet_cli.training.counted import append_line
 from scmnet_cli.training.measure import Grid
 
@@ -70,7 +71,7 @@ class Tracker:
         """Draw the same people every time: a row a source, a column a pose."""
         path = self.run / "samples" / f"{images:09d}.png"
         sheet = draw_sample_sheet(grid)
-        save_png(path, sheet)
+        save_generated(path, sheet)
         self._board.add_image("samples", torch.tensor(sheet), images, dataformats="HWC")
         return path
 

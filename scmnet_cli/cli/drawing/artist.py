@@ -402,5 +402,5 @@ def set_up(
     finder = find_inputs(pipeline, inputs, size)
     batch = drawing.batch or (8 if pipeline.device.type == "cuda" else 1)
     keep_size = isinstance(drawing, PhotoOptions) and drawing.keep_size
-    outputs = Outputs(drawing.out, pipeline)
+    outputs = Outputs(drawing.out, pipeline, mark=drawing.mark)
     return finder, Artist(pipeline, outputs, batch=batch, strip=strip, keep_size=keep_size, size=size)

@@ -16,9 +16,9 @@ from scmnet_cli import __version__
 from scmnet_cli.checkpoint import sha256
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_text
-from scmnet_cli.images import GENERATED, PICTURE_ENDINGS, SOFTWARE, save_animation, save_picture, save_png
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.photo_files import photo_endings, why_unread
+from scmnet_cli.provenance import KINDS, SOFTWARE, save_generated, save_generated_animation
 from scmnet_cli.types import UInt8Array
 
 _LONGEST_NAME = 80
@@ -27,18 +27,20 @@ _LONGEST_NAME = 80
 class Outputs:
     """The folder or file that pictures go to; nothing drawn from other inputs is ever overwritten."""
 
-    def __init__(self, out: Path, pipeline: Pipeline) -> None:
+    def __init__(self, out: Path, pipeline: Pipeline, *, mark: bool = False) -> None:
         """Make the folder.
 
         Args:
             out: a folder, or a file with the ending of a picture, for one picture.
             pipeline: draws the pictures.
+            mark: add the visible mark to each picture.
 
         Raises:
             ScmError: if the folder cannot be made, or pictures of the file's kind cannot be written.
         """
         self.file = _named_file(out)
         self.folder = out if self.file is None else out.parent
+        self.mark = mark
         self._model = {
             "path": str(pipeline.path.resolve()),
             "sha256": sha256(pipeline.path),
@@ -73,8 +75,8 @@ class Outputs:
         path = self._free(stem, inputs) if self.file is None else self._free(self.file.stem, inputs, self.file.suffix)
         self._write_report(path, inputs, report)
         if strip is not None:
-            save_png(path.with_suffix(".strip.png"), strip, GENERATED)
-        save_picture(path, picture, GENERATED)
+            save_generated(path.with_suffix(".strip.png"), strip, mark=self.mark)
+        save_generated(path, picture, mark=self.mark)
         return path
 
     def write_animation(
@@ -97,7 +99,7 @@ class Outputs:
         """
         path = self._free(wanted.stem, inputs, wanted.suffix)
         self._write_report(path, inputs, report)
-        save_animation(path, frames, rate, GENERATED)
+        save_generated_animation(path, frames, rate, mark=self.mark)
         return path
 
     def adopt(self, wanted: Path, made: Path, inputs: dict[str, Any], report: dict[str, Any]) -> Path:
@@ -143,8 +145,8 @@ def _named_file(out: Path) -> Path | None:
     ending = out.suffix.lower()
     if out.is_dir() or (not why_unread(out) and ending not in photo_endings()):
         return None
-    if ending not in PICTURE_ENDINGS:
-        raise ScmError(f"--out {out}: is a picture of a kind that is not written; choose {', '.join(PICTURE_ENDINGS)}")
+    if ending not in KINDS:
+        raise ScmError(f"--out {out}: is a picture of a kind that is not written; choose {', '.join(KINDS)}")
     return out
 
 
