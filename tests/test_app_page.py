@@ -5,6 +5,7 @@ Tests skip without Gradio, Selenium or Debian's chromium and chromium-driver.
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import itertools
 import json
@@ -30,8 +31,9 @@ from PIL import Image, ImageDraw, ImageOps
 from scmnet_cli import checkpoint
 from scmnet_cli.config import parse_config
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import GENERATED, example_photo
+from scmnet_cli.images import example_photo
 from scmnet_cli.models.build import build_generator
+from scmnet_cli.provenance import COMPOSITE, read_provenance
 
 if TYPE_CHECKING:
     from conftest import Scm, SomeFaces
@@ -41,6 +43,9 @@ if importlib.util.find_spec("gradio") is None:
 
 PATIENCE = 90.0
 """Seconds for what takes one on an idle machine."""
+
+NUM_PARTS = 7
+RESULT, PHOTO = "picture .scm-picture", "photo .scm-frame"
 
 
 @dataclass(frozen=True)
@@ -136,13 +141,12 @@ def test_fifty_concurrent_visitors_each_get_their_own_picture(server: Server, tm
         )
         answer = client.predict(handle_file(given[number % 3]), api_name="/photo")
         client.close()
-        (message, *shown) = answer
-        assert message == "", message
-        drawn = [value["value"] for value in shown if isinstance(value, dict) and isinstance(value.get("value"), str)]
-        (result,) = [Path(path) for path in drawn if _is_result(Path(path))]
-        with Image.open(result) as picture:
-            assert picture.text == GENERATED  # type: ignore[attr-defined]
-        return result.read_bytes()
+        (notice, *shown) = answer
+        assert notice["state"] == "done", notice
+        (result,) = [value["image"] for value in shown if isinstance(value, dict) and "before" in value]
+        content = base64.b64decode(result.split(",")[1])
+        assert COMPOSITE.encode() in content
+        return content
 
     before, start_of_visits = server.most_memory(), time.monotonic()
     with ThreadPoolExecutor(50) as pool:
@@ -154,13 +158,6 @@ def test_fifty_concurrent_visitors_each_get_their_own_picture(server: Server, tm
     of_photo = [set(got[first::3]) for first in range(3)]
     assert [len(results) for results in of_photo] == [1, 1, 1], "the same photo, the same bytes"
     assert len(set.union(*of_photo)) == 3
-
-
-def _is_result(path: Path) -> bool:
-    if path.suffix != ".png":
-        return False
-    with Image.open(path) as picture:
-        return picture.size == (48 * 8, 64 * 8)
 
 
 @pytest.mark.slow
@@ -191,12 +188,19 @@ def test_without_gradio_the_command_says_what_to_install(model: Path, monkeypatc
 class Browser:
     """A headless Chromium on the page."""
 
-    def __init__(self, driver: Any) -> None:
+    def __init__(self, driver: Any, downloads: Path) -> None:
         self.driver = driver
+        self.downloads = downloads
         self._sent: list[dict[str, Any]] = []
 
     def all(self, selector: str) -> list[Any]:
         return self.driver.find_elements("css selector", selector)
+
+    def one(self, selector: str) -> Any:
+        return self.until(lambda: self.all(selector))[0]
+
+    def script(self, code: str, *arguments: object) -> Any:
+        return self.driver.execute_script(code, *arguments)
 
     def until(self, what: Callable[[], Any]) -> Any:
         from selenium.common.exceptions import StaleElementReferenceException
@@ -214,44 +218,67 @@ class Browser:
         )
 
     def upload(self, box: str, path: Path) -> None:
-        self.until(lambda: self.all(f"#{box} input[type=file]"))[0].send_keys(str(path))
+        self.one(f"#{box} input[type=file]").send_keys(str(path))
 
     def source(self, picture: str) -> str:
         images = self.all(f"#{picture} img")
-        return images[0].get_attribute("src") if images else ""
+        return images[0].get_attribute("src") or "" if images else ""
 
-    def message(self, of: str = "message") -> str:
+    def message(self, of: str) -> str:
         return "".join(element.text for element in self.all(f"#{of}"))
 
-    def click(self, picture: str, across: float, down: float) -> None:
-        """Click a picture at an offset from its centre, as shares of its width and height."""
+    def press(self, selector: str) -> None:
+        """Click wherever the page is scrolled to."""
+        self.script("arguments[0].click()", self.one(selector))
+
+    def press_at(self, selector: str, across: float, down: float, drag: tuple[int, int] | None = None) -> None:
+        """Click an element, or drag from it, at shares of its width and height from its middle."""
         from selenium.webdriver.common.action_chains import ActionChains
 
-        image = self.all(f"#{picture} img")[0]
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", image)
-        size = image.size
-        ActionChains(self.driver).move_to_element_with_offset(
-            image, round(across * size["width"]), round(down * size["height"])
-        ).click().perform()
+        element = self.one(selector)
+        self.script("arguments[0].scrollIntoView({block: 'center'})", element)
+        place = element.rect
+        pointer = ActionChains(self.driver).move_to_element_with_offset(
+            element, round(across * place["width"]), round(down * place["height"])
+        )
+        if drag is None:
+            pointer.click().perform()
+        else:
+            pointer.click_and_hold().move_by_offset(*drag).release().perform()
 
     def open_tab(self, name: str) -> None:
         self.until(lambda: [tab for tab in self.all("button[role=tab]") if tab.text == name])[0].click()
 
     def settle(self) -> None:
-        """Wait until drawing ends: its progress overlay intercepts clicks."""
+        """Wait until nothing is drawn any more."""
+        self.until(lambda: not self.all("#cards.scm-busy"))
         self.until(lambda: not self.all("[data-testid=status-tracker]:not(.hide)"))
+
+    def changes(self, picture: str, act: Callable[[], Any]) -> None:
+        """Do something and wait until another picture is there and all is quiet."""
+        before = self.source(picture)
+        act()
+        self.until(lambda: self.source(picture) not in ("", before))
+        self.settle()
+
+    def resize(self, width: int, height: int) -> None:
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
+        )
+        self.until(lambda: self.script("return innerWidth") == width)
+
+    def in_sight(self, selector: str) -> bool:
+        """Whether an element is inside the window as a whole, up to a few pixels."""
+        box = "const b = arguments[0].getBoundingClientRect(); return [b.top, b.bottom - innerHeight, b.height];"
+        top, below, height = self.script(box, self.one(selector))
+        return height > 0 and top > -8 and below < 8
 
     def requests(self) -> list[dict[str, Any]]:
         """Return all requests of the page so far."""
         messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         self._sent += [sent["params"]["request"] for sent in messages if sent["method"] == "Network.requestWillBeSent"]
         return self._sent
-
-    def clicked(self) -> list[int]:
-        """Return the pixel of the last click, as the page sent it."""
-        last = [sent["postData"] for sent in self.requests() if "/queue/join" in sent["url"]][-1]
-        place: list[int] = json.loads(last)["event_data"]["index"]
-        return place
 
 
 @pytest.fixture(scope="module")
@@ -266,92 +293,218 @@ def browser(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     profile = tmp_path_factory.mktemp("chromium")
-    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "disable-gpu", "window-size=1500,1200"):
+    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "disable-gpu", "window-size=1280,1000"):
         options.add_argument(f"--{argument}")
     options.add_argument(f"--user-data-dir={profile}")
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     opened = webdriver.Chrome(options=options, service=Service(driver))
+    downloads = tmp_path_factory.mktemp("downloads")
+    opened.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
     opened.get(server.url)
-    yield Browser(opened)
+    browser = Browser(opened, downloads)
+    browser.resize(1280, 800)
+    browser.until(lambda: len(browser.all("[data-ready]")) >= NUM_PARTS)
+    yield browser
     opened.quit()
 
 
 @pytest.fixture
 def drawn(browser: Browser, tmp_path: Path) -> Browser:
-    """Return the page with a first result and no drawing in progress."""
-    if not browser.source("result"):
+    """The page with a first result, and nothing under way."""
+    browser.resize(1280, 800)
+    if not browser.source(RESULT):
         browser.upload("photo", photos(tmp_path)[0])
-        browser.until(lambda: browser.source("result"))
+        browser.until(lambda: browser.source(RESULT))
     browser.settle()
     return browser
 
 
-def test_an_uploaded_photo_is_analysed_and_drawn(drawn: Browser):
+def test_an_uploaded_photo_stays_visible_with_its_analysis_as_an_overlay(drawn: Browser):
     browser = drawn
-    assert browser.source("found")
-    assert browser.message() == ""
-    links = [link.get_attribute("href") for link in browser.all("#links a.download")]
-    assert len(links) == 2
-    assert all(link.startswith("data:image/png;base64,") for link in links)
-    assert {"hair", "upper"} <= {chip.text for chip in browser.all(".chip")}
+    assert browser.source(PHOTO).startswith("data:image/jpeg")
+    assert browser.all("#photo .scm-joints line"), "the skeleton lies over it"
+    joints, regions = browser.all("#photo .scm-switch")
+    assert (joints.get_attribute("aria-pressed"), regions.get_attribute("aria-pressed")) == ("true", "false")
+    assert not browser.one("#photo .scm-legend").is_displayed()
+    regions.click()
+    assert {"hair", "upper"} <= {entry.text for entry in browser.all("#photo .scm-legend span")}
+    assert browser.one("#photo .scm-regions").is_displayed()
+    joints.click()
+    assert not browser.one("#photo .scm-joints").is_displayed()
+    joints.click()
+    regions.click()
 
 
-def test_choosing_a_library_pose_draws_another_picture(drawn: Browser):
+def test_an_example_is_drawn_by_one_click_and_the_page_says_meanwhile_what_it_does(drawn: Browser):
     browser = drawn
-    before = browser.source("result")
-    poses = browser.until(lambda: browser.all("#library button.thumbnail-lg"))
-    assert len(poses) == 25
-    poses[0].click()
-    browser.until(lambda: browser.source("result") != before)
+    assert len(browser.all("#photo .scm-examples button img")) >= 1
+    browser.script(
+        "window.said = new Set(); window.watching = new MutationObserver(() => {"
+        " if (document.querySelector('#cards.scm-busy')) said.add(document.querySelector('#busy b').textContent); });"
+        " watching.observe(document.querySelector('#cards'), {subtree: true, childList: true, attributes: true});"
+    )
+    browser.changes(RESULT, lambda: browser.press("#photo .scm-examples button"))
+    said = browser.script("watching.disconnect(); return [...said]")
+    assert "Reading the example: joints and regions" in said
+    assert "Drawing" in said
+    assert not browser.one("#busy").is_displayed()
 
 
-def test_a_click_on_the_result_shows_the_origin_of_that_point(drawn: Browser):
+def test_a_pose_of_the_library_is_marked_readable_and_drawn(drawn: Browser):
     browser = drawn
-    box = browser.all("#result img")[0].size
-    width, height = 48 * 8, 64 * 8
-    assert box["width"] >= width
-    assert box["height"] >= height, "the picture is shown as large as it is, in the middle"
-    for across, down in ((0.0, 0.4), (-0.4, -0.4)):
-        before = browser.source("origin")
-        browser.click("result", across, down)
-        browser.until(lambda before=before: browser.source("origin") not in ("", before))
-        expected = [width / 2 + across * box["width"], height / 2 + down * box["height"]]
-        assert browser.clicked() == pytest.approx(expected, abs=2)
-        browser.settle()
-    assert "This point is made of" in browser.all("#origin-told")[0].text
+    cards = browser.all("#pose .scm-library .scm-card")
+    assert len(cards) == 25
+    browser.changes(RESULT, lambda: browser.press("#pose .scm-library .scm-card:nth-child(3)"))
+    (chosen,) = browser.all("#pose .scm-library .scm-card[aria-pressed=true]")
+    assert chosen == cards[2]
+    name = chosen.find_element("css selector", "span")
+    assert "-" not in name.text
+    assert browser.one("#pose .scm-now").text == f"Now: {name.text}"
+    assert float(name.value_of_css_property("font-size").removesuffix("px")) >= 11.5
 
 
-def test_a_joint_can_be_moved_by_clicking(drawn: Browser):
+def test_joints_are_dragged_undone_mirrored_and_left_out(drawn: Browser):
     browser = drawn
     browser.open_tab("By hand")
-    browser.until(lambda: browser.all("#pose img") and browser.all("#pose img")[0].is_displayed())
-    browser.settle()
-    before = browser.source("result")
-    browser.click("pose", 0, -0.25)
-    browser.until(lambda: "Now click where the" in browser.all("body")[0].text)
-    browser.settle()
-    assert browser.source("result") == before
-    browser.click("pose", -0.4, -0.4)
-    browser.until(lambda: browser.source("result") != before)
+    place = "return document.querySelector('[data-joint=\"4\"]').getAttribute('cx')"
+    before = float(browser.script(place))
+    browser.changes(RESULT, lambda: browser.press_at('[data-joint="4"]', 0, 0, drag=(60, -40)))
+    assert float(browser.script(place)) > before + 2
+    assert browser.one("#pose .scm-now").text.endswith("by hand")
+    assert "Chosen: right wrist" in browser.message("pose")
+    undo, mirror, leave_out = browser.all(".scm-hand .scm-controls > .scm-row:nth-child(2) button")
+    browser.changes(RESULT, undo.click)
+    assert float(browser.script(place)) == before
+    browser.changes(RESULT, mirror.click)
+    browser.until(lambda: abs(float(browser.script(place)) - before) > 0.5)
+    browser.press_at('[data-joint="4"]', 0, 0)
+    browser.changes(RESULT, leave_out.click)
+    assert not browser.all('[data-joint="4"]')
+    (add,) = [button for button in browser.all(".scm-hand button") if button.text == "right wrist"]
+    browser.changes(RESULT, add.click)
+    assert browser.all('[data-joint="4"]')
 
 
-def test_a_broken_upload_is_reported_on_the_page_and_the_picture_stays(drawn: Browser, tmp_path: Path):
+def test_the_pose_of_another_photo_is_taken_and_the_photo_shown(drawn: Browser, tmp_path: Path):
+    browser = drawn
+    browser.open_tab("From a photo")
+    browser.changes(RESULT, lambda: browser.upload("pose", photos(tmp_path)[1]))
+    assert browser.source("pose .scm-frame").startswith("data:image/jpeg")
+    assert browser.one("#pose .scm-now").text == "Now: mirrored"
+    assert not browser.all("#pose .scm-library .scm-card[aria-pressed=true]")
+    browser.changes(RESULT, lambda: browser.press("#pose .scm-place > .scm-row button"))
+    browser.open_tab("Library")
+
+
+def test_clothes_are_folded_away_and_taken_from_another_photo(drawn: Browser, tmp_path: Path):
+    browser = drawn
+    assert not browser.one("#clothes .scm-place").is_displayed()
+    browser.one("#clothes summary").click()
+    browser.until(lambda: browser.one("#clothes .scm-tabs").is_displayed())
+    browser.changes(RESULT, lambda: browser.upload("clothes", photos(tmp_path)[2]))
+    assert "upper of the photo" in browser.one(".scm-worn").text
+    browser.changes(RESULT, lambda: browser.press("#clothes [data-region=hair]"))
+    assert "hair of the photo" in browser.one(".scm-worn").text
+    browser.changes(RESULT, lambda: browser.press("#clothes summary button"))
+    assert "optional" in browser.one(".scm-worn").text
+    browser.script("document.querySelector('#clothes details').open = false")
+
+
+def test_the_slider_shows_the_photo_beside_the_result(drawn: Browser):
+    browser = drawn
+    width = "return getComputedStyle(document.querySelector('.scm-before')).clipPath"
+    slide = "const [s, to] = [document.querySelector('.scm-slider input'), arguments[0]];"
+    slide += " s.value = to; s.dispatchEvent(new Event('input'))"
+    browser.script(slide, 0)
+    assert "100%" in browser.script(width)
+    browser.script(slide, 40)
+    assert "60%" in browser.script(width)
+    assert browser.one(".scm-seam").is_displayed()
+    browser.press_at(".scm-picture", 0.2, 0, drag=(-200, 0))
+    assert browser.one(".scm-slider input").get_attribute("value") != "40", "the picture itself slides too"
+    browser.script(slide, 0)
+
+
+def test_a_click_on_the_result_shows_where_that_point_came_from(drawn: Browser):
+    browser = drawn
+    told = set()
+    for across, down in ((0.0, 0.1), (-0.4, -0.4)):
+        browser.changes("origin", lambda across=across, down=down: browser.press_at(".scm-picture", across, down))
+        told.add(browser.message("origin"))
+    assert all("This point is made of" in text for text in told)
+
+
+def test_downloads_have_the_full_resolution_the_mark_that_was_asked_for_and_their_origin(drawn: Browser):
+    browser = drawn
+    saved = {}
+    files = {"picture-PNG": "scm-result.png", "picture-JPEG": "scm-result.jpg", "strip-PNG": "scm-strip.png"}
+    for what, name in files.items():
+        browser.press(f"[data-save={what}]")
+        path = browser.downloads / name
+        browser.until(lambda path=path: path.is_file() and path.stat().st_size)
+        assert read_provenance(path).source_type == COMPOSITE
+        with Image.open(path) as image:
+            saved[name] = np.asarray(image.convert("RGB"))
+    assert saved["scm-result.png"].shape == (64, 48, 3)
+    assert browser.one(".scm-size").text == "48 × 64"
+    (browser.downloads / "scm-result.png").unlink()
+    browser.changes(RESULT, lambda: browser.press(".scm-check input"))
+    browser.press("[data-save=picture-PNG]")
+    browser.until((browser.downloads / "scm-result.png").is_file)
+    with Image.open(browser.downloads / "scm-result.png") as image:
+        assert not np.array_equal(np.asarray(image), saved["scm-result.png"]), "the mark is gone"
+    browser.changes(RESULT, lambda: browser.press(".scm-check input"))
+
+
+def test_a_broken_file_is_reported_at_its_place_and_the_picture_stays(drawn: Browser, tmp_path: Path):
     browser = drawn
     broken = tmp_path / "<i>broken.jpg"
     broken.write_bytes(b"no picture at all")
-    before = browser.source("result")
+    before = browser.source(RESULT), browser.source(PHOTO)
     browser.upload("photo", broken)
-    browser.until(lambda: "cannot be read as a picture" in browser.message())
-    assert "broken" in browser.message()
-    assert browser.source("result") == before
-    assert not browser.all("#message i"), "a file's name is no HTML"
+    browser.until(lambda: "cannot be read as a picture" in browser.message("card-photo"))
+    assert "broken" in browser.one("#card-photo .scm-toast[role=alert]").text
+    assert (browser.source(RESULT), browser.source(PHOTO)) == before
+    assert not browser.all(".scm-toast i"), "a file's name is no HTML"
+    browser.press(".scm-toast button")
+    assert not browser.all(".scm-toast")
 
 
-def test_an_upload_over_the_size_limit_is_reported(browser: Browser, tmp_path: Path):
+def test_a_file_over_the_limit_is_reported_before_it_is_sent(browser: Browser, tmp_path: Path):
     large = tmp_path / "large.jpg"
     large.write_bytes(np.random.default_rng(0).bytes(3 * 2**20))
-    browser.upload("reference-photo", large)
-    browser.until(lambda: any("maximum allowed size" in toast.text for toast in browser.all(".toast-body")))
+    browser.upload("clothes", large)
+    browser.until(lambda: "large.jpg has 3.0 MB; at most 2 MB" in browser.message("card-clothes"))
+    browser.press(".scm-toast button")
+
+
+def test_on_a_desktop_everything_is_on_one_screen_and_the_result_stays_in_sight(drawn: Browser):
+    browser = drawn
+    browser.script("scrollTo(0, 0); document.querySelector('#clothes details').open = false")
+    for part in ("#card-photo", "#card-pose", "#picture", "[data-save=picture-PNG]", "#clothes summary"):
+        assert browser.in_sight(part), part
+    assert browser.script("return document.documentElement.scrollWidth") <= 1280
+    browser.script("document.querySelector('#clothes details').open = true; scrollTo(0, 400)")
+    assert browser.in_sight("#picture")
+    browser.script("document.querySelector('#clothes details').open = false")
+
+
+def test_on_a_phone_photo_pose_and_result_come_first_and_the_result_is_in_sight_when_ready(drawn: Browser):
+    browser = drawn
+    browser.resize(390, 844)
+    cards = [browser.one(f"#card-{name}") for name in ("photo", "pose", "result", "clothes")]
+    tops = [browser.script("return arguments[0].getBoundingClientRect().top", card) for card in cards]
+    assert tops == sorted(tops)
+    assert browser.script("return document.documentElement.scrollWidth") <= 390
+    browser.script("scrollTo(0, 0)")
+    browser.changes(RESULT, lambda: browser.press("#pose .scm-library .scm-card:nth-child(5)"))
+    browser.until(lambda: browser.in_sight("#picture"))
+    browser.script("scrollTo(0, document.documentElement.scrollHeight)")
+    browser.script("document.querySelector('#clothes details').open = true")
+    browser.script("document.querySelector('#clothes .scm-place').scrollIntoView()")
+    browser.until(lambda: browser.in_sight("#picture") or browser.one("#peek").is_displayed())
+    browser.script("document.querySelector('#clothes details').open = false")
+    browser.resize(1280, 800)
 
 
 @pytest.fixture
@@ -368,7 +521,7 @@ def test_an_uploaded_face_drawing_takes_the_colours_of_the_chosen_face(faces: Br
     ImageDraw.Draw(sketch).ellipse((50, 30, 150, 170), outline="black", width=3)
     sketch.save(tmp_path / "sketch.png")
     browser.upload("drawing", tmp_path / "sketch.png")
-    browser.until(lambda: "This picture is taken" in browser.message("drawing-used"))
+    browser.until(lambda: "This picture is used" in browser.message("drawing-used"))
     browser.all("#faces button.thumbnail-lg")[0].click()
     browser.until(lambda: browser.source("face-result") not in ("", before))
 

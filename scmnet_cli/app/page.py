@@ -1,35 +1,35 @@
-"""The page: each control hands its value to a function of ``session.py`` and shows what has changed.
+"""Lay out the page and connect its components with the functions of ``session.py``.
 
-This module alone knows Gradio; it is imported when a page is made, for that takes seconds.
+This module alone knows Gradio; it is imported when a page is made, for that takes seconds. What Gradio's components
+cannot do is in ``page.js``: each of the page's own parts is a ``gr.HTML`` that a function there fills.
 """
 
 from __future__ import annotations
 
-import base64
 import html
-import io
-from collections.abc import Callable, Sequence
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from scmnet_cli.app import session as steps
+from scmnet_cli.app import views
 from scmnet_cli.app.faces import FaceStudio
-from scmnet_cli.app.posing import draw_posing
 from scmnet_cli.app.session import Session
-from scmnet_cli.app.studio import Drawn, Studio, enlarged
+from scmnet_cli.app.studio import Studio, example_photos
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import GENERATED, example_photo
-from scmnet_cli.poses.sheet import draw_pose
-from scmnet_cli.regions import COLOURS, region_id
-from scmnet_cli.skeleton import JOINTS
-from scmnet_cli.types import UInt8Array
+from scmnet_cli.provenance import encode_generated
+
+_log = logging.getLogger(__name__)
 
 STYLE = Path(__file__).with_name("page.css")
+SCRIPT = Path(__file__).with_name("page.js")
 
 _SWEEP, _KEPT = 60, 300
 """Seconds between two sweeps of the folder that uploads and shown pictures are in, and how long they stay there."""
@@ -40,42 +40,40 @@ _ONE_MODEL = "model"
 _PAD, _STROKE = 420, 3
 """Pixels: of the sketch pad in each direction, and half a stroke's width, thin enough to be read as a line."""
 
+_EXAMPLE_HEIGHT = 120
 
 _HEAD = """
-<div id="head"><h1>Another pose, other clothes</h1>
-<p>Give a photo of one person. SCM-Net draws them in the pose you choose, or in somebody else's clothes.</p>
-<p class="small">Everything is computed on the machine that runs <code>scm app</code>; nothing is sent anywhere else.
-Photos are deleted from its disk within minutes. Use photos of people who agreed to it, and say that the picture is
-generated where you show it.</p></div>
+<div id="head"><h1>SCM-Net <small>another pose, other clothes</small></h1>
+<details><summary>Private: everything stays on this machine</summary>
+<p>The machine that runs <code>scm app</code> computes everything; nothing is sent anywhere else, and photos are
+deleted from its disk within minutes. Use photos of people who agreed to it. Say that the picture is generated where you
+show it: its file says so too.</p></details></div>
 """
-_NO_RESULT = '<p class="hint">Your picture appears here as soon as there is a photo.</p>'
-_CLICK_RESULT = (
-    '<p class="hint">Click anywhere in the result to see which places of the photo that point was made of.</p>'
-)
-_CLICK_POSE = "Click a joint, then click where it goes. Choose one that is missing from the list below."
+
+Step = Callable[[Session], Session]
+Stages = list[tuple[str, Step]]
+"""What is done one after the other, each with the words that the visitor reads meanwhile."""
 
 
 @dataclass(frozen=True)
-class _View:
+class _Components:
     """The components that show a session, in the order of :func:`_shown`."""
 
-    message: Any
-    found: Any
-    found_legend: Any
+    notice: Any
+    photo: Any
     pose: Any
-    pose_hint: Any
-    joint: Any
-    reference: Any
-    regions: Any
+    clothes: Any
     result: Any
-    links: Any
-    strip: Any
     origin: Any
-    origin_told: Any
 
     def all(self) -> list[Any]:
         """Return all components."""
         return list(vars(self).values())
+
+
+def head() -> str:
+    """Return what the document's head needs beside Gradio's own."""
+    return f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>"
 
 
 def build_page(studio: Studio, faces: FaceStudio | None = None) -> gr.Blocks:
@@ -83,10 +81,10 @@ def build_page(studio: Studio, faces: FaceStudio | None = None) -> gr.Blocks:
 
     Args:
         studio: for people.
-        faces: for drawings of faces; None: the page says nothing of them.
+        faces: for drawings of faces; None: the page offers none.
     """
     with gr.Blocks(title="SCM-Net", analytics_enabled=False, delete_cache=(_SWEEP, _KEPT)) as page:
-        _say(_HEAD)
+        _html(_HEAD)
         if faces is None:
             _lay_out_people(studio)
         else:
@@ -100,127 +98,194 @@ def build_page(studio: Studio, faces: FaceStudio | None = None) -> gr.Blocks:
 
 def _lay_out_people(studio: Studio) -> None:
     first = steps.start(studio)
-    poses = [(draw_pose(pose), pose.name) for pose in studio.library()]
-    limits = f"at most {studio.limits.megabytes:g} MB and {studio.limits.megapixels:g} million pixels"
     session = gr.State(first, time_to_live=_STATE_KEPT)
-    message = _say("", "message")
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=4, min_width=300):
-            _say(_title("1", "Your photo"))
-            _say(_hint(f"One person, upright, as large as possible ({limits})."))
-            photo = _upload("photo")
-            example = gr.Button("No photo at hand? Try an example", size="sm", elem_id="example")
-            found = _picture("found", visible=False)
-            found_legend = _say("")
-            with gr.Column(visible=studio.pipeline.model.has_regions):
-                _say(_title("+", "Other clothes, if you like"))
-                _say(_hint("A photo of somebody who wears what you want."))
-                reference_photo = _upload("reference-photo")
-                reference = _picture("reference", visible=False)
-                regions = gr.CheckboxGroup([], label="Take from this photo", visible=False, elem_id="regions")
-                garments = gr.CheckboxGroup(
-                    [(f"{name} ({region})", name) for name, region in studio.garments.items()],
-                    label="From the wardrobe",
-                    visible=bool(studio.garments),
-                    elem_id="garments",
-                )
-        with gr.Column(scale=5, min_width=340):
-            _say(_title("2", "Pose"))
-            with gr.Tab("Library"):
-                library = gr.Gallery(
-                    poses,
-                    show_label=False,
-                    columns=5,
-                    height=640,
-                    allow_preview=False,
-                    object_fit="contain",
-                    buttons=[],
-                    interactive=False,
-                    elem_id="library",
-                )
-            with gr.Tab("From a photo"):
-                _say(_hint("A photo of anybody who stands as you want."))
-                pose_photo = _upload("pose-photo")
-                own_pose = gr.Button("Keep the pose of my photo", size="sm")
-            with gr.Tab("By hand"):
-                pose_hint = _say(_hint(_CLICK_POSE))
-                pose = _picture("pose", draw_posing(first.posing), height=500)
-                with gr.Row(equal_height=False):
-                    joint = gr.Dropdown(
-                        [(name.replace("_", " "), name) for name in JOINTS],
-                        value=None,
-                        label="Joint",
-                        scale=3,
-                        min_width=160,
-                    )
-                    remove = gr.Button("Leave it out", size="sm", scale=1, min_width=100)
-                    mirror = gr.Button("Mirror the pose", size="sm", scale=1, min_width=100)
-        with gr.Column(scale=5, min_width=340):
-            _say(_title("3", "Result"))
-            result = _picture("result", height=560, visible=False)
-            links = _say(_NO_RESULT, "links")
-            origin_told = _say("", "origin-told")
-            origin = _picture("origin", visible=False)
-            with gr.Accordion("Strip: photo, pose and result side by side", open=False):
-                strip = _picture("strip", visible=False)
+    examples = example_photos()
+    about = {"skeleton": views.skeleton_view(), "limit": studio.limits.num_bytes}
+    with gr.Row(elem_id="cards", equal_height=False):
+        with gr.Column(elem_id="card-photo", min_width=100):
+            _html(_title("1", "Photo", "one person, upright, large"))
+            photo = _part("photo", None, ["example"], examples=[_example(path) for path in examples], **about)
+            photo_upload = _upload("photo-upload")
+        with gr.Column(elem_id="card-pose", min_width=100):
+            _html(_title("2", "Pose"))
+            poses = [views.pose_view(pose) for pose in studio.library()]
+            events = ["pick", "own", "moved", "mirror"]
+            pose = _part("pose", views.posing_view(first.posing, None), events, poses=poses, **about)
+            pose_upload = _upload("pose-upload")
+        with gr.Column(elem_id="card-result", min_width=100):
+            _html(_title("3", "Result"))
+            result = _part("result", None, ["trace", "save", "marked"])
+            origin = _part("origin", None, [])
+        with gr.Column(elem_id="card-clothes", min_width=100, visible=studio.pipeline.model.has_regions):
+            wardrobe = views.garment_views(studio.garment_cards())
+            clothes = _part("clothes", _clothes_view(first), ["wear"], wardrobe=wardrobe, **about)
+            reference_upload = _upload("reference-upload")
+    notice, file = _part("notice", None, []), _part("file", None, [])
+    shown = _Components(notice, photo, pose, clothes, result, origin)
 
-    view = _View(
-        message, found, found_legend, pose, pose_hint, joint, reference, regions, result, links, strip, origin,
-        origin_told,
-    )  # fmt: skip
+    def on(listen: Any, at: str, stages: Callable[[Any], Stages], inputs: Any = None, name: str | None = None) -> None:
+        """Run stages on an event; what cannot be done is said at the card ``at``."""
 
-    def on(listen: Callable[..., Any], step: Callable[..., Session], inputs: Sequence[Any] = (), **more: Any) -> None:
+        def given(visit: Session, upload: str) -> Iterator[tuple[Any, ...]]:
+            yield from _run(stages(upload), visit, at)
+
+        def happened(visit: Session, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
+            yield from _run(stages(event._data or {}), visit, at)  # noqa: SLF001 - the public way names each field
+
         listen(
-            _acting(step),
-            [session, *inputs],
-            [session, *view.all()],
-            concurrency_id=_ONE_MODEL,
-            concurrency_limit=1,
-            show_progress_on=[result, found],
-            **more,
-        )
-
-    def on_upload(box: Any, step: Callable[[Studio, Session, Path], Session], name: str) -> None:
-        on(box.upload, lambda visit, file: step(studio, visit, Path(file)), [box], api_name=name)
-        box.upload(lambda: None, None, box, queue=False, api_visibility="private")
-
-    def on_select(component: Any, step: Callable[[Session, Any], Session]) -> None:
-        def selected(visit: Session, event: gr.SelectData) -> tuple[Any, ...]:
-            return _act(lambda: step(visit, event.index), visit)
-
-        component.select(
-            selected,
-            [session],
-            [session, *view.all()],
+            happened if inputs is None else given,
+            [session] if inputs is None else [session, inputs],
+            [session, *shown.all()],
             concurrency_id=_ONE_MODEL,
             concurrency_limit=1,
             show_progress="minimal",
-            api_visibility="private",
+            show_progress_on=result,
+            trigger_mode="always_last",
+            **({"api_visibility": "private"} if name is None else {"api_name": name}),
         )
 
-    private: dict[str, Any] = {"api_visibility": "private"}
-    on_upload(photo, steps.take_photo, "photo")
-    on_upload(pose_photo, steps.take_pose_of_photo, "pose_of_photo")
-    on_upload(reference_photo, steps.take_reference, "reference")
-    on(example.click, lambda visit: steps.take_photo(studio, visit, example_photo()), **private)
-    on(own_pose.click, lambda visit: steps.take_own_pose(studio, visit), **private)
-    on(mirror.click, lambda visit: steps.mirror_pose(studio, visit), **private)
-    on(remove.click, lambda visit: steps.remove_joint(studio, visit), **private)
-    on(joint.input, steps.choose_joint, [joint], **private)
-    for choices in (regions, garments):
-        on(choices.input, lambda visit, a, b: steps.wear(studio, visit, a, b), [regions, garments], **private)
-    on_select(library, lambda visit, number: steps.take_pose(studio, visit, int(number)))
-    on_select(pose, lambda visit, place: steps.click_pose(studio, visit, *place))
-    on_select(result, lambda visit, place: steps.ask_origin(studio, visit, *place))
+    def draw(visit: Session) -> Session:
+        return steps.draw(studio, visit)
+
+    def read(what: str, step: Callable[[Studio, Session, Path], Session]) -> Callable[[str], Stages]:
+        return lambda path: [
+            (f"Reading {what}: joints and regions", lambda visit: step(studio, visit, Path(path))),
+            ("Drawing", draw),
+        ]
+
+    def now(step: Callable[[Session, dict[str, Any]], Session]) -> Callable[[dict[str, Any]], Stages]:
+        return lambda data: [("Drawing", lambda visit: draw(step(visit, data)))]
+
+    on(photo_upload.upload, "card-photo", read("your photo", steps.read_photo), photo_upload, "photo")
+    on(pose_upload.upload, "card-pose", read("the pose", steps.read_pose), pose_upload, "pose_of_photo")
+    on(
+        reference_upload.upload,
+        "card-clothes",
+        read("the clothes", steps.read_reference),
+        reference_upload,
+        "reference",
+    )
+    on(photo.example, "card-photo", lambda data: read("the example", steps.read_photo)(_chosen(examples, data)))
+    on(pose.pick, "card-pose", now(lambda visit, data: steps.choose_pose(studio, visit, _number(data))))
+    on(pose.own, "card-pose", now(lambda visit, _: steps.use_own_pose(visit)))
+    on(pose.moved, "card-pose", now(lambda visit, data: steps.move_joints(visit, data.get("joints"))))
+    on(pose.mirror, "card-pose", now(lambda visit, _: steps.mirror_pose(visit)))
+    on(clothes.wear, "card-clothes", now(lambda visit, data: steps.wear(studio, visit, *_clothes(data))))
+    on(result.trace, "card-result", lambda data: [("Tracing the point", lambda visit: _trace(studio, visit, data))])
+    on(
+        result.marked,
+        "card-result",
+        lambda data: [("", lambda visit: steps.set_mark(visit, mark=data.get("on") is True))],
+    )
+
+    def save(visit: Session, event: gr.EventData) -> Any:
+        return _file(visit, event._data or {})  # noqa: SLF001
+
+    result.save(save, [session], [file], queue=False, api_visibility="private")
+
+
+def _run(stages: Stages, before: Session, at: str) -> Iterator[tuple[Any, ...]]:
+    """Take the stages, showing each one's outcome before the next begins; after an error what was done stays."""
+    for doing, step in stages:
+        if doing:
+            yield before, _notice("busy", doing), *_UNCHANGED
+        try:
+            after = step(before)
+        except ScmError as error:
+            yield before, _notice("error", str(error), at), *_UNCHANGED
+            return
+        except Exception:  # noqa: BLE001 - whatever it was, the visitor must not wait for ever
+            _log.exception("the page could not do this: %s", doing)
+            yield before, _notice("error", "This failed; the terminal of scm app says why.", at), *_UNCHANGED
+            return
+        yield after, gr.skip(), *_shown(before, after)
+        before = after
+    yield before, _notice("done"), *_UNCHANGED
+
+
+_UNCHANGED = [gr.skip()] * 5  # all components but the notice
+_serial = itertools.count(1)
+
+
+def _notice(state: str, text: str = "", at: str = "") -> views.View:
+    return {"serial": next(_serial), "state": state, "text": text, "at": at}
+
+
+def _shown(before: Session, after: Session) -> tuple[Any, ...]:
+    """Return updates for what has changed of a session, in the order of :class:`_Components`, without the notice."""
+    same = gr.skip()
+    photo = views.photo_view(after.found) if after.found is not None and after.found is not before.found else same
+    pose, clothes, result, origin = same, same, same, same
+    if after.posing is not before.posing or after.pose_found is not before.pose_found:
+        pose = views.posing_view(after.posing, after.pose_found)
+    if after.reference_found is not before.reference_found:
+        clothes = _clothes_view(after)
+    if after.drawn is not None and after.found is not None:
+        new = after.drawn is not before.drawn
+        if new or after.mark is not before.mark:
+            serial = {"serial": next(_serial)} if new else {"serial": None}
+            result = views.result_view(after.drawn, after.found, mark=after.mark) | serial
+    if after.origin is not before.origin:
+        origin = None if after.origin is None else views.origin_view(after.origin)
+    return photo, pose, clothes, result, origin
+
+
+def _clothes_view(session: Session) -> views.View:
+    found = session.reference_found
+    return {"photo": None if found is None else views.photo_view(found), "regions": list(session.regions)}
+
+
+def _number(data: dict[str, Any]) -> int:
+    number = data.get("number")
+    if not isinstance(number, int):
+        raise ScmError("the choice is no number; reload the page")
+    return number
+
+
+def _chosen(examples: Sequence[Path], data: dict[str, Any]) -> str:
+    return str(examples[_number(data) % len(examples)])
+
+
+def _clothes(data: dict[str, Any]) -> tuple[list[str], list[str]]:
+    regions, garments = data.get("regions"), data.get("garments")
+    if not (isinstance(regions, list) and isinstance(garments, list)):
+        raise ScmError("the choice of clothes is no list; reload the page")
+    return list(map(str, regions)), list(map(str, garments))
+
+
+def _trace(studio: Studio, session: Session, data: dict[str, Any]) -> Session:
+    try:
+        return steps.trace(studio, session, float(data["across"]), float(data["down"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ScmError("the point is no pair of numbers; reload the page") from error
+
+
+def _file(session: Session, data: dict[str, Any]) -> views.View | None:
+    if session.drawn is None:
+        return None
+    if data.get("what") == "strip":
+        picture, name = session.drawn.strip, "scm-strip"
+    else:
+        picture, name = np.asarray(session.drawn.result.image), "scm-result"
+    kind = data.get("kind")
+    chosen = kind if kind in ("PNG", "JPEG", "WEBP") else "PNG"
+    return views.file_view(name, picture, chosen, mark=session.mark) | {"serial": next(_serial)}
+
+
+def _example(path: Path) -> views.View:
+    with Image.open(path) as image:
+        shown = image.convert("RGB")
+    shown.thumbnail((4 * _EXAMPLE_HEIGHT, _EXAMPLE_HEIGHT))
+    return {"title": views.readable(path.stem), "image": views.photo_url(np.asarray(shown))}
 
 
 def _lay_out_faces(studio: FaceStudio) -> None:
-    message = _say("", "face-message")
+    message = _html("", "face-message")
     drawing = gr.State(None, time_to_live=_STATE_KEPT)
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=340):
-            _say(_title("1", "A drawing of a face"))
-            _say(_hint("Draw one here with the brush at the left, large and from the front, or give a picture of one."))
+            _html(_title("1", "Drawing"))
+            _html(_hint("Draw a face here with the brush at the left, large and from the front, or give a picture."))
             pad = gr.Sketchpad(
                 type="filepath",
                 show_label=False,
@@ -231,10 +296,10 @@ def _lay_out_faces(studio: FaceStudio) -> None:
                 brush=gr.Brush(default_size=_STROKE, colors=["#000000"], color_mode="fixed"),
                 elem_id="pad",
             )
-            upload = _upload("drawing")
-            used = _say("", "drawing-used")
+            upload = gr.File(type="filepath", file_count="single", show_label=False, height=120, elem_id="drawing")
+            used = _html("", "drawing-used")
         with gr.Column(scale=4, min_width=300):
-            _say(_title("2", "Colours of"))
+            _html(_title("2", "Colours of"))
             offered = gr.Gallery(
                 list(zip(studio.faces(), studio.names, strict=True)),
                 show_label=False,
@@ -246,20 +311,19 @@ def _lay_out_faces(studio: FaceStudio) -> None:
                 elem_id="faces",
             )
         with gr.Column(scale=5, min_width=340):
-            _say(_title("3", "Result"))
-            result = _picture("face-result", height=480, visible=False)
-            links = _say(_hint("Choose whose colours, and your picture appears here."), "face-links")
+            _html(_title("3", "Result"))
+            result = _html(_hint("Choose a face to take the colours from; your picture appears here."), "face-result")
 
     def colour(path: str | None, number: int) -> tuple[Any, ...]:
         if path is None:
-            return _alert("draw a face first, or give a picture of one"), gr.skip(), gr.skip()
+            return _alert("Draw a face first, or give a picture of one."), gr.skip()
         try:
             made = studio.colour(Path(path), studio.names[number])
         except ScmError as error:
-            return _alert(str(error)), gr.skip(), gr.skip()
-        drawn = made.result.image
-        shown = gr.Image(_as_generated(enlarged(drawn, studio.pipeline.canvas)), visible=True)
-        return "", shown, f"<p>{_links(np.asarray(drawn), made.strip)}</p>"
+            return _alert(str(error)), gr.skip()
+        shown = encode_generated(np.asarray(made.result.image), mark=True)
+        image = f'<img class="face" alt="The coloured drawing" src="{views.data_url(shown, "PNG")}">'
+        return "", f"{image}<p>{_links(np.asarray(made.result.image), made.strip)}</p>"
 
     def chosen(sketch: dict[str, Any] | None, path: str | None, event: gr.SelectData) -> tuple[Any, ...]:
         return colour(path or (sketch or {}).get("composite"), int(event.index))
@@ -267,131 +331,56 @@ def _lay_out_faces(studio: FaceStudio) -> None:
     offered.select(
         chosen,
         [pad, drawing],
-        [message, result, links],
+        [message, result],
         concurrency_id=_ONE_MODEL,
         concurrency_limit=1,
         api_visibility="private",
     )
     private: dict[str, Any] = {"queue": False, "api_visibility": "private"}
     upload.upload(
-        lambda path: (path, _hint("This picture is taken until you draw.")), upload, [drawing, used], **private
+        lambda path: (path, _hint("This picture is used until you draw.")), upload, [drawing, used], **private
     )
     upload.clear(lambda: (None, ""), None, [drawing, used], **private)
     pad.input(lambda: (None, "", None), None, [drawing, used, upload], **private)
 
 
-def _acting(step: Callable[..., Session]) -> Callable[..., tuple[Any, ...]]:
-    def act(session: Session, *values: Any) -> tuple[Any, ...]:
-        return _act(lambda: step(session, *values), session)
-
-    return act
-
-
-def _act(step: Callable[[], Session], before: Session) -> tuple[Any, ...]:
-    """Take a step; what cannot be done is told on the page, and nothing else changes."""
-    try:
-        after, message = step(), ""
-    except ScmError as error:
-        after, message = before, _alert(str(error))
-    return after, message, *_shown(before, after)
-
-
-def _shown(before: Session, after: Session) -> tuple[Any, ...]:
-    """Return updates for what has changed of a session, in the order of :class:`_View`, without the message."""
-    same = gr.skip()
-    pose, joint, hint = same, same, same
-    if after.posing is not before.posing:
-        chosen = after.posing.chosen
-        pose, joint = draw_posing(after.posing), chosen
-        hint = _hint(f"Now click where the {chosen.replace('_', ' ')} goes." if chosen else _CLICK_POSE)
-    found, legend = same, same
-    if after.found is not before.found and after.found is not None:
-        found, legend = gr.Image(after.found.picture, visible=True), _legend(after.found.regions)
-    reference, regions = same, same
-    if after.reference_found is not before.reference_found and after.reference_found is not None:
-        reference = gr.Image(after.reference_found.picture, visible=True)
-        regions = gr.CheckboxGroup(list(after.reference_found.regions), value=list(after.regions), visible=True)
-    result, links, strip = same, same, same
-    if after.drawn is not before.drawn and after.drawn is not None:
-        drawn = after.drawn
-        # Gradio takes a click's place for one in the picture at its own size: no style may stretch it.
-        result = gr.Image(_as_generated(enlarged(drawn.result.image, drawn.worn.person.canvas)), visible=True)
-        strip = gr.Image(drawn.strip, visible=True)
-        links = _offered(np.asarray(drawn.result.image), drawn)
-    origin, told = same, same
-    if after.origin is not before.origin:
-        origin = gr.Image(visible=False) if after.origin is None else gr.Image(after.origin.picture, visible=True)
-        told = "" if after.origin is None else f"<p>{html.escape(after.origin.told)}</p>"
-    return found, legend, pose, hint, joint, reference, regions, result, links, strip, origin, told
-
-
-def _offered(result: UInt8Array, drawn: Drawn) -> str:
-    note = ""
-    if drawn.removed:
-        note = _hint(f"Not kept, for it does not go with what was put on: {', '.join(drawn.removed)}.")
-    return f"<p>{_links(result, drawn.strip)}</p>{note}{_CLICK_RESULT}"
-
-
-def _links(result: UInt8Array, strip: UInt8Array) -> str:
+def _links(result: Any, strip: Any) -> str:
     """Offer both pictures as downloads, inside the page itself: no file has to wait for them."""
-    return "".join(
-        f'<a class="download" download="scm-{name}.png" href="data:image/png;base64,{_base64_png(picture)}">{told}</a>'
-        for name, told, picture in (("result", "Download picture", result), ("strip", "Download strip", strip))
+    links = []
+    for name, text, picture in (("result", "Download picture", result), ("strip", "Download strip", strip)):
+        shown = views.file_view(f"scm-{name}", picture, "PNG", mark=True)
+        links.append(f'<a class="download" download="{shown["name"]}" href="{shown["data"]}">{text}</a>')
+    return "".join(links)
+
+
+def _part(name: str, value: Any, events: Sequence[str], **props: Any) -> Any:
+    """Return one of the page's own parts: an element that ``scm.NAME`` of page.js fills.
+
+    Gradio reads from the script which events there are, so their names stand in it.
+    """
+    script = f"scm.{name}({{element, trigger, props, watch}}, {list(events)})"
+    return gr.HTML(
+        value, html_template="<div></div>", js_on_load=script, apply_default_css=False, elem_id=name, **props
     )
-
-
-def _as_generated(image: Image.Image) -> Image.Image:
-    """Return a picture whose file will say that it is generated."""
-    told = image.copy()
-    told.info.update(GENERATED)
-    return told
-
-
-def _alert(text: str) -> str:
-    return f'<p role="alert">{html.escape(text)}</p>'
-
-
-def _base64_png(picture: UInt8Array) -> str:
-    info = PngImagePlugin.PngInfo()
-    for key, value in GENERATED.items():
-        info.add_text(key, value)
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", pnginfo=info)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def _say(text: str, name: str | None = None) -> Any:
-    return gr.HTML(text, elem_id=name, padding=False)
 
 
 def _upload(name: str) -> Any:
-    return gr.File(type="filepath", file_count="single", show_label=False, height=120, elem_id=name)
+    """Return a hidden button that takes a file; page.js hands it what is dropped, pasted or chosen."""
+    with gr.Column(elem_id=name, elem_classes="scm-hidden"):
+        return gr.UploadButton("Upload", type="filepath", file_count="single")
 
 
-def _picture(name: str, picture: UInt8Array | None = None, *, height: int | None = None, visible: bool = True) -> Any:
-    return gr.Image(
-        picture,
-        show_label=False,
-        interactive=False,
-        buttons=["fullscreen"],
-        height=height,
-        format="png",
-        visible=visible,
-        elem_id=name,
-    )
+def _html(text: str, name: str | None = None) -> Any:
+    return gr.HTML(text, elem_id=name, padding=False)
 
 
-def _title(mark: str, text: str) -> str:
-    return f'<h2 class="step"><span>{mark}</span>{text}</h2>'
+def _title(mark: str, text: str, more: str = "") -> str:
+    return f'<h2 class="step"><span>{mark}</span>{text}<small>{html.escape(more)}</small></h2>'
 
 
 def _hint(text: str) -> str:
     return f'<p class="hint">{html.escape(text)}</p>'
 
 
-def _legend(regions: Sequence[str]) -> str:
-    chips = []
-    for region in regions:
-        colour = "rgb({}, {}, {})".format(*COLOURS[region_id(region)])
-        chips.append(f'<span class="chip"><i style="background: {colour}"></i>{region}</span>')
-    return f'<div class="legend">{"".join(chips)}</div>'
+def _alert(text: str) -> str:
+    return f'<p role="alert">{html.escape(text)}</p>'

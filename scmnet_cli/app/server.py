@@ -78,7 +78,7 @@ def serve(
             from starlette.middleware import Middleware
         except ImportError as error:
             raise ScmError(f"the page needs Gradio ({error}); install it: pip install 'scmnet-cli[app]'") from error
-        from scmnet_cli.app.page import STYLE, build_page
+        from scmnet_cli.app.page import STYLE, build_page, head
 
         page = build_page(studio, faces)
         try:
@@ -98,6 +98,7 @@ def serve(
                 max_file_size=studio.limits.num_bytes,
                 theme=gr.themes.Soft(primary_hue="teal", font=_FONTS, font_mono=_MONO),
                 css_paths=STYLE,
+                head=head(),
                 app_kwargs={"middleware": [Middleware(_OnlyFromHere)], "docs_url": None, "redoc_url": None},
             )
         except OSError as error:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scmnet_cli.app.posing import Posing, zoom
+from scmnet_cli.app.posing import Posing
 from scmnet_cli.app.studio import Drawn, Found, Origin, Studio
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.pipeline import EncodedSource
@@ -24,23 +24,27 @@ class Session:
 
     Attributes:
         posing: the pose that is drawn.
+        pose_found: the photo that the pose was read from.
         found: the visitor's photo, once there is one.
         source: its style.
         reference_found: the photo that regions are taken from.
         reference: its style.
         regions: which are taken from it.
         garments: names of garments of the wardrobe that are worn.
+        mark: whether pictures carry the visible mark.
         drawn: the newest result.
         origin: where the last clicked point of it came from.
     """
 
     posing: Posing
+    pose_found: Found | None = None
     found: Found | None = None
     source: EncodedSource | None = None
     reference_found: Found | None = None
     reference: EncodedSource | None = None
     regions: tuple[str, ...] = ()
     garments: tuple[str, ...] = ()
+    mark: bool = True
     drawn: Drawn | None = None
     origin: Origin | None = None
 
@@ -48,65 +52,68 @@ class Session:
 def start(studio: Studio) -> Session:
     """Return what a visitor finds."""
     poses = studio.library()
-    return Session(Posing(next((pose for pose in poses if pose.name == FIRST_POSE), poses[0])))
+    number = next((number for number, pose in enumerate(poses) if pose.name == FIRST_POSE), 0)
+    return Session(Posing(poses[number], number))
 
 
-def take_photo(studio: Studio, session: Session, upload: Path) -> Session:
-    """Read the visitor's photo and draw it.
+def read_photo(studio: Studio, session: Session, upload: Path) -> Session:
+    """Read the visitor's photo.
 
     Raises:
         ScmError: if it cannot be used.
     """
     found = studio.read(upload)
-    return _drawn(studio, replace(session, found=found, source=studio.encode(found)))
+    return replace(session, found=found, source=studio.encode(found))
 
 
-def take_pose(studio: Studio, session: Session, number: int) -> Session:
-    """Draw in a pose of the library."""
-    return _posed(studio, session, Posing(studio.library()[number]))
+def choose_pose(studio: Studio, session: Session, number: int) -> Session:
+    """Choose a pose of the library.
+
+    Raises:
+        ScmError: if there is none of that number.
+    """
+    poses = studio.library()
+    if not 0 <= number < len(poses):
+        raise ScmError(f"pose {number}: the library has {len(poses)}; reload the page")
+    return replace(session, posing=Posing(poses[number], number))
 
 
-def take_pose_of_photo(studio: Studio, session: Session, upload: Path) -> Session:
-    """Draw in the pose of another photo.
+def read_pose(studio: Studio, session: Session, upload: Path) -> Session:
+    """Read the pose of another photo.
 
     Raises:
         ScmError: if it cannot be used.
     """
-    return _posed(studio, session, Posing(Pose.of(studio.read(upload).person)))
+    found = studio.read(upload)
+    return replace(session, posing=Posing(Pose.of(found.person)), pose_found=found)
 
 
-def take_own_pose(studio: Studio, session: Session) -> Session:
-    """Draw in the pose of the visitor's own photo.
+def use_own_pose(session: Session) -> Session:
+    """Take the pose of the visitor's own photo.
 
     Raises:
         ScmError: if there is none yet.
     """
     if session.found is None:
-        raise ScmError("give your photo first: its pose is not known yet")
-    return _posed(studio, session, Posing(Pose.of(session.found.person)))
+        raise ScmError("choose your photo first: its pose is not known yet")
+    return replace(session, posing=Posing(Pose.of(session.found.person)), pose_found=session.found)
 
 
-def click_pose(studio: Studio, session: Session, x: float, y: float) -> Session:
-    """Choose a joint, or put the chosen one where the picture of the pose was clicked, and draw."""
-    return _posed(studio, session, session.posing.click(x, y))
+def move_joints(session: Session, joints: Sequence[Sequence[float] | None]) -> Session:
+    """Take the joints as they were placed by hand; see :meth:`scmnet_cli.app.posing.Posing.moved`.
+
+    Raises:
+        ScmError: if they are none.
+    """
+    return replace(session, posing=session.posing.moved(joints))
 
 
-def choose_joint(session: Session, joint: str | None) -> Session:
-    """Choose the joint that the next click places."""
-    return replace(session, posing=session.posing.choose(joint))
+def mirror_pose(session: Session) -> Session:
+    """Mirror the pose left to right."""
+    return replace(session, posing=session.posing.mirror())
 
 
-def remove_joint(studio: Studio, session: Session) -> Session:
-    """Leave the chosen joint out, and draw."""
-    return _posed(studio, session, session.posing.remove())
-
-
-def mirror_pose(studio: Studio, session: Session) -> Session:
-    """Mirror the pose, and draw."""
-    return _posed(studio, session, session.posing.mirror())
-
-
-def take_reference(studio: Studio, session: Session, upload: Path) -> Session:
+def read_reference(studio: Studio, session: Session, upload: Path) -> Session:
     """Read the photo of somebody whose clothes, or hair, are wanted; their top is taken to begin with.
 
     Raises:
@@ -115,44 +122,56 @@ def take_reference(studio: Studio, session: Session, upload: Path) -> Session:
     found = studio.read(upload)
     kept = tuple(region for region in session.regions if region in found.regions)
     first = kept or (_FIRST_REGION,) if _FIRST_REGION in found.regions else kept
-    chosen = replace(session, reference_found=found, reference=studio.encode(found), regions=first)
-    return _drawn(studio, chosen)
+    return replace(session, reference_found=found, reference=studio.encode(found), regions=first)
 
 
 def wear(studio: Studio, session: Session, regions: Sequence[str], garments: Sequence[str]) -> Session:
-    """Choose what is taken from the other photo and from the wardrobe, and draw.
+    """Choose what is taken from the other photo and from the wardrobe.
 
     Raises:
         ScmError: if something is not there to be taken.
     """
-    return _drawn(studio, replace(session, regions=tuple(regions), garments=tuple(garments)))
+    offered = () if session.reference_found is None else session.reference_found.regions
+    for name, known in [(name, offered) for name in regions] + [(name, studio.garments) for name in garments]:
+        if name not in known:
+            raise ScmError(f"{name}: is not among what is offered; reload the page")
+    return replace(session, regions=tuple(regions), garments=tuple(garments))
 
 
-def ask_origin(studio: Studio, session: Session, x: int, y: int) -> Session:
-    """Find out where a pixel of the result came from.
+def set_mark(session: Session, *, mark: bool) -> Session:
+    """Choose whether pictures carry the visible mark."""
+    return replace(session, mark=mark)
+
+
+def draw(studio: Studio, session: Session) -> Session:
+    """Draw what was chosen; without a photo there is nothing to draw yet.
+
+    Raises:
+        ScmError: if it cannot be drawn.
+    """
+    if session.source is None:
+        return session
+    drawn = studio.draw(session.source, session.posing.pose, session.reference, session.regions, session.garments)
+    return replace(session, drawn=drawn, origin=None)
+
+
+def trace(studio: Studio, session: Session, across: float, down: float) -> Session:
+    """Find where a point of the result came from.
 
     Args:
-        studio: what knows it.
+        studio: has the model.
         session: whose result.
-        x: in pixels of the result as it is shown, :func:`scmnet_cli.app.studio.enlarged`.
-        y: likewise.
+        across: place of the point, as a share of the result's width.
+        down: likewise of its height.
 
     Raises:
         ScmError: if it lies outside the result.
     """
     if session.drawn is None:
         return session
-    scale = zoom(studio.pipeline.canvas)
-    return replace(session, origin=studio.origin(session.drawn, x // scale, y // scale))
-
-
-def _posed(studio: Studio, session: Session, posing: Posing) -> Session:
-    changed = replace(session, posing=posing)
-    return changed if posing.pose is session.posing.pose else _drawn(studio, changed)
-
-
-def _drawn(studio: Studio, session: Session) -> Session:
-    if session.source is None:
-        return session
-    drawn = studio.draw(session.source, session.posing.pose, session.reference, session.regions, session.garments)
-    return replace(session, drawn=drawn, origin=None)
+    canvas = studio.pipeline.canvas
+    if not (0 <= across <= 1 and 0 <= down <= 1):
+        raise ScmError("the point lies outside the result; click inside it")
+    x = min(int(across * canvas.width), canvas.width - 1)
+    y = min(int(down * canvas.height), canvas.height - 1)
+    return replace(session, origin=studio.origin(session.drawn, x, y))

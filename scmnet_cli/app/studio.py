@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from scmnet_cli.analyser.people import Analyser
-from scmnet_cli.app.posing import zoom
 from scmnet_cli.app.uploads import Limits, read_upload
 from scmnet_cli.data.cropping import crop_person
 from scmnet_cli.domains import PERSON
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import PLAIN_GREY, contact_sheet, draw_regions, draw_skeleton
+from scmnet_cli.images import PLAIN_GREY, contact_sheet, draw_skeleton, example_photo
+from scmnet_cli.inference.inputs.demo_people import demo_people
 from scmnet_cli.inference.inspection import inspect_point
 from scmnet_cli.inference.inspection_sheet import draw_point
-from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
+from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result, largest_source
 from scmnet_cli.inference.wardrobe import Wardrobe
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place
@@ -30,8 +30,9 @@ from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.skeleton import rescale
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 
-_SHOWN_HEIGHT = 512
-_STRENGTH = 0.5
+_SHOWN_HEIGHT = 640
+_TRACED_HEIGHT = 512
+_THUMBNAIL = 144
 _LEAST_SHARE = 0.02
 _MARK = (255, 255, 255), (220, 30, 60)
 
@@ -41,13 +42,13 @@ class Found:
     """What the analyser found in a photo.
 
     Attributes:
-        person: on the model's canvas.
-        picture: the photo with joints drawn over it, and beside it with its regions.
+        person: cropped to the model's canvas, at the photo's own resolution where the model can use it.
+        photo: the whole photo, no higher than 640 pixels, with its joints and regions.
         regions: names of the regions that are seen, without the background.
     """
 
     person: Person
-    picture: UInt8Array
+    photo: Person
     regions: tuple[str, ...]
 
 
@@ -79,6 +80,21 @@ class Origin:
 
     picture: UInt8Array
     told: str
+
+
+@dataclass(frozen=True)
+class GarmentCard:
+    """A garment of the wardrobe, as it is offered.
+
+    Attributes:
+        name: in the wardrobe.
+        kind: upper, pants, skirt, dress, hair…; garments of one kind exclude each other.
+        picture: what it looks like, cropped to it.
+    """
+
+    name: str
+    kind: str
+    picture: UInt8Array
 
 
 class Studio:
@@ -114,6 +130,17 @@ class Studio:
             return {}
         return {name: garment.region for name, garment in self.wardrobe.garments.items()}
 
+    def garment_cards(self) -> list[GarmentCard]:
+        """Return names, kinds and thumbnails of the wardrobe's garments; the page asks for them here alone."""
+        cards = []
+        for name, region in self.garments.items():
+            assert self.wardrobe is not None
+            worn = self.wardrobe.reference(name, self.pipeline).person
+            rows, columns = np.flatnonzero(worn.regions.any(1)), np.flatnonzero(worn.regions.any(0))
+            picture = worn.image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            cards.append(GarmentCard(name, region, _thumbnail(picture)))
+        return cards
+
     def library(self) -> list[Pose]:
         """Return the shipped poses on the model's canvas."""
         poses = []
@@ -136,10 +163,13 @@ class Studio:
             )
         person = Person(upload.stem, image, found.regions, found.joints)
         canvas = self.pipeline.canvas
-        small, _ = crop_person(person, canvas, self.pipeline.background)
+        small, crop = crop_person(person, canvas, self.pipeline.background)
         names = self.pipeline.domain.regions
         seen = tuple(names[region] for region in np.unique(small.regions) if region != BACKGROUND)
-        return Found(small, _overlay(person), seen)
+        own = canvas.enlarged(min(largest_source(self.pipeline), crop.height))
+        if own != canvas:
+            small, _ = crop_person(person, own, self.pipeline.background, replace(crop, canvas=own))
+        return Found(small, _shown(person), seen)
 
     def encode(self, found: Found) -> EncodedSource:
         """Read the style of a person, once for all that is drawn of them.
@@ -179,22 +209,23 @@ class Studio:
         result = self.pipeline.transfer(worn, pose)
         drawn = np.asarray(result.image)
         blank = np.full_like(drawn, PLAIN_GREY)
-        row = [source.person.image, *(other.person.image for other in taken.values())]
-        row += [draw_skeleton(blank, result.joints), drawn]
+        row = [(source.photo or source.person).image, *(other.person.image for other in taken.values())]
+        shown = Canvas(drawn.shape[0], drawn.shape[1])
+        row += [draw_skeleton(blank, rescale(result.joints, self.pipeline.canvas, shown)), drawn]
         strip = contact_sheet([row], ["source", *taken, "pose", "result"])
         return Drawn(result, strip, worn, worn.removed)
 
     def origin(self, drawn: Drawn, x: int, y: int) -> Origin:
-        """Tell from where in the source a pixel of a result took its style.
+        """Find where in the source a pixel of the canvas took its style.
 
         Raises:
-            ScmError: if the pixel lies outside the result.
+            ScmError: if the pixel lies outside the canvas.
         """
         canvas = self.pipeline.canvas
         point = inspect_point(self.pipeline, drawn.worn, Pose(drawn.result.pose, drawn.result.joints, canvas), x, y)
         marked = enlarged(drawn.result.image, canvas)
         pen = ImageDraw.Draw(marked)
-        middle = (np.array([x, y]) + 0.5) * zoom(canvas)
+        middle = (np.array([x, y]) + 0.5) * marked.height / canvas.height
         for radius, colour in ((marked.height / 40, _MARK[0]), (marked.height / 55, _MARK[1])):
             pen.ellipse((*(middle - radius), *(middle + radius)), outline=colour, width=max(2, marked.height // 170))
         source = np.asarray(enlarged(Image.fromarray(drawn.worn.person.image), canvas))
@@ -207,18 +238,32 @@ class Studio:
         return Origin(np.concatenate([np.asarray(marked), draw_point(source, point)], axis=1), told)
 
 
+def example_photos() -> list[Path]:
+    """Return the photos of people that ship with the package; if there are none, the one that scikit-image carries.
+
+    Raises:
+        ScmError: if there is none at all.
+    """
+    return list(demo_people().values()) or [example_photo()]
+
+
 def enlarged(image: Image.Image, canvas: Canvas) -> Image.Image:
-    """Return a picture of the canvas as large as it is shown, by :func:`scmnet_cli.app.posing.zoom`."""
-    scale = zoom(canvas)
+    """Return a picture of the canvas enlarged by a whole number, to about 512 pixels in height."""
+    scale = max(1, round(_TRACED_HEIGHT / canvas.height))
     return image.resize((scale * canvas.width, scale * canvas.height), Image.Resampling.BICUBIC)
 
 
-def _overlay(person: Person) -> UInt8Array:
-    """Show what was found: the photo with its joints, and beside it with its regions."""
-    height = _SHOWN_HEIGHT
+def _thumbnail(picture: UInt8Array) -> UInt8Array:
+    image = Image.fromarray(picture)
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def _shown(person: Person) -> Person:
+    """Return a photo no higher than it is shown, with its joints and regions."""
+    height = min(_SHOWN_HEIGHT, person.canvas.height)
     shown = Canvas(height, max(1, round(person.canvas.width * height / person.canvas.height)))
     size = (shown.width, shown.height)
     image = np.asarray(Image.fromarray(person.image).resize(size, Image.Resampling.LANCZOS))
     regions = np.asarray(Image.fromarray(person.regions).resize(size, Image.Resampling.NEAREST))
-    skeleton = draw_skeleton(image, rescale(person.joints, person.canvas, shown), strength=0.15)
-    return np.concatenate([skeleton, draw_regions(image, regions, _STRENGTH)], axis=1)
+    return Person(person.name, image, regions, rescale(person.joints, person.canvas, shown))

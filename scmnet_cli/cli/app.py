@@ -44,9 +44,9 @@ def app(
 ) -> None:
     """Open a page in the browser: upload a photo, choose a pose, change clothes.
 
-    Poses come from the shipped ones, from another photo, or from clicks;
-    clothes from another photo, or from the wardrobe where the model has one.
-    A click on the result shows where that point came from.
+    Poses come from the library, from another photo, or from joints that you
+    drag; clothes from another photo, or from the wardrobe where the model has
+    one. A click on the result shows where that point came from.
 
     The page is served to this machine only, and nothing leaves it. Photos are
     deleted from the disk within minutes, and all that is left when the page is
