@@ -109,10 +109,10 @@ class Studio:
             pipeline: a model of people.
             analyser: reads the photos.
             limits: of what is uploaded.
-            wardrobe: garments of this model; None: there are none.
+            wardrobe: garments on offer; None: there are none.
 
         Raises:
-            ScmError: if the model draws no people, or the wardrobe is another model's.
+            ScmError: if the model draws no people.
         """
         if pipeline.domain is not PERSON:
             raise ScmError(f"{pipeline.path}: draws {pipeline.domain.members}; give a model of people")
@@ -120,8 +120,6 @@ class Studio:
         self.limits = limits or Limits()
         self.wardrobe = wardrobe
         self.analyser = analyser
-        if wardrobe is not None and wardrobe.garments:
-            wardrobe.reference(next(iter(wardrobe.garments)), pipeline)
 
     @property
     def garments(self) -> dict[str, str]:
@@ -132,14 +130,10 @@ class Studio:
 
     def garment_cards(self) -> list[GarmentCard]:
         """Return names, kinds and thumbnails of the wardrobe's garments; the page asks for them here alone."""
-        cards = []
-        for name, region in self.garments.items():
-            assert self.wardrobe is not None
-            worn = self.wardrobe.reference(name, self.pipeline).person
-            rows, columns = np.flatnonzero(worn.regions.any(1)), np.flatnonzero(worn.regions.any(0))
-            picture = worn.image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            cards.append(GarmentCard(name, region, _thumbnail(picture)))
-        return cards
+        if self.wardrobe is None:
+            return []
+        garments = [self.wardrobe.garments[name] for name in self.garments]
+        return [GarmentCard(it.name, it.kind, np.asarray(it.thumbnail(_THUMBNAIL))) for it in garments]
 
     def library(self) -> list[Pose]:
         """Return the shipped poses on the model's canvas."""
@@ -251,12 +245,6 @@ def enlarged(image: Image.Image, canvas: Canvas) -> Image.Image:
     """Return a picture of the canvas enlarged by a whole number, to about 512 pixels in height."""
     scale = max(1, round(_TRACED_HEIGHT / canvas.height))
     return image.resize((scale * canvas.width, scale * canvas.height), Image.Resampling.BICUBIC)
-
-
-def _thumbnail(picture: UInt8Array) -> UInt8Array:
-    image = Image.fromarray(picture)
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
-    return np.asarray(image)
 
 
 def _shown(person: Person) -> Person:
