@@ -252,7 +252,9 @@ def test_a_failed_compilation_is_a_one_line_error(monkeypatch: pytest.MonkeyPatc
     from torch._dynamo.exc import BackendCompilerFailed
 
     def fail(*_):
-        raise BackendCompilerFailed(lambda: None, RuntimeError("no compiler\nand more"), None)
+        failure = BackendCompilerFailed.__new__(BackendCompilerFailed)  # its arguments differ from torch to torch
+        failure.inner_exception = RuntimeError("no compiler\nand more")
+        raise failure
 
     monkeypatch.setattr("scmnet_cli.bench.speed.compile_parts", lambda _: None)
     monkeypatch.setattr(Passes, "further_pose", fail)
