@@ -27,13 +27,14 @@ GARMENTS = (
     "red-tartan-skirt",
     "blue-jeans",
 )
+_HEIGHT = 320
 OUT = Path(__file__).parents[1] / "images" / "demo.png"
 
 
 def main() -> None:
     """Draw and write the picture."""
     pipeline, wardrobe = Pipeline.from_pretrained(SHIPPED_MODEL, "cpu"), Wardrobe.read(SHIPPED_WARDROBE)
-    person = read_person(demo_people()[DEFAULT], pipeline.canvas, pipeline.background)
+    person = read_person(demo_people()[DEFAULT], pipeline.canvas, pipeline.background, largest=512)
     poses = [place(shipped_pose(name), pipeline.canvas) for name in POSES]
     source = pipeline.encode(person)
     first = [("photo", person.image)]
@@ -61,7 +62,8 @@ def _region(wardrobe: Wardrobe, name: str) -> str:
 
 def _smaller(picture: UInt8Array) -> UInt8Array:
     height, width = picture.shape[:2]
-    return np.asarray(Image.fromarray(picture).resize((width * 3 // 4, height * 3 // 4), Image.Resampling.LANCZOS))
+    size = (round(width * _HEIGHT / height), _HEIGHT)
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
 if __name__ == "__main__":
