@@ -23,7 +23,8 @@ from PIL import ExifTags, Image, ImageDraw, ImageFont, PngImagePlugin
 
 from scmnet_cli import __version__
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import ANIMATED, write_file
+from scmnet_cli.files import write_file
+from scmnet_cli.images import ANIMATED
 from scmnet_cli.types import UInt8Array
 
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
