@@ -168,7 +168,7 @@ def _lay_out_people(studio: Studio) -> None:
     on(photo.example, "card-photo", lambda data: read("the example", steps.read_photo)(_chosen(examples, data)))
     on(pose.pick, "card-pose", now(lambda visit, data: steps.choose_pose(studio, visit, _number(data))))
     on(pose.own, "card-pose", now(lambda visit, _: steps.use_own_pose(visit)))
-    on(pose.moved, "card-pose", now(lambda visit, data: steps.move_joints(visit, data.get("joints"))))
+    on(pose.moved, "card-pose", now(lambda visit, data: steps.move_joints(visit, data.get("joints") or [])))
     on(pose.mirror, "card-pose", now(lambda visit, _: steps.mirror_pose(visit)))
     on(clothes.wear, "card-clothes", now(lambda visit, data: steps.wear(studio, visit, *_clothes(data))))
     on(result.trace, "card-result", lambda data: [("Tracing the point", lambda visit: _trace(studio, visit, data))])
