@@ -355,6 +355,19 @@ def test_l1_counts_pixels_of_the_person_as_often_as_it_is_told_to() -> None:
     assert everywhere == pytest.approx(2.5), "a person that fills the picture changes nothing"
 
 
+def test_weighted_l1_is_a_mean_over_images() -> None:
+    """Else two processes with half of the batch each would train otherwise than one."""
+    image, labels, _ = people(4)
+    person = (labels != BACKGROUND)[:, None].float()
+    person[0] = 0
+    whole = reconstruction_loss(image, torch.zeros_like(image), person, 3)
+    each = [
+        reconstruction_loss(one[None], torch.zeros_like(one[None]), mask[None], 3)
+        for one, mask in zip(image, person, strict=True)
+    ]
+    assert float(whole) == pytest.approx(float(torch.stack(each).mean()), rel=1e-5)
+
+
 def configured(**loss: Any) -> Config:
     model = {"size": "tiny", "height": 64, "width": 48, "part_warp": True, "carry_colours": True}
     given = {"adversarial": 0, "perceptual": 0, "style": 0, "bsr": 0, "field_regions": 0, "field_colours": 0, **loss}

@@ -11,10 +11,13 @@ def reconstruction_loss(
 ) -> Tensor:
     """Return the mean absolute difference, Eq. 5; with a weight, pixels of the person count that many times.
 
+    Weights are normalised in each image, so that the loss is a mean over images, however a batch is cut.
+
     Shape:
         generated, target: (B, 3, H, W); person: (B, 1, H, W) in {0, 1}; result: a scalar.
     """
     if person is None or person_weight == 1:
         return F.l1_loss(generated, target)
     weight = 1 + (person_weight - 1) * person
-    return ((generated - target).abs() * weight).mean() / weight.mean()
+    weight = weight / weight.mean((1, 2, 3), keepdim=True)
+    return ((generated - target).abs() * weight).mean()
