@@ -238,7 +238,7 @@ def prepared_file(name: str) -> Reader:
 
 
 def prepare_again(folder: Path) -> None:
-    prepare(open_source("folder", folder.parent / "outside" / "people"), folder, Canvas(64, 48), jobs=1)
+    prepare(open_source("folder", Path(os.environ["SCM_HOSTILE"]) / "people"), folder, Canvas(64, 48), jobs=1)
     read_all(folder)
 
 

@@ -7,10 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
 from scmnet_cli.analyser.network import REGION_STRIDE
-from scmnet_cli.images import CropBox
+from scmnet_cli.images import CropBox, nearest_places
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS
 from scmnet_cli.skeleton import LIMBS
 from scmnet_cli.types import FloatArray, UInt8Array
@@ -160,11 +159,12 @@ def regions_on_photo(probabilities: FloatArray, crop: CropBox, size: tuple[int, 
     scale = min(1.0, math.sqrt(_MAX_MAP_PIXELS / (crop.width * crop.height)))
     rows, columns = max(1, round(crop.height * scale)), max(1, round(crop.width * scale))
     labels = enlarged(probabilities, rows, columns)
-    if scale < 1:
-        labels = np.asarray(Image.fromarray(labels).resize((crop.width, crop.height), Image.Resampling.NEAREST))
     whole = np.zeros(size, np.uint8)
     top, left = max(0, crop.top), max(0, crop.left)
     bottom, right = min(size[0], crop.top + crop.height), min(size[1], crop.left + crop.width)
     if bottom > top and right > left:
-        whole[top:bottom, left:right] = labels[top - crop.top : bottom - crop.top, left - crop.left : right - crop.left]
+        # Only within the photo: the crop of a panorama is a hundred times as large as the photo.
+        r = nearest_places(rows, crop.height)[top - crop.top : bottom - crop.top]
+        c = nearest_places(columns, crop.width)[left - crop.left : right - crop.left]
+        whole[top:bottom, left:right] = labels[r[:, None], c]
     return whole

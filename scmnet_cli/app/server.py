@@ -1,13 +1,13 @@
-"""Serves the page: to this machine only unless told otherwise, and nothing in it comes from elsewhere."""
+"""Serve the page: to this machine only unless another host is given, and with nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from scmnet_cli.app.guard import Guard, UploadLimits, allowed_hosts, temporary_folder
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 """Hosts that only this machine reaches."""
+
+_MOST_VISITORS = 50
+"""Sessions kept at a time, 7 MB each; the oldest is forgotten, and its visitor starts anew."""
 
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
 _MONO = ["ui-monospace", "Consolas", "monospace"]
@@ -72,7 +75,7 @@ def serve(
         port = _free_port(host, port)
     except OSError as error:
         raise _refused(host, port, error) from error
-    with tempfile.TemporaryDirectory(prefix="scm-app-") as folder, _environment(folder):
+    with temporary_folder() as folder, _environment(folder):
         try:
             import gradio as gr
             from starlette.middleware import Middleware
@@ -81,6 +84,7 @@ def serve(
         from scmnet_cli.app.page import STYLE, build_page, head
 
         page = build_page(studio, faces)
+        guard = Middleware(Guard, hosts=allowed_hosts(host), limits=UploadLimits(studio.limits.num_bytes))
         try:
             _, url, _ = page.launch(
                 server_name=host,
@@ -95,11 +99,12 @@ def serve(
                 ssr_mode=False,
                 pwa=False,
                 mcp_server=False,
+                state_session_capacity=_MOST_VISITORS,
                 max_file_size=studio.limits.num_bytes,
                 theme=gr.themes.Soft(primary_hue="teal", font=_FONTS, font_mono=_MONO),
                 css_paths=STYLE,
                 head=head(),
-                app_kwargs={"middleware": [Middleware(_OnlyFromHere)], "docs_url": None, "redoc_url": None},
+                app_kwargs={"middleware": [Middleware(_OnlyFromHere), guard], "docs_url": None, "redoc_url": None},
             )
         except OSError as error:
             raise _refused(host, port, error) from error

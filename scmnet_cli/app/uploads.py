@@ -1,16 +1,16 @@
-"""What comes in from a browser: limited in bytes and pixels before anything is unpacked."""
+"""Read pictures that a browser uploaded: their bytes and pixels are limited before anything is decoded."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import read_photo
+from scmnet_cli.images import picture_size, read_photo
 from scmnet_cli.types import UInt8Array
+
+_MAX_RATIO = 20
+"""A picture this many times as wide as high, or as high as wide, is refused."""
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,13 @@ def read_upload(path: Path, limits: Limits) -> UInt8Array:
     try:
         if path.is_file() and path.stat().st_size > limits.num_bytes:
             raise ScmError(f"{path}: has over {limits.megabytes:g} MB; make the picture smaller")
-        width, height = _size(path)
+        width, height = picture_size(path)
         if width * height > limits.megapixels * 1e6:
             raise ScmError(
                 f"{path}: has {width} x {height} pixels, over {limits.megapixels:g} million; make the picture smaller"
             )
+        if max(width, height) > _MAX_RATIO * min(width, height):
+            raise ScmError(f"{path}: has {width} x {height} pixels; cut it around the person")
         return read_photo(path)
     except ScmError as error:
         raise ScmError(str(error).replace(str(path), path.name)) from error
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Return width and height by the file's header; 0 if there is none, which reading then tells."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                return image.size
-    except Exception:  # noqa: BLE001 - Pillow raises whatever it meets, and read_photo says it in one line
-        return 0, 0

@@ -36,7 +36,7 @@ _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 def write_report(path: Path, source: Source, folder: PreparedFolder, num: int = 24) -> None:
     """Write the report of a prepared folder: counts, some people with regions and joints, and all that was left out.
 
-    The same folder gives the same bytes.
+    The same photos give the same bytes, whatever their folder and the prepared one are called.
 
     Args:
         path: of the HTML file.
@@ -51,8 +51,7 @@ def write_report(path: Path, source: Source, folder: PreparedFolder, num: int = 
     kinds = Counter(_kind(reason) for reason in manifest.left_out.values())
     page = render_html(
         _TEMPLATE,
-        name=folder.path.resolve().name,
-        made=f"Prepared from {source.root.resolve().name}, layout {manifest.layout}, by scm {manifest.tool_version}: "
+        made=f"Prepared from layout {manifest.layout}, by scm {manifest.tool_version}: "
         f"pictures of {manifest.canvas}, background {manifest.background}.",
         manifest=manifest,
         counts=[(key.replace("_", " "), f"{count:,}") for key, count in manifest.counts.items()],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import read_photo
+from scmnet_cli.images import MAX_PIXELS, read_photo
 from scmnet_cli.regions import BACKGROUND, SKIN, ccp_regions
 from scmnet_cli.sources.keypoints import read_keypoint_table
 from scmnet_cli.sources.label_maps import body_regions
 from scmnet_cli.sources.source import Source, file_stamp, inside
 from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
+
+_MAT_HEADER, _MAT_COMPRESSED, _CHUNK = 128, 15, 1 << 20
 
 MIN_JOINTS = 6
 MIN_AREA = 0.01
@@ -172,12 +176,39 @@ def _label_list(path: Path) -> list[str]:
     return labels
 
 
+def _check_unpacked(path: Path) -> None:
+    """Refuse a MATLAB file whose compressed variables unpack to more than a map of the largest photo.
+
+    Raises:
+        ValueError: if one does, or its length is wrong.
+        zlib.error, OSError, struct.error: if it cannot be read.
+    """
+    if path.stat().st_size > MAX_PIXELS:
+        raise ValueError(f"it is over {MAX_PIXELS // 1_000_000} MB")
+    content = path.read_bytes()
+    order = "<" if content[_MAT_HEADER - 2 : _MAT_HEADER] == b"IM" else ">"
+    place, unpacked = _MAT_HEADER, 0
+    while place + 8 <= len(content):
+        kind, size = struct.unpack_from(f"{order}II", content, place)
+        place += 8
+        if kind == _MAT_COMPRESSED:
+            stream = zlib.decompressobj()
+            packed = content[place : place + size]
+            while packed:
+                unpacked += len(stream.decompress(packed, _CHUNK))
+                packed = stream.unconsumed_tail
+                if unpacked > MAX_PIXELS:
+                    raise ValueError(f"it unpacks to over {MAX_PIXELS // 1_000_000} MB")
+        place += size
+
+
 def _mat_array(path: Path, variable: str) -> npt.NDArray[Any]:
     import scipy.io
 
     if not path.is_file():
         raise ScmError(f"{path}: no such file")
     try:
+        _check_unpacked(path)
         array = scipy.io.loadmat(path, variable_names=[variable])[variable]
     except KeyError as error:
         raise ScmError(f"{path}: holds no variable '{variable}'") from error

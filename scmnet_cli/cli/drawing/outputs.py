@@ -7,6 +7,8 @@ import json
 import os
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +75,10 @@ class Outputs:
             ScmError: if a file cannot be written.
         """
         path = self._free(stem, inputs) if self.file is None else self._free(self.file.stem, inputs, self.file.suffix)
-        self._write_report(path, inputs, report)
-        if strip is not None:
-            save_generated(path.with_suffix(".strip.png"), strip, mark=self.mark)
-        save_generated(path, picture, mark=self.mark)
+        with self._report_beside(path, inputs, report):
+            if strip is not None:
+                save_generated(path.with_suffix(".strip.png"), strip, mark=self.mark)
+            save_generated(path, picture, mark=self.mark)
         return path
 
     def write_animation(
@@ -98,8 +100,8 @@ class Outputs:
             ScmError: if a file cannot be written.
         """
         path = self._free(wanted.stem, inputs, wanted.suffix)
-        self._write_report(path, inputs, report)
-        save_generated_animation(path, frames, rate, mark=self.mark)
+        with self._report_beside(path, inputs, report):
+            save_generated_animation(path, frames, rate, mark=self.mark)
         return path
 
     def adopt(self, wanted: Path, made: Path, inputs: dict[str, Any], report: dict[str, Any]) -> Path:
@@ -115,12 +117,24 @@ class Outputs:
             ScmError: if a file cannot be written.
         """
         path = self._free(wanted.stem, inputs, wanted.suffix)
-        self._write_report(path, inputs, report)
-        os.replace(made, path)
+        with self._report_beside(path, inputs, report):
+            os.replace(made, path)
         return path
 
+    @contextmanager
+    def _report_beside(self, path: Path, inputs: dict[str, Any], report: dict[str, Any]) -> Iterator[None]:
+        """Write the JSON, then let the picture be written; without a picture no JSON and no strip stays."""
+        # The JSON first: a picture without one is taken for another's and never touched.
+        try:
+            self._write_report(path, inputs, report)
+            yield
+        except BaseException:
+            if not path.exists():
+                path.with_suffix(".json").unlink(missing_ok=True)
+                path.with_suffix(".strip.png").unlink(missing_ok=True)
+            raise
+
     def _write_report(self, path: Path, inputs: dict[str, Any], report: dict[str, Any]) -> None:
-        # The JSON first: a picture without one is taken for somebody else's and never touched.
         versions = {"scmnet_cli": __version__, "torch": torch.__version__, "python": platform.python_version()}
         whole = {"generated_by": SOFTWARE, "inputs": inputs, "model": self._model, **report, "versions": versions}
         write_text(path.with_suffix(".json"), json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
