@@ -71,9 +71,8 @@ def main() -> None:
     end = time.monotonic() + 60 * given.minutes
     each = -(-given.mutants // len(READERS))
     total = 0
-    print(
-        "| reader | read | refused | slowest, s | its seed | peak so far, GB |\n| --- | --- | --- | --- | --- | --- |"
-    )
+    write("| reader | read | refused | slowest, s | its seed | peak so far, GB |")
+    write("| --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         outside = Path(name) / "outside"
         outside.mkdir()
