@@ -26,7 +26,7 @@ TINY = ModelConfig.model_validate({"size": "tiny", "height": 64, "width": 48})
 
 
 def smoke() -> Config:
-    return load_config("smoke", ["loss.adversarial=0", "train.batch=2"])
+    return load_config("smoke", ["model.height=64", "model.width=48", "loss.adversarial=0", "train.batch=2"])
 
 
 def at_once(function, *args):
@@ -190,7 +190,7 @@ def test_the_command_prints_a_table_and_writes_json(precision, tmp_path):
     done = CliRunner().invoke(app, [*arguments, "--precision", precision, "--json", str(file)])
     assert done.exit_code == 0, done.output
     assert "1 threads" in done.output
-    assert "tiny at 64x48, 48 tokens" in done.output
+    assert "tiny at 128x88, 176 tokens" in done.output
     assert f"{precision}, channels-last" in done.output
     (found,) = json.loads(file.read_text())["runs"]
     assert found["num_parameters"] > 0
