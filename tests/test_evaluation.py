@@ -18,8 +18,8 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.baselines import Method, region_mean
 from scmnet_cli.evaluation.half_body import half_body, is_full_body
-from scmnet_cli.evaluation.instruments import Instruments
 from scmnet_cli.evaluation.judging import Judgement, judge
+from scmnet_cli.evaluation.metric_networks import MetricNetworks
 from scmnet_cli.evaluation.prepared_cases import MODEL, CaseSet, PreparedCases, load_people
 from scmnet_cli.evaluation.protocols import PROTOCOLS
 from scmnet_cli.evaluation.reposed import lend_poses
@@ -77,7 +77,7 @@ def test_region_mean_fills_each_target_region_with_the_sources_mean_colour() -> 
 
 def judged(data: Path, pipeline: Pipeline | None, **options: Any) -> tuple[PreparedCases, Judgement]:
     cases = PreparedCases(data, options.pop("split", "val"), pipeline, case_set=options.pop("case_set", None))
-    return cases, judge(cases, PROTOCOLS["raw"], Instruments(["ssim", "l1", "l1_person", "copy_score"]), **options)
+    return cases, judge(cases, PROTOCOLS["raw"], MetricNetworks(["ssim", "l1", "l1_person", "copy_score"]), **options)
 
 
 def test_source_unchanged_and_region_mean_do_not_depend_on_the_model(drawn_data: Path, untrained: Path) -> None:

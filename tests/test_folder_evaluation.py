@@ -19,8 +19,8 @@ from scmnet_cli.cli.main import main
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case
 from scmnet_cli.evaluation.folders import FolderCases, find_matches
-from scmnet_cli.evaluation.instruments import Instruments
 from scmnet_cli.evaluation.judging import Judgement, Value, judge
+from scmnet_cli.evaluation.metric_networks import MetricNetworks
 from scmnet_cli.evaluation.protocols import PROTOCOLS, find_protocol
 from scmnet_cli.evaluation.published import compare, published_tables
 from scmnet_cli.metrics.ssim import ssim_raw
@@ -62,8 +62,8 @@ def _no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def judged(
     generated: Path, reference: Path, protocol: str = "raw", pairs: Path | None = None, batch: int = 8
 ) -> Judgement:
-    instruments = Instruments(["ssim", "ssim_raw", "psnr", "l1", "copy_score"])
-    return judge(FolderCases(generated, reference, pairs), find_protocol(protocol), instruments, batch=batch)
+    metric_networks = MetricNetworks(["ssim", "ssim_raw", "psnr", "l1", "copy_score"])
+    return judge(FolderCases(generated, reference, pairs), find_protocol(protocol), metric_networks, batch=batch)
 
 
 # Names
@@ -149,7 +149,7 @@ def test_results_of_another_shape_are_refused_with_the_protocol_that_fits_and_ju
     with pytest.raises(ScmError, match="use --protocol patn or gfla or pise, which compare them at equal"):
         judged(tmp_path / "g", tmp_path / "r")
     cases = FolderCases(tmp_path / "g", tmp_path / "r")
-    found = judge(cases, find_protocol("patn"), Instruments(["ssim"]))
+    found = judge(cases, find_protocol("patn"), MetricNetworks(["ssim"]))
     assert found.scores["generated"].values["ssim"].value == pytest.approx(1)
     (remark,) = cases.remarks()
     assert remark.startswith("2 of 2 results have another shape than their references, a the first; they are compared")
@@ -206,7 +206,7 @@ def test_at_most_two_chunks_of_pictures_are_in_memory(tmp_path: Path, reference:
 
     for number in range(20):
         save(tmp_path / "results" / f"{number}_to_ada.png", picture(number))
-    found = judge(Watched(tmp_path / "results", reference), PROTOCOLS["raw"], Instruments(["l1"]), batch=2)
+    found = judge(Watched(tmp_path / "results", reference), PROTOCOLS["raw"], MetricNetworks(["l1"]), batch=2)
     assert len(found.names) == 20
     assert 4 <= most <= 6  # two chunks, and the last of the one before
 
@@ -248,13 +248,13 @@ def test_cached_statistics_of_a_reference_set_are_found_by_its_content(tmp_path:
     shapes = backbone_shapes("vgg16")
     state = {key: torch.randn(shape, generator=generator) * 0.05 for key, shape in shapes.items()}
     torch.save(state, tmp_path / "vgg16-features-fp16.pth")
-    instruments = Instruments(["fd_vgg16"], tmp_path)
+    metric_networks = MetricNetworks(["fd_vgg16"], tmp_path)
     for seed, name in enumerate(NAMES):
         save(tmp_path / "results" / f"{name}.png", picture(10 + seed))
 
     def distance(of: Path) -> float:
         cases = FolderCases(of, reference)
-        found = judge(cases, PROTOCOLS["raw"], instruments, cache=tmp_path / "cache")
+        found = judge(cases, PROTOCOLS["raw"], metric_networks, cache=tmp_path / "cache")
         assert found.weights["fd_vgg16"]["name"] == "vgg16-features-fp16.pth"
         return found.scores["generated"].values["fd_vgg16"].value
 
@@ -278,11 +278,11 @@ def test_fid_and_is_do_not_depend_on_the_batch_size(tmp_path: Path, seeded_incep
         save(tmp_path / "r" / f"{seed:02}.png", picture(seed))
         noisy = picture(seed).astype(int) + picture(50 + seed) // 4
         save(tmp_path / "g" / f"{seed:02}.png", noisy.clip(0, 255).astype(np.uint8))
-    instruments = Instruments(["fid", "is"], seeded_inception)
+    metric_networks = MetricNetworks(["fid", "is"], seeded_inception)
 
     def values(batch: int) -> dict[str, Value]:
         cases = FolderCases(tmp_path / "g", tmp_path / "r")
-        found = judge(cases, PROTOCOLS["raw"], instruments, batch=batch, cache=tmp_path / "cache")
+        found = judge(cases, PROTOCOLS["raw"], metric_networks, batch=batch, cache=tmp_path / "cache")
         return found.scores["generated"].values
 
     one, other = values(4), values(11)

@@ -171,7 +171,7 @@ def evaluate(
     from scmnet_cli.cli.drawing.outputs import make_folder
     from scmnet_cli.cli.progress import Bars
     from scmnet_cli.evaluation.cases import Case
-    from scmnet_cli.evaluation.instruments import Instruments
+    from scmnet_cli.evaluation.metric_networks import MetricNetworks
     from scmnet_cli.evaluation.prepared_cases import PreparedCases
     from scmnet_cli.evaluation.protocols import find_protocol
     from scmnet_cli.evaluation.published import compare as compared_with
@@ -192,7 +192,7 @@ def evaluate(
     pipeline = None if results.generated or drawn.method else open_model(model, measured.device)
     cases = _cases(data, results, drawn, pipeline)
     device = choose_device(measured.device) if pipeline is None else pipeline.device
-    instruments = Instruments(wanted, measured.weights_dir, device)
+    metric_networks = MetricNetworks(wanted, measured.weights_dir, device)
     make_folder(out, "--out")
     images = out / "images"
     if save:
@@ -206,7 +206,7 @@ def evaluate(
         evaluation = evaluate_cases(
             cases,
             protocol,
-            instruments,
+            metric_networks,
             batch=measured.batch,
             keep=keep,
             progress=lambda done, total: bar.count("judging", done, total),

@@ -19,8 +19,8 @@ from scmnet_cli.checkpoint import MODEL_FILE, sha256
 from scmnet_cli.config import Config, differences, load_config, parse_config
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.evaluation.baselines import TITLES, Method
-from scmnet_cli.evaluation.instruments import METRICS, Instruments
 from scmnet_cli.evaluation.judging import Value
+from scmnet_cli.evaluation.metric_networks import METRICS, MetricNetworks
 from scmnet_cli.evaluation.prepared_cases import MODEL, PreparedCases
 from scmnet_cli.evaluation.protocols import find_protocol
 from scmnet_cli.evaluation.published import compare, published_tables
@@ -332,8 +332,8 @@ class Ablation:
         return run.train(lambda report: progress(report.images, report.total) if progress else None)
 
     @cached_property
-    def _instruments(self) -> Instruments:
-        return Instruments(self.asked.metrics, self._weights_dir, choose_device(self._device))
+    def _metric_networks(self) -> MetricNetworks:
+        return MetricNetworks(self.asked.metrics, self._weights_dir, choose_device(self._device))
 
     def _cases(self, pipeline: Pipeline | None) -> PreparedCases:
         """Return what is judged: of the model alone, or, without one, of the answers that need none."""
@@ -357,7 +357,7 @@ class Ablation:
         pipeline = None if setting is None else Pipeline.from_pretrained(self.folder(setting), self._device)
         out.mkdir(parents=True, exist_ok=True)
         (out / _ASKED).unlink(missing_ok=True)
-        evaluate(self._cases(pipeline), self.protocol, self._instruments, progress=progress).write(out)
+        evaluate(self._cases(pipeline), self.protocol, self._metric_networks, progress=progress).write(out)
         write_text(out / _ASKED, json.dumps(asked, indent=2) + "\n")
         return True
 
@@ -367,7 +367,7 @@ class Ablation:
             **asdict(self.asked),
             "model": None if setting is None else sha256(self.folder(setting) / MODEL_FILE),
             "data": self._data_name,
-            "weights": self._instruments.weights,
+            "weights": self._metric_networks.weights,
         }
 
     def _is_judged(self, setting: Setting | None) -> bool:

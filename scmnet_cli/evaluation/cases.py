@@ -1,4 +1,4 @@
-"""What is judged: pictures beside what they should be, a chunk at a time, so that any number fits in memory."""
+"""Cases: pictures beside their references, a chunk at a time, so that any number fits in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scmnet_cli.types import FloatArray, UInt8Array
 
 @dataclass(frozen=True)
 class Case:
-    """One picture, by one or several answers, and what is known of it.
+    """One picture by one or several answers, with its reference.
 
     Attributes:
         answers: a picture by each answer's name.
@@ -27,7 +27,7 @@ class Case:
         labels: region map of the reference; source_labels of the source.
         joints: of the reference; source_joints of the source.
         edges: Canny's of the reference, where it is a face.
-        has_truth: whether the reference is what the picture should be, and not only what it takes its layout from.
+        has_truth: whether the reference is the ground truth; false where it only gives the layout.
         found_joints: joints that another estimator found in the first answer, which alone then has a PCK; None: the
             analyser looks for the joints of every answer.
 
@@ -51,7 +51,7 @@ class Case:
 
 
 class Cases(Protocol):
-    """All that is judged, in an order that does not change."""
+    """All cases of an evaluation, in a fixed order."""
 
     form: str
     answers: tuple[str, ...]
@@ -59,15 +59,15 @@ class Cases(Protocol):
     def __len__(self) -> int: ...
 
     def reference_sha256(self) -> str:
-        """Return the hash of what the references hold, whatever they are called."""
+        """Return a hash of the references' contents; names and order do not change it."""
         ...
 
     def chunks(self, size: int) -> Iterator[list[Case]]:
-        """Give all cases, so many at a time; the last chunk may be smaller."""
+        """Yield all cases in chunks of this size; the last one may be smaller."""
         ...
 
     def one(self, index: int) -> Case:
-        """Give one case once more, for the report's pictures."""
+        """Return one case again, for the report's pictures."""
         ...
 
     def remarks(self) -> list[str]:
@@ -75,17 +75,17 @@ class Cases(Protocol):
         ...
 
     def described(self) -> dict[str, Any]:
-        """Return what the report says about where the pictures came from."""
+        """Return where the pictures came from, for the report."""
         ...
 
 
 def read_ahead(read: Callable[[int], Case], count: int, size: int) -> Iterator[list[Case]]:
-    """Give all cases, so many at a time, while threads read those that come next: two chunks are in memory at most.
+    """Yield all cases in chunks, while threads read the next chunk: at most two chunks are in memory.
 
     Args:
-        read: gives the case of an index, from any thread.
-        count: of all cases.
-        size: of a chunk.
+        read: return the case of an index; called from any thread.
+        count: number of cases.
+        size: cases in a chunk.
     """
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
 

@@ -19,7 +19,7 @@ _SMALLEST_GARMENT = 0.01  # share of the canvas
 
 @dataclass(frozen=True)
 class FieldFound:
-    """What the correlation field of a model does on the people of a split."""
+    """Statistics of a model's correlation field on the people of a split."""
 
     num_people: int
     region_accuracy: float
@@ -27,12 +27,12 @@ class FieldFound:
     source_spread: float
     num_spread_people: int
     coloured: tuple[str, ...]
-    """Regions whose lightness and chroma are meant."""
+    """Regions whose lightness and chroma are measured."""
     lightness: Carried
     chroma: Carried
 
     def summary(self) -> str:
-        """Return it in a sentence."""
+        """Return the statistics as one sentence."""
         return (
             f"region accuracy {self.region_accuracy:.3f}, entropy {self.entropy:.2f} nats, "
             f"source spread {self.source_spread:.3f} ({self.num_spread_people} sources); "
@@ -50,7 +50,7 @@ class FieldFound:
 def garment_colours(grid: Grid) -> tuple[Carried, Carried]:
     """Return how much of the lightness and chroma of the sources' garments is drawn, over all sources and poses.
 
-    Of faces those of skin, hair and mouth.
+    For faces: of skin, hair and mouth.
     """
     domain = grid.people.domain
     masks = one_hot(grid.people.labels)[:, [domain.region_id(name) for name in domain.coloured]]  # (S, 3, H, W)

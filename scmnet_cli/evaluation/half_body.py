@@ -14,7 +14,7 @@ _HIPS = [JOINTS.index("right_hip"), JOINTS.index("left_hip")]
 
 
 def is_full_body(joints: FloatArray) -> bool:
-    """Say whether neck, hips, knees and ankles are all known, and the neck is above the hips.
+    """Return whether neck, hips, knees and ankles are all known, and the neck is above the hips.
 
     Shape:
         joints: (18, 3).

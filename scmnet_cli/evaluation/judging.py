@@ -1,4 +1,4 @@
-"""Every metric on every case, in one pass: per picture a row of numbers, of the whole set its distances."""
+"""Compute every metric of every case in one pass: values per picture, and distances of whole sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case, Cases
-from scmnet_cli.evaluation.instruments import METRICS, Instruments
+from scmnet_cli.evaluation.metric_networks import METRICS, MetricNetworks
 from scmnet_cli.evaluation.pictures import FittedCase, Pictures, fit_case
 from scmnet_cli.evaluation.protocols import Protocol
 from scmnet_cli.evaluation.reference_statistics import ReferenceStatistics
@@ -50,7 +50,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Scores:
-    """What one answer reached: ``per_image`` has a value for each case, NaN where there was nothing to measure."""
+    """The values of one answer; ``per_image`` has one for each case, NaN where there was nothing to measure."""
 
     values: dict[str, Value]
     per_image: dict[str, list[float]]
@@ -58,7 +58,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Everything that was measured, at which sizes (height x width), and why the rest was not."""
+    """All measured values, the sizes of the pictures (height x width), and why other metrics are missing."""
 
     names: list[str]
     scores: dict[str, Scores]
@@ -73,7 +73,7 @@ class Judgement:
 def judge(
     cases: Cases,
     protocol: Protocol,
-    instruments: Instruments,
+    metric_networks: MetricNetworks,
     *,
     batch: int = 8,
     keep: Callable[[Case], None] | None = None,
@@ -85,20 +85,20 @@ def judge(
     Pictures are read and dropped chunk by chunk; what stays is a row of numbers each.
 
     Args:
-        cases: what is judged.
-        protocol: how.
-        instruments: the networks.
+        cases: the pictures.
+        protocol: how they are compared.
+        metric_networks: the networks.
         batch: cases at a time; the numbers do not depend on it beyond rounding.
-        keep: told of every case, for whoever wants to save the pictures.
+        keep: called with every case, for example to save its pictures.
         cache: folder for statistics of reference sets, found again by what they hold; None: none is kept.
-        progress: told of cases done and their number.
+        progress: called with the number of cases done and of all cases.
 
     Raises:
         ScmError: if there is nothing to judge, or a picture cannot be read or is too small.
     """
     if not len(cases):
         raise ScmError("there is no picture to judge")
-    sums = _Judging(cases, protocol, instruments, cache)
+    sums = _Judging(cases, protocol, metric_networks, cache)
     for chunk in cases.chunks(batch):
         sums.add(chunk)
         for case in chunk:
@@ -110,12 +110,12 @@ def judge(
 
 
 class _Judging:
-    """What is kept of the cases that were measured so far."""
+    """Values of the cases measured so far."""
 
-    def __init__(self, cases: Cases, protocol: Protocol, instruments: Instruments, cache: Path | None) -> None:
-        self._protocol, self._instruments, self._answers = protocol, instruments, cases.answers
+    def __init__(self, cases: Cases, protocol: Protocol, metric_networks: MetricNetworks, cache: Path | None) -> None:
+        self._protocol, self._metric_networks, self._answers = protocol, metric_networks, cases.answers
         self._reference_hash = cases.reference_sha256()
-        self._references = ReferenceStatistics(cache, protocol, self._reference_hash, instruments)
+        self._references = ReferenceStatistics(cache, protocol, self._reference_hash, metric_networks)
         self.names: list[str] = []
         self._seen: set[str] = set()
         self._sizes: set[str] = set()
@@ -123,11 +123,11 @@ class _Judging:
         self._rows: dict[str, dict[str, list[float]]] = {answer: {} for answer in cases.answers}
         networks = self._references.networks
         self._features = {answer: {name: FeatureStatistics() for name in networks} for answer in cases.answers}
-        self._weights = dict(instruments.weights)
-        self._missing = dict(instruments.not_computed)
+        self._weights = dict(metric_networks.weights)
+        self._missing = dict(metric_networks.not_computed)
         self._unknown: dict[str, str] = {}  # by the metric's name: what it needs and is not known
         self._inception_scores: dict[str, InceptionScore] = {}
-        if "is" in instruments.wanted and instruments.inception is not None:
+        if "is" in metric_networks.wanted and metric_networks.inception is not None:
             if len(cases) < SPLITS:
                 self._missing["is"] = f"needs {SPLITS} pictures or more, not {len(cases)}"
             else:
@@ -135,7 +135,7 @@ class _Judging:
 
     def add(self, chunk: Sequence[Case]) -> None:
         """Measure cases."""
-        fit = [fit_case(case, self._protocol, self._instruments.device) for case in chunk]
+        fit = [fit_case(case, self._protocol, self._metric_networks.device) for case in chunk]
         for _, same in groupby(fit, key=lambda one: one.reference.shape):
             self._add_group(list(same))
         self._has_faces |= any(case.edges is not None for case in chunk)
@@ -150,12 +150,12 @@ class _Judging:
         self._seen |= set(first)
         if first and self._references.networks:
             self._references.add(torch.cat([one.reference for one in first.values()]))
-        inception = self._instruments.inception
+        inception = self._metric_networks.inception
         for answer in self._answers:
-            pictures = Pictures(answer, group, self._protocol, self._instruments)
+            pictures = Pictures(answer, group, self._protocol, self._metric_networks)
             for name, column in self._columns(pictures).items():
                 self._rows[answer].setdefault(name, []).extend(column)
-            for network, features in self._instruments.features(pictures.images).items():
+            for network, features in self._metric_networks.features(pictures.images).items():
                 self._features[answer][network].add(features)
                 if network == "inception" and answer in self._inception_scores and inception is not None:
                     self._inception_scores[answer].add(inception.probabilities(features))
@@ -163,7 +163,7 @@ class _Judging:
     def _columns(self, pictures: Pictures) -> dict[str, list[float]]:
         """Return the wanted metrics of pictures of one size, a value a picture."""
         columns: dict[str, list[float]] = {}
-        for name in self._instruments.wanted:
+        for name in self._metric_networks.wanted:
             metric = METRICS[name]
             if metric.of_set or metric.compute is None or name in self._missing or self._repeats(name):
                 continue
@@ -177,8 +177,8 @@ class _Judging:
         return columns
 
     def _repeats(self, name: str) -> bool:
-        """Say whether a column would repeat the protocol's SSIM."""
-        return name == "ssim_raw" and self._protocol.ssim is ssim_raw and "ssim" in self._instruments.wanted
+        """Return whether a column would repeat the protocol's SSIM."""
+        return name == "ssim_raw" and self._protocol.ssim is ssim_raw and "ssim" in self._metric_networks.wanted
 
     def judgement(self) -> Judgement:
         """Return everything that was measured."""
@@ -190,7 +190,7 @@ class _Judging:
             known = {name: values[name] for name in METRICS if name in values and values[name].count}
             scores[answer] = Scores(known, {name: rows[name] for name in known if name in rows})
         computed = {name for found in scores.values() for name in found.values}
-        for name in self._instruments.wanted:
+        for name in self._metric_networks.wanted:
             if name not in computed and name not in self._missing and not self._is_silent(name):
                 self._missing[name] = _UNKNOWN.get(self._unknown.get(name, ""), "no picture shows what it measures")
         return Judgement(
@@ -198,14 +198,14 @@ class _Judging:
         )
 
     def _is_silent(self, name: str) -> bool:
-        """Say whether nobody expects a metric: edges of people or joints of faces, unless they are asked for."""
+        """Return whether a missing metric is left unmentioned: one of the other domain, unless it is asked for."""
         others = _OF_PEOPLE if self._has_faces else _OF_FACES
-        return self._repeats(name) or (name in others and name not in self._instruments.asked_for)
+        return self._repeats(name) or (name in others and name not in self._metric_networks.asked_for)
 
     def _set_values(self, answer: str, references: dict[str, FeatureStatistics]) -> dict[str, Value]:
         """Return the metrics of an answer's whole set."""
         values: dict[str, Value] = {}
-        for name in self._instruments.wanted:
+        for name in self._metric_networks.wanted:
             metric = METRICS[name]
             (network, *_) = metric.needs
             if not metric.of_set or metric.compute is None or network not in references:

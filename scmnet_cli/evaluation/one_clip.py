@@ -1,4 +1,4 @@
-"""Metrics of one clip."""
+"""Metrics of one video."""
 
 from __future__ import annotations
 

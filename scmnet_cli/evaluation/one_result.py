@@ -35,14 +35,14 @@ _UNKNOWN = "the true target is not known"
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured on a picture, and for the rest why not."""
+    """Metrics of one picture, and the reason for each that was not computed."""
 
     values: dict[str, Any]
     not_computed: dict[str, str]
 
 
-class Ruler:
-    """Measures pictures; LPIPS is loaded when the first true target turns up."""
+class TransferMetrics:
+    """Metrics of single transfers; LPIPS is loaded with the first known target."""
 
     def __init__(self) -> None:
         self._lpips: Lpips | None = None
@@ -58,7 +58,7 @@ class Ruler:
             source: whose style it took.
             layout: the person whose pose it took, if it came with a region map.
             target: how the picture should look, where that is known.
-            moves: whether the source leaves its own pose; if not, copying is no fault.
+            moves: whether the source changes its pose; if not, there is no copy score.
         """
         canvas = source.person.canvas
         drawn = result.image.resize((canvas.width, canvas.height), Image.Resampling.LANCZOS)

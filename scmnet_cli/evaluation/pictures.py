@@ -1,4 +1,4 @@
-"""Pictures as they are compared: a case on the protocol's size, and what is known of pictures of one size."""
+"""Pictures as they are compared: cases at the protocol's size, batched where they have one size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scmnet_cli.edges import canny_edges
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case
 from scmnet_cli.evaluation.folders import fitted
-from scmnet_cli.evaluation.instruments import Instruments
+from scmnet_cli.evaluation.metric_networks import MetricNetworks
 from scmnet_cli.evaluation.protocols import PROTOCOLS, Protocol
 from scmnet_cli.images import CropBox, to_tensor
 from scmnet_cli.metrics.lpips import Lpips
@@ -52,8 +52,10 @@ class Pictures:
         lpips_alex, lpips_vgg: the networks.
     """
 
-    def __init__(self, answer: str, group: Sequence[FittedCase], protocol: Protocol, instruments: Instruments) -> None:
-        self._answer, self._group, self._analyser = answer, group, instruments.analyser
+    def __init__(
+        self, answer: str, group: Sequence[FittedCase], protocol: Protocol, metric_networks: MetricNetworks
+    ) -> None:
+        self._answer, self._group, self._analyser = answer, group, metric_networks.analyser
         self.images = torch.cat([one.answers[answer] for one in group])
         has_truth = all(one.case.has_truth for one in group)
         self.truth: Tensor | None = torch.cat([one.reference for one in group]) if has_truth else None
@@ -61,8 +63,8 @@ class Pictures:
         self.masks = _joined([one.masks for one in group])
         self.source_masks = _joined([one.source_masks for one in group])
         self.ssim: Callable[[Tensor, Tensor], Tensor] = protocol.ssim
-        self.lpips_alex: Lpips | None = instruments.lpips_alex
-        self.lpips_vgg: Lpips | None = instruments.lpips_vgg
+        self.lpips_alex: Lpips | None = metric_networks.lpips_alex
+        self.lpips_vgg: Lpips | None = metric_networks.lpips_vgg
 
     @cached_property
     def person(self) -> Tensor | None:

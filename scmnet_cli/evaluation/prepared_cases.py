@@ -9,7 +9,7 @@ What is drawn, by :class:`CaseSet`:
 * pairs: source and truth are two pictures of one person.
 * half2full: the source is the person's own picture as if the photo ended at the hips (:func:`half_body`); the truth is
   the whole picture.
-* cross: everybody in the layout of somebody else, a seeded derangement; the truth is not known.
+* cross: each person in the layout of another one, by a seeded derangement; the truth is not known.
 
 Every model gets the same sources.
 """
@@ -48,7 +48,7 @@ MODEL = "SCM-Net"
 
 
 class CaseSet(StrEnum):
-    """What is drawn of a split, and what the truth is."""
+    """The cases that are drawn of a split."""
 
     reconstruction = "reconstruction"
     reposed = "reposed"
@@ -91,7 +91,7 @@ class PreparedCases:
                 draws a larger one at any resolution; the pictures of another are enlarged.
 
         Raises:
-            ScmError: if the folder cannot be read, the split holds nobody for this set, or a baseline does not fit.
+            ScmError: if the folder cannot be read, the split has no case of this set, or a baseline does not fit.
         """
         folder = PreparedFolder(data)
         self.data = folder.path
@@ -155,16 +155,16 @@ class PreparedCases:
         return self._folder.path / "images" / f"{self._names(index)[1]}.png"
 
     def reference_sha256(self) -> str:
-        """Return the hash of what the references hold, whatever they are called."""
+        """Return a hash of the references' contents; names and order do not change it."""
         return hash_of_contents({self._target_file(index) for index in range(len(self))})
 
     def chunks(self, size: int) -> Iterator[list[Case]]:
-        """Give all cases, so many at a time, and take note of what the model's field does."""
+        """Yield all cases in chunks, and collect the statistics of the model's field."""
         for start in range(0, len(self), size):
             yield self._drawn(range(start, min(start + size, len(self))), note=True)
 
     def one(self, index: int) -> Case:
-        """Give one case once more."""
+        """Return one case again."""
         return self._drawn([index], note=False)[0]
 
     @torch.no_grad()
@@ -296,7 +296,7 @@ def check_size(size: Canvas, data: Path, pipeline: Pipeline | None) -> Canvas:
 
 
 def deranged(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return pairs of source and target in which everybody is each once, and nobody both; the same every time."""
+    """Return a fixed derangement: pairs in which each name is the source once and the target of another once."""
     order = np.random.default_rng(_CROSS_SEED).permutation(len(names))
     place = {int(index): number for number, index in enumerate(order)}
     return [(names[order[(place[index] + 1) % len(names)]], name) for index, name in enumerate(names)]

@@ -1,4 +1,4 @@
-"""The paper's own tables as data, and ours printed among them."""
+"""The paper's tables as data, printed beside our numbers."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def compare(metrics: dict[str, Any], name: str = "Table 1") -> str:
 
 
 def differences(metrics: dict[str, Any], table: PublishedTable) -> list[str]:
-    """Return in what our numbers differ from a table's, so that they do not compare."""
+    """Return the reasons why our numbers and a table's do not compare."""
     protocol = metrics["protocol"]["name"]
     others = [row.method for row in table.rows if row.likely_protocol != protocol]
     found = []

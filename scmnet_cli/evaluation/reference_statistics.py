@@ -1,4 +1,4 @@
-"""Statistics of reference sets, kept in the user's cache."""
+"""Feature statistics of reference sets, kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from typing import Any
 
 from torch import Tensor
 
-from scmnet_cli.evaluation.instruments import Instruments
+from scmnet_cli.evaluation.metric_networks import MetricNetworks
 from scmnet_cli.evaluation.protocols import Protocol
 from scmnet_cli.metrics.frechet import FeatureStatistics
 
 
 class ReferenceStatistics:
-    """Statistics of the reference set, from the cache where it knows this very set."""
+    """Feature statistics of a reference set, read from the cache if it holds this set."""
 
-    def __init__(self, cache: Path | None, protocol: Protocol, reference_hash: str, instruments: Instruments) -> None:
-        self._instruments = instruments
-        weights = {"inception": instruments.weights.get("fid"), "vgg16": instruments.weights.get("fd_vgg16")}
-        weights["inception"] = weights["inception"] or instruments.weights.get("is")
-        present = {"inception": instruments.inception is not None, "vgg16": instruments.vgg16 is not None}
+    def __init__(
+        self, cache: Path | None, protocol: Protocol, reference_hash: str, metric_networks: MetricNetworks
+    ) -> None:
+        self._metric_networks = metric_networks
+        weights = {"inception": metric_networks.weights.get("fid"), "vgg16": metric_networks.weights.get("fd_vgg16")}
+        weights["inception"] = weights["inception"] or metric_networks.weights.get("is")
+        present = {"inception": metric_networks.inception is not None, "vgg16": metric_networks.vgg16 is not None}
         self.networks = [network for network, there in present.items() if there]
         self._paths: dict[str, Path] = {}
         self._known: dict[str, FeatureStatistics] = {}
@@ -40,9 +42,9 @@ class ReferenceStatistics:
                 self._new[network] = FeatureStatistics()
 
     def add(self, images: Tensor) -> None:
-        """Add reference pictures, where the cache does not know the set."""
+        """Add reference pictures, unless the cache holds the set."""
         if self._new:
-            for network, features in self._instruments.features(images).items():
+            for network, features in self._metric_networks.features(images).items():
                 if network in self._new:
                     self._new[network].add(features)
 

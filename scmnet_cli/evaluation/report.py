@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from scmnet_cli.evaluation.cases import Case
-from scmnet_cli.evaluation.instruments import METRICS
+from scmnet_cli.evaluation.metric_networks import METRICS
 from scmnet_cli.evaluation.summary import Evaluation, shown
 from scmnet_cli.files import render_html
 from scmnet_cli.images import contact_sheet
@@ -60,7 +60,7 @@ def _rows(markdown: str) -> list[list[str]]:
 
 
 def _histogram(values: list[float]) -> dict[str, Any]:
-    """Return the bars of a histogram, in pixels, and what its ends stand for."""
+    """Return the bars of a histogram, in pixels, and the values at its ends."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return {"width": 1, "height": 1, "bars": [], "low": "", "high": ""}

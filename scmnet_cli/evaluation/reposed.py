@@ -15,8 +15,8 @@ from scmnet_cli.types import FloatArray
 def lend_poses(joints: Sequence[FloatArray]) -> list[FloatArray | None]:
     """Return the pose of each person's source: the joints of the next person, scaled to this body.
 
-    The last person is followed by the first. A next person without neck and hips is skipped. None for a person who has
-    no neck and hip in common with anybody.
+    The last person is followed by the first. A next person without neck and hips is skipped. None for a person who
+    shares no neck and hip with any other.
 
     Shape:
         joints: (18, 3) each, in pixels of one canvas; results alike.

@@ -1,4 +1,4 @@
-"""What ``scm eval`` writes: numbers with all that they depend on, a row a picture, tables."""
+"""The results of ``scm eval``: numbers with all that they depend on, values per picture, tables."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import scmnet_cli
 from scmnet_cli.data.prepared import write_csv
 from scmnet_cli.evaluation.cases import Case, Cases
 from scmnet_cli.evaluation.field import FieldFound
-from scmnet_cli.evaluation.instruments import METRICS, Instruments
 from scmnet_cli.evaluation.judging import Judgement, Value, judge
+from scmnet_cli.evaluation.metric_networks import METRICS, MetricNetworks
 from scmnet_cli.evaluation.prepared_cases import PreparedCases
 from scmnet_cli.evaluation.protocols import Protocol
 from scmnet_cli.evaluation.reference_statistics import cache_folder
@@ -30,7 +30,7 @@ _DIGITS = 6
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A judgement with what it was made of."""
+    """All metrics of an evaluation, with the cases and the protocol they are of."""
 
     cases: Cases
     protocol: Protocol
@@ -104,7 +104,7 @@ class Evaluation:
         return "\n".join(lines)
 
     def sentence(self) -> str:
-        """Return what the numbers are of."""
+        """Return number, form, protocol and size of the pictures as one sentence."""
         return (
             f"{len(self.judgement.names)} pictures ({self.cases.form}), protocol {self.protocol.name}, size "
             f"{self.size}; {self.judgement.num_references} references "
@@ -112,7 +112,7 @@ class Evaluation:
         )
 
     def _drawn(self) -> str:
-        """Return how a model's pictures came to another size than its own."""
+        """Return how a model's pictures were brought to another size than its own."""
         drawn = self.cases.described().get("model_draws", self.size)
         return "" if drawn == self.size else f"; the model draws {drawn}"
 
@@ -141,14 +141,14 @@ class Evaluation:
             write_csv(out / name, ["name", *scores.per_image], rows)
 
     def missing(self) -> str:
-        """Return what was not computed, a line each."""
+        """Return the metrics that were not computed, one a line with the reason."""
         return "\n".join(f"not computed: {name}: {why}" for name, why in self.judgement.not_computed.items())
 
 
 def evaluate(
     cases: Cases,
     protocol: Protocol,
-    instruments: Instruments,
+    metric_networks: MetricNetworks,
     *,
     batch: int = 8,
     keep: Callable[[Case], None] | None = None,
@@ -160,9 +160,9 @@ def evaluate(
         ScmError: if there is nothing to judge, or a picture cannot be read or is too small.
     """
     started = time.perf_counter()
-    found = judge(cases, protocol, instruments, batch=batch, keep=keep, cache=cache_folder(), progress=progress)
+    found = judge(cases, protocol, metric_networks, batch=batch, keep=keep, cache=cache_folder(), progress=progress)
     field = cases.field() if isinstance(cases, PreparedCases) else None
-    return Evaluation(cases, protocol, found, str(instruments.device), time.perf_counter() - started, field)
+    return Evaluation(cases, protocol, found, str(metric_networks.device), time.perf_counter() - started, field)
 
 
 def plain(value: float) -> float | str:

@@ -42,8 +42,8 @@ def field_region_loss(moved_regions: Tensor, target_masks: Tensor, source_masks:
     target = _to_grid(target_masks, size)
     if source_masks is not None:
         target = target * source_masks.flatten(2).any(2).to(target)[:, :, None, None]
-    surprise = -(target * (moved_regions.float() + _EPS).log()).sum(1)  # (B, h, w)
-    return (surprise.sum((1, 2)) / target.sum((1, 2, 3)).clamp_min(_EPS)).mean()
+    nll = -(target * (moved_regions.float() + _EPS).log()).sum(1)  # (B, h, w)
+    return (nll.sum((1, 2)) / target.sum((1, 2, 3)).clamp_min(_EPS)).mean()
 
 
 def field_colour_loss(moved_colours: Tensor, target_image: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Does the colour of a source's garment arrive? A spread that is all brightness hides that no colour does."""
+"""Colour transfer: how much of a source garment's lightness and chroma is drawn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Carried:
     """Regression of the drawn colours on the sources' colours.
 
     Attributes:
-        slope: how much of a difference between two sources arrives; 1: all of it, 0: none.
+        slope: share of the difference between two sources that is drawn; 1: all of it, 0: none.
         correlation: Pearson's, -1 to 1.
     """
 

@@ -1,4 +1,4 @@
-"""Copy score: did the model move the source's appearance, or paste it where it was? (docs/design.md, section 7)."""
+"""Copy score: whether the model moved the source's appearance or left it in place (docs/design.md, section 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the correlation field has learned: does it look in the right region."""
+"""Region accuracy: whether the correlation field looks in the right region."""
 
 from __future__ import annotations
 

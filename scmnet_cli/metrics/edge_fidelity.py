@@ -1,4 +1,4 @@
-"""Whether a picture has the edges that it was drawn after."""
+"""Edge F1: whether a picture has the edges it was drawn from."""
 
 from __future__ import annotations
 

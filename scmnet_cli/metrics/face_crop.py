@@ -1,4 +1,4 @@
-"""Face crop: LPIPS of the head alone, which whole pictures and whole people hardly notice."""
+"""Face crop: LPIPS of the head alone, which hardly counts in whole pictures and whole people."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LEAST_SIDE = 8.0  # pixels of the picture
 
 
 def shows_face(joints: Tensor, masks: Tensor) -> Tensor:
-    """Say who shows the face: nose or an eye is known, and the face covers at least 0.1 % of the picture.
+    """Return where the face is shown: nose or an eye is known, and the face covers at least 0.1 % of the picture.
 
     Shape:
         joints: (B, 18, 3); masks: (B, 8, H, W) one-hot; result: (B,) bool.

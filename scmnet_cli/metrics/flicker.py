@@ -1,10 +1,10 @@
-"""How steady a clip is: how far each frame lies from the midpoint of its two neighbours.
+"""Flicker and jitter of a video: the distance of each frame from the midpoint of its two neighbours.
 
     flicker = mean |I_t - (I_t-1 + I_t+1) / 2|      over frames and pixels
     jitter  = mean ||p_t - (p_t-1 + p_t+1) / 2|| / h  over frames and joints, h the person's height
 
-What moves or changes evenly counts nothing, what goes to and fro from frame to frame counts fully: a still clip and an
-even fade have 0, one that is black and white in turn has 2, the range of the values.
+Even motion and even change count nothing; change to and fro counts fully. A still video and an even fade have 0,
+frames that are black and white in turn have 2, the range of the values.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""PCK, percentage of correct keypoints: does the person stand as the target does?"""
+"""PCK, percentage of correct keypoints: whether the person has the target's pose."""
 
 from __future__ import annotations
 

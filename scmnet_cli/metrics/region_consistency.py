@@ -1,4 +1,4 @@
-"""Region consistency: is the shirt still the shirt, the hair still the hair?"""
+"""Region consistency: whether each region keeps the source's colours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIN_SHARE = 0.001
 def region_closeness(output: Tensor, output_masks: Tensor, source: Tensor, source_masks: Tensor) -> Tensor:
     """Return how close each region's colours in the output are to the same region's in the source.
 
-    Of each region and channel the mean and the standard deviation over its pixels are compared:
+    The mean and the standard deviation of each region and channel are compared:
     1 - mean over channels of sqrt(dmean^2 + dstd^2) / 2. That root is the 2-Wasserstein distance of two Gaussians, at
     most 2 in [-1, 1]. 1: equal mean and deviation; 0: plain black against plain white. NaN where the region is absent
     from either (below :data:`MIN_SHARE` of the picture).

@@ -1,4 +1,4 @@
-"""Source spread: does another source give another picture? (docs/design.md, section 7)."""
+"""Source spread: how much pictures of one pose differ from source to source (docs/design.md, section 7)."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from scmnet_cli.data.dataset import resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.domains import DOMAINS
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.one_result import Ruler
+from scmnet_cli.evaluation.one_result import TransferMetrics
 from scmnet_cli.images import ANIMATED, PLAIN_GREY, contact_sheet
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.inputs.sketches import Drawing
@@ -96,7 +96,7 @@ class Artist:
         self._keep_size = keep_size
         self._size = size
         self._framed = lru_cache(_FRAMES_KEPT)(_read_framed)
-        self._ruler = Ruler()
+        self._metrics = TransferMetrics()
         self._unusable: dict[str, str] = {}  # by where it is: what is told of it
         self._pose = lru_cache(_POSES_KEPT)(self._read_pose)
 
@@ -273,7 +273,7 @@ class Artist:
         if in_place and encoded.removed:
             layout = None  # the source's own map still shows what the edit took away
         target = layout if not task.references and (in_place or _are_pair(source, given)) else None
-        measures = self._ruler.measure(result, encoded, layout, target, moves=not in_place)
+        measures = self._metrics.measure(result, encoded, layout, target, moves=not in_place)
 
         inputs: dict[str, Any] = {
             "source": _named(source),

@@ -31,7 +31,7 @@ from scmnet_cli.weights import find_backbone
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of the tables; all that a metric is stands in its row of :data:`METRICS`.
+    """One metric, defined by its row of :data:`METRICS`; a column of the tables.
 
     Attributes:
         better: ``higher`` or ``lower``.
@@ -105,8 +105,8 @@ METRICS = {metric.name: metric for metric in (
 """By name, in the order of the tables."""
 
 
-class Instruments:
-    """The networks that metrics need, loaded once; one that is missing leaves its metrics out, with the reason."""
+class MetricNetworks:
+    """The networks that metrics need, loaded once. Metrics whose network is missing are listed with the reason."""
 
     def __init__(
         self, wanted: Collection[str] | None = None, weights_dir: Path | None = None, device: str | torch.device = "cpu"
@@ -141,7 +141,7 @@ class Instruments:
         self.analyser = Analyser.load() if self._can("pck") else None
 
     def _can(self, *names: str) -> bool:
-        """Say whether a network for any of these is wanted and there; ``lpips_alex`` is for the person's too."""
+        """Return whether a metric with one of these prefixes is wanted and its weights are present."""
         return any(metric.startswith(name) and metric in self.weights for name in names for metric in self.wanted)
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
