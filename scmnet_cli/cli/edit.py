@@ -40,6 +40,14 @@ class EditOptions:
         ),
     ]
     closet: Closet = None
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Edit even if the photo does not show where the garment goes, or shows another side than the "
+            "reference; the result may look wrong.",
+        ),
+    ] = False
 
 
 @grouped
@@ -98,7 +106,7 @@ def edit(
         for region, reference in zip(regions, references, strict=True)
     }
     poses = None if pose is None else finder.poses([pose], "--pose")
-    artist.draw(Task(finder.people(sources, "--src"), poses, taken))
+    artist.draw(Task(finder.people(sources, "--src"), poses, taken, force=edits.force))
 
 
 def _check_regions(regions: list[str], references: list[str]) -> None:

@@ -84,6 +84,8 @@ class ExportedPipeline(Pipeline):
         self,
         source: Person | EncodedSource,  # noqa: ARG002 - as the base class has it
         references: Mapping[str, Person | EncodedSource],  # noqa: ARG002
+        *,
+        force: bool = False,  # noqa: ARG002
     ) -> EncodedSource:
         """Refuse: the regions' own features are not in the files.
 

@@ -239,7 +239,11 @@ class Pipeline:
         return EncodedSource(person, region_features, style, (), time.perf_counter() - start, photo)
 
     def exchange(
-        self, source: Person | EncodedSource, references: Mapping[str, Person | EncodedSource]
+        self,
+        source: Person | EncodedSource,
+        references: Mapping[str, Person | EncodedSource],
+        *,
+        force: bool = False,
     ) -> EncodedSource:
         """Replace regions of a source by the same regions of others: F_s^R of B instead of F_s^R of A, before the CCF.
 
@@ -251,6 +255,7 @@ class Pipeline:
         Args:
             source: who is edited; an earlier edit can be edited further.
             references: for each region, by name, who it is taken from.
+            force: edit a photo that does not show where the garment goes, or shows another side than the reference.
 
         Raises:
             ScmError: if a region is unknown or the reference has none of it, or the model has no regions (``style:
@@ -264,7 +269,7 @@ class Pipeline:
         if not references:
             raise ScmError("edit: no region is named; name at least one and whom to take it from")
         if self.config.model.part_warp:
-            return self._edited(source, references)
+            return self._edited(source, references, force=force)
         region_id = self.domain.region_id
         ids = {name: region_id(name) for name in references}
         encoded = self._encoded(source)
@@ -298,7 +303,7 @@ class Pipeline:
         return EncodedSource(person, region_features, style, encoded.removed + removed, seconds)
 
     def _edited(
-        self, source: Person | EncodedSource, references: Mapping[str, Person | EncodedSource]
+        self, source: Person | EncodedSource, references: Mapping[str, Person | EncodedSource], *, force: bool
     ) -> EncodedSource:
         """Edit the source's photo, and read the result."""
         from scmnet_cli.inference.editing import edit_photo
@@ -309,7 +314,7 @@ class Pipeline:
             for name, reference in references.items()
         }
         wearer = source.largest if isinstance(source, EncodedSource) else source
-        edit = edit_photo(self, wearer, given)
+        edit = edit_photo(self, wearer, given, force=force)
         return replace(self.encode(edit.person), edit=edit, seconds=time.perf_counter() - start)
 
     def transfer(self, source: Person | EncodedSource, pose: Person | Pose, size: Canvas | None = None) -> Result:

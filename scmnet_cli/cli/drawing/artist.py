@@ -64,12 +64,14 @@ class Task:
         poses: in which poses; None: each source in its own.
         references: for each region to exchange, whom it is taken from.
         colours: whether edges are coloured: files and reports name them first, and the source as their reference.
+        force: edit photos that do not show where a garment goes, or show another side than the reference.
     """
 
     sources: list[Input]
     poses: list[Input] | None
     references: dict[str, Reference]
     colours: bool = False
+    force: bool = False
 
     def __len__(self) -> int:
         return len(self.sources) * (1 if self.poses is None else len(self.poses))
@@ -138,7 +140,9 @@ class Artist:
             for source, poses in _of_rank(task, self._team.rank):
                 try:
                     shown = self._encode(source)
-                    encoded = self._pipeline.exchange(shown, references) if references else shown
+                    encoded = shown
+                    if references:
+                        encoded = self._pipeline.exchange(shown, references, force=task.force)
                 except ScmError as error:
                     skip(source, error, len(poses))
                     continue
