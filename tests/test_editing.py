@@ -188,6 +188,48 @@ def test_new_hair_leaves_the_face_below_the_brows_as_it_is(pipeline: Pipeline) -
     assert not has_colour(found.person.image, GREEN).any()
 
 
+def crossing(person: Person) -> Person:
+    """Return the person with both forearms across the torso, in blue."""
+    joints, image, regions = person.joints.copy(), person.image.copy(), person.regions.copy()
+    places = {name: joints[JOINTS.index(name)] for name in JOINTS}
+    middle = int((places["neck"][1] + places["right_hip"][1]) / 2)
+    right, left = (int(places[name][0]) for name in ("right_shoulder", "left_shoulder"))
+    rows, columns = slice(middle - 4, middle + 4), slice(right - 2, left + 2)
+    image[rows, columns], regions[rows, columns] = (30, 40, 220), region_id("arms")
+    for name, column in (("right_elbow", right), ("left_elbow", left), ("right_wrist", left), ("left_wrist", right)):
+        joints[JOINTS.index(name)] = (column, middle, 1)
+    return replace(person, image=image, regions=regions, joints=joints)
+
+
+def sleeveless(person: Person) -> Person:
+    """Return the person with what lies beside the shoulders' columns as bare arms."""
+    right, left = (person.joints[JOINTS.index(name), 0] for name in ("right_shoulder", "left_shoulder"))
+    x = np.arange(PHOTO.width)[None]
+    regions = person.regions.copy()
+    regions[regions_of(person, "upper") & ((x < right) | (x > left))] = region_id("arms")
+    return replace(person, regions=regions)
+
+
+def test_what_the_references_arms_hide_is_filled_with_the_garment(pipeline: Pipeline) -> None:
+    wearer = dressed(PANTS, upper=GREEN)
+    other = crossing(dressed(SKIRT, "other", upper=RED))
+    found = edit(pipeline, wearer, "upper", other)
+    y, x = np.mgrid[: PHOTO.height, : PHOTO.width]
+    corners = wearer.joints[[JOINTS.index(name) for name in ("right_shoulder", "left_shoulder", "left_hip")]]
+    (left, top), (right, bottom) = corners[:, :2].min(0) + 4, corners[:, :2].max(0) - (4, 16)
+    torso = regions_of(wearer, "upper") & (x > left) & (x < right) & (y > top) & (y < bottom)
+    assert torso.sum() > 200
+    assert has_colour(found.person.image[torso], RED).mean() > 0.9
+
+
+def test_the_wearers_bare_arms_stay_in_front_of_a_filled_torso(pipeline: Pipeline) -> None:
+    wearer = crossing(dressed(PANTS, upper=GREEN))
+    found = edit(pipeline, wearer, "upper", sleeveless(dressed(SKIRT, "other", upper=RED)))
+    arms = regions_of(wearer, "arms") & has_colour(wearer.image, (30, 40, 220))
+    arms = ndimage.binary_erosion(arms, iterations=2)
+    assert has_colour(found.person.image[arms], (30, 40, 220)).mean() > 0.95
+
+
 def test_several_edits_are_made_one_after_the_other(pipeline: Pipeline) -> None:
     wearer, other = dressed(PANTS), dressed(SKIRT, "other", upper=RED, skirt=GREEN)
     both = edit_photo(pipeline, wearer, {"upper": other, "skirt": other})

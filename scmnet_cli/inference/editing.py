@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from scmnet_cli.inference.pipeline import Pipeline
 
 _BoolArray = npt.NDArray[np.bool_]
+_IntArray = npt.NDArray[np.int64]
 
 _TAKEN: Mapping[str, tuple[str, ...]] = {"dress": ("upper", "skirt")}
 """Regions of the reference that a kind of garment consists of, where it is not the one of its name."""
@@ -62,6 +63,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "legs": ("right_knee", "left_knee"),
     "arms": ("right_elbow", "left_elbow"),
 }
+_ON_TORSO = ("upper", "dress")
 _FACE_JOINTS = ("nose", "right_eye", "left_eye")
 _DRESS_BELOW_HIPS = 0.35  # in torso lengths: an upper garment that reaches further down is a dress
 _SURE = (0.3, 0.7)
@@ -69,6 +71,9 @@ _COVERED = 0.2
 _ISLAND = 0.1  # share of the largest piece
 _LEAST_GARMENT = 0.002  # share of the canvas
 _SHOULDERS_APART = 0.15
+_TORSO_MARGIN = 0.12
+_FRAYED = 0.015
+"""Widths in torso lengths: of a torso beyond its joints, and of a piece's edge that is not to be trusted."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +200,8 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str)
     replaced = [region_id(name) for name in _REPLACED.get(kind, (kind,))]
     region = region_id("upper" if kind == "dress" else kind)
     garment, colour = _warped_garment(wearer, reference, taken)
+    if kind in _ON_TORSO:
+        garment, colour = _torso_filled(wearer, garment, colour)
     if (garment > 0.5).mean() < _LEAST_GARMENT:
         names = ", ".join(pipeline.present(reference))
         raise ScmError(f"{reference.name}: has no {kind} that fits {wearer.name}'s pose; it has {names}")
@@ -264,6 +271,55 @@ def _warped_garment(
     cover = ((cover - _SURE[0]) / (_SURE[1] - _SURE[0])).clamp(0, 1)
     colour = (warp.image[0].permute(1, 2, 0) + 1) * 127.5
     return _without_islands(cover.numpy()), colour.numpy()
+
+
+def _torso_filled(
+    wearer: Person, cover: npt.NDArray[np.float32], colour: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Close the gaps that the reference's arms leave in a garment's torso, with the cloth above and below them.
+
+    A gap is the run of pixels in a column between two covered ones, within the wearer's torso. The wearer's own bare
+    arms stay in front. Each edge of the gap is mirrored into it, and the two mirror images are blended, so that the
+    cloth keeps its folds and grain.
+    """
+    from scipy import ndimage
+
+    corners = [JOINTS.index(name) for name in ("right_shoulder", "left_shoulder", "right_hip", "left_hip")]
+    joints = wearer.joints[corners]
+    if not (joints[:, 2] > 0).all():
+        return cover, colour
+    size = float(body_size(torch.from_numpy(wearer.joints)[None])[0])
+    reach = _TORSO_MARGIN * size
+    left, top = joints[:, :2].min(0) - reach
+    right, bottom = joints[:, :2].max(0) + reach
+    rows, columns = np.mgrid[: cover.shape[0], : cover.shape[1]]
+    dressed = np.isin(wearer.regions, [region_id(name) for name in ("upper", "skirt", "pants")])
+    near = ndimage.distance_transform_edt(~dressed) <= reach / 2 if dressed.any() else dressed
+    torso = (columns >= left) & (columns <= right) & (rows >= top) & (rows <= bottom)
+    torso &= near & (wearer.regions != region_id("arms"))
+    # the outermost pixels of a piece already mix with what hid the garment
+    sound = ndimage.binary_erosion(cover > 0.99, iterations=max(1, round(_FRAYED * size))) & torso
+    above = np.maximum.accumulate(np.where(sound, rows, -1), axis=0)
+    below = np.minimum.accumulate(np.where(sound, rows, len(rows))[::-1], axis=0)[::-1]
+    gap = torso & ~sound & (above >= 0) & (below < len(rows))
+    if not gap.any():
+        return cover, colour
+    from_above, from_below = rows - above, below - rows
+    share = (from_below / np.maximum(from_above + from_below, 1))[..., None]
+    upper = _mirrored(colour, sound, np.where(gap, above - from_above, 0), above, columns)
+    lower = _mirrored(colour, sound, np.where(gap, below + from_below, 0), below, columns)
+    blended = np.where(gap[..., None], upper * share + lower * (1 - share), colour)
+    return np.where(gap, np.float32(1), cover), blended.astype(np.float32)
+
+
+def _mirrored(
+    colour: npt.NDArray[np.float32], sound: _BoolArray, rows: _IntArray, edge: _IntArray, columns: _IntArray
+) -> npt.NDArray[np.float32]:
+    """Return the colours at mirrored rows; where those lie outside the garment, the colours of its edge."""
+    last = len(colour) - 1
+    rows, edge = rows.clip(0, last), edge.clip(0, last)
+    picked: npt.NDArray[np.float32] = colour[np.where(sound[rows, columns], rows, edge), columns]
+    return picked
 
 
 def _without_islands(cover: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
