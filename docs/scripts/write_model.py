@@ -13,7 +13,7 @@ SHIPPED = {
     "person": (
         SHIPPED_MODEL,
         {
-            "data": "Clothing Co-Parsing, train list (Apache-2.0); in its first stage 299 people labelled by the analyser",
+            "data": "Clothing Co-Parsing, train list (Apache-2.0); at first also 299 people labelled by the analyser",
             "licence": "Apache-2.0",
             "card": "docs/model-card.md",
         },

@@ -11,10 +11,11 @@ from PIL import Image
 from scmnet_cli.data.dataset import People, resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.edges import CANNY, draw_edges
+from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.baselines import TITLES, Method
 from scmnet_cli.evaluation.field import spaced_grid
 from scmnet_cli.evaluation.prepared_cases import PreparedCases, load_people
-from scmnet_cli.images import contact_sheet, draw_skeleton
+from scmnet_cli.images import PLAIN_GREY, contact_sheet, draw_skeleton
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.provenance import save_generated
 from scmnet_cli.training.tracking import draw_sample_sheet
@@ -77,7 +78,11 @@ def edit_sheet(pipeline: Pipeline, data: Path, split: str, num: int = 6) -> UInt
             if not wearers:
                 continue
             reference = wearers[(7 * row + 3) % len(wearers)]
-            cells += [reference.image, _picture(pipeline.edit(source, {region: reference}).image)]
+            try:
+                edited = _picture(pipeline.edit(source, {region: reference}).image)
+            except ScmError:  # the photo does not show where it goes
+                edited = np.full_like(person.image, PLAIN_GREY)
+            cells += [reference.image, edited]
         rows.append(cells)
     headers = ["person", "redrawn", *[word for region in regions for word in (f"{region} from", "edited")]]
     return contact_sheet(rows, headers=headers[: max(len(row) for row in rows)])
