@@ -13,6 +13,9 @@ from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.part_warp import PartWarp
 
 _LEAST_COVERED = 0.05
+_SURE = (0.15, 0.65)
+"""Blend map between which warped pixels fade in: an enlarged mixture of both is soft, the photo's own pixels are not."""
+
 _CONTRAST = 1.8
 """How much steeper the edge of the enlarged foreground mask is made: an enlarged edge is as wide as it was coarse."""
 
@@ -34,7 +37,8 @@ def enlarge(rendering: Rendering, warp: PartWarp, background: float | None) -> T
     if rendering.blend is None or rendering.drawn is None:
         raise ValueError("a network without part warp has no blend map to enlarge")
     size = (warp.image.shape[2], warp.image.shape[3])
-    blend = _enlarged(rendering.blend, size).clamp(0, 1) * (warp.coverage > _LEAST_COVERED)
+    sure = (_enlarged(rendering.blend, size) - _SURE[0]) / (_SURE[1] - _SURE[0])
+    blend = sure.clamp(0, 1) * (warp.coverage > _LEAST_COVERED)
     image = blend * warp.image + (1 - blend) * _enlarged(rendering.drawn, size).clamp(-1, 1)
     alpha = rendering.alpha
     if alpha is None or background is None:
