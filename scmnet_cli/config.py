@@ -17,6 +17,7 @@ from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.models.choices import GANKind, NormName
 from scmnet_cli.types import Canvas
 
+_MAX_DEPTH = 20
 _MAX_CHARACTERS = 50_000
 _MAX_VALUE = 1_000
 """Of a YAML file, and of one value in it; longer ones are refused."""
@@ -292,14 +293,18 @@ def load_config(name_or_file: str, settings: tuple[str, ...] | list[str] = ()) -
 
 
 def _parse_yaml(text: str) -> Any:
-    """Parse a small YAML text without aliases, which can make a gigabyte of a few lines.
+    """Parse a small, flat YAML text without aliases, which can make a gigabyte of a few lines.
 
     Raises:
-        ValueError, RecursionError, yaml.YAMLError: if it is too long, has an alias, or is not YAML.
+        ValueError, RecursionError, yaml.YAMLError: if it is too long or too deep, has an alias, or is not YAML.
     """
     if len(text) > _MAX_CHARACTERS:
         raise ValueError(f"it has over {_MAX_CHARACTERS:,} characters")
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:  # the parser's time grows with the square of the depth
+            raise ValueError(f"it is over {_MAX_DEPTH} levels deep")
         if isinstance(event, yaml.AliasEvent):
             raise yaml.YAMLError(f"it has the alias *{event.anchor}; write the value out")
         if isinstance(event, yaml.ScalarEvent) and len(event.value) > _MAX_VALUE:

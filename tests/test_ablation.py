@@ -54,7 +54,7 @@ def test_a_study_trains_evaluates_and_tabulates_and_repeats_no_work(
     assert {setting["images"] for setting in found["settings"].values()} == {8}
     judged = json.loads((out / "full" / "eval" / "metrics.json").read_text())
     assert found["settings"]["full"]["numbers"] == judged["answers"]["SCM-Net"]
-    assert set(found["without a model"]) == {"source unchanged", "mean colour of each region"}
+    assert set(found["without a model"]) == {"source unchanged", "mean colour of each region", "part warp alone"}
     text = (out / "table.md").read_text()
     assert "| Full | 12.18 | 0.751 |" in text, "the paper's row"
     assert "| ours: w/o DSE | - | 0." in text

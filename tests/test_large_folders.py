@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ from scmnet_cli.cli import progress
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, save_png
+from scmnet_cli.preprocess import prepare as prepare_module
 from scmnet_cli.preprocess import report
 from scmnet_cli.preprocess.photos import PhotoSource
 from scmnet_cli.preprocess.prepare import prepare, prepare_share
@@ -160,14 +161,8 @@ def test_a_full_disk_is_a_one_line_error_and_the_next_run_resumes(
 def test_a_disk_too_full_for_the_journal_is_a_one_line_error(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_before = Path.open
-
-    def opened(path: Path, mode: str = "r", **settings: Any) -> IO[Any]:
-        full = path.name == "journal.jsonl" and mode == "a"
-        return run_before(Path("/dev/full") if full else path, "w" if full else mode, **settings)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", opened)
+        patch.setattr(prepare_module, "open_to_append", lambda _: open("/dev/full", "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         with pytest.raises(ScmError, match="the disk is full"):
             run(photos, tmp_path / "data", jobs=1)
     assert run(photos, tmp_path / "data").num_usable == NUM

@@ -143,7 +143,7 @@ def test_unknown_people_splits_and_pairs_are_named(folder: Path) -> None:
     with pytest.raises(ScmError, match="has no person 'dora'"):
         data.pairs()
     (folder / "pairs.csv").write_text("a,b\nanna,ben\n")
-    with pytest.raises(ScmError, match="has no column 'from'"):
+    with pytest.raises(ScmError, match="lacks the columns from, to"):
         data.pairs()
 
 

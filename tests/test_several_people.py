@@ -170,7 +170,7 @@ def test_people_of_one_photo_are_all_for_training_or_all_for_validation(tmp_path
 
 
 def test_all_takes_no_joints_or_maps_from_elsewhere(tmp_path: Path) -> None:
-    with pytest.raises(ScmError, match=r"--all: joints and regions of everybody must be found; leave .*joints"):
+    with pytest.raises(ScmError, match=r"--all: joints and regions of all people must be found; leave .*joints"):
         PhotoSource(tmp_path, joints=tmp_path / "joints.csv", all=True)
 
 

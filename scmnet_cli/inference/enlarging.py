@@ -14,7 +14,7 @@ from scmnet_cli.models.part_warp import PartWarp
 
 _LEAST_COVERED = 0.05
 _SURE = (0.15, 0.65)
-"""Blend map between which warped pixels fade in: an enlarged mixture of both is soft, the photo's own pixels are not."""
+"""Values of c between which warped pixels fade in: an enlarged mixture is soft, the photo's own pixels are not."""
 
 _CONTRAST = 1.8
 """How much steeper the edge of the enlarged foreground mask is made: an enlarged edge is as wide as it was coarse."""
