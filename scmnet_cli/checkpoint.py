@@ -42,7 +42,7 @@ _MAX_DIGITS = 10
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What a model file holds: float32 weights on the CPU, the config they were trained with, and extras."""
+    """Content of a model file: float32 weights on the CPU, the config they were trained with, and extras."""
 
     state: dict[str, Tensor]
     config: Config

@@ -51,7 +51,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "discriminator_blocks": 1,
     },
 }
-"""What ``model.size`` fills in where a channel list is not given. ``tiny`` is for tests and demos only."""
+"""Channel lists that ``model.size`` fills in where they are not given. ``tiny`` is for tests and demos only."""
 
 
 class _Section(BaseModel):

@@ -1,4 +1,4 @@
-"""What of this machine would make a command fail, and how to mend it."""
+"""Checks of this machine: what would make a command fail, and how to mend it."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _cores() -> Iterator[Finding]:
 def _memory() -> Iterator[Finding]:
     available = _available_memory()
     if available is None:
-        yield Finding("memory", "fine", "cannot be told on this system")
+        yield Finding("memory", "fine", "is not known on this system")
     elif available < _LEAST_MEMORY:
         remedy = "drawing needs about 1 GB and training more: close other programs, or lower train.batch"
         yield Finding("memory", "missing", f"{available:.1f} GB free", remedy)

@@ -1,4 +1,4 @@
-"""What a model is about: people after joints, or faces after edges. A domain is regions and structure maps.
+"""Domains of models: people after joints, or faces after edges. A domain is regions and structure maps.
 
 Everything else is the same for all: networks, losses, training, pictures. Old models and prepared folders, which name
 no domain, are of people.
@@ -30,7 +30,7 @@ class Domain:
         name: as configs and manifests name it.
         members: what prepared folders hold, for messages.
         regions: names of the eight regions; a region's place is its id, 0 the background.
-        coloured: the regions by whose colours one source is told from another.
+        coloured: the regions whose colours distinguish sources.
         edited: the regions that the sheet of edits exchanges.
         structure: what a structure is, for messages.
         num_maps: channels of the structure maps.

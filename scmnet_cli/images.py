@@ -59,7 +59,7 @@ ANIMATED = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 """Kinds of animated picture, by the ending of the file's name."""
 
 _GROUND = (230, 230, 230)
-"""What transparent pixels are laid on."""
+"""Colour behind transparent pixels."""
 
 _DECODE_SECONDS = 10
 _DECODED_BYTES = 1024

@@ -28,7 +28,7 @@ from scmnet_cli.images import ANIMATED
 from scmnet_cli.types import UInt8Array
 
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-"""What stands before each of IPTC's terms."""
+"""Prefix of each of IPTC's terms."""
 
 COMPOSITE = SOURCE_TYPES + "compositeWithTrainedAlgorithmicMedia"
 """The term for what this package draws: parts of a photo together with what a trained network generated."""
@@ -218,7 +218,7 @@ def _shared_palette(pictures: list[Image.Image]) -> Image.Image:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a file says of its origin.
+    """Statements of a file about its origin.
 
     Attributes:
         source_type: IPTC's digital source type, a web address; empty: the file names none.

@@ -48,7 +48,7 @@ NO_JOINTS: FloatArray = np.zeros((0, 3), np.float32)
 
 
 class _Structured:
-    """What has joints, or, if it is of a face, edges."""
+    """Base of what has joints or, for a face, edges."""
 
     joints: FloatArray
     edges: UInt8Array | None

@@ -208,7 +208,7 @@ def fetch_backbone(
         name: of the backbone.
         folder: where to; None: where torchvision downloads to, which is always looked in.
         mirror: address of a folder with the same file names, instead of the publisher's.
-        progress: told of bytes done and to do; the latter None where the server does not say.
+        progress: called with the bytes done and to do, None where the server does not say.
 
     Raises:
         ScmError: if the name is unknown, there is no connection, or the file is not the published one.

@@ -313,7 +313,7 @@ def test_the_origin_of_a_point_equals_the_inspection_of_the_edited_person(place:
     asked = steps.trace(studio, session, 20.5 / 48, 30.5 / 64)
     point = inspect_point(studio.pipeline, drawn.worn, session.posing.pose, 20, 30)
     name, share = next(iter(point.region_shares.items()))
-    assert f"{share:.0%} {name}" in asked.origin.told
+    assert f"{share:.0%} {name}" in asked.origin.sentence
     assert asked.origin.picture.shape == (512, 2 * 384, 3)
     other = steps.trace(studio, session, 1, 1)
     assert not np.array_equal(other.origin.picture, asked.origin.picture)

@@ -1,4 +1,4 @@
-"""What any estimator of joints or regions gives, and who stands in for the built-in analyser.
+"""Interface of estimators of joints or regions that replace parts of the built-in analyser.
 
 The analyser says whether and where there is a person; an estimator is shown that person alone.
 """

@@ -52,7 +52,7 @@ _WIDTHS = (24, 64, 96, 96, 96)
 
 @dataclass(frozen=True)
 class Analysed:
-    """What the network says of a batch of photos.
+    """Output of the network for a batch of photos.
 
     Shape:
         regions: (B, R, H/2, W/2) logits.

@@ -143,8 +143,8 @@ class OnnxParser:
         inputs = self._session.get_inputs()
         shape: Sequence[int | str | None] = inputs[0].shape if len(inputs) == 1 else []
         if len(shape) != 4 or shape[1] != 3 or (isinstance(shape[0], int) and shape[0] != 1):
-            told = ", ".join(str(given.shape) for given in inputs)
-            raise ScmError(f"--parser {self._path}: reads {told}; expected one picture, [1, 3, height, width]")
+            shapes = ", ".join(str(given.shape) for given in inputs)
+            raise ScmError(f"--parser {self._path}: reads {shapes}; expected one picture, [1, 3, height, width]")
         return inputs[0], shape
 
     def _size(self, shape: Sequence[int | str | None], wanted: Canvas | None, otherwise: Canvas) -> Canvas:

@@ -62,7 +62,7 @@ _SMALLEST = 24
 """Cells of the region logits that somebody covers at least in a search."""
 
 _FEWEST_JOINTS = 6
-"""Whoever a search finds shows so many joints, one of them the nose or the neck: legs alone are a part of somebody."""
+"""Least number of joints of a person that a search finds, nose or neck among them: legs alone are a part of one."""
 
 _FAR = 0.4
 _FAR_MARGIN = 1.5
@@ -80,7 +80,7 @@ _REACH = 0.15
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was found in a photo.
+    """Analysis of a photo.
 
     Attributes:
         person: probability that there is a person, in [0, 1].
@@ -214,12 +214,12 @@ class Analyser:
 
     @property
     def pose_estimator(self) -> str:
-        """What finds the joints, for a manifest."""
+        """Name of the estimator of joints, for a manifest."""
         return self._estimators.pose.name if self._estimators.pose else self._name
 
     @property
     def parser(self) -> str:
-        """What finds the regions, for a manifest."""
+        """Name of the estimator of regions, for a manifest."""
         return self._estimators.parser.name if self._estimators.parser else self._name
 
     @property

@@ -1,4 +1,4 @@
-"""What the analyser's network is built and trained for: people, or faces. One network, one trainer, two subjects."""
+"""Subjects of the analyser's network: people, or faces. One network, one trainer, two subjects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scmnet_cli.weights import FACE_PARSER
 
 @dataclass(frozen=True)
 class Subject:
-    """What is looked for.
+    """Subject that is looked for.
 
     Attributes:
         name: of what the network is, for messages.

@@ -17,7 +17,7 @@ OUTSIDE = 254
 
 @dataclass(frozen=True)
 class Window:
-    """What part of a photo is seen: its centre and height in pixels of the photo, stretch, angle and mirroring.
+    """Window of a photo: its centre and height in pixels of the photo, stretch, angle and mirroring.
 
     The angle, in radians, is what the canvas is turned by to lie on the photo, from the x axis towards the y axis.
     """

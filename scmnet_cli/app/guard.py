@@ -37,7 +37,7 @@ _FORM_OVERHEAD = 1 << 16
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """What visitors may upload.
+    """Limits of what visitors may upload.
 
     Attributes:
         file_bytes: of one file.
@@ -263,7 +263,7 @@ def temporary_folder() -> Iterator[str]:
 def sweep(parent: Path) -> list[Path]:
     """Remove the folders that apps of this user left when they were killed, and return them."""
     if os.name != "posix":
-        return []  # no locks: a folder that is in use cannot be told from one that is not
+        return []  # no locks: a folder in use looks like any other
     removed = []
     for folder in sorted(parent.glob(f"{_PREFIX}*")):
         try:

@@ -52,7 +52,7 @@ show it: its file says so too.</p></details></div>
 
 Step = Callable[[Session], Session]
 Stages = list[tuple[str, Step]]
-"""What is done one after the other, each with the words that the visitor reads meanwhile."""
+"""Steps of the work, each with the words that the visitor reads meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Aria
 _MONO = ["ui-monospace", "Consolas", "monospace"]
 
 # Gradio's page builds its styles and some of its code while it runs. All of it comes from the server itself; a browser
-# that is told so asks nobody else, even if another version of Gradio wanted to.
+# with that setting asks nobody else, even if another version of Gradio wanted to.
 _POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self';"
     " form-action 'self'; frame-ancestors 'self'"

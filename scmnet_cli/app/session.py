@@ -1,4 +1,4 @@
-"""What one visitor has done so far, and what each of their steps makes of it: values in, values out."""
+"""State of one visitor and its transitions: each step maps a state to a new one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page does, without a page: one model in memory, and plain functions from photos and clicks to pictures.
+"""The page's work without the page: one model in memory, and plain functions from photos and clicks to pictures.
 
 Nothing here keeps anything of a user: what belongs to one is in the values that go in and come out.
 """
@@ -39,7 +39,7 @@ _MARK = (255, 255, 255), (220, 30, 60)
 
 @dataclass(frozen=True)
 class Found:
-    """What the analyser found in a photo.
+    """Analysis of a photo, as the page shows it.
 
     Attributes:
         person: cropped to the model's canvas, at the photo's own resolution where the model can use it.
@@ -75,11 +75,11 @@ class Origin:
 
     Attributes:
         picture: the result with the point marked, and beside it the source, bright where the point looks.
-        told: the same in a sentence.
+        sentence: the same in a sentence.
     """
 
     picture: UInt8Array
-    told: str
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -225,11 +225,11 @@ class Studio:
         source = np.asarray(enlarged(Image.fromarray(drawn.worn.person.image), canvas))
         shares = [f"{share:.0%} {name}" for name, share in point.region_shares.items() if share >= _LEAST_SHARE]
         places = max(1, round(math.exp(point.entropy)))
-        told = (
+        sentence = (
             f"This point is made of {', '.join(shares)} of the source. It mixes about {places} "
             f"place{'' if places == 1 else 's'} of {point.weights.size}; the brightest counts most."
         )
-        return Origin(np.concatenate([np.asarray(marked), draw_point(source, point)], axis=1), told)
+        return Origin(np.concatenate([np.asarray(marked), draw_point(source, point)], axis=1), sentence)
 
 
 def example_photos() -> list[Path]:

@@ -104,7 +104,7 @@ def result_view(drawn: Drawn, found: Found, *, mark: bool) -> View:
 
 def origin_view(origin: Origin) -> View:
     """Return where a point of the result came from, as a picture and in words."""
-    return {"image": data_url(encode_generated(origin.picture, "JPEG"), "JPEG"), "text": origin.told}
+    return {"image": data_url(encode_generated(origin.picture, "JPEG"), "JPEG"), "text": origin.sentence}
 
 
 def file_view(name: str, picture: UInt8Array, kind: str, *, mark: bool) -> View:

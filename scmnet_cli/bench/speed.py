@@ -51,7 +51,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured, and on what.
+    """Measurement of speed, and its settings.
 
     Attributes:
         threads: of the CPU, as taken.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainedOptions:
-    """What is trained, and on how much."""
+    """Options of the training."""
 
     images: Annotated[
         int | None, typer.Option("--images", min=1, help="Train each setting on so many images (the config's own).")
@@ -38,7 +38,7 @@ class TrainedOptions:
 
 @dataclass(frozen=True)
 class JudgedOptions:
-    """What is judged of it."""
+    """Options of the evaluation."""
 
     split: Annotated[
         str | None, typer.Option("--split", help="train, val or test; by default val, or test where there is no val.")

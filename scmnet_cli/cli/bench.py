@@ -73,7 +73,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class TimingOptions:
-    """What is measured of each."""
+    """Options of the measurement."""
 
     batch: Annotated[list[int] | None, typer.Option("--batch", min=1, help="Images in a pass; repeatable.")] = None
     compare: Annotated[

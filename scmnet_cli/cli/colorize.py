@@ -13,7 +13,7 @@ from scmnet_cli.cli.options import Data, DrawingOptions, InputOptions
 
 
 class EdgesFrom(StrEnum):
-    """What the pictures of ``--edges`` show."""
+    """Kind of the pictures of ``--edges``."""
 
     auto = "auto"
     edges = "edges"

@@ -21,7 +21,7 @@ _MEANINGS = {
     "humanEdits": "a photo edited by a person",
     "digitalCreation": "made by a person with digital tools",
 }
-"""What IPTC's terms for a digital source mean, in our words; the ones that are met most."""
+"""Meaning of the commonest of IPTC's terms for a digital source."""
 
 
 def doctor(

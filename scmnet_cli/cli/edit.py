@@ -18,7 +18,7 @@ from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
 @dataclass(frozen=True)
 class EditOptions:
-    """What is exchanged, and for whose."""
+    """Options that name the garments and their references."""
 
     regions: Annotated[
         list[str],

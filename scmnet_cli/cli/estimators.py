@@ -66,7 +66,7 @@ ParserSize = Annotated[
 
 @dataclass(frozen=True)
 class EstimatorOptions:
-    """What finds joints and regions in raw photos; an option is None where it is not given."""
+    """Options of the estimators of joints and regions; None where an option is not given."""
 
     pose: PoseEstimatorName = None
     parser: ParserFile = None

@@ -27,7 +27,7 @@ class MethodName(StrEnum):
 
 
 class SetName(StrEnum):
-    """What is drawn of a prepared folder."""
+    """Set of cases that is drawn of a prepared folder."""
 
     reconstruction = "reconstruction"
     reposed = "reposed"
@@ -75,7 +75,7 @@ class ResultOptions:
 
 @dataclass(frozen=True)
 class CaseOptions:
-    """What of a prepared folder is drawn, by what."""
+    """Options of the cases of a prepared folder."""
 
     method: Annotated[
         MethodName | None, typer.Option("--method", help="Judge one of the baselines, in place of a model.")
@@ -105,7 +105,7 @@ class CaseOptions:
 
 @dataclass(frozen=True)
 class MetricOptions:
-    """What is measured, and how."""
+    """Options of the metrics."""
 
     protocol: Annotated[
         ProtocolName, typer.Option("--protocol", help="Size, crop, padding and window; see docs/evaluation.md.")

@@ -139,7 +139,7 @@ def _discard_output() -> None:
 def _tell(error: ScmError) -> None:
     """Print an error in one line; of several processes, say which one's it is.
 
-    A mistake in the command meets all of them: the others wait, since torchrun ends them when the first one has told.
+    A mistake in the command meets all of them: the others wait, since torchrun ends them once the first reports it.
     """
     rank = _rank()
     if not rank.is_first:

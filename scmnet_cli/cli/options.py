@@ -1,4 +1,4 @@
-"""Options that several commands share, each told once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Runtime(StrEnum):
-    """What runs the networks."""
+    """Runtime of the networks."""
 
     torch = "torch"
     onnx = "onnx"
@@ -133,7 +133,7 @@ Mark = Annotated[
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What draws, where, and where to."""
+    """Options of drawing: model, device and output."""
 
     model: Model = None
     out: OutFolder = Path("outputs")

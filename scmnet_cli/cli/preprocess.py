@@ -37,7 +37,7 @@ class Layout(StrEnum):
 
 
 class Background(StrEnum):
-    """What becomes of the background."""
+    """Treatment of the background."""
 
     PLAIN = "plain"
     KEEP = "keep"
@@ -45,7 +45,7 @@ class Background(StrEnum):
 
 @dataclass(frozen=True)
 class AnnotationOptions:
-    """What is known of the photos, and where."""
+    """Options that name what is known of the photos."""
 
     joints: Annotated[Path | None, typer.Option("--joints", help="Table of joints; by default the one in SRC.")] = None
     maps: Annotated[
@@ -71,7 +71,7 @@ class AnnotationOptions:
 
 @dataclass(frozen=True)
 class PictureOptions:
-    """What the prepared pictures are."""
+    """Options of the prepared pictures."""
 
     canvas: Annotated[
         str | None,
@@ -104,7 +104,7 @@ class WorkOptions:
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What is written beside the prepared folder."""
+    """Options of what is written beside the prepared folder."""
 
     report: Annotated[
         Path | None,
@@ -127,7 +127,7 @@ class _Settings:
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What the source holds, and how it is laid out."""
+    """Options of the source and its layout."""
 
     domain: Annotated[
         DomainName | None,
@@ -155,7 +155,7 @@ def preprocess(
 ) -> None:
     """Crop the people of a folder of photos to one canvas, with region maps and joints, and split them.
 
-    Whoever cannot be used is left out and told of, a line a reason. The same command goes on after an interruption, and
+    Unusable photos are skipped; each is listed with the reason. The same command goes on after an interruption, and
     later does only what is missing or changed. A benchmark's own lists split its people; without lists, every tenth
     usable person by name is for validation. OUT/report.html shows what was found, and everybody who was left out.
 

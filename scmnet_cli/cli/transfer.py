@@ -64,7 +64,7 @@ def transfer(
     overwrite their earlier picture; other inputs of the same names get a
     number.
 
-    An input that cannot be used is told of in one line and left out; the exit
+    An unusable input is reported in one line and skipped; the exit
     code is 2 only if nothing at all could be drawn.
 
     \b

@@ -71,7 +71,7 @@ def wardrobe(
 
 @dataclass(frozen=True)
 class GarmentOptions:
-    """What is taken, and how it is kept."""
+    """Options of the garment that is added."""
 
     name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and hyphens, such as my-jacket.")]
     region: Annotated[str, typer.Option("--region", metavar="REGION", help="What is taken: upper, pants, skirt, hair…")]

@@ -1,4 +1,4 @@
-"""What the shipped model makes of one photo: other poses, the whole body, other clothes, and where pixels came from."""
+"""Demo on one photo: other poses, the whole body, other clothes, and where pixels came from."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ code { background: #f2f2f2; padding: .1em .3em; border-radius: 3px; }
 
 @dataclass(frozen=True)
 class Showcase:
-    """What a demo left behind.
+    """Files that a demo wrote.
 
     Attributes:
         page: the web page to look at.
@@ -92,7 +92,7 @@ def run_demo(
     """
     if pipeline.domain.name != "person":
         raise ScmError(f"{pipeline.path}: draws {pipeline.domain.members}; the demo needs a model of people")
-    told = progress or (lambda _step, _done, _total: None)
+    report_step = progress or (lambda _step, _done, _total: None)
     start = time.perf_counter()
     person = read_person(photo, pipeline.canvas, pipeline.background, largest=min(largest_source(pipeline), _LARGEST))
     source = pipeline.encode(person)
@@ -105,16 +105,16 @@ def run_demo(
 
     drawn = []
     for number, (name, pose) in enumerate(poses.items()):
-        told("drawing poses", number, len(poses))
+        report_step("drawing poses", number, len(poses))
         drawn.append((name, np.asarray(pipeline.transfer(source, pose).image)))
-    told("drawing poses", len(poses), len(poses))
+    report_step("drawing poses", len(poses), len(poses))
     sections += [_moved(drawn), _whole(person, poses[WHOLE], dict(drawn)[WHOLE])]
     if wardrobe is not None:
-        sections.append(_dressed(pipeline, source, poses[WHOLE], wardrobe, told))
+        sections.append(_dressed(pipeline, source, poses[WHOLE], wardrobe, report_step))
 
-    told("looking where pixels came from", 0, 1)
+    report_step("looking where pixels came from", 0, 1)
     inspected = draw_inspection(inspect_transfer(pipeline, source, poses["walking"]))
-    told("looking where pixels came from", 1, 1)
+    report_step("looking where pixels came from", 1, 1)
     pages = _write(out, photo, pipeline, sections, inspected)
     num = sum(len(section.pictures) for section in sections[1:])
     return Showcase(*pages, num_pictures=num, seconds=time.perf_counter() - start)
@@ -157,16 +157,20 @@ def _whole(person: Person, pose: Pose, drawn: UInt8Array) -> _Section:
 
 
 def _dressed(
-    pipeline: Pipeline, source: EncodedSource, pose: Pose, wardrobe: Wardrobe, told: Callable[[str, int, int], None]
+    pipeline: Pipeline,
+    source: EncodedSource,
+    pose: Pose,
+    wardrobe: Wardrobe,
+    report_step: Callable[[str, int, int], None],
 ) -> _Section:
     chosen = _mixed(wardrobe)
     pictures = []
     for number, name in enumerate(chosen):
-        told("changing clothes", number, len(chosen))
+        report_step("changing clothes", number, len(chosen))
         region = wardrobe.garments[name].region
         result = pipeline.edit(source, {region: wardrobe.reference(name, pipeline)}, pose)
         pictures.append((f"{name} ({region})", np.asarray(result.image)))
-    told("changing clothes", len(chosen), len(chosen))
+    report_step("changing clothes", len(chosen), len(chosen))
     text = "Garments of the wardrobe, photographed flat; `scm wardrobe` lists them all. All else stays as it is."
     return _Section("wears", "In other clothes", text, pictures)
 

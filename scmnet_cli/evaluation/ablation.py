@@ -101,7 +101,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is judged, and how: as the options of ``scm eval``."""
+    """Options of the evaluation, as ``scm eval`` has them."""
 
     split: str | None = None
     limit: int | None = None
@@ -121,7 +121,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Study:
-    """What an ablation trains and judges, and where.
+    """Settings of an ablation: what is trained and judged, and where.
 
     Attributes:
         changes: of the config, for all settings alike.
@@ -250,19 +250,19 @@ class Ablation:
         """Draw people if there is no data, measure the speed if the budget is a time, and write down what is studied.
 
         Args:
-            progress: told of a step, how far it is, and how far it goes.
+            progress: called with a step, how far it is, and how far it goes.
 
         Raises:
             ScmError: if the folder cannot be used, or data or weights do not fit.
         """
-        told = progress or (lambda _step, _done, _total: None)
+        report_step = progress or (lambda _step, _done, _total: None)
         if self.data is None:
             people = self.out / "people"
             write_drawn_source(people, _NUM_DRAWN)
             prepare(open_source("folder", people), self.out / "data", self.config.model.canvas)
         if self.budget is None:
             assert self._minutes is not None
-            speed = self._speed(told)
+            speed = self._speed(report_step)
             batch = self.config.train.batch
             steps = max(1, int(self._minutes * 60 * speed / batch))
             self.budget = Budget(steps * batch, self._minutes, round(speed, 3))
@@ -283,11 +283,11 @@ class Ablation:
     def _prepared(self) -> Path:
         return self.out / "data" if self.data is None else self.data
 
-    def _speed(self, told: Callable[[str, int, int], None]) -> float:
+    def _speed(self, report_step: Callable[[str, int, int], None]) -> float:
         """Return images a second of the whole config, over its whole schedule in small.
 
         Raises:
-            KeyboardInterrupt: if it is told to stop.
+            KeyboardInterrupt: if a signal stops it.
         """
         batch = self.config.train.batch
         config = self._of(SETTINGS["full"], shrunk(self.config, _TRIAL_STEPS * batch))
@@ -295,7 +295,7 @@ class Ablation:
 
         def note(report: Report) -> None:
             clock.append(time.perf_counter())
-            told("measuring the speed", report.images, report.total)
+            report_step("measuring the speed", report.images, report.total)
 
         with tempfile.TemporaryDirectory() as folder:
             run = Run(self._prepared, Path(folder), config, device=self._device, weights_dir=self._weights_dir)
@@ -314,7 +314,7 @@ class Ablation:
 
         Args:
             setting: which.
-            progress: told of images done and their number.
+            progress: called with the number of images done and of all.
 
         Raises:
             ScmError: if data, weights or what lies in its folder do not fit.

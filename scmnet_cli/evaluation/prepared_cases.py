@@ -65,7 +65,7 @@ _WANTED = {
 
 
 class PreparedCases:
-    """What is drawn of a split of a prepared folder, by a model and the baselines."""
+    """Set of cases of a split, drawn by a model and the baselines."""
 
     def __init__(
         self,

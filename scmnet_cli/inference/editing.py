@@ -36,7 +36,7 @@ _TAKEN: Mapping[str, tuple[str, ...]] = {"dress": ("upper", "skirt")}
 """Regions of the reference that a kind of garment consists of, where it is not the one of its name."""
 
 KINDS = ("upper", "pants", "skirt", "dress", "hair", "face", "arms", "legs")
-"""What an edit can change; a dress replaces upper, skirt and pants."""
+"""Kinds of garment that an edit can change; a dress replaces upper, skirt and pants."""
 
 _REPLACED: Mapping[str, tuple[str, ...]] = {
     "pants": ("pants", "skirt"),
@@ -78,7 +78,7 @@ _FRAYED = 0.015
 
 @dataclass(frozen=True)
 class Edit:
-    """What an edit changes.
+    """Result of an edit, and the area that it changed.
 
     Attributes:
         person: the wearer after the edit, on a plain background, regions alike.

@@ -53,7 +53,7 @@ _LEAST_WEIGHT = 1e-30
 
 
 class StyleGraph(nn.Module):
-    """What ``style_encoder.onnx`` computes: the source's style features, and what the field moves along with them.
+    """Graph of ``style_encoder.onnx``: the source's style features, and what the field moves along with them.
 
     Shape:
         image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); results: F_s, (B, C, H/8, W/8), and the masks and the image
@@ -75,7 +75,7 @@ class StyleGraph(nn.Module):
 
 
 class PoseGraph(nn.Module):
-    """What ``pose_to_image.onnx`` computes: one source in a batch of poses.
+    """Graph of ``pose_to_image.onnx``: one source in a batch of poses.
 
     Shape:
         structure: of people joints, (B, 18, 3) in pixels of the canvas, of faces edge maps, (B, 2, H, W);
@@ -149,7 +149,7 @@ def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | Non
     Args:
         model: a run folder or a model file.
         folder: where to; made if need be.
-        progress: told what is being done.
+        progress: called with the step that begins.
 
     Returns:
         the paths of both files.

@@ -38,7 +38,7 @@ from scmnet_cli.types import Person
 
 
 class _Header(BaseModel):
-    """What an exported file says beside the config."""
+    """Metadata of an exported file beside the config."""
 
     extra: dict[str, str]
 

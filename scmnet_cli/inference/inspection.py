@@ -110,7 +110,7 @@ class WarpShown:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of one transfer; h, w is the grid of the field, an eighth of the canvas.
+    """Measurements of one transfer; h, w is the grid of the field, an eighth of the canvas.
 
     Attributes:
         source: on the model's canvas.

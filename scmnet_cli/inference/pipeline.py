@@ -55,7 +55,7 @@ _INSTEAD_OF = {"pants": "skirt", "skirt": "pants"}
 
 @dataclass(frozen=True)
 class EncodedSource:
-    """What a model has read of a source: computed once, it serves any number of poses and edits.
+    """Encoded source: computed once, it serves any number of poses and edits.
 
     Attributes:
         person: the source on the model's canvas; after an edit, with the regions pasted in that replaced its own.
@@ -87,7 +87,7 @@ class EncodedSource:
 
 @dataclass(frozen=True)
 class Painted:
-    """What the network gives for one source in a batch of poses.
+    """Output of the network for one source in a batch of poses.
 
     Shape:
         rendering: (B, ..., H, W); moved: (B, 8 + 3, H/8, W/8), the source's region shares and colours moved along the

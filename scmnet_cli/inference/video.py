@@ -41,7 +41,7 @@ _FRAMING = 1.0
 """Seconds over which the box around the person moves."""
 
 _GROWN = 0.5
-"""What is looked at beyond where the person was, on each side, as a share of their height."""
+"""Margin of the search around the person's last place, on each side, as a share of their height."""
 
 _FARTHEST = 0.5
 """From one frame to the next a person's middle moves by less than this share of their height."""
@@ -62,7 +62,7 @@ _Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Film:
-    """What a video file says of itself.
+    """Properties of a video file.
 
     Attributes:
         rate: frames a second, on average.

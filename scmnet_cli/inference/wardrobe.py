@@ -35,13 +35,13 @@ SHIPPED_WARDROBE = Path(__file__).parents[1] / "assets" / "wardrobe.safetensors"
 """The garments that come with this package."""
 
 KIND = "scm wardrobe"
-"""What the header of a wardrobe file says it is."""
+"""Kind of file, as the header of a wardrobe states it."""
 
 VERSION = 2
 """Version of the format: 1 held features of one model, 2 holds pictures."""
 
 PREFIX = "wardrobe:"
-"""What stands before the name of a garment to tell it from a file."""
+"""Prefix that marks the name of a garment."""
 
 _REMEDY = "the file is damaged, copy it again"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")

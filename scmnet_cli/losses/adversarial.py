@@ -10,7 +10,7 @@ from scmnet_cli.models.choices import GANKind
 
 
 def generator_loss(kind: GANKind, fake_logits: Tensor) -> Tensor:
-    """What the generator minimises, a mean over images and patches.
+    """Return the generator's loss, a mean over images and patches.
 
     ``lsgan``: (D - 1)^2. ``bce``: -log sigmoid(D), Eq. 4 in its non-saturating form. ``hinge``: -D.
 
@@ -26,7 +26,7 @@ def generator_loss(kind: GANKind, fake_logits: Tensor) -> Tensor:
 
 
 def discriminator_loss(kind: GANKind, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """What a discriminator minimises: the mean of its term on real and its term on generated images.
+    """Return a discriminator's loss: the mean of its term on real and its term on generated images.
 
     ``lsgan``: (D - 1)^2 and D^2. ``bce``: -log sigmoid(D) and -log(1 - sigmoid(D)), Eq. 4. ``hinge``: max(0, 1 - D) and
     max(0, 1 + D).

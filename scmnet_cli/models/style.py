@@ -1,4 +1,4 @@
-"""What a source gives: features that the correlation looks at, and colours that it only carries."""
+"""Style of a source: features that the correlation reads, and colours that it only carries."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _BENCHMARK_ROW = re.compile(r"(?P<name>.*?):\s*(?P<y>\[[^:]*):(?P<x>[^:]*)")
 """A name can hold colons itself, so the two lists decide where it ends."""
 
 _NULL = re.compile(r"\b(?:None|nan|null)\b|(?<=[\[,])\s*(?=[,\]])")
-"""What stands for a missing number in a list: a word, or nothing between two commas."""
+"""A missing number in a list: a word, or nothing between two commas."""
 
 _MISSING = -1
 """The benchmark's number for a missing joint."""

@@ -12,7 +12,7 @@ _NEAR = 3
 """Quantising a picture moves a colour by a few levels at most."""
 
 _FEWEST_COLOURS = 2
-"""With fewer colours beside black a palette cannot be told from another one."""
+"""With fewer colours beside black a palette looks like others."""
 
 _MOST_COLOURS = 256
 

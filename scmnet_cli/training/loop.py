@@ -56,7 +56,7 @@ _BAND_STREAM = 10
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do."""
+    """Summary of a run before it starts."""
 
     config: Config
     num_train: int

@@ -1,4 +1,4 @@
-"""What says whether a model has learnt a correspondence: measured on people it never trained on."""
+"""Validation: measure on people never trained on whether a model has learnt a correspondence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each network minimises: the generator the weighted sum of Eq. 9, each discriminator its side of Eq. 4."""
+"""Training objectives: the weighted sum of Eq. 9 for the generator, each discriminator's side of Eq. 4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: ``stats.jsonl``, TensorBoard, sample grids, and a summary."""
+"""Records of a run: ``stats.jsonl``, TensorBoard, sample grids, and a summary."""
 
 from __future__ import annotations
 

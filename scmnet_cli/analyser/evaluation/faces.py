@@ -44,7 +44,7 @@ from scmnet_cli.sources.celebamask import CelebAMaskSource
 from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 _UNIT = 2.0
-"""Distances are told in so many times the distance of the eyes, which makes 0.05 and 0.025 of it 0.1 and 0.05."""
+"""Distances are given in multiples of the distance of the eyes, which makes 0.05 and 0.025 of it 0.1 and 0.05."""
 
 _FAR, _NEAR = 0.5, 0.25
 _SHEET_CANVAS = Canvas(256, 256)
@@ -152,7 +152,7 @@ def evaluate_face_parser(
         root: the data set's folder.
         street: Clothing Co-Parsing, whose val people show whether faces are found in larger photos; None: none are.
         limit: at most so many faces, and so many street photos.
-        progress: told of photos done and about how many there are.
+        progress: called with the number of photos done and of all, roughly.
 
     Raises:
         ScmError: if a folder is not laid out so, or the first holds no usable face.

@@ -235,7 +235,7 @@ def evaluate_analyser(
         analyser: the analyser.
         root: the data set's folder.
         limit: at most so many photos.
-        progress: told of photos done and their number.
+        progress: called with the number of photos done and of all.
 
     Raises:
         ScmError: if the folder holds nobody usable.
@@ -309,7 +309,7 @@ def time_analyser(
         analyser: the analyser.
         photos: files.
         threads: for torch to compute with; None leaves them as they are.
-        progress: told of photos done and their number.
+        progress: called with the number of photos done and of all.
     """
     clock, work = [], []
     with threads_set(threads) as num_threads:
@@ -355,7 +355,7 @@ def score_train_people(
         analyser: the analyser.
         root: the data set's folder.
         every: take only each so many-th train photo.
-        progress: told of photos done and their number.
+        progress: called with the number of photos done and of all.
 
     Raises:
         ScmError: if the folder holds nobody usable.
@@ -425,7 +425,7 @@ def compare(found: FoundPerson, person: Person, height: float, subject: Subject 
     Args:
         found: joints and regions.
         person: the annotation, in the same photo.
-        height: the person's height in pixels, which distances are told in.
+        height: the person's height in pixels, the unit of distances.
         subject: what was looked for.
     """
     pairs = person.regions.astype(np.int64) * NUM_REGIONS + found.regions

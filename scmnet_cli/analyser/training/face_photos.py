@@ -1,4 +1,4 @@
-"""What the face parser is trained on: CelebAMask-HQ's faces, and heads and other parts of Clothing Co-Parsing's people.
+"""Training photos of the face parser: CelebAMask-HQ's faces, and heads and other parts of Clothing Co-Parsing's people.
 
 The trainer, the losses and the making of views are the analyser's own. A face stands in its square as the data set has
 it; views show it so, more closely, and far away in another picture. Heads of street photos, whose eyes and nose are
@@ -54,7 +54,7 @@ def read_faces(root: Path, street: Path | None = None, progress: Callable[[int, 
     Args:
         root: the data set's folder.
         street: Clothing Co-Parsing, whose train photos give heads and pictures without faces; None: neither.
-        progress: told of photos read and their number.
+        progress: called with the number of photos read and of all.
 
     Raises:
         ScmError: if a folder is not laid out so, or holds no face.

@@ -53,12 +53,12 @@ def losses(found: Analysed, batch: ViewBatch, class_weights: Tensor, one_of: Seq
     known = batch.labels < regions.shape[1]
     labels = batch.labels.masked_fill(~known, 0)
     entropy = F.cross_entropy(regions, labels, class_weights, reduction="none") * known
-    told = known
+    annotated = known
     if one_of:
         partly = batch.labels == ONE_OF
         entropy = entropy - regions.log_softmax(1)[:, list(one_of)].logsumexp(1) * partly
-        told = known | partly
-    terms = {"regions": entropy.sum() / told.sum().clamp(min=1)}
+        annotated = known | partly
+    terms = {"regions": entropy.sum() / annotated.sum().clamp(min=1)}
     likely = regions.softmax(1) * known[:, None]
     true = F.one_hot(labels, regions.shape[1]).permute(0, 3, 1, 2) * known[:, None]
     shared, both = (likely * true).sum((0, 2, 3)), (likely + true).sum((0, 2, 3))

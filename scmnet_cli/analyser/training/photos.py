@@ -25,7 +25,7 @@ from scmnet_cli.types import FloatArray, UInt8Array
 log = logging.getLogger(__name__)
 
 ENCODER = f"EfficientNet-Lite0, ImageNet weights of {ENCODER_PACKAGE} 0.1.0 (Apache-2.0), fine-tuned"
-"""What the encoder started from, for the header of weights."""
+"""Origin of the encoder, for the header of weights."""
 
 TEXTURES = (
     "cell.png", "chelsea.png", "chessboard_RGB.png", "clock_motion.png", "coins.png", "color.png", "grass.png",
@@ -74,7 +74,7 @@ def read_material(
         root: the data set's folder, with its table of joints.
         unlabelled: also take photos without a usable annotation, for their joints.
         teacher: labels their regions, where it is sure of them.
-        progress: told of photos read and their number.
+        progress: called with the number of photos read and of all.
     """
     source = CcpSource(root)
     annotated = set(source.names())

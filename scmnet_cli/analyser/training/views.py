@@ -1,4 +1,4 @@
-"""What the analyser is trained on: photos of one person, seen as users' photos are.
+"""Training views of the analyser: photos of one person, seen as users' photos are.
 
 A view is a window into a photo: the whole of it, the person alone, a close crop, a half body, a small person far
 away; turned, mirrored, cut out and put before another photo's background, behind something, with other colours, blur,
@@ -131,11 +131,11 @@ def empty_rectangles(labels: Image.Image | None, size: tuple[int, int]) -> tuple
 
 @dataclass(frozen=True)
 class Manner:
-    """What differs between views of people and of faces.
+    """Differences between views of people and of faces.
 
     Attributes:
         mirrored: the joint that each becomes in a mirror.
-        window: chooses how a photo is seen; told whether it was cut.
+        window: chooses how a photo is seen, given whether it was cut.
         nobody: share of the views that show nobody.
         cut: share of the photos that are cut first.
         pasted: share of the annotated photos of which all but the person is replaced.

@@ -57,7 +57,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Task:
-    """What to draw.
+    """Sources, poses and references of one command.
 
     Attributes:
         sources: who is drawn.
@@ -78,7 +78,7 @@ class Task:
 
 
 class Artist:
-    """Draws tasks; an input that cannot be used is told of in one line, and the others are drawn."""
+    """Draws tasks; an unusable input is reported in one line, and the others are drawn."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Artist:
         self._size = size
         self._framed = lru_cache(_FRAMES_KEPT)(_read_framed)
         self._metrics = TransferMetrics()
-        self._unusable: dict[str, str] = {}  # by where it is: what is told of it
+        self._unusable: dict[str, str] = {}  # by where it is: the line that reports it
         self._pose = lru_cache(_POSES_KEPT)(self._read_pose)
 
     @property
@@ -162,12 +162,12 @@ class Artist:
         """Let the first process tell what the others drew and skipped; return how many pictures there are of all."""
         of_all = self._team.gather((paths, self._unusable))
         if self._team.rank.is_first:
-            told = set(self._unusable)
+            reported = set(self._unusable)
             for others_paths, others_unusable in of_all[1:]:
                 for where, line in others_unusable.items():
-                    if where not in told:
+                    if where not in reported:
                         print(line, file=sys.stderr)
-                told |= others_unusable.keys()
+                reported |= others_unusable.keys()
                 print(*others_paths, sep="\n", end="\n" if others_paths else "", flush=True)
         self._team.leave()
         return sum(len(drawn) for drawn, _ in of_all)

@@ -1,4 +1,4 @@
-"""What the words of the command line name, before it is read."""
+"""An input that the command line names, before it is read."""
 
 from __future__ import annotations
 

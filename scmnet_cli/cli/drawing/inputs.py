@@ -1,4 +1,4 @@
-"""What ``--src``, ``--pose`` and ``--ref`` may name: entries of prepared folders, photos, pose files, shipped poses."""
+"""Inputs that ``--src``, ``--pose`` and ``--ref`` name: prepared entries, photos, pose files, shipped poses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``scm transfer`` and ``scm edit`` leave behind: the picture, a JSON beside it and, on request, a strip."""
+"""Outputs of ``scm transfer`` and ``scm edit``: the picture, a JSON beside it and, on request, a strip."""
 
 from __future__ import annotations
 

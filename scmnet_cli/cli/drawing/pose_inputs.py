@@ -20,7 +20,7 @@ DEFAULT_FRAME = Canvas(256, 176)
 """Frame of the benchmark's joints: where neither a pose file nor ``--frame`` says one."""
 
 LIBRARY = "library:"
-"""What stands before the name of a shipped pose to tell it from a file; alone it names them all."""
+"""Prefix that marks the name of a shipped pose; alone it names them all."""
 
 POSE_ENDINGS = (".csv", ".txt", ".json")
 
@@ -47,7 +47,7 @@ class PoseFiles:
         self._open_folder = open_folder
 
     def rows_if_any(self, file: Path, option: str) -> list[Input]:
-        """Like :meth:`rows`; a file that cannot be read is told of when its turn comes."""
+        """Like :meth:`rows`; a file that cannot be read is reported when its turn comes."""
         try:
             return self.rows(file, "", option)
         except ScmError as error:
@@ -83,8 +83,8 @@ class PoseFiles:
         frame = self._open_folder(file.parent).manifest.canvas if is_prepared(file.parent) else None
         people = {name: (joints,) for name, joints in table.joints.items()}
         names = dict.fromkeys([*people, *table.problems])
-        told = {name: f"{file}: {problem}" for name, problem in table.problems.items()}
-        return [PoseEntry(name, people.get(name, ()), frame, told.get(name, "")) for name in names]
+        problems = {name: f"{file}: {problem}" for name, problem in table.problems.items()}
+        return [PoseEntry(name, people.get(name, ()), frame, problems.get(name, "")) for name in names]
 
     def _read(self, posed: PoseEntry) -> Pose:
         name, joints = _without_ending(posed.name), posed.person(self._pose_person, self._frame)

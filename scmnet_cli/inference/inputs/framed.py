@@ -14,7 +14,7 @@ from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import FloatArray, Person, UInt8Array
 
 _DRAWN = 18
-"""What differs from the plain background by more levels was drawn."""
+"""Levels by which a drawn pixel differs from the plain background."""
 
 _LEAST_AREA = 0.02
 _MARGIN = 0.006
