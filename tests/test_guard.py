@@ -24,7 +24,7 @@ def form(num: int, name: str = "a.png") -> bytes:
 
 
 class Page:
-    """A guard before an application that reads the whole request, and fails if it is told to."""
+    """A guard before an application that reads the whole request, and fails on request."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.bodies: list[bytes] = []

@@ -34,7 +34,7 @@ GIGABYTE = 2**30
 
 @dataclass(frozen=True)
 class Cost:
-    """What a call took: processor time, for the machine may be busy, and the peak memory of its process."""
+    """Cost of a call: processor time, since the machine may be busy, and the peak memory of its process."""
 
     outcome: str
     seconds: float

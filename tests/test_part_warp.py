@@ -294,7 +294,7 @@ def test_a_batch_is_the_slow_loop_over_people_and_parts_in_float64(seed: int, bo
 
 
 def test_the_oracle_sees_a_part_that_is_off() -> None:
-    """A check of the check: another pose of one forearm is told apart."""
+    """A check of the check: another pose of one forearm is noticed."""
     joints = standing()
     image, masks = noise(), one_hot(labels_of(joints))
     other = turned(joints, "left_elbow", ("left_wrist",), 3)

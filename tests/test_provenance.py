@@ -1,4 +1,4 @@
-"""What every written picture says of its origin, format by format, and how it is read back."""
+"""Test the statement of origin in every written picture, format by format."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def _skeleton_points(joints: FloatArray) -> FloatArray:
 
 
 def clean_probabilities(probabilities: FloatArray, joints: FloatArray) -> FloatArray:
-    """Remove whoever else is seen, and specks of a region within another.
+    """Remove other people, and specks of a region within another.
 
     Shape:
         probabilities: (8, h, w); result: the same, changed where something was removed.

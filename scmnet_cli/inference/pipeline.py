@@ -426,7 +426,7 @@ class Pipeline:
             )
 
     def present(self, person: Person) -> list[str]:
-        """Return the names of the regions that somebody's map holds."""
+        """Return the names of the regions in a person's map."""
         return [self.domain.regions[i] for i in np.unique(person.regions)]
 
     def _encoded(self, source: Person | EncodedSource) -> EncodedSource:

@@ -55,7 +55,7 @@ _MOST_GARMENTS = 10_000
 
 @dataclass(frozen=True)
 class Garment:
-    """A cut-out garment, or hair, and where the joints of whoever wears it lie.
+    """A cut-out garment, or hair, and where its wearer's joints lie.
 
     Attributes:
         name: lower-case letters, digits and hyphens.
