@@ -187,7 +187,7 @@ def test_the_command_prints_a_table_and_writes_json(precision, tmp_path):
         "--cpu-time",
         "--no-memory",
     ]
-    done = CliRunner().invoke(app, [*arguments, "--precision", precision, "--json", str(file)])
+    done = CliRunner().invoke(app, [*arguments, "--precision", precision, "-o", str(file)])
     assert done.exit_code == 0, done.output
     assert "1 threads" in done.output
     assert "tiny at 128x88, 176 tokens" in done.output
@@ -215,7 +215,7 @@ def test_the_comparison_table_lists_every_option_and_trains_with_the_supported_o
     monkeypatch.setattr(footprint, "training_speed", train)
     file = tmp_path / "speed.json"
     arguments = ["bench", "-c", "smoke", "--batch", "1", "--repeats", "1", "--threads", "1", "--no-memory", "--compare"]
-    done = CliRunner().invoke(app, [*arguments, "--training", "--json", str(file)])
+    done = CliRunner().invoke(app, [*arguments, "--training", "-o", str(file)])
     assert done.exit_code == 0, done.output
     kinds = ["float32, contiguous", "float32, channels-last", "bf16, channels-last"]
     assert trained == [(kind, cache) for kind in kinds for cache in ("ram", "none")]

@@ -208,13 +208,3 @@ def test_without_the_extra_the_error_names_the_remedy(place: Place, scm: Scm, mo
     assert remedy in scm("export", "run", "-o", "elsewhere").errors[-1]
     done = scm("transfer", "--src", "data/anna", "--pose", "data/cleo", "-m", "exported", "--runtime", "onnx")
     assert remedy in done.errors[0]
-
-
-@pytest.mark.slow
-def test_bench_times_both_runtimes_on_the_same_person(scm: Scm, tmp_path: Path) -> None:
-    file = tmp_path / "speed.json"
-    done = scm("bench", "--onnx", "-c", "smoke", "--batch", 2, "--repeats", 1, "--threads", 1, "--json", file)
-    assert done.code == 0
-    found = json.loads(file.read_text())["runtimes"]
-    assert [(speed["runtime"], speed["batch"]) for speed in found] == [("torch", 2), ("onnx", 2)]
-    assert all(speed["seconds_a_pose"] > 0 for speed in found)

@@ -16,6 +16,7 @@ import typer
 
 import scmnet_cli
 from scmnet_cli.cli import main as cli
+from scmnet_cli.cli.commands import Commands
 from scmnet_cli.errors import ScmError
 
 ROOT = Path(__file__).parent.parent
@@ -142,7 +143,7 @@ def test_a_bug_of_ours_is_not_swallowed(failing):
 def test_verbose_shows_what_is_done_on_stderr(
     options: list[str], shown: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    app = typer.Typer(pretty_exceptions_enable=False)
+    app = Commands(pretty_exceptions_enable=False)
     app.callback()(cli._options)
 
     @app.command()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.console import warn
 from scmnet_cli.cli.grouping import grouped
+from scmnet_cli.cli.results import AsJson, show
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
@@ -67,6 +70,7 @@ def ablate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be trained and what is done already; write nothing.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a config with one part left out at a time, judge each, and write the paper's Table 2 with ours in it.
 
@@ -105,12 +109,9 @@ def ablate(
             f"--images {trained.images} and --minutes {trained.minutes:g}: both are the budget; give one of them"
         )
 
-    import sys
     from functools import partial
 
-    from rich.console import Console
-
-    from scmnet_cli.cli.progress import Bars
+    from scmnet_cli.cli.progress import bars
     from scmnet_cli.evaluation.ablation import Ablation, Asked, Study
 
     metrics = None if judged.metrics is None else tuple(_names(judged.metrics))
@@ -130,9 +131,9 @@ def ablate(
         ),
     )
     if dry_run:
-        _tell_plan(study, trained.minutes)
+        _show_plan(study, trained.minutes, as_json=as_json)
         return
-    with Bars(console=Console(stderr=True)) as bar:
+    with bars() as bar:
         budget = study.begin(bar.count)
         bar.console.print(f"{budget.images} images a setting: {', '.join(one.name for one in study.settings)}")
         for setting in study.settings:
@@ -141,27 +142,35 @@ def ablate(
                 bar.console.print(f"{setting.name}: has had its budget")
             elif not outcome.finished:
                 bar.stop()
-                print(
-                    f"stopped and saved at {outcome.images} images of {setting.name}; the same command goes on",
-                    file=sys.stderr,
-                )
+                warn(f"stopped and saved at {outcome.images} images of {setting.name}; the same command goes on")
                 raise typer.Exit(128 + (outcome.signal or 0))
             study.judge(setting, partial(bar.count, f"judging {setting.name}"))
             study.judge(None, partial(bar.count, "judging what needs no model"))
             table = study.finish()
-    print(table)
-    print(out)
+    document = json.loads((out / "table.json").read_text(encoding="utf-8"))
+    show([table, out], {**document, "out": out}, as_json=as_json)
 
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _tell_plan(study: Ablation, minutes: float | None) -> None:
+def _show_plan(study: Ablation, minutes: float | None, *, as_json: bool) -> None:
+    lines, listed = [], []
     for planned in study.plan():
         changes = ", ".join(planned.setting.changes) or "the config as it is"
         total = planned.images or f"what the whole config sees in {minutes:g} minutes,"
         done = f"; {planned.images_done} done" if planned.images_done else ""
         judged = "; judged" if planned.judged else ""
-        print(f"{planned.setting.name}: {changes}; {total} images{done}{judged}")
-    print("nothing was written")
+        lines.append(f"{planned.setting.name}: {changes}; {total} images{done}{judged}")
+        listed.append(
+            {
+                "setting": planned.setting.name,
+                "changes": planned.setting.changes,
+                "images": planned.images or None,
+                "minutes": minutes,
+                "images_done": planned.images_done,
+                "judged": planned.judged,
+            }
+        )
+    show([*lines, "nothing was written"], {"settings": listed}, as_json=as_json)

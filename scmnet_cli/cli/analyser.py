@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.commands import Commands
+from scmnet_cli.cli.console import warn
 from scmnet_cli.cli.face_parser import load_face_parser
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import DomainName
+from scmnet_cli.cli.results import AsJson, show
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
+    from scmnet_cli.analyser.evaluation.faces import FaceScores
+    from scmnet_cli.analyser.evaluation.people import AnalyserScores
     from scmnet_cli.analyser.training.photos import Material
 
-app = typer.Typer(no_args_is_help=True)
+_HELP = """Train and measure the network that finds joints and regions in photos.
+
+\b
+Examples:
+  scm analyser train ccp -o runs/analyser
+  scm analyser eval ccp -o outputs/analyser
+  scm analyser bench photos --threads 2
+"""
+
+app = Commands(no_args_is_help=True, help=_HELP)
 
 Photos = Annotated[
     Path,
@@ -98,39 +112,27 @@ def train(
       scm analyser train ../shared/data/ccp -o runs/more --init runs/analyser/analyser.safetensors \
         --pseudo-labels runs/analyser/analyser.safetensors --set images=12800 --set learning_rate=0.001
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import TextColumn, TimeElapsedColumn
 
     from scmnet_cli.analyser.training.loop import AnalyserRun
+    from scmnet_cli.cli.progress import bars
     from scmnet_cli.config import AnalyserConfig, FaceParserConfig, parse_analyser_config
     from scmnet_cli.training.counted import Report
 
     _check(photos)
     is_face = photos.domain is DomainName.FACE
     config = parse_analyser_config(settings or [], FaceParserConfig if is_face else AnalyserConfig)
-    note = TextColumn("{task.fields[note]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), note, console=console) as bar:
-        loading = bar.add_task("loading", total=None, note="")
-        material = _material(source, photos, lambda done, total: bar.update(loading, completed=done, total=total))
+    with bars(TimeElapsedColumn(), TextColumn("{task.fields[note]}")) as bar:
+        material = _material(source, photos, lambda done, total: bar.count("loading", done, total, note=""))
         run = AnalyserRun(material, out, config, seed=seed, init=init)
-        training = bar.add_task("training", total=config.images, completed=run.images, note="")
 
-        def show(report: Report) -> None:
+        def show_progress(report: Report) -> None:
             rate = f"{report.images_per_second:.1f} views/s loss {report.stats['loss']:.3f}"
-            bar.update(training, completed=report.images, note=rate)
+            bar.count("training", report.images, config.images, note=rate)
 
-        outcome = run.train(show)
+        outcome = run.train(show_progress)
     if outcome.signal is not None and not outcome.finished:
-        print(f"stopped and saved at {outcome.images} views; the same command goes on", file=sys.stderr)
+        warn(f"stopped and saved at {outcome.images} views; the same command goes on")
         raise typer.Exit(128 + outcome.signal)
     print(outcome.model)
 
@@ -165,6 +167,7 @@ def threshold(
         Path | None, typer.Option("-m", "--model", help="Weights that `scm analyser train` wrote; default: shipped.")
     ] = None,
     every: Annotated[int, typer.Option("--every", min=1, help="Take only each so many-th train photo.")] = 4,
+    as_json: AsJson = False,
 ) -> None:
     """Find from which person score on a picture holds somebody, on train photos and on pictures made of them.
 
@@ -172,23 +175,26 @@ def threshold(
     Example:
       scm analyser threshold ../shared/data/ccp
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from rich.console import Console
-    from rich.progress import Progress
-
     from scmnet_cli.analyser.evaluation.people import score_train_people
     from scmnet_cli.analyser.people import Analyser
+    from scmnet_cli.cli.progress import bars
 
     analyser = Analyser.load(weights)
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("analysing", total=None)
-        scores = score_train_people(
-            analyser, source, every=every, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
-    print(f"| threshold | right, mean of {len(scores.people)} pictures with and {len(scores.nobody)} without people |")
-    print("| --- | --- |")
-    for share in sorted({0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98, round(scores.threshold, 3)}):
-        print(f"| {share:g} | {scores.right(share):.1%} |")
-    print(f"\nbest: {scores.threshold:.3f}")
+    with bars() as bar:
+        scores = score_train_people(analyser, source, every=every, progress=partial(bar.count, "analysing"))
+    num_people, num_empty = len(scores.people), len(scores.nobody)
+    right = {
+        share: scores.right(share)
+        for share in sorted({0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98, round(scores.threshold, 3)})
+    }
+    lines = [
+        f"| threshold | right, mean of {num_people} pictures with and {num_empty} without people |",
+        "| --- | --- |",
+        *(f"| {share:g} | {value:.1%} |" for share, value in right.items()),
+        f"\nbest: {scores.threshold:.3f}",
+    ]
+    document = {"people": num_people, "without_people": num_empty, "right": right, "best": scores.threshold}
+    show(lines, document, as_json=as_json)
 
 
 @app.command()
@@ -203,6 +209,7 @@ def bench(
         bool | None,
         typer.Option("--bfloat16/--float32", help="Default: bfloat16 where the processor is made for it."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Time the analyser from file to region map, and say how much memory the process took.
 
@@ -212,28 +219,30 @@ def bench(
     Example:
       scm analyser bench ../shared/data/ccp/photos --threads 2
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from rich.console import Console
-    from rich.progress import Progress
-
     from scmnet_cli.analyser.evaluation.people import first_photos, time_analyser
     from scmnet_cli.analyser.people import Analyser
+    from scmnet_cli.cli.progress import bars
 
     photos = first_photos(folder, limit)
     analyser = Analyser.load(weights, bfloat16=bfloat16)
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("analysing", total=None)
-        timing = time_analyser(
-            analyser,
-            photos,
-            threads=threads,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    print(f"| a photo, {len(photos)} photos, {timing.threads} threads | median ms | at best | at worst |")
-    print("| --- | --- | --- | --- |")
+    with bars() as bar:
+        timing = time_analyser(analyser, photos, threads=threads, progress=partial(bar.count, "analysing"))
+    lines = [
+        f"| a photo, {len(photos)} photos, {timing.threads} threads | median ms | at best | at worst |",
+        "| --- | --- | --- | --- |",
+    ]
     for name, times in (("from file to region map", timing.milliseconds), ("work", timing.cpu_milliseconds)):
         ordered = sorted(times)
-        print(f"| {name} | {ordered[len(ordered) // 2]:.0f} | {ordered[0]:.0f} | {ordered[-1]:.0f} |")
-    print(f"\n{timing.peak:.0f} MB at the most")
+        lines.append(f"| {name} | {ordered[len(ordered) // 2]:.0f} | {ordered[0]:.0f} | {ordered[-1]:.0f} |")
+    lines.append(f"\n{timing.peak:.0f} MB at the most")
+    document = {
+        "photos": len(photos),
+        "threads": timing.threads,
+        "milliseconds": timing.milliseconds,
+        "cpu_milliseconds": timing.cpu_milliseconds,
+        "peak_mb": timing.peak,
+    }
+    show(lines, document, as_json=as_json)
 
 
 @app.command("eval")
@@ -262,6 +271,7 @@ def evaluate(
     ),
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most this many photos.")] = None,
     twice: Annotated[bool, typer.Option("--twice", help="Average each last look with its mirror image.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure the analyser on the val photos: regions, joints, the same photos cut, and pictures without anybody.
 
@@ -274,12 +284,8 @@ def evaluate(
       scm analyser eval CelebAMask-HQ --domain face -m research/face-parser.safetensors \
         --street ../shared/data/ccp -o outputs/face-parser
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from scmnet_cli.analyser.evaluation.faces import FaceScores, evaluate_face_parser
-    from scmnet_cli.analyser.evaluation.people import AnalyserScores, evaluate_analyser
-    from scmnet_cli.analyser.people import Analyser
+    from scmnet_cli.analyser.evaluation.faces import FaceScores
+    from scmnet_cli.cli.drawing.outputs import make_folder
     from scmnet_cli.files import write_text
     from scmnet_cli.images import save_png
 
@@ -288,27 +294,37 @@ def evaluate(
         raise ScmError(f"--street {street}: is for --domain face; leave one of them out")
     if is_face and twice:
         raise ScmError("--twice: is for people; leave it or --domain face out")
-    parser = load_face_parser(weights) if is_face else None
-    if is_face and parser is None:
-        raise ScmError("--domain face: no face parser is found ('scm weights path' says where); give its file with -m")
-    found: AnalyserScores | FaceScores
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("analysing", total=None)
-
-        def analysed(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        if parser is not None:
-            found = evaluate_face_parser(parser, source, street, limit=limit, progress=analysed)
-        else:
-            analyser = Analyser.load(weights, twice=twice)
-            found = evaluate_analyser(analyser, source, limit=limit, progress=analysed)
-    out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "metrics.json", json.dumps(found.as_json(), indent=2) + "\n")
+    if is_face:
+        found: AnalyserScores | FaceScores = _face_scores(source, weights, street, limit)
+    else:
+        found = _people_scores(source, weights, limit, twice=twice)
+    make_folder(out, "--out")
+    numbers = found.as_json()
+    write_text(out / "metrics.json", json.dumps(numbers, indent=2) + "\n")
     write_text(out / "table.md", found.table() + "\n")
     save_png(out / "cases.png", found.sheet())
     if isinstance(found, FaceScores) and found.street_faces:
         save_png(out / "street.png", found.street_sheet())
-    print(found.table())
-    print(f"\n{found.as_json()['median_milliseconds']:.0f} ms a photo, from file to region map (median)")
-    print(out)
+    time = f"\n{numbers['median_milliseconds']:.0f} ms a photo, from file to region map (median)"
+    show([found.table(), time, out], {**numbers, "out": out}, as_json=as_json)
+
+
+def _face_scores(source: Path, weights: Path | None, street: Path | None, limit: int | None) -> FaceScores:
+    from scmnet_cli.analyser.evaluation.faces import evaluate_face_parser
+    from scmnet_cli.cli.progress import bars
+
+    parser = load_face_parser(weights)
+    if parser is None:
+        raise ScmError("--domain face: no face parser is found ('scm weights path' says where); give its file with -m")
+    with bars() as bar:
+        return evaluate_face_parser(parser, source, street, limit=limit, progress=partial(bar.count, "analysing"))
+
+
+def _people_scores(source: Path, weights: Path | None, limit: int | None, *, twice: bool) -> AnalyserScores:
+    from scmnet_cli.analyser.evaluation.people import evaluate_analyser
+    from scmnet_cli.analyser.people import Analyser
+    from scmnet_cli.cli.progress import bars
+
+    analyser = Analyser.load(weights, twice=twice)
+    with bars() as bar:
+        return evaluate_analyser(analyser, source, limit=limit, progress=partial(bar.count, "analysing"))

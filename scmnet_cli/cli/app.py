@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.console import note, warn
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import Closet, Device, Model
@@ -78,9 +78,9 @@ def app(
     studio = Studio(pipeline, analyser, Limits(max_upload_mb, max_megapixels), wardrobe)
     colouring = None if faces is None else FaceStudio(open_model(face_model, device), faces, studio.limits)
     if host not in LOCAL:
-        print(f"scm: {host}: everybody who reaches this machine can use the page, without a password", file=sys.stderr)
+        warn(f"{host}: everybody who reaches this machine can use the page, without a password")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is on the disk goes then too
     with suppress(KeyboardInterrupt), serve(studio, host, port, faces=colouring, open_browser=not no_browser) as url:
         print(url, flush=True)
-        print("scm: stop it with Ctrl-C", file=sys.stderr)
+        note("stop it with Ctrl-C")
         threading.Event().wait()

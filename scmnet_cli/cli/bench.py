@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.console import note
 from scmnet_cli.cli.grouping import grouped
+from scmnet_cli.cli.results import AsJson, show
 
 if TYPE_CHECKING:
     from scmnet_cli.bench.footprint import Memory, Training
@@ -97,7 +99,10 @@ def bench(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the config; repeatable.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file too.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write the numbers as JSON to this file too.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Time the generator on a drawn person, beside its convolutions alone.
 
@@ -108,7 +113,7 @@ def bench(
     \b
     Examples:
       scm bench --threads 2
-      scm bench -c cpu --batch 8 --precision bf16 --json speed.json
+      scm bench -c cpu --batch 8 --precision bf16 -o speed.json
       scm bench --set model.height=1024 --set model.width=704 --batch 1
       scm bench --compare --batch 1
       scm bench -c cpu --training --batch 1
@@ -136,17 +141,22 @@ def bench(
     batches = timing.batch or [1, 8]
     measured = []
     for options in _variants(chosen) if timing.compare else [chosen]:
-        _tell(f"timing {options}")
+        note(f"timing {options}")
         speed = measure_speed(loaded.model, options, batches=batches, repeats=timing.repeats, cpu_time=timing.cpu_time)
         peaks = [drawing_memory(loaded.model, options, size) for size in batches] if timing.memory else []
         measured.append((speed, peaks, _time_training(loaded, options, trained, cpu_time=timing.cpu_time)))
-    _print(measured)
-    if json_file is not None:
-        runs = [
+    document = {
+        "runs": [
             {**asdict(speed), "memory": [asdict(peak) for peak in peaks], "training": [asdict(run) for run in runs]}
             for speed, peaks, runs in measured
         ]
-        write_text(json_file, json.dumps({"runs": runs}, indent=2) + "\n")
+    }
+    if out is not None:
+        write_text(out, json.dumps(document, indent=2) + "\n")
+    if as_json:
+        show([], document, as_json=True)
+    else:
+        _print(measured)
 
 
 def _time_training(config: Config, options: Options, wanted: TrainingOptions, *, cpu_time: bool) -> list[Training]:
@@ -156,7 +166,7 @@ def _time_training(config: Config, options: Options, wanted: TrainingOptions, *,
     if not wanted.training or options.compiled:  # scm train does not compile
         return found
     for cache in wanted.caches or [Cache.ram, Cache.none]:
-        _tell(f"training {options}, cache {cache}")
+        note(f"training {options}, cache {cache}")
         kept = config.model_copy(update={"data": config.data.model_copy(update={"cache": cache.value})})
         found.append(
             training_speed(
@@ -218,7 +228,3 @@ def _print(measured: Sequence[tuple[Speed, list[Memory], list[Training]]]) -> No
                 f"{run.memory.peak:.0f}",
             )
     console.print(table)
-
-
-def _tell(text: str) -> None:
-    print(f"scm bench: {text}", file=sys.stderr, flush=True)

@@ -115,10 +115,6 @@ def _train(out: Path, options: MiniatureOptions, device: str) -> None:
 
 
 def _bars() -> Bars:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from scmnet_cli.cli.progress import bars
 
-    from scmnet_cli.cli.progress import Bars
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Bars(*columns, console=Console(stderr=True))
+    return bars()

@@ -11,10 +11,12 @@ import typer
 
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import Model, read_size
+from scmnet_cli.cli.results import AsJson, show
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
     from scmnet_cli.evaluation.cases import Cases
+    from scmnet_cli.evaluation.summary import Evaluation
     from scmnet_cli.inference.pipeline import Pipeline
 
 
@@ -141,6 +143,7 @@ def evaluate(
     ),
     save: Annotated[bool, typer.Option("--save", help="Write the pictures to OUT/images too.")] = False,
     compare: Annotated[bool, typer.Option("--compare", help="Print the paper's tables with ours in them.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Judge a model on a prepared folder, or the results of any method beside their references.
 
@@ -165,44 +168,64 @@ def evaluate(
     """  # noqa: D301 - a backspace keeps the lines of the examples
     import sys
 
-    from rich.console import Console
-
-    from scmnet_cli.cli.drawing.opening import open_model
-    from scmnet_cli.cli.drawing.outputs import make_folder
-    from scmnet_cli.cli.progress import Bars
-    from scmnet_cli.evaluation.cases import Case
-    from scmnet_cli.evaluation.metric_networks import MetricNetworks
     from scmnet_cli.evaluation.prepared_cases import PreparedCases
-    from scmnet_cli.evaluation.protocols import find_protocol
     from scmnet_cli.evaluation.published import compare as compared_with
     from scmnet_cli.evaluation.published import published_tables
     from scmnet_cli.evaluation.report import html_report
     from scmnet_cli.evaluation.sheets import write_sheets
-    from scmnet_cli.evaluation.summary import evaluate as evaluate_cases
     from scmnet_cli.files import write_text
-    from scmnet_cli.provenance import save_generated
-    from scmnet_cli.system.devices import choose_device
 
     source = context.get_parameter_source("model")
     if (results.generated or drawn.method) and source is not None and source.name == "ENVIRONMENT":
         model = None
     _check(data, model, results, drawn, save=save)
+    cases, pipeline, evaluation = _evaluated(data, model, results, drawn, measured, out, save=save)
+    evaluation.write(out)
+    tables = [compared_with(evaluation.as_json(), name) for name in published_tables()] if compare else []
+    write_text(out / "report.html", html_report(evaluation, tables[0] if tables else ""))
+    if isinstance(cases, PreparedCases):
+        write_sheets(cases, pipeline, out, drawn.limit)
+    texts = (evaluation.table(), evaluation.sentence(), evaluation.notes(), *(f"\n{table}" for table in tables))
+    show([*filter(None, texts), out], {**evaluation.as_json(), "out": out}, as_json=as_json)
+    if evaluation.missing():
+        print(evaluation.missing(), file=sys.stderr)
+
+
+def _evaluated(
+    data: Path | None,
+    model: Path | None,
+    results: ResultOptions,
+    drawn: CaseOptions,
+    measured: MetricOptions,
+    out: Path,
+    *,
+    save: bool,
+) -> tuple[Cases, Pipeline | None, Evaluation]:
+    """Draw and measure all cases, and save the pictures if that is asked for."""
+    from scmnet_cli.cli.drawing.opening import open_model
+    from scmnet_cli.cli.drawing.outputs import make_folder
+    from scmnet_cli.cli.progress import bars
+    from scmnet_cli.evaluation.cases import Case
+    from scmnet_cli.evaluation.metric_networks import MetricNetworks
+    from scmnet_cli.evaluation.protocols import find_protocol
+    from scmnet_cli.evaluation.summary import evaluate as evaluate_cases
+    from scmnet_cli.provenance import save_generated
+    from scmnet_cli.system.devices import choose_device
+
     wanted = None if measured.metrics is None else [name.strip() for name in measured.metrics.split(",")]
     protocol = find_protocol(measured.protocol)
     pipeline = None if results.generated or drawn.method else open_model(model, measured.device)
     cases = _cases(data, results, drawn, pipeline)
     device = choose_device(measured.device) if pipeline is None else pipeline.device
     metric_networks = MetricNetworks(wanted, measured.weights_dir, device)
-    make_folder(out, "--out")
     images = out / "images"
-    if save:
-        make_folder(images, "--out")
+    make_folder(images if save else out, "--out")
 
     def keep(case: Case) -> None:
         if save:
             save_generated(images / f"{case.name}.png", case.answers[cases.answers[0]])
 
-    with Bars(console=Console(stderr=True)) as bar:
+    with bars() as bar:
         evaluation = evaluate_cases(
             cases,
             protocol,
@@ -211,17 +234,7 @@ def evaluate(
             keep=keep,
             progress=lambda done, total: bar.count("judging", done, total),
         )
-    evaluation.write(out)
-    tables = [compared_with(evaluation.as_json(), name) for name in published_tables()] if compare else []
-    write_text(out / "report.html", html_report(evaluation, tables[0] if tables else ""))
-    if isinstance(cases, PreparedCases):
-        write_sheets(cases, pipeline, out, drawn.limit)
-    for text in (evaluation.table(), evaluation.sentence(), evaluation.notes(), *(f"\n{table}" for table in tables)):
-        if text:
-            print(text)
-    if evaluation.missing():
-        print(evaluation.missing(), file=sys.stderr)
-    print(out)
+    return cases, pipeline, evaluation
 
 
 def _check(data: Path | None, model: Path | None, results: ResultOptions, drawn: CaseOptions, *, save: bool) -> None:

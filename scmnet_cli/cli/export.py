@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from scmnet_cli.cli.console import note
+from scmnet_cli.cli.results import AsJson, show
 
 
 class Format(StrEnum):
@@ -28,6 +30,7 @@ def export(
         ),
     ] = None,
     _kind: Annotated[Format, typer.Option("--format", help="Kind of file.")] = Format.onnx,
+    as_json: AsJson = False,
 ) -> None:
     """Write a model as ONNX, for programs that have no torch.
 
@@ -49,11 +52,8 @@ def export(
     from scmnet_cli.inference.exported import ExportedPipeline, largest_difference
     from scmnet_cli.inference.pipeline import SHIPPED_MODEL
 
-    def tell(what: str) -> None:
-        print(f"scm export: {what}", file=sys.stderr, flush=True)
-
-    paths = export_onnx(model or SHIPPED_MODEL, out, tell)
-    tell("comparing")
+    paths = export_onnx(model or SHIPPED_MODEL, out, note)
+    note("comparing")
     difference = largest_difference(open_model(model, "cpu"), ExportedPipeline.from_exported(out))
-    tell(f"the pictures of the exported model differ by at most {difference:.1e} of a range of 2")
-    print(*paths, sep="\n")
+    note(f"the pictures of the exported model differ by at most {difference:.1e} of a range of 2")
+    show(paths, {"files": paths, "largest_difference": difference, "range": 2}, as_json=as_json)

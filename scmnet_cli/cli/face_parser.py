@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from scmnet_cli.cli.console import warn
 
 if TYPE_CHECKING:
     from scmnet_cli.analyser.faces import FaceParser
@@ -42,5 +43,5 @@ def load_face_parser(file: Path | None = None, analyser: Callable[[], Analyser] 
     if path is None:
         return None
     parser = FaceParser.load(path, analyser or Analyser.load)
-    print(f"scm: face parser {path}: for {parser.licence}", file=sys.stderr)
+    warn(f"face parser {path}: for {parser.licence}")
     return parser

@@ -10,6 +10,7 @@ import typer
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import InputOptions, OutputOptions
+from scmnet_cli.cli.results import AsJson, show
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
@@ -51,6 +52,7 @@ def inspect(
             help="Show the source's features in this model too, for example one without the DSE (model.style=global).",
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Draw where each part of a result came from, in one picture.
 
@@ -97,7 +99,9 @@ def inspect(
     }
     stem = f"{safe_name(person.name)}_to_{safe_name(found[0].name)}_inspect"
     outputs = Outputs(output.out, pipeline, mark=output.mark)
-    print(outputs.write(stem, draw_inspection(inspection), named, inspection.as_json()))
+    numbers = inspection.as_json()
+    path = outputs.write(stem, draw_inspection(inspection), named, numbers)
+    show([path], {"picture": path, "inputs": named, **numbers}, as_json=as_json)
 
 
 def _point(text: str) -> tuple[int, int]:

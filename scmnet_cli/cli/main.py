@@ -6,7 +6,6 @@ Commands import what is heavy when they run, so that ``scm --help`` imports no t
 from __future__ import annotations
 
 import io
-import logging
 import os
 import sys
 import time
@@ -21,6 +20,7 @@ from scmnet_cli.cli.analyser import app as analyser
 from scmnet_cli.cli.app import app as page
 from scmnet_cli.cli.bench import bench
 from scmnet_cli.cli.colorize import colorize
+from scmnet_cli.cli.commands import Commands
 from scmnet_cli.cli.demo import demo
 from scmnet_cli.cli.doctor import doctor
 from scmnet_cli.cli.edit import edit
@@ -42,31 +42,44 @@ _SHARED = ("preprocess", "train", "transfer", "edit", "colorize")
 _HEAD_START = 2.0
 """Seconds."""
 
-app = typer.Typer(
+_HELP = """Draw people in other poses and other clothes (SCM-Net, self-supervised correlation mining).
+
+\b
+Examples:
+  scm demo
+  scm transfer me.jpg walking
+  scm edit --src me.jpg --region upper --ref friend.jpg
+  scm train --help
+"""
+
+GENERATE, TRAIN, MEASURE, LIBRARY = "Generate", "Data and training", "Measure", "Library and set-up"
+"""Panels of the help, in this order."""
+
+app = Commands(
     name="scm",
-    help="Person image generation by self-supervised correlation mining (SCM-Net).",
+    help=_HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("preprocess")(preprocess)
-app.command("train")(train)
-app.command("transfer")(transfer)
-app.command("edit")(edit)
-app.command("colorize")(colorize)
-app.command("inspect")(inspect)
-app.command("poses")(poses)
-app.command("eval")(evaluate)
-app.command("ablate")(ablate)
-app.add_typer(wardrobe, name="wardrobe", help="Garments and hair to be worn: list and draw them, add one's own.")
-app.add_typer(analyser, name="analyser", help="Train and measure the network that finds joints and regions in photos.")
-app.add_typer(weights, name="weights", help="Find, download and check the pretrained networks that others need.")
-app.command("export")(export)
-app.command("doctor")(doctor)
-app.command("bench")(bench)
-app.command("demo")(demo)
-app.command("app")(page)
+app.command("transfer", rich_help_panel=GENERATE)(transfer)
+app.command("edit", rich_help_panel=GENERATE)(edit)
+app.command("colorize", rich_help_panel=GENERATE)(colorize)
+app.command("demo", rich_help_panel=GENERATE)(demo)
+app.command("app", rich_help_panel=GENERATE)(page)
+app.command("preprocess", rich_help_panel=TRAIN)(preprocess)
+app.command("train", rich_help_panel=TRAIN)(train)
+app.add_typer(analyser, name="analyser", rich_help_panel=TRAIN)
+app.command("eval", rich_help_panel=MEASURE)(evaluate)
+app.command("ablate", rich_help_panel=MEASURE)(ablate)
+app.command("bench", rich_help_panel=MEASURE)(bench)
+app.command("inspect", rich_help_panel=MEASURE)(inspect)
+app.command("poses", rich_help_panel=LIBRARY)(poses)
+app.add_typer(wardrobe, name="wardrobe", rich_help_panel=LIBRARY)
+app.add_typer(weights, name="weights", rich_help_panel=LIBRARY)
+app.command("export", rich_help_panel=LIBRARY)(export)
+app.command("doctor", rich_help_panel=LIBRARY)(doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -78,26 +91,12 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     context: typer.Context,
-    verbose: Annotated[
-        int, typer.Option("-v", "--verbose", count=True, metavar="", help="Log to stderr what is done; -vv: in detail.")
-    ] = 0,
     _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     if context.invoked_subcommand not in _SHARED and _rank().count > 1:
         raise ScmError(f"'scm {context.invoked_subcommand}' runs as one process; start it without torchrun")
-    _log_to_stderr([logging.NOTSET, logging.INFO, logging.DEBUG][min(verbose, 2)])
-
-
-def _log_to_stderr(level: int) -> None:
-    from rich.console import Console
-    from rich.logging import RichHandler
-
-    logger = logging.getLogger("scmnet_cli")
-    # Other processes of one start would say the same once more.
-    logger.setLevel(level if this_rank().is_first else logging.ERROR)
-    logger.handlers = [RichHandler(console=Console(stderr=True), show_path=level == logging.DEBUG)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

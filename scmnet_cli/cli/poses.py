@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.console import warn
 from scmnet_cli.cli.options import Data, Frame, Mirror, read_size
+from scmnet_cli.cli.results import AsJson, show
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def poses(
         ),
     ] = 0,
     mirror: Mirror = False,
+    as_json: AsJson = False,
 ) -> None:
     """List poses and draw their skeletons, or save them as JSON to be edited.
 
@@ -61,6 +63,7 @@ def poses(
       scm poses
       scm poses walking poses.csv openpose/ --frame 1080x1920 -o mine.png
       scm poses walking --mirror --save poses/
+      scm poses --json
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing.inputs import Finder
     from scmnet_cli.cli.drawing.pose_inputs import DEFAULT_FRAME, LIBRARY
@@ -74,29 +77,33 @@ def poses(
     )
     found = finder.unplaced(words or [LIBRARY], "POSE")
     if save is not None:
-        _save(found, save)
+        _save(found, save, as_json=as_json)
     else:
-        _draw(found, out)
+        _draw(found, out, as_json=as_json)
 
 
-def _draw(found: list[Input], out: Path) -> None:
+def _draw(found: list[Input], out: Path, *, as_json: bool) -> None:
     from scmnet_cli.cli.drawing.outputs import make_folder
     from scmnet_cli.images import save_png
     from scmnet_cli.poses.sheet import draw_poses
 
     read = _read(found)
     if len(read) > _MOST_DRAWN:
-        print(f"scm: draws the first {_MOST_DRAWN} of {len(read)} poses", file=sys.stderr)
-    widest = max(len(pose.name) for _, pose in read)
-    for given, pose in read:
-        known = int((pose.joints[:, 2] > 0).sum())
-        print(f"{pose.name:{widest}}  {known:2} joints  {pose.canvas}  {given.description}".rstrip())
+        warn(f"draws the first {_MOST_DRAWN} of {len(read)} poses")
     make_folder(out.parent, "--out")
     save_png(out, draw_poses([pose for _, pose in read[:_MOST_DRAWN]]))
-    print(out)
+    widest = max(len(pose.name) for _, pose in read)
+    lines: list[object] = []
+    listed = []
+    for given, pose in read:
+        known = int((pose.joints[:, 2] > 0).sum())
+        lines.append(f"{pose.name:{widest}}  {known:2} joints  {pose.canvas}  {given.description}".rstrip())
+        frame = {"height": pose.canvas.height, "width": pose.canvas.width}
+        listed.append({"name": pose.name, "joints": known, "frame": frame, "description": given.description})
+    show([*lines, out], {"poses": listed, "picture": out}, as_json=as_json)
 
 
-def _save(found: list[Input], to: Path) -> None:
+def _save(found: list[Input], to: Path, *, as_json: bool) -> None:
     from scmnet_cli.cli.drawing.outputs import make_folder, safe_name
     from scmnet_cli.poses.files import save_pose
 
@@ -114,7 +121,7 @@ def _save(found: list[Input], to: Path) -> None:
             raise ScmError(f"--save {path}: is the file of several poses; save them to folders of their own")
     for path, given, pose in named:
         save_pose(path, pose, given.description, given.where)
-        print(path)
+    show(paths, {"saved": paths}, as_json=as_json)
 
 
 def _read(found: list[Input]) -> list[tuple[Input, Pose]]:
@@ -128,7 +135,7 @@ def _read(found: list[Input]) -> list[tuple[Input, Pose]]:
         except ScmError as error:
             if len(found) == 1:
                 raise
-            print(f"scm: skipped {given.name}: {error}", file=sys.stderr)
+            warn(f"skipped {given.name}: {error}")
             continue
         read.append((given, Pose.of(pose) if isinstance(pose, Person) else pose))
     if not read:

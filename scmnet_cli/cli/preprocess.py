@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.console import note
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.face_parser import FaceParserFile
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import DomainName, read_size
+from scmnet_cli.cli.results import AsJson, show
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
@@ -152,6 +154,7 @@ def preprocess(
     estimators: EstimatorOptions,
     work: WorkOptions,
     reports: ReportOptions,
+    as_json: AsJson = False,
 ) -> None:
     """Crop the people of a folder of photos to one canvas, with region maps and joints, and split them.
 
@@ -223,25 +226,42 @@ def preprocess(
     outcome = _make(opened, out, settings, team, share)
     team.leave()
     if isinstance(outcome, int):
-        print(
+        line = (
             f"share {work.shard} is made, {outcome} new; when all are, the same command without --shard makes the lists"
         )
+        show([line], {"share": work.shard, "new": outcome, "out": out}, as_json=as_json)
         return
     if not team.rank.is_first:
         return
-    for line in [*_summary(outcome.left_out), *outcome.remarks]:
-        print(line, file=sys.stderr)
-    splits = ", ".join(f"{number} {split}" for split, number in outcome.splits.items())
-    pairs = f"{outcome.num_pairs} pairs, " if outcome.num_pairs else ""
-    print(
-        f"{outcome.num_usable} {DOMAINS[opened.domain].members} ({splits}; {outcome.num_new} new), {pairs}"
-        f"{len(outcome.left_out)} left out: {out}"
-    )
+    for remark in [*_summary(outcome.left_out), *outcome.remarks]:
+        print(remark, file=sys.stderr)
     page = reports.report or out / "report.html"
     write_report(page, opened, PreparedFolder(out))
-    print(f"report: {page}", file=sys.stderr)
     if reports.sheet:
         save_png(out / "sheet.png", draw_sheet(opened, PreparedFolder(out)))
+    members = DOMAINS[opened.domain].members
+    show([_counts(outcome, members, out)], _document(outcome, members, out, page), as_json=as_json)
+    note(f"report: {page}")
+
+
+def _counts(outcome: Prepared, members: str, out: Path) -> str:
+    splits = ", ".join(f"{number} {split}" for split, number in outcome.splits.items())
+    pairs = f"{outcome.num_pairs} pairs, " if outcome.num_pairs else ""
+    usable = f"{outcome.num_usable} {members} ({splits}; {outcome.num_new} new)"
+    return f"{usable}, {pairs}{len(outcome.left_out)} left out: {out}"
+
+
+def _document(outcome: Prepared, members: str, out: Path, page: Path) -> dict[str, object]:
+    return {
+        "out": out,
+        "members": members,
+        "usable": outcome.num_usable,
+        "new": outcome.num_new,
+        "splits": outcome.splits,
+        "pairs": outcome.num_pairs,
+        "left_out": outcome.left_out,
+        "report": page,
+    }
 
 
 def _open(
@@ -302,15 +322,10 @@ def _open(
 
 def _make(opened: Source, out: Path, settings: _Settings, team: Team, share: Rank | None) -> Prepared | int:
     """Prepare everything, or a share alone; return what was made, of a share the number of people that are new."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
-    from scmnet_cli.cli.progress import Bars
+    from scmnet_cli.cli.progress import bars
     from scmnet_cli.preprocess.prepare import prepare, prepare_share
 
-    console = Console(stderr=True, quiet=not team.rank.is_first)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=console, transient=True) as bar:
+    with bars(transient=True) as bar:
 
         def show(done: int, total: int) -> None:
             bar.count("preparing", done, total)

@@ -7,7 +7,17 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from rich.progress import Progress, TaskID
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from scmnet_cli.cli.console import progress_console
 
 _LINE_EVERY = 30.0
 """Seconds between two lines of a step in a log."""
@@ -56,3 +66,16 @@ class Bars(Progress):
         self.console.print(
             f"{step}: {done:,}{known}" + (f", {timedelta(seconds=left)} left" if left else ""), highlight=False
         )
+
+
+def bars(*further: ProgressColumn, count: tuple[ProgressColumn, ...] | None = None, transient: bool = False) -> Bars:
+    """Return bars on stderr, silent with -q: what is done, how far, the time left.
+
+    Args:
+        further: columns at the end.
+        count: columns that say how far; None: done and total.
+        transient: remove the bars at the end.
+    """
+    how_far = count or (MofNCompleteColumn(),)
+    columns = (TextColumn("{task.description}"), BarColumn(), *how_far, TimeRemainingColumn(), *further)
+    return Bars(*columns, console=progress_console(), transient=transient)

@@ -59,19 +59,15 @@ def train(
 
     loaded = load_config(config, settings or [])
 
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import TextColumn, TimeElapsedColumn
 
-    from scmnet_cli.cli.progress import Bars
+    from scmnet_cli.cli.progress import bars
     from scmnet_cli.system.processes import this_rank
     from scmnet_cli.training.counted import Report
     from scmnet_cli.training.loop import Run
 
     first = this_rank().is_first
-    console = Console(stderr=True, quiet=not first)
-    note = TextColumn("{task.fields[note]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), note, console=console) as bar:
+    with bars(TimeElapsedColumn(), TextColumn("{task.fields[note]}")) as bar:
         run = Run(
             data,
             out,

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from scmnet_cli.analyser.people import Analyser
+from scmnet_cli.cli.console import note, warn
 from scmnet_cli.cli.drawing.opening import find_inputs, open_model, read_output_size
 from scmnet_cli.cli.drawing.outputs import Outputs, make_folder, safe_name
 from scmnet_cli.cli.options import DrawingOptions, InputOptions, Runtime
-from scmnet_cli.cli.progress import Bars
+from scmnet_cli.cli.progress import Bars, bars
 from scmnet_cli.data.dataset import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.one_clip import ClipMetrics
@@ -110,8 +107,8 @@ def draw_clip(
         "source": {"name": source.name, "path": source.where},
         "clip": {"name": clip.stem, "path": str(clip.resolve())},
     }
-    with _bars() as bars:
-        steps = _find_poses(clip, film, look, inputs, options, bars)
+    with bars() as bar:
+        steps = _find_poses(clip, film, look, inputs, options, bar)
         placed = framed(steps.steady, rate, pipeline.canvas)
         held = sum(pose is None for pose in placed)
         placed = [mirrored(pose) if inputs.mirror and pose else pose for pose in placed]
@@ -123,7 +120,7 @@ def draw_clip(
             for number, (drawn, picture) in enumerate(pictures, start=1):
                 meter.add(drawn)
                 yield picture
-                bars.count("drawing", number, len(placed))
+                bar.count("drawing", number, len(placed))
 
         def report() -> dict[str, Any]:
             return {
@@ -141,11 +138,9 @@ def draw_clip(
 
         path = _write(outputs, wanted, film, frames(), named, report)
     if held:
-        _tell(
-            f"{held} of {len(placed)} frames show nobody for longer than half a second; the picture before them stays"
-        )
+        warn(f"{held} of {len(placed)} frames show nobody for longer than half a second; the picture before them stays")
     if film.has_sound:
-        _tell(f"the sound of {clip.name} is not kept")
+        note(f"the sound of {clip.name} is not kept")
     print(path)
 
 
@@ -179,13 +174,13 @@ class _FoundPoses:
 
 
 def _find_poses(
-    clip: Path, film: Film, look: Callable[[], Analyser], inputs: InputOptions, options: ClipOptions, bars: Bars
+    clip: Path, film: Film, look: Callable[[], Analyser], inputs: InputOptions, options: ClipOptions, bar: Bars
 ) -> _FoundPoses:
     start = time.perf_counter()
     smooth = SMOOTHING if options.smooth is None else options.smooth
     analyser = look()
     follow = Follower(finder_of(analyser), float(film.rate), finder_of(analyser, inputs.pose_person))
-    found, size = find_joints(_counted(read_frames(clip), bars, film), follow)
+    found, size = find_joints(_counted(read_frames(clip), bar, film), follow)
     seconds = time.perf_counter() - start
     return _FoundPoses(found, steadied(found, float(film.rate), smooth), size, smooth, seconds)
 
@@ -247,18 +242,7 @@ def _strip(source: Person, pose: Pose, drawn: UInt8Array) -> UInt8Array:
     return contact_sheet([[source.image, skeleton, drawn]], ["source", "pose", "result"])
 
 
-def _counted(frames: Iterator[UInt8Array], bars: Bars, film: Film) -> Iterator[UInt8Array]:
+def _counted(frames: Iterator[UInt8Array], bar: Bars, film: Film) -> Iterator[UInt8Array]:
     for number, frame in enumerate(frames, start=1):
         yield frame
-        bars.count("finding joints", number, max(film.num_frames, number))
-
-
-@contextmanager
-def _bars() -> Iterator[Bars]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=Console(stderr=True)) as bars:
-        yield bars
-
-
-def _tell(text: str) -> None:
-    print(f"scm: {text}", file=sys.stderr, flush=True)
+        bar.count("finding joints", number, max(film.num_frames, number))

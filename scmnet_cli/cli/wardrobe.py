@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.commands import Commands
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import Closet, Data, Device, InputOptions, Model
+from scmnet_cli.cli.results import AsJson, show
 from scmnet_cli.errors import ScmError
 
-app = typer.Typer(invoke_without_command=True)
+app = Commands(invoke_without_command=True)
 
 _A_ROW = 8
 
@@ -32,6 +34,7 @@ def wardrobe(
     ),
     data: Data = None,
     device: Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """List the garments of a wardrobe and draw them worn by one person.
 
@@ -42,7 +45,9 @@ def wardrobe(
     Examples:
       scm wardrobe
       scm wardrobe --src me.jpg -o mine.png
-      scm wardrobe add my-jacket --region upper --src me.jpg --wardrobe mine.safetensors
+      scm wardrobe --json
+      scm wardrobe add my-jacket --region upper --src me.jpg \\
+                       --wardrobe mine.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
     if context.invoked_subcommand is not None:
         return
@@ -62,11 +67,12 @@ def wardrobe(
     layout = None if pose is None else finder.poses([pose], "--pose")[0].read()
     make_folder(out.parent, "--out")
     sheet = draw_worn(pipeline, garments, given, layout, _A_ROW)
-    widest = max((len(name) for name in garments.garments), default=0)
-    for garment in garments.garments.values():
-        print(f"{garment.name:{widest}}  {garment.kind:6}  {garment.about}".rstrip())
     save_generated(out, sheet)
-    print(out)
+    widest = max((len(name) for name in garments.garments), default=0)
+    worn = garments.garments.values()
+    lines = [f"{garment.name:{widest}}  {garment.kind:6}  {garment.about}".rstrip() for garment in worn]
+    listed = [{"name": garment.name, "kind": garment.kind, "description": garment.about} for garment in worn]
+    show([*lines, out], {"garments": listed, "picture": out}, as_json=as_json)
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,10 @@ def add(
 
     \b
     Examples:
-      scm wardrobe add my-jacket --region upper --src me.jpg --wardrobe mine.safetensors
-      scm edit --src you.jpg --region upper --ref wardrobe:my-jacket --wardrobe mine.safetensors
+      scm wardrobe add my-jacket --region upper --src me.jpg \\
+                       --wardrobe mine.safetensors
+      scm edit --src you.jpg --region upper --ref wardrobe:my-jacket \\
+               --wardrobe mine.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing.opening import find_inputs, open_model
     from scmnet_cli.cli.drawing.outputs import make_folder

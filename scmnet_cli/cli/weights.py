@@ -8,9 +8,20 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.commands import Commands
+from scmnet_cli.cli.results import AsJson, show
 from scmnet_cli.errors import ScmError
 
-app = typer.Typer(no_args_is_help=True)
+_HELP = """Find, download and check the pretrained networks that other commands need.
+
+\b
+Examples:
+  scm weights list
+  scm weights fetch vgg16 alexnet
+  scm weights verify
+"""
+
+app = Commands(no_args_is_help=True, help=_HELP)
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="vgg19, vgg16, alexnet, inception.")]
 Folder = Annotated[
@@ -19,33 +30,49 @@ Folder = Annotated[
 
 
 @app.command("list")
-def list_weights(weights_dir: Folder = None) -> None:
+def list_weights(weights_dir: Folder = None, as_json: AsJson = False) -> None:
     """Say what each command needs: size, licence, checksum, and where it is.
 
     \b
-    Example:
+    Examples:
       scm weights list
+      scm weights list --json
     """  # noqa: D301 - a backspace keeps the lines of the examples
+    from dataclasses import asdict
+
     from scmnet_cli.weights import BACKBONES, FACE_PARSER, find_backbone, find_face_parser, searched_folders
 
+    lines: list[str] = []
+    listed = []
     for name, known in BACKBONES.items():
-        print(f"{name}: {known.needed_by}")
-        print(f"  {known.file}, {known.megabytes:.0f} MB, {known.licence}, sha256 {known.sha256[:8]}...")
-        if known.cut:
-            print(f"  or a copy with the convolutions only: {known.cut}")
-        print(f"  from {known.url}")
+        lines += [
+            f"{name}: {known.needed_by}",
+            f"  {known.file}, {known.megabytes:.0f} MB, {known.licence}, sha256 {known.sha256[:8]}...",
+            *([f"  or a copy with the convolutions only: {known.cut}"] if known.cut else []),
+            f"  from {known.url}",
+        ]
         try:
-            print(f"  found: {find_backbone(name, weights_dir)}")
+            found: Path | None = find_backbone(name, weights_dir)
         except ScmError:
-            print(f"  absent; scm weights fetch {name}")
-    print("face parser, opt-in: scm colorize, edit, preprocess --domain face: faces in people's own photos")
-    print(f"  {FACE_PARSER}, 6 MB, non-commercial research only, as CelebAMask-HQ; research/ of the repository has it")
-    face_parser = find_face_parser(weights_dir)
-    how = "scm analyser train CelebAMask-HQ --domain face -o RUN"
-    print(f"  found: {face_parser}" if face_parser else f"  absent; {how}")
-    print("looked for in, in this order:")
-    for path, origin in searched_folders(weights_dir):
-        print(f"  {path} ({origin})")
+            found = None
+        lines.append(f"  found: {found}" if found else f"  absent; scm weights fetch {name}")
+        listed.append({**asdict(known), "found": found})
+    parser = find_face_parser(weights_dir)
+    terms = "non-commercial research only, as CelebAMask-HQ"
+    folders = searched_folders(weights_dir)
+    lines += [
+        "face parser, opt-in: scm colorize, edit, preprocess --domain face: faces in people's own photos",
+        f"  {FACE_PARSER}, 6 MB, {terms}; research/ of the repository has it",
+        f"  found: {parser}" if parser else "  absent; scm analyser train CelebAMask-HQ --domain face -o RUN",
+        "looked for in, in this order:",
+        *(f"  {path} ({origin})" for path, origin in folders),
+    ]
+    document = {
+        "backbones": listed,
+        "face_parser": {"file": FACE_PARSER, "licence": terms, "found": parser},
+        "folders": [{"path": path, "origin": origin} for path, origin in folders],
+    }
+    show(lines, document, as_json=as_json)
 
 
 @app.command()
@@ -72,20 +99,18 @@ def fetch(
       scm weights fetch all --to weights/
       rsync -a weights/ cluster:weights/; ssh cluster SCM_WEIGHTS=weights scm weights verify
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import DownloadColumn, TransferSpeedColumn
 
-    from scmnet_cli.cli.progress import Bars
+    from scmnet_cli.cli.progress import bars
     from scmnet_cli.weights import fetch_backbone
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+    with bars(count=(DownloadColumn(), TransferSpeedColumn())) as bar:
         for name in _known(names):
             print(fetch_backbone(name, to, mirror, partial(bar.count, name)))
 
 
 @app.command()
-def verify(names: Names = None, weights_dir: Folder = None) -> None:
+def verify(names: Names = None, weights_dir: Folder = None, as_json: AsJson = False) -> None:
     """Check the files that are there, by checksum and layout; without names, all that are found.
 
     \b
@@ -94,19 +119,27 @@ def verify(names: Names = None, weights_dir: Folder = None) -> None:
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.weights import find_backbone, verify_backbone
 
-    problems = []
+    problems: list[str] = []
+    lines: list[str] = []
+    checked: list[dict[str, object]] = []
     for name in _known(names or ["all"]):
         try:
             path = find_backbone(name, weights_dir)
         except ScmError:
             if names:
                 raise
-            print(f"{name}: absent")
+            lines.append(f"{name}: absent")
+            checked.append({"name": name, "file": None, "found": "absent"})
             continue
         try:
-            print(f"{name}: {path}: {verify_backbone(name, path)}")
+            found = verify_backbone(name, path)
         except ScmError as error:
             problems.append(str(error))
+            checked.append({"name": name, "file": path, "found": "", "problem": str(error)})
+            continue
+        lines.append(f"{name}: {path}: {found}")
+        checked.append({"name": name, "file": path, "found": found})
+    show(lines, {"weights": checked, "problems": problems}, as_json=as_json)
     if problems:
         raise ScmError("; ".join(problems))
 
@@ -115,20 +148,24 @@ def verify(names: Names = None, weights_dir: Folder = None) -> None:
 def show_path(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="One network; its file is printed.")] = None,
     weights_dir: Folder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print the file of one network, or without a name the folders that are looked in.
 
     \b
-    Example:
+    Examples:
+      scm weights path
       sha256sum $(scm weights path vgg16)
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.weights import find_backbone, searched_folders
 
     if name is not None:
-        print(find_backbone(name, weights_dir))
+        file = find_backbone(name, weights_dir)
+        show([file], {"name": name, "file": file}, as_json=as_json)
         return
-    for path, _ in searched_folders(weights_dir):
-        print(path)
+    folders = searched_folders(weights_dir)
+    document = {"folders": [{"path": path, "origin": origin} for path, origin in folders]}
+    show([path for path, _ in folders], document, as_json=as_json)
 
 
 def _known(names: list[str]) -> list[str]:

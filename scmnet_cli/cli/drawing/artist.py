@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from scmnet_cli.cli.console import is_quiet
 from scmnet_cli.cli.drawing.input import Input
 from scmnet_cli.cli.drawing.inputs import Finder
 from scmnet_cli.cli.drawing.opening import find_inputs, open_model, read_output_size
@@ -220,7 +221,7 @@ class Artist:
         with Progress(
             *columns,
             console=console,
-            disable=total == 1,
+            disable=total == 1 or is_quiet(),
             redirect_stdout=sys.stdout.isatty(),  # paths that somebody else reads stay on stdout
             redirect_stderr=False,
         ) as bar:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from scmnet_cli.cli.console import warn
 from scmnet_cli.cli.drawing.inputs import Finder
 from scmnet_cli.cli.options import InputOptions, Runtime, read_size
 from scmnet_cli.inference.opening import open_pipeline
@@ -24,7 +24,7 @@ def open_model(model: Path | None, device: str, runtime: Runtime = Runtime.torch
     """
     pipeline = open_pipeline(model, device, exported=runtime is Runtime.onnx)
     if pipeline.licence not in ("", _OWN_LICENCE):
-        print(f"scm: model {pipeline.path}: for {pipeline.licence}", file=sys.stderr)
+        warn(f"model {pipeline.path}: for {pipeline.licence}")
     return pipeline
 
 

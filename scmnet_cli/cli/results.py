@@ -1,0 +1,48 @@
+"""Results of commands on stdout: lines for people, or with --json exactly one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from numbers import Integral, Real
+from typing import Annotated, Any
+
+import typer
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document to stdout, for programs; all else goes to stderr.")
+]
+
+
+def show(lines: Iterable[object], document: object, *, as_json: bool) -> None:
+    """Print lines, or the document in their place.
+
+    Args:
+        lines: for people.
+        document: the same for programs: dataclasses, mappings, sequences, paths, numbers and text.
+        as_json: whether ``--json`` is given.
+    """
+    if as_json:
+        print(json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False), flush=True)
+        return
+    for line in lines:
+        print(line, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it; numbers that are not finite become null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else None
+    return str(value)
