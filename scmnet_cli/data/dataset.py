@@ -14,14 +14,14 @@ from torch import Tensor
 from scmnet_cli.config import DataConfig
 from scmnet_cli.data.augmentation import draw_moves, look_closer, move, move_joints
 from scmnet_cli.data.prepared import PreparedFolder
-from scmnet_cli.data.reposing import other_pose, repose
+from scmnet_cli.data.reposing import other_pose, repose, target_pose
 from scmnet_cli.domains import DOMAINS, Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.types import Canvas, FloatArray, Person
 
 _ORDER_STREAM, _MIRROR_STREAM, _SKETCH_STREAM, _CLOSE_TARGET_STREAM, _CLOSE_SOURCE_STREAM = 2, 3, 4, 5, 6
-_CLOSE_BOTH_STREAM, _REPOSE_STREAM, _NOISE_STREAM = 7, 8, 9
+_CLOSE_BOTH_STREAM, _REPOSE_STREAM, _NOISE_STREAM, _TARGET_STREAM = 7, 8, 9, 10
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """A training pair: the target, and the source, which is the same person or face as the style branch sees it."""
+    """A training pair: the target, and the source, which is the same person or face as the style branch sees it.
+
+    Shape:
+        sure: (B, 1, H, W), 1 where the target is to be matched, 0 where it was re-posed and shows no more than a hole;
+        None: everywhere.
+    """
 
     target: Batch
     source: Batch
+    sure: Tensor | None = None
 
 
 def resized(person: Person, canvas: Canvas) -> Person:
@@ -248,28 +254,35 @@ class TrainingStream:
             batch.domain,
         )
         if self.config.repose or self.config.close_up_both:
-            return TrainingBatch(*self._reposed(target, positions))
+            return self._reposed(target, positions)
         source = target
         if self.config.close_up:
             source = self._closer(target, _CLOSE_SOURCE_STREAM, positions, self.config.close_up)
             target = self._closer(target, _CLOSE_TARGET_STREAM, positions, self.config.close_up)
         return TrainingBatch(target, self._moved(source, positions))
 
-    def _reposed(self, target: Batch, positions: Sequence[int]) -> tuple[Batch, Batch]:
-        """Crop both, warp the source into another pose, crop it again, and move it."""
-        target = self._closer(target, _CLOSE_BOTH_STREAM, positions, self.config.close_up_both)
-        posed = target.structure.clone()
+    def _reposed(self, photo: Batch, positions: Sequence[int]) -> TrainingBatch:
+        """Crop both, warp some targets and the sources into other poses, crop the source again, and move it."""
+        photo = self._closer(photo, _CLOSE_BOTH_STREAM, positions, self.config.close_up_both)
+        posed, targets = photo.structure.clone(), photo.structure.clone()
         for row, position in enumerate(positions):
+            joints = photo.structure[row].cpu().numpy()
             random = np.random.default_rng((self.seed, _REPOSE_STREAM, position))
             if random.random() < self.config.repose:
                 lender = self.people.joints(int(random.integers(len(self.people))))
-                joints = other_pose(target.structure[row].cpu().numpy(), lender, random)
-                posed[row] = torch.from_numpy(joints).to(posed)
-        plain = self.people.fill is not None
-        reposed = repose(target.image, target.labels, target.structure, posed, plain=plain)
-        source = Batch(*reposed, target.domain)
+                posed[row] = torch.from_numpy(other_pose(joints, lender, random)).to(posed)
+            random = np.random.default_rng((self.seed, _TARGET_STREAM, position))
+            if random.random() < self.config.repose_target:
+                targets[row] = torch.from_numpy(target_pose(joints, random)).to(targets)
+        source, _ = self._warped(photo, posed)
+        target, sure = self._warped(photo, targets) if self.config.repose_target else (photo, None)
         source = self._closer(source, _CLOSE_SOURCE_STREAM, positions, self.config.close_up)
-        return target, self._moved(source, positions)
+        return TrainingBatch(target, self._moved(source, positions), sure)
+
+    def _warped(self, batch: Batch, posed: Tensor) -> tuple[Batch, Tensor]:
+        """Warp people into other poses; also return where the result is sure."""
+        reposed = repose(batch.image, batch.labels, batch.structure, posed, plain=self.people.fill is not None)
+        return Batch(reposed.image, reposed.labels, reposed.joints, batch.domain), reposed.sure
 
     def _moved(self, source: Batch, positions: Sequence[int]) -> Batch:
         """Apply anti_copy, and noise of the joints."""

@@ -6,12 +6,14 @@ The target is always the real photo, so the network learns to repair what a warp
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, inside_body, warp_parts
 from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.skeleton import MIRRORED
 from scmnet_cli.types import FloatArray
@@ -23,6 +25,7 @@ _HEAD = [0, 14, 15, 16, 17]
 _ARMS, _LEGS = ((2, 3, 4), (5, 6, 7)), ((8, 9, 10), (11, 12, 13))
 _ARM_TURNS, _LEG_TURNS, _HEAD_TURN = (0.6, 0.7), (0.2, 0.2), 0.15  # standard deviations in radians
 _SQUEEZED, _SQUEEZES = 0.5, (0.5, 1.1)  # chance that the torso changes its width, and by which factor
+_LIFTED_TURNS = (0.8, 0.8)  # the arms' standard deviations where a target is re-posed
 _LEAST_COVERAGE = 0.25  # a pixel that is covered less is background
 
 
@@ -41,16 +44,30 @@ def other_pose(joints: FloatArray, lender: FloatArray, random: np.random.Generat
         laid = lay_over(joints, lender, mirrored=random.random() < _MIRRORED_TOO)
         if laid is not None:
             return laid
-    turned = joints.copy()
-    for limbs, sigmas in ((_ARMS, _ARM_TURNS), (_LEGS, _LEG_TURNS)):
-        for start, middle, end in limbs:
-            _turn(turned, start, [middle, end], random.normal(0, sigmas[0]))
-            _turn(turned, middle, [end], random.normal(0, sigmas[1]))
-    _turn(turned, 1, _HEAD, random.normal(0, _HEAD_TURN))
+    turned = _turned(joints, _ARM_TURNS, random)
     if random.random() < _SQUEEZED:
         squeeze = random.uniform(*_SQUEEZES) - 1
         for limb in (*_ARMS, *_LEGS):
             turned[list(limb), 0] += squeeze * (turned[limb[0], 0] - turned[1, 0])
+    return turned
+
+
+def target_pose(joints: FloatArray, random: np.random.Generator) -> FloatArray:
+    """Return the body's own joints with limbs turned, the arms further than :func:`other_pose` turns them.
+
+    Shape:
+        joints, result: (18, 3), x, y in pixels and a score.
+    """
+    return _turned(joints, _LIFTED_TURNS, random)
+
+
+def _turned(joints: FloatArray, arm_turns: tuple[float, float], random: np.random.Generator) -> FloatArray:
+    turned = joints.copy()
+    for limbs, sigmas in ((_ARMS, arm_turns), (_LEGS, _LEG_TURNS)):
+        for start, middle, end in limbs:
+            _turn(turned, start, [middle, end], random.normal(0, sigmas[0]))
+            _turn(turned, middle, [end], random.normal(0, sigmas[1]))
+    _turn(turned, 1, _HEAD, random.normal(0, _HEAD_TURN))
     return turned
 
 
@@ -81,9 +98,22 @@ def _turn(joints: FloatArray, pivot: int, moved: list[int], angle: float) -> Non
     joints[moved, :2] = (joints[moved, :2] - joints[pivot, :2]) @ rotation.T + joints[pivot, :2]
 
 
-def repose(
-    image: Tensor, labels: Tensor, joints: Tensor, posed: Tensor, *, plain: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+@dataclass(frozen=True)
+class Reposed:
+    """People warped into other poses.
+
+    Shape:
+        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; joints: (B, 18, 3); sure: (B, 1, H, W), 1 where the
+        picture shows what a photo would: 0 where a hole is left inside the body.
+    """
+
+    image: Tensor
+    labels: Tensor
+    joints: Tensor
+    sure: Tensor
+
+
+def repose(image: Tensor, labels: Tensor, joints: Tensor, posed: Tensor, *, plain: bool) -> Reposed:
     """Warp people into other poses; pixels that the warp does not cover become background.
 
     Args:
@@ -95,21 +125,25 @@ def repose(
             gets its mean colour.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; joints, posed: (B, 18, 3); results alike.
+        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; joints, posed: (B, 18, 3).
     """
+    sure = torch.ones_like(image[:, :1])
     changed = (posed - joints).abs().amax((1, 2)) > 0.5
     if not changed.any():
-        return image, labels, joints
+        return Reposed(image, labels, joints, sure)
     image, labels, joints = image.clone(), labels.clone(), joints.clone()
     chosen = image[changed]
     warp = warp_parts(chosen, one_hot(labels[changed]), joints[changed], posed[changed])
     found = warp.regions.argmax(1).to(labels.dtype)
-    found = torch.where(warp.coverage[:, 0] > _LEAST_COVERAGE, found, BACKGROUND)
+    covered = warp.coverage > _LEAST_COVERAGE
+    found = torch.where(covered[:, 0], found, BACKGROUND)
     behind = torch.full_like(chosen, PLAIN_BACKGROUND)
     if not plain:
         ground = (labels[changed] == BACKGROUND)[:, None]
         mean = (chosen * ground).sum((2, 3), keepdim=True) / ground.sum((2, 3), keepdim=True).clamp(min=1)
         behind = torch.where(ground, chosen, mean)
     image[changed] = torch.where((found != BACKGROUND)[:, None], warp.image, behind)
+    inside = inside_body(posed[changed], (image.shape[2], image.shape[3]))
+    sure[changed] = torch.where((found != BACKGROUND)[:, None], 1, 1 - inside)
     labels[changed], joints[changed] = found, posed[changed]
-    return image, labels, joints
+    return Reposed(image, labels, joints, sure)

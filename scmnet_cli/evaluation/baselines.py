@@ -49,7 +49,7 @@ def draw_baseline(method: Method, batch: TrainingBatch, *, plain: bool) -> Tenso
         return source.image
     if method is Method.region_mean:
         return region_mean(source.image, one_hot(source.labels), one_hot(target.labels))
-    return repose(source.image, source.labels, source.structure, target.structure, plain=plain)[0]
+    return repose(source.image, source.labels, source.structure, target.structure, plain=plain).image
 
 
 def region_mean(source: Tensor, source_masks: Tensor, target_masks: Tensor) -> Tensor:

@@ -45,7 +45,8 @@ def reposed_sources(people: People, indices: Sequence[int], poses: Sequence[Floa
     target = people.batch(indices)
     posed = torch.from_numpy(np.stack(poses)).to(target.structure)
     plain = people.fill is not None
-    image, labels, joints = repose(target.image, target.labels, target.structure, posed, plain=plain)
-    places, limit = joints[..., :2], joints.new_tensor([image.shape[3], image.shape[2]]) - 1
+    source = repose(target.image, target.labels, target.structure, posed, plain=plain)
+    joints, (height, width) = source.joints, source.labels.shape[1:]
+    places, limit = joints[..., :2], joints.new_tensor([width, height]) - 1
     inside = ((places >= 0) & (places <= limit)).all(-1) & (joints[..., 2] > 0)
-    return TrainingBatch(target, Batch(image, labels, joints * inside[..., None], target.domain))
+    return TrainingBatch(target, Batch(source.image, source.labels, joints * inside[..., None], target.domain))

@@ -34,8 +34,8 @@ Box = tuple[slice, slice]
 """Rows and columns."""
 
 # Bones, in torso lengths: half width, how far they reach beyond their last joint (hands and feet), how far in front.
-_RADII = (0.16, 0.13, 0.16, 0.13, 0.24, 0.18, 0.24, 0.18)
-_BEYOND = (0.0, 0.35, 0.0, 0.35, 0.0, 0.25, 0.0, 0.25)
+BONE_RADII = (0.16, 0.13, 0.16, 0.13, 0.24, 0.18, 0.24, 0.18)
+BONES_BEYOND = (0.0, 0.35, 0.0, 0.35, 0.0, 0.25, 0.0, 0.25)
 _IN_FRONT = (1.8, 3.0, 1.8, 3.0, 0.0, 0.0, 0.0, 0.0)  # arms lie in front of the torso: lower cost on them
 _CORE = 0.6  # share of a bone's radius that is inside
 _SHARPNESS, _FRONT_SHARPNESS = 0.5, 0.3  # shares of a bone's radius in which cost and front change
@@ -93,12 +93,20 @@ class PartShapes:
         if part < FIRST_BONE:
             cost = distance.mul_(1 / _SOFTNESS).square_()
         else:
-            radius, in_front = _RADII[part - FIRST_BONE], _IN_FRONT[part - FIRST_BONE]
+            radius, in_front = BONE_RADII[part - FIRST_BONE], _IN_FRONT[part - FIRST_BONE]
             front = distance.mul(1 / (_FRONT_SHARPNESS * radius)).square_().neg_().exp_() if in_front else None
             cost = distance.mul_(1 / (_SHARPNESS * radius)).square_()
             if front is not None:
                 cost.sub_(front, alpha=in_front)
         return cost.clamp_(max=_HIGHEST_COST).neg_().exp_().mul_(near), near
+
+    def outside(self, part: int, box: Box) -> Tensor:
+        """Return how surely the pixels of a box lie outside head or torso: 0 inside, 1 from its soft border on.
+
+        Shape:
+            result: (B, h, w).
+        """
+        return self._distance(part, box).mul_(1 / _SOFTNESS).clamp_(0, 1)
 
     def _distance(self, part: int, box: Box) -> Tensor:
         """Return how far the pixels of a box lie outside a part, in torso lengths; 0 inside; far for an invalid part.
@@ -124,19 +132,19 @@ class PartShapes:
             v.abs_().sub_(self.half[:, None, None]).clamp_(min=0)
             return torch.addcmul(away, length_of(u, v), per_size)
         bone = part - FIRST_BONE
-        u.sub_(u.clamp(nothing, length * (1 + _BEYOND[bone])))
-        return torch.addcmul(away - _CORE * _RADII[bone], length_of(u, v), per_size).clamp_(min=0)
+        u.sub_(u.clamp(nothing, length * (1 + BONES_BEYOND[bone])))
+        return torch.addcmul(away - _CORE * BONE_RADII[bone], length_of(u, v), per_size).clamp_(min=0)
 
     def boxes(self, size: tuple[int, int], *, boxed: bool) -> list[Box | None]:
         """Return, for each part, rows and columns that hold all its pixels of non-zero weight, over the whole batch."""
         height, width = size
         if not boxed:
             return [(slice(0, height), slice(0, width))] * len(PARTS)
-        radius = torch.cat([self.half.new_zeros(2), self.half.new_tensor(_RADII) * _CORE])  # (10,)
+        radius = torch.cat([self.half.new_zeros(2), self.half.new_tensor(BONE_RADII) * _CORE])  # (10,)
         reach = (radius + _FAR) * self.size[:, None]  # (B, 10)
         reach[:, TORSO_PART] += self.half
         reach[:, HEAD_PART] += _HEAD_RADIUS * self.size
-        beyond = torch.cat([self.half.new_zeros(2), self.half.new_tensor(_BEYOND)])[:, None]
+        beyond = torch.cat([self.half.new_zeros(2), self.half.new_tensor(BONES_BEYOND)])[:, None]
         tip = self.end + (self.end - self.start) * beyond
         reach = reach[..., None]
         gone = ~self.valid[..., None]

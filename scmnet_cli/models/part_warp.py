@@ -20,9 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.models.part_joints import HEAD_PART, complete_joints, hidden_faces
+from scmnet_cli.models.part_joints import HEAD_PART, PARTS, TORSO_PART, complete_joints, hidden_faces
 from scmnet_cli.models.part_shapes import Box, PartShapes, pixels
 from scmnet_cli.models.part_transforms import PartTransforms, part_transforms
+from scmnet_cli.models.part_widths import LimbWidths
 
 NUM_WARP_CHANNELS = 12
 """Channels of :meth:`PartWarp.channels`: warped image (3), coverage (1), warped regions (8)."""
@@ -38,6 +39,16 @@ _LEAST_SOURCE = 0.05  # weight of a source pixel that another part owns
 _ON_HEAD, _ON_ARMS, _ON_LEGS = (1, 3, 7), (1, 2, 3, 4, 7), (2, 4, 6)
 _FOREIGN = ((), _ON_HEAD, *[_ON_ARMS] * 4, *[_ON_LEGS] * 4)
 """For each part the regions that it never carries: pants beside a hand stay behind when the arm moves."""
+
+_HELD = ((1, 3, 5, 7), (), *[(1, 3, 5, 6, 7)] * 4, *[(1, 7)] * 4)
+"""For each part the regions that its hidden border holds back: a skirt or a coat hangs between both legs."""
+
+_FOREARMS, _GARMENTS = (3, 5), (1, 3, 5)
+_OTHERS: tuple[tuple[int, ...], ...] = ((2, 3, 4, 5), (), *[()] * 4, *[(8, 9)] * 2, *[(6, 7)] * 2)
+"""For each part those whose pixels it leaves behind: the torso the arms', a leg the other leg's."""
+_EDGE = 200  # rows of a picture to each pixel by which regions that are left behind are grown
+_BACKGROUND_COUNTS = 0.2
+"""Weight of a background pixel against a pixel of the person where parts disagree."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,22 @@ def warp_parts(
         return _composite(layers, fill, transforms, target_shapes, boxed=boxed)
 
 
+def inside_body(joints: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return 1 inside a body of typical width around these joints, falling to 0 around it.
+
+    Shape:
+        joints: (B, 18, 3), as detected; result: (B, 1, H, W).
+    """
+    joints = complete_joints(joints.float())
+    shapes = PartShapes.of(joints, joints.new_ones(len(joints), len(PARTS), dtype=torch.bool))
+    inside = joints.new_zeros(len(joints), 1, *size)
+    for part, box in enumerate(shapes.boxes(size, boxed=True)):
+        if box is not None:
+            at = (..., *box)
+            torch.maximum(inside[at], (1 - 5 * shapes.outside(part, box)[:, None]).clamp_(min=0), out=inside[at])
+    return inside
+
+
 @dataclass(frozen=True)
 class _Layers:
     """The source as it is sampled: for each part image, regions and the part's own membership.
@@ -105,6 +132,7 @@ class _Layers:
     source: Tensor
     boxes: list[Box | None]
     weights: list[Tensor | None]
+    behind: list[Tensor | None]
     total: Tensor
     hidden: Tensor
 
@@ -118,8 +146,9 @@ class _Layers:
         for box, weight in zip(boxes, weights, strict=True):
             if box is not None and weight is not None:
                 total[(..., *box)] += weight
+        behind = _left_behind(weights, boxes, total, masks, shapes)
         source = torch.cat([image, masks, torch.zeros_like(total)[:, None]], dim=1)
-        return cls(source, boxes, weights, total.clamp_(min=1e-30), hidden[:, None, None].to(image.dtype))
+        return cls(source, boxes, weights, behind, total.clamp_(min=1e-30), hidden[:, None, None].to(image.dtype))
 
     def parts(self) -> Iterator[Tensor]:
         """Yield what each part samples; the same tensor, overwritten each time."""
@@ -127,10 +156,57 @@ class _Layers:
         for part, (box, weight) in enumerate(zip(self.boxes, self.weights, strict=True)):
             membership.zero_()
             if box is not None and weight is not None:
-                torch.div(weight, self.total[(..., *box)], out=membership[(..., *box)])
+                own = torch.div(weight, self.total[(..., *box)], out=membership[(..., *box)])
+                if (behind := self.behind[part]) is not None:  # no share at all: the least one is taken off too
+                    own.sub_(behind * (own + _LEAST_SOURCE / (1 - _LEAST_SOURCE)))
             if part == HEAD_PART:
                 membership *= 1 - self.source[:, 3 + _FACE] * self.hidden
             yield self.source
+
+
+def _left_behind(
+    weights: list[Tensor | None], boxes: list[Box | None], total: Tensor, masks: Tensor, shapes: PartShapes
+) -> list[Tensor | None]:
+    """Return how surely each part leaves the pixels of its box behind, and take them from its weight and the total.
+
+    A limb leaves what lies beyond its hidden border, a hand the garments around it, a leg the other leg, and the torso
+    the arms beside it.
+    """
+    owned = [
+        None if box is None or weight is None else F.pad(weight / total[(..., *box)].clamp(min=1e-30), _around(box, total))
+        for box, weight in zip(boxes, weights, strict=True)
+    ]
+    shares = [None if own is None or box is None else (box, own[(..., *box)]) for box, own in zip(boxes, owned, strict=True)]
+    widths = LimbWidths.of(shapes, 1 - masks[:, 0], shares)
+    radius = max(round(masks.shape[2] / _EDGE), 1)
+    masks = F.max_pool2d(masks, 2 * radius + 1, stride=1, padding=radius)  # edges of a silhouette stay with it
+    found: list[Tensor | None] = []
+    for part, (box, weight) in enumerate(zip(boxes, weights, strict=True)):
+        if box is None or weight is None or part == HEAD_PART:
+            found.append(None)
+            continue
+        others = sum((owned[other][(..., *box)] for other in _OTHERS[part] if owned[other] is not None), torch.zeros_like(weight))
+        left = ((others - 0.5) * 4).clamp_(0, 1)
+        if part == TORSO_PART:
+            left *= shapes.outside(part, box)
+        else:
+            left = torch.maximum(left, widths.beyond(part, box))
+        left *= masks[(slice(None), list(_HELD[part]), *box)].amax(1)
+        if part in _FOREARMS:
+            left = torch.maximum(left, masks[(slice(None), list(_GARMENTS), *box)].amax(1) * widths.past(part, box))
+        found.append(left)
+    for box, weight, left in zip(boxes, weights, found, strict=True):
+        if box is not None and weight is not None and left is not None:
+            lost = weight * left
+            weight -= lost
+            total[(..., *box)] -= lost
+    return found
+
+
+def _around(box: Box, like: Tensor) -> tuple[int, int, int, int]:
+    """Return the columns left and right, and the rows above and below, of a box."""
+    height, width = like.shape[-2:]
+    return box[1].start, width - box[1].stop, box[0].start, height - box[0].stop
 
 
 def _composite(
@@ -138,8 +214,8 @@ def _composite(
 ) -> PartWarp:
     """Sample every part and blend: the module's equations."""
     batch, channels, height, width = layers.source.shape
-    sums = layers.source.new_zeros(batch, channels, height, width)  # the last channel sums the shares
-    total, nearness, best = (layers.source.new_zeros(batch, 1, height, width) for _ in range(3))
+    sums = layers.source.new_zeros(batch, channels, height, width)  # the last channel sums the weights
+    total, shares, nearness, best = (layers.source.new_zeros(batch, 1, height, width) for _ in range(4))
     places = layers.source.new_zeros(batch, 2, height, width)
     boxes = target.boxes((height, width), boxed=boxed)
     for part, (box, source) in enumerate(zip(boxes, layers.parts(), strict=True)):
@@ -150,21 +226,22 @@ def _composite(
         sampled = F.grid_sample(
             source, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=False
         )
-        share = sampled[:, -1:].mul(1 - _LEAST_SOURCE).add_(_LEAST_SOURCE).mul_(weight)
+        share = sampled[:, -1:].mul(1 - _LEAST_SOURCE).add_(_LEAST_SOURCE).clamp_(min=0).mul_(weight)
         share *= sampled[:, 3:-1].sum(1, keepdim=True).clamp_(max=1)  # 0 outside the picture
         if part == HEAD_PART:
             share *= 1 - sampled[:, 3 + _FACE, None] * layers.hidden[:, None]
         if foreign := _FOREIGN[part]:
             share *= 1 - sampled[:, [3 + region for region in foreign]].sum(1, keepdim=True)
         at = (..., *box)
+        shares[at] += share
         sampled[:, -1] = 1
-        sums[at].addcmul_(sampled, share)
+        sums[at].addcmul_(sampled, share * (1 - (1 - _BACKGROUND_COUNTS) * sampled[:, 3:4]))
         total[at] += weight
         torch.maximum(nearness[at], near, out=nearness[at])
         leads = share > best[at]
         places[at] = torch.where(leads, grid, places[at])
         torch.maximum(best[at], share, out=best[at])
-    coverage = (sums[:, -1:] / total.clamp_(min=1e-25)).clamp_(0, 1).mul_(nearness)
+    coverage = (shares / total.clamp_(min=1e-25)).clamp_(0, 1).mul_(nearness)
     covered = (coverage > _LEAST_COVERAGE).to(coverage.dtype)
     mixed = sums[:, :-1] * (covered / sums[:, -1:].clamp(min=1e-25))
     extent = places.new_tensor([width, height])[:, None, None]

@@ -34,7 +34,8 @@ class Inputs:
 
     Shape:
         maps: (B, M, H, W), 19 of joints or 2 of edges; target: (B, 3, H, W); target_masks: (B, 8, H, W); style_image:
-        (B, 3, H, W); style_masks: (B, 8, H, W); warp: the source in the target's pose, where the network reads it.
+        (B, 3, H, W); style_masks: (B, 8, H, W); warp: the source in the target's pose, where the network reads it;
+        sure: (B, 1, H, W), how much each pixel of the target counts; None: all alike.
     """
 
     maps: Tensor
@@ -43,6 +44,7 @@ class Inputs:
     style_image: Tensor
     style_masks: Tensor
     warp: PartWarp | None = None
+    sure: Tensor | None = None
 
     @classmethod
     def of(cls, batch: TrainingBatch, *, part_warp: bool = False) -> Inputs:
@@ -56,6 +58,7 @@ class Inputs:
             style_image=source.image,
             style_masks=masks,
             warp=warp_parts(source.image, masks, source.structure, target.structure) if part_warp else None,
+            sure=batch.sure,
         )
 
 
@@ -144,17 +147,20 @@ class GeneratorObjective:
             band: the rows on which they are computed; None: all.
         """
         weights, terms = self.weights, {}
+        image = drawn.image if inputs.sure is None else torch.lerp(inputs.target, drawn.image, inputs.sure)
         if weights.adversarial and logits is not None:
             style, pose = (adversarial.generator_loss(weights.gan, part.float()) for part in logits)
             terms["adversarial"] = (style + pose) / 2
         if weights.reconstruction:
             person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
-            terms["reconstruction"] = reconstruction_loss(drawn.image, inputs.target, person, weights.person_weight)
+            terms["reconstruction"] = reconstruction_loss(image, inputs.target, person, weights.person_weight)
         if drawn.rendering.foreground is not None and weights.foreground:
             person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
-            terms["foreground"] = F.binary_cross_entropy_with_logits(drawn.rendering.foreground.float(), person)
+            terms["foreground"] = F.binary_cross_entropy_with_logits(
+                drawn.rendering.foreground.float(), person, inputs.sure
+            )
         if self.vgg is not None and with_vgg:
-            terms |= self._vgg_terms(self.vgg, drawn.image, inputs, band or slice(None))
+            terms |= self._vgg_terms(self.vgg, image, inputs, band or slice(None))
         if weights.field_regions:
             terms["field_regions"] = field_region_loss(drawn.moved_regions, inputs.target_masks, inputs.style_masks)
         if weights.field_colours:
