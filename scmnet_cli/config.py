@@ -146,7 +146,10 @@ class DataConfig(_Section):
         0.0, ge=0, le=1, description="people: chance that the style image is warped into another pose"
     )
     repose_target: float = Field(
-        0.0, ge=0, le=1, description="people: chance that the target is the photo with its limbs turned by the part warp"
+        0.0,
+        ge=0,
+        le=1,
+        description="people: chance that the target is the photo with its limbs turned by the part warp",
     )
     joint_noise: float = Field(
         0.0, ge=0, le=0.1, description="people: noise of the style image's joints, as a share of the height"
@@ -246,7 +249,9 @@ class Config(_Section):
     def _faces_are_close(self) -> Self:
         if self.model.domain == "face":
             given = [
-                name for name in ("close_up", "close_up_both", "repose", "repose_target", "joint_noise") if getattr(self.data, name)
+                name
+                for name in ("close_up", "close_up_both", "repose", "repose_target", "joint_noise")
+                if getattr(self.data, name)
             ]
             if given:
                 raise ValueError(f"data.{given[0]} needs joints, which faces have not; set it to 0 for faces")

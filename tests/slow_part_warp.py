@@ -209,6 +209,83 @@ def sampled(values: Array, x: Array, y: Array) -> Array:
     return total
 
 
+def ramp(values: Array, start: float, end: float) -> Array:
+    """Return 0 up to ``start``, 1 from ``end`` on."""
+    return ((values - start) / (end - start)).clip(0, 1)
+
+
+def grown(masks: Array, regions: list[int]) -> Array:
+    """Return where one of these regions, each grown by a pixel for 200 rows of the picture, lies."""
+    height, width = masks.shape[1:]
+    radius = max(round(height / 200), 1)
+    wide = np.pad(masks[regions].max(0), radius)
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (2 * radius + 1, 2 * radius + 1))
+    assert windows.shape[:2] == (height, width)
+    return np.asarray(windows.max((2, 3)))
+
+
+def beyond_borders(person: Person, bone: Bone, on_person: Array, share: Array) -> Array:
+    """Return how surely each pixel lies further from a bone than the other side's border, where its own is hidden."""
+    height, width = on_person.shape
+    along = person.at[bone.end] - person.at[bone.start]
+    length = max(abs(along), 1e-3)
+    unit, reach, step = along / length, 1 + bone.beyond, 0.4 / 19
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    local = (x + 1j * y - person.at[bone.start]) * np.conj(unit)
+    place = (local.real / length / reach).clip(0, 1)
+    v = local.imag / person.size
+    maps_ = np.stack([on_person, share, np.ones_like(share)])
+    shown: dict[int, list[float]] = {1: [], -1: []}
+    border: dict[int, list[float]] = {1: [], -1: []}
+    for number in range(16):
+        centre = person.at[bone.start] + unit * length * reach * number / 15
+        for side in (1, -1):
+            ray = centre + side * 1j * unit * person.size * step * np.arange(20)
+            seen, own, inside = ramp(sampled(maps_, ray.real, ray.imag), 0.3, 0.7)
+            seen = 1 - inside * (1 - seen)
+            until_background, until_others = np.cumprod(seen).sum(), np.cumprod(seen * own).sum()
+            shown[side].append(np.clip(1 - (until_background - until_others), 0, 1) * seen[0] * (1 - seen.min()))
+            border[side].append(max(until_background * step, 0.5 * bone.radius) + 0.15 * bone.radius)
+    result = np.zeros((height, width))
+    for side in (1, -1):
+        hidden = np.interp(place * 15, range(16), (1 - np.array(shown[side])) * shown[-side])
+        far = ramp(abs(v) - np.interp(place * 15, range(16), border[-side]), 0, 0.3 * bone.radius)
+        result = np.where((v > 0) == (side > 0), hidden * far, result)
+    return result
+
+
+def behind(person: Person, owned: list[Array], masks: Array) -> Iterator[Array]:
+    """Yield how surely each part leaves each pixel of the source behind; ``owned``: its share of all weights."""
+    height, width = masks.shape[1:]
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    hips, shoulders = person.middle(HIPS), person.middle(SHOULDERS)
+    shoulders = shoulders if shoulders is not None else complex(person.at[NECK])
+    hips = hips if hips is not None else shoulders + 1j * person.size
+    length = max(abs(hips - shoulders), 1e-3)
+    local = (x + 1j * y - shoulders) * np.conj((hips - shoulders) / length)
+    wide = 0.95 * abs(person.at[2] - person.at[5]) / 2 if person.has[list(SHOULDERS)].all() else 0
+    apart = np.hypot(
+        np.maximum(-local.real, local.real - length).clip(0),
+        (abs(local.imag) - max(wide, 0.18 * person.size)).clip(0),
+    )
+    arms = ramp(sum(owned[2:6]), 0.5, 0.75) * ramp(apart / person.size, 0, 0.15)
+    yield arms * grown(masks, [1, 3, 5, 7])
+    yield np.zeros((height, width))
+    for number, bone in enumerate(BONES):
+        left = beyond_borders(person, bone, 1 - masks[0], owned[2 + number])
+        if number < 4:
+            left = left * grown(masks, [1, 3, 5, 6, 7])
+        else:
+            other_leg = owned[8] + owned[9] if number < 6 else owned[6] + owned[7]
+            left = np.maximum(left, ramp(other_leg, 0.5, 0.75)) * grown(masks, [1, 7])
+        if number in (1, 3):  # a hand ends the sleeve
+            along = person.at[bone.end] - person.at[bone.start]
+            length = max(abs(along), 1e-3)
+            place = ((x + 1j * y - person.at[bone.start]) * np.conj(along / length)).real / length
+            left = np.maximum(left, ramp(place, 1, 1.25) * grown(masks, [1, 3, 5]))
+        yield left
+
+
 def faces_away(source: Person, target: Person) -> bool:
     """Whether the face is not warped: the target has none, or one is seen from behind."""
     if not target.has[[0, 14, 15]].any():
@@ -234,9 +311,15 @@ def slow_part_warp(
     in_source = [weight for weight, _ in memberships(source, height, width)]
     own = [weight if part else 0 * weight for part, weight in zip(parts, in_source, strict=True)]
     everyone = np.maximum(sum(own), 1e-30)
+    left = list(behind(source, [weight / everyone for weight in own], masks))
+    nearness = [near for _, near in memberships(source, height, width)]
+    left = [lost * (8 * near).clip(max=1) for near, lost in zip(nearness, left, strict=True)]
+    own = [weight * (1 - lost) for weight, lost in zip(own, left, strict=True)]
+    everyone = np.maximum(sum(own), 1e-30)
     shown_face = 1 - masks[FACE] if hidden else np.ones((height, width))
     channels = np.concatenate([image - fill, masks])
     sums, weights, total = np.zeros_like(channels), np.zeros((height, width)), np.zeros((height, width))
+    mixture = np.zeros((height, width))
     nearness, best, coordinates = np.zeros((height, width)), np.zeros((height, width)), np.zeros((2, height, width))
     for number, (part, (weight, near)) in enumerate(zip(parts, memberships(target, height, width), strict=True)):
         if part is None:
@@ -247,14 +330,16 @@ def slow_part_warp(
         found = sampled(channels, from_x, from_y)
         inside = found[3:].sum(0).clip(max=1)
         membership = own[number] / everyone
+        membership = membership - left[number] * (membership + 0.05 / 0.95)  # no share, not even the least
         if number == 1:  # the head
             membership = membership * shown_face
             inside = inside * (1 - found[3 + FACE] if hidden else 1)
         # Never carried: pants, skirt and legs by head and arms, hair and face by limbs, arms by legs.
         foreign = [] if number == 0 else [1, 3, 7] if number == 1 else [1, 2, 3, 4, 7] if number < 6 else [2, 4, 6]
         inside = inside * (1 - sum(found[3 + region] for region in foreign))
-        share = weight * (0.95 * sampled(membership[None], from_x, from_y)[0] + 0.05) * inside
-        sums += share * found
+        share = weight * (0.95 * sampled(membership[None], from_x, from_y)[0] + 0.05).clip(0) * inside
+        sums += share * (1 - 0.8 * found[3]) * found  # the person wins against background
+        mixture += share * (1 - 0.8 * found[3])
         weights += share
         total += weight
         nearness = np.maximum(nearness, near)
@@ -262,5 +347,5 @@ def slow_part_warp(
         best = np.maximum(best, share)
     coverage = (weights / np.maximum(total, 1e-25)).clip(0, 1) * nearness
     covered = coverage > 0.02
-    mixed = sums / np.maximum(weights, 1e-25) * covered
+    mixed = sums / np.maximum(mixture, 1e-25) * covered
     return mixed[:3] + fill, mixed[3:], coverage * covered, coordinates * covered

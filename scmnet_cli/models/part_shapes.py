@@ -89,7 +89,7 @@ class PartShapes:
             results: (B, h, w); 0 beyond 0.55 torso lengths.
         """
         distance = self._distance(part, box)
-        near = distance.mul(-1 / (_FAR - _NEAR)).add_(_FAR / (_FAR - _NEAR)).clamp_(0, 1)
+        near = _nearness(distance)
         if part < FIRST_BONE:
             cost = distance.mul_(1 / _SOFTNESS).square_()
         else:
@@ -99,6 +99,10 @@ class PartShapes:
             if front is not None:
                 cost.sub_(front, alpha=in_front)
         return cost.clamp_(max=_HIGHEST_COST).neg_().exp_().mul_(near), near
+
+    def near(self, part: int, box: Box) -> Tensor:
+        """Return how near the pixels of a box are to a part, (B, h, w): 0 beyond 0.55 torso lengths."""
+        return _nearness(self._distance(part, box))
 
     def outside(self, part: int, box: Box) -> Tensor:
         """Return how surely the pixels of a box lie outside head or torso: 0 inside, 1 from its soft border on.
@@ -156,6 +160,10 @@ class PartShapes:
             columns = slice(max(int(left), 0), min(int(right) + 2, width))
             found.append((rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None)
         return found
+
+
+def _nearness(distance: Tensor) -> Tensor:
+    return distance.mul(-1 / (_FAR - _NEAR)).add_(_FAR / (_FAR - _NEAR)).clamp_(0, 1)
 
 
 def pixels(box: Box, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,10 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.models.part_joints import HEAD_PART, PARTS, TORSO_PART, complete_joints, hidden_faces
+from scmnet_cli.models.part_joints import HEAD_PART, PARTS, complete_joints, hidden_faces
+from scmnet_cli.models.part_ownership import left_behind
 from scmnet_cli.models.part_shapes import Box, PartShapes, pixels
 from scmnet_cli.models.part_transforms import PartTransforms, part_transforms
-from scmnet_cli.models.part_widths import LimbWidths
 
 NUM_WARP_CHANNELS = 12
 """Channels of :meth:`PartWarp.channels`: warped image (3), coverage (1), warped regions (8)."""
@@ -40,13 +40,6 @@ _ON_HEAD, _ON_ARMS, _ON_LEGS = (1, 3, 7), (1, 2, 3, 4, 7), (2, 4, 6)
 _FOREIGN = ((), _ON_HEAD, *[_ON_ARMS] * 4, *[_ON_LEGS] * 4)
 """For each part the regions that it never carries: pants beside a hand stay behind when the arm moves."""
 
-_HELD = ((1, 3, 5, 7), (), *[(1, 3, 5, 6, 7)] * 4, *[(1, 7)] * 4)
-"""For each part the regions that its hidden border holds back: a skirt or a coat hangs between both legs."""
-
-_FOREARMS, _GARMENTS = (3, 5), (1, 3, 5)
-_OTHERS: tuple[tuple[int, ...], ...] = ((2, 3, 4, 5), (), *[()] * 4, *[(8, 9)] * 2, *[(6, 7)] * 2)
-"""For each part those whose pixels it leaves behind: the torso the arms', a leg the other leg's."""
-_EDGE = 200  # rows of a picture to each pixel by which regions that are left behind are grown
 _BACKGROUND_COUNTS = 0.2
 """Weight of a background pixel against a pixel of the person where parts disagree."""
 
@@ -126,7 +119,8 @@ class _Layers:
 
     Shape:
         source: (B, 12, H, W), the last channel written anew for each part; weights: each part's on its box of
-        ``boxes``; total: (B, H, W), their sum; hidden: (B, 1, 1) in {0, 1}, whose face is not warped.
+        ``boxes``; behind: how surely a part leaves those pixels behind; total: (B, H, W), the sum of the weights;
+        hidden: (B, 1, 1) in {0, 1}, whose face is not warped.
     """
 
     source: Tensor
@@ -139,16 +133,15 @@ class _Layers:
     @classmethod
     def of(cls, image: Tensor, masks: Tensor, hidden: Tensor, shapes: PartShapes, *, boxed: bool) -> _Layers:
         """Compute the weights of all parts in the source."""
-        batch, _, height, width = image.shape
-        boxes = shapes.boxes((height, width), boxed=boxed)
-        total = image.new_zeros(batch, height, width)
+        boxes = shapes.boxes((image.shape[2], image.shape[3]), boxed=boxed)
         weights = [None if box is None else shapes.weight(part, box)[0] for part, box in enumerate(boxes)]
-        for box, weight in zip(boxes, weights, strict=True):
-            if box is not None and weight is not None:
-                total[(..., *box)] += weight
-        behind = _left_behind(weights, boxes, total, masks, shapes)
+        behind = left_behind(weights, boxes, _total(weights, boxes, image), masks, shapes)
+        for weight, left in zip(weights, behind, strict=True):
+            if weight is not None and left is not None:
+                weight.mul_(1 - left)
+        total = _total(weights, boxes, image)
         source = torch.cat([image, masks, torch.zeros_like(total)[:, None]], dim=1)
-        return cls(source, boxes, weights, behind, total.clamp_(min=1e-30), hidden[:, None, None].to(image.dtype))
+        return cls(source, boxes, weights, behind, total, hidden[:, None, None].to(image.dtype))
 
     def parts(self) -> Iterator[Tensor]:
         """Yield what each part samples; the same tensor, overwritten each time."""
@@ -164,49 +157,13 @@ class _Layers:
             yield self.source
 
 
-def _left_behind(
-    weights: list[Tensor | None], boxes: list[Box | None], total: Tensor, masks: Tensor, shapes: PartShapes
-) -> list[Tensor | None]:
-    """Return how surely each part leaves the pixels of its box behind, and take them from its weight and the total.
-
-    A limb leaves what lies beyond its hidden border, a hand the garments around it, a leg the other leg, and the torso
-    the arms beside it.
-    """
-    owned = [
-        None if box is None or weight is None else F.pad(weight / total[(..., *box)].clamp(min=1e-30), _around(box, total))
-        for box, weight in zip(boxes, weights, strict=True)
-    ]
-    shares = [None if own is None or box is None else (box, own[(..., *box)]) for box, own in zip(boxes, owned, strict=True)]
-    widths = LimbWidths.of(shapes, 1 - masks[:, 0], shares)
-    radius = max(round(masks.shape[2] / _EDGE), 1)
-    masks = F.max_pool2d(masks, 2 * radius + 1, stride=1, padding=radius)  # edges of a silhouette stay with it
-    found: list[Tensor | None] = []
-    for part, (box, weight) in enumerate(zip(boxes, weights, strict=True)):
-        if box is None or weight is None or part == HEAD_PART:
-            found.append(None)
-            continue
-        others = sum((owned[other][(..., *box)] for other in _OTHERS[part] if owned[other] is not None), torch.zeros_like(weight))
-        left = ((others - 0.5) * 4).clamp_(0, 1)
-        if part == TORSO_PART:
-            left *= shapes.outside(part, box)
-        else:
-            left = torch.maximum(left, widths.beyond(part, box))
-        left *= masks[(slice(None), list(_HELD[part]), *box)].amax(1)
-        if part in _FOREARMS:
-            left = torch.maximum(left, masks[(slice(None), list(_GARMENTS), *box)].amax(1) * widths.past(part, box))
-        found.append(left)
-    for box, weight, left in zip(boxes, weights, found, strict=True):
-        if box is not None and weight is not None and left is not None:
-            lost = weight * left
-            weight -= lost
-            total[(..., *box)] -= lost
-    return found
-
-
-def _around(box: Box, like: Tensor) -> tuple[int, int, int, int]:
-    """Return the columns left and right, and the rows above and below, of a box."""
-    height, width = like.shape[-2:]
-    return box[1].start, width - box[1].stop, box[0].start, height - box[0].stop
+def _total(weights: list[Tensor | None], boxes: list[Box | None], image: Tensor) -> Tensor:
+    """Add the weights of all parts, (B, H, W); at least 1e-30."""
+    total = image.new_zeros(image.shape[0], *image.shape[2:])
+    for box, weight in zip(boxes, weights, strict=True):
+        if box is not None and weight is not None:
+            total[(..., *box)] += weight
+    return total.clamp_(min=1e-30)
 
 
 def _composite(
