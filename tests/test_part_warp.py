@@ -223,6 +223,70 @@ def test_one_turned_limb_moves_that_limb_alone() -> None:
         assert (found - expected).norm() < 1e-2
 
 
+def dressed(joints: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a person in a wide coat, and labels: sleeves lie against the coat, the outside borders on background."""
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    labels = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)
+    sleeves = 12 + (y - 28).clamp(0, 24) * (8 / 21)  # four pixels outside the bones of the arms
+    labels[((x - 40).abs() <= sleeves) & (y >= 26) & (y <= 60)] = region_id("upper")
+    labels[((x - 34).abs() <= 6) & (y > 60) & (y <= 93)] = region_id("pants")
+    labels[((x - 46).abs() <= 6) & (y > 60) & (y <= 93)] = region_id("pants")
+    labels[((x - 40).abs() <= 6) & (y >= 10) & (y < 26)] = FACE
+    return labels[None], joints
+
+
+@on_boxes
+def test_an_arm_that_lifts_leaves_the_coat_beside_it_behind(boxed: bool) -> None:
+    """Its outer border shows how wide the sleeve is; without it a web of the coat hangs below the lifted arm."""
+    labels, joints = dressed(standing())
+    target = turned(joints, "left_shoulder", ("left_elbow", "left_wrist"), -80)  # straight out, to our right
+    warp = warp_parts(noise(), one_hot(labels), joints, target, on_boxes=boxed)
+    elbow, wrist = (target[0, JOINTS.index(name), :2] for name in ("left_elbow", "left_wrist"))
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    along = (wrist - elbow) / (wrist - elbow).norm()
+    u = (x - elbow[0]) * along[0] + (y - elbow[1]) * along[1]
+    v = ((x - elbow[0]) * along[1] - (y - elbow[1]) * along[0]).abs()
+    person = warp.regions[0, 1:].sum(0) * (warp.coverage[0, 0] > 0.06) > 0.5
+    assert person[(u > 4) & (u < 9) & (v < 2)].all(), "the sleeve"
+    assert not person[(u > 4) & (v < 15) & (v > 5)].any(), "nothing hangs below it"
+    assert not person[(u > 17) & (v < 15)].any(), "nor from the hand"
+    assert person[40, 41], "the coat stays"
+
+
+@on_boxes
+def test_a_leg_leaves_the_other_leg_behind(boxed: bool) -> None:
+    labels, joints = dressed(standing())
+    target = turned(joints, "left_knee", ("left_ankle",), 40)  # across, to our left
+    target = turned(target, "right_hip", ("right_knee", "right_ankle"), 25)
+    warp = warp_parts(noise(), one_hot(labels), joints, target, on_boxes=boxed)
+    shown = warp.coverage[0, 0] > 0.02
+    from_right_leg = shown & (warp.coordinates[0, 0] < 40) & (warp.coordinates[0, 1] > 70)
+    ankle, knee = target[0, JOINTS.index("right_ankle"), :2], target[0, JOINTS.index("right_knee"), :2]
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    along = (ankle - knee) / (ankle - knee).norm()
+    across = ((x - knee[0]) * along[1] - (y - knee[1]) * along[0]).abs()
+    person = warp.regions[0, 1:].sum(0) > 0.5
+    assert (from_right_leg & person).sum() > 40
+    assert across[from_right_leg & person].max() < 12, "pixels of the right leg lie along the right leg alone"
+
+
+def test_where_parts_disagree_the_person_wins_against_the_background() -> None:
+    """Legs that close bring the background between them along; the legs are in front of it."""
+    labels, joints = dressed(standing())
+    apart = turned(
+        turned(joints, "left_hip", ("left_knee", "left_ankle"), -12), "right_hip", ("right_knee", "right_ankle"), 12
+    )
+    labels = torch.where(labels == region_id("pants"), 0, labels)
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    for side in ("right", "left"):
+        hip, ankle = (apart[0, JOINTS.index(f"{side}_{name}"), :2] for name in ("hip", "ankle"))
+        share = ((y - hip[1]) / (ankle[1] - hip[1])).clamp(0, 1)
+        labels[0, ((x - hip[0] - share * (ankle[0] - hip[0])).abs() < 4) & (y > 52) & (y < 86)] = region_id("pants")
+    warp = warp_parts(noise(), one_hot(labels), apart, joints)
+    for x_leg in (34, 46):
+        assert warp.regions[0, 1:, 72:82, x_leg - 1 : x_leg + 2].sum(0).min() > 0.9
+
+
 def test_what_nothing_covers_is_plain_background_and_no_region() -> None:
     joints = standing()
     warp = warp_parts(noise(), one_hot(labels_of(joints)), joints, joints)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +271,7 @@ def test_joints_are_where_a_close_up_shows_them() -> None:
 
 PERSON = (
     "data.repose=0.75", "data.close_up=0.25", "data.close_up_both=0.35", "data.joint_noise=0.012", "data.flip=0",
-    "data.warp=0.02",
+    "data.warp=0.02", "data.repose_target=0.35",
 )  # fmt: skip
 
 
@@ -289,7 +290,8 @@ def stream(people: PeopleInMemory, *settings: str, seed: int = 3) -> TrainingStr
 
 
 def tensors(batch: TrainingBatch) -> list[Tensor]:
-    return [part for side in (batch.target, batch.source) for part in (side.image, side.labels, side.structure)]
+    found = [part for side in (batch.target, batch.source) for part in (side.image, side.labels, side.structure)]
+    return found if batch.sure is None else [*found, batch.sure]
 
 
 def test_the_stream_is_the_same_however_it_is_cut(in_memory: PeopleInMemory) -> None:
@@ -322,6 +324,34 @@ def test_reposing_happens_as_often_as_it_is_asked_for(in_memory: PeopleInMemory)
     batch = stream(in_memory, "data.repose=0.4", "data.anti_copy=false").batch(0, 200)
     changed = (batch.source.structure - batch.target.structure).abs().amax((1, 2)) > 0.5
     assert 0.28 < changed.float().mean() < 0.52
+
+
+def test_a_target_may_be_the_photo_with_its_limbs_turned(in_memory: PeopleInMemory) -> None:
+    still = ("data.anti_copy=false", "data.mirror=0")
+    batch = stream(in_memory, "data.repose_target=0.5", *still).batch(0, 60)
+    photos = stream(in_memory, *still).batch(0, 60)
+    apart = (batch.target.structure - photos.target.structure)[..., :2].abs().amax((1, 2)) > 0.5
+    assert 0.3 < apart.float().mean() < 0.7
+    assert batch.sure is not None
+    for name in ("image", "labels", "structure"):
+        target, source, photo = (getattr(side, name) for side in (batch.target, batch.source, photos.target))
+        assert torch.equal(target[~apart], photo[~apart])
+        assert torch.equal(source, photo), "the source is the photo, or a re-posing of it"
+    assert (batch.sure[~apart] == 1).all()
+    assert (batch.sure[apart] < 1).any()
+    arms = (batch.target.structure - photos.target.structure)[apart][:, [4, 7], :2].norm(dim=-1)
+    legs = (batch.target.structure - photos.target.structure)[apart][:, [10, 13], :2].norm(dim=-1)
+    assert arms.median() > 1.5 * legs.median(), "arms are turned further"
+    assert photos.sure is None
+
+
+def test_a_hole_in_a_reposed_person_is_unsure_and_the_background_beside_it_sure() -> None:
+    image, labels, joints = people(4)
+    reposed = repose(image, labels, joints, joints.roll(1, 0), plain=True)
+    person = reposed.labels != BACKGROUND
+    assert (reposed.sure[:, 0][person] == 1).all()
+    assert 0.02 < (reposed.sure < 0.5).float().mean() < 0.4
+    assert (reposed.sure[:, :, :4] == 1).all(), "rows above everybody"
 
 
 def test_a_close_up_of_both_shows_both_the_same(in_memory: PeopleInMemory) -> None:
@@ -385,6 +415,25 @@ def drawn_by(config: Config, in_memory: PeopleInMemory) -> tuple[Any, Inputs]:
     inputs = Inputs.of(TrainingStream(in_memory, config.data, 0).batch(0, 3), part_warp=True)
     with torch.no_grad():
         return GeneratorPass(build_generator(config.model).eval())(inputs), inputs
+
+
+def test_what_a_target_does_not_show_changes_no_loss(in_memory: PeopleInMemory, seeded_backbones: Path) -> None:
+    layers: dict[str, Any] = {"vgg": "vgg16", "perceptual_layers": ["relu1_2"], "style_layers": ["relu1_2"]}
+    config = configured(foreground=0.5, reconstruction=1, perceptual=1, style=1, **layers)
+    drawn, inputs = drawn_by(config, in_memory)
+    objective = GeneratorObjective(config, seeded_backbones, CPU)
+    sure = torch.ones_like(inputs.target[:, :1])
+    hole = (..., slice(20, 40), slice(10, 30))
+    sure[hole] = 0
+    before = objective(drawn, replace(inputs, sure=sure), None)
+    image, foreground = drawn.rendering.image.clone(), drawn.rendering.foreground.clone()
+    image[hole], foreground[hole] = 1, -9
+    changed = replace(drawn, rendering=replace(drawn.rendering, image=image, foreground=foreground))
+    after = objective(changed, replace(inputs, sure=sure), None)
+    for name in ("reconstruction", "foreground", "perceptual", "style"):
+        assert torch.equal(before[name], after[name]), name
+    for name, term in objective(changed, inputs, None).items():
+        assert not torch.equal(term, before[name]), f"{name} sees the hole where all is sure"
 
 
 def test_the_foreground_loss_is_the_cross_entropy_of_alpha_with_the_persons_mask(in_memory: PeopleInMemory) -> None:

@@ -253,7 +253,7 @@ class TrainingStream:
             torch.where(mirrored[:, None, None], batch.domain.mirror(structure, batch.image.shape[3]), structure),
             batch.domain,
         )
-        if self.config.repose or self.config.close_up_both:
+        if self.config.repose or self.config.repose_target or self.config.close_up_both:
             return self._reposed(target, positions)
         source = target
         if self.config.close_up:
