@@ -38,7 +38,7 @@ BONES = (
 )  # fmt: skip
 FROM_BONE = {
     (2, 5): 1.45, (2, 3): 1.7, (5, 6): 1.7, (3, 4): 1.9, (6, 7): 1.9, (8, 9): 1.15, (11, 12): 1.15, (9, 10): 1.2,
-    (12, 13): 1.2, (0, 1): 2.6,
+    (12, 13): 1.2, (0, 1): 2.6, (8, 11): 2.4,
 }  # fmt: skip
 
 
@@ -188,7 +188,10 @@ def memberships(person: Person, height: int, width: int) -> Iterator[tuple[Array
         length = max(abs(along), 1e-3)
         local = (pixel - person.at[bone.start]) * np.conj(along / length)
         nearest = local.real.clip(0, length * (1 + bone.beyond))
-        distance = (abs(local - nearest) / size - 0.6 * bone.radius).clip(0)
+        away = local - nearest
+        if bone.start in SHOULDERS:  # above a shoulder the arm ends sooner
+            away = np.where(away.real < 0, 2 * away.real, away.real) + 1j * away.imag
+        distance = (abs(away) / size - 0.6 * bone.radius).clip(0)
         near = ((0.55 - distance) / 0.2).clip(0, 1)
         cost = (distance / (0.5 * bone.radius)) ** 2
         cost = cost - bone.in_front * np.exp(-((distance / (0.3 * bone.radius)) ** 2))
@@ -278,10 +281,12 @@ def behind(person: Person, owned: list[Array], masks: Array) -> Iterator[Array]:
         else:
             other_leg = owned[8] + owned[9] if number < 6 else owned[6] + owned[7]
             left = np.maximum(left, ramp(other_leg, 0.5, 0.75)) * grown(masks, [1, 7])
+        along = person.at[bone.end] - person.at[bone.start]
+        length = max(abs(along), 1e-3)
+        place = ((x + 1j * y - person.at[bone.start]) * np.conj(along / length)).real / length
+        other_half = ramp(place, 1, 1.25) if number % 2 == 0 else ramp(-place, 0, 0.25)
+        left = np.maximum(left, other_half * grown(masks, [1, 3, 5, 6, 7] if number < 4 else [1, 7]))
         if number in (1, 3):  # a hand ends the sleeve
-            along = person.at[bone.end] - person.at[bone.start]
-            length = max(abs(along), 1e-3)
-            place = ((x + 1j * y - person.at[bone.start]) * np.conj(along / length)).real / length
             left = np.maximum(left, ramp(place, 1, 1.25) * grown(masks, [1, 3, 5]))
         yield left
 

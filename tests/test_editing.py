@@ -227,7 +227,7 @@ def test_the_wearers_bare_arms_stay_in_front_of_a_filled_torso(pipeline: Pipelin
     found = edit(pipeline, wearer, "upper", sleeveless(dressed(SKIRT, "other", upper=RED)))
     arms = regions_of(wearer, "arms") & has_colour(wearer.image, (30, 40, 220))
     arms = ndimage.binary_erosion(arms)
-    assert has_colour(found.person.image[arms], (30, 40, 220)).mean() > 0.95
+    assert has_colour(found.person.image[arms], (30, 40, 220)).mean() > 0.9
 
 
 def test_several_edits_are_made_one_after_the_other(pipeline: Pipeline) -> None:

@@ -1,7 +1,8 @@
 """``repose``: warp the training image into another pose and use it as the source (docs/design.md, training).
 
 The paper leaves "spatial transformation" of the training data to future work; the part warp applies it limb by limb.
-The target is always the real photo, so the network learns to repair what a warp leaves: tears, holes, doubled arms.
+The target is the real photo, so the network learns to repair what a warp leaves: tears, holes, doubled arms. Photos
+hardly show some poses, lifted arms above all: with ``repose_target`` some targets are re-posed too.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from scmnet_cli.data.dataset import collate, resized
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, to_uint8
 from scmnet_cli.models.layers import STRIDE
-from scmnet_cli.models.part_joints import body_size
+from scmnet_cli.models.part_joints import HEAD_JOINTS, body_size
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot, region_id
 from scmnet_cli.skeleton import JOINTS
@@ -68,6 +68,8 @@ _FACE_JOINTS = ("nose", "right_eye", "left_eye")
 _DRESS_BELOW_HIPS = 0.35  # in torso lengths: an upper garment that reaches further down is a dress
 _SURE = (0.3, 0.7)
 _COVERED = 0.2
+_FLAT_GIRTHS = {region_id("upper"): (0.8, 1.0), region_id("pants"): (1.0, 0.75)}
+"""How wide arms and legs of a garment that lies flat become when it is worn: a tube is narrower than it lies."""
 _ISLAND = 0.1  # share of the largest piece
 _LEAST_GARMENT = 0.002  # share of the canvas
 _SHOULDERS_APART = 0.15
@@ -199,7 +201,7 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str)
     taken = regions_taken(kind)
     replaced = [region_id(name) for name in _REPLACED.get(kind, (kind,))]
     region = region_id("upper" if kind == "dress" else kind)
-    garment, colour = _warped_garment(wearer, reference, taken)
+    garment, colour = _warped_garment(wearer, reference, taken, region)
     if kind in _ON_TORSO:
         garment, colour = _torso_filled(wearer, garment, colour)
     if (garment > 0.5).mean() < _LEAST_GARMENT:
@@ -250,7 +252,7 @@ def _dress_split(wearer: Person, kind: str) -> Person:
 
 
 def _warped_garment(
-    wearer: Person, reference: Person, taken: list[int]
+    wearer: Person, reference: Person, taken: list[int], region: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Bring the reference's garment into the wearer's pose.
 
@@ -264,10 +266,12 @@ def _warped_garment(
     batch = collate([replace(worn, image=_extended(worn.image, mask))], torch.device("cpu"))
     target = torch.from_numpy(wearer.joints)[None]
     masks = torch.zeros(1, NUM_REGIONS, *mask.shape)
-    masks[0, region_id("upper")] = torch.from_numpy(mask.astype(np.float32))
-    masks[0, BACKGROUND] = 1 - masks[0, region_id("upper")]
-    warp = warp_parts(batch.image, masks, batch.structure, target)
-    cover = warp.regions[0, region_id("upper")] * (warp.coverage[0, 0] > _COVERED)
+    masks[0, region] = torch.from_numpy(mask.astype(np.float32))
+    masks[0, BACKGROUND] = 1 - masks[0, region]
+    lies_flat = not (reference.joints[list(HEAD_JOINTS), 2] > 0).any()
+    girth = _FLAT_GIRTHS.get(region, (1.0, 1.0)) if lies_flat else (1.0, 1.0)
+    warp = warp_parts(batch.image, masks, batch.structure, target, girth=girth)
+    cover = warp.regions[0, region] * (warp.coverage[0, 0] > _COVERED)
     cover = ((cover - _SURE[0]) / (_SURE[1] - _SURE[0])).clamp(0, 1)
     colour = (warp.image[0].permute(1, 2, 0) + 1) * 127.5
     return _without_islands(cover.numpy()), colour.numpy()

@@ -28,7 +28,7 @@ BONE_ENDS = [joint for _, middle, end in LIMBS for joint in (middle, end)]
 # Typical lengths in torso lengths; as factors from a bone to the torso they are the largest that bodies show.
 _FROM_BONE = (
     (2, 5, 1.45), (2, 3, 1.7), (5, 6, 1.7), (3, 4, 1.9), (6, 7, 1.9), (8, 9, 1.15), (11, 12, 1.15), (9, 10, 1.2),
-    (12, 13, 1.2), (0, 1, 2.6),
+    (12, 13, 1.2), (0, 1, 2.6), (8, 11, 2.4),
 )  # fmt: skip
 _LENGTHS = {2: (0.6, 0.5), 5: (0.6, 0.5), 8: (0.85, 0.8), 11: (0.85, 0.8)}  # by the limb's first joint
 _FORESHORTENED = 0.6  # a torso shorter than this share of what other bones say is seen foreshortened

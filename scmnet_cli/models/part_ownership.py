@@ -2,7 +2,7 @@
 
 A sleeve that lies against a coat, or a foot beside the other foot, shows no border to it. Its other side often does:
 then the limb is taken to be as wide on the hidden side, and what lies beyond stays behind when the limb moves. A hand
-leaves the garments around it behind, a leg the other leg, and the torso the arms beside it.
+leaves the garments around it behind, an upper arm the forearm, a leg the other leg, and the torso the arms beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scmnet_cli.models.part_shapes import BONE_RADII, BONES_BEYOND, Box, PartSha
 _ALONG, _OUTWARDS = 16, 20  # places along a bone; steps away from it on either side
 _REACH = 0.4  # torso lengths that the steps cover
 _LEAST_WIDTH, _MARGIN, _SOFTNESS = 0.5, 0.15, 0.3  # of a bone's typical radius
-_PAST_END = 0.25  # lengths of a forearm past the wrist where sleeves have surely ended
+_PAST_END = 0.25  # of a bone's length: so far past a joint, pixels are surely past it
 _EDGE = 200  # rows of a picture to each pixel by which regions are grown: the edge of a silhouette stays with it
 
 _FOREARMS, _GARMENTS = (3, 5), [1, 3, 5]
@@ -65,6 +65,8 @@ def left_behind(
             left *= shapes.outside(part, box)
         else:
             left = torch.maximum(left, _Borders.of(shapes, part, person, share).beyond(box))
+            bone, upper = _Bone.of(shapes, part), (part - FIRST_BONE) % 2 == 0
+            left = torch.maximum(left, bone.past(box) if upper else bone.before(box))
         left *= grown[(slice(None), _HELD[part], *box)].amax(1)
         if part in _FOREARMS:
             garments = grown[(slice(None), _GARMENTS, *box)].amax(1)
@@ -112,8 +114,12 @@ class _Bone:
         return u / self.length[:, None, None], v / self.size[:, None, None]
 
     def past(self, box: Box) -> Tensor:
-        """Return how surely pixels lie past the limb's last joint, (B, h, w)."""
+        """Return how surely pixels lie past the bone's last joint, (B, h, w)."""
         return ((self.local(box)[0] - 1) / _PAST_END).clamp(0, 1)
+
+    def before(self, box: Box) -> Tensor:
+        """Return how surely pixels lie before the bone's first joint, (B, h, w)."""
+        return (self.local(box)[0] / -_PAST_END).clamp(0, 1)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ Box = tuple[slice, slice]
 BONE_RADII = (0.16, 0.13, 0.16, 0.13, 0.24, 0.18, 0.24, 0.18)
 BONES_BEYOND = (0.0, 0.35, 0.0, 0.35, 0.0, 0.25, 0.0, 0.25)
 _IN_FRONT = (1.8, 3.0, 1.8, 3.0, 0.0, 0.0, 0.0, 0.0)  # arms lie in front of the torso: lower cost on them
+_UPPER_ARMS, _ABOVE_SHOULDER = (0, 2), 2.0  # bones; how much further away than it is the cloth above a shoulder counts
 _CORE = 0.6  # share of a bone's radius that is inside
 _SHARPNESS, _FRONT_SHARPNESS = 0.5, 0.3  # shares of a bone's radius in which cost and front change
 _HEAD_RADIUS, _SOFTNESS = 0.22, 0.15  # of the head; of head and torso
@@ -137,6 +138,8 @@ class PartShapes:
             return torch.addcmul(away, length_of(u, v), per_size)
         bone = part - FIRST_BONE
         u.sub_(u.clamp(nothing, length * (1 + BONES_BEYOND[bone])))
+        if bone in _UPPER_ARMS:
+            u = torch.where(u < 0, u * _ABOVE_SHOULDER, u)
         return torch.addcmul(away - _CORE * BONE_RADII[bone], length_of(u, v), per_size).clamp_(min=0)
 
     def boxes(self, size: tuple[int, int], *, boxed: bool) -> list[Box | None]:

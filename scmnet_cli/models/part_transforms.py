@@ -30,8 +30,13 @@ class PartTransforms:
     valid: Tensor
 
 
-def part_transforms(source: Tensor, target: Tensor) -> PartTransforms:
+def part_transforms(source: Tensor, target: Tensor, girth: tuple[float, float] = (1.0, 1.0)) -> PartTransforms:
     """Return the affine map of each part, from the joints of two completed poses.
+
+    Args:
+        source: joints of the source.
+        target: joints of the pose.
+        girth: how wide arms and legs become, as a share of the width that the source shows.
 
     Shape:
         source, target: (B, 18, 3) as :func:`complete_joints` gives them.
@@ -41,7 +46,7 @@ def part_transforms(source: Tensor, target: Tensor) -> PartTransforms:
     scale = source_size / target_size
     torso, torso_offset, mirrored = _torso_transform(source, target, both, scale, target_size)
     head, head_offset = _head_transform(source, target, both, scale, mirrored)
-    bones, bone_offsets, has_bone = _bone_transforms(source, target, both, scale, mirrored)
+    bones, bone_offsets, has_bone = _bone_transforms(source, target, both, scale, mirrored, girth)
     valid = torch.stack([both[:, TORSO_JOINTS].sum(1) >= 1, both[:, HEAD_JOINTS].sum(1) >= 1], dim=1)
     return PartTransforms(
         torch.cat([torso[:, None], head[:, None], bones], dim=1),
@@ -183,9 +188,9 @@ def _head_transform(
 
 
 def _bone_transforms(
-    source: Tensor, target: Tensor, both: Tensor, scale: Tensor, mirrored: Tensor
+    source: Tensor, target: Tensor, both: Tensor, scale: Tensor, mirrored: Tensor, girth: tuple[float, float]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Map each bone on its own: its length along it, the body's scale across it.
+    """Map each bone on its own: its length along it, the body's scale and ``girth`` across it.
 
     Shape:
         matrices: (B, 8, 2, 2); offsets: (B, 8, 2); valid: (B, 8).
@@ -200,7 +205,7 @@ def _bone_transforms(
     normal = torch.stack([-along[..., 1], along[..., 0]], -1)
     scale = scale[:, None]
     stretch = torch.minimum(torch.maximum(length[0] / length[1], _BONE_SCALES[0] * scale), _BONE_SCALES[1] * scale)
-    across = torch.where(mirrored[:, None], -scale, scale)
+    across = torch.where(mirrored[:, None], -scale, scale) / scale.new_tensor([girth[0]] * 4 + [girth[1]] * 4)
     matrix = stretch[..., None, None] * along[0][..., :, None] * along[1][..., None, :]
     matrix = matrix + across[..., None, None] * normal[0][..., :, None] * normal[1][..., None, :]
     offset = joints[0][:, BONE_STARTS] - _applied(matrix, joints[1][:, BONE_STARTS])

@@ -3,10 +3,11 @@
 The body is ten parts. Each part p has one affine map M_p from target pixels to source pixels, a soft membership of the
 target's pixels, w_p, and one of the source's pixels, v_p. With s_p(x) = v_p(M_p x), zero outside the picture,
 
-    warped(x) = sum_p w_p(x) s_p(x) source(M_p x) / sum_p w_p(x) s_p(x)
+    warped(x) = sum_p w_p(x) b_p(x) s_p(x) source(M_p x) / sum_p w_p(x) b_p(x) s_p(x)
     coverage(x) = n(x) sum_p w_p(x) s_p(x) / sum_p w_p(x)
 
-where n(x) falls to 0 half a torso length away from every part. Nothing is learned. Each part is only evaluated on the
+where n(x) falls to 0 half a torso length away from every part, and b_p(x) is 1 on the source's person, 0.2 on its
+background. Nothing is learned. Each part is only evaluated on the
 box that it can reach, so cost and memory are linear in the number of pixels, with about three samples a pixel instead
 of ten.
 """
@@ -72,6 +73,7 @@ def warp_parts(
     target: Tensor,
     fill: float = PLAIN_BACKGROUND,
     *,
+    girth: tuple[float, float] = (1.0, 1.0),
     on_boxes: bool | None = None,
 ) -> PartWarp:
     """Bring a source into a target pose.
@@ -82,6 +84,7 @@ def warp_parts(
         source: its joints, as detected; missing ones are completed here.
         target: joints of the pose.
         fill: value of pixels that nothing covers.
+        girth: how wide arms and legs become, as a share of the width that the source shows.
         on_boxes: evaluate each part on the box it can reach only. None: on a CPU; a GPU takes whole canvases.
 
     Shape:
@@ -91,7 +94,7 @@ def warp_parts(
         boxed = image.device.type == "cpu" if on_boxes is None else on_boxes
         hidden = hidden_faces(source, target)
         source, target = complete_joints(torch.cat([source, target]).float()).chunk(2)
-        transforms = part_transforms(source, target)
+        transforms = part_transforms(source, target, girth)
         source_shapes, target_shapes = (PartShapes.of(joints, transforms.valid) for joints in (source, target))
         layers = _Layers.of(image.float() - fill, masks.float(), hidden, source_shapes, boxed=boxed)
         return _composite(layers, fill, transforms, target_shapes, boxed=boxed)
