@@ -304,7 +304,7 @@ def test_what_lies_outside_the_source_picture_is_not_covered() -> None:
     source = moved(joints, torch.eye(2), torch.tensor([0.0, -50.0]))  # only hips and legs are in the picture
     warp = warp_parts(noise(), one_hot(labels_of(source)), source, joints)
     assert not warp.coverage[0, 0, :48].any(), "rows from above the source's first row"
-    assert warp.coverage[0, 0, 54:83, 33:36].min() > 0.5, "the right leg"
+    assert warp.coverage[0, 0, 54:83, 33:36].min() > 0.4, "the right leg"
 
 
 def test_a_warp_hands_its_networks_twelve_channels_in_order() -> None:

@@ -27,6 +27,7 @@ from scmnet_cli.files import parse_json
 from scmnet_cli.images import PLAIN_GREY, contact_sheet
 from scmnet_cli.inference.editing import KINDS, regions_taken
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
+from scmnet_cli.models.part_joints import HEAD_JOINTS
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import NUM_JOINTS
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
@@ -75,6 +76,11 @@ class Garment:
     def region(self) -> str:
         """The kind, as edits name what they exchange."""
         return self.kind
+
+    @property
+    def lies_flat(self) -> bool:
+        """Whether nobody wore it in its photo: no joint of a head is known."""
+        return not (self.joints[list(HEAD_JOINTS), 2] > 0).any()
 
     def person(self, canvas: Canvas) -> Person:
         """Return the garment on a plain background of the canvas's shape, as if somebody wore it."""

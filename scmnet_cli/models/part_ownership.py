@@ -154,7 +154,7 @@ class _Borders:
         grid = ((2 * points + 1) / extent - 1).flatten(1, 2)
         seen = torch.stack([person, share, torch.ones_like(person)], dim=1)
         values = F.grid_sample(seen, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        on_person, own, inside = _surely(values).unflatten(2, (2, _ALONG)).unbind(1)  # (B, 2, K, J)
+        on_person, own, inside = _surely(values).view(len(person), 3, 2, _ALONG, _OUTWARDS).unbind(1)  # (B, 2, K, J)
         on_person = on_person + (1 - inside) * (1 - on_person)  # nobody knows what lies outside the picture
         background = on_person.cumprod(-1).sum(-1)
         others = (on_person * own).cumprod(-1).sum(-1)
@@ -169,13 +169,20 @@ class _Borders:
         place = (u / (1 + BONES_BEYOND[self.number])).clamp(0, 1) * (_ALONG - 1)
         first = place.floor().clamp(max=_ALONG - 2)
         index = first.long().flatten(1) + torch.where(v.flatten(1) > 0, 0, _ALONG)
-        width, hidden = (
-            torch.lerp(*(values.flatten(1).gather(1, at).view_as(v) for at in (index, index + 1)), place - first)
-            for values in (self.width, self.hidden)
-        )
+        width, hidden = (_between(values.flatten(1), index, place - first) for values in (self.width, self.hidden))
         return ((v.abs() - width) / (_SOFTNESS * BONE_RADII[self.number])).clamp_(0, 1).mul_(hidden)
 
 
 def _surely(share: Tensor) -> Tensor:
     """Return 1 from a share of 0.7 on, 0 up to 0.3."""
     return ((share - 0.3) / 0.4).clamp(0, 1)
+
+
+def _between(values: Tensor, index: Tensor, share: Tensor) -> Tensor:
+    """Interpolate linearly between a value and the next.
+
+    Shape:
+        values: (B, N); index: (B, h * w); share, result: (B, h, w).
+    """
+    one, other = values.gather(1, index), values.gather(1, index + 1)
+    return torch.lerp(one, other, share.flatten(1)).view_as(share)

@@ -1,0 +1,260 @@
+"""Garments photographed flat, on a bed, a floor or a hanger: cut out, with joints read off the outline.
+
+The garment is what differs in colour from the picture's border: two mixtures of Gaussians in CIELAB, one of the border,
+one of the middle, refined in turn, and a random walk that settles the edge. Its joints are those of the garments of a
+wardrobe with the most alike outlines.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from scmnet_cli.errors import ScmError, nearest
+from scmnet_cli.images import read_photo
+from scmnet_cli.inference.wardrobe import Garment, Wardrobe, cut_out
+from scmnet_cli.skeleton import MIRRORED, NUM_JOINTS
+from scmnet_cli.types import FloatArray, UInt8Array
+
+PREFIX = "flat:"
+"""Prefix that marks a photo of a garment that nobody wears."""
+
+FLAT_KINDS = ("upper", "pants", "skirt", "dress")
+"""Kinds of garment whose outline shows where joints lie."""
+
+_BoolArray = npt.NDArray[np.bool_]
+_Array = npt.NDArray[np.float64]
+
+_WORKING_SIDE = 192  # pixels of the longer side on which the garment is found
+_BORDER = 0.04  # of the longer side
+_COLOURS, _ROUNDS = 5, 3
+_MOST_SURE = 12.0  # of a log-likelihood ratio
+_IN_THE_MIDDLE = 1.5  # how much more likely the middle is garment, as a log-likelihood ratio
+_UNSURE = 5  # pixels on either side of the edge that the random walk settles
+_LARGEST_HOLE = 0.01  # share of the garment; larger ones are gaps, as between trouser legs
+_LEAST, _MOST = 0.04, 0.9  # shares of the picture that a garment covers
+_LEAST_ALIKE = 0.55  # intersection over union with the most alike outline
+_OUTLINE = 64
+_ASPECT_COUNTS = 0.15
+_ALIKE = 3
+
+
+def read_flat_garment(path: Path, kind: str, name: str, wardrobe: Wardrobe, about: str = "") -> Garment:
+    """Read a photo of a single garment that nobody wears.
+
+    Args:
+        path: the photo; the garment lies whole, upright and apart from other things on a background of other colours.
+        kind: what it is: upper, pants, skirt or dress.
+        name: of the result.
+        wardrobe: garments whose outlines are known.
+        about: a line that describes it.
+
+    Raises:
+        ScmError: if the file is no photo, the kind has no outline, or no garment is found.
+    """
+    if kind not in FLAT_KINDS:
+        raise ScmError(
+            f"{path}: --region {kind} cannot be read off a garment that lies flat; give one of "
+            f"{', '.join(FLAT_KINDS)}{nearest(kind, FLAT_KINDS)}"
+        )
+    image = read_photo(path)
+    remedy = "lay the garment flat, whole and alone on a background of another colour"
+    mask = find_garment(image)
+    share = float(mask.mean())
+    if not _LEAST < share < _MOST:
+        raise ScmError(f"{path}: no garment stands out from its background ({share:.0%} of the picture); {remedy}")
+    joints, alike = outline_joints(mask, kind, wardrobe)
+    if alike < _LEAST_ALIKE:
+        raise ScmError(
+            f"{path}: what stands out from the background has no outline of {kind}; {remedy}, collar upwards"
+        )
+    return cut_out(image, mask, joints, Garment(name, kind, np.dstack([image, mask * np.uint8(255)]), joints, about))
+
+
+def find_garment(image: UInt8Array) -> _BoolArray:
+    """Return where the garment is.
+
+    Shape:
+        image: (H, W, 3) uint8; result: (H, W).
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, _WORKING_SIDE / max(height, width))
+    size = (max(round(width * scale), 8), max(round(height * scale), 8))
+    small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of empty clusters, and of a faster solver that this size does not need
+        mask = Image.fromarray(_segmented(small).astype(np.uint8) * 255)
+    found: _BoolArray = np.asarray(mask.resize((width, height), Image.Resampling.BICUBIC)) > 127
+    return found
+
+
+def _segmented(image: UInt8Array) -> _BoolArray:
+    from scipy import ndimage
+    from skimage.color import rgb2lab
+    from skimage.segmentation import random_walker
+
+    colours = ndimage.gaussian_filter(rgb2lab(image), (1.2, 1.2, 0))
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    edge = max(3, round(_BORDER * max(height, width)))
+    border = (y < edge) | (y >= height - edge) | (x < edge) | (x >= width - edge)
+    off_centre = np.maximum(abs(y / height - 0.5), abs(x / width - 0.5))
+    prior = _IN_THE_MIDDLE * (1 - 3.2 * off_centre)
+    garment, background = (abs(y / height - 0.5) < 0.25) & (abs(x / width - 0.5) < 0.2), border
+    mask = garment
+    for _ in range(_ROUNDS):
+        ratio = _Mixture.of(colours[garment]).log_likelihood(colours)
+        ratio -= _Mixture.of(colours[background]).log_likelihood(colours)
+        surely = ndimage.gaussian_filter(ratio.clip(-_MOST_SURE, _MOST_SURE), 2) + prior
+        mask = _largest_piece((surely > 0) & ~border)
+        garment, background = ndimage.binary_erosion(mask, iterations=2), ~ndimage.binary_dilation(mask, iterations=2)
+        if garment.sum() < 50 or background.sum() < 50:
+            return mask
+    seeds = np.zeros(mask.shape, np.int64)
+    seeds[ndimage.binary_erosion(mask, iterations=_UNSURE)] = 1
+    seeds[~ndimage.binary_dilation(mask, iterations=_UNSURE)] = 2
+    if not ((seeds == 1).any() and (seeds == 2).any()):
+        return mask
+    settled: _BoolArray = random_walker(colours, seeds, beta=200, mode="cg_j", channel_axis=-1) == 1
+    return settled
+
+
+def _largest_piece(mask: _BoolArray) -> _BoolArray:
+    """Return the largest connected piece, its small holes filled."""
+    from scipy import ndimage
+
+    mask = ndimage.binary_opening(mask)
+    pieces, num = ndimage.label(mask)
+    if not num:
+        return mask
+    mask = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    mask = ndimage.binary_closing(mask, iterations=2) | mask
+    holes, _ = ndimage.label(~mask)
+    small = np.bincount(holes.ravel()) <= _LARGEST_HOLE * mask.sum()
+    filled: _BoolArray = mask | small[holes]
+    return filled
+
+
+@dataclass(frozen=True)
+class _Mixture:
+    """Gaussians over colours.
+
+    Shape:
+        means: (K, 3); precisions: (K, 3, 3); logs: (K,), the logarithm of weight and normalisation.
+    """
+
+    means: _Array
+    precisions: _Array
+    logs: _Array
+
+    @classmethod
+    def of(cls, colours: _Array) -> _Mixture:
+        """Fit it to colours, (N, 3), by k-means from a fixed start."""
+        from scipy.cluster.vq import kmeans2
+
+        by_lightness = colours[np.argsort(colours[:, 0], kind="stable")]
+        starts = by_lightness[np.linspace(0, len(colours) - 1, _COLOURS).round().astype(int)]
+        _, nearest_mean = kmeans2(colours, starts + np.arange(_COLOURS)[:, None] * 1e-3, minit="matrix", missing="warn")
+        groups = [group for k in range(_COLOURS) if len(group := colours[nearest_mean == k]) > 8] or [colours]
+        covariances = np.stack([np.cov(group.T) + 9 * np.eye(3) for group in groups])
+        shares = np.array([len(group) / len(colours) for group in groups])
+        return cls(
+            np.stack([group.mean(0) for group in groups]),
+            np.linalg.inv(covariances),
+            np.log(shares) - 0.5 * np.linalg.slogdet(covariances)[1],
+        )
+
+    def log_likelihood(self, colours: _Array) -> _Array:
+        """Return it for colours (..., 3), up to a constant."""
+        away = colours[..., None, :] - self.means
+        logs = self.logs - 0.5 * np.einsum("...ki,kij,...kj->...k", away, self.precisions, away)
+        total: _Array = np.logaddexp.reduce(logs, axis=-1)
+        return total
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """A garment's mask stretched to a square, and its joints in it.
+
+    Shape:
+        mask: (64, 64) in [0, 1]; joints: (18, 3), x and y in [0, 1].
+    """
+
+    mask: _Array
+    log_aspect: float
+    joints: FloatArray
+
+    @classmethod
+    def of(cls, mask: _BoolArray, joints: FloatArray) -> _Outline:
+        """Cut the mask to its box."""
+        left, top, right, bottom = _box(mask)
+        cut = Image.fromarray(mask[top:bottom, left:right].astype(np.uint8) * 255)
+        square = np.asarray(cut.resize((_OUTLINE, _OUTLINE), Image.Resampling.BILINEAR)) / 255.0
+        placed = joints.astype(np.float32).copy()
+        placed[:, :2] = (placed[:, :2] - [left, top]) / [right - left, bottom - top]
+        return cls(square, float(np.log((bottom - top) / (right - left))), placed)
+
+    def mirrored(self) -> _Outline:
+        """Return its mirror image, left and right joints exchanged."""
+        joints = self.joints[list(MIRRORED)].copy()
+        joints[:, 0] = 1 - joints[:, 0]
+        return _Outline(self.mask[:, ::-1], self.log_aspect, joints)
+
+    def overlap(self, other: _Outline) -> float:
+        """Return intersection over union."""
+        return float(np.minimum(self.mask, other.mask).sum() / np.maximum(self.mask, other.mask).sum())
+
+    def likeness(self, other: _Outline) -> float:
+        """Return the overlap, less for another aspect."""
+        return self.overlap(other) - _ASPECT_COUNTS * abs(self.log_aspect - other.log_aspect)
+
+
+def outline_joints(mask: _BoolArray, kind: str, wardrobe: Wardrobe) -> tuple[FloatArray, float]:
+    """Return where the joints of a wearer would lie, from the garments with the most alike outlines.
+
+    Each joint is the mean over the three most alike garments, of those that have it; it is missing where fewer than two
+    have it and the most alike one has not.
+
+    Args:
+        mask: the garment.
+        kind: what it is.
+        wardrobe: garments with joints; those of the same kind that lie flat are compared.
+
+    Shape:
+        mask: (H, W); result: (18, 3) in pixels of the mask, and how alike the best outline is, in [0, 1].
+    """
+    mine = _Outline.of(mask, np.zeros((NUM_JOINTS, 3), np.float32))
+    known = [
+        _Outline.of(garment.image[..., 3] > 127, garment.joints)
+        for garment in wardrobe.garments.values()
+        if garment.kind == kind and garment.lies_flat
+    ]
+    ranked = sorted([*known, *(outline.mirrored() for outline in known)], key=mine.likeness, reverse=True)[:_ALIKE]
+    if not ranked:
+        return mine.joints, 0.0
+    left, top, right, bottom = _box(mask)
+    joints = _mean_joints([outline.joints for outline in ranked])
+    joints[:, :2] = joints[:, :2] * [right - left, bottom - top] + [left, top]
+    joints[joints[:, 2] <= 0] = 0
+    return joints, mine.overlap(ranked[0])
+
+
+def _mean_joints(alike: Sequence[FloatArray]) -> FloatArray:
+    result = np.zeros((NUM_JOINTS, 3), np.float32)
+    for joint in range(NUM_JOINTS):
+        found = [joints[joint, :2] for joints in alike if joints[joint, 2] > 0]
+        if len(found) >= 2 or (found and alike[0][joint, 2] > 0):
+            result[joint] = [*np.mean(found, axis=0), 1]
+    return result
+
+
+def _box(mask: _BoolArray) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of a mask, the last two exclusive."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
