@@ -252,6 +252,15 @@ def test_a_place_that_the_photo_does_not_show_is_refused(pipeline: Pipeline) -> 
     )
 
 
+def test_a_photo_without_a_head_is_refused_as_a_reference(pipeline: Pipeline) -> None:
+    head = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
+    other = without_joints(dressed(SKIRT, "tee"), *head)
+    with pytest.raises(ScmError, match=r"tee: shows no head, .*; give --ref flat:PHOTO .* or --force"):
+        edit(pipeline, dressed(PANTS, "ann"), "upper", other)
+    named = replace(other, name="wardrobe:tee")
+    assert (edit(pipeline, dressed(PANTS, "ann"), "upper", named).area > 0).any()
+
+
 def test_a_back_view_is_refused_for_a_garment_seen_from_the_front(pipeline: Pipeline) -> None:
     wearer, other = from_behind(dressed(PANTS, "ann")), dressed(SKIRT, "ben")
     with pytest.raises(ScmError, match=r"ann: is seen from another side than ben; take .* or give --force"):

@@ -35,7 +35,8 @@ class EditOptions:
             "--ref",
             metavar="B",
             autocompletion=complete_demo_people,
-            help="Whom it is taken from, as --src, or wardrobe:NAME ('scm wardrobe' lists them); one for each "
+            help="Whom it is taken from, as --src; or wardrobe:NAME ('scm wardrobe' lists them); or flat:PHOTO of a "
+            "garment that nobody wears; one for each "
             "--region, in order.",
         ),
     ]
@@ -82,6 +83,7 @@ def edit(
       scm edit --src data/ccp/0010 --region upper --ref data/ccp/0020
       scm edit --src me.jpg --region upper --ref friend.jpg --keep-size
       scm edit --src me.jpg --region trousers --ref wardrobe:jungle-print-trousers
+      scm edit --src me.jpg --region upper --ref flat:tee-on-my-bed.jpg
       scm edit --data data/ccp --src 0010 --region pants --ref 0020 \\
                --region hair --ref 0030 --strip -m runs/ccp
       scm edit --data data/faces --src ann --region mouth --ref eve -m runs/faces
@@ -102,7 +104,7 @@ def edit(
         if not artist.edits_photos:
             finder.domain.region_id(region)
     taken = {
-        region: artist.reference(reference, finder, edits.closet)
+        region: artist.reference(reference, region, finder, edits.closet)
         for region, reference in zip(regions, references, strict=True)
     }
     poses = None if pose is None else finder.poses([pose], "--pose")

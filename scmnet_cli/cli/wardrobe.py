@@ -89,7 +89,12 @@ class GarmentOptions:
 @grouped
 def add(
     garment: GarmentOptions,
-    source: Annotated[str, typer.Option("--src", metavar="A", help="Who wears it, as for `scm edit`.")],
+    source: Annotated[
+        str,
+        typer.Option(
+            "--src", metavar="A", help="Who wears it, as for `scm edit`; or flat:PHOTO of a garment that nobody wears."
+        ),
+    ],
     closet: Annotated[
         Path, typer.Option("--wardrobe", envvar="SCM_WARDROBE", metavar="FILE", help="File to add to; made if absent.")
     ],
@@ -103,12 +108,17 @@ def add(
     Examples:
       scm wardrobe add my-jacket --region upper --src me.jpg \\
                        --wardrobe mine.safetensors
+      scm wardrobe add my-tee --region upper --src flat:tee-on-my-bed.jpg \\
+                       --wardrobe mine.safetensors
       scm edit --src you.jpg --region upper --ref wardrobe:my-jacket \\
                --wardrobe mine.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing.opening import find_inputs, open_model
     from scmnet_cli.cli.drawing.outputs import make_folder
-    from scmnet_cli.inference.wardrobe import Wardrobe, take
+    from scmnet_cli.inference.editing import kind_of
+    from scmnet_cli.inference.flat_garments import PREFIX, read_flat_garment
+    from scmnet_cli.inference.opening import open_wardrobe
+    from scmnet_cli.inference.wardrobe import Wardrobe, check_name, take
     from scmnet_cli.types import Person
 
     pipeline = open_model(model, device)
@@ -116,9 +126,16 @@ def add(
     name = garment.name
     if name in garments.garments and not garment.replace:
         raise ScmError(f"{name}: is in {closet} already; give another name, or --replace")
-    person = find_inputs(pipeline, InputOptions(data=data)).person(source, "--src").read()
-    assert isinstance(person, Person)
-    garments.garments[name] = take(person, garment.region, name, garment.about)
+    check_name(name)
+    kind = kind_of(garment.region)
+    if source.startswith(PREFIX):
+        path = Path(source.removeprefix(PREFIX))
+        taken = read_flat_garment(path, kind, name, open_wardrobe(None), garment.about)
+    else:
+        person = find_inputs(pipeline, InputOptions(data=data)).person(source, "--src").read()
+        assert isinstance(person, Person)
+        taken = take(person, kind, name, garment.about)
+    garments.garments[name] = taken
     make_folder(closet.parent, "--wardrobe")
     garments.write(closet)
     print(closet)

@@ -29,6 +29,9 @@ from scmnet_cli.types import Person, UInt8Array
 if TYPE_CHECKING:
     from scmnet_cli.inference.pipeline import Pipeline
 
+CUT_OUT = "wardrobe:"
+"""Prefix of the names of garments that were cut out of their photo."""
+
 _BoolArray = npt.NDArray[np.bool_]
 _IntArray = npt.NDArray[np.int64]
 
@@ -176,6 +179,11 @@ def check_place(wearer: Person, reference: Person, kind: str) -> None:
             f"{wearer.name}: does not show where {kind} would be ({', '.join(missing).replace('_', ' ')} not found); "
             "take a photo that shows more of the body, or give --force"
         )
+    if lies_flat(reference) and not reference.name.startswith(CUT_OUT):
+        raise ScmError(
+            f"{reference.name}: shows no head, so nobody seems to wear this; give --ref flat:PHOTO for a garment that "
+            "lies or hangs, or --force"
+        )
     if kind in ("hair", "face"):
         if not any(wearer.joints[JOINTS.index(name), 2] > 0 for name in _FACE_JOINTS):
             raise ScmError(f"{wearer.name}: is seen from behind, so {kind} cannot be changed; take a front view")
@@ -184,6 +192,11 @@ def check_place(wearer: Person, reference: Person, kind: str) -> None:
             f"{wearer.name}: is seen from another side than {reference.name}; take photos of the same side, or give "
             "--force"
         )
+
+
+def lies_flat(person: Person) -> bool:
+    """Whether nobody wears what the photo shows: no joint of a head is known."""
+    return not (person.joints[list(HEAD_JOINTS), 2] > 0).any()
 
 
 def _side(person: Person) -> float:
@@ -268,8 +281,7 @@ def _warped_garment(
     masks = torch.zeros(1, NUM_REGIONS, *mask.shape)
     masks[0, region] = torch.from_numpy(mask.astype(np.float32))
     masks[0, BACKGROUND] = 1 - masks[0, region]
-    lies_flat = not (reference.joints[list(HEAD_JOINTS), 2] > 0).any()
-    girth = _FLAT_GIRTHS.get(region, (1.0, 1.0)) if lies_flat else (1.0, 1.0)
+    girth = _FLAT_GIRTHS.get(region, (1.0, 1.0)) if lies_flat(reference) else (1.0, 1.0)
     warp = warp_parts(batch.image, masks, batch.structure, target, girth=girth)
     cover = warp.regions[0, region] * (warp.coverage[0, 0] > _COVERED)
     cover = ((cover - _SURE[0]) / (_SURE[1] - _SURE[0])).clamp(0, 1)

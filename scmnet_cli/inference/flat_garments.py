@@ -39,7 +39,8 @@ _IN_THE_MIDDLE = 1.5  # how much more likely the middle is garment, as a log-lik
 _UNSURE = 5  # pixels on either side of the edge that the random walk settles
 _LARGEST_HOLE = 0.01  # share of the garment; larger ones are gaps, as between trouser legs
 _LEAST, _MOST = 0.04, 0.9  # shares of the picture that a garment covers
-_LEAST_ALIKE = 0.55  # intersection over union with the most alike outline
+_LEAST_ALIKE = 0.7  # likeness of the most alike outline
+_LEAST_APART = 1.0  # mean log-likelihood ratio of the garment's colours
 _OUTLINE = 64
 _ASPECT_COUNTS = 0.15
 _ALIKE = 3
@@ -68,7 +69,9 @@ def read_flat_garment(path: Path, kind: str, name: str, wardrobe: Wardrobe, abou
     mask = find_garment(image)
     share = float(mask.mean())
     if not _LEAST < share < _MOST:
-        raise ScmError(f"{path}: no garment stands out from its background ({share:.0%} of the picture); {remedy}")
+        raise ScmError(
+            f"{path}: no garment stands out from the background (found on {share:.0%} of the picture); {remedy}"
+        )
     joints, alike = outline_joints(mask, kind, wardrobe)
     if alike < _LEAST_ALIKE:
         raise ScmError(
@@ -90,7 +93,8 @@ def find_garment(image: UInt8Array) -> _BoolArray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of empty clusters, and of a faster solver that this size does not need
         mask = Image.fromarray(_segmented(small).astype(np.uint8) * 255)
-    found: _BoolArray = np.asarray(mask.resize((width, height), Image.Resampling.BICUBIC)) > 127
+    large = mask.resize((width, height), Image.Resampling.BICUBIC)
+    found: _BoolArray = np.asarray(large) > 127
     return found
 
 
@@ -111,8 +115,10 @@ def _segmented(image: UInt8Array) -> _BoolArray:
     for _ in range(_ROUNDS):
         ratio = _Mixture.of(colours[garment]).log_likelihood(colours)
         ratio -= _Mixture.of(colours[background]).log_likelihood(colours)
-        surely = ndimage.gaussian_filter(ratio.clip(-_MOST_SURE, _MOST_SURE), 2) + prior
-        mask = _largest_piece((surely > 0) & ~border)
+        surely = ndimage.gaussian_filter(ratio.clip(-_MOST_SURE, _MOST_SURE), 2)
+        mask = _largest_piece((surely + prior > 0) & ~border)
+        if not mask.any() or surely[mask].mean() < _LEAST_APART:
+            return np.zeros_like(mask)
         garment, background = ndimage.binary_erosion(mask, iterations=2), ~ndimage.binary_dilation(mask, iterations=2)
         if garment.sum() < 50 or background.sum() < 50:
             return mask
@@ -162,11 +168,11 @@ class _Mixture:
         starts = by_lightness[np.linspace(0, len(colours) - 1, _COLOURS).round().astype(int)]
         _, nearest_mean = kmeans2(colours, starts + np.arange(_COLOURS)[:, None] * 1e-3, minit="matrix", missing="warn")
         groups = [group for k in range(_COLOURS) if len(group := colours[nearest_mean == k]) > 8] or [colours]
-        covariances = np.stack([np.cov(group.T) + 9 * np.eye(3) for group in groups])
+        covariances = np.stack([np.cov(group.T) + 9 * np.eye(3) for group in groups]).astype(np.float64)
         shares = np.array([len(group) / len(colours) for group in groups])
         return cls(
             np.stack([group.mean(0) for group in groups]),
-            np.linalg.inv(covariances),
+            np.linalg.inv(covariances).astype(np.float64),
             np.log(shares) - 0.5 * np.linalg.slogdet(covariances)[1],
         )
 
@@ -227,7 +233,7 @@ def outline_joints(mask: _BoolArray, kind: str, wardrobe: Wardrobe) -> tuple[Flo
         wardrobe: garments with joints; those of the same kind that lie flat are compared.
 
     Shape:
-        mask: (H, W); result: (18, 3) in pixels of the mask, and how alike the best outline is, in [0, 1].
+        mask: (H, W); result: (18, 3) in pixels of the mask, and how alike the best outline is, at most 1.
     """
     mine = _Outline.of(mask, np.zeros((NUM_JOINTS, 3), np.float32))
     known = [
@@ -242,7 +248,7 @@ def outline_joints(mask: _BoolArray, kind: str, wardrobe: Wardrobe) -> tuple[Flo
     joints = _mean_joints([outline.joints for outline in ranked])
     joints[:, :2] = joints[:, :2] * [right - left, bottom - top] + [left, top]
     joints[joints[:, 2] <= 0] = 0
-    return joints, mine.overlap(ranked[0])
+    return joints, mine.likeness(ranked[0])
 
 
 def _mean_joints(alike: Sequence[FloatArray]) -> FloatArray:

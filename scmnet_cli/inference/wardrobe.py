@@ -25,7 +25,7 @@ from scmnet_cli.data.dataset import resized
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.files import parse_json
 from scmnet_cli.images import PLAIN_GREY, contact_sheet
-from scmnet_cli.inference.editing import KINDS, regions_taken
+from scmnet_cli.inference.editing import CUT_OUT, KINDS, regions_taken
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
 from scmnet_cli.models.part_joints import HEAD_JOINTS
 from scmnet_cli.regions import region_id
@@ -41,7 +41,7 @@ KIND = "scm wardrobe"
 VERSION = 2
 """Version of the format: 1 held features of one model, 2 holds pictures."""
 
-PREFIX = "wardrobe:"
+PREFIX = CUT_OUT
 """Prefix that marks the name of a garment."""
 
 _REMEDY = "the file is damaged, copy it again"
@@ -189,6 +189,16 @@ class Wardrobe:
         return found
 
 
+def check_name(name: str) -> None:
+    """Check the name of a garment.
+
+    Raises:
+        ScmError: if it has other characters than lower-case letters, digits and hyphens.
+    """
+    if not _NAME.fullmatch(name):
+        raise ScmError(f"garment '{name}': give a name of lower-case letters, digits and hyphens, such as red-skirt")
+
+
 def take(person: Person, kind: str, name: str, about: str = "") -> Garment:
     """Cut a garment, or hair, out of the photo of a wearer.
 
@@ -201,8 +211,7 @@ def take(person: Person, kind: str, name: str, about: str = "") -> Garment:
     Raises:
         ScmError: if the person wears nothing of the kind, the kind is unknown, or the name is none.
     """
-    if not _NAME.fullmatch(name):
-        raise ScmError(f"garment '{name}': give a name of lower-case letters, digits and hyphens, such as red-skirt")
+    check_name(name)
     if kind not in KINDS:
         raise ScmError(f"--region {kind}: is no kind of garment; give one of {', '.join(KINDS)}{nearest(kind, KINDS)}")
     mask = np.isin(person.regions, regions_taken(kind))

@@ -28,11 +28,13 @@ from scmnet_cli.domains import DOMAINS
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.one_result import TransferMetrics
 from scmnet_cli.images import ANIMATED, PLAIN_GREY, contact_sheet
+from scmnet_cli.inference.flat_garments import PREFIX as FLAT
+from scmnet_cli.inference.flat_garments import read_flat_garment
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.inputs.sketches import Drawing
 from scmnet_cli.inference.opening import open_wardrobe
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
-from scmnet_cli.inference.wardrobe import PREFIX, SHIPPED_WARDROBE
+from scmnet_cli.inference.wardrobe import PREFIX, SHIPPED_WARDROBE, Wardrobe
 from scmnet_cli.system.processes import Rank, Team, this_rank
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 
@@ -108,17 +110,23 @@ class Artist:
         """Whether edits change the photo itself, by kinds of garments, as models with a part warp do."""
         return self._pipeline.config.model.part_warp
 
-    def reference(self, word: str, finder: Finder, closet: Path | None) -> Reference:
-        """Find what ``--ref`` names: a person, or, after ``wardrobe:``, a garment.
+    def reference(self, word: str, kind: str, finder: Finder, closet: Path | None) -> Reference:
+        """Find what ``--ref`` names: a person; after ``wardrobe:`` a garment; after ``flat:`` a photo of one that lies.
 
         Args:
             word: what was given.
+            kind: the region or garment that is taken from it.
             finder: finds people.
             closet: the wardrobe file; None: the one that ships.
 
         Raises:
-            ScmError: if the word names nothing, or there is no such wardrobe.
+            ScmError: if the word names nothing, there is no such wardrobe, or the photo shows no garment.
         """
+        if word.startswith(FLAT):
+            path = Path(word.removeprefix(FLAT))
+            name = path.stem
+            garment = read_flat_garment(path, kind, name, open_wardrobe(None))
+            return Reference(name, str(path), partial(Wardrobe([garment]).reference, name, self._pipeline))
         if not word.startswith(PREFIX):
             given = finder.reference(word, "--ref")
             return Reference(given.name, given.where, partial(self._encode, given))
