@@ -204,7 +204,7 @@ def broken_file(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("write", "options", "said"),
     [
-        (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {}, r"tell with --parser-labels NAME"),
+        (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {}, r"give --parser-labels NAME"),
         (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {"labels": "atr18"},
          r"--parser-labels atr18: has 18 labels, n\.onnx gives 1x20x32x24; sets that fit: lip20, cihp20, schp-lip"),
         (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {"labels": "lip2"},
@@ -287,7 +287,7 @@ def test_an_rtmpose_network_returns_joints_in_photo_pixels(
 def test_a_file_that_is_not_an_rtmpose_network_is_a_one_line_error(tmp_path: Path) -> None:
     pytest.importorskip("rtmlib", reason="needs the extra rtmlib", exc_type=ImportError)
     file = save_parser(tmp_path / "net.onnx", (1, 2, 3), 20)
-    with pytest.raises(ScmError, match=r"--pose-estimator .*net\.onnx: is no network of RTMPose's family [^\n]*$"):
+    with pytest.raises(ScmError, match=r"--pose-estimator .*net\.onnx: is not a network of RTMPose's family [^\n]*$"):
         RtmPose(str(file))
     with pytest.raises(ScmError, match="finds 21 joints; of people are 17, 26, 133"):
         RtmPose(str(save_pose(tmp_path / "hand.onnx", 21)))

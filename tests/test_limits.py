@@ -238,7 +238,7 @@ def test_a_last_line_of_stats_cut_short_by_a_kill_is_left_out(tmp_path: Path) ->
 @pytest.mark.parametrize("content", [b"", b"PK\x05\x06" + bytes(18), b"x" * 1000])
 def test_damaged_statistics_in_the_cache_name_the_remedy(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(ScmError, match=r"a\.npz: is damaged .*delete it, it is only a cache"):
+    with pytest.raises(ScmError, match=r"a\.npz: is damaged .*delete it, it is a cache"):
         FeatureStatistics.read(tmp_path / "a.npz")
 
 

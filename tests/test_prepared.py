@@ -97,7 +97,7 @@ def manifest(**values: object) -> Callable[[Path], None]:
         (manifest(version=99), "format version 99 is newer than 1; update"),
         (lambda folder: (folder / "joints.csv").unlink(), r"joints\.csv: no such file"),
         (edit("joints.csv", lambda text: text.replace("neck_x", "hals_x")), "lacks the columns neck_x"),
-        (edit("joints.csv", lambda text: text.replace("\nben,", "\nanna,")), r"line 3: 'anna' stands twice"),
+        (edit("joints.csv", lambda text: text.replace("\nben,", "\nanna,")), r"line 3: 'anna' is repeated"),
         (edit("joints.csv", lambda text: text.replace("\nben,", "\n../ben,")), r"line 3: name '\.\./ben'"),
         (edit("joints.csv", lambda text: text.replace("300,400", "300,0")), "line 2: .*crop without area"),
         (edit("joints.csv", lambda text: text.replace(",640,", ",wide,")), "line 2: .*wide"),

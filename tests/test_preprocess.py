@@ -178,7 +178,7 @@ def edit_table(change: Callable[[list[str]], list[str]]) -> Callable[[Path], Non
         (hostile_name, "drawn 0008", "cannot be a file name here"),
         (all_background, "drawn_0009", "is all background"),
         (edit_table(lambda lines: [line for line in lines if "_0010" not in line]), "drawn_0010", "no row 'drawn_0010"),
-        (edit_table(lambda lines: [*lines, lines[-1]]), "drawn_0011", "line 14: 'drawn_0011' stands twice"),
+        (edit_table(lambda lines: [*lines, lines[-1]]), "drawn_0011", "line 14: 'drawn_0011' is repeated"),
         (edit_table(lambda lines: [*lines[:-1], lines[-1][:60]]), "drawn_0011", r"line 13 \('drawn_0011'\)"),
         (edit_table(lambda lines: [*lines[:-1], "drawn_0011" + ",0" * 54]), "drawn_0011", "no joint is known"),
         (edit_table(lambda lines: [*lines[:-1], "drawn_0011" + ",nan" * 54]), "drawn_0011", "no joint is known"),

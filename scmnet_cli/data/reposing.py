@@ -1,7 +1,7 @@
-"""``repose``: warp the training image into another pose and use it as the source (docs/design.md, training).
+"""Augmentation ``repose``: warp the training image to another pose and use it as the source (docs/design.md, training).
 
 The paper leaves "spatial transformation" of the training data to future work; the part warp applies it limb by limb.
-The target is always the real photo, so the network learns to repair what a warp leaves: tears, holes, doubled arms.
+The target is always the real photo, so the network learns to repair artefacts of the warp: tears, holes, doubled arms.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.skeleton import MIRRORED
 from scmnet_cli.types import FloatArray
 
-_ANOTHERS = 0.55  # chance that the pose is another person's
-_MIRRORED_TOO = 0.5  # chance that it is mirrored first
-_SCALES = (0.6, 1.6)  # limits of its scale
+_FROM_DONOR = 0.55  # probability of another person's pose
+_MIRROR_DONOR = 0.5  # probability of mirroring that pose
+_SCALES = (0.6, 1.6)  # limits of that pose's scale
 _HEAD = [0, 14, 15, 16, 17]
 _ARMS, _LEGS = ((2, 3, 4), (5, 6, 7)), ((8, 9, 10), (11, 12, 13))
 _ARM_TURNS, _LEG_TURNS, _HEAD_TURN = (0.6, 0.7), (0.2, 0.2), 0.15  # standard deviations in radians
-_SQUEEZED, _SQUEEZES = 0.5, (0.5, 1.1)  # chance that the torso changes its width, and by which factor
-_LEAST_COVERAGE = 0.25  # a pixel that is covered less is background
+_SQUEEZED, _SQUEEZES = 0.5, (0.5, 1.1)  # probability that the torso changes its width, and range of the factor
+_LEAST_COVERAGE = 0.25  # pixels with less coverage are background
 
 
-def other_pose(joints: FloatArray, lender: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Return other joints for the same body: another person's, scaled to this one, or its own with limbs turned.
+def other_pose(joints: FloatArray, donor: FloatArray, random: np.random.Generator) -> FloatArray:
+    """Sample another pose of a body: a donor's, scaled to this body, or its own with rotated limbs.
 
     Args:
-        joints: the body's own; a joint that is missing stays missing.
-        lender: another person's joints.
-        random: source of every random choice.
+        joints: the body's own joints; missing ones stay missing.
+        donor: another person's joints.
+        random: generator of all random choices.
 
     Shape:
-        joints, lender, result: (18, 3), x, y in pixels and a score.
+        joints, donor, result: (18, 3), x, y in pixels and a score.
     """
-    if random.random() < _ANOTHERS:
-        laid = lay_over(joints, lender, mirrored=random.random() < _MIRRORED_TOO)
-        if laid is not None:
-            return laid
+    if random.random() < _FROM_DONOR:
+        aligned = align_pose(joints, donor, mirrored=random.random() < _MIRROR_DONOR)
+        if aligned is not None:
+            return aligned
     turned = joints.copy()
     for limbs, sigmas in ((_ARMS, _ARM_TURNS), (_LEGS, _LEG_TURNS)):
         for start, middle, end in limbs:
@@ -54,13 +54,13 @@ def other_pose(joints: FloatArray, lender: FloatArray, random: np.random.Generat
     return turned
 
 
-def lay_over(joints: FloatArray, lender: FloatArray, *, mirrored: bool = False) -> FloatArray | None:
-    """Return the lender's joints at this body's neck and scaled to its torso length; None where either has no torso.
+def align_pose(joints: FloatArray, donor: FloatArray, *, mirrored: bool = False) -> FloatArray | None:
+    """Move a donor's joints to this body's neck and scale them to its torso length; None if either has no torso.
 
     Shape:
-        joints, lender, result: (18, 3), x, y in pixels and a score; a joint that either lacks is missing.
+        joints, donor, result: (18, 3), x, y in pixels and a score; a joint that either lacks is missing.
     """
-    other = lender.copy()
+    other = donor.copy()
     if mirrored:
         other = other[list(MIRRORED)]
         other[:, 0] = -other[:, 0]
@@ -84,18 +84,19 @@ def _turn(joints: FloatArray, pivot: int, moved: list[int], angle: float) -> Non
 def repose(
     image: Tensor, labels: Tensor, joints: Tensor, posed: Tensor, *, plain: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Warp people into other poses; pixels that the warp does not cover become background.
+    """Warp people to other poses; pixels that the warp does not cover become background.
 
     Args:
-        image: pictures.
+        image: images.
         labels: their label maps.
         joints: their joints.
         posed: the joints to warp to; a person whose joints do not change is returned unchanged.
-        plain: whether the background is plain grey; else each picture keeps its own, and the place that the person left
-            gets its mean colour.
+        plain: whether the background is plain grey; else each image keeps its background, and the mean colour of the
+            background fills the area that the person left.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; joints, posed: (B, 18, 3); results alike.
+        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; joints, posed: (B, 18, 3); results have the same
+        shapes.
     """
     changed = (posed - joints).abs().amax((1, 2)) > 0.5
     if not changed.any():
@@ -103,13 +104,13 @@ def repose(
     image, labels, joints = image.clone(), labels.clone(), joints.clone()
     chosen = image[changed]
     warp = warp_parts(chosen, one_hot(labels[changed]), joints[changed], posed[changed])
-    found = warp.regions.argmax(1).to(labels.dtype)
-    found = torch.where(warp.coverage[:, 0] > _LEAST_COVERAGE, found, BACKGROUND)
+    warped_labels = warp.regions.argmax(1).to(labels.dtype)
+    warped_labels = torch.where(warp.coverage[:, 0] > _LEAST_COVERAGE, warped_labels, BACKGROUND)
     behind = torch.full_like(chosen, PLAIN_BACKGROUND)
     if not plain:
-        ground = (labels[changed] == BACKGROUND)[:, None]
-        mean = (chosen * ground).sum((2, 3), keepdim=True) / ground.sum((2, 3), keepdim=True).clamp(min=1)
-        behind = torch.where(ground, chosen, mean)
-    image[changed] = torch.where((found != BACKGROUND)[:, None], warp.image, behind)
-    labels[changed], joints[changed] = found, posed[changed]
+        mask = (labels[changed] == BACKGROUND)[:, None]
+        mean = (chosen * mask).sum((2, 3), keepdim=True) / mask.sum((2, 3), keepdim=True).clamp(min=1)
+        behind = torch.where(mask, chosen, mean)
+    image[changed] = torch.where((warped_labels != BACKGROUND)[:, None], warp.image, behind)
+    labels[changed], joints[changed] = warped_labels, posed[changed]
     return image, labels, joints

@@ -1,4 +1,4 @@
-"""Feature statistics of reference sets, kept in the user's cache."""
+"""Feature statistics of reference sets, cached on disk."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class ReferenceStatistics:
                 self._new[network] = FeatureStatistics()
 
     def add(self, images: Tensor) -> None:
-        """Add reference pictures, unless the cache holds the set."""
+        """Add reference images, unless the cache holds the set."""
         if self._new:
             for network, features in self._metric_networks.features(images).items():
                 if network in self._new:
                     self._new[network].add(features)
 
     def finished(self) -> dict[str, FeatureStatistics]:
-        """Write new statistics to the cache, and return those of every network by its name."""
+        """Write new statistics to the cache, and return all statistics by the network's name."""
         for network, found in self._new.items():
             if network in self._paths:
                 found.write(self._paths[network])
@@ -57,7 +57,7 @@ class ReferenceStatistics:
 
 
 def cache_folder() -> Path:
-    """Return where statistics of reference sets are kept: ``SCM_CACHE``, or the user's cache."""
+    """Return the cache folder: ``SCM_CACHE``, or scmnet_cli in the user's cache folder."""
     given = os.environ.get("SCM_CACHE")
     if given:
         return Path(given).expanduser()
