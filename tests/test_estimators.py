@@ -511,7 +511,7 @@ def test_unreadable_third_party_files_are_reported_before_anything_is_written(an
     photos, maps, table = annotated / "photos", annotated / "maps", annotated / "table.csv"
     for given, said in (
         ({"maps": maps, "joints": table}, "use --layout folder"),
-        ({"labels": "lip20"}, "reads no maps unless --maps names their folder"),
+        ({"labels": "lip20"}, "needs --maps, the folder of the label maps"),
         ({"maps": annotated / "nowhere"}, "no such folder"),
         ({"maps": maps, "labels": "lip"}, "--labels lip: is not one of"),
     ):
