@@ -1,8 +1,7 @@
-"""The only reader and writer of weight files: safetensors whose header says what the weights are.
+"""Read and write weight files: safetensors with a header that describes the weights.
 
-A model file holds the tensors of one generator and, in its header, the format's name and version, the whole
-config as JSON and any extras; nothing in it is ever executed. Training state is kept in files of its own
-(:func:`save_tensors`), which a model is never read from.
+A model file holds the tensors of one generator. Its header has the format's name and version, the whole config as JSON
+and extras. Nothing in it is executed. Training state has its own files (:func:`save_tensors`), which are not models.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ STATE_FORMAT = "scm-net-state"
 """Format name in the header of a file of other tensors, such as training state."""
 
 FORMAT_VERSION = 1
-"""Version this code writes; it reads this one and every older one."""
+"""Version that this code writes; it reads this and all older versions."""
 
 MODEL_FILE = "model.safetensors"
 """Name of the model file in a run folder."""
@@ -58,13 +57,13 @@ def save_model(
     half: bool = False,
     extra: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a model file, replacing an older one in one step.
+    """Write a model file; replace an existing one atomically.
 
     Args:
-        path: the file to write; its folder is made if need be.
-        state: the generator's state dict; any device, memory format and sharing.
-        config: the whole config, kept in the header.
-        half: store floating-point tensors as float16, half the size; they load as float32 again.
+        path: the file to write; its folder is created if necessary.
+        state: the generator's state dict; any device and memory format, shared tensors allowed.
+        config: the whole config, for the header.
+        half: store floating-point tensors as float16; they load as float32.
         extra: further strings for the header.
 
     Raises:
@@ -84,8 +83,8 @@ def load_model(path: Path) -> SavedModel:
     """Read a model file, or the one in a run folder (``RUN/model.safetensors``).
 
     Raises:
-        ScmError: if there is none, or it is truncated, not a model of this program, of a newer format, or holds a
-            config that this version does not know; one line that names the file and the remedy.
+        ScmError: if there is none, or it is truncated, not a model of this program, of a newer format, or has a config
+            that this version does not know.
     """
     path = model_file(path)
     tensors, metadata = _read(path)
@@ -93,12 +92,12 @@ def load_model(path: Path) -> SavedModel:
     if name == STATE_FORMAT:
         raise ScmError(f"{path}: holds training state, not a model; give the run folder or its {MODEL_FILE}")
     if name != FORMAT:
-        raise ScmError(f"{path}: is safetensors but no SCM-Net model; give a {MODEL_FILE} that 'scm train' wrote")
+        raise ScmError(f"{path}: is safetensors but not an SCM-Net model; give a {MODEL_FILE} that 'scm train' wrote")
     _check_version(path, metadata)
     try:
         values = json.loads(metadata["config"])
     except (KeyError, ValueError, RecursionError) as error:
-        raise ScmError(f"{path}: its header holds no readable config; the file is damaged, copy it again") from error
+        raise ScmError(f"{path}: its header has no readable config; the file is damaged, copy it again") from error
     config = parse_config(values, f"config in {path}")
     state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
     extra = {key.removeprefix(_EXTRA): value for key, value in metadata.items() if key.startswith(_EXTRA)}
@@ -106,7 +105,7 @@ def load_model(path: Path) -> SavedModel:
 
 
 def model_file(path: Path) -> Path:
-    """Return the model file that a path means: itself, or ``model.safetensors`` in a run folder.
+    """Return the model file of a path: the path itself, or ``model.safetensors`` in a run folder.
 
     Raises:
         ScmError: if there is no such file.
@@ -122,7 +121,7 @@ def model_file(path: Path) -> Path:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write named tensors that are not a model, such as training state, replacing an older file in one step.
+    """Write named tensors that are not a model, such as training state; replace an existing file atomically.
 
     Raises:
         ScmError: if the file cannot be written.
@@ -133,27 +132,27 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read what :func:`save_tensors` wrote: the tensors, in the types they were saved in, and the metadata.
+    """Read tensors, in the types they were saved in, and metadata of a file of :func:`save_tensors`.
 
     Raises:
         ScmError: if the file is absent, truncated, of another kind or of a newer format.
     """
     if not path.is_file():
-        raise ScmError(f"{path}: no such file; it should hold a training state")
+        raise ScmError(f"{path}: no such file; expected a training state")
     tensors, metadata = _read(path)
     if metadata.get("format") != STATE_FORMAT:
-        raise ScmError(f"{path}: is a safetensors file but no training state that 'scm train' wrote")
+        raise ScmError(f"{path}: is safetensors but not a training state of 'scm train'")
     _check_version(path, metadata)
     return tensors, {key.removeprefix(_EXTRA): value for key, value in metadata.items() if key.startswith(_EXTRA)}
 
 
 def load_strict(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """Load a state dict into a network; every tensor must be there, known, and of the right shape.
+    """Load a state dict into a network; names, shapes and types of all tensors must match.
 
     Args:
-        module: the network; untouched if the state does not fit.
-        state: names and tensors.
-        where: how an error names the state's origin, such as the file.
+        module: the network; unchanged if the state does not fit.
+        state: tensors by name.
+        where: origin of the state for messages, such as the file.
 
     Raises:
         ScmError: naming the first tensors that are missing, unexpected or of another shape.
@@ -184,7 +183,7 @@ def load_strict(module: nn.Module, state: Mapping[str, Tensor], where: str) -> N
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal, by which a report names the weights it used."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -194,14 +193,14 @@ def _first(names: list[str], num: int = 3) -> str:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    # A plain copy each: safetensors refuses channels-last tensors and tensors that share memory.
+    # Contiguous copies: safetensors rejects channels-last tensors and tensors that share memory.
     own = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as beside:
             save_file(own, beside, metadata=metadata)
     except (OSError, SafetensorError) as error:
-        raise ScmError(f"{path}: cannot be written ({error}); is there space, and may you write there?") from error
+        raise ScmError(f"{path}: cannot be written ({error}); check free space and permissions") from error
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -213,12 +212,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: stream.get_tensor(name) for name in names}, metadata
     except ScmError:
         raise
-    except Exception as error:  # besides its own errors safetensors raises those of torch, of types and of UTF-8
-        raise ScmError(f"{path}: {_what_it_is(path)}; 'scm train' writes models as {MODEL_FILE}") from error
+    except Exception as error:  # safetensors also raises torch's errors, TypeError and UnicodeDecodeError
+        raise ScmError(f"{path}: {_diagnose(path)}; 'scm train' writes models as {MODEL_FILE}") from error
 
 
-def _what_it_is(path: Path) -> str:
-    """Return what a file is that cannot be read as safetensors."""
+def _diagnose(path: Path) -> str:
+    """Return the likely kind of a file that is not readable as safetensors."""
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -236,7 +235,7 @@ def _what_it_is(path: Path) -> str:
 def _check_version(path: Path, metadata: Mapping[str, str]) -> None:
     text = metadata.get("format_version", "")
     if not (text.isdecimal() and len(text) < _MAX_DIGITS):
-        raise ScmError(f"{path}: its header holds no format version; the file is damaged, copy it again")
+        raise ScmError(f"{path}: its header has no format version; the file is damaged, copy it again")
     if int(text) > FORMAT_VERSION:
         raise ScmError(
             f"{path}: has format version {text}, this program reads up to {FORMAT_VERSION}; install a newer scmnet_cli"

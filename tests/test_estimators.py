@@ -212,7 +212,7 @@ def broken_file(folder: Path) -> Path:
         (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {"labels": "lip20", "pixels": "rbg"},
          r"--parser-input rbg: is not one of rgb, bgr"),
         (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {"labels": "lip20", "size": Canvas(96, 64)},
-         r"--parser-size 96x64: n\.onnx reads 64x48"),
+         r"--parser-size 96x64: n\.onnx takes 64x48"),
         (broken_file, {"labels": "lip20"}, r"net\.onnx: cannot be read as an ONNX file"),
         (lambda folder: save_pose(folder / "n.onnx"), {"labels": "lip20"}, r"gives 1x17x96, 1x17x128"),
     ],

@@ -145,7 +145,7 @@ def test_a_full_disk_is_a_one_line_error_and_the_next_run_resumes(
     with monkeypatch.context() as patch:
         FullDisk(patch, 9)
         with pytest.raises(
-            ScmError, match=r"data: the disk is full \(No space left on device\); nothing is lost"
+            ScmError, match=r"data: the disk is full \(No space left on device\); finished work is kept"
         ) as caught:
             run(photos, tmp_path / "data", jobs=1)
     assert "\n" not in str(caught.value)

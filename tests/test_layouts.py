@@ -370,7 +370,7 @@ def joints(*rows: str) -> Callable[[Path], None]:
         (odd_photo, "the photo is 300x100; DeepFashion has 176x256, 256x256 and 750x1101"),
         (photo_leads_out, "leads out of"),
         (photo_in_a_folder_of_no_name, r"its name is not UTF-8; rename it"),
-        (photo_twice, r"several photos .*keep one, or give a folder that holds one"),
+        (photo_twice, r"several photos .*keep one, or give a folder with only one"),
         (map_twice, "several maps"),
         (map_leads_out, "leads out of"),
         (lambda root: map_path(root).unlink(), "has no map in"),

@@ -91,9 +91,9 @@ def manifest(**values: object) -> Callable[[Path], None]:
     ("breaks", "message"),
     [
         (lambda folder: (folder / "manifest.json").unlink(), r"no manifest\.json.*scm preprocess"),
-        (edit("manifest.json", lambda text: text[:40]), r"manifest\.json: is damaged or foreign"),
-        (edit("manifest.json", lambda _: "[]"), r"manifest\.json: is damaged or foreign"),
-        (manifest(format="another tool's"), r"manifest\.json: is damaged or foreign"),
+        (edit("manifest.json", lambda text: text[:40]), r"manifest\.json: is damaged or of another program"),
+        (edit("manifest.json", lambda _: "[]"), r"manifest\.json: is damaged or of another program"),
+        (manifest(format="another tool's"), r"manifest\.json: is damaged or of another program"),
         (manifest(version=99), "format version 99 is newer than 1; update"),
         (lambda folder: (folder / "joints.csv").unlink(), r"joints\.csv: no such file"),
         (edit("joints.csv", lambda text: text.replace("neck_x", "hals_x")), "lacks the columns neck_x"),

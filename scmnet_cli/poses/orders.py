@@ -22,8 +22,8 @@ OPENPOSE = {18: OPENPOSE_18, 25: BODY_25, 135: BODY_25}
 """Orders by the number of keypoints in OpenPose's ``pose_keypoints_2d``; BODY_135 starts with BODY_25."""
 
 COCO = {17: COCO_17, 26: COCO_17, 133: COCO_17, 136: COCO_17}
-"""Orders by the number of keypoints of a COCO annotation without names: COCO, Halpe-26, COCO-WholeBody and Halpe-136 all
-start with COCO's 17."""
+"""Orders by the number of keypoints of a COCO annotation without names; COCO, Halpe-26, COCO-WholeBody and Halpe-136
+all start with COCO's 17."""
 
 LANDMARKS = {**COCO, 18: OPENPOSE_18, 33: MEDIAPIPE_33}
 """Orders by the number of points of one person in a list without names."""
