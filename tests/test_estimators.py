@@ -289,7 +289,7 @@ def test_a_file_that_is_not_an_rtmpose_network_is_a_one_line_error(tmp_path: Pat
     file = save_parser(tmp_path / "net.onnx", (1, 2, 3), 20)
     with pytest.raises(ScmError, match=r"--pose-estimator .*net\.onnx: is not a network of RTMPose's family [^\n]*$"):
         RtmPose(str(file))
-    with pytest.raises(ScmError, match="finds 21 joints; of people are 17, 26, 133"):
+    with pytest.raises(ScmError, match="finds 21 joints; expected 17, 26, 133"):
         RtmPose(str(save_pose(tmp_path / "hand.onnx", 21)))
 
 

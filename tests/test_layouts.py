@@ -598,7 +598,7 @@ def test_the_command_prints_each_reason_once(fashion: Path, tmp_path: Path, capf
     assert [line for line in err.splitlines() if line] == [
         f"left out 2, {A} the first of them: no joint is known",
         "2 of 2 pairs were left out: 2 because an end was left out",
-        f"report: {tmp_path / 'data' / 'report.html'}",
+        f"scm: report: {tmp_path / 'data' / 'report.html'}",
     ]
 
 
