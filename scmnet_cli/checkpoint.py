@@ -26,6 +26,12 @@ FORMAT = "scm-net"
 STATE_FORMAT = "scm-net-state"
 """Format name in the header of a file of other tensors, such as training state."""
 
+PERSONAL_FORMAT = "scm-net-personal"
+"""Format name in the header of a file that holds what a model of one person differs by from its base."""
+
+LARGEST_PERSONAL = 4_000_000
+"""Bytes that such a file may have."""
+
 FORMAT_VERSION = 1
 """Version that this code writes; it reads this and all older versions."""
 
@@ -47,6 +53,23 @@ class SavedModel:
     config: Config
     extra: dict[str, str] = field(default_factory=dict)
     path: Path = Path(MODEL_FILE)
+
+
+@dataclass(frozen=True)
+class SavedPersonal:
+    """Content of a personal file: what a model of one person adds to its base.
+
+    Attributes:
+        difference: float32, by the parameter's name; all others stay as the base has them.
+        base_sha256: of the base's file.
+        base: where that file was.
+        extra: further strings of the header.
+    """
+
+    difference: dict[str, Tensor]
+    base_sha256: str
+    base: Path
+    extra: dict[str, str] = field(default_factory=dict)
 
 
 def save_model(
@@ -91,6 +114,8 @@ def load_model(path: Path) -> SavedModel:
     name = metadata.get("format")
     if name == STATE_FORMAT:
         raise ScmError(f"{path}: holds training state, not a model; give the run folder or its {MODEL_FILE}")
+    if name == PERSONAL_FORMAT:
+        raise ScmError(f"{path}: holds a model of one person, which is no start for another; give a {MODEL_FILE}")
     if name != FORMAT:
         raise ScmError(f"{path}: is safetensors but not an SCM-Net model; give a {MODEL_FILE} that 'scm train' wrote")
     _check_version(path, metadata)
@@ -144,6 +169,63 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ScmError(f"{path}: is safetensors but not a training state of 'scm train'")
     _check_version(path, metadata)
     return tensors, {key.removeprefix(_EXTRA): value for key, value in metadata.items() if key.startswith(_EXTRA)}
+
+
+def save_personal(
+    path: Path, difference: Mapping[str, Tensor], base: Path, extra: Mapping[str, str] | None = None
+) -> None:
+    """Write a personal file, replacing an older one in one step; differences are stored in float16.
+
+    Args:
+        path: the file to write; its folder is made if need be.
+        difference: by the parameter's name.
+        base: the model's file.
+        extra: further strings for the header.
+
+    Raises:
+        ScmError: if the file cannot be written, or would have over :data:`LARGEST_PERSONAL` bytes.
+    """
+    tensors = {name: tensor.half() for name, tensor in difference.items()}
+    num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if num_bytes > LARGEST_PERSONAL:
+        raise ScmError(f"{path}: would have {num_bytes:,} bytes, over {LARGEST_PERSONAL:,}; train fewer parameters")
+    metadata = {"format": PERSONAL_FORMAT, "format_version": str(FORMAT_VERSION)}
+    metadata |= {"base_sha256": sha256(base), "base": str(base.resolve())}
+    metadata |= {_EXTRA + name: value for name, value in (extra or {}).items()}
+    _write(path, tensors, metadata)
+
+
+def load_personal(path: Path) -> SavedPersonal:
+    """Read what :func:`save_personal` wrote.
+
+    Raises:
+        ScmError: if the file is absent, truncated, of another kind or of a newer format.
+    """
+    if not path.is_file():
+        raise ScmError(f"{path}: no such file; 'scm personalize' writes models of one person")
+    tensors, metadata = _read(path)
+    if metadata.get("format") != PERSONAL_FORMAT:
+        raise ScmError(f"{path}: is safetensors but no model of one person; give a file that 'scm personalize' wrote")
+    _check_version(path, metadata)
+    if "base_sha256" not in metadata or not all(tensor.is_floating_point() for tensor in tensors.values()):
+        raise ScmError(f"{path}: its header names no base model; the file is damaged, copy it again")
+    return SavedPersonal(
+        {name: tensor.float() for name, tensor in tensors.items()},
+        metadata["base_sha256"],
+        Path(metadata.get("base", "")),
+        {key.removeprefix(_EXTRA): value for key, value in metadata.items() if key.startswith(_EXTRA)},
+    )
+
+
+def is_personal(path: Path) -> bool:
+    """Return whether a path is a file that :func:`save_personal` wrote."""
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt", device="cpu") as stream:
+            return (stream.metadata() or {}).get("format") == PERSONAL_FORMAT
+    except Exception:  # noqa: BLE001 - whoever reads it next says what is wrong with it
+        return False
 
 
 def load_strict(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:

@@ -38,6 +38,10 @@ class Canvas:
         height = height // 8 * 8
         return self if height <= self.height else Canvas(height, round(height * self.width / self.height))
 
+    def resized_to(self, height: int) -> Canvas:
+        """Return the canvas of this shape whose height is given, both sides rounded to multiples of 8."""
+        return Canvas(max(round(height / 8), 1) * 8, max(round(height * self.width / self.height / 8), 1) * 8)
+
     def has_shape_of(self, other: Canvas) -> bool:
         """Return whether both have the same aspect within 1 %."""
         return abs(self.width / self.height / (other.width / other.height) - 1) <= _SAME_SHAPE

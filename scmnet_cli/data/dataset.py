@@ -176,7 +176,39 @@ class PeopleOnDisk:
         return collate(people, self.device)
 
 
-People = PeopleInMemory | PeopleOnDisk
+class PeopleGiven:
+    """People that are already read, such as the photos that a model is personalized on."""
+
+    def __init__(self, people: Sequence[Person], canvas: Canvas, device: torch.device, *, plain: bool) -> None:
+        """Bring the people to one canvas.
+
+        Args:
+            people: at least one.
+            canvas: of the batches.
+            device: where the batches are.
+            plain: whether their background is plain grey.
+
+        Raises:
+            ScmError: if one of them has another shape than ``canvas``.
+        """
+        self.names = [person.name for person in people]
+        self.device = device
+        self.fill = PLAIN_GREY / 127.5 - 1 if plain else None
+        self._people = [resized(person, canvas) for person in people]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def joints(self, index: int) -> FloatArray:
+        """Return the joints of one person, (18, 3)."""
+        return self._people[index].joints
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Return these people on the device."""
+        return collate([self._people[index] for index in indices], self.device)
+
+
+People = PeopleInMemory | PeopleOnDisk | PeopleGiven
 
 
 def open_people(
@@ -216,10 +248,21 @@ class TrainingStream:
     Each epoch is a new permutation of the people. A run may start at any position.
     """
 
-    def __init__(self, people: People, config: DataConfig, seed: int) -> None:
+    def __init__(
+        self, people: People, config: DataConfig, seed: int, donors: Sequence[FloatArray] | None = None
+    ) -> None:
+        """Take what the images are made of.
+
+        Args:
+            people: the training images.
+            config: ranges and chances.
+            seed: of every random choice.
+            donors: joints on the people's canvas into which ``repose`` may bring a source; None: the people's own.
+        """
         self.people = people
         self.config = config
         self.seed = seed
+        self.donors = donors
         self._order: tuple[int, np.ndarray[tuple[int], np.dtype[np.int64]]] | None = None
 
     def _index(self, position: int) -> int:
@@ -238,15 +281,8 @@ class TrainingStream:
         """Return the training pairs at positions ``start`` to ``start + size - 1`` of the stream."""
         positions = range(start, start + size)
         batch = self.people.batch([self._index(position) for position in positions])
-        mirrored = self._choose(_MIRROR_STREAM, self.config.mirror, positions)
         sketched = self._choose(_SKETCH_STREAM, self.config.sketch, positions)
-        structure = batch.domain.simplify(batch.structure, sketched)
-        target = Batch(
-            torch.where(mirrored[:, None, None, None], batch.image.flip(3), batch.image),
-            torch.where(mirrored[:, None, None], batch.labels.flip(2), batch.labels),
-            torch.where(mirrored[:, None, None], batch.domain.mirror(structure, batch.image.shape[3]), structure),
-            batch.domain,
-        )
+        target = self._mirrored(replace(batch, structure=batch.domain.simplify(batch.structure, sketched)), positions)
         if self.config.repose or self.config.close_up_both:
             return TrainingBatch(*self._reposed(target, positions))
         source = target
@@ -255,21 +291,43 @@ class TrainingStream:
             target = self._close_up(target, _CLOSE_TARGET_STREAM, positions, self.config.close_up)
         return TrainingBatch(target, self._moved(source, positions))
 
+    def _mirrored(self, batch: Batch, positions: Sequence[int]) -> Batch:
+        """Mirror some of the pictures left to right."""
+        chosen = self._choose(_MIRROR_STREAM, self.config.mirror, positions)
+        structure = batch.domain.mirror(batch.structure, batch.image.shape[3])
+        return Batch(
+            torch.where(chosen[:, None, None, None], batch.image.flip(3), batch.image),
+            torch.where(chosen[:, None, None], batch.labels.flip(2), batch.labels),
+            torch.where(chosen[:, None, None], structure, batch.structure),
+            batch.domain,
+        )
+
     def _reposed(self, target: Batch, positions: Sequence[int]) -> tuple[Batch, Batch]:
         """Crop target and source, warp the source to another pose, crop it again, and move it."""
-        target = self._close_up(target, _CLOSE_BOTH_STREAM, positions, self.config.close_up_both)
+        target = self._close_up_both(target, positions)
         posed = target.structure.clone()
         for row, position in enumerate(positions):
             random = np.random.default_rng((self.seed, _REPOSE_STREAM, position))
             if random.random() < self.config.repose:
-                donor = self.people.joints(int(random.integers(len(self.people))))
-                joints = other_pose(target.structure[row].cpu().numpy(), donor, random)
+                joints = other_pose(target.structure[row].cpu().numpy(), self._donor(random), random)
                 posed[row] = torch.from_numpy(joints).to(posed)
+        return target, self._in_pose(target, posed, positions)
+
+    def _close_up_both(self, batch: Batch, positions: Sequence[int]) -> Batch:
+        """Crop target or source as the other one of the pair is cropped."""
+        return self._close_up(batch, _CLOSE_BOTH_STREAM, positions, self.config.close_up_both)
+
+    def _in_pose(self, source: Batch, posed: Tensor, positions: Sequence[int]) -> Batch:
+        """Warp sources into poses, (B, 18, 3), crop some of them again, and move them."""
         plain = self.people.fill is not None
-        reposed = repose(target.image, target.labels, target.structure, posed, plain=plain)
-        source = Batch(*reposed, target.domain)
-        source = self._close_up(source, _CLOSE_SOURCE_STREAM, positions, self.config.close_up)
-        return target, self._moved(source, positions)
+        reposed = repose(source.image, source.labels, source.structure, posed, plain=plain)
+        source = self._close_up(Batch(*reposed, source.domain), _CLOSE_SOURCE_STREAM, positions, self.config.close_up)
+        return self._moved(source, positions)
+
+    def _donor(self, random: np.random.Generator) -> FloatArray:
+        if self.donors is None:
+            return self.people.joints(int(random.integers(len(self.people))))
+        return self.donors[int(random.integers(len(self.donors)))]
 
     def _moved(self, source: Batch, positions: Sequence[int]) -> Batch:
         """Apply ``anti_copy`` and joint noise to a source."""

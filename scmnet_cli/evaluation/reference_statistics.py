@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +53,3 @@ class ReferenceStatistics:
             if network in self._paths:
                 found.write(self._paths[network])
         return self._known | self._new
-
-
-def cache_folder() -> Path:
-    """Return the cache folder: ``SCM_CACHE``, or scmnet_cli in the user's cache folder."""
-    given = os.environ.get("SCM_CACHE")
-    if given:
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "scmnet_cli"

@@ -21,8 +21,8 @@ from scmnet_cli.evaluation.metric_networks import METRICS, MetricNetworks
 from scmnet_cli.evaluation.metric_results import MetricResults, Value, compute_metrics
 from scmnet_cli.evaluation.prepared_cases import PreparedCases
 from scmnet_cli.evaluation.protocols import Protocol
-from scmnet_cli.evaluation.reference_statistics import cache_folder
 from scmnet_cli.files import write_text
+from scmnet_cli.system.caches import cache_folder
 
 _PACKAGES = ("torch", "torchvision", "scikit-image", "lpips", "pytorch-fid", "numpy", "pillow")
 _DIGITS = 6

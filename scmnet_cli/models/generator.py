@@ -44,6 +44,12 @@ class Rendering:
         rows = (None if field is None else field[row : row + 1] for field in fields)
         return Rendering(*rows)  # type: ignore[arg-type]
 
+    @classmethod
+    def joined(cls, renderings: Sequence[Rendering]) -> Rendering:
+        """Return renderings of one network as one batch."""
+        parts = [[getattr(each, name) for each in renderings] for name in ("image", "drawn", "blend", "foreground")]
+        return cls(*(None if part[0] is None else torch.cat(part) for part in parts))  # type: ignore[arg-type]
+
     @property
     def alpha(self) -> Tensor | None:
         """The foreground mask alpha, (B, 1, H, W) in [0, 1]."""
