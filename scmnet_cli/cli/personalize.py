@@ -102,8 +102,8 @@ def personalize(
         raise ScmError(f"-m {model}: is a model of one person already; give the model that it was made of")
     finder = find_inputs(pipeline, InputOptions(data=data, person=person))
     finder.look_with(estimators.analyser)
-    people = [given.read() for given in finder.people(photos, "PHOTO")]
-    people = [shown for shown in people if isinstance(shown, Person)]
+    read = [given.read() for given in finder.people(photos, "PHOTO")]
+    people = [shown for shown in read if isinstance(shown, Person)]
     with learning_bar() as show:
         difference = learn(pipeline, people, budget, progress=show).difference
     save_personal(out, difference, pipeline.path)

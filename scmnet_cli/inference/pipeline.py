@@ -587,7 +587,8 @@ class Pipeline:
             return self.paint(structure, encoded.style, collate([encoded.person], self.device))
         photos = self._photos(encoded, self.canvas)
         rows = []
-        for pose in structure.split(1):
+        for row in range(len(structure)):
+            pose = structure[row : row + 1]
             scores = part_scores(photos, pose)
             main = encoded.photos[best_photo(scores)]
             warp = warp_photos(photos, pose, scores)

@@ -143,8 +143,8 @@ def _mixed(warps: Sequence[PartWarp], fill: float) -> PartWarp:
 
 
 def _over(front: PartWarp, behind: PartWarp, fill: float) -> PartWarp:
-    """Fill what a warp does not cover from another one."""
-    filled = (1 - front.coverage) * behind.coverage
+    """Fill what a warp covers less than another one from that one."""
+    filled = (behind.coverage - front.coverage).clamp(min=0)
     coverage = front.coverage + filled
     share, rest = front.coverage / coverage.clamp(min=1e-6), filled / coverage.clamp(min=1e-6)
     image = (front.image - fill) * share + (behind.image - fill) * rest + fill

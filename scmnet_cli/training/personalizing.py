@@ -153,7 +153,7 @@ class PersonalRun:
             if not recipe.trained or name.startswith(recipe.trained)
         }
         for parameter in self._trained.values():
-            parameter.requires_grad_(requires_grad=True)
+            parameter.requires_grad = True
         self._base = {name: parameter.detach().clone() for name, parameter in self._trained.items()}
         self._best: dict[str, Tensor] | None = None
         self._objective, self.uses_vgg = _objective(config, self.device, weights_dir, fields=not recipe.trained)
