@@ -1,8 +1,7 @@
-"""The only reader and writer of weight files: safetensors whose header says what the weights are.
+"""Read and write weight files: safetensors with a header that describes the weights.
 
-A model file holds the tensors of one generator and, in its header, the format's name and version, the whole
-config as JSON and any extras; nothing in it is ever executed. Training state is kept in files of its own
-(:func:`save_tensors`), which a model is never read from.
+A model file holds the tensors of one generator. Its header has the format's name and version, the whole config as JSON
+and extras. Nothing in it is executed. Training state has its own files (:func:`save_tensors`), which are not models.
 """
 
 from __future__ import annotations
@@ -27,8 +26,14 @@ FORMAT = "scm-net"
 STATE_FORMAT = "scm-net-state"
 """Format name in the header of a file of other tensors, such as training state."""
 
+PERSONAL_FORMAT = "scm-net-personal"
+"""Format name in the header of a file that holds what a model of one person differs by from its base."""
+
+LARGEST_PERSONAL = 4_000_000
+"""Bytes that such a file may have."""
+
 FORMAT_VERSION = 1
-"""Version this code writes; it reads this one and every older one."""
+"""Version that this code writes; it reads this and all older versions."""
 
 MODEL_FILE = "model.safetensors"
 """Name of the model file in a run folder."""
@@ -50,6 +55,23 @@ class SavedModel:
     path: Path = Path(MODEL_FILE)
 
 
+@dataclass(frozen=True)
+class SavedPersonal:
+    """Content of a personal file: what a model of one person adds to its base.
+
+    Attributes:
+        difference: float32, by the parameter's name; all others stay as the base has them.
+        base_sha256: of the base's file.
+        base: where that file was.
+        extra: further strings of the header.
+    """
+
+    difference: dict[str, Tensor]
+    base_sha256: str
+    base: Path
+    extra: dict[str, str] = field(default_factory=dict)
+
+
 def save_model(
     path: Path,
     state: Mapping[str, Tensor],
@@ -58,13 +80,13 @@ def save_model(
     half: bool = False,
     extra: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a model file, replacing an older one in one step.
+    """Write a model file; replace an existing one atomically.
 
     Args:
-        path: the file to write; its folder is made if need be.
-        state: the generator's state dict; any device, memory format and sharing.
-        config: the whole config, kept in the header.
-        half: store floating-point tensors as float16, half the size; they load as float32 again.
+        path: the file to write; its folder is created if necessary.
+        state: the generator's state dict; any device and memory format, shared tensors allowed.
+        config: the whole config, for the header.
+        half: store floating-point tensors as float16; they load as float32.
         extra: further strings for the header.
 
     Raises:
@@ -84,21 +106,23 @@ def load_model(path: Path) -> SavedModel:
     """Read a model file, or the one in a run folder (``RUN/model.safetensors``).
 
     Raises:
-        ScmError: if there is none, or it is truncated, not a model of this program, of a newer format, or holds a
-            config that this version does not know; one line that names the file and the remedy.
+        ScmError: if there is none, or it is truncated, not a model of this program, of a newer format, or has a config
+            that this version does not know.
     """
     path = model_file(path)
     tensors, metadata = _read(path)
     name = metadata.get("format")
     if name == STATE_FORMAT:
         raise ScmError(f"{path}: holds training state, not a model; give the run folder or its {MODEL_FILE}")
+    if name == PERSONAL_FORMAT:
+        raise ScmError(f"{path}: holds a model of one person, which is no start for another; give a {MODEL_FILE}")
     if name != FORMAT:
-        raise ScmError(f"{path}: is safetensors but no SCM-Net model; give a {MODEL_FILE} that 'scm train' wrote")
+        raise ScmError(f"{path}: is safetensors but not an SCM-Net model; give a {MODEL_FILE} that 'scm train' wrote")
     _check_version(path, metadata)
     try:
         values = json.loads(metadata["config"])
     except (KeyError, ValueError, RecursionError) as error:
-        raise ScmError(f"{path}: its header holds no readable config; the file is damaged, copy it again") from error
+        raise ScmError(f"{path}: its header has no readable config; the file is damaged, copy it again") from error
     config = parse_config(values, f"config in {path}")
     state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
     extra = {key.removeprefix(_EXTRA): value for key, value in metadata.items() if key.startswith(_EXTRA)}
@@ -106,7 +130,7 @@ def load_model(path: Path) -> SavedModel:
 
 
 def model_file(path: Path) -> Path:
-    """Return the model file that a path means: itself, or ``model.safetensors`` in a run folder.
+    """Return the model file of a path: the path itself, or ``model.safetensors`` in a run folder.
 
     Raises:
         ScmError: if there is no such file.
@@ -122,7 +146,7 @@ def model_file(path: Path) -> Path:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write named tensors that are not a model, such as training state, replacing an older file in one step.
+    """Write named tensors that are not a model, such as training state; replace an existing file atomically.
 
     Raises:
         ScmError: if the file cannot be written.
@@ -133,27 +157,84 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read what :func:`save_tensors` wrote: the tensors, in the types they were saved in, and the metadata.
+    """Read tensors, in the types they were saved in, and metadata of a file of :func:`save_tensors`.
 
     Raises:
         ScmError: if the file is absent, truncated, of another kind or of a newer format.
     """
     if not path.is_file():
-        raise ScmError(f"{path}: no such file; it should hold a training state")
+        raise ScmError(f"{path}: no such file; expected a training state")
     tensors, metadata = _read(path)
     if metadata.get("format") != STATE_FORMAT:
-        raise ScmError(f"{path}: is a safetensors file but no training state that 'scm train' wrote")
+        raise ScmError(f"{path}: is safetensors but not a training state of 'scm train'")
     _check_version(path, metadata)
     return tensors, {key.removeprefix(_EXTRA): value for key, value in metadata.items() if key.startswith(_EXTRA)}
 
 
-def load_strict(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """Load a state dict into a network; every tensor must be there, known, and of the right shape.
+def save_personal(
+    path: Path, difference: Mapping[str, Tensor], base: Path, extra: Mapping[str, str] | None = None
+) -> None:
+    """Write a personal file, replacing an older one in one step; differences are stored in float16.
 
     Args:
-        module: the network; untouched if the state does not fit.
-        state: names and tensors.
-        where: how an error names the state's origin, such as the file.
+        path: the file to write; its folder is made if need be.
+        difference: by the parameter's name.
+        base: the model's file.
+        extra: further strings for the header.
+
+    Raises:
+        ScmError: if the file cannot be written, or would have over :data:`LARGEST_PERSONAL` bytes.
+    """
+    tensors = {name: tensor.half() for name, tensor in difference.items()}
+    num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if num_bytes > LARGEST_PERSONAL:
+        raise ScmError(f"{path}: would have {num_bytes:,} bytes, over {LARGEST_PERSONAL:,}; train fewer parameters")
+    metadata = {"format": PERSONAL_FORMAT, "format_version": str(FORMAT_VERSION)}
+    metadata |= {"base_sha256": sha256(base), "base": str(base.resolve())}
+    metadata |= {_EXTRA + name: value for name, value in (extra or {}).items()}
+    _write(path, tensors, metadata)
+
+
+def load_personal(path: Path) -> SavedPersonal:
+    """Read what :func:`save_personal` wrote.
+
+    Raises:
+        ScmError: if the file is absent, truncated, of another kind or of a newer format.
+    """
+    if not path.is_file():
+        raise ScmError(f"{path}: no such file; 'scm personalize' writes models of one person")
+    tensors, metadata = _read(path)
+    if metadata.get("format") != PERSONAL_FORMAT:
+        raise ScmError(f"{path}: is safetensors but no model of one person; give a file that 'scm personalize' wrote")
+    _check_version(path, metadata)
+    if "base_sha256" not in metadata or not all(tensor.is_floating_point() for tensor in tensors.values()):
+        raise ScmError(f"{path}: its header names no base model; the file is damaged, copy it again")
+    return SavedPersonal(
+        {name: tensor.float() for name, tensor in tensors.items()},
+        metadata["base_sha256"],
+        Path(metadata.get("base", "")),
+        {key.removeprefix(_EXTRA): value for key, value in metadata.items() if key.startswith(_EXTRA)},
+    )
+
+
+def is_personal(path: Path) -> bool:
+    """Return whether a path is a file that :func:`save_personal` wrote."""
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt", device="cpu") as stream:
+            return (stream.metadata() or {}).get("format") == PERSONAL_FORMAT
+    except Exception:  # noqa: BLE001 - whoever reads it next says what is wrong with it
+        return False
+
+
+def load_strict(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Load a state dict into a network; names, shapes and types of all tensors must match.
+
+    Args:
+        module: the network; unchanged if the state does not fit.
+        state: tensors by name.
+        where: origin of the state for messages, such as the file.
 
     Raises:
         ScmError: naming the first tensors that are missing, unexpected or of another shape.
@@ -184,7 +265,7 @@ def load_strict(module: nn.Module, state: Mapping[str, Tensor], where: str) -> N
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal, by which a report names the weights it used."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -194,14 +275,14 @@ def _first(names: list[str], num: int = 3) -> str:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    # A plain copy each: safetensors refuses channels-last tensors and tensors that share memory.
+    # Contiguous copies: safetensors rejects channels-last tensors and tensors that share memory.
     own = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as beside:
             save_file(own, beside, metadata=metadata)
     except (OSError, SafetensorError) as error:
-        raise ScmError(f"{path}: cannot be written ({error}); is there space, and may you write there?") from error
+        raise ScmError(f"{path}: cannot be written ({error}); check free space and permissions") from error
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -213,12 +294,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: stream.get_tensor(name) for name in names}, metadata
     except ScmError:
         raise
-    except Exception as error:  # besides its own errors safetensors raises those of torch, of types and of UTF-8
-        raise ScmError(f"{path}: {_what_it_is(path)}; 'scm train' writes models as {MODEL_FILE}") from error
+    except Exception as error:  # safetensors also raises torch's errors, TypeError and UnicodeDecodeError
+        raise ScmError(f"{path}: {_diagnose(path)}; 'scm train' writes models as {MODEL_FILE}") from error
 
 
-def _what_it_is(path: Path) -> str:
-    """Return what a file is that cannot be read as safetensors."""
+def _diagnose(path: Path) -> str:
+    """Return the likely kind of a file that is not readable as safetensors."""
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -236,7 +317,7 @@ def _what_it_is(path: Path) -> str:
 def _check_version(path: Path, metadata: Mapping[str, str]) -> None:
     text = metadata.get("format_version", "")
     if not (text.isdecimal() and len(text) < _MAX_DIGITS):
-        raise ScmError(f"{path}: its header holds no format version; the file is damaged, copy it again")
+        raise ScmError(f"{path}: its header has no format version; the file is damaged, copy it again")
     if int(text) > FORMAT_VERSION:
         raise ScmError(
             f"{path}: has format version {text}, this program reads up to {FORMAT_VERSION}; install a newer scmnet_cli"

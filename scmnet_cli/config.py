@@ -1,7 +1,7 @@
-"""Every setting of a model and its training, typed, with its default; the only place that knows a default.
+"""All settings of a model and its training, typed and with their defaults.
 
-A config is a YAML file with the sections ``model``, ``data``, ``loss`` and ``train``; what it leaves out takes the
-default below. Shipped configs are named without a path (``-c ccp``); ``--set train.batch=4`` changes one field.
+A config is a YAML file with the sections ``model``, ``data``, ``loss`` and ``train``; missing fields take the defaults
+below. Shipped configs are named without a path (``-c ccp``); ``--set train.batch=4`` changes one field.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scmnet_cli.types import Canvas
 _MAX_DEPTH = 20
 _MAX_CHARACTERS = 50_000
 _MAX_VALUE = 1_000
-"""Of a YAML file, and of one value in it; longer ones are refused."""
+"""Limits of a YAML file: nesting, characters, and characters of one value."""
 
 SIZES: dict[str, dict[str, Any]] = {
     "base": {
@@ -51,7 +51,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "discriminator_blocks": 1,
     },
 }
-"""Channel lists that ``model.size`` fills in where they are not given. ``tiny`` is for tests and demos only."""
+"""Default channel lists of each ``model.size``. ``tiny`` is for tests and demos only."""
 
 
 class _Section(BaseModel):
@@ -63,7 +63,7 @@ class ModelConfig(_Section):
 
     size: Literal["base", "small", "tiny"] = Field("base", description="fills in the channel lists that are not given")
     domain: Literal["person", "face"] = Field(
-        "person", description="what is drawn: people after joints, or faces after edges"
+        "person", description="kind of images: people from joints, or faces from edges"
     )
     height: int = Field(256, ge=32, le=4096, multiple_of=8, description="canvas height in pixels")
     width: int = Field(176, ge=32, le=4096, multiple_of=8, description="canvas width in pixels")
@@ -83,28 +83,28 @@ class ModelConfig(_Section):
     generator_norm: NormName = Field("instance", description="norm of the translation generator")
     style: Literal["decomposed", "global"] = Field("decomposed", description="'global': the paper's w/o DSE")
     mask_channel: bool = Field(
-        True, description="give the part encoder the region's mask beside its colours, so that grey is not absence"
+        True, description="give the part encoder the region's mask too, to distinguish grey from absent"
     )
     carry_colours: bool = Field(
-        False, description="move each region's own mean colours along the field too, and draw on top of them"
+        False, description="move each region's mean colours along the field too, as a base for the generator"
     )
     carry_detail: Literal[1, 2, 4, 8] = Field(
-        1, description="carry_colours: cells along each side of a position that are moved together; more keep patterns"
+        1, description="carry_colours: cells per side of a position that are moved together; more keep patterns"
     )
     show_structure: bool = Field(
-        False, description="the generator sees the pose or edge maps too: lines thinner than a position arrive"
+        False, description="give the generator the pose or edge maps too, for lines thinner than a feature position"
     )
     part_warp: bool = Field(
-        False, description="people: warp the source to the target's joints, part by part, and draw with its pixels"
+        False, description="people: warp the source to the target's joints, part by part, and blend in its pixels"
     )
     foreground: bool = Field(
         True, description="part_warp: predict a foreground mask over a plain background; false for background: keep"
     )
     prior_sigma: float = Field(
-        0.0, ge=0, le=10, description="part_warp: spread of the field's prior as a share of the height; 0: no prior"
+        0.0, ge=0, le=10, description="part_warp: sigma of the field's prior as a share of the height; 0: no prior"
     )
     correlation: bool = Field(
-        True, description="false: features do not correlate, the field is flat but for its prior; needs part_warp"
+        True, description="false: no feature correlation, the field is its prior alone; needs part_warp"
     )
     ccf: bool = Field(True, description="Cross Channel Fusion; false: the paper's w/o CCF")
     tau: float = Field(0.01, gt=0, le=10, description="temperature of the correlation softmax")
@@ -118,56 +118,54 @@ class ModelConfig(_Section):
 
     @property
     def canvas(self) -> Canvas:
-        """Size of the pictures the model reads and draws."""
+        """Size of the model's images."""
         return Canvas(self.height, self.width)
 
 
 class DataConfig(_Section):
-    """How prepared pictures become batches (docs/design.md, section 4)."""
+    """Augmentation and caching of training data (docs/design.md, section 4)."""
 
-    anti_copy: bool = Field(True, description="the style branch sees its image and regions moved")
-    flip: float = Field(0.5, ge=0, le=1, description="anti_copy: chance that the style image is mirrored")
+    anti_copy: bool = Field(True, description="move image and regions of the style branch")
+    flip: float = Field(0.5, ge=0, le=1, description="anti_copy: probability of mirroring the style image")
     rotate: float = Field(17.0, ge=0, le=90, description="anti_copy: largest rotation, degrees")
     scale: float = Field(0.2, ge=0, lt=1, description="anti_copy: largest change of scale, as a share")
     shift: float = Field(0.15, ge=0, lt=1, description="anti_copy: largest shift, as a share of height and width")
     warp: float = Field(0.03, ge=0, lt=0.5, description="anti_copy: size of the smooth warp, as a share of the height")
-    drop_region: float = Field(0.1, ge=0, le=1, description="anti_copy: chance that the style image loses a region")
-    half_body: float = Field(0.1, ge=0, le=1, description="anti_copy: chance that it loses its lower half")
+    drop_region: float = Field(0.1, ge=0, le=1, description="anti_copy: probability of dropping a region")
+    half_body: float = Field(0.1, ge=0, le=1, description="anti_copy: probability of dropping the lower half")
     close_up: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="people: chance, for target and style image each, that it is cropped to its upper part",
+        description="people: probability, for target and style image each, of cropping to the upper part",
     )
     close_up_both: float = Field(
-        0.0, ge=0, le=1, description="people: chance that target and style image are cropped to the same upper part"
+        0.0, ge=0, le=1, description="people: probability of cropping target and style image to the same upper part"
     )
-    repose: float = Field(
-        0.0, ge=0, le=1, description="people: chance that the style image is warped into another pose"
-    )
+    repose: float = Field(0.0, ge=0, le=1, description="people: probability of warping the style image to another pose")
     repose_target: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="people: chance that the target is the photo with its limbs turned by the part warp",
+        description="people: probability of turning the limbs of the target with the part warp",
     )
     joint_noise: float = Field(
         0.0, ge=0, le=0.1, description="people: noise of the style image's joints, as a share of the height"
     )
-    mirror: float = Field(0.5, ge=0, le=1, description="chance that a whole sample (image and joints) is mirrored")
+    mirror: float = Field(0.5, ge=0, le=1, description="probability of mirroring a whole sample (image and joints)")
     sketch: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="faces: chance that the edges are those of the picture alone, without parts' borders",
+        description="faces: probability of using Canny edges alone, without the parts' borders",
     )
     cache: Literal["ram", "device", "none"] = Field(
-        "ram", description="where the decoded uint8 images are kept; none: they are read anew for each batch"
+        "ram", description="where decoded uint8 images are kept; none: read from disk for each batch"
     )
 
 
 class LossConfig(_Section):
-    """Losses and their weights (docs/design.md, section 3; the paper's 3.5). A loss of weight 0 loads nothing."""
+    """Losses and their weights (docs/design.md, section 3; the paper's 3.5). A loss of weight 0 is not computed."""
 
     adversarial: float = Field(5.0, ge=0, description="weight of the mean of the two discriminators' terms, Eq. 4")
     reconstruction: float = Field(1.0, ge=0, description="weight of L1, Eq. 5")
@@ -175,15 +173,13 @@ class LossConfig(_Section):
     style: float = Field(150.0, ge=0, description="weight of the L1 of normalised Gram matrices, Eq. 7")
     bsr: float = Field(1.0, ge=0, description="weight of the body structure retaining loss, Eq. 8; 0: w/o BSR")
     field_regions: float = Field(
-        1.0, ge=0, description="weight of the regions moved through the field against the target's"
+        1.0, ge=0, description="weight of the cross-entropy of moved source regions and the target's"
     )
-    field_colours: float = Field(
-        5.0, ge=0, description="weight of the source moved through the field against the target"
-    )
+    field_colours: float = Field(5.0, ge=0, description="weight of the L1 of moved source colours and the target's")
     foreground: float = Field(0.5, ge=0, description="part_warp: weight of the foreground mask's binary cross-entropy")
-    person_weight: float = Field(1.0, ge=1, le=100, description="how much more L1 weighs on the person's pixels")
+    person_weight: float = Field(1.0, ge=1, le=100, description="weight of the person's pixels in L1")
     vgg_band: float = Field(
-        1.0, gt=0, le=1, description="share of the height, a random band, on which the VGG losses are computed"
+        1.0, gt=0, le=1, description="height of the random band for the VGG losses, as a share of the image"
     )
     gan: GANKind = Field("lsgan", description="form of the adversarial loss")
     vgg: Literal["vgg19", "vgg16"] = Field("vgg19", description="network of the perceptual, style and BSR losses")
@@ -198,29 +194,27 @@ class TrainConfig(_Section):
     """The training run (docs/design.md, section 4). Progress is counted in images."""
 
     images: int = Field(1_000_000, ge=1, le=10**12, description="length of the run, in images")
-    batch: int = Field(8, ge=1, le=100_000, description="images a step, over all processes and accumulated parts")
-    accumulate: int = Field(1, ge=1, description="parts into which a step's batch is cut to save memory")
+    batch: int = Field(8, ge=1, le=100_000, description="images per step, over all processes and accumulated parts")
+    accumulate: int = Field(1, ge=1, description="number of parts of a step's batch, to save memory")
     precision: Literal["float32", "bf16"] = Field(
         "float32", description="arithmetic of the networks; weights stay float32"
     )
     channels_last: bool = Field(True, description="memory format of the networks")
-    learning_rate: float = Field(1e-4, gt=0, description="Adam's, of the generator")
-    discriminator_learning_rate: float = Field(4e-4, gt=0, description="Adam's, of both discriminators")
+    learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate for the generator")
+    discriminator_learning_rate: float = Field(4e-4, gt=0, description="Adam's learning rate for the discriminators")
     betas: tuple[float, float] = Field((0.5, 0.999), description="Adam's betas")
-    max_gradient_norm: float = Field(0.0, ge=0, description="gradients are scaled down to this norm; 0: they are not")
-    decay_every: int = Field(0, ge=0, description="images after which learning rates shrink; 0: never")
-    decay: float = Field(0.2, gt=0, le=1, description="factor by which they shrink")
-    discriminators_from: int = Field(0, ge=0, description="image count from which the discriminators take part")
-    vgg_losses_from: int = Field(
-        0, ge=0, description="image count from which perceptual, style and BSR losses take part"
-    )
+    max_gradient_norm: float = Field(0.0, ge=0, description="gradient clipping norm; 0: no clipping")
+    decay_every: int = Field(0, ge=0, description="images between decays of the learning rates; 0: no decay")
+    decay: float = Field(0.2, gt=0, le=1, description="factor of each decay")
+    discriminators_from: int = Field(0, ge=0, description="number of images before the adversarial loss starts")
+    vgg_losses_from: int = Field(0, ge=0, description="number of images before perceptual, style and BSR losses start")
     ema_images: int = Field(
-        10_000, ge=0, description="half-life of the weights' moving average, in images; 0: no average"
+        10_000, ge=0, description="half-life of the moving average of weights, in images; 0: no average"
     )
     log_every: int = Field(400, ge=1, description="images between lines of stats.jsonl")
     save_every: int = Field(4_000, ge=1, description="images between saved states")
     sample_every: int = Field(4_000, ge=1, description="images between sample grids")
-    num_samples: int = Field(6, ge=1, le=32, description="people in a sample grid, always the same")
+    num_samples: int = Field(6, ge=1, le=32, description="number of people in a sample grid")
 
 
 class Config(_Section):
@@ -254,9 +248,9 @@ class Config(_Section):
                 if getattr(self.data, name)
             ]
             if given:
-                raise ValueError(f"data.{given[0]} needs joints, which faces have not; set it to 0 for faces")
+                raise ValueError(f"data.{given[0]} needs joints, which faces lack; set it to 0 for faces")
             if self.model.part_warp:
-                raise ValueError("model.part_warp needs joints, which faces have not; set it to false for faces")
+                raise ValueError("model.part_warp needs joints, which faces lack; set it to false for faces")
         return self
 
 
@@ -275,7 +269,7 @@ def load_config(name_or_file: str, settings: tuple[str, ...] | list[str] = ()) -
     """Read a shipped config by name, or a YAML file, and apply ``section.field=value`` settings.
 
     Raises:
-        ScmError: if there is no such config, or a key or value is wrong; the text names the nearest known key.
+        ScmError: if there is no such config, or a key or value is wrong; the message suggests the nearest known key.
     """
     path = Path(name_or_file)
     if path.suffix not in {".yaml", ".yml"}:
@@ -301,7 +295,7 @@ def load_config(name_or_file: str, settings: tuple[str, ...] | list[str] = ()) -
 
 
 def _parse_yaml(text: str) -> Any:
-    """Parse a small, flat YAML text without aliases, which can make a gigabyte of a few lines.
+    """Parse a small YAML text without aliases, which can expand a few lines to gigabytes.
 
     Raises:
         ValueError, RecursionError, yaml.YAMLError: if it is too long or too deep, has an alias, or is not YAML.
@@ -336,11 +330,11 @@ def _apply(values: dict[str, Any], setting: str) -> None:
 
 
 def parse_config(values: Any, where: str) -> Config:
-    """Turn parsed YAML or JSON into a config.
+    """Validate parsed YAML or JSON as a config.
 
     Args:
-        values: what the file held.
-        where: how an error names the file.
+        values: content of the file.
+        where: name of the file for messages.
 
     Raises:
         ScmError: naming the first wrong key, its value, and what is expected.
@@ -368,7 +362,7 @@ def _fields_beside(location: list[str]) -> list[str]:
 
 
 def differences(left: Config, right: Config) -> list[str]:
-    """Name the fields in which two configs differ, as ``section.field: left -> right``."""
+    """Return the fields in which two configs differ, as ``section.field: left -> right``."""
     found = []
     for section in Config.model_fields:
         a, b = getattr(left, section).model_dump(), getattr(right, section).model_dump()
@@ -380,33 +374,33 @@ class AnalyserConfig(_Section):
     """Training of the analyser (docs/analyser.md)."""
 
     images: int = Field(60_000, ge=1, description="views to train on")
-    batch: int = Field(16, ge=2, description="views to a step")
+    batch: int = Field(16, ge=2, description="views per step")
     height: int = Field(288, ge=64, le=4096, multiple_of=32, description="height of a view in pixels")
     width: int = Field(192, ge=64, le=4096, multiple_of=32, description="width of a view in pixels")
-    learning_rate: float = Field(1.5e-3, gt=0, description="of the new layers, at its highest")
-    encoder_share: float = Field(0.3, ge=0, description="the encoder's learning rate is this share of it")
-    warmup: int = Field(2_000, ge=0, description="views over which the learning rate rises")
-    weight_decay: float = Field(0.01, ge=0, description="of AdamW")
-    frozen_stages: int = Field(2, ge=0, le=7, description="first stages of the encoder that stay as ImageNet left them")
-    ema_images: int = Field(2_000, ge=0, description="half-life of the average of weights, in views")
-    save_every: int = Field(1_600, ge=1, description="views between two saved states")
-    measure_every: int = Field(4_800, ge=1, description="views between two measurements on the val photos")
-    precision: Literal["bf16", "float32"] = Field("bf16", description="of convolutions")
+    learning_rate: float = Field(1.5e-3, gt=0, description="peak learning rate of the new layers")
+    encoder_share: float = Field(0.3, ge=0, description="learning rate of the encoder relative to it")
+    warmup: int = Field(2_000, ge=0, description="views of the learning rate's warm-up")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay")
+    frozen_stages: int = Field(2, ge=0, le=7, description="number of first encoder stages that are frozen")
+    ema_images: int = Field(2_000, ge=0, description="half-life of the moving average of weights, in views")
+    save_every: int = Field(1_600, ge=1, description="views between saved states")
+    measure_every: int = Field(4_800, ge=1, description="views between validations")
+    precision: Literal["bf16", "float32"] = Field("bf16", description="arithmetic of convolutions")
 
 
 class FaceParserConfig(AnalyserConfig):
-    """Training of the face parser (docs/faces.md): the same settings, for fewer and smaller photos."""
+    """Training of the face parser (docs/faces.md): the analyser's settings with other defaults."""
 
     images: int = Field(14_000, ge=1, description="views to train on")
     height: int = Field(192, ge=64, le=4096, multiple_of=32, description="height of a view in pixels")
-    warmup: int = Field(1_000, ge=0, description="views over which the learning rate rises")
-    ema_images: int = Field(1_000, ge=0, description="half-life of the average of weights, in views")
-    save_every: int = Field(800, ge=1, description="views between two saved states")
-    measure_every: int = Field(2_000, ge=1, description="views between two measurements on the val photos")
+    warmup: int = Field(1_000, ge=0, description="views of the learning rate's warm-up")
+    ema_images: int = Field(1_000, ge=0, description="half-life of the moving average of weights, in views")
+    save_every: int = Field(800, ge=1, description="views between saved states")
+    measure_every: int = Field(2_000, ge=1, description="views between validations")
 
 
 def parse_analyser_config(settings: Sequence[str], of: type[AnalyserConfig] = AnalyserConfig) -> AnalyserConfig:
-    """Read ``KEY=VALUE`` settings of the training of the analyser, or of the face parser.
+    """Parse ``KEY=VALUE`` settings for training the analyser or the face parser.
 
     Raises:
         ScmError: naming the first wrong key or value.

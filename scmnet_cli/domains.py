@@ -1,7 +1,7 @@
-"""Domains of models: people after joints, or faces after edges. A domain is regions and structure maps.
+"""Domains of models: people from joints, or faces from edges. A domain defines regions and structure maps.
 
-Everything else is the same for all: networks, losses, training, pictures. Old models and prepared folders, which name
-no domain, are of people.
+Networks, losses and training are the same for all domains. Old models and prepared folders without a domain are of
+people.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from scmnet_cli.types import Canvas, UInt8Array
 
 @dataclass(frozen=True)
 class Domain:
-    """The regions that style is kept by, and the structure that says the layout.
+    """Regions of the style, and structure of the layout.
 
-    The structure of one picture is the joints of a person, (18, 3) float32, or the edge map of a face, (H, W) uint8.
+    The structure of one image is the joints of a person, (18, 3) float32, or the edge map of a face, (H, W) uint8.
 
     Attributes:
-        name: as configs and manifests name it.
-        members: what prepared folders hold, for messages.
-        regions: names of the eight regions; a region's place is its id, 0 the background.
-        coloured: the regions whose colours distinguish sources.
-        edited: the regions that the sheet of edits exchanges.
-        structure: what a structure is, for messages.
+        name: name in configs and manifests.
+        members: plural noun for messages.
+        regions: names of the eight regions; the index is the id, 0 the background.
+        coloured: regions whose colours distinguish sources.
+        edited: regions that the sheet of edits exchanges.
+        structure: noun for the structure, for messages.
         num_maps: channels of the structure maps.
-        maps: draws structures, (B, ...), as the maps (B, num_maps, H, W) that the encoder reads.
-        mirror: structures of the pictures, of some width, mirrored left to right.
-        simplify: leaves of the chosen structures, (B,) bool, what a hand would draw.
-        rescale: a structure on another canvas of the same picture.
-        draw: shows a structure over a picture.
+        maps: draws structures, (B, ...), as maps for the encoder, (B, num_maps, H, W).
+        mirror: mirrors structures of images of a given width.
+        simplify: reduces the chosen structures, (B,) bool, to sketches.
+        rescale: converts a structure to another canvas of the same image.
+        draw: draws a structure over an image.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Domain:
         """Return the id of a named region.
 
         Raises:
-            ScmError: if this domain has no region of that name.
+            ScmError: if this domain has no such region.
         """
         return region_id(name, self.regions)
 
@@ -99,4 +99,4 @@ FACE = Domain(
 )
 
 DOMAINS = {domain.name: domain for domain in (PERSON, FACE)}
-"""By name, as ``model.domain`` and ``scm preprocess --domain`` take them."""
+"""Domains by their names for ``model.domain`` and ``scm preprocess --domain``."""

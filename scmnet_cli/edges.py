@@ -1,8 +1,8 @@
-"""Edge maps of faces: found in a picture, stored, and made into network inputs (docs/design.md, section 6).
+"""Edge maps of faces: detection, storage and network inputs (docs/design.md, section 6).
 
-There are two kinds, as CoCosNet has them, and both are kept in one map of bits. ``CANNY``: the edges of the whole
-picture by Canny (sigma 1), which need no masks and are what a sketch resembles. ``PARTS``: the same outside the inner
-parts of the face, joined with the 2-px borders of all parts. Where a map has the second kind, that is the one drawn.
+There are two kinds of edges, as in CoCosNet, stored as bits of one map. ``CANNY``: Canny edges of the whole image
+(sigma 1), which need no masks and resemble a sketch. ``PARTS``: Canny edges outside the inner parts of the face, and
+borders of all parts, 2 px wide. If a map has the second kind, the networks get that.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from torch import Tensor
 from scmnet_cli.types import Canvas, UInt8Array
 
 CANNY, PARTS = 1, 2
-"""Bits of an edge map: the pixel is an edge by Canny alone, by Canny and the parts' borders."""
+"""Bits of an edge map: edges by Canny alone, and by Canny and the parts' borders."""
 
 NUM_EDGE_CHANNELS = 2
 """Channels of the edge maps: the edges and the distance to them."""
 
 _SIGMA = 1.0
 _STEP, _FARTHEST = 3.0, 16.0
-"""Distances are divided by the first, in pixels at a height of 256, and clipped at the second."""
+"""Distances are divided by ``_STEP`` pixels (at a height of 256) and clipped at ``_FARTHEST``."""
 
 
 def canny_edges(image: UInt8Array) -> npt.NDArray[np.bool_]:
-    """Return Canny's edges of a picture in grey, with scikit-image's default thresholds.
+    """Return the Canny edges of the grey image, with scikit-image's default thresholds.
 
     Shape:
         image: (H, W, 3) uint8 RGB; result: (H, W).
@@ -43,12 +43,12 @@ def canny_edges(image: UInt8Array) -> npt.NDArray[np.bool_]:
 
 
 def face_edges(image: UInt8Array, parts: npt.NDArray[np.integer], inner: Collection[int]) -> UInt8Array:
-    """Return the edge map of a face, both kinds.
+    """Compute the edge map of a face with both kinds of edges.
 
     Args:
         image: the face.
         parts: ids of its parts.
-        inner: the parts inside of which Canny's edges are not kept.
+        inner: parts whose inner Canny edges are removed.
 
     Shape:
         image: (H, W, 3) uint8; parts: (H, W); result: (H, W) uint8 bits.
@@ -59,7 +59,7 @@ def face_edges(image: UInt8Array, parts: npt.NDArray[np.integer], inner: Collect
         differ = np.diff(parts.astype(np.int16), axis=axis) != 0
         ahead, behind = ((0, 1), (0, 0)), ((1, 0), (0, 0))
         pads = (ahead, behind) if axis == 0 else (ahead[::-1], behind[::-1])
-        for pad in pads:  # both pixels at a border
+        for pad in pads:  # the pixels on both sides of a border
             borders |= np.pad(differ, pad)
     with_parts = (canny & ~np.isin(parts, list(inner))) | borders
     bits: UInt8Array = (CANNY * canny + PARTS * with_parts).astype(np.uint8)
@@ -67,9 +67,9 @@ def face_edges(image: UInt8Array, parts: npt.NDArray[np.integer], inner: Collect
 
 
 def edge_maps(edges: Tensor, canvas: Canvas) -> Tensor:
-    """Draw edge maps as the encoder reads them: the edges, and how far each pixel is from the nearest.
+    """Draw edge maps for the encoder: the edges, and the distance of each pixel to the nearest edge.
 
-    The distance is L1, divided by 3 px (at a height of 256) and clipped at 16 of these steps, which are 1.
+    The L1 distance is divided by 3 px (at a height of 256), clipped at 16, and divided by 16.
 
     Shape:
         edges: (B, H, W) uint8 bits; result: (B, 2, H, W) float32 in [0, 1].
@@ -81,10 +81,10 @@ def edge_maps(edges: Tensor, canvas: Canvas) -> Tensor:
 
 
 def distance_to_edges(edges: Tensor) -> Tensor:
-    """Return the L1 distance to the nearest edge in pixels, exact: a pass along rows, then one along columns.
+    """Return the exact L1 distance to the nearest edge in pixels: a pass along rows, then one along columns.
 
     Shape:
-        edges: (B, H, W) bool; result: (B, H, W) float32; H + W where there is no edge.
+        edges: (B, H, W) bool; result: (B, H, W) float32; H + W without any edge.
     """
     far = float(sum(edges.shape[1:]))
     distance = torch.where(edges, 0.0, far)
@@ -98,7 +98,7 @@ def distance_to_edges(edges: Tensor) -> Tensor:
 
 
 def mirror_edges(edges: Tensor, width: int) -> Tensor:  # noqa: ARG001 - joints need the width
-    """Return the edge maps of the pictures mirrored left to right.
+    """Mirror edge maps horizontally.
 
     Shape:
         edges, result: (B, H, W).
@@ -107,7 +107,7 @@ def mirror_edges(edges: Tensor, width: int) -> Tensor:  # noqa: ARG001 - joints 
 
 
 def as_sketch(edges: Tensor, chosen: Tensor) -> Tensor:
-    """Leave of some edge maps Canny's edges alone.
+    """Reduce the chosen edge maps to their Canny edges.
 
     Shape:
         edges, result: (B, H, W) uint8 bits; chosen: (B,) bool.
@@ -116,7 +116,7 @@ def as_sketch(edges: Tensor, chosen: Tensor) -> Tensor:
 
 
 def rescale_edges(edges: UInt8Array, have: Canvas, want: Canvas) -> UInt8Array:  # noqa: ARG001 - joints need it
-    """Return an edge map on another canvas: a pixel is an edge where any pixel is that it covers.
+    """Resize an edge map to another canvas: a pixel is an edge if any pixel under it is.
 
     Shape:
         edges: (H, W) uint8 bits; result: (H', W') uint8 bits.
@@ -128,7 +128,7 @@ def rescale_edges(edges: UInt8Array, have: Canvas, want: Canvas) -> UInt8Array: 
 
 
 def draw_edges(picture: UInt8Array, edges: UInt8Array) -> UInt8Array:
-    """Draw edges dark on light, as large as a picture.
+    """Draw edges dark on light, in the size of an image.
 
     Shape:
         picture: (H, W, 3) uint8; edges: (H, W) uint8 bits; result: (H, W, 3) uint8.

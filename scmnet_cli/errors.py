@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises."""
+"""The exception for mistakes of the user."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _ELLIPSIS = " […] "
 
 
 class ScmError(Exception):
-    """A user's mistake: one line that names the option or file, the value found and the remedy.
+    """A mistake of the user, in one line that names the option or file, the value found and the remedy.
 
-    The command line prints the line and exits with code 2; library users catch the exception. The line is safe to
-    print whatever a broken file put into it: the middle of a long text is left out and control characters are escaped.
+    The command line prints the line and exits with code 2; library users catch the exception. The line is safe to print
+    even if it contains text of a broken file: the middle of a long text is left out, control characters are escaped.
     """
 
     def __init__(self, message: str) -> None:
@@ -30,7 +30,7 @@ def _shortened(text: str, length: int) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known word closest to ``name``, or ``""`` if none is close.
 
-    A word that is known as it is has no suggestion: it is spelled right.
+    A word that is itself known gets no suggestion.
     """
     words = list(known)
     close = [] if name in words else difflib.get_close_matches(name, words, n=1)

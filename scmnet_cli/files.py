@@ -1,4 +1,4 @@
-"""Read text and JSON files in bounded memory, fill in HTML pages, and write files in one step and through no link."""
+"""Read text and JSON files in bounded memory, render HTML pages, and write files atomically without following links."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     Model = TypeVar("Model", bound=BaseModel)
 
 MAX_BYTES = 200_000_000
-"""Larger text files are refused."""
+"""Larger text files are rejected."""
 
 MAX_LINES = 2_000_000
-"""Text files of more lines are refused: short lines take thirty times their length in memory."""
+"""Text files with more lines are rejected: short lines take thirty times their length in memory."""
 
 MAX_JSON_BYTES = 20_000_000
-"""Larger JSON files of this program are refused: parsed, they take up to fifty times the memory."""
+"""Larger JSON files of this program are rejected: parsed, they take up to fifty times the memory."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -37,14 +37,14 @@ def read_text(path: Path, what: str) -> str:
 
     Args:
         path: the file.
-        what: what it should be, for messages: ``JSON``, ``a table``.
+        what: the expected content, for messages: ``JSON``, ``a table``.
 
     Raises:
         ScmError: if it cannot be read, is not UTF-8 or UTF-16, or has over 200 MB.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ScmError(f"{path}: is over {MAX_BYTES // 1_000_000} MB; cut it into smaller files")
+            raise ScmError(f"{path}: is over {MAX_BYTES // 1_000_000} MB; split it into smaller files")
         content = path.read_bytes()
     except OSError as error:
         raise ScmError(f"{path}: cannot be read as {what} ({error})") from error
@@ -62,16 +62,16 @@ def read_lines(path: Path, what: str) -> list[str]:
     """
     text = read_text(path, what)
     if text.count("\n") + text.count("\r") > 2 * MAX_LINES:
-        raise ScmError(f"{path}: has over {MAX_LINES:,} lines; cut it into smaller files")
+        raise ScmError(f"{path}: has over {MAX_LINES:,} lines; split it into smaller files")
     return text.splitlines()
 
 
 def render_html(template: Path, **values: Any) -> str:
-    """Fill in a Jinja template of an HTML page; every value is escaped.
+    """Render a Jinja template of an HTML page; all values are escaped.
 
     Args:
         template: the file.
-        values: by the names that the template has.
+        values: values by their names in the template.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -88,7 +88,7 @@ def render_html(template: Path, **values: Any) -> str:
 
 
 def _printable(value: Any) -> Any:
-    """Return a value with what is no UTF-8 replaced: names of files may hold anything."""
+    """Return a value with invalid UTF-8 replaced, which names of files may contain."""
     return value.encode("utf-8", "replace").decode() if type(value) is str else value
 
 
@@ -97,11 +97,11 @@ def read_json(path: Path, kind: type[Model], remedy: str) -> Model:
 
     Args:
         path: the file.
-        kind: what it holds.
-        remedy: what to do about a damaged file, for the message.
+        kind: model of its content.
+        remedy: remedy for a damaged file, for the message.
 
     Raises:
-        ScmError: if it cannot be read, is too large, or holds something else.
+        ScmError: if it cannot be read, is too large, or does not fit the model.
     """
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
@@ -117,9 +117,9 @@ def parse_json(content: bytes | str, kind: type[Model], where: str, remedy: str)
 
     Args:
         content: the JSON.
-        kind: what it holds.
-        where: its file or what else holds it, for the message.
-        remedy: what to do about damage, for the message.
+        kind: model of its content.
+        where: its origin, for the message.
+        remedy: remedy for damage, for the message.
 
     Raises:
         ScmError: naming the first value that does not fit.
@@ -132,20 +132,20 @@ def parse_json(content: bytes | str, kind: type[Model], where: str, remedy: str)
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         reason = f"{place}: {first['msg']}" if place else first["msg"]
-        raise ScmError(f"{where}: is damaged or foreign ({reason}); {remedy}") from error
+        raise ScmError(f"{where}: is damaged or of another program ({reason}); {remedy}") from error
 
 
 def write_file(path: Path, save: Callable[[IO[bytes]], None]) -> None:
-    """Write a file in one step: nobody ever sees half of it.
+    """Write a file atomically: other processes never see half of it.
 
-    It is written under a random new name beside ``path`` and then renamed, so no link is ever followed.
+    It is written under a random name in the same folder and then renamed, so no link is followed.
 
     Args:
         path: the file.
         save: writes the content to an open file.
 
     Raises:
-        ScmError: if it cannot be written; an older file stays as it was.
+        ScmError: if it cannot be written; an existing file stays unchanged.
     """
     try:
         with replaced(path) as beside, beside.open("wb") as file:
@@ -155,24 +155,24 @@ def write_file(path: Path, save: Callable[[IO[bytes]], None]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step, as :func:`write_file` does.
+    """Write a text file atomically, like :func:`write_file`.
 
     Raises:
-        ScmError: if it cannot be written; an older file stays as it was.
+        ScmError: if it cannot be written; an existing file stays unchanged.
     """
 
     def save(file: IO[bytes]) -> None:
-        file.write(text.encode("utf-8", "replace"))  # a file name may hold bytes that are not UTF-8
+        file.write(text.encode("utf-8", "replace"))  # file names in the text may be invalid UTF-8
 
     write_file(path, save)
 
 
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Yield a new, empty file beside ``path``, which takes its place if the block ends without an error.
+    """Yield a new, empty file in the folder of ``path``, which replaces it if the block ends without an error.
 
     Raises:
-        OSError: if it cannot be made or renamed.
+        OSError: if it cannot be created or renamed.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".scm-", suffix=".tmp")
     os.close(handle)
@@ -186,20 +186,20 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def open_to_append(path: Path) -> TextIO:
-    """Open a text file for appending; make it if need be.
+    """Open a text file for appending; create it if necessary.
 
     Raises:
-        OSError: if it cannot be opened, or is a link, which may lead anywhere.
+        OSError: if it cannot be opened, or is a link.
     """
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
     return os.fdopen(handle, "a", encoding="utf-8")
 
 
 def make_folders(root: Path, *names: str) -> None:
-    """Make a folder and folders in it, which may not be links out of it: what is written there would land elsewhere.
+    """Create a folder and subfolders, which must not be links out of it.
 
     Raises:
-        ScmError: if one cannot be made, or leads out of ``root``.
+        ScmError: if one cannot be created, or leads out of ``root``.
     """
     try:
         for name in names or ("",):
@@ -213,13 +213,13 @@ def make_folders(root: Path, *names: str) -> None:
 
 @contextlib.contextmanager
 def translate_os_errors(folder: Path) -> Iterator[None]:
-    """Turn errors of the disk into one line that names the file; of a full disk it says that nothing is lost.
+    """Translate disk errors to a ScmError that names the file; for a full disk it says how to continue.
 
     Args:
-        folder: what is being written.
+        folder: the folder that is written to.
 
     Raises:
-        ScmError: if anything cannot be written, or for any reason of its own.
+        ScmError: if a file cannot be written; other ScmErrors pass through.
     """
     try:
         yield
@@ -229,11 +229,11 @@ def translate_os_errors(folder: Path) -> Iterator[None]:
             raise
         if cause.errno in _FULL:
             raise ScmError(
-                f"{folder}: the disk is full ({cause.strerror}); nothing is lost that was done: make room, and the "
-                "same command goes on"
+                f"{folder}: the disk is full ({cause.strerror}); finished work is kept: make room, and run the same "
+                "command again"
             ) from error
         if isinstance(error, ScmError):
             raise
         if error.errno == errno.ELOOP:
-            raise ScmError(f"{error.filename or folder}: is a link; remove it, nothing is written to it") from error
+            raise ScmError(f"{error.filename or folder}: is a link, which is not written to; remove it") from error
         raise ScmError(f"{error.filename or folder}: cannot be written ({error.strerror or error})") from error

@@ -1,4 +1,4 @@
-"""Photo files: which kinds can be read here, which cannot and what helps, and what a folder holds."""
+"""Photo files: supported formats, remedies for unsupported ones, and listing of folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEVER_READ = (
     ".jxl", ".jp2", ".psd", ".svg", ".tga", ".ico", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf",
     ".rw2",
 )  # fmt: skip
-"""Pictures of other kinds, raw photos of cameras among them."""
+"""Other image formats, including raw photos of cameras."""
 
 
 def has_heif() -> bool:
@@ -31,17 +31,17 @@ def has_avif() -> bool:
 
 @cache
 def photo_endings() -> tuple[str, ...]:
-    """Return the endings of photos that can be read here, in lower case."""
+    """Return the lower-case suffixes of photos that can be read here."""
     return (*_ALWAYS_READ, *(_AVIF if has_avif() else ()), *(_HEIF if has_heif() else ()))
 
 
 def is_photo(path: Path) -> bool:
-    """Return whether a file's name ends as a photo's that can be read here; upper and lower case are alike."""
+    """Return whether a file has the suffix of a photo that can be read here, in any case."""
     return path.suffix.lower() in photo_endings()
 
 
 def why_unread(path: Path) -> str:
-    """Return what helps with a picture of a kind that cannot be read here; nothing for other files."""
+    """Return the remedy for an image of an unsupported format; empty for other files."""
     ending = path.suffix.lower()
     if ending in photo_endings():
         return ""
@@ -53,7 +53,7 @@ def why_unread(path: Path) -> str:
 
 
 def unread_photos(paths: Iterable[Path]) -> str:
-    """Return a sentence on pictures among these files that cannot be read here; nothing if there are none."""
+    """Return a remark on images of unsupported formats among these files; empty if there are none."""
     unread = sorted(path for path in paths if why_unread(path))
     if not unread:
         return ""
@@ -62,7 +62,7 @@ def unread_photos(paths: Iterable[Path]) -> str:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Return the files of a folder but for hidden ones, 2 before 10; none if it is not a folder."""
+    """Return the files of a folder without hidden ones, in natural order (2 before 10); empty if it is no folder."""
     if not folder.is_dir():
         return []
     return sorted((path for path in folder.iterdir() if path.name[0] != "." and path.is_file()), key=_natural)
@@ -75,6 +75,6 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def without_photo_ending(name: str) -> str:
-    """Return a name without the ending of a photo, whether such photos can be read here or not."""
+    """Return a name without the suffix of a photo, supported or not."""
     ending = Path(name).suffix.lower()
     return name[: -len(ending)] if ending in (*_ALWAYS_READ, *_AVIF, *_HEIF) else name

@@ -1,4 +1,4 @@
-"""The Python entry point: load a model once, draw many pictures."""
+"""Python entry point: load a model once, generate many images."""
 
 from scmnet_cli.inference.pipeline import SHIPPED_MODEL, EncodedSource, Pipeline, Result, make_person
 

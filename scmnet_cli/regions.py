@@ -1,4 +1,4 @@
-"""The eight regions of a body or a face: names, ids, colours, and the way from a label map to masks."""
+"""The eight regions of a body or a face: names, ids, colours, and conversion of label maps."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.types import UInt8Array
 
 BODY_REGIONS = ("background", "pants", "hair", "skirt", "face", "upper", "arms", "legs")
-"""Names of the regions; a region's place in this list is its id in every label map."""
+"""Names of the body regions; the index is the id in every label map."""
 
 FACE_REGIONS = ("background", "skin", "hair", "brows", "eyes", "nose", "mouth", "cloth")
-"""The same of a face."""
+"""Names of the face regions; the index is the id."""
 
 NUM_REGIONS = len(BODY_REGIONS)
 BACKGROUND = 0
@@ -25,7 +25,7 @@ COLOURS = (
     (230, 230, 230), (31, 96, 180), (110, 64, 30), (190, 80, 190),
     (245, 190, 150), (220, 60, 50), (250, 160, 60), (60, 160, 80),
 )  # fmt: skip
-"""RGB colour in which each region is drawn."""
+"""RGB colour of each region in drawings."""
 
 _LIP20 = (
     "background", "hair", "hair", "arms", "face", "upper", "upper", "upper", "legs", "pants",
@@ -33,9 +33,9 @@ _LIP20 = (
 )  # fmt: skip
 
 SKIN = "skin"
-"""In a label set: what is no region of its own, for it lies on face, arms and legs alike; the nearest limb decides."""
+"""Label of a label set that is not a region: skin of face, arms and legs; the nearest limb decides."""
 
-# The classes of ATR, in this order also those of SCHP's ATR model (simple_extractor.py of its repository).
+# Classes of ATR, in the order of SCHP's ATR model too (simple_extractor.py of its repository).
 _ATR18 = {
     "Background": "background", "Hat": "hair", "Hair": "hair", "Sunglasses": "face", "Upper-clothes": "upper",
     "Skirt": "skirt", "Pants": "pants", "Dress": "upper", "Belt": "upper", "Left-shoe": "legs", "Right-shoe": "legs",
@@ -43,13 +43,13 @@ _ATR18 = {
     "Bag": "background", "Scarf": "upper",
 }  # fmt: skip
 
-# SCHP's Pascal-Person-Part model (the same file): parts of the body, dressed or not, so clothes are guessed from parts.
+# SCHP's Pascal-Person-Part model (the same file): parts of the body, dressed or not, so clothes are a guess.
 _SCHP_PASCAL = {
     "Background": "background", "Head": "face", "Torso": "upper", "Upper Arms": "arms", "Lower Arms": "arms",
     "Upper Legs": "pants", "Lower Legs": "legs",
 }  # fmt: skip
 
-# FASHN Human Parser (labels.py of fashn-human-parser 0.1.1); its torso is bare skin, as CIHP's label 10 is.
+# FASHN Human Parser (labels.py of fashn-human-parser 0.1.1); its torso is bare skin, like CIHP's label 10.
 _FASHN18 = {
     "background": "background", "face": "face", "hair": "hair", "top": "upper", "dress": "upper", "skirt": "skirt",
     "pants": "pants", "belt": "upper", "bag": "background", "hat": "hair", "scarf": "upper", "glasses": "face",
@@ -73,12 +73,12 @@ def ccp_regions(labels: Sequence[str]) -> tuple[str, ...]:
     """Return the body region of each label of Clothing Co-Parsing, in order; ``skin`` stays ``skin``.
 
     Raises:
-        ScmError: if a label is none of CCP's 59.
+        ScmError: if a label is not one of CCP's 59.
     """
     region_of = {label: region for region, words in _CCP59.items() for label in words.split()} | {SKIN: SKIN}
     for label in labels:
         if label not in region_of:
-            raise ScmError(f"label '{label}' is none of the 59 of Clothing Co-Parsing{nearest(label, region_of)}")
+            raise ScmError(f"label '{label}' is not one of the 59 of Clothing Co-Parsing{nearest(label, region_of)}")
     return tuple(region_of[label] for label in labels)
 
 
@@ -91,14 +91,14 @@ LABEL_SETS: Mapping[str, tuple[str, ...]] = {
     "schp-atr": tuple(_ATR18.values()),
     "schp-pascal": tuple(_SCHP_PASCAL.values()),
     "fashn18": tuple(_FASHN18.values()),
-    # Clothing Co-Parsing's label_list.mat: null, then the others by alphabet.
+    # Clothing Co-Parsing's label_list.mat: null, then the others in alphabetical order.
     "ccp59": ccp_regions(["null", *sorted({SKIN, *" ".join(_CCP59.values()).split()} - {"null"})]),
     "spl8": ("background", "hair", "hair", "upper", "pants", "pants", "arms", "face"),
 }
-"""Published label sets: the body region of each label, in order of the label's id (docs/design.md, section 1).
+"""Published label sets: the body region of each label in order of its id (docs/design.md, section 1).
 
-CIHP-20 is LIP-20 but for label 10: torso skin, not jumpsuits. PISE's SPL8 knows no skirt and no legs: its lower body
-is pants.
+CIHP-20 differs from LIP-20 in label 10: torso skin, not jumpsuits. PISE's SPL8 has neither skirt nor legs: its lower
+body is pants.
 """
 
 
@@ -106,20 +106,20 @@ CELEBAMASK_PARTS = (
     "background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear", "mouth", "u_lip",
     "l_lip", "hair", "hat", "ear_r", "neck_l", "neck", "cloth",
 )  # fmt: skip
-"""CelebAMask-HQ's parts of a face by id, as its files are called (``eye_g``: glasses; ``neck_l``: a necklace)."""
+"""CelebAMask-HQ's parts of a face by id, with the names of its files (``eye_g``: glasses; ``neck_l``: a necklace)."""
 
 CELEBAMASK19 = (
     "background", "skin", "nose", "eyes", "eyes", "eyes", "brows", "brows", "skin", "skin", "mouth", "mouth", "mouth",
     "hair", "hair", "skin", "skin", "skin", "cloth",
 )  # fmt: skip
-"""The face region of each of these parts."""
+"""The face region of each part of CelebAMask-HQ."""
 
 
 def region_id(name: str, regions: Sequence[str] = BODY_REGIONS) -> int:
-    """Return the id of a named region, of a body unless ``regions`` says otherwise.
+    """Return the id of a named region among ``regions``.
 
     Raises:
-        ScmError: if there is no region of that name.
+        ScmError: if there is no such region.
     """
     if name not in regions:
         raise ScmError(f"region '{name}' is not one of {', '.join(regions)}{nearest(name, regions)}")
@@ -127,10 +127,10 @@ def region_id(name: str, regions: Sequence[str] = BODY_REGIONS) -> int:
 
 
 def one_hot(labels: Tensor) -> Tensor:
-    """Turn label maps into one mask a region.
+    """Convert label maps to one mask per region.
 
     Shape:
-        labels: (B, H, W) integers 0-7; result: (B, 8, H, W) float32, exactly one 1 a pixel.
+        labels: (B, H, W) integers 0-7; result: (B, 8, H, W) float32, one-hot over regions.
     """
     ids = torch.arange(NUM_REGIONS, device=labels.device, dtype=labels.dtype)
     return (labels[:, None] == ids[None, :, None, None]).float()
@@ -139,18 +139,18 @@ def one_hot(labels: Tensor) -> Tensor:
 def to_regions(
     labels: npt.NDArray[np.integer], regions: Sequence[str], names: Sequence[str] = BODY_REGIONS
 ) -> UInt8Array:
-    """Turn a label map of another label set into one of the eight regions.
+    """Convert a label map of another label set to the eight regions.
 
     Args:
         labels: ids of the other set.
-        regions: the region of each of its ids, one of :data:`LABEL_SETS`.
-        names: of the eight regions, those of a body or of a face.
+        regions: the region of each of its ids, such as a value of :data:`LABEL_SETS`.
+        names: names of the eight regions, of a body or of a face.
 
     Shape:
         labels: (H, W) integers; result: (H, W) uint8 0-7.
 
     Raises:
-        ScmError: if an id is beyond the set.
+        ScmError: if an id is not in the set.
     """
     low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
     if low < 0 or high >= len(regions):

@@ -1,7 +1,7 @@
-"""The 18 joints of OpenPose, the limbs between them, and the pose maps a network reads.
+"""The 18 joints of OpenPose, the limbs between them, and their pose maps.
 
-Joints are rows of (x, y, score): x and y in pixels of the canvas, x to the right and y down, the first
-pixel's centre at 0. A missing joint has score 0.
+Joints are rows of (x, y, score): x to the right and y down in pixels of the canvas; 0 is the centre of the first pixel.
+A missing joint has score 0.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ LIMBS = (
     (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
     (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
 )  # fmt: skip
-"""Pairs of joint indices that a limb connects."""
+"""Pairs of joint indices, one for each limb."""
 
 MIRRORED = (0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16)
 """``joints[MIRRORED]`` swaps left and right."""
 
 NUM_POSE_CHANNELS = NUM_JOINTS + 1
-"""Channels of the pose maps: a heat map per joint and one that draws the limbs."""
+"""Channels of the pose maps: a heatmap per joint, and one channel for the limbs."""
 
 _SIGMA_AT_256 = 6.0
 _LIMB_SIGMA_AT_256 = 3.0
 
 
 def pose_maps(joints: Tensor, canvas: Canvas) -> Tensor:
-    """Draw joints as the maps the pose encoder reads.
+    """Draw joints as pose maps for the pose encoder.
 
-    Channel k < 18 is exp(-d^2 / 2 sigma^2), d the distance to joint k and sigma = 6 px at a height of
-    256 (scaled with the height); it is all zero where the joint is missing. Channel 18 draws every limb whose two
-    ends are known, as the same bell (sigma = 3 px) over the distance to the line between them.
+    Channel k < 18 is a Gaussian heatmap exp(-d^2 / 2 sigma^2), with d the distance to joint k and sigma = 6 px at a
+    height of 256 (scaled with the height); it is zero if the joint is missing. Channel 18 is a Gaussian (sigma = 3 px)
+    of the distance to the nearest limb whose two ends are known.
 
     Shape:
         joints: (B, 18, 3); result: (B, 19, H, W) float32 in [0, 1], on the device of ``joints``.
@@ -56,9 +56,9 @@ def pose_maps(joints: Tensor, canvas: Canvas) -> Tensor:
     y = torch.arange(canvas.height, device=joints.device, dtype=torch.float32)
     present = (joints[..., 2] > 0).float()  # (B, 18)
     falloff = -0.5 / (_SIGMA_AT_256 * scale) ** 2
-    bell_x = torch.exp(falloff * (x - joints[..., 0:1]) ** 2)  # (B, 18, W)
-    bell_y = torch.exp(falloff * (y - joints[..., 1:2]) ** 2)  # (B, 18, H)
-    heat = (bell_y * present[..., None])[..., :, None] * bell_x[..., None, :]  # (B, 18, H, W)
+    gaussian_x = torch.exp(falloff * (x - joints[..., 0:1]) ** 2)  # (B, 18, W)
+    gaussian_y = torch.exp(falloff * (y - joints[..., 1:2]) ** 2)  # (B, 18, H)
+    heat = (gaussian_y * present[..., None])[..., :, None] * gaussian_x[..., None, :]  # (B, 18, H, W)
 
     limbs = torch.tensor(LIMBS, device=joints.device)
     start, end = joints[:, limbs[:, 0]], joints[:, limbs[:, 1]]  # (B, 17, 3)
@@ -79,7 +79,7 @@ def pose_maps(joints: Tensor, canvas: Canvas) -> Tensor:
 
 
 def mirror(joints: Tensor, width: int) -> Tensor:
-    """Return the joints of the picture mirrored left to right, left and right joints swapped.
+    """Return the joints of the horizontally mirrored image, with left and right swapped.
 
     Shape:
         joints, result: (..., 18, 3).
@@ -90,7 +90,7 @@ def mirror(joints: Tensor, width: int) -> Tensor:
 
 
 def rescale(joints: FloatArray, have: Canvas, want: Canvas) -> FloatArray:
-    """Return joints in pixels of another canvas of the same picture.
+    """Convert joints to pixels of another canvas of the same image.
 
     Shape:
         joints, result: (18, 3).

@@ -1,4 +1,4 @@
-"""Values that cross module borders."""
+"""Types shared by all modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_SIZE = 11
 
 @dataclass(frozen=True)
 class Canvas:
-    """Height and width, in pixels, of the pictures a model reads and draws; multiples of 8."""
+    """Height and width in pixels of a model's images; multiples of 8."""
 
     height: int
     width: int
@@ -27,19 +27,23 @@ class Canvas:
 
     @classmethod
     def parse(cls, text: str) -> Canvas | None:
-        """Read height x width, such as ``256x176``; None if the text is no size."""
+        """Parse height x width, such as ``256x176``; None if the text is not a size."""
         height, _, width = text.lower().partition("x")
         if not (height.isdecimal() and width.isdecimal() and len(text) <= _LONGEST_SIZE and int(height) and int(width)):
             return None
         return cls(int(height), int(width))
 
     def enlarged(self, height: int) -> Canvas:
-        """Return a canvas of this shape, ``height`` rounded down to a multiple of 8 high, and never a smaller one."""
+        """Return a canvas of this aspect and of ``height``, rounded down to a multiple of 8; never a smaller canvas."""
         height = height // 8 * 8
         return self if height <= self.height else Canvas(height, round(height * self.width / self.height))
 
+    def resized_to(self, height: int) -> Canvas:
+        """Return the canvas of this shape whose height is given, both sides rounded to multiples of 8."""
+        return Canvas(max(round(height / 8), 1) * 8, max(round(height * self.width / self.height / 8), 1) * 8)
+
     def has_shape_of(self, other: Canvas) -> bool:
-        """Say whether both have the same proportions, to 1 %."""
+        """Return whether both have the same aspect within 1 %."""
         return abs(self.width / self.height / (other.width / other.height) - 1) <= _SAME_SHAPE
 
 
@@ -48,32 +52,32 @@ NO_JOINTS: FloatArray = np.zeros((0, 3), np.float32)
 
 
 class _Structured:
-    """Base of what has joints or, for a face, edges."""
+    """Base of classes with joints or, for a face, edges."""
 
     joints: FloatArray
     edges: UInt8Array | None
 
     @property
     def domain(self) -> str:
-        """Name of the domain that it belongs to."""
+        """Name of the domain."""
         return "person" if self.edges is None else "face"
 
     @property
     def structure(self) -> npt.NDArray[Any]:
-        """Joints or edge map, whichever it has."""
+        """The joints of a person, or the edge map of a face."""
         return self.joints if self.edges is None else self.edges
 
 
 @dataclass(frozen=True)
 class Person(_Structured):
-    """One upright picture of a person, or of a person's face, with what is known of it.
+    """An upright image of a person or a face, with regions and joints or edges.
 
     Shape:
         image: (H, W, 3) uint8 RGB.
-        regions: (H, W) uint8, ids 0-7 of :data:`scmnet_cli.regions.BODY_REGIONS` or, of a face, ``FACE_REGIONS``.
-        joints: (18, 3) float32, x and y in pixels of ``image`` and a score in [0, 1]; a missing
-            joint has score 0 (and x = y = 0). Order: :data:`scmnet_cli.skeleton.JOINTS`. A face has ``NO_JOINTS``.
-        edges: of a face, (H, W) uint8 bits of :mod:`scmnet_cli.edges`; None says that it is no face.
+        regions: (H, W) uint8, ids 0-7 of :data:`scmnet_cli.regions.BODY_REGIONS` or, for a face, ``FACE_REGIONS``.
+        joints: (18, 3) float32, x and y in pixels of ``image`` and a score in [0, 1]; 0, 0, 0 if missing. The order is
+            :data:`scmnet_cli.skeleton.JOINTS`. A face has ``NO_JOINTS``.
+        edges: (H, W) uint8 bits of :mod:`scmnet_cli.edges` for a face; None for a person.
     """
 
     name: str
@@ -84,7 +88,7 @@ class Person(_Structured):
 
     @property
     def canvas(self) -> Canvas:
-        """Size of the picture."""
+        """Size of the image."""
         return Canvas(int(self.image.shape[0]), int(self.image.shape[1]))
 
     def renamed(self, name: str) -> Person:
@@ -94,11 +98,11 @@ class Person(_Structured):
 
 @dataclass(frozen=True)
 class Pose(_Structured):
-    """Joints or edges without a picture: whose layout is drawn.
+    """Joints or edges without an image: the target layout.
 
     Shape:
         joints: (18, 3) float32, x and y in pixels of ``canvas`` and a score; a missing joint has score 0.
-        edges: of a face, (canvas height, canvas width) uint8 bits of :mod:`scmnet_cli.edges`; it has ``NO_JOINTS``.
+        edges: (canvas height, canvas width) uint8 bits of :mod:`scmnet_cli.edges` for a face, which has ``NO_JOINTS``.
     """
 
     name: str
@@ -108,5 +112,5 @@ class Pose(_Structured):
 
     @classmethod
     def of(cls, person: Person) -> Pose:
-        """Return the pose in which a person stands, or the edges of a face."""
+        """Return the pose of a person, or the edges of a face."""
         return cls(person.name, person.joints, person.canvas, person.edges)

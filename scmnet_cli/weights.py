@@ -1,8 +1,8 @@
-"""Where the pretrained ImageNet backbones of losses and metrics are found, fetched from, and how they are read.
+"""Find, download and read the pretrained ImageNet backbones of losses and metrics.
 
-Three networks of torchvision and the Inception of pytorch-fid are known. Torchvision's files are taken as it downloads
-them, or as cut copies that hold the convolutions only, in single or half precision. A file that is not there, or is not
-the network it should be, is an error: nothing here ever falls back to random weights.
+These are three networks of torchvision and the Inception of pytorch-fid. Torchvision's files may be originals, or cut
+copies with only the convolutions, in single or half precision. A missing file or another network is an error: there is
+no fallback to random weights.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.system.downloads import download
 
 VGG_BLOCKS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
-"""Convolutions in each of the five blocks; a max-pooling stands between two blocks."""
+"""Number of convolutions in each of the five blocks; max-pooling separates the blocks."""
 
 VGG_CHANNELS = (64, 128, 256, 512, 512)
 """Channels of the five blocks of every VGG."""
@@ -37,17 +37,17 @@ _ALEXNET_CONVS = {
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pretrained network that something here needs.
+    """A pretrained network.
 
     Attributes:
-        file: its name as published.
-        sha256: of the published file.
-        url: where it is published.
+        file: name of the published file.
+        sha256: hash of the published file.
+        url: address of the published file.
         megabytes: size of the file in MiB.
-        licence: of the weights.
-        needed_by: what asks for it.
-        cut: name of a copy with the convolutions only, that is taken too; empty where there is none.
-        cut_sha256: of the copy that was checked against torchvision's; another copy may be as good.
+        licence: licence of the weights.
+        needed_by: commands that need it.
+        cut: name of a copy with only the convolutions, which is accepted too; empty if there is none.
+        cut_sha256: hash of a copy that was checked against torchvision's; other copies may be valid too.
     """
 
     name: str
@@ -106,10 +106,10 @@ BACKBONES = {
         ),
     )
 }
-"""Every pretrained network that losses and metrics may ask for."""
+"""All pretrained networks of losses and metrics."""
 
 FACE_PARSER = "face-parser.safetensors"
-"""File of the face parser, in the repository's research/: for non-commercial research, as what it is trained on."""
+"""Weight file of the face parser, in the repository's research/; like its training data for non-commercial research."""
 
 _MAX_PICKLE = 10_000_000
 
@@ -124,7 +124,7 @@ def _folders(weights_dir: Path | None) -> list[_Folder]:
     folders = []
     if weights_dir is not None:
         if not weights_dir.is_dir():
-            raise ScmError(f"--weights-dir {weights_dir}: not a folder; name the one that holds the backbone files")
+            raise ScmError(f"--weights-dir {weights_dir}: not a folder; give the one that holds the backbone files")
         folders.append(_Folder(weights_dir, "--weights-dir"))
     if os.environ.get("SCM_WEIGHTS"):
         folders.append(_Folder(Path(os.environ["SCM_WEIGHTS"]).expanduser(), "SCM_WEIGHTS"))
@@ -137,12 +137,12 @@ def _downloads() -> Path:
 
 
 def fetch_command(name: str) -> str:
-    """Return the shell command that downloads a backbone to where it is looked for."""
+    """Return the shell command that downloads a backbone to a searched folder."""
     return f"scm weights fetch {name}"
 
 
 def backbone(name: str) -> Backbone:
-    """Return what is known of a backbone.
+    """Return a backbone by name.
 
     Raises:
         ScmError: if it is unknown.
@@ -153,7 +153,7 @@ def backbone(name: str) -> Backbone:
 
 
 def searched_folders(weights_dir: Path | None = None) -> list[tuple[Path, str]]:
-    """Return the folders that are looked in, in order, and who named each.
+    """Return the searched folders in order, each with its origin.
 
     Raises:
         ScmError: if ``weights_dir`` is not a folder.
@@ -164,11 +164,10 @@ def searched_folders(weights_dir: Path | None = None) -> list[tuple[Path, str]]:
 def find_backbone(name: str, weights_dir: Path | None = None) -> Path:
     """Return the weight file of a backbone: ``vgg19``, ``vgg16``, ``alexnet`` or ``inception``.
 
-    Looked for in ``weights_dir``, then in the folder that ``SCM_WEIGHTS`` names, then where torchvision downloads to.
+    The searched folders are ``weights_dir``, ``SCM_WEIGHTS``, and torchvision's download folder.
 
     Raises:
-        ScmError: if the network is unknown, ``weights_dir`` is not a folder, or no folder holds the file; the last
-            names the file, the folders and the command that fetches it.
+        ScmError: if the network is unknown, ``weights_dir`` is not a folder, or no folder has the file.
     """
     known = backbone(name)
     files = [known.file, known.cut] if known.cut else [known.file]
@@ -185,7 +184,7 @@ def find_backbone(name: str, weights_dir: Path | None = None) -> Path:
 
 
 def find_face_parser(weights_dir: Path | None = None) -> Path | None:
-    """Return the face parser's weights from the first of the searched folders that holds them.
+    """Return the face parser's weights from the first searched folder that has them; None without any.
 
     Raises:
         ScmError: if ``weights_dir`` is not a folder.
@@ -200,15 +199,15 @@ def fetch_backbone(
     mirror: str | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Path:
-    """Download a backbone, go on with a broken download, and check its SHA-256 against the one its name carries.
+    """Download a backbone, resume a broken download, and check its SHA-256.
 
-    A file that is there already is checked and not downloaded again.
+    An existing file is checked and not downloaded again.
 
     Args:
-        name: of the backbone.
-        folder: where to; None: where torchvision downloads to, which is always looked in.
+        name: name of the backbone.
+        folder: target folder; None for torchvision's download folder, which is always searched.
         mirror: address of a folder with the same file names, instead of the publisher's.
-        progress: called with the bytes done and to do, None where the server does not say.
+        progress: called with the bytes done and in all, None if the server does not give the size.
 
     Raises:
         ScmError: if the name is unknown, there is no connection, or the file is not the published one.
@@ -230,13 +229,12 @@ def fetch_backbone(
 
 
 def verify_backbone(name: str, path: Path) -> str:
-    """Check a file against what is known of its network, and say in words what it is.
+    """Verify a weight file and return its description.
 
-    A published file is known by the SHA-256 that its name carries. A cut copy is known by its SHA-256 if it is the one
-    checked here, else only by its layout.
+    A published file is verified by its SHA-256, a cut copy by the known SHA-256 or else by its layout.
 
     Raises:
-        ScmError: if it is another file, damaged, or another network's; the file is named.
+        ScmError: if it is another file, damaged, or of another network.
     """
     known = backbone(name)
     found = sha256(path)
@@ -253,7 +251,7 @@ def verify_backbone(name: str, path: Path) -> str:
 
 
 def backbone_shapes(name: str) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every convolution weight and bias of a backbone, under torchvision's keys, in their order."""
+    """Return the shapes of all convolution weights and biases of a backbone by torchvision's keys, in order."""
     convs = _ALEXNET_CONVS if name == "alexnet" else _vgg_convs(name)
     shapes: dict[str, tuple[int, ...]] = {}
     for key, shape in convs.items():
@@ -282,8 +280,8 @@ def load_backbone(
     Args:
         name: ``vgg19``, ``vgg16`` or ``alexnet``.
         weights_dir: folder searched first, see :func:`find_backbone`.
-        needed: the keys to return; the file may lack others. None: all.
-        path: the file, where it is not to be looked for.
+        needed: the keys to return, None for all; the file may lack others.
+        path: the file; None to search for it.
 
     Raises:
         ScmError: if no file is found, or it cannot be read, lacks a needed key, or holds another network.
@@ -294,7 +292,7 @@ def load_backbone(
     found = {key: value for key, value in state.items() if key.startswith("features.")}
     for key, value in found.items():
         if key not in expected:
-            raise ScmError(f"{path}: is not {name} (it holds {key}, which {name} has not); {_replace(name)}")
+            raise ScmError(f"{path}: is not {name} (it holds {key}, which {name} lacks); {_replace(name)}")
         if tuple(value.shape) != expected[key]:
             shapes = f"{key} is {tuple(value.shape)}, expected {expected[key]}"
             raise ScmError(f"{path}: is not {name} ({shapes}); {_replace(name)}")
@@ -306,7 +304,7 @@ def load_backbone(
 
 
 def read_state(path: Path, name: str) -> Mapping[str, Tensor]:
-    """Read a state dict, without running code that a file may hold.
+    """Read a state dict without executing code in the file.
 
     Raises:
         ScmError: if it cannot be read or holds something else.
@@ -323,14 +321,14 @@ def read_state(path: Path, name: str) -> Mapping[str, Tensor]:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse a zipped state dict that would unpack to more than its file: torch itself never compresses.
+    """Check that a zipped state dict is not compressed; torch never compresses, so it might be a zip bomb.
 
     Raises:
-        ValueError: if it would, or its index of tensors is absurdly long.
+        ValueError: if it is, or its index of tensors is implausibly long.
         OSError, zipfile.BadZipFile: if it cannot be read.
     """
     if not zipfile.is_zipfile(path):
-        return  # the older format, in which tensors lie as they are
+        return  # the older format without an archive
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     if sum(member.file_size for member in members) > path.stat().st_size:

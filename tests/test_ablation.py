@@ -17,7 +17,8 @@ from PIL import Image
 from scmnet_cli.config import load_config, parse_config
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation import ablation
-from scmnet_cli.evaluation.ablation import SETTINGS, Ablation, Asked, Budget, Study, shrunk
+from scmnet_cli.evaluation.ablation import Ablation, Asked, Study
+from scmnet_cli.evaluation.ablation_settings import SETTINGS, Budget, shrunk
 from scmnet_cli.training.loop import Run
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def test_a_study_trains_evaluates_and_tabulates_and_repeats_no_work(
     assert list(found["settings"]) == ["no-dse", "full"]
     assert found["budget"]["images"] == 8
     assert {setting["images"] for setting in found["settings"].values()} == {8}
-    judged = json.loads((out / "full" / "eval" / "metrics.json").read_text())
-    assert found["settings"]["full"]["numbers"] == judged["answers"]["SCM-Net"]
+    evaluated = json.loads((out / "full" / "eval" / "metrics.json").read_text())
+    assert found["settings"]["full"]["numbers"] == evaluated["answers"]["SCM-Net"]
     assert set(found["without a model"]) == {"source unchanged", "mean colour of each region", "part warp alone"}
     text = (out / "table.md").read_text()
     assert "| Full | 12.18 | 0.751 |" in text, "the paper's row"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from scmnet_cli.config import DataConfig
-from scmnet_cli.data.augmentation import Moves, draw_moves, look_closer, move
+from scmnet_cli.data.augmentation import Moves, close_up, draw_moves, move
 
 STILL = DataConfig(flip=0, rotate=0, scale=0, shift=0, warp=0, drop_region=0, half_body=0)
 WILD = DataConfig(drop_region=1, half_body=1)
@@ -122,22 +122,22 @@ def test_a_close_up_enlarges_the_upper_body_and_keeps_joints_on_it() -> None:
     joints = torch.tensor([[head, shoe]]).repeat(3, 1, 1)
     near = torch.tensor([True, False, True])
     seeds = [(1, place) for place in range(3)]
-    _, closer, moved = look_closer(image, labels, joints, near, seeds)
-    assert torch.equal(closer[1], labels[1])
+    _, cropped, moved = close_up(image, labels, joints, near, seeds)
+    assert torch.equal(cropped[1], labels[1])
     assert torch.equal(moved[1], joints[1])
     for row in (0, 2):
-        assert (closer[row] == 2).sum() > 1.3 * (labels[row] == 2).sum()
+        assert (cropped[row] == 2).sum() > 1.3 * (labels[row] == 2).sum()
         x, y, score = moved[row, 0].round().tolist()
         assert score == 1
-        assert closer[row, int(y), int(x)] == 2
+        assert cropped[row, int(y), int(x)] == 2
         assert moved[row, 1].tolist() == [0, 0, 0]
-    assert not torch.equal(closer[0], closer[2])
+    assert not torch.equal(cropped[0], cropped[2])
 
 
 def test_a_close_up_depends_only_on_its_seed() -> None:
     image, labels = people()
     joints, seeds = torch.ones(3, 18, 3), [(4, place) for place in range(3)]
-    whole = look_closer(image, labels, joints, torch.tensor([True] * 3), seeds)
-    alone = look_closer(image[2:], labels[2:], joints[2:], torch.tensor([True]), seeds[2:])
+    whole = close_up(image, labels, joints, torch.tensor([True] * 3), seeds)
+    alone = close_up(image[2:], labels[2:], joints[2:], torch.tensor([True]), seeds[2:])
     for together, one in zip(whole, alone, strict=True):
         assert torch.equal(together[2], one[0])

@@ -227,7 +227,7 @@ def test_training_state_keeps_its_dtypes(tmp_path: Path) -> None:
 
 
 def test_a_model_file_is_refused_as_training_state(model: Path) -> None:
-    with pytest.raises(ScmError, match="no training state"):
+    with pytest.raises(ScmError, match="not a training state"):
         checkpoint.load_tensors(model)
 
 

@@ -211,7 +211,7 @@ def test_a_single_unusable_input_is_a_one_line_error(place: Place, scm: Scm) -> 
             "--pose run: is neither a prepared folder nor a folder of photos",
         ),
         (("--data", "data", "--src", "cloe", "--pose", "ben", "-m", "run"), "did you mean 'cleo'?"),
-        (("--data", "run", "--src", "anna", "--pose", "ben", "-m", "run"), "is no prepared folder"),
+        (("--data", "run", "--src", "anna", "--pose", "ben", "-m", "run"), "is not a prepared folder"),
         (("--src", "run/model.safetensors", "--pose", "data/ben", "-m", "run"), "neither a photo"),
         (("--src", "data/anna", "--pose", "data/ben"), "does not have the shape of the model's 256x176"),
         (("--src", "data/anna", "--pose", "data/ben", "-m", "nowhere"), "model nowhere: no such file"),

@@ -204,7 +204,7 @@ def broken_file(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("write", "options", "said"),
     [
-        (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {}, r"tell with --parser-labels NAME"),
+        (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {}, r"give --parser-labels NAME"),
         (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {"labels": "atr18"},
          r"--parser-labels atr18: has 18 labels, n\.onnx gives 1x20x32x24; sets that fit: lip20, cihp20, schp-lip"),
         (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {"labels": "lip2"},
@@ -212,7 +212,7 @@ def broken_file(folder: Path) -> Path:
         (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {"labels": "lip20", "pixels": "rbg"},
          r"--parser-input rbg: is not one of rgb, bgr"),
         (lambda folder: save_parser(folder / "n.onnx", (1, 2, 3), 20), {"labels": "lip20", "size": Canvas(96, 64)},
-         r"--parser-size 96x64: n\.onnx reads 64x48"),
+         r"--parser-size 96x64: n\.onnx takes 64x48"),
         (broken_file, {"labels": "lip20"}, r"net\.onnx: cannot be read as an ONNX file"),
         (lambda folder: save_pose(folder / "n.onnx"), {"labels": "lip20"}, r"gives 1x17x96, 1x17x128"),
     ],
@@ -287,9 +287,9 @@ def test_an_rtmpose_network_returns_joints_in_photo_pixels(
 def test_a_file_that_is_not_an_rtmpose_network_is_a_one_line_error(tmp_path: Path) -> None:
     pytest.importorskip("rtmlib", reason="needs the extra rtmlib", exc_type=ImportError)
     file = save_parser(tmp_path / "net.onnx", (1, 2, 3), 20)
-    with pytest.raises(ScmError, match=r"--pose-estimator .*net\.onnx: is no network of RTMPose's family [^\n]*$"):
+    with pytest.raises(ScmError, match=r"--pose-estimator .*net\.onnx: is not a network of RTMPose's family [^\n]*$"):
         RtmPose(str(file))
-    with pytest.raises(ScmError, match="finds 21 joints; of people are 17, 26, 133"):
+    with pytest.raises(ScmError, match="finds 21 joints; expected 17, 26, 133"):
         RtmPose(str(save_pose(tmp_path / "hand.onnx", 21)))
 
 
@@ -511,7 +511,7 @@ def test_unreadable_third_party_files_are_reported_before_anything_is_written(an
     photos, maps, table = annotated / "photos", annotated / "maps", annotated / "table.csv"
     for given, said in (
         ({"maps": maps, "joints": table}, "use --layout folder"),
-        ({"labels": "lip20"}, "reads no maps unless --maps names their folder"),
+        ({"labels": "lip20"}, "needs --maps, the folder of the label maps"),
         ({"maps": annotated / "nowhere"}, "no such folder"),
         ({"maps": maps, "labels": "lip"}, "--labels lip: is not one of"),
     ):

@@ -18,8 +18,8 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.baselines import Method, region_mean
 from scmnet_cli.evaluation.half_body import half_body, is_full_body
-from scmnet_cli.evaluation.judging import Judgement, judge
 from scmnet_cli.evaluation.metric_networks import MetricNetworks
+from scmnet_cli.evaluation.metric_results import MetricResults, compute_metrics
 from scmnet_cli.evaluation.prepared_cases import MODEL, CaseSet, PreparedCases, load_people
 from scmnet_cli.evaluation.protocols import PROTOCOLS
 from scmnet_cli.evaluation.reposed import lend_poses
@@ -75,18 +75,20 @@ def test_region_mean_fills_each_target_region_with_the_sources_mean_colour() -> 
     assert torch.allclose(painted[0], expected.expand(3, -1, -1), atol=1e-6)
 
 
-def judged(data: Path, pipeline: Pipeline | None, **options: Any) -> tuple[PreparedCases, Judgement]:
+def evaluated(data: Path, pipeline: Pipeline | None, **options: Any) -> tuple[PreparedCases, MetricResults]:
     cases = PreparedCases(data, options.pop("split", "val"), pipeline, case_set=options.pop("case_set", None))
-    return cases, judge(cases, PROTOCOLS["raw"], MetricNetworks(["ssim", "l1", "l1_person", "copy_score"]), **options)
+    return cases, compute_metrics(
+        cases, PROTOCOLS["raw"], MetricNetworks(["ssim", "l1", "l1_person", "copy_score"]), **options
+    )
 
 
 def test_source_unchanged_and_region_mean_do_not_depend_on_the_model(drawn_data: Path, untrained: Path) -> None:
     pipeline = Pipeline.from_pretrained(untrained, "cpu")
-    cases, one = judged(drawn_data, pipeline)
+    cases, one = evaluated(drawn_data, pipeline)
     torch.manual_seed(1)
     for parameter in pipeline.model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
-    _, other = judged(drawn_data, pipeline)
+    _, other = evaluated(drawn_data, pipeline)
     for answer in cases.answers[1:]:
         assert one.scores[answer] == other.scores[answer]
     assert one.scores[MODEL].values["l1"] != other.scores[MODEL].values["l1"]
@@ -98,8 +100,8 @@ def test_source_unchanged_and_region_mean_do_not_depend_on_the_model(drawn_data:
 
 
 def test_batch_size_does_not_matter_and_a_partial_last_batch_counts(drawn_data: Path) -> None:
-    _, one = judged(drawn_data, None, split="train", batch=4)
-    _, other = judged(drawn_data, None, split="train", batch=3)
+    _, one = evaluated(drawn_data, None, split="train", batch=4)
+    _, other = evaluated(drawn_data, None, split="train", batch=3)
     people = len(PreparedFolder(drawn_data).names("train"))
     assert people % 4 or people % 3
     assert len(one.names) == people
@@ -110,7 +112,7 @@ def test_batch_size_does_not_matter_and_a_partial_last_batch_counts(drawn_data: 
 
 def test_pairs_are_evaluated_with_one_picture_as_source_and_the_other_as_ground_truth(place: Place) -> None:
     pipeline = Pipeline.from_pretrained(place.model, "cpu")
-    cases, found = judged(place.data, pipeline, split="train")
+    cases, found = evaluated(place.data, pipeline, split="train")
     assert cases.form == "pairs"
     assert found.names == ["anna_to_ben"]
     case = cases.one(0)
@@ -159,7 +161,7 @@ def test_half_to_full_body_uses_only_what_lies_above_the_hips_as_source(drawn_da
     assert set(np.unique(case.source_labels)) <= set(np.unique(above))
     assert (case.source_labels == region_id("face")).sum() > 1.5 * (above == region_id("face")).sum()
     assert case.source_labels[-1].max() == 0
-    values = judged(drawn_data, None, split="train", case_set=CaseSet.half2full)[1].scores["source unchanged"].values
+    values = evaluated(drawn_data, None, split="train", case_set=CaseSet.half2full)[1].scores["source unchanged"].values
     assert values["copy_score"].value == pytest.approx(1)
     assert values["ssim"].value < 1
 
@@ -256,7 +258,7 @@ def test_in_its_own_pose_the_part_warp_returns_the_person(place: Place) -> None:
     assert np.abs(case.answers["part warp alone"].astype(int) - case.reference).max() <= 1
 
 
-def test_a_small_model_with_part_warp_is_judged_at_the_folders_size_as_transfer_draws(
+def test_a_small_model_with_part_warp_is_evaluated_at_the_folders_size_as_transfer_draws(
     large_data: Path, warping: Path
 ) -> None:
     pipeline = Pipeline.from_pretrained(warping, "cpu")
@@ -267,7 +269,7 @@ def test_a_small_model_with_part_warp_is_judged_at_the_folders_size_as_transfer_
     of, to = case.name.split("_to_")
     drawn = np.asarray(pipeline.transfer(folder.load(of), folder.load(to), Canvas(96, 64)).image)
     assert np.array_equal(case.answers[MODEL], drawn)
-    assert cases.described()["model_draws"] == "48x32, brought to 96x64 by any-resolution drawing"
+    assert cases.described()["model_draws"] == "48x32, enlarged to 96x64 by any-resolution drawing"
     assert cases.described()["canvas"] == "96x64"
     assert cases.field() is None
 
@@ -282,7 +284,7 @@ def test_pictures_of_a_model_without_part_warp_are_enlarged_and_the_numbers_say_
         main([*options, "--size", "96x64", "-o", str(tmp_path / "out")])
     assert ended.value.code == 0
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    said = "48x32, brought to 96x64 by Lanczos enlargement (no part warp)"
+    said = "48x32, enlarged to 96x64 by Lanczos enlargement (no part warp)"
     assert found["inputs"]["model_draws"] == said
     assert {numbers["l1"]["size"] for numbers in found["answers"].values()} == {"96x64"}
     assert f"the model draws {said}" in (tmp_path / "out" / "table.md").read_text()
@@ -292,12 +294,12 @@ def test_pictures_of_a_model_without_part_warp_are_enlarged_and_the_numbers_say_
     ("size", "said"),
     [
         ("wide", "--size wide: is no size"),
-        ("64x64", "--size 64x64: has not the shape of the folder's 64x48; try 64x48"),
-        ("128x96", "--size 128x96: is larger than the pictures of"),
-        ("32x24", "--size 32x24: is smaller than what the model draws; choose 64x48 or more"),
+        ("64x64", "--size 64x64: does not have the aspect of the folder's 64x48; try 64x48"),
+        ("128x96", "--size 128x96: is larger than the images of"),
+        ("32x24", "--size 32x24: is smaller than the model's 64x48; choose that or more"),
     ],
 )
-def test_a_size_that_cannot_be_judged_at_is_one_line(
+def test_a_size_that_cannot_be_evaluated_at_is_one_line(
     size: str, said: str, drawn_data: Path, untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -403,14 +405,14 @@ def test_the_environments_model_is_evaluated_unless_a_method_is_named(
 ) -> None:
     monkeypatch.setenv("SCM_MODEL", str(untrained))
     options = ["eval", str(drawn_data), "--split", "train", "--limit", "2", "--metrics", "l1", "-o", str(tmp_path)]
-    judged = []
+    evaluated = []
     for more in ([], ["--method", "source-copy"]):
         with pytest.raises(SystemExit) as ended:
             main([*options, *more])
         assert ended.value.code == 0
         found = json.loads((tmp_path / "metrics.json").read_text())
-        judged.append((found["inputs"].get("model", {}).get("path"), next(iter(found["answers"]))))
-    assert judged == [(str(untrained), "SCM-Net"), (None, "source unchanged")]
+        evaluated.append((found["inputs"].get("model", {}).get("path"), next(iter(found["answers"]))))
+    assert evaluated == [(str(untrained), "SCM-Net"), (None, "source unchanged")]
 
 
 def test_the_same_input_gives_the_same_bytes(drawn_data: Path, untrained: Path, tmp_path: Path) -> None:

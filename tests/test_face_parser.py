@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from scmnet_cli.analyser.evaluation.faces import evaluate_face_parser
 from scmnet_cli.analyser.evaluation.people import compare
-from scmnet_cli.analyser.face_landmarks import EYES_APART, PLACES, aligning, landmarks_of
+from scmnet_cli.analyser.face_landmarks import ALIGNED, EYES_APART, aligning, landmarks_of
 from scmnet_cli.analyser.faces import Face, FaceParser, find_face, heads
 from scmnet_cli.analyser.network import Analysed, AnalyserNet
 from scmnet_cli.analyser.people import SHIPPED, Analyser, Analysis
@@ -45,7 +45,7 @@ def a_face(side: int = 64, hidden: tuple[int, ...] = ()) -> UInt8Array:
     rows, columns = np.mgrid[:side, :side] + 0.5
     image = np.full((side, side, 3), GROUND, np.uint8)
     image[np.hypot(rows - 0.6 * side, columns - 0.5 * side) < 0.34 * side] = SKIN
-    for number, (x, y) in enumerate(PLACES * side):
+    for number, (x, y) in enumerate(ALIGNED * side):
         if number not in hidden:
             image[np.hypot(rows - y, columns - x) < 0.06 * side] = COLOURS[number]
     return image
@@ -115,16 +115,16 @@ TURNED = Window(90, 70, 80, angle=0.4)
 
 
 def test_the_aligning_window_brings_landmarks_to_their_places() -> None:
-    there = TURNED.to_photo((PLACES * 64 - 0.5).astype(np.float32), SMALL)
+    there = TURNED.to_photo((ALIGNED * 64 - 0.5).astype(np.float32), SMALL)
     window = aligning(np.column_stack([there, np.ones(5)]).astype(np.float32))
     assert window is not None
     assert (window.centre_x, window.centre_y, window.height) == pytest.approx((90, 70, 80), abs=0.01)
     assert window.angle == pytest.approx(0.4, abs=1e-3)
-    np.testing.assert_allclose(window.to_canvas(there, SMALL), PLACES * 64 - 0.5, atol=0.01)
+    np.testing.assert_allclose(window.to_canvas(there, SMALL), ALIGNED * 64 - 0.5, atol=0.01)
 
 
 def test_hidden_landmarks_are_ignored_in_alignment_and_one_landmark_is_not_enough() -> None:
-    there = TURNED.to_photo((PLACES * 64 - 0.5).astype(np.float32), SMALL)
+    there = TURNED.to_photo((ALIGNED * 64 - 0.5).astype(np.float32), SMALL)
     landmarks = np.column_stack([there, np.ones(5)]).astype(np.float32)
     landmarks[1] = 0
     window = aligning(landmarks)
@@ -171,7 +171,7 @@ def test_a_face_is_found_and_aligned_wherever_it_is_in_the_photo(window: Window)
     assert (face.window.centre_x, face.window.centre_y) == pytest.approx((window.centre_x, window.centre_y), abs=2)
     assert face.window.height == pytest.approx(window.height, rel=0.05)
     assert face.window.angle == pytest.approx(window.angle, abs=0.05)
-    wanted = window.to_photo((PLACES * 64 - 0.5).astype(np.float32), SMALL)
+    wanted = window.to_photo((ALIGNED * 64 - 0.5).astype(np.float32), SMALL)
     np.testing.assert_allclose(face.joints[:, :2], wanted, atol=2)
     skin = (np.abs(a_face(64).astype(int) - GROUND) > 60).any(-1)
     assert ((face.regions_on(SMALL) > 0) == skin).mean() > 0.95
@@ -215,7 +215,7 @@ def test_a_small_face_is_found_through_its_persons_head() -> None:
     window = Window(300, 40, 36)
     photo = in_photo(a_face(128), window, 400, 400)
     joints = np.zeros((18, 3), np.float32)
-    known = window.to_photo((PLACES * 64 - 0.5).astype(np.float32), SMALL)
+    known = window.to_photo((ALIGNED * 64 - 0.5).astype(np.float32), SMALL)
     for name, place in zip(("right_eye", "left_eye", "nose"), known + 2, strict=False):
         joints[JOINTS.index(name)] = (*place, 1)
     looked: list[str] = []
@@ -243,7 +243,7 @@ def test_the_window_of_a_profile_is_sized_by_nose_and_neck() -> None:
 def test_a_photo_without_a_face_is_a_one_line_error(tmp_path: Path) -> None:
     save_png(tmp_path / "wall.png", np.full((80, 60, 3), GROUND, np.uint8))
     parser = a_parser()
-    with pytest.raises(ScmError, match=r"wall.png: no face is found in the photo; cut it around the face"):
+    with pytest.raises(ScmError, match=r"wall.png: no face found in the photo; crop it around the face"):
         read_face(tmp_path / "wall.png", SMALL, find=lambda *args: find_face(parser, *args))
 
 
@@ -269,7 +269,7 @@ def test_a_folder_of_photos_becomes_a_prepared_folder_of_upright_faces(tmp_path:
     source = FacePhotoSource(photos, a_parser())
     outcome = prepare(source, tmp_path / "data", SMALL, "keep", jobs=1)
     assert outcome.num_usable == 2
-    assert "no face is found" in outcome.left_out["wall"]
+    assert "no face found" in outcome.left_out["wall"]
     folder = PreparedFolder(tmp_path / "data")
     for name in folder.names():
         face_there, entry = folder.load(name), folder.entry(name)
@@ -325,7 +325,7 @@ def test_a_head_in_a_street_photo_trains_only_hair_clothes_eyes_and_nose() -> No
     assert right - left == pytest.approx(16 / EYES_APART, rel=0.1)
     view = plain_view(head, SMALL, OF_FACES)
     assert view.joints[:, 2].tolist() == [1, 1, 1, -1, -1]
-    np.testing.assert_allclose(view.joints[:2, :2], PLACES[:2] * 64, atol=2)
+    np.testing.assert_allclose(view.joints[:2, :2], ALIGNED[:2] * 64, atol=2)
     joints = a_street_person().joints.copy()
     joints[JOINTS.index("nose"), 0] = 130
     assert head_photo(replace(a_street_person(), joints=joints)) is None  # turned away
@@ -405,7 +405,7 @@ def test_the_licence_is_printed_and_a_folder_without_a_face_is_a_one_line_error(
     assert outcome.code == 2
     assert len(outcome.errors) == 2
     assert outcome.errors[0].endswith("f.safetensors: for non-commercial research and education only")
-    assert "no face is found in the photo" in outcome.errors[1]
+    assert "no face found in the photo" in outcome.errors[1]
 
 
 def test_a_photo_without_a_map_asks_for_a_face_parser(scm, place) -> None:  # type: ignore[no-untyped-def]

@@ -19,8 +19,8 @@ from scmnet_cli.cli.main import main
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.cases import Case
 from scmnet_cli.evaluation.folders import FolderCases, find_matches
-from scmnet_cli.evaluation.judging import Judgement, Value, judge
 from scmnet_cli.evaluation.metric_networks import MetricNetworks
+from scmnet_cli.evaluation.metric_results import MetricResults, Value, compute_metrics
 from scmnet_cli.evaluation.protocols import PROTOCOLS, find_protocol
 from scmnet_cli.evaluation.published import compare, published_tables
 from scmnet_cli.metrics.ssim import ssim_raw
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from conftest import Place
 
 NAMES = ("fashionMENTees_Tanksid0000000101_1front", "fashionWOMENDressesid0000000202_2_side", "ada")
-Judge = Callable[..., Judgement]
+ComputeMetrics = Callable[..., MetricResults]
 
 
 def picture(seed: int, height: int = 64, width: int = 44) -> UInt8Array:
@@ -59,11 +59,13 @@ def _no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCM_CACHE", str(tmp_path / "cache"))
 
 
-def judged(
+def evaluated(
     generated: Path, reference: Path, protocol: str = "raw", pairs: Path | None = None, batch: int = 8
-) -> Judgement:
+) -> MetricResults:
     metric_networks = MetricNetworks(["ssim", "ssim_raw", "psnr", "l1", "copy_score"])
-    return judge(FolderCases(generated, reference, pairs), find_protocol(protocol), metric_networks, batch=batch)
+    return compute_metrics(
+        FolderCases(generated, reference, pairs), find_protocol(protocol), metric_networks, batch=batch
+    )
 
 
 # Names
@@ -85,7 +87,7 @@ def test_names_of_every_known_scheme_find_their_reference(tmp_path: Path, refere
 
 def test_a_result_without_a_reference_is_named(tmp_path: Path, reference: Path) -> None:
     save(tmp_path / "results" / "nobody.png", picture(9))
-    with pytest.raises(ScmError, match=r"nobody\.png: no picture of .* fits its name"):
+    with pytest.raises(ScmError, match=r"nobody\.png: no picture in .* matches its name"):
         find_matches(tmp_path / "results", reference)
 
 
@@ -125,7 +127,7 @@ def test_a_result_named_by_a_target_that_pairs_share_is_refused(tmp_path: Path, 
     pairs.write_text(f"from,to\nada,{NAMES[0]}\n")
     assert len(find_matches(tmp_path / "results", reference, pairs)) == 1
     pairs.write_text(f"from,to\nada,{NAMES[0]}\n{NAMES[1]},{NAMES[0]}\n")
-    with pytest.raises(ScmError, match=r"is named by its target, which 2 pairs .* share; name results by source and"):
+    with pytest.raises(ScmError, match=r"is named after its target, which 2 pairs .* share; name results by"):
         find_matches(tmp_path / "results", reference, pairs)
 
 
@@ -133,11 +135,11 @@ def test_a_wide_picture_is_a_strip_only_under_the_name_of_one(tmp_path: Path, re
     save(tmp_path / "results" / "ada.png", np.hstack([picture(7), picture(8)]))
     case = FolderCases(tmp_path / "results", reference).one(0)
     assert case.answers["generated"].shape == (64, 88, 3)
-    with pytest.raises(ScmError, match="ada: is 64x88, its reference 64x44; protocol raw would squeeze it: cut the"):
-        judged(tmp_path / "results", reference)
+    with pytest.raises(ScmError, match="ada: is 64x88, its reference 64x44; protocol raw would distort it: crop the"):
+        evaluated(tmp_path / "results", reference)
 
 
-def test_results_of_another_shape_are_refused_with_the_protocol_that_fits_and_judged_by_it_with_a_remark(
+def test_results_of_another_shape_are_refused_with_the_protocol_that_fits_and_evaluated_by_it_with_a_remark(
     tmp_path: Path,
 ) -> None:
     right = picture(0, 256, 176)
@@ -147,12 +149,12 @@ def test_results_of_another_shape_are_refused_with_the_protocol_that_fits_and_ju
         for name in "ab":
             save(tmp_path / folder / f"{name}.png", pixels)
     with pytest.raises(ScmError, match="use --protocol patn or gfla or pise, which compare them at equal"):
-        judged(tmp_path / "g", tmp_path / "r")
+        evaluated(tmp_path / "g", tmp_path / "r")
     cases = FolderCases(tmp_path / "g", tmp_path / "r")
-    found = judge(cases, find_protocol("patn"), MetricNetworks(["ssim"]))
+    found = compute_metrics(cases, find_protocol("patn"), MetricNetworks(["ssim"]))
     assert found.scores["generated"].values["ssim"].value == pytest.approx(1)
     (remark,) = cases.remarks()
-    assert remark.startswith("2 of 2 results have another shape than their references, a the first; they are compared")
+    assert remark.startswith("2 of 2 results have another aspect than their references, a the first; they are compared")
 
 
 def test_fewer_results_than_references_stand_in_table_json_and_report(tmp_path: Path, reference: Path) -> None:
@@ -171,7 +173,7 @@ def test_fewer_results_than_references_stand_in_table_json_and_report(tmp_path: 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_folder_compared_with_itself_gets_the_best_values_in_every_protocol(reference: Path, protocol: str) -> None:
-    values = judged(reference, reference, protocol).scores["generated"].values
+    values = evaluated(reference, reference, protocol).scores["generated"].values
     assert values["ssim"].value == pytest.approx(1)
     assert values["l1"].value == 0
     assert values["psnr"].value == float("inf")
@@ -183,7 +185,7 @@ def test_file_order_and_batch_size_do_not_matter_and_the_last_batch_counts(tmp_p
     for seed, name in enumerate(NAMES):
         save(tmp_path / "results" / f"{name}.png", picture(10 + seed))
         save(renamed / f"{'zyx'[seed]}_to_{name}.png", picture(10 + seed))
-    one, two = judged(tmp_path / "results", reference, batch=2), judged(renamed, reference, batch=3)
+    one, two = evaluated(tmp_path / "results", reference, batch=2), evaluated(renamed, reference, batch=3)
     assert one.names != [name.partition("_to_")[2] for name in two.names]
     for name in ("ssim", "psnr", "l1"):
         ours, theirs = (found.scores["generated"].values[name] for found in (one, two))
@@ -206,7 +208,7 @@ def test_at_most_two_chunks_of_pictures_are_in_memory(tmp_path: Path, reference:
 
     for number in range(20):
         save(tmp_path / "results" / f"{number}_to_ada.png", picture(number))
-    found = judge(Watched(tmp_path / "results", reference), PROTOCOLS["raw"], MetricNetworks(["l1"]), batch=2)
+    found = compute_metrics(Watched(tmp_path / "results", reference), PROTOCOLS["raw"], MetricNetworks(["l1"]), batch=2)
     assert len(found.names) == 20
     assert 4 <= most <= 6  # two chunks, and the last of the one before
 
@@ -215,7 +217,7 @@ def test_padding_raises_ssim_as_expected(tmp_path: Path) -> None:
     right, wrong = picture(0, 256, 176), picture(1, 256, 176)
     save(tmp_path / "r" / "a.png", right)
     save(tmp_path / "g" / "a.png", (0.7 * right + 0.3 * wrong).astype(np.uint8))
-    values = judged(tmp_path / "g", tmp_path / "r", "patn").scores["generated"].values
+    values = evaluated(tmp_path / "g", tmp_path / "r", "patn").scores["generated"].values
     assert values["ssim"].value == pytest.approx(0.69 * values["ssim_raw"].value + 0.31, abs=0.02)
     assert 0.3 < values["ssim_raw"].value < 0.95
 
@@ -229,7 +231,7 @@ def test_protocols_with_a_crop_use_the_centre_of_a_square_picture(tmp_path: Path
         save(tmp_path / "square" / folder / "a.png", square)
     for protocol in ("patn", "pise"):
         whole, square_values = (
-            judged(tmp_path / kind / "g", tmp_path / kind / "r", protocol).scores["generated"].values["ssim"].value
+            evaluated(tmp_path / kind / "g", tmp_path / kind / "r", protocol).scores["generated"].values["ssim"].value
             for kind in ("whole", "square")
         )
         assert whole == square_values
@@ -254,7 +256,7 @@ def test_cached_statistics_of_a_reference_set_are_found_by_its_content(tmp_path:
 
     def distance(of: Path) -> float:
         cases = FolderCases(of, reference)
-        found = judge(cases, PROTOCOLS["raw"], metric_networks, cache=tmp_path / "cache")
+        found = compute_metrics(cases, PROTOCOLS["raw"], metric_networks, cache=tmp_path / "cache")
         assert found.weights["fd_vgg16"]["name"] == "vgg16-features-fp16.pth"
         return found.scores["generated"].values["fd_vgg16"].value
 
@@ -268,7 +270,7 @@ def test_cached_statistics_of_a_reference_set_are_found_by_its_content(tmp_path:
     assert distance(tmp_path / "results") == pytest.approx(first)
     assert list((tmp_path / "cache").iterdir()) == [kept]
     kept.write_bytes(b"damaged")
-    with pytest.raises(ScmError, match="delete it, it is only a cache"):
+    with pytest.raises(ScmError, match="delete it, it is a cache"):
         distance(reference)
 
 
@@ -282,7 +284,7 @@ def test_fid_and_is_do_not_depend_on_the_batch_size(tmp_path: Path, seeded_incep
 
     def values(batch: int) -> dict[str, Value]:
         cases = FolderCases(tmp_path / "g", tmp_path / "r")
-        found = judge(cases, PROTOCOLS["raw"], metric_networks, batch=batch, cache=tmp_path / "cache")
+        found = compute_metrics(cases, PROTOCOLS["raw"], metric_networks, batch=batch, cache=tmp_path / "cache")
         return found.scores["generated"].values
 
     one, other = values(4), values(11)
@@ -327,7 +329,7 @@ def test_the_command_writes_the_same_numbers_twice_and_a_self_contained_report(
     printed = capsys.readouterr()
     assert "| PATN | 24.071 | 0.77 | 0.252 | 3.213 |" in printed.out
     assert "| ours: generated |" in printed.out
-    assert "warning: ours are by protocol raw" in printed.out
+    assert "warning: ours use protocol raw" in printed.out
     assert "not computed: fid: inception weights" in printed.err
 
 
@@ -340,7 +342,7 @@ def test_the_command_writes_the_same_numbers_twice_and_a_self_contained_report(
         (("--generated", ".", "--reference", ".", "--save"), "--save"),
         (("--generated", ".", "--reference", ".", "--set", "half2full"), "--set half2full"),
         (("data", "-m", "run", "--joints", "joints.csv"), "--joints joints.csv"),
-        (("--generated", "nowhere", "--reference", "."), "is no folder"),
+        (("--generated", "nowhere", "--reference", "."), "is not a folder"),
     ],
 )
 def test_what_cannot_be_evaluated_is_a_one_line_error(

@@ -122,8 +122,8 @@ def test_a_crop_beyond_the_photo_is_the_fill_or_the_nearest_edge(box: CropBox) -
 def test_a_large_part_is_resized_in_strips_with_the_same_result(
     box: CropBox, fill: int | None, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scmnet_cli.images._MAX_CUT_PIXELS", 0)
-    monkeypatch.setattr("scmnet_cli.images._STRIP_PIXELS", 500)
+    monkeypatch.setattr("scmnet_cli.images.cropping._MAX_CUT_PIXELS", 0)
+    monkeypatch.setattr("scmnet_cli.images.cropping._STRIP_PIXELS", 500)
     photo = noise(*size) // 4 + 96  # between the two directions no value is clipped
     difference = box.crop_image(photo, fill).astype(int) - padded_and_cut(box, photo, fill)
     assert np.abs(difference).max() <= 2  # the two directions may be resized in the other order, each rounded
@@ -192,7 +192,7 @@ def test_a_file_that_is_not_a_picture_is_a_one_line_error(tmp_path: Path) -> Non
 
 
 def test_a_photo_that_would_unpack_to_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scmnet_cli.images.MAX_PIXELS", 1000)
+    monkeypatch.setattr("scmnet_cli.images.reading.MAX_PIXELS", 1000)
     save_png(tmp_path / "a.png", noise(40, 40))
     with pytest.raises(ScmError, match="40x40 is over 1,000 pixels"):
         read_photo(tmp_path / "a.png")

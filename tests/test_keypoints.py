@@ -122,7 +122,7 @@ def test_a_damaged_row_is_named_by_its_line_and_the_others_are_read(tmp_path: Pa
 
 def test_a_duplicate_name_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "k.csv", HEADER, f"a.jpg:{Y}:{X}", f"a.jpg:{X}:{Y}")
-    with pytest.raises(ScmError, match=r"line 3: 'a\.jpg' stands twice"):
+    with pytest.raises(ScmError, match=r"line 3: 'a\.jpg' is repeated"):
         read_keypoint_file(path)
 
 

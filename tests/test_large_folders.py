@@ -145,7 +145,7 @@ def test_a_full_disk_is_a_one_line_error_and_the_next_run_resumes(
     with monkeypatch.context() as patch:
         FullDisk(patch, 9)
         with pytest.raises(
-            ScmError, match=r"data: the disk is full \(No space left on device\); nothing is lost"
+            ScmError, match=r"data: the disk is full \(No space left on device\); finished work is kept"
         ) as caught:
             run(photos, tmp_path / "data", jobs=1)
     assert "\n" not in str(caught.value)
@@ -206,8 +206,8 @@ def spoil(photos: Path) -> dict[str, str]:
     return {
         "empty": "the file is empty", "folder": "is not a file", "text": "it is not one of JPEG",
         "half": "cannot be read as a picture", "huge": "11000x10000 is over 100,000,000 pixels",
-        "gone": "no such file", "outside": "leads out of", "nobody_<i>": "no person is found",
-        "nobody_2": "no person is found",
+        "gone": "no such file", "outside": "leads out of", "nobody_<i>": "no person found",
+        "nobody_2": "no person found",
     }  # fmt: skip
 
 
@@ -289,7 +289,7 @@ def test_the_report_shows_people_and_every_skipped_photo_with_picture_and_reason
         with_picture = page.pictures_in_row[page.rows.index(rows[name])]
         assert with_picture == (name.startswith("nobody")), name  # no thumbnail of a file outside the folder
     assert page.num_pictures == 5 * 4 + 2
-    for kind in ("no person is found in the photo 2", "cannot be read as a picture 3", "leads out of … 1"):
+    for kind in ("no person found in the photo 2", "cannot be read as a picture 3", "leads out of … 1"):
         assert kind in [row.strip() for row in page.rows]
     assert f" usable {outcome.num_usable}" in page.rows
     assert f" left out {len(said)}" in page.rows

@@ -252,7 +252,7 @@ def test_a_person_in_two_lists_is_not_used_for_training(fashion: Path) -> None:
     source = DeepFashionSource(fashion)
     assert source.splits() == {"train": {C, D}, "test": {A, B}}
     (remark,) = source.remarks()
-    assert remark == f"list of train: 1 name ('{A}') left out, another list tests on them"
+    assert remark == f"list of train: 1 name ('{A}') left out, since another list has them"
 
 
 def test_pairs_are_kept_if_both_ends_are_usable_and_the_rest_is_counted_by_reason(
@@ -369,8 +369,8 @@ def joints(*rows: str) -> Callable[[Path], None]:
         (break_photo, "cannot be read as a picture"),
         (odd_photo, "the photo is 300x100; DeepFashion has 176x256, 256x256 and 750x1101"),
         (photo_leads_out, "leads out of"),
-        (photo_in_a_folder_of_no_name, r"bytes in its name that are not UTF-8; rename it"),
-        (photo_twice, r"several photos .*keep one, or give a folder that holds one"),
+        (photo_in_a_folder_of_no_name, r"its name is not UTF-8; rename it"),
+        (photo_twice, r"several photos .*keep one, or give a folder with only one"),
         (map_twice, "several maps"),
         (map_leads_out, "leads out of"),
         (lambda root: map_path(root).unlink(), "has no map in"),
@@ -385,8 +385,8 @@ def joints(*rows: str) -> Callable[[Path], None]:
         (huge_map, "cannot be read as a label map"),
         (joints(row(f"{B}.jpg")), "has no row in the annotation files"),
         (joints(row(f"{A}.jpg", []), row(f"{B}.jpg")), "no joint is known"),
-        (joints(row(f"{A}.jpg"), row(f"{A}.jpg"), row(f"{B}.jpg")), "stands twice"),
-        (joints(row(f"{A}.jpg"), row(A.replace("fashion", "fasion")), row(f"{B}.jpg")), "twice, once as 'fasion"),
+        (joints(row(f"{A}.jpg"), row(f"{A}.jpg"), row(f"{B}.jpg")), "is repeated"),
+        (joints(row(f"{A}.jpg"), row(A.replace("fashion", "fasion")), row(f"{B}.jpg")), "repeated, once as 'fasion"),
         (joints(f"{A}.jpg:[1]:[2]", row(f"{B}.jpg")), "does not hold 18 joints"),
     ],
 )  # fmt: skip
@@ -598,7 +598,7 @@ def test_the_command_prints_each_reason_once(fashion: Path, tmp_path: Path, capf
     assert [line for line in err.splitlines() if line] == [
         f"left out 2, {A} the first of them: no joint is known",
         "2 of 2 pairs were left out: 2 because an end was left out",
-        f"report: {tmp_path / 'data' / 'report.html'}",
+        f"scm: report: {tmp_path / 'data' / 'report.html'}",
     ]
 
 

@@ -238,7 +238,7 @@ def test_a_last_line_of_stats_cut_short_by_a_kill_is_left_out(tmp_path: Path) ->
 @pytest.mark.parametrize("content", [b"", b"PK\x05\x06" + bytes(18), b"x" * 1000])
 def test_damaged_statistics_in_the_cache_name_the_remedy(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(ScmError, match=r"a\.npz: is damaged .*delete it, it is only a cache"):
+    with pytest.raises(ScmError, match=r"a\.npz: is damaged .*delete it, it is a cache"):
         FeatureStatistics.read(tmp_path / "a.npz")
 
 
@@ -302,7 +302,7 @@ def test_a_folder_that_leads_elsewhere_is_refused(tmp_path: Path, target: Path) 
 
 
 def test_a_full_disk_says_that_nothing_is_lost(tmp_path: Path) -> None:
-    with pytest.raises(ScmError, match=r"the disk is full .*the same command goes on"), translate_os_errors(tmp_path):
+    with pytest.raises(ScmError, match=r"the disk is full .*run the same command again"), translate_os_errors(tmp_path):
         Path("/dev/full").write_bytes(b"x")
 
 
@@ -322,5 +322,5 @@ def test_a_write_that_fails_leaves_the_older_file_and_nothing_else(tmp_path: Pat
 
 def test_a_damaged_manifest_names_the_value_and_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"version": 1, "height": -5}), encoding="utf-8")
-    with pytest.raises(ScmError, match=r"manifest\.json: is damaged or foreign .*prepare the folder again"):
+    with pytest.raises(ScmError, match=r"manifest\.json: is damaged or of another program .*prepare the folder again"):
         PreparedFolder(tmp_path)

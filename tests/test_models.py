@@ -239,7 +239,7 @@ def test_carried_cells_keep_a_pattern_finer_than_a_position(style):
     net = build("scmnet", carry_colours=True, carry_detail=4, style=style).eval()
     image, masks = pictured(LITTLE, 1)
     encoded = net.encode_style(image, masks)
-    assert torch.allclose(net._ground(encoded), nn.functional.avg_pool2d(image, 2), atol=1e-5)
+    assert torch.allclose(net._base_colours(encoded), nn.functional.avg_pool2d(image, 2), atol=1e-5)
     assert encoded.means.shape[1] == (4 * 8 if style == "decomposed" else 3)
     assert encoded.cells.shape[1] == (4 * 16 if style == "decomposed" else 3 * 16)
 

@@ -167,7 +167,7 @@ def test_drawing_starts_from_a_low_passed_ground_warped_where_covered_and_moved_
         net.generator.to_rgb.bias.zero_()
         style = net.encode_style(image(), masks())
         moved, _ = net.rearrange(net.field(net.encode_pose(maps(), given), style, given), style)
-        carried = F.interpolate(net._ground(moved), size=(HEIGHT, WIDTH), mode="bilinear")
+        carried = F.interpolate(net._base_colours(moved), size=(HEIGHT, WIDTH), mode="bilinear")
     ground = torch.where(given.coverage > 0, given.image, carried).clamp(-1, 1)
     blocks = ground.unflatten(3, (-1, 4)).unflatten(2, (-1, 4)).mean((3, 5))  # (B, 3, H/4, W/4)
     coarse = F.interpolate(blocks, scale_factor=4, mode="bilinear").clamp(-0.95, 0.95)

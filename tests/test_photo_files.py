@@ -98,7 +98,7 @@ def test_with_pillow_heif_its_decoder_is_asked(monkeypatch: pytest.MonkeyPatch) 
     module = types.ModuleType("pillow_heif")
     module.register_heif_opener = lambda: registered.append(True)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pillow_heif", module)
-    monkeypatch.setattr("scmnet_cli.images.has_heif", lambda: True)
+    monkeypatch.setattr("scmnet_cli.images.reading.has_heif", lambda: True)
     assert picture_formats.__wrapped__()[-1] == "HEIF"
     assert registered == [True]
 

@@ -202,7 +202,7 @@ def test_a_photo_without_a_person_is_one_line_that_names_it(
     analyser: Analyser, coffee: Image.Image, tmp_path: Path
 ) -> None:
     coffee.save(tmp_path / "cup.png")
-    with pytest.raises(ScmError, match=r"cup\.png: no person is found in the photo; [^\n]*$"):
+    with pytest.raises(ScmError, match=r"cup\.png: no person found in the photo; [^\n]*$"):
         read_person(tmp_path / "cup.png", CANVAS, analyser=lambda: analyser)
 
 
@@ -235,7 +235,7 @@ def test_a_folder_of_photos_is_prepared_without_saying_more(
     assert data.entry("me_1__at_work").photo == "me 1, at work.png"
     assert data.manifest.layout == "photos"
     assert set(data.manifest.left_out) == {"broken", "cup", "empty"}
-    assert "no person is found in the photo" in data.manifest.left_out["cup"]
+    assert "no person found in the photo" in data.manifest.left_out["cup"]
     assert "cannot be read as a picture" in data.manifest.left_out["broken"]
     (remark,) = data.manifest.remarks
     assert remark.startswith("1 photo is left out, phone.heic the first: ")
@@ -325,7 +325,7 @@ def test_a_photo_of_nobody_ends_a_command_in_one_line(
     done = scm("transfer", *[word for pair in inputs.items() for word in pair], "-m", "run")
     assert done.code == 2
     assert not done.paths
-    told = [line for line in done.errors if "no person is found in the photo" in line]
+    told = [line for line in done.errors if "no person found in the photo" in line]
     assert len(told) == 1
     assert "cup.jpg" in told[0]
 

@@ -76,7 +76,7 @@ def test_of_several_people_the_most_prominent_is_taken_unless_one_is_named(tmp_p
     assert posed.person()[0, 0] == 30
     assert [posed.person(number)[0, 0] for number in (1, 3, 4)] == [10, 30, 40]
     assert not posed.person(2).any()
-    with pytest.raises(ScmError, match="a: person 5 is asked for, and the file has 4 in this picture"):
+    with pytest.raises(ScmError, match="a: there is no person 5; the file has 4 in this picture"):
         posed.person(5)
 
 

@@ -203,7 +203,7 @@ def test_a_name_from_a_file_never_leaves_the_folder(place: Place, scm: Scm) -> N
         (("zzz",), "or a pose file, or a shipped pose ('scm poses' lists them)"),
         (("--data", "data", "anne"), "did you mean 'anna'?"),
         (("run",), "is neither a prepared folder nor a folder of photos or pose files"),
-        (("data/joints.csv#ben", "--person", "2"), "ben: person 2 is asked for, and the file has 1 in this picture"),
+        (("data/joints.csv#ben", "--person", "2"), "ben: there is no person 2; the file has 1 in this picture"),
         (("data/joints.csv#bean",), "the file has no row 'bean'; did you mean 'ben'?"),
         (("walking", "--save", "data/manifest.json/x"), "--save data/manifest.json/x: cannot be made"),
         (("walking", "-o", "data/manifest.json/x.png"), "cannot be made"),

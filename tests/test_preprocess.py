@@ -172,13 +172,13 @@ def edit_table(change: Callable[[list[str]], list[str]]) -> Callable[[Path], Non
         (no_map, "drawn_0003", "no such file"),
         (photo_leads_out, "drawn_0004", "leads out of"),
         (map_leads_out, "drawn_0005", "leads out of"),
-        (links_in_a_circle, "drawn_0005", "leads nowhere|no such file"),
+        (links_in_a_circle, "drawn_0005", "cannot be resolved|no such file"),
         (same_picture, "drawn_0006", "is the same picture as 'drawn_0005'"),
         (same_name, "drawn_0007", r"several photos \(drawn_0007.jpg, drawn_0007.png\)"),
         (hostile_name, "drawn 0008", "cannot be a file name here"),
         (all_background, "drawn_0009", "is all background"),
         (edit_table(lambda lines: [line for line in lines if "_0010" not in line]), "drawn_0010", "no row 'drawn_0010"),
-        (edit_table(lambda lines: [*lines, lines[-1]]), "drawn_0011", "line 14: 'drawn_0011' stands twice"),
+        (edit_table(lambda lines: [*lines, lines[-1]]), "drawn_0011", "line 14: 'drawn_0011' is repeated"),
         (edit_table(lambda lines: [*lines[:-1], lines[-1][:60]]), "drawn_0011", r"line 13 \('drawn_0011'\)"),
         (edit_table(lambda lines: [*lines[:-1], "drawn_0011" + ",0" * 54]), "drawn_0011", "no joint is known"),
         (edit_table(lambda lines: [*lines[:-1], "drawn_0011" + ",nan" * 54]), "drawn_0011", "no joint is known"),
@@ -261,9 +261,9 @@ def test_after_kill_9_the_same_command_goes_on_and_ends_as_if_nothing_had_happen
 
 def test_a_folder_prepared_otherwise_is_refused_with_the_difference(source: Path, tmp_path: Path) -> None:
     run(source, tmp_path / "data", limit=1)
-    with pytest.raises(ScmError, match=r"was prepared otherwise.*background plain -> keep"):
+    with pytest.raises(ScmError, match=r"was prepared with other settings.*background plain -> keep"):
         run(source, tmp_path / "data", background="keep")
-    with pytest.raises(ScmError, match=r"was prepared otherwise.*height 64 -> 128, width 48 -> 96"):
+    with pytest.raises(ScmError, match=r"was prepared with other settings.*height 64 -> 128, width 48 -> 96"):
         prepare(FolderSource(source), tmp_path / "data", Canvas(128, 96))
 
 

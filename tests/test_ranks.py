@@ -84,11 +84,11 @@ def test_means_are_over_images_however_they_were_cut_and_leave_out_what_is_not_f
     means.add("b", torch.tensor(2.0), images=3)
     means.add("b", torch.tensor(6.0), images=1)
     means.add("c", torch.tensor([math.nan]))
-    found = means.taken(Team(Rank()))
+    found = means.pop(Team(Rank()))
     assert found["a"] == 4.0
     assert found["b"] == 3.0
     assert math.isnan(found["c"])
-    assert means.taken(Team(Rank())) == {}
+    assert means.pop(Team(Rank())) == {}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -398,7 +398,7 @@ def test_an_error_in_one_process_is_shown_with_its_rank_and_ends_the_others(draw
     assert other_code == 1
     assert "[rank1]: ZeroDivisionError: a bug in one process" in other_err
     assert code == 2
-    assert "scm: rank 0 of 2: another process of this start is gone" in err
+    assert "scm: rank 0 of 2: another process of this run is gone" in err
     assert "Traceback" not in err
     assert load_tensors(tmp_path / "run" / STATE_FILE)[1]["images"] == "4"
 

@@ -116,7 +116,7 @@ def test_ccp_labels_are_converted_by_name_in_whatever_order_they_come() -> None:
 
 
 def test_a_label_that_ccp_does_not_have_is_refused_with_the_nearest_one() -> None:
-    with pytest.raises(ScmError, match=r"'jean' is none of the 59.*did you mean 'jeans'"):
+    with pytest.raises(ScmError, match=r"'jean' is not one of the 59.*did you mean 'jeans'"):
         ccp_regions(["null", "jean"])
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.config import Config, DataConfig, load_config, parse_config
-from scmnet_cli.data.augmentation import draw_moves, look_closer, move, move_joints
+from scmnet_cli.data.augmentation import close_up, draw_moves, move, move_joints
 from scmnet_cli.data.dataset import PeopleInMemory, TrainingBatch, TrainingStream
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.data.reposing import Reposed, other_pose, repose
@@ -58,8 +58,8 @@ def lengths(joints: FloatArray) -> FloatArray:
 
 
 def test_another_pose_depends_on_its_generator_alone() -> None:
-    mine, lender = joints_of(0), joints_of(1)
-    one, same, other = (other_pose(mine, lender, np.random.default_rng(seed)) for seed in (5, 5, 6))
+    mine, donor = joints_of(0), joints_of(1)
+    one, same, other = (other_pose(mine, donor, np.random.default_rng(seed)) for seed in (5, 5, 6))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
     assert np.array_equal(mine, joints_of(0)), "what is given stays as it is"
@@ -74,20 +74,20 @@ def test_a_joint_that_the_body_lacks_stays_missing_and_all_is_finite(seed: int) 
     assert np.isfinite(posed).all()
 
 
-def poses_of(lender: FloatArray) -> list[FloatArray]:
+def poses_of(donor: FloatArray) -> list[FloatArray]:
     mine = joints_of(0)
-    return [other_pose(mine, lender, np.random.default_rng(seed)) for seed in range(60)]
+    return [other_pose(mine, donor, np.random.default_rng(seed)) for seed in range(60)]
 
 
 def test_half_of_the_poses_are_anothers_at_this_bodys_neck_and_torso_length() -> None:
-    mine, lender = joints_of(0), joints_of(2)
-    torsos = [np.linalg.norm(pose[1, :2] - pose[[8, 11], :2].mean(0)) for pose in (mine, lender)]
-    wanted = (lender[:, :2] - lender[1, :2]) * (torsos[0] / torsos[1]) + mine[1, :2]
-    exchanged = lender[list(MIRRORED), :2] * [-1, 1]
+    mine, donor = joints_of(0), joints_of(2)
+    torsos = [np.linalg.norm(pose[1, :2] - pose[[8, 11], :2].mean(0)) for pose in (mine, donor)]
+    wanted = (donor[:, :2] - donor[1, :2]) * (torsos[0] / torsos[1]) + mine[1, :2]
+    exchanged = donor[list(MIRRORED), :2] * [-1, 1]
     mirrored = (exchanged - exchanged[1]) * (torsos[0] / torsos[1]) + mine[1, :2]
     laid = [
         any(np.allclose(pose[both, :2], expected[both], atol=1e-3) for expected in (wanted, mirrored))
-        for pose in poses_of(lender)
+        for pose in poses_of(donor)
         if (both := pose[:, 2] > 0).any()
     ]
     assert 0.35 < np.mean(laid) < 0.75
@@ -253,16 +253,16 @@ def test_joints_are_where_a_close_up_shows_them() -> None:
     _, labels, joints = people(num)
     joints[..., 2] = 1
     seeds, everyone = [(1, place) for place in range(num)], torch.ones(num, dtype=torch.bool)
-    closer, _, moved = look_closer(dots(joints), labels, joints, everyone, seeds)
+    cropped, _, moved = close_up(dots(joints), labels, joints, everyone, seeds)
     checked = 0
     for row in range(num):
         for name in range(18):
-            seen = found_again(closer[row], name)
-            if closer[row, name].max() > 0.8 and well_inside(seen, 12):
+            seen = found_again(cropped[row], name)
+            if cropped[row, name].max() > 0.8 and well_inside(seen, 12):
                 assert moved[row, name, 2] == 1
                 assert (moved[row, name, :2] - seen).norm() < 0.8
                 checked += 1
-            elif closer[row, name].max() < 0.2:
+            elif cropped[row, name].max() < 0.2:
                 assert not moved[row, name].any()
     assert checked > 40
 

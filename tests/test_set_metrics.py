@@ -179,7 +179,7 @@ def test_the_inception_score_does_not_depend_on_batches_and_counts_the_last() ->
     for part in table.split(5):
         parts.add(part)
     assert parts.result() == together.result()
-    with pytest.raises(ScmError, match="10 pictures or more, not 9"):
+    with pytest.raises(ScmError, match="10 images or more, not 9"):
         InceptionScore(9)
 
 

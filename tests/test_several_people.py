@@ -105,14 +105,14 @@ def test_a_person_who_is_not_there_is_one_line_that_says_how_many_are(
     pair.save(tmp_path / "pair.png")
     woman.resize(LARGE).save(tmp_path / "one.png")
     assert read_analysed("pair", tmp_path / "pair.png", analyser, 2).regions[:, :140].any()
-    with pytest.raises(ScmError, match=r"^person 3 is asked for, and 2 people are found in the photo$"):
+    with pytest.raises(ScmError, match=r"^there is no person 3; 2 people are found in the photo$"):
         read_analysed("pair", tmp_path / "pair.png", analyser, 3)
-    with pytest.raises(ScmError, match="person 2 is asked for, and 1 person is found"):
+    with pytest.raises(ScmError, match="there is no person 2; 1 person is found"):
         read_analysed("one", tmp_path / "one.png", analyser, 2)
 
 
 def test_person_2_of_a_photo_with_a_map_beside_it_is_refused(drawn_source: Path) -> None:
-    with pytest.raises(ScmError, match=r"drawn_0001\.png: person 2 is asked for, and the map and joints beside it are"):
+    with pytest.raises(ScmError, match=r"drawn_0001\.png: there is no person 2; the map and joints beside it are"):
         read_framed(drawn_source / "drawn_0001.png", CANVAS, number=2)
 
 
@@ -317,7 +317,7 @@ def test_transfer_and_inspect_take_the_person_that_is_asked_for(
     assert second.report()["inputs"]["source"]["path"].endswith("pair.png#person 2")
     none = scm(*run, "--person", 3)
     assert none.code == 2
-    assert "person 3 is asked for, and 2 people are found in the photo" in none.errors[0]
+    assert "there is no person 3; 2 people are found in the photo" in none.errors[0]
     seen = scm("inspect", "--src", "data/anna", "--pose", "pair.png", "--pose-person", 2, "-m", "run")
     assert seen.report()["inputs"]["pose"]["name"] == "pair_2"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scmnet_cli.models.style_encoder import DecomposedStyleEncoder, _positions_that_read
+from scmnet_cli.models.style_encoder import DecomposedStyleEncoder, _affected_positions
 
 HEIGHT, WIDTH = 64, 48
 UPPER, ARMS = 5, 6
@@ -103,7 +103,7 @@ def test_exactly_the_positions_of_the_box_read_a_pixel():
             linear[0, :, position].sum().backward()
             if picture.grad[0, :, row].any():
                 reads.append(position)
-        assert (reads[0], reads[-1] + 1) == _positions_that_read(line)
+        assert (reads[0], reads[-1] + 1) == _affected_positions(line)
 
 
 @both_ways

@@ -98,7 +98,7 @@ def test_accumulated_parts_equal_one_batch(drawn_data: Path, tmp_path: Path, mon
         return loop.Inputs(*(value.double() if isinstance(value, torch.Tensor) else value for value in values))
 
     monkeypatch.setattr(loop.Inputs, "of", in_float64)
-    monkeypatch.setattr(Run, "_look", lambda *_: {})
+    monkeypatch.setattr(Run, "_validate", lambda *_: {})
     for name, accumulate in (("one", 1), ("two", 2)):
         config = smoke("train.batch=4", f"train.accumulate={accumulate}", "train.images=4", "loss.adversarial=0")
         run = Run(drawn_data, tmp_path / name, config, device="cpu")

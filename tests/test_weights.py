@@ -261,7 +261,7 @@ def test_what_is_there_is_not_fetched_again(server: Server, known: Backbone, tmp
 
 def test_a_broken_download_goes_on_where_it_stopped(server: Server, known: Backbone, tmp_path: Path) -> None:
     server.break_after = 100_000
-    with pytest.raises(ScmError, match="300,000 bytes are kept, the same command goes on"):
+    with pytest.raises(ScmError, match="300,000 bytes are kept, the same command resumes"):
         fetch_backbone("alexnet", tmp_path)
     assert not (tmp_path / known.file).exists()
     server.break_after = None

@@ -34,7 +34,7 @@ def in_double(batch, **options):
 
 
 loop.Inputs.of = in_double
-loop.Run._look = lambda _self, _tracker: {}
+loop.Run._validate = lambda _self, _tracker: {}
 
 
 def main(data: Path, weights: Path, out: Path, cases: dict[str, list[str]]) -> None:

@@ -1,4 +1,4 @@
-"""A network on a GPU, asked by many threads at once: whoever waits while it works is answered together."""
+"""Dynamic batching: calls of many threads to a network on a GPU are answered in batches."""
 
 from __future__ import annotations
 
@@ -12,67 +12,71 @@ from torch import Tensor
 from scmnet_cli.analyser.network import Analysed, AnalyserNet
 
 MOST = 32
-"""Pictures that go through the network at a time."""
+"""Maximum batch size."""
 
-_Asked = tuple[Tensor, "Future[Analysed]"]
+_Request = tuple[Tensor, "Future[Analysed]"]
 
 
 class InBatches:
-    """Answers as the network does for one picture, on the CPU, from as many threads as one likes.
+    """Callable like the network for a single image; results are on the CPU; any number of threads may call it.
 
-    No thread waits for a batch to fill: a batch is whatever came while the last one was at work.
+    No call waits for a batch to fill: a batch is all calls that arrived while the previous batch was computed.
     """
 
     def __init__(self, net: AnalyserNet, device: torch.device, most: int = MOST) -> None:
-        """Start the thread that the network works in.
+        """Start the thread that runs the network.
 
         Args:
             net: the network, on the device.
-            device: where it is.
-            most: pictures at a time.
+            device: its device.
+            most: maximum batch size.
         """
         self._net, self._device, self._most = net, device, most
-        self._waiting: SimpleQueue[_Asked] = SimpleQueue()
+        self._waiting: SimpleQueue[_Request] = SimpleQueue()
         self.largest = 0
-        """Pictures in the largest batch so far."""
+        """Size of the largest batch so far."""
         Thread(target=self._work, name="analyser", daemon=True).start()
 
-    def __call__(self, seen: Tensor) -> Analysed:
-        """Shape: seen: (1, 3, H, W), of one size for all; result: of a batch of one."""
+    def __call__(self, image: Tensor) -> Analysed:
+        """Return the network's output for one image.
+
+        Shape:
+            image: (1, 3, H, W), the same size in all calls; result: of a batch of one.
+        """
         answer: Future[Analysed] = Future()
-        self._waiting.put((seen, answer))
+        self._waiting.put((image, answer))
         return answer.result()
 
     @torch.inference_mode()
     def _work(self) -> None:
         while True:
-            asked = self._next()
-            self.largest = max(self.largest, len(asked))
+            requests = self._next()
+            self.largest = max(self.largest, len(requests))
             try:
-                found = self.look(torch.cat([seen for seen, _ in asked]))
-            except Exception as error:  # noqa: BLE001 - raised in the threads that asked
-                for _, answer in asked:
+                found = self.run(torch.cat([image for image, _ in requests]))
+            except Exception as error:  # noqa: BLE001 - raised in the calling threads
+                for _, answer in requests:
                     answer.set_exception(error)
                 continue
-            for number, (_, answer) in enumerate(asked):
+            for number, (_, answer) in enumerate(requests):
                 one = slice(number, number + 1)
                 answer.set_result(Analysed(found.regions[one], found.heat[one], found.visible[one], found.person[one]))
 
-    def _next(self) -> list[_Asked]:
-        asked = [self._waiting.get()]
-        while len(asked) < self._most:
+    def _next(self) -> list[_Request]:
+        requests = [self._waiting.get()]
+        while len(requests) < self._most:
             try:
-                asked.append(self._waiting.get_nowait())
+                requests.append(self._waiting.get_nowait())
             except Empty:
                 break
-        return asked
+        return requests
 
     @torch.inference_mode()
-    def look(self, seen: Tensor) -> Analysed:
-        """Answer at once, for pictures of any size.
+    def run(self, images: Tensor) -> Analysed:
+        """Run the network on a batch directly, whatever its image size.
 
         Shape:
-            seen: (B, 3, H, W); result: of that batch, on the CPU.
+            images: (B, 3, H, W); result: of that batch, on the CPU.
         """
-        found: Analysed = self._net(seen.to(self._device, memory_format=torch.channels_last))
+        found: Analysed = self._net(images.to(self._device, memory_format=torch.channels_last))
         return Analysed(found.regions.cpu(), found.heat.cpu(), found.visible.cpu(), found.person.cpu())

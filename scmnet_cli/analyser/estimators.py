@@ -1,6 +1,6 @@
-"""Interface of estimators of joints or regions that replace parts of the built-in analyser.
+"""Interfaces of external estimators of joints or regions, which replace parts of the built-in analyser.
 
-The analyser says whether and where there is a person; an estimator is shown that person alone.
+The analyser detects the person; the estimator gets that person alone.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ Box = tuple[float, float, float, float]
 
 
 class PoseEstimator(Protocol):
-    """Finds the joints of a person; several threads may ask at a time."""
+    """Estimates the joints of a person; must be thread-safe."""
 
     name: str
-    """Which one with which weights, for manifests: another name, another result."""
+    """Identifies the estimator and its weights in manifests; other results need another name."""
 
     def __call__(self, photo: UInt8Array, box: Box) -> FloatArray:
         """Return the joints of the person in a box.
@@ -31,26 +31,26 @@ class PoseEstimator(Protocol):
 
 
 class Parser(Protocol):
-    """Finds the body regions of a person; several threads may ask at a time."""
+    """Segments the body regions of a person; must be thread-safe."""
 
     name: str
-    """Which one with which weights, for manifests: another name, another result."""
+    """Identifies the parser and its weights in manifests; other results need another name."""
     canvas: Canvas
-    """Size of the pictures that it is shown."""
+    """Size of its input images."""
 
     def __call__(self, picture: UInt8Array, joints: FloatArray) -> FloatArray:
-        """Return how likely each region is, on a grid over the picture.
+        """Return the probability of each region on a grid over the image.
 
         Shape:
-            picture: (H, W, 3) uint8 RGB of the canvas's size, the person fills it; joints: (18, 3) in its pixels;
-            result: (8, h, w) float32, the sum over regions is 1.
+            picture: (H, W, 3) uint8 RGB of the canvas's size, filled by the person; joints: (18, 3) in its pixels;
+            result: (8, h, w) float32, which sums to 1 over regions.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Estimators:
-    """Who stands in for the analyser; None: nobody, the analyser itself says it."""
+    """Estimators that replace parts of the analyser; None keeps the analyser's own."""
 
     pose: PoseEstimator | None = None
     parser: Parser | None = None

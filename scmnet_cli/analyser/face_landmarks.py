@@ -1,4 +1,4 @@
-"""Five points of a face: where CelebAMask-HQ's parts have them, and the window that brings them to their places."""
+"""Five landmarks of a face: from the parts of CelebAMask-HQ, and the window that aligns them."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from scmnet_cli.types import FloatArray, UInt8Array
 
 NUM_LANDMARKS = len(FACES.joints)
 
-PLACES: npt.NDArray[np.float64] = np.array(
+ALIGNED: npt.NDArray[np.float64] = np.array(
     [[0.379, 0.478], [0.621, 0.478], [0.499, 0.577], [0.393, 0.732], [0.607, 0.732]]
 )
-"""Where the points lie in an aligned face: medians over the train faces of CelebAMask-HQ's subset, over its height."""
+"""Landmarks of an aligned face as shares of its height: medians over the train faces of CelebAMask-HQ's subset."""
 
-EYES_APART = float(PLACES[1, 0] - PLACES[0, 0])
-"""Distance of the eyes in an aligned face, over its height."""
+EYES_APART = float(ALIGNED[1, 0] - ALIGNED[0, 0])
+"""Distance of the eyes in an aligned face as a share of its height."""
 
 _SMALLEST = 0.0002
-"""Share of the picture that a part covers at least to say where it is."""
+"""Least share of the image that a part must cover to give a landmark."""
 
 
 def landmarks_of(parts: UInt8Array) -> FloatArray:
-    """Return the points of a face whose parts are known; one whose part is hidden has score 0.
+    """Compute the landmarks of a face from its parts; a hidden landmark has score 0.
 
-    Eyes and nose are at their centres of gravity, the mouth's corners where it ends left and right.
+    Eyes and nose are the centroids of their parts; the mouth's corners are its leftmost and rightmost columns.
 
     Shape:
         parts: (H, W) ids of :data:`~scmnet_cli.regions.CELEBAMASK_PARTS`; result: (5, 3).
     """
     points = np.zeros((NUM_LANDMARKS, 3), np.float32)
-    # Some maps have left and right exchanged: of two eyes, the one on the left of the picture is the right one.
+    # Some maps swap left and right: the eye further left in the image is always the right eye.
     eyes = [centre for part in ("r_eye", "l_eye") if (centre := _centre(parts, part)) is not None]
     if len(eyes) == 2:
         points[:2] = sorted(eyes, key=lambda eye: float(eye[0]))
@@ -58,23 +58,24 @@ def _centre(parts: UInt8Array, part: str) -> FloatArray | None:
 
 
 def aligning(landmarks: FloatArray) -> Window | None:
-    """Return the square window that brings points closest to their places: moved, turned and scaled.
+    """Return the square window that aligns landmarks by translation, rotation and scale; None with fewer than two.
 
-    Least squares, each point weighed by its score.
+    It is a least squares fit weighted by the scores.
 
     Shape:
-        landmarks: (5, 3), x and y in pixels of the photo and a score; None if fewer than two are there.
+        landmarks: (5, 3), x and y in pixels of the photo and a score.
     """
     weights = landmarks[:, 2].clip(0).astype(np.float64)
     if (weights > 0).sum() < 2:
         return None
     weights /= weights.sum()
-    there = landmarks[:, 0].astype(np.float64) + 0.5 + 1j * (landmarks[:, 1] + 0.5)  # as complex numbers, a turn and
-    here = PLACES[:, 0] + 1j * PLACES[:, 1]  # a scale together are one factor
-    middle_there, middle_here = (weights * there).sum(), (weights * here).sum()
-    spread = (weights * abs(here - middle_here) ** 2).sum()
-    factor = (weights * (here - middle_here).conj() * (there - middle_there)).sum() / spread
+    # As complex numbers: a rotation and a scale together are one factor.
+    photo = landmarks[:, 0].astype(np.float64) + 0.5 + 1j * (landmarks[:, 1] + 0.5)
+    aligned = ALIGNED[:, 0] + 1j * ALIGNED[:, 1]
+    photo_mean, aligned_mean = (weights * photo).sum(), (weights * aligned).sum()
+    spread = (weights * abs(aligned - aligned_mean) ** 2).sum()
+    factor = (weights * (aligned - aligned_mean).conj() * (photo - photo_mean)).sum() / spread
     if abs(factor) < 1:
         return None
-    centre = middle_there + factor * (0.5 + 0.5j - middle_here)
+    centre = photo_mean + factor * (0.5 + 0.5j - aligned_mean)
     return Window(float(centre.real), float(centre.imag), float(abs(factor)), angle=float(np.angle(factor)))

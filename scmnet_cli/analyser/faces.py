@@ -1,8 +1,8 @@
-"""The built-in face parser: a photo of any size in; its most prominent face out, aligned, with a map of its regions.
+"""The built-in face parser: find the most prominent face of a photo, align it, and segment its regions.
 
-It looks at the whole photo first. The points found there say how to move, turn and scale the photo so that the face
-lies as faces lay in training, and it looks again, until that stays. Unless this shows a face that fills much of the
-photo, the analyser says where people are, and each head is looked at in the same way; the largest face is taken.
+The network runs on the whole photo first. The landmarks that it finds align the photo like a training face, and the
+network runs again until the alignment converges. Unless this finds a large face, the analyser finds people, and each
+head is refined in the same way; the largest face wins.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scmnet_cli.analyser.face_landmarks import NUM_LANDMARKS, PLACES, aligning
+from scmnet_cli.analyser.face_landmarks import ALIGNED, NUM_LANDMARKS, aligning
 from scmnet_cli.analyser.network import REGION_STRIDE, AnalyserNet, fuse, in_bfloat16
 from scmnet_cli.analyser.people import BEYOND, Analyser, Analysis, joints_of, made_for_bfloat16
 from scmnet_cli.analyser.region_maps import components, enlarged, likeliest, without_specks
@@ -33,40 +33,40 @@ from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
-NO_FACE = "no face is found in the photo; cut it around the face, or give it a map of the face's regions"
+NO_FACE = "no face found in the photo; crop it around the face, or give a map of the face's regions"
 
 _FACE = 0.5
 _VISIBLE = 0.5
 _FEWEST_LANDMARKS = 3
 _AROUND_NOSE, _LEAST_NOSE = 0.08, 0.35
-"""Half the side of a square around the nose's place, over the face's height, and the share of it that is nose."""
+"""Half the side of a square around the nose as a share of the face's height, and the least share of it that is nose."""
 
-_MAX_LOOKS = 5
+_MAX_PASSES = 5
 _SAME_PLACE, _SAME_HEIGHT, _SAME_ANGLE = 0.02, 1.04, 0.03
-"""Looks that differ by less are one: of the height, as a factor, in radians."""
+"""Convergence of the alignment: shift as a share of the height, factor of the height, angle in radians."""
 
 _LARGE = 0.45
-"""A sure face that fills this share of the photo, its square over the shorter side, is not searched for further."""
+"""If the side of the face's square is at least this share of the photo's shorter side, there is no further search."""
 
 _SMALLEST = 12.0
-"""Pixels of the photo that a face's square measures at least."""
+"""Least side of a face's square in pixels of the photo."""
 
 _NECK = 0.8
-"""Side of a face's square over the distance from nose to neck, at least: of a profile the eyes say too little."""
+"""Least side of a face's square relative to the distance from nose to neck; the eyes of a profile are too close."""
 
 _FINEST = 1024
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face that was found in a photo.
+    """A face found in a photo.
 
     Attributes:
-        score: probability that it is one, in [0, 1].
-        joints: (5, 3) float32, its landmarks, those of :data:`~scmnet_cli.analyser.subjects.FACES`: x and y in pixels
-            of the photo and a score in [0, 1]; one that is hidden is 0, 0, 0.
+        score: probability that it is a face, in [0, 1].
+        joints: (5, 3) float32, the landmarks of :data:`~scmnet_cli.analyser.subjects.FACES`: x and y in pixels of the
+            photo and a score in [0, 1]; 0, 0, 0 if hidden.
         window: the square of the photo in which the face is aligned.
-        probabilities: (8, h, w) float32, of the regions on that square.
+        probabilities: (8, h, w) float32, probabilities of the regions on that square.
         photo: (H, W, 3) uint8, the photo.
     """
 
@@ -78,21 +78,21 @@ class Face:
 
     @property
     def expected(self) -> FloatArray:
-        """Where the landmarks of an aligned face lie, hidden or not, in pixels of the photo.
+        """Landmarks of an aligned face, hidden or not, in pixels of the photo.
 
         Shape:
             result: (5, 2).
         """
         unit = Canvas(1, 1)
-        return self.window.to_photo((PLACES - 0.5).astype(np.float32), unit)
+        return self.window.to_photo((ALIGNED - 0.5).astype(np.float32), unit)
 
     def picture(self, canvas: Canvas) -> UInt8Array:
-        """Return the aligned face on a canvas, equally high; the photo's edge goes on beyond it.
+        """Return the aligned face on a canvas of the window's height; beyond the photo its border is repeated.
 
         Shape:
             result: (H, W, 3) uint8.
         """
-        return _seen(self.photo, self.window, canvas, None, Image.Resampling.BICUBIC)
+        return _view(self.photo, self.window, canvas, None, Image.Resampling.BICUBIC)
 
     def regions_on(self, canvas: Canvas) -> UInt8Array:
         """Return the region map of :meth:`picture`; background beyond the photo and beyond the square.
@@ -108,7 +108,7 @@ class Face:
         return labels
 
     def upright(self) -> Face:
-        """Return the face in a photo of the same size, turned around it so that it stands upright."""
+        """Return the face in a photo of the same size, rotated around the face so that it is upright."""
         height, width = self.photo.shape[:2]
         canvas = Canvas(height, width)
         turn = np.exp(1j * self.window.angle)
@@ -122,7 +122,7 @@ class Face:
             self,
             joints=joints,
             window=replace(self.window, angle=0.0),
-            photo=_seen(self.photo, whole, canvas, None, Image.Resampling.BICUBIC),
+            photo=_view(self.photo, whole, canvas, None, Image.Resampling.BICUBIC),
         )
 
     @cached_property
@@ -142,7 +142,7 @@ class Face:
 
 
 class FaceParser:
-    """The network, loaded once and used many times; the same photo gives the same answer."""
+    """The face parser's network, loaded once and used many times; deterministic."""
 
     def __init__(
         self,
@@ -154,15 +154,15 @@ class FaceParser:
         licence: str = "",
         bfloat16: bool = False,
     ) -> None:
-        """Take a network; it is changed for speed and cannot be trained any more.
+        """Wrap a network; it is optimised in place for inference and cannot be trained afterwards.
 
         Args:
             net: the network.
-            canvas: what it looks at.
-            analyser: gives the one that says where people are, when it is needed for the first time.
-            sha256: of the file its weights are from.
-            licence: of these weights.
-            bfloat16: compute most of it so.
+            canvas: size of its input.
+            analyser: returns the analyser that finds people; called when it is first needed.
+            sha256: hash of the weight file.
+            licence: licence of the weights.
+            bfloat16: compute most of the network in bfloat16.
         """
         fuse(net)
         if bfloat16:
@@ -181,10 +181,10 @@ class FaceParser:
 
         Args:
             weights: the file.
-            analyser: gives the one that says where people are.
+            analyser: returns the analyser that finds people.
 
         Raises:
-            ScmError: if the file is absent, damaged or no face parser.
+            ScmError: if the file is absent, damaged or not a face parser.
         """
         net = FACES.build()
         about = read_weights(weights, net, FACES)
@@ -205,25 +205,25 @@ class FaceParser:
             image: an upright RGB photo, (H, W, 3) uint8.
         """
         height, width = image.shape[:2]
-        whole = self._look_closer(image, Window(width / 2, height / 2, float(max(height, width))))
+        whole = self._refine(image, Window(width / 2, height / 2, float(max(height, width))))
         if whole is not None and whole.window.height >= _LARGE * min(height, width):
             return whole
         found = [] if whole is None else [whole]
-        found += self._at(image, heads([self._analyser()(image)]))
+        found += self._refine_all(image, heads([self._analyser()(image)]))
         if not found:
-            found = self._at(image, heads(self._analyser().people(image)))
+            found = self._refine_all(image, heads(self._analyser().people(image)))
         return max(found, key=lambda face: face.window.height, default=None)  # the largest
 
-    def _at(self, image: UInt8Array, windows: Iterable[Window]) -> list[Face]:
-        return [face for window in windows if (face := self._look_closer(image, window)) is not None]
+    def _refine_all(self, image: UInt8Array, windows: Iterable[Window]) -> list[Face]:
+        return [face for window in windows if (face := self._refine(image, window)) is not None]
 
-    def _look_closer(self, image: UInt8Array, window: Window) -> Face | None:
-        """Look through a window, then at the face found in it, until the window stays."""
-        for _ in range(_MAX_LOOKS):
-            seen = to_tensor(_seen(image, window, self._canvas, BEYOND, Image.Resampling.BILINEAR))[None]
-            answer = self._net(seen.to(self._dtype, memory_format=torch.channels_last))
+    def _refine(self, image: UInt8Array, window: Window) -> Face | None:
+        """Find the face in a window, and re-align the window until it converges."""
+        for _ in range(_MAX_PASSES):
+            view = to_tensor(_view(image, window, self._canvas, BEYOND, Image.Resampling.BILINEAR))[None]
+            answer = self._net(view.to(self._dtype, memory_format=torch.channels_last))
             landmarks = joints_of(answer)
-            # A point that is hardly there still says a little of how the face lies.
+            # Landmarks of low score still help the alignment.
             closer = aligning(_moved(landmarks, window, self._canvas))
             if closer is None or closer.height < _SMALLEST:
                 return None
@@ -250,7 +250,7 @@ def find_face(parser: FaceParser, photo: Path, image: UInt8Array, canvas: Canvas
         the aligned face on the canvas, and its region map.
 
     Raises:
-        ScmError: if there is none.
+        ScmError: if there is no face.
     """
     del photo
     face = parser(image)
@@ -260,7 +260,7 @@ def find_face(parser: FaceParser, photo: Path, image: UInt8Array, canvas: Canvas
 
 
 def heads(people: Iterable[Analysis]) -> Iterator[Window]:
-    """Return the window in which each person's face should lie, as eyes, nose and neck have it."""
+    """Yield the expected window of each person's face, from eyes, nose and neck."""
     for person in people:
         if not person.has_person:
             continue
@@ -276,19 +276,19 @@ def heads(people: Iterable[Analysis]) -> Iterator[Window]:
 
 
 def _moved(landmarks: FloatArray, window: Window, canvas: Canvas) -> FloatArray:
-    """Return landmarks of the canvas in pixels of the photo."""
+    """Convert landmarks from pixels of the canvas to pixels of the photo."""
     moved = landmarks.copy()
     moved[:, :2] = window.to_photo(landmarks[:, :2], canvas)
     return moved
 
 
 def _has_nose(chosen: Tensor) -> bool:
-    """Whether the regions have the nose where the landmarks have it: on what is no face, they disagree.
+    """Return whether the region map has a nose at the nose landmark; on false detections the two disagree.
 
     Shape:
         chosen: (h, w) ids on the aligned square.
     """
-    x, y = PLACES[FACES.joints.index("nose")]
+    x, y = ALIGNED[FACES.joints.index("nose")]
     height, width = chosen.shape
     rows = slice(round((y - _AROUND_NOSE) * height), round((y + _AROUND_NOSE) * height))
     columns = slice(round((x - _AROUND_NOSE) * width), round((x + _AROUND_NOSE) * width))
@@ -300,12 +300,12 @@ def _is_same(a: Window, b: Window) -> bool:
     return near and abs(math.log(a.height / b.height)) < math.log(_SAME_HEIGHT) and abs(a.angle - b.angle) < _SAME_ANGLE
 
 
-def _seen(
+def _view(
     photo: UInt8Array, window: Window, canvas: Canvas, fill: int | None, resampling: Image.Resampling
 ) -> UInt8Array:
-    """Return what a window shows of a photo; ``fill`` is the grey beyond it, None repeats its edge.
+    """Crop a window of a photo to a canvas; ``fill`` is the grey beyond the photo, None repeats its border.
 
-    Only the part around the window is looked at, made smaller first where it is much larger than the canvas.
+    Only the part around the window is read, and it is reduced first if it is much larger than the canvas.
     """
     matrix = window.matrix(canvas)
     height, width = photo.shape[:2]
@@ -327,7 +327,7 @@ def _seen(
 
 
 def _cleaned(probabilities: FloatArray, landmarks: FloatArray, window: Window, canvas: Canvas) -> FloatArray:
-    """Leave out other people, whose regions are apart from the face's, and specks of a region within another."""
+    """Remove other people, whose regions are not connected to the face, and small specks of regions."""
     chosen = likeliest(probabilities)
     labels, num = components(chosen != BACKGROUND)
     if num > 1:

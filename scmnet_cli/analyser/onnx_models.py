@@ -1,4 +1,4 @@
-"""Networks of others as ONNX files: where they are found, and how they are opened."""
+"""Find and open ONNX files of external networks."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import torch
 from scmnet_cli.errors import ScmError
 from scmnet_cli.weights import searched_folders
 
-_GRAVE = 3
-"""From which severity on ONNX Runtime may write to stderr: errors."""
+_LOG_ERRORS = 3
+"""ONNX Runtime's log level for errors only."""
 
 
 def rtmlib_downloads() -> Path:
-    """Return the folder that rtmlib downloads to, by its own rule."""
+    """Return the folder to which rtmlib downloads."""
     home = os.environ.get("TORCH_HOME") or str(Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "rtmlib")
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
 def find_model(name: str, option: str, remedy: str = "") -> Path:
-    """Return the ONNX file of that path, or of that name in a folder of weights; nothing is ever downloaded.
+    """Find an ONNX file by path, or by name in the folders of weights; nothing is downloaded.
 
     Args:
-        name: a path, or the name of a file, with or without its ending.
-        option: of the command line, for messages.
-        remedy: where such a file is to be had.
+        name: a path, or a file name with or without suffix.
+        option: the command line option, for messages.
+        remedy: how to get the file, for the message.
 
     Raises:
-        ScmError: if there is none, with the folders that were looked in.
+        ScmError: if there is no such file; the message lists the searched folders.
     """
     file = name if name.lower().endswith(".onnx") else f"{name}.onnx"
     folders = [(Path(), ""), *searched_folders(), (rtmlib_downloads(), "rtmlib's downloads")]
@@ -39,18 +39,18 @@ def find_model(name: str, option: str, remedy: str = "") -> Path:
             return folder / file
     places = ", ".join(f"{folder} ({origin})" for folder, origin in folders[1:])
     raise ScmError(
-        f"{option} {name}: no file {Path(file).name} here nor in {places}; "
+        f"{option} {name}: no file {Path(file).name} here or in {places}; "
         f"{remedy or 'give the path of an ONNX file, or set SCM_WEIGHTS to its folder'}"
     )
 
 
 def open_session(path: Path, option: str, device: torch.device | None = None) -> Any:
-    """Open an ONNX file with ONNX Runtime, for several threads to use at a time.
+    """Open an ONNX file with ONNX Runtime; the session is thread-safe.
 
     Args:
         path: the file.
-        option: of the command line, for messages.
-        device: a GPU, if ONNX Runtime was built for one; else the CPU.
+        option: the command line option, for messages.
+        device: a GPU, if ONNX Runtime supports it; else the CPU.
 
     Raises:
         ScmError: if ONNX Runtime is not installed or cannot read the file.
@@ -60,17 +60,17 @@ def open_session(path: Path, option: str, device: torch.device | None = None) ->
     except ImportError as error:
         raise ScmError(f"{option} {path}: needs ONNX Runtime; install it: pip install 'scmnet-cli[onnx]'") from error
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _GRAVE
-    # People are read side by side, a thread each: more threads would be in each other's way.
+    options.log_severity_level = _LOG_ERRORS
+    # Photos are processed in parallel threads already; more threads per call would slow them down.
     options.intra_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers(device))
-    except Exception as error:  # ONNX Runtime has a class of its own for every failure
+    except Exception as error:  # ONNX Runtime raises its own unrelated classes
         raise ScmError(f"{option} {path}: cannot be read as an ONNX file ({str(error).splitlines()[0]})") from error
 
 
 def providers(device: torch.device | None) -> list[Any]:
-    """Return where ONNX Runtime shall compute: on the GPU, if there is one and it can."""
+    """Return ONNX Runtime's execution providers: the GPU's if the device is one and it is supported, and the CPU's."""
     import onnxruntime
 
     if (

@@ -1,7 +1,7 @@
-"""Any human parser as an ONNX file, with the label set that says what its outputs are.
+"""External human parsers as ONNX files with a label set.
 
-Size of the input comes from the file or, where it leaves it open, from how the label set's best known parser is used;
-so does the way pixels become numbers. Both may stand in the file's metadata, or be said by the user.
+Input size and pixel normalisation come from the user, from the file's metadata, or from the best-known parser of the
+label set; a fixed input size of the file wins.
 """
 
 from __future__ import annotations
@@ -27,14 +27,18 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class _Input:
-    """How pixels become numbers: (pixel / 255 − mean) / std a channel, then perhaps in the order blue, green, red."""
+    """Pixel normalisation: (pixel / 255 − mean) / std per channel, in the order RGB or BGR."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     is_bgr: bool = False
 
     def __call__(self, picture: UInt8Array) -> FloatArray:
-        """Shape: picture: (H, W, 3) RGB; result: (1, 3, H, W)."""
+        """Normalise an image.
+
+        Shape:
+            picture: (H, W, 3) RGB; result: (1, 3, H, W).
+        """
         values = (picture.astype(np.float32) / 255 - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         ordered = values[..., ::-1] if self.is_bgr else values
         return np.ascontiguousarray(ordered.transpose(2, 0, 1)[None])
@@ -47,14 +51,14 @@ INPUTS = {
     "unit": _Input((0, 0, 0), (1, 1, 1)),
     "bytes": _Input((0, 0, 0), (1 / 255, 1 / 255, 1 / 255)),
 }
-"""Ways of ``--parser-input``: ImageNet's mean and deviation in the order RGB or BGR, [−1, 1], [0, 1], or 0 to 255."""
+"""Choices of ``--parser-input``: ImageNet's mean and deviation in RGB or BGR order, [−1, 1], [0, 1], or 0 to 255."""
 
 _SIZES = {"schp-lip": Canvas(473, 473), "fashn18": Canvas(576, 384)}
 _USUAL_SIZE = Canvas(512, 512)
 
 
 class OnnxParser:
-    """A parser from a file: logits or ids of labels, (1, L, h, w), (1, 1, h, w) or (1, h, w)."""
+    """A parser from an ONNX file that outputs logits, (1, L, h, w), or label ids, (1, 1, h, w) or (1, h, w)."""
 
     def __init__(
         self,
@@ -64,39 +68,40 @@ class OnnxParser:
         size: Canvas | None = None,
         device: torch.device | None = None,
     ) -> None:
-        """Open the file and try it on an empty picture.
+        """Open the file and run it on an empty image.
 
         Args:
             path: the file.
-            labels: what its outputs are, one of :data:`scmnet_cli.regions.LABEL_SETS`; None: as its metadata says.
-            pixels: how it reads pixels, one of :data:`INPUTS`; None: as its metadata says, else BGR for SCHP's label
-                sets and RGB for all others.
-            size: of its input, where the file leaves it open; None: as its metadata says, else 473x473 for
-                ``schp-lip``, 576x384 for ``fashn18`` and 512x512 for all others.
-            device: where it computes, if ONNX Runtime can.
+            labels: label set of its outputs, one of :data:`scmnet_cli.regions.LABEL_SETS`; None for the metadata's.
+            pixels: pixel normalisation, one of :data:`INPUTS`; None for the metadata's, else BGR for SCHP's label sets
+                and RGB for all others.
+            size: input size, if the file does not fix it; None for the metadata's, else 473x473 for ``schp-lip``,
+                576x384 for ``fashn18`` and 512x512 for all others.
+            device: device to compute on, if ONNX Runtime supports it.
 
         Raises:
-            ScmError: if the file is no parser of those labels, or the labels, the input or the size are not known.
+            ScmError: if the file is not a parser of these labels, or labels, normalisation or size are not known.
         """
         self._path, self._session = path, open_session(path, "--parser", device)
-        says = self._session.get_modelmeta().custom_metadata_map
-        name = labels or says.get("labels")
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        name = labels or metadata.get("labels")
         if name is None:
-            raise ScmError(f"--parser {path}: does not say what its outputs are; tell with --parser-labels NAME")
+            raise ScmError(f"--parser {path}: its metadata names no label set; give --parser-labels NAME")
         if name not in LABEL_SETS:
             raise ScmError(f"--parser-labels {name}: is not one of {', '.join(LABEL_SETS)}{nearest(name, LABEL_SETS)}")
         self._labels = LABEL_SETS[name]
-        reads = pixels or says.get("input") or ("bgr" if name.startswith("schp") else "rgb")
+        reads = pixels or metadata.get("input") or ("bgr" if name.startswith("schp") else "rgb")
         if reads not in INPUTS:
             raise ScmError(f"--parser-input {reads}: is not one of {', '.join(INPUTS)}{nearest(reads, INPUTS)}")
         self._pixels = INPUTS[reads]
         self._input, shape = self._only_input()
-        self.canvas = self._size(shape, size, Canvas.parse(says.get("size", "")) or _SIZES.get(name, _USUAL_SIZE))
+        default = Canvas.parse(metadata.get("size", "")) or _SIZES.get(name, _USUAL_SIZE)
+        self.canvas = self._size(shape, size, default)
         self._output = self._find_output(name)
         self.name = f"{path.name}, labels {name}, input {reads} {self.canvas}, sha256 {sha256(path)}"
 
     def __call__(self, picture: UInt8Array, joints: FloatArray) -> FloatArray:
-        """Return how likely each region is; skin that lies anywhere belongs to the nearest limb.
+        """Return the probability of each region; a generic skin label is assigned to the nearest limb.
 
         Shape:
             picture: (H, W, 3) uint8 RGB of :attr:`canvas`; joints: (18, 3) in its pixels; result: (8, h, w) float32.
@@ -118,7 +123,7 @@ class OnnxParser:
         return regions
 
     def _shares(self, output: npt.NDArray[Any]) -> FloatArray:
-        """Turn logits or ids into the share of each label in each cell; its sum is 1."""
+        """Convert logits or ids to label probabilities of each cell, which sum to 1."""
         if _is_ids(output):
             ids = output.reshape(output.shape[-2:])
             low, high = int(ids.min(initial=0)), int(ids.max(initial=0))
@@ -135,7 +140,7 @@ class OnnxParser:
         values: npt.NDArray[Any] = self._pixels(picture).astype(_dtype(self._input.type))
         try:
             found: list[npt.NDArray[Any]] = self._session.run(None, {self._input.name: values})
-        except Exception as error:  # ONNX Runtime has a class of its own for every failure
+        except Exception as error:  # ONNX Runtime raises its own unrelated classes
             raise ScmError(f"--parser {self._path}: fails ({str(error).splitlines()[0]})") from error
         return found
 
@@ -144,7 +149,7 @@ class OnnxParser:
         shape: Sequence[int | str | None] = inputs[0].shape if len(inputs) == 1 else []
         if len(shape) != 4 or shape[1] != 3 or (isinstance(shape[0], int) and shape[0] != 1):
             shapes = ", ".join(str(given.shape) for given in inputs)
-            raise ScmError(f"--parser {self._path}: reads {shapes}; expected one picture, [1, 3, height, width]")
+            raise ScmError(f"--parser {self._path}: takes {shapes}; expected one image, [1, 3, height, width]")
         return inputs[0], shape
 
     def _size(self, shape: Sequence[int | str | None], wanted: Canvas | None, otherwise: Canvas) -> Canvas:
@@ -155,11 +160,11 @@ class OnnxParser:
         )
         fixed = Canvas(rows, columns)
         if wanted is not None and fixed != wanted:
-            raise ScmError(f"--parser-size {wanted}: {self._path.name} reads {fixed}; leave the option out")
+            raise ScmError(f"--parser-size {wanted}: {self._path.name} takes {fixed}; leave the option out")
         return fixed
 
     def _find_output(self, name: str) -> int:
-        """Return the last output with a channel a label (SCHP's is the best one), else the last one of ids."""
+        """Return the index of the last output with one channel per label (SCHP's best), else of the last with ids."""
         outputs = self._run(np.zeros((self.canvas.height, self.canvas.width, 3), np.uint8))
         for number in reversed(range(len(outputs))):
             if outputs[number].ndim == 4 and outputs[number].shape[:2] == (1, len(self._labels)):

@@ -1,8 +1,8 @@
-"""The built-in analyser: a photo of any size in; joints, a region map and whether there is a person out.
+"""The built-in analyser: find the people of a photo, with joints, a region map and a score.
 
-It looks at the whole photo first, finds the person, and looks again at the person alone, until the person fills what
-it looks at; on request the last look is averaged with its mirror image. Only where that leaves doubt, or everybody is
-asked for, it searches: the whole photo is looked at enlarged, and each place that might show somebody is looked at.
+The network runs on the whole photo first, then on a crop around the person found, until the crop converges. On request
+the last pass is averaged with a mirrored pass (test-time flip). If the score is low, or all people are requested, it
+searches: the network runs on the enlarged photo, and then on a crop around each candidate.
 """
 
 from __future__ import annotations
@@ -41,41 +41,41 @@ from scmnet_cli.skeleton import JOINTS, MIRRORED
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 SHIPPED = Path(__file__).parents[1] / "assets" / PEOPLE.file
-"""The weights that come with this package."""
+"""The weights that ship with this package."""
 _PERSON = 0.5
-"""On train photos 0.1 and 0.9 are right as often; ``scm analyser threshold`` tells."""
+"""Detection threshold; 0.1 and 0.9 have the same accuracy on train photos (``scm analyser threshold``)."""
 
 _MARGIN = 1.12
-"""Height of a look over the person's height, as in training."""
+"""Height of a crop divided by the person's height, as in training."""
 
 _SURE = 0.9
-"""A person this likely at the closest look is not searched for, and whoever a search finds is at least this likely."""
+"""If the final score is at least this, there is no search; people found by a search need at least this score."""
 
 _SEARCHED_AT = (576, 1152)
-"""Heights to which a photo is brought for a search, the second where it has as many pixels."""
+"""Heights to which a photo is resized for a search; the second only if the photo is that large."""
 
 _MAX_WIDE_PIXELS = 1_600_000
 _MAX_PLACES = 4
 _MOST_PEOPLE = 12
 _SAME_PERSON = 0.4
 _SMALLEST = 24
-"""Cells of the region logits that somebody covers at least in a search."""
+"""Least size of a candidate in a search, in cells of the region logits."""
 
 _FEWEST_JOINTS = 6
-"""Least number of joints of a person that a search finds, nose or neck among them: legs alone are a part of one."""
+"""Least number of joints of a person found by a search, with nose or neck among them: legs alone do not count."""
 
 _FAR = 0.4
 _FAR_MARGIN = 1.5
-"""Who fills less than that share of a look is framed more widely first: the rest of them may have been missed."""
+"""A person below ``_FAR`` of the crop's height gets this wider margin first: parts of them may have been missed."""
 
 _BESIDE = 0.1
-_MAX_LOOKS = 5
-_SAME_LOOK = 0.8
+_MAX_PASSES = 5
+_SAME_CROP = 0.8
 BEYOND = 127
 """Grey beyond the photo."""
 
 _REACH = 0.15
-"""How far from the regions a joint may lie to be framed with them, over their height."""
+"""Greatest distance of a joint from the regions' box, as a share of its height, to be included in the crop."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,9 @@ class Analysis:
 
     Attributes:
         person: probability that there is a person, in [0, 1].
-        joints: (18, 3) float32, x and y in pixels of the photo and a score in [0, 1]; a joint that is not in the
-            photo is 0, 0, 0.
-        probabilities: (8, 144, 96) float32, of the regions on the crop.
-        crop: the part of the photo that the last look saw.
+        joints: (18, 3) float32, x and y in pixels of the photo and a score in [0, 1]; 0, 0, 0 if not in the photo.
+        probabilities: (8, 144, 96) float32, probabilities of the regions on the crop.
+        crop: the crop of the last pass.
         size: height and width of the photo.
     """
 
@@ -104,7 +103,7 @@ class Analysis:
 
     @property
     def box(self) -> Box:
-        """Left, top, right and bottom of the person in the photo: of its regions and joints."""
+        """Left, top, right and bottom of the person's regions and joints in the photo."""
         rows, columns = np.nonzero(self.probabilities.argmax(0) != BACKGROUND)
         cells = np.array(self.probabilities.shape[1:])
         points = [self.joints[self.joints[:, 2] > 0, :2]]
@@ -129,7 +128,7 @@ class Analysis:
 
 
 class Analyser:
-    """The network, loaded once and used many times; the same photo gives the same answer."""
+    """The analyser's network, loaded once and used many times; deterministic."""
 
     _estimators = Estimators()
 
@@ -139,25 +138,25 @@ class Analyser:
         canvas: Canvas = PEOPLE.canvas,
         sha256: str = "",
         *,
-        twice: bool = False,
+        flip_tta: bool = False,
         device: torch.device | None = None,
         batch: int = 1,
         estimators: Estimators | None = None,
         bfloat16: bool = False,
     ) -> None:
-        """Take a network; it is changed for speed and cannot be trained any more.
+        """Wrap a network; it is optimised in place for inference and cannot be trained afterwards.
 
         Args:
             net: the network.
-            canvas: what it looks at.
-            sha256: of the file its weights are from.
-            twice: average the last look with its mirror image, a little better for nearly twice the time.
-            device: where the network works; None: the CPU.
-            batch: looks at a time, where several threads ask.
-            estimators: others that say where joints and regions are, once a person is found.
-            bfloat16: compute most of it so.
+            canvas: size of its input.
+            sha256: hash of the weight file.
+            flip_tta: average the last pass with a mirrored one: slightly better, nearly twice the time.
+            device: device of the network; None for the CPU.
+            batch: maximum batch size for concurrent calls.
+            estimators: external estimators of joints and regions of a detected person.
+            bfloat16: compute most of the network in bfloat16.
         """
-        self._twice = twice
+        self._flip_tta = flip_tta
         self._dtype = torch.bfloat16 if bfloat16 else torch.float32
         self._estimators = estimators or Estimators()
         self.sha256 = sha256
@@ -170,7 +169,7 @@ class Analyser:
         if batch > 1 or (device is not None and device.type != "cpu"):
             place = device or torch.device("cpu")
             self._net = batches = InBatches(net.to(place), place, batch)
-            self._look_wide = batches.look
+            self._look_wide = batches.run
         self._canvas = canvas
 
     @classmethod
@@ -178,7 +177,7 @@ class Analyser:
         cls,
         weights: Path | None = None,
         *,
-        twice: bool = False,
+        flip_tta: bool = False,
         device: torch.device | None = None,
         estimators: Estimators | None = None,
         bfloat16: bool | None = None,
@@ -186,14 +185,14 @@ class Analyser:
         """Load the analyser that ships with this package, or another one.
 
         Args:
-            weights: a file that ``scm analyser train`` wrote; None: the shipped one.
-            twice: average the last look with its mirror image.
-            device: where the network works, several looks at a time if it is no CPU; None: the CPU.
-            estimators: others that say where joints and regions are, once a person is found.
-            bfloat16: compute most of it so; None: on a processor that is made for it, where it takes half the time.
+            weights: a file of ``scm analyser train``; None for the shipped weights.
+            flip_tta: average the last pass with a mirrored one.
+            device: device of the network; on a GPU, concurrent calls are batched; None for the CPU.
+            estimators: external estimators of joints and regions of a detected person.
+            bfloat16: compute most of the network in bfloat16; None to do so on CPUs with AMX, where it halves the time.
 
         Raises:
-            ScmError: if the file is absent, damaged or no analyser.
+            ScmError: if the file is absent, damaged or not an analyser.
         """
         path = weights or SHIPPED
         net = AnalyserNet()
@@ -205,7 +204,7 @@ class Analyser:
         return cls(
             net,
             sha256=sha256,
-            twice=twice,
+            flip_tta=flip_tta,
             device=device,
             batch=1 if on_cpu else MOST,
             estimators=estimators,
@@ -228,7 +227,7 @@ class Analyser:
 
     @property
     def stamp(self) -> str:
-        """A short text that changes when what finds joints or regions changes."""
+        """A short text that changes with the estimators of joints or regions."""
         found_by = (self.pose_estimator, self.parser)
         if found_by == (self._name, self._name):
             return self.sha256[:12]
@@ -239,20 +238,20 @@ class Analyser:
         """Analyse the most prominent person of a photo.
 
         Args:
-            image: an upright RGB photo (:func:`scmnet_cli.images.read_photo` reads any file so), (H, W, 3) uint8.
+            image: an upright RGB photo, (H, W, 3) uint8, as :func:`scmnet_cli.images.read_photo` returns it.
         """
         photo = _pixels(image)
-        return self._refined(photo, self._most_prominent(photo))
+        return self._apply_estimators(photo, self._most_prominent(photo))
 
     @torch.inference_mode()
     def people(self, image: UInt8Array | Image.Image) -> list[Analysis]:
-        """Analyse everybody in a photo, which takes a search.
+        """Analyse all people of a photo, which needs a search.
 
         Args:
-            image: as for a call.
+            image: the photo.
 
         Returns:
-            first whom a call finds, then all others, the largest first; nobody if there is no person.
+            the most prominent person first, then all others by size; empty if there is no person.
         """
         photo = _pixels(image)
         first = self._most_prominent(photo)
@@ -269,39 +268,39 @@ class Analyser:
                     others.append(found)
                     hidden = _without(hidden, found)
         others.sort(key=lambda found: -_prominence(found))
-        return [self._refined(photo, found) for found in (first, *others)]
+        return [self._apply_estimators(photo, found) for found in (first, *others)]
 
     def _most_prominent(self, photo: UInt8Array) -> Analysis:
         height, width = photo.shape[:2]
         whole = (-0.5, -0.5, width - 0.5, height - 0.5)
-        found, sure = self._look_closer(photo, whole, 1.0)
+        found, sure = self._refine(photo, whole, 1.0)
         if sure < _SURE:
             found = max(self._search(photo), key=_prominence, default=found)
         return found
 
     def _search(self, photo: UInt8Array) -> list[Analysis]:
-        """Look at the photo enlarged, and at the places that might show somebody; stop at a size that shows people."""
+        """Search the resized photo for candidates and refine each; stop at the first size that gives people."""
         height, width = photo.shape[:2]
         for tall in _SEARCHED_AT:
             scale = min(tall / height, math.sqrt(_MAX_WIDE_PIXELS / (height * width)))
             if scale > 1 and tall != _SEARCHED_AT[0]:
                 break
             found: list[Analysis] = []
-            for box in self._places(photo, scale):
-                closer, sure = self._look_closer(photo, box, _MARGIN)
+            for box in self._candidates(photo, scale):
+                closer, sure = self._refine(photo, box, _MARGIN)
                 if sure >= _SURE and _shows_joints(closer) and not any(_same(closer, one) for one in found):
                     found.append(closer)
             if found:
                 return found
         return []
 
-    def _places(self, photo: UInt8Array, scale: float) -> list[Box]:
-        """Return the places of a photo that look like people at a scale, the likeliest first."""
+    def _candidates(self, photo: UInt8Array, scale: float) -> list[Box]:
+        """Return the boxes of candidate people at a scale, the strongest first."""
         height, width = photo.shape[:2]
         rows, columns = (max(STRIDE, round(length * scale / STRIDE) * STRIDE) for length in (height, width))
         canvas = Canvas(rows, columns)
         crop = CropBox(0, 0, width, height, canvas)
-        on_person = 1 - self._look_wide(self._seen(photo, crop)).regions.softmax(1)[0, BACKGROUND].numpy()
+        on_person = 1 - self._look_wide(self._view(photo, crop)).regions.softmax(1)[0, BACKGROUND].numpy()
         labels, num = components(on_person > 0.5)
         strength = np.bincount(labels.ravel(), on_person.ravel(), num + 1)[1:]
         places = []
@@ -313,24 +312,24 @@ class Analyser:
                 places.append((left, top, right, bottom))
         return places
 
-    def _look_closer(self, photo: UInt8Array, box: Box, margin: float) -> tuple[Analysis, float]:
-        """Look at a part of a photo, then at the person found in it; say how likely the last look thinks it is one."""
+    def _refine(self, photo: UInt8Array, box: Box, margin: float) -> tuple[Analysis, float]:
+        """Analyse a box, and re-crop around the person found until the crop converges; also return the last score."""
         height, width = photo.shape[:2]
         crop = _framed(box, self._canvas, margin)
-        seen = self._seen(photo, crop)
+        seen = self._view(photo, crop)
         answer: Analysed = self._net(seen)
         person = sure = float(answer.person.sigmoid())
-        for _ in range(_MAX_LOOKS - 1):
+        for _ in range(_MAX_PASSES - 1):
             found = self._find(answer, crop, (height, width))
             if found is None:
                 break
             box = found
             is_far = box[3] - box[1] < _FAR * crop.height
             closer = _framed(box, self._canvas, _FAR_MARGIN if is_far else _MARGIN)
-            if _overlap(closer, crop) > _SAME_LOOK:
+            if _overlap(closer, crop) > _SAME_CROP:
                 break
             crop = closer
-            seen = self._seen(photo, crop)
+            seen = self._view(photo, crop)
             answer = self._net(seen)
             sure = float(answer.person.sigmoid())
             person = max(person, sure)
@@ -338,8 +337,8 @@ class Analyser:
         if beside is not None:
             seen = torch.where(beside, to_tensor(np.full((1, 1, 3), BEYOND, np.uint8)).to(seen), seen)
             answer = self._net(seen)
-        if self._twice:
-            answer = _averaged(answer, self._look_mirrored(seen))
+        if self._flip_tta:
+            answer = _averaged(answer, self._mirrored_pass(seen))
         probabilities = answer.regions.softmax(1)[0].numpy()
         joints = joints_of(answer)
         cleaned = clean_probabilities(probabilities, joints)
@@ -349,8 +348,8 @@ class Analyser:
         joints[beyond | (joints[:, 2] < VISIBLE)] = 0
         return Analysis(person, joints, cleaned, crop, (height, width)), sure
 
-    def _refined(self, photo: UInt8Array, found: Analysis) -> Analysis:
-        """Ask the other estimators, if there are any, about a person that was found."""
+    def _apply_estimators(self, photo: UInt8Array, found: Analysis) -> Analysis:
+        """Replace joints and regions of a detected person by those of the external estimators, if any."""
         pose, parser = self._estimators.pose, self._estimators.parser
         if not found.has_person:
             return found
@@ -366,18 +365,18 @@ class Analyser:
             found = replace(found, probabilities=cleaned, crop=crop)
         return found
 
-    def _seen(self, photo: UInt8Array, crop: CropBox) -> Tensor:
-        # bilinear as in training, and four times as fast as Lanczos
+    def _view(self, photo: UInt8Array, crop: CropBox) -> Tensor:
+        # Bilinear as in training, and four times as fast as Lanczos.
         image = to_tensor(crop.crop_image(photo, BEYOND, Image.Resampling.BILINEAR))[None]
         return image.to(self._dtype, memory_format=torch.channels_last)
 
-    def _look_mirrored(self, seen: Tensor) -> Analysed:
+    def _mirrored_pass(self, seen: Tensor) -> Analysed:
         found: Analysed = self._net(seen.flip(-1))
         swap = list(MIRRORED)
         return Analysed(found.regions.flip(-1), found.heat.flip(-1)[:, swap], found.visible[:, swap], found.person)
 
     def _beside(self, answer: Analysed) -> Tensor | None:
-        """Return where a look shows somebody else, if it does: the joints found might be theirs.
+        """Return the mask of other people in a crop, whose joints might be mixed up; None without any.
 
         Shape:
             result: (H, W) bool.
@@ -392,9 +391,9 @@ class Analyser:
         return cells.repeat_interleave(REGION_STRIDE, 1)
 
     def _find(self, answer: Analysed, crop: CropBox, size: tuple[int, int]) -> Box | None:
-        """Return left, top, right, bottom of the person in a photo, if a look shows one.
+        """Return left, top, right, bottom of the person in the photo; None if the crop shows none.
 
-        Where the look ends within the photo and the person does not, the box goes on.
+        The box is extended where the person touches a border of the crop inside the photo.
         """
         on_person = 1 - answer.regions.softmax(1)[0, BACKGROUND].numpy()
         joints = joints_of(answer)
@@ -423,9 +422,9 @@ class Analyser:
 
 
 def made_for_bfloat16() -> bool:
-    """Say whether this processor multiplies bfloat16 matrices in hardware (AMX)."""
-    ask = getattr(torch.cpu, "get_capabilities", None)  # older torch cannot tell
-    return ask is not None and bool(ask().get("amx_bf16", False))
+    """Return whether this CPU multiplies bfloat16 matrices in hardware (AMX)."""
+    get_capabilities = getattr(torch.cpu, "get_capabilities", None)  # absent in older torch
+    return get_capabilities is not None and bool(get_capabilities().get("amx_bf16", False))
 
 
 def _pixels(image: UInt8Array | Image.Image) -> UInt8Array:
@@ -438,18 +437,18 @@ def _shows_joints(found: Analysis) -> bool:
 
 
 def _prominence(found: Analysis) -> float:
-    """Return how much of the photo somebody takes, in pixels."""
+    """Return the area of a person in pixels."""
     return float((found.regions != BACKGROUND).sum())
 
 
 def _same(a: Analysis, b: Analysis) -> bool:
-    """Whether two analyses of a photo are of one person: the smaller's regions lie mostly on the larger's."""
+    """Return whether two analyses are of the same person: the smaller one's regions mostly overlap the larger's."""
     one, other = a.regions != BACKGROUND, b.regions != BACKGROUND
     return bool((one & other).sum() > _SAME_PERSON * min(one.sum(), other.sum()))
 
 
 def _without(photo: UInt8Array, found: Analysis) -> UInt8Array:
-    """Paint a person out of a photo, with a margin."""
+    """Return the photo with a person, and a margin around them, painted grey."""
     from scipy import ndimage
 
     height = found.box[3] - found.box[1]
@@ -460,7 +459,7 @@ def _without(photo: UInt8Array, found: Analysis) -> UInt8Array:
 
 
 def _framed(box: Box, canvas: Canvas, margin: float) -> CropBox:
-    """Return the part of a photo with the canvas' proportions that holds a box, with a margin around it."""
+    """Return the crop with the canvas's aspect that holds a box with a margin around it."""
     left, top, right, bottom = box
     height = max(bottom - top, (right - left) * canvas.height / canvas.width, 8.0) * margin
     rows = math.ceil(height)
@@ -470,7 +469,7 @@ def _framed(box: Box, canvas: Canvas, margin: float) -> CropBox:
 
 
 def _in_crop(joints: FloatArray, crop: CropBox) -> FloatArray:
-    """Return joints of the photo in pixels of the crop's canvas; those that are missing stay 0, 0, 0."""
+    """Convert joints from pixels of the photo to pixels of the crop's canvas; missing joints stay 0, 0, 0."""
     moved = joints.copy()
     moved[:, :2] = crop.to_canvas(joints[:, :2])
     moved[joints[:, 2] == 0] = 0

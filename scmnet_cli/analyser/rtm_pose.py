@@ -1,4 +1,4 @@
-"""RTMPose (Jiang et al., arXiv:2303.07399) and DWPose (Yang et al., arXiv:2307.15880) through the package rtmlib."""
+"""RTMPose (Jiang et al., arXiv:2303.07399) and DWPose (Yang et al., arXiv:2307.15880) with the package rtmlib."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ KNOWN = {
     "dwpose-m": "rtmpose-m_simcc-ucoco_dw-ucoco_270e-256x192-c8b76419_20230728",
     "dwpose-l": "rtmpose-l_simcc-ucoco_dw-ucoco_270e-384x288-2438fd99_20230728",
 }
-"""Published networks by the names that ``--pose-estimator`` takes, and the files as rtmlib calls them."""
+"""Published networks: names for ``--pose-estimator``, and rtmlib's file names."""
 
 MIN_SCORE = 0.3
-"""A joint that scores less is missing; the threshold of MMPose's own demos."""
+"""Joints with a lower score are missing; the threshold of MMPose's own demos."""
 
 _NECK = 1
 _SHOULDERS = (5, 6)
 _OF_COCO = (0, 0, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
-"""Which of COCO's 17 joints each of OpenPose's 18 is; of the neck, which COCO has not, none."""
+"""Index among COCO's 17 joints of each of OpenPose's 18; COCO lacks the neck, whose entry is a placeholder."""
 
 _COUNTS = (17, 26, 133)
 """Joints of COCO, Halpe and COCO-WholeBody: the first 17 are the same."""
@@ -42,14 +42,14 @@ class RtmPose:
     """A network of the RTMPose family: SimCC outputs (1, K, 2W) and (1, K, 2H)."""
 
     def __init__(self, model: str, device: torch.device | None = None) -> None:
-        """Open a network and try it on an empty picture.
+        """Open a network and run it on an empty image.
 
         Args:
             model: one of :data:`KNOWN`, or the path or name of an ONNX file.
-            device: where it computes, if ONNX Runtime can.
+            device: device to compute on, if ONNX Runtime supports it.
 
         Raises:
-            ScmError: if rtmlib is not installed, the file is not there, or it is no network of this family.
+            ScmError: if rtmlib is not installed, the file is absent, or it is not a network of this family.
         """
         path = find_model(KNOWN.get(model, model), "--pose-estimator", _how_to_fetch(model))
         try:
@@ -60,18 +60,18 @@ class RtmPose:
             ) from error
         on_gpu = providers(device)[0] != "CPUExecutionProvider" and device is not None
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
+            with contextlib.redirect_stdout(io.StringIO()):  # rtmlib prints
                 self._net: Any = RTMPose(str(path), device=f"cuda:{device.index or 0}" if on_gpu and device else "cpu")
             *_, height, width = self._net.session.get_inputs()[0].shape
             self._net.model_input_size = (int(width), int(height))
             found, _ = self._net(np.zeros((64, 64, 3), np.uint8))
-        except Exception as error:  # ONNX Runtime has a class of its own for every failure, and rtmlib checks nothing
+        except Exception as error:  # ONNX Runtime raises its own unrelated classes, and rtmlib checks nothing
             raise ScmError(
-                f"--pose-estimator {path}: is no network of RTMPose's family ({str(error).splitlines()[0]})"
+                f"--pose-estimator {path}: is not a network of RTMPose's family ({str(error).splitlines()[0]})"
             ) from error
         if found.shape[1] not in _COUNTS:
             raise ScmError(
-                f"--pose-estimator {path}: finds {found.shape[1]} joints; of people are {', '.join(map(str, _COUNTS))}"
+                f"--pose-estimator {path}: finds {found.shape[1]} joints; expected {', '.join(map(str, _COUNTS))}"
             )
         self.name = f"rtmlib {path.name}, sha256 {sha256(path)}"
 
@@ -81,16 +81,16 @@ class RtmPose:
         Shape:
             photo: (H, W, 3) uint8 RGB; result: (18, 3) float32 in pixels of the photo.
         """
-        # These networks were trained on RGB; rtmlib normalises with RGB's means whatever it is given (its issue 48).
+        # These networks were trained on RGB, and rtmlib normalises with the means of RGB (its issue 48).
         places, scores = self._net(photo, [list(box)])
         height, width = photo.shape[:2]
         return openpose_joints(places[0], scores[0], width, height)
 
 
 def openpose_joints(places: FloatArray, scores: FloatArray, width: int, height: int) -> FloatArray:
-    """Turn joints in COCO's order into OpenPose's; the neck is the middle of both shoulders.
+    """Convert joints from COCO's order to OpenPose's; the neck is the midpoint of the shoulders.
 
-    Those that score under :data:`MIN_SCORE` or lie beyond the photo are missing.
+    Joints with a score below :data:`MIN_SCORE` or beyond the photo become missing.
 
     Shape:
         places: (K, 2) x, y in pixels, scores: (K,), K at least 17; result: (18, 3) float32.

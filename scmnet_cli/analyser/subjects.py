@@ -1,4 +1,4 @@
-"""Subjects of the analyser's network: people, or faces. One network, one trainer, two subjects."""
+"""The two subjects of the analyser's network: people and faces share network and trainer."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from scmnet_cli.weights import FACE_PARSER
 
 @dataclass(frozen=True)
 class Subject:
-    """Subject that is looked for.
+    """What a network detects.
 
     Attributes:
-        name: of what the network is, for messages.
-        kind: what the header of its weights says they are.
+        name: name of the network, for messages.
+        kind: ``kind`` in the header of its weight file.
         file: name of its weight file.
-        trained_by: the command that writes it.
-        joints: names of the points that it finds.
-        mirrored: the joint that each becomes in a mirror.
-        regions: names of the regions; a region's place is its id.
-        canvas: size of a look.
+        trained_by: the command that writes the file.
+        joints: names of the joints or landmarks.
+        mirrored: index of each joint's mirror image.
+        regions: names of the regions; the index is the id.
+        canvas: size of the network's input.
         num_stages: stages of the encoder.
     """
 
@@ -41,7 +41,7 @@ class Subject:
     num_stages: int = NUM_STAGES
 
     def build(self) -> AnalyserNet:
-        """Return a network of random weights."""
+        """Return a network with random weights."""
         return AnalyserNet(len(self.joints), len(self.regions), self.num_stages)
 
 
@@ -61,7 +61,7 @@ FACES = Subject(
     kind="scm face parser",
     file=FACE_PARSER,
     trained_by="scm analyser train --domain face",
-    # As of people, left and right are the person's own: the right eye is on the left of the picture.
+    # Left and right are the person's own, as for people: the right eye is on the left of the image.
     joints=("right_eye", "left_eye", "nose", "right_mouth", "left_mouth"),
     mirrored=(1, 0, 2, 4, 3),
     regions=FACE_REGIONS,
@@ -71,16 +71,16 @@ FACES = Subject(
 
 
 def read_weights(path: Path, net: AnalyserNet, subject: Subject = PEOPLE) -> dict[str, str]:
-    """Read weights into a network of a subject and return their header.
+    """Load weights into a network of a subject and return the file's header.
 
     Raises:
-        ScmError: if the file is absent, damaged, or of something else.
+        ScmError: if the file is absent, damaged, or of another kind.
     """
     tensors, metadata = load_tensors(path)
     if metadata.get("kind") != subject.kind:
         raise ScmError(f"{path}: holds no {subject.name}; give the {subject.file} that '{subject.trained_by}' wrote")
     state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
-    # Counts of batches mean nothing after training and are not stored.
+    # Batch counters are not used after training and not stored.
     counts = {key: value for key, value in net.state_dict().items() if key.endswith("num_batches_tracked")}
     load_strict(net, counts | state, str(path))
     return metadata

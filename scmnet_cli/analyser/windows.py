@@ -1,4 +1,4 @@
-"""A part of a photo, turned and mirrored if need be, as a network looks at it."""
+"""Windows: rotated, scaled and possibly mirrored crops of a photo."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ OUTSIDE = 254
 
 @dataclass(frozen=True)
 class Window:
-    """Window of a photo: its centre and height in pixels of the photo, stretch, angle and mirroring.
+    """Crop of a photo: centre and height in pixels of the photo, stretch, angle and mirroring.
 
-    The angle, in radians, is what the canvas is turned by to lie on the photo, from the x axis towards the y axis.
+    The angle, in radians, rotates the canvas onto the photo, from the x axis towards the y axis.
     """
 
     centre_x: float
@@ -30,7 +30,7 @@ class Window:
     mirrored: bool = False
 
     def matrix(self, canvas: Canvas) -> npt.NDArray[np.float64]:
-        """Return the map from the canvas to the photo, both with the first pixel's corner at 0.
+        """Return the affine map from canvas to photo; in both, 0 is the corner of the first pixel.
 
         Shape:
             result: (2, 3).
@@ -42,7 +42,7 @@ class Window:
         return np.column_stack([linear, corner])
 
     def look(self, levels: tuple[Image.Image, Image.Image], canvas: Canvas) -> Image.Image:
-        """Return what is seen of a photo given at two sizes, the second about half the first."""
+        """Crop the window from a photo given at two sizes, the second about half the first."""
         matrix = self.matrix(canvas)
         level = levels[0]
         if self.height / canvas.height > 1.5:
@@ -52,7 +52,7 @@ class Window:
         return level.transform(size, Image.Transform.AFFINE, tuple(matrix.ravel()), Image.Resampling.BILINEAR)
 
     def look_at_labels(self, labels: Image.Image, canvas: Canvas, stride: int) -> Image.Image:
-        """Return the label of every ``stride``-th place of the canvas; beyond the photo it is :data:`OUTSIDE`."""
+        """Crop a label map at every ``stride``-th pixel of the canvas; beyond the photo it is :data:`OUTSIDE`."""
         matrix = self.matrix(canvas)
         matrix[:, :2] *= stride
         size = (canvas.width // stride, canvas.height // stride)
@@ -60,7 +60,7 @@ class Window:
         return labels.transform(size, Image.Transform.AFFINE, coefficients, Image.Resampling.NEAREST, fillcolor=OUTSIDE)
 
     def to_canvas(self, points: FloatArray, canvas: Canvas) -> FloatArray:
-        """Map x, y of the photo to the canvas, both counted from the centre of the first pixel.
+        """Map x, y of the photo to the canvas; in both, 0 is the centre of the first pixel.
 
         Shape:
             points, result: (..., 2).
@@ -70,7 +70,7 @@ class Window:
         return moved
 
     def to_photo(self, points: FloatArray, canvas: Canvas) -> FloatArray:
-        """Map x, y of the canvas to the photo.
+        """Map x, y of the canvas to the photo; the inverse of :meth:`to_canvas`.
 
         Shape:
             points, result: (..., 2).
@@ -80,12 +80,12 @@ class Window:
         return moved
 
     def joints(self, joints: FloatArray, canvas: Canvas, mirrored: Sequence[int]) -> FloatArray:
-        """Map joints of the photo to the canvas; those that leave it are lost.
+        """Map joints of the photo to the canvas; those outside it become missing.
 
         Args:
-            joints: with score 0 where there is none, and below where nobody knows.
-            canvas: where to.
-            mirrored: the joint that each becomes in a mirror.
+            joints: the joints; score 0 if missing, negative if unknown.
+            canvas: the canvas.
+            mirrored: index of each joint's mirror image.
 
         Shape:
             joints, result: (J, 3).

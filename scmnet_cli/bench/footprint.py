@@ -1,7 +1,7 @@
-"""Peak memory and training speed, each measured in a process of its own.
+"""Peak memory and training speed, each measured in its own process.
 
-A process remembers the most memory it ever held, whatever held it: so each measurement starts a fresh one. What that
-holds before anything is built, Python, torch and this package, is part of the peak and named beside it.
+The peak memory of a process never decreases, so each measurement starts a fresh one. The peak includes Python, torch
+and this package; their share is reported separately.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Memory:
-    """The most memory that a process held, in MB of 10^6 bytes.
+    """Peak memory of a process in MB (10^6 bytes).
 
     Attributes:
-        imports: Python, torch and this package alone.
-        peak: with them, everything.
-        device: the most that torch took of a GPU; 0 on a CPU.
+        imports: peak after importing Python, torch and this package.
+        peak: peak of everything, imports included.
+        device: peak of torch's GPU memory; 0 on a CPU.
     """
 
     imports: float
@@ -54,14 +54,14 @@ class Memory:
 
 @dataclass(frozen=True)
 class Training:
-    """Steps of the training loop, discriminators and all losses of the config included.
+    """Speed and memory of the training loop, with discriminators and all losses of the config.
 
     Attributes:
-        cache: where decoded pictures are kept, ``data.cache``.
-        batch: images a step.
-        seconds_a_step: median.
-        images_per_second: ``batch`` by that.
-        memory: of the whole process, at its most.
+        cache: the config's ``data.cache``.
+        batch: images per step.
+        seconds_a_step: median time of a step.
+        images_per_second: ``batch`` divided by that time.
+        memory: peak memory of the process.
     """
 
     cache: str
@@ -72,12 +72,12 @@ class Training:
 
 
 def drawing_memory(config: ModelConfig, options: Options, batch: int) -> Memory:
-    """Return the memory of drawing a batch of people with fresh weights: pose maps, both encoders, field and picture.
+    """Measure the memory of generating a batch of people with fresh weights, from joints to images.
 
     Raises:
-        ScmError: if the process was killed, as for want of memory.
+        ScmError: if the process was killed, for example because memory ran out.
     """
-    return _apart(_draw, config, options, batch)
+    return _in_new_process(_draw, config, options, batch)
 
 
 def training_speed(
@@ -89,15 +89,15 @@ def training_speed(
     cpu_time: bool = False,
     weights_dir: Path | None = None,
 ) -> Training:
-    """Return how fast the training loop is.
+    """Measure the speed of the training loop.
 
     Args:
-        config: what is trained; its losses from the first step on.
-        options: precision and memory format take the place of the config's.
-        data: prepared folder; None: people drawn and prepared for this.
-        steps: steps that are timed, after some to warm up.
-        cpu_time: count CPU seconds instead of the clock's.
-        weights_dir: where VGG weights are looked for first.
+        config: the config; all its losses are on from the first step.
+        options: precision and memory format, which replace the config's.
+        data: prepared folder; None to draw and prepare synthetic people.
+        steps: number of timed steps after the warm-up.
+        cpu_time: measure CPU seconds instead of wall-clock time.
+        weights_dir: first folder to search for VGG weights.
 
     Raises:
         ScmError: if VGG weights are missing, the folder does not fit, or the process was killed.
@@ -108,16 +108,16 @@ def training_speed(
             data = place / "data"
             write_drawn_source(place / "people", _NUM_DRAWN)
             prepare(FolderSource(place / "people"), data, config.model.canvas, jobs=1)
-        return _apart(_train, config, options, data, place / "run", steps, cpu_time, weights_dir)
+        return _in_new_process(_train, config, options, data, place / "run", steps, cpu_time, weights_dir)
 
 
-def _apart(function: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+def _in_new_process(function: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(function, *args, **kwargs).result()
         except BrokenProcessPool as error:
             raise ScmError(
-                "the measuring process was killed, probably for want of memory; take a smaller --batch or canvas"
+                "the measuring process was killed, probably because memory ran out; use a smaller --batch or canvas"
             ) from error
 
 
@@ -132,7 +132,7 @@ def _train(
     config: Config, options: Options, data: Path, run: Path, steps: int, cpu_time: bool, weights_dir: Path | None
 ) -> Training:
     imports = peak_memory()
-    num_steps = _WARM_STEPS + steps + 1  # the last one looks at samples too and is not timed
+    num_steps = _WARM_STEPS + steps + 1  # the last step also validates and is not timed
     train: dict[str, Any] = config.train.model_dump() | {
         "images": config.train.batch * num_steps,
         "precision": options.precision,
@@ -146,13 +146,13 @@ def _train(
     clock = time.process_time if cpu_time else time.perf_counter
     ends: list[float] = []
 
-    def note(_: Report) -> None:
+    def record(_: Report) -> None:
         if options.device != "cpu":
             torch.cuda.synchronize()
         ends.append(clock())
 
     with threads_set(options.threads):
-        Run(data, run, shortened, device=options.device, weights_dir=weights_dir).train(note)
+        Run(data, run, shortened, device=options.device, weights_dir=weights_dir).train(record)
     timed = ends[_WARM_STEPS - 1 : -1]
     seconds = statistics.median(after - before for before, after in itertools.pairwise(timed))
     batch = config.train.batch

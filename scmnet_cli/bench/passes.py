@@ -1,4 +1,4 @@
-"""A generator with fresh weights and what is timed of it: time and memory do not depend on what the weights hold."""
+"""Forward passes to benchmark, with fresh weights: time and memory do not depend on the values of weights."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _STANDING: dict[str, tuple[float, float, float, float]] = {
 
 @dataclass(frozen=True)
 class Options:
-    """How networks are run.
+    """Options of a benchmark.
 
     Attributes:
-        precision: ``bf16`` runs under autocast, as training does.
+        precision: ``bf16`` uses autocast, like training.
         channels_last: memory format of weights and features.
-        compiled: by torch.compile, encoders, CCF and generator each on its own.
-        threads: of the CPU; None: as many as torch takes.
+        compiled: compile encoders, CCF and generator separately with torch.compile.
+        threads: number of CPU threads; None for torch's default.
         device: ``cpu`` or ``cuda``.
     """
 
@@ -54,24 +54,24 @@ class Options:
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """The memory format, as torch names it."""
+        """The memory format as torch's constant."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
 
 def built(config: ModelConfig, options: Options) -> SCMNet:
-    """Build a generator for the options, without gradients, as a pipeline has it; it is not compiled yet."""
+    """Build a generator for inference with these options, not compiled yet."""
     net: SCMNet = build_generator(config).to(options.device).to(memory_format=options.memory_format)
     return net.eval().requires_grad_(requires_grad=False)
 
 
 def compile_parts(net: SCMNet) -> None:
-    """Compile what is made of convolutions; what looks at the data, such as which regions are there, stays as it is."""
+    """Compile the convolutional parts; data-dependent code, such as finding the regions present, stays eager."""
     for part in (net.pose_encoder, net.style_encoder.encoder, net.ccf, net.generator):
         part.compile()
 
 
 class Passes:
-    """The passes of a generator over a batch of one person."""
+    """Forward passes of a generator over a batch of one person."""
 
     def __init__(self, net: SCMNet, canvas: Canvas, options: Options, batch: int) -> None:
         self.net, self.canvas, self.options, self.batch = net, canvas, options, batch
@@ -86,13 +86,13 @@ class Passes:
 
     @torch.no_grad()
     def first_pose(self) -> None:
-        """From pose maps, image and masks to the picture."""
+        """Generate from pose maps, image and masks."""
         with self._autocast():
             self.net(self.maps, self.image, self.masks, self._warp())
 
     @torch.no_grad()
     def further_pose(self) -> None:
-        """Another pose of a source whose style features are known."""
+        """Generate another pose of a source whose style features are known."""
         with self._autocast():
             warp = self._warp()
             field = self.net.field(self.net.encode_pose(self.maps, warp), self._style, warp)
@@ -100,7 +100,7 @@ class Passes:
 
     @torch.no_grad()
     def draw(self) -> None:
-        """All that ``scm transfer`` does for a picture: from joints, with what the field carries and its entropy."""
+        """Do everything that ``scm transfer`` does for an image: pose maps, carried maps and entropy of the field."""
         joints = torch.rand(self.batch, NUM_JOINTS, 3, device=self.image.device) * self.canvas.width
         with self._autocast():
             warp = self._warp()
@@ -113,14 +113,14 @@ class Passes:
             field.entropy()
 
     def _warp(self) -> PartWarp | None:
-        """Warp the standing person to its own pose: the work does not depend on where pixels go."""
+        """Warp the standing person to its own pose; the cost does not depend on the pose."""
         if not self.net.reads_part_warp:
             return None
         return warp_parts(self.image, self.masks, self._joints, self._joints)
 
 
 def standing_joints(canvas: Canvas, batch: int, place: torch.device) -> Tensor:
-    """Return the joints of the standing person of boxes, (B, 18, 3)."""
+    """Return the joints of the standing person, (B, 18, 3)."""
     shares = (
         (0.5, 0.13), (0.5, 0.2), (0.36, 0.22), (0.3, 0.36), (0.27, 0.5), (0.64, 0.22), (0.7, 0.36), (0.73, 0.5),
         (0.42, 0.48), (0.42, 0.66), (0.42, 0.86), (0.58, 0.48), (0.58, 0.66), (0.58, 0.86),
@@ -131,7 +131,7 @@ def standing_joints(canvas: Canvas, batch: int, place: torch.device) -> Tensor:
 
 
 def standing_person(canvas: Canvas, batch: int, place: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return maps and an image of noise, and the masks of a standing person of boxes.
+    """Return random maps, a random image, and the masks of a standing person made of boxes.
 
     Shape:
         results: (B, 19, H, W), (B, 3, H, W) and (B, 8, H, W).

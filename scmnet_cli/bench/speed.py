@@ -1,8 +1,8 @@
-"""How fast a generator is, and how near it comes to the plain convolutions it is made of.
+"""Speed of a generator, absolute and relative to its convolutions alone.
 
-The yardstick is taken in the same run: every convolution of a forward pass is noted with its shapes and timed alone, on
-inputs of the same type and memory format, in turn with the forward passes. What the pass takes beyond them is spent on
-norms, activations, copies and attention.
+The reference is measured in the same run: the convolutions of a forward pass are recorded with their shapes and timed
+alone, on inputs of the same type and memory format, alternating with the forward passes. The rest of a pass is norms,
+activations, copies and attention.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from scmnet_cli.types import Canvas
 
 @dataclass(frozen=True)
 class Timing:
-    """Medians over the repetitions, at one batch size.
+    """Median times at one batch size.
 
     Attributes:
-        batch: images in a pass.
-        seconds_an_image: first pose of a source, from pose maps, image and masks to the picture.
-        seconds_a_further_pose: another pose of a source whose style features are known.
-        share_of_convolutions: time of its convolutions alone by the time of the whole pass.
-        convolution_gflops: the rate they reach alone, in GFLOP a second.
+        batch: images per pass.
+        seconds_an_image: time per image of a source's first pose, from pose maps, image and masks.
+        seconds_a_further_pose: time per image of another pose, with known style features.
+        share_of_convolutions: time of the convolutions alone divided by the time of the pass.
+        convolution_gflops: GFLOP per second of the convolutions alone.
     """
 
     batch: int
@@ -51,13 +51,13 @@ class Timing:
 
 @dataclass(frozen=True)
 class Speed:
-    """Measurement of speed, and its settings.
+    """Measured speed and its conditions.
 
     Attributes:
-        threads: of the CPU, as taken.
-        tokens: N, positions of the correlation field.
-        gflop: of an image with all eight regions, each on the whole canvas, as in training; a multiply-add is two.
-        gflop_boxes: of the person that was timed, each region on its bounding box where the device does so.
+        threads: number of CPU threads.
+        tokens: N, number of positions of the correlation field.
+        gflop: GFLOP of an image with all eight regions on the whole canvas, as in training; a multiply-add counts two.
+        gflop_boxes: GFLOP of the timed person; on a CPU each region is encoded on its bounding box.
     """
 
     machine: str
@@ -83,15 +83,14 @@ def measure_speed(
     repeats: int = 5,
     cpu_time: bool = False,
 ) -> Speed:
-    """Time a generator with fresh weights on a drawn person: time does not depend on what either holds.
+    """Measure the speed of a generator with fresh weights on a synthetic person.
 
     Args:
         config: the networks and their canvas.
-        options: how they are run.
-        batches: images in a pass; each is measured.
-        repeats: passes of each kind, in turn; medians are returned.
-        cpu_time: count the CPU seconds of this process instead of the clock's: with one thread they depend less on what
-            else the machine does.
+        options: options of the benchmark.
+        batches: batch sizes to measure.
+        repeats: number of passes of each kind, alternating; medians are returned.
+        cpu_time: measure CPU seconds instead of wall-clock time; with one thread they depend less on other programs.
 
     Raises:
         ScmError: if the networks cannot be compiled here.
@@ -124,22 +123,22 @@ def measure_speed(
 
 
 def count_gflop(net: SCMNet, canvas: Canvas) -> float:
-    """Return the GFLOP of one image with all eight regions, each on the whole canvas; a multiply-add is two."""
+    """Return the GFLOP of one image with all eight regions on the whole canvas; a multiply-add counts two."""
     place = next(net.parameters()).device
-    stripes = torch.arange(canvas.height, device=place) * NUM_REGIONS // canvas.height  # every region is there
+    stripes = torch.arange(canvas.height, device=place) * NUM_REGIONS // canvas.height  # all regions are present
     labels = stripes[None, :, None].expand(1, -1, canvas.width)
     maps, image, _ = standing_person(canvas, 1, place)
     return _gflop(net, (maps, image, one_hot(labels)), grad=True)
 
 
 class CountFlop(TorchFunctionMode):
-    """Count the FLOP of the convolutions, matrix products and attention called inside; a multiply-add is two.
+    """Count the FLOP of convolutions, matrix products and attention; a multiply-add counts two.
 
-    The count follows from the shapes of the call. torch's own FlopCounterMode counts kernels instead and misses those
-    attention kernels that it does not list; which kernel runs depends on the device, the CPU and the torch version.
+    The count follows from the shapes of the calls. torch's FlopCounterMode counts kernels instead and misses attention
+    kernels that it does not list; which kernel runs depends on device, CPU and torch version.
 
     Attributes:
-        flop: the FLOP so far, of forward passes only.
+        flop: FLOP of the forward passes so far.
     """
 
     def __init__(self) -> None:
@@ -158,7 +157,7 @@ class CountFlop(TorchFunctionMode):
         if func is F.scaled_dot_product_attention:
             query, key, value = args[:3]
             pairs = math.prod(query.shape[:-1]) * key.shape[-2]
-            self.flop += 2 * pairs * (query.shape[-1] + value.shape[-1])  # scores, and values weighted by them
+            self.flop += 2 * pairs * (query.shape[-1] + value.shape[-1])  # scores, and the weighted sum of values
         elif func is torch.conv2d:
             self.flop += 2 * out.numel() * math.prod(args[1].shape[1:])  # weight: (out, in / groups, height, width)
         elif func in (torch.matmul, Tensor.matmul, F.linear):
@@ -167,14 +166,14 @@ class CountFlop(TorchFunctionMode):
 
 
 def convolutions_of(net: nn.Module, run: Callable[[], object]) -> list[tuple[nn.Conv2d, torch.Size]]:
-    """Return the convolutions that ``run`` calls, in order, each with the shape of its input."""
+    """Return the convolutions that ``run`` calls, in order, with the shapes of their inputs."""
     called: list[tuple[nn.Conv2d, torch.Size]] = []
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if isinstance(module, nn.Conv2d):
             called.append((module, inputs[0].shape))
 
-    hooks = [module.register_forward_pre_hook(note) for module in net.modules() if isinstance(module, nn.Conv2d)]
+    hooks = [module.register_forward_pre_hook(record) for module in net.modules() if isinstance(module, nn.Conv2d)]
     try:
         run()
     finally:
@@ -190,7 +189,7 @@ def _time(passes: Passes, plain: _PlainConvolutions, repeats: int, clock: Callab
     firsts, convolutions, furthers = zip(
         *[[_seconds(call, place, clock) for call in calls] for _ in range(repeats)], strict=True
     )
-    # Neighbours in time share what else the machine does; the ratio of two medians would not.
+    # Ratios of consecutive passes: the machine's other load affects both alike.
     shares = [alone / whole for alone, whole in zip(convolutions, firsts, strict=True)]
     return Timing(
         batch=passes.batch,
@@ -213,11 +212,11 @@ def _warm_up(calls: Sequence[Callable[[], None]], *, compiled: bool) -> None:
             call()
     except BackendCompilerFailed as error:
         reason = str(error.inner_exception).strip().splitlines()[0]
-        raise ScmError(f"--compile: cannot be done here ({reason}); it needs a C++ compiler such as g++") from error
+        raise ScmError(f"--compile: compilation failed ({reason}); it needs a C++ compiler such as g++") from error
 
 
 class _PlainConvolutions:
-    """The convolutions of a pass with nothing between them."""
+    """The convolutions of a pass alone."""
 
     def __init__(self, called: list[tuple[nn.Conv2d, torch.Size]], options: Options) -> None:
         dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32

@@ -156,7 +156,7 @@ def _material(source: Path, photos: PhotoOptions, progress: Callable[[int, int],
 
     if photos.domain is DomainName.FACE:
         return read_faces(source, photos.street, progress)
-    teacher = Analyser.load(photos.pseudo_labels, twice=True) if photos.pseudo_labels else None
+    teacher = Analyser.load(photos.pseudo_labels, flip_tta=True) if photos.pseudo_labels else None
     return read_material(source, unlabelled=photos.unlabelled, teacher=teacher, progress=progress)
 
 
@@ -325,6 +325,6 @@ def _people_scores(source: Path, weights: Path | None, limit: int | None, *, twi
     from scmnet_cli.analyser.people import Analyser
     from scmnet_cli.cli.progress import bars
 
-    analyser = Analyser.load(weights, twice=twice)
+    analyser = Analyser.load(weights, flip_tta=twice)
     with bars() as bar:
         return evaluate_analyser(analyser, source, limit=limit, progress=partial(bar.count, "analysing"))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.drawing.same_person import PersonOptions
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.face_parser import FaceParserFile, load_face_parser
 from scmnet_cli.cli.grouping import grouped
@@ -58,6 +59,7 @@ def edit(
     drawing: PhotoOptions,
     inputs: InputOptions,
     estimators: EstimatorOptions,
+    person: PersonOptions,
     pose: Annotated[
         str | None,
         typer.Option(
@@ -97,7 +99,9 @@ def edit(
     _check_regions(regions, references)
     if inputs.mirror and pose is None:
         raise ScmError("--mirror: mirrors the pose of --pose; give one")
-    finder, artist = set_up(drawing, inputs, strip=strip)
+    if person.same_person:
+        raise ScmError("--same-person: an edit changes one photo; give each photo its own edit")
+    finder, artist = set_up(drawing, inputs, strip=strip, teach=person.teach())
     finder.look_with(estimators.analyser)
     finder.find_faces_with(partial(load_face_parser, face_parser))
     for region in regions:

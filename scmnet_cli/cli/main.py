@@ -27,6 +27,7 @@ from scmnet_cli.cli.edit import edit
 from scmnet_cli.cli.eval import evaluate
 from scmnet_cli.cli.export import export
 from scmnet_cli.cli.inspect import inspect
+from scmnet_cli.cli.personalize import personalize
 from scmnet_cli.cli.poses import poses
 from scmnet_cli.cli.preprocess import preprocess
 from scmnet_cli.cli.train import train
@@ -66,6 +67,7 @@ app = Commands(
 app.command("transfer", rich_help_panel=GENERATE)(transfer)
 app.command("edit", rich_help_panel=GENERATE)(edit)
 app.command("colorize", rich_help_panel=GENERATE)(colorize)
+app.command("personalize", rich_help_panel=GENERATE)(personalize)
 app.command("demo", rich_help_panel=GENERATE)(demo)
 app.command("app", rich_help_panel=GENERATE)(page)
 app.command("preprocess", rich_help_panel=TRAIN)(preprocess)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.drawing.same_person import PersonOptions
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import InputOptions, PhotoOptions, Runtime, RuntimeChoice, Sources
@@ -54,6 +55,7 @@ def transfer(
     inputs: InputOptions,
     animation: AnimationOptions,
     estimators: EstimatorOptions,
+    person: PersonOptions,
     strip: Annotated[bool, typer.Option("--strip", help="Also write a strip: source, pose, result.")] = False,
     runtime: RuntimeChoice = Runtime.torch,
 ) -> None:
@@ -78,6 +80,8 @@ def transfer(
       scm transfer --src photo.jpg --pose openpose/ --frame 1080x1920 \\
                    --animate outputs/dance.gif --fps 12
       scm transfer --src me.jpg --pose clip.mp4 -o out.mp4
+      scm transfer --src me.jpg --pose walking --personalize
+      scm transfer --src front.jpg --src back.jpg --same-person --pose walking
       scm transfer --src me.jpg --pose walking -m exported --runtime onnx
       scm transfer --src me.jpg --pose walking --parser schp.onnx \\
                    --parser-labels schp-atr
@@ -90,7 +94,7 @@ def transfer(
         if drawing.keep_size:
             raise ScmError("--keep-size: is for single pictures; leave it out, or the film")
         drawing = drawing if animate is None else replace(drawing, out=animate)
-        clip = ClipOptions(strip, animation.smooth, runtime)
+        clip = ClipOptions(strip, animation.smooth, runtime, person)
         draw_clip(sources, poses, drawing, inputs, clip, estimators.analyser)
         return
     if animate is not None:
@@ -98,9 +102,9 @@ def transfer(
         if drawing.keep_size:
             raise ScmError("--keep-size: is for single pictures; leave it or --animate out")
         drawing = replace(drawing, out=animate.parent)
-    finder, artist = set_up(drawing, inputs, strip=strip, runtime=runtime)
+    finder, artist = set_up(drawing, inputs, strip=strip, runtime=runtime, teach=person.teach())
     finder.look_with(estimators.analyser)
-    people = finder.people(sources, "--src")
+    people = person.grouped(finder.people(sources, "--src"))
     if animate is None:
         artist.draw(Task(people, finder.poses(poses, "--pose"), {}))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.cli.console import note, warn
 from scmnet_cli.cli.drawing.opening import find_inputs, open_model, read_output_size
 from scmnet_cli.cli.drawing.outputs import Outputs, make_folder, safe_name
+from scmnet_cli.cli.drawing.same_person import PersonOptions
 from scmnet_cli.cli.options import DrawingOptions, InputOptions, Runtime
 from scmnet_cli.cli.progress import Bars, bars
 from scmnet_cli.data.dataset import resized
@@ -62,11 +63,13 @@ class ClipOptions:
         strip: show source and pose beside the result.
         smooth: seconds over which joints are smoothed; None: the default.
         runtime: what runs the networks.
+        person: several photos of one person, and whether the person is learned first.
     """
 
     strip: bool = False
     smooth: float | None = None
     runtime: Runtime = Runtime.torch
+    person: PersonOptions = field(default_factory=PersonOptions)
 
 
 def draw_clip(
@@ -88,23 +91,30 @@ def draw_clip(
     if wanted is not None and wanted.suffix.lower() in ANIMATED and film.num_frames > _MOST_FRAMES:
         raise ScmError(f"-o {wanted}: {film.num_frames} frames are too many for an animated picture; write an .mp4")
     pipeline = open_model(drawing.model, drawing.device, options.runtime)
-    if len(sources) != 1:
-        raise ScmError(f"--pose {clip}: is drawn with one person, and --src names {len(sources)}; name one of them")
+    if len(sources) != 1 and not options.person.same_person:
+        raise ScmError(
+            f"--pose {clip}: is drawn with one person, and --src names {len(sources)}; name one of them, or give "
+            "--same-person if all show one"
+        )
     size = read_output_size(drawing.size, pipeline)
     finder = find_inputs(pipeline, InputOptions(inputs.data, person=inputs.person), size)
     finder.look_with(look)
-    source = finder.person(sources[0], "--src")
+    photos = finder.people(sources, "--src") if options.person.same_person else [finder.person(sources[0], "--src")]
+    source = photos[0]
     wanted = wanted or drawing.out / f"{safe_name(source.name)}_to_{safe_name(clip.stem)}.mp4"
     make_folder(wanted.parent, "-o")
     outputs = Outputs(wanted.parent, pipeline, mark=drawing.mark)
-    shown = source.read()
-    if not isinstance(shown, Person):
-        raise ScmError(f"--src {sources[0]}: is a pose without a picture")
-    encoded = pipeline.encode(shown)
+    people = [shown for shown in (photo.read() for photo in photos) if isinstance(shown, Person)]
+    if len(people) != len(photos):
+        raise ScmError(f"--src {' '.join(sources)}: is a pose without a picture")
+    teach = options.person.teach()
+    pipeline = pipeline if teach is None else teach(pipeline, people)
+    encoded = pipeline.encode_photos(people)
     batch = drawing.batch or (8 if pipeline.device.type == "cuda" else 1)
     rate = float(film.rate)
     named = {
-        "source": {"name": source.name, "path": source.where},
+        "source": {"name": source.name, "path": source.where}
+        | ({"further_photos": [photo.where for photo in photos[1:]]} if photos[1:] else {}),
         "clip": {"name": clip.stem, "path": str(clip.resolve())},
     }
     with bars() as bar:

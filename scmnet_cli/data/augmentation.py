@@ -1,9 +1,9 @@
-"""``anti_copy``: move the style branch's image, so that the network cannot copy a pattern from the same place.
+"""Augmentation ``anti_copy``: move the source, so that the network cannot copy pixels from the same position.
 
 The paper names the problem (section 5) and leaves the remedy, "spatial transformation" of the training data, to future
-work. Image, regions and joints of the style branch are flipped, rotated, scaled, shifted and smoothly warped together,
-and sometimes lose a region or the lower half; the target and its pose stay. Each random choice is seeded by the image's
-place in the stream of training images, so batches, processes and resumed runs make the same choices.
+work. Image, regions and joints of the source are flipped, rotated, scaled, shifted and smoothly warped together, and
+sometimes lose a region or the lower half. The target and its pose do not change. Each random choice is seeded by the
+image's position in the stream of training images, so it does not depend on batch size, process count or resuming.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from scmnet_cli.skeleton import MIRRORED
 _WARP_GRID = (4, 3)
 _KEPT_HALF = (0.45, 0.65)  # share of the person's height
 _MOVE_STREAM = 1
-_CLOSENESS = (1.2, 2.0)  # how much a close-up enlarges
+_CLOSE_UP_SCALES = (1.2, 2.0)
 _HEADROOM = (0.02, 0.1)  # share of a close-up's height above the person
-_ASIDE = 0.08  # share of a close-up's width by which it may miss the person's middle
+_MAX_OFFSET = 0.08  # horizontal offset of a close-up from the person's centre, as a share of its width
 _WARP_STEPS = 3  # fixed-point iterations that invert the smooth warp at a joint
-_BELOW = 0.06  # joints this share of the height below the person's last row are out of sight
+_BELOW = 0.06  # joints further below the person's last row than this share of the height become missing
 
 
 @dataclass(frozen=True)
 class Moves:
-    """How each image of a batch is moved.
+    """Random transforms of the images of a batch.
 
     Shape:
-        affine: (B, 2, 3) float32, from output to input coordinates, both in units of half the height, origin at the
-            centre; warp: (B, 2, 4, 3) float32 displacements in the same unit; lost_region: (B,) int64, index of
-            the region that is lost among those present, -1 for none; kept: (B,) float32, share of the person's height,
-            from the top, that stays; 1 for all.
+        affine: (B, 2, 3) float32, from output to input coordinates, both in units of half the height with the origin at
+            the centre; warp: (B, 2, 4, 3) float32, displacements in the same unit; lost_region: (B,) int64, index of
+            the dropped region among the regions present, -1 for none; kept: (B,) float32, share of the person's height
+            that is kept, from the top; 1 for all.
     """
 
     affine: Tensor
@@ -52,13 +52,13 @@ class Moves:
 
 
 def draw_moves(config: DataConfig, seed: int, positions: Sequence[int], *, losses: bool = True) -> Moves:
-    """Draw the moves of the images at these places of the training stream.
+    """Sample the moves of the images at these positions of the training stream.
 
     Args:
-        config: ranges and chances.
-        seed: of the run.
-        positions: place of each image in the stream of training images; the same place draws the same move.
-        losses: whether regions and lower halves may be lost; false for evaluation.
+        config: ranges and probabilities.
+        seed: seed of the run.
+        positions: position of each image in the training stream; the same position gives the same move.
+        losses: whether regions and lower halves may be dropped; False for evaluation.
     """
     affine = np.zeros((len(positions), 2, 3), np.float32)
     warp = np.zeros((len(positions), 2, *_WARP_GRID), np.float32)
@@ -82,17 +82,17 @@ def draw_moves(config: DataConfig, seed: int, positions: Sequence[int], *, losse
 
 
 def move(image: Tensor, labels: Tensor, moves: Moves, fill: float | None) -> tuple[Tensor, Tensor]:
-    """Move images and label maps alike.
+    """Apply moves to images and label maps.
 
     Args:
-        image: pictures.
+        image: images.
         labels: their label maps.
-        moves: as drawn, on the same device.
-        fill: grey value in [-1, 1] for what comes from outside the picture or is lost; None repeats the picture's edge
-            outside it.
+        moves: sampled moves, on the same device.
+        fill: grey value in [-1, 1] outside the image and of dropped pixels; None repeats the image's border outside,
+            and fills dropped pixels with 0.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; results alike.
+        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; results have the same shapes.
     """
     height, width = image.shape[2:]
     aspect = width / height
@@ -104,7 +104,7 @@ def move(image: Tensor, labels: Tensor, moves: Moves, fill: float | None) -> tup
     warp = F.interpolate(moves.warp, size=(height, width), mode="bicubic", align_corners=True)  # (B, 2, H, W)
     offset = moves.affine[:, :, 2] * torch.tensor([2 * aspect, 2.0], device=image.device)
     from_x, from_y, shift = (t[:, :, None, None] for t in (*moves.affine[:, :, :2].unbind(2), offset))  # (B, 2, 1, 1)
-    # Not a matrix product: its rounding depends on the batch, and a label on a border would with it.
+    # Not a matrix product: its rounding depends on the batch size, which could change a label on a border.
     found = from_x * x + from_y * y + shift + warp  # (B, 2, H, W), in half heights
     grid = torch.stack([found[:, 0] / aspect, found[:, 1]], dim=-1)  # (B, H, W, 2) in [-1, 1]
     level = 0.0 if fill is None else fill
@@ -114,16 +114,15 @@ def move(image: Tensor, labels: Tensor, moves: Moves, fill: float | None) -> tup
         labels.dtype
     )
 
-    gone = _lost(moved_labels, moves)
+    dropped = _dropped(moved_labels, moves)
     grey = 0.0 if fill is None else fill
-    return torch.where(gone[:, None], grey, moved), torch.where(gone, BACKGROUND, moved_labels)
+    return torch.where(dropped[:, None], grey, moved), torch.where(dropped, BACKGROUND, moved_labels)
 
 
 def move_joints(joints: Tensor, moves: Moves, labels: Tensor) -> Tensor:
-    """Move joints as :func:`move` moves their picture.
+    """Apply moves to joints, as :func:`move` does to their image.
 
-    Joints that leave the picture, or lie below the last row that is left of the person, become missing. A mirrored
-    picture exchanges left and right.
+    Joints outside the image, or below the person's last remaining row, become missing. Mirroring swaps left and right.
 
     Shape:
         joints, result: (B, 18, 3); labels: (B, H, W), already moved.
@@ -135,7 +134,7 @@ def move_joints(joints: Tensor, moves: Moves, labels: Tensor) -> Tensor:
     wanted = torch.stack([(joints[..., 0] + 0.5) / half - aspect, (joints[..., 1] + 0.5) / half - 1], dim=-1)
     inverse = torch.linalg.inv(matrix)
     found = (wanted - offset[:, None]) @ inverse.transpose(1, 2)
-    for _ in range(_WARP_STEPS):  # the smooth warp is given at the places that are looked for
+    for _ in range(_WARP_STEPS):  # the smooth warp is a function of output coordinates, which are the unknowns
         at = torch.stack([found[..., 0] / aspect, found[..., 1]], dim=-1)[:, :, None]  # (B, 18, 1, 2)
         warp = F.grid_sample(moves.warp, at, mode="bicubic", padding_mode="border", align_corners=True)[..., 0]
         found = (wanted - offset[:, None] - warp.transpose(1, 2)) @ inverse.transpose(1, 2)
@@ -148,32 +147,33 @@ def move_joints(joints: Tensor, moves: Moves, labels: Tensor) -> Tensor:
     return torch.where(mirrored, moved[:, list(MIRRORED)], moved)
 
 
-def look_closer(
-    image: Tensor, labels: Tensor, joints: Tensor, near: Tensor, seeds: Sequence[tuple[int, ...]]
+def close_up(
+    image: Tensor, labels: Tensor, joints: Tensor, chosen: Tensor, seeds: Sequence[tuple[int, ...]]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Crop some of the pictures to the upper part of the person, as a portrait is, and enlarge the crop to the canvas.
+    """Crop chosen images to the upper part of the person, like a portrait, and enlarge the crop to the canvas.
 
     Args:
-        image: pictures.
+        image: images.
         labels: their label maps.
-        joints: those that leave the picture are lost.
-        near: which of them are cropped.
-        seeds: for each picture, of where and how closely.
+        joints: their joints; those outside the crop become missing.
+        chosen: the images to crop.
+        seeds: seed of each image's crop.
 
     Shape:
-        image: (B, 3, H, W); labels: (B, H, W) uint8; joints: (B, J, 3); near: (B,) bool; results alike.
+        image: (B, 3, H, W); labels: (B, H, W) uint8; joints: (B, J, 3); chosen: (B,) bool; results have the same
+        shapes.
     """
     image, labels, joints = image.clone(), labels.clone(), joints.clone()
     height, width = labels.shape[1:]
-    for row in near.nonzero().flatten().tolist():
+    for row in chosen.nonzero().flatten().tolist():
         random = np.random.default_rng(seeds[row])
         rows, columns = (labels[row] != BACKGROUND).nonzero(as_tuple=True)
         if not len(rows):
             continue
-        scale = random.uniform(*_CLOSENESS)
+        scale = random.uniform(*_CLOSE_UP_SCALES)
         tall, wide = round(height / scale), round(width / scale)
         top = int(rows.min()) - random.uniform(*_HEADROOM) * tall
-        left = float(columns.float().mean()) + (random.uniform(-_ASIDE, _ASIDE) - 0.5) * wide
+        left = float(columns.float().mean()) + (random.uniform(-_MAX_OFFSET, _MAX_OFFSET) - 0.5) * wide
         y, x = (round(min(max(at, 0), most)) for at, most in ((top, height - tall), (left, width - wide)))
         box = (..., slice(y, y + tall), slice(x, x + wide))
         size = (height, width)
@@ -187,18 +187,18 @@ def look_closer(
     return image, labels, joints
 
 
-def _lost(labels: Tensor, moves: Moves) -> Tensor:
-    """Return (B, H, W) bool: what a lost region or half takes away; never the whole person."""
+def _dropped(labels: Tensor, moves: Moves) -> Tensor:
+    """Return the pixels of a dropped region or half, (B, H, W) bool; never the whole person."""
     ids = torch.arange(NUM_REGIONS, device=labels.device)
     masks = labels[:, None] == ids[None, :, None, None].to(labels.dtype)  # (B, 8, H, W)
     present = masks.flatten(2).any(-1)
     present[:, BACKGROUND] = False
     num_present = present.sum(1)
-    rank = present.long().cumsum(1) - 1
+    rank = present.long().cumsum(1) - 1  # index among the regions present
     wanted = torch.where(num_present > 1, moves.lost_region % num_present.clamp(min=1), -1)
     wanted = torch.where(moves.lost_region < 0, -1, wanted)
     chosen = present & (rank == wanted[:, None])
-    region_gone = (masks & chosen[:, :, None, None]).any(1)
+    region_dropped = (masks & chosen[:, :, None, None]).any(1)
 
     person = labels != BACKGROUND
     rows = person.any(2).float()  # (B, H)
@@ -207,5 +207,5 @@ def _lost(labels: Tensor, moves: Moves) -> Tensor:
     top = torch.where(rows > 0, index, float(height)).amin(1)
     bottom = torch.where(rows > 0, index, -1.0).amax(1)
     cut = top + moves.kept * (bottom - top)
-    half_gone = person & (index[None, :, None] > cut[:, None, None]) & (moves.kept < 1)[:, None, None]
-    return region_gone | half_gone
+    half_dropped = person & (index[None, :, None] > cut[:, None, None]) & (moves.kept < 1)[:, None, None]
+    return region_dropped | half_dropped

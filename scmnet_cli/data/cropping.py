@@ -11,15 +11,15 @@ from scmnet_cli.types import Canvas, FloatArray, Person
 
 
 def crop_person(person: Person, canvas: Canvas, background: str, box: CropBox | None = None) -> tuple[Person, CropBox]:
-    """Put a person of a photo on the canvas, centred on what the region map calls no background.
+    """Crop a person of a photo to the canvas, centred on the foreground of the region map.
 
-    Joints that lie beyond the canvas are missing on it.
+    Joints beyond the canvas become missing.
 
     Args:
         person: in pixels of the photo.
         canvas: size of the result.
         background: ``plain`` paints it light grey, ``keep`` keeps it.
-        box: put this part of the photo on the canvas instead.
+        box: the part of the photo to crop; None to compute it from the region map.
 
     Raises:
         ScmError: if the map is all background.
@@ -40,7 +40,7 @@ def crop_person(person: Person, canvas: Canvas, background: str, box: CropBox | 
 
 
 def joints_on_canvas(joints: FloatArray, box: CropBox) -> FloatArray:
-    """Move joints of a photo onto the canvas; those beyond it are missing.
+    """Convert joints from pixels of the photo to pixels of the canvas; those beyond it become missing.
 
     Shape:
         joints, result: (18, 3).

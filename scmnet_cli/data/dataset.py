@@ -1,4 +1,4 @@
-"""Prepared people or faces in memory, and the endless, reproducible stream of training batches made of them."""
+"""Prepared people or faces in memory or on disk, and the endless, reproducible stream of training batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from scmnet_cli.config import DataConfig
-from scmnet_cli.data.augmentation import draw_moves, look_closer, move, move_joints
+from scmnet_cli.data.augmentation import close_up, draw_moves, move, move_joints
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.data.reposing import other_pose, repose, target_pose
 from scmnet_cli.domains import DOMAINS, Domain
@@ -29,8 +29,8 @@ class Batch:
     """People on one device.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8 region ids; structure: of people joints, (B, 18, 3), of
-        faces edge maps, (B, H, W) uint8.
+        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8 region ids; structure: joints of people, (B, 18, 3), or
+        edge maps of faces, (B, H, W) uint8.
     """
 
     image: Tensor
@@ -42,17 +42,16 @@ class Batch:
         return len(self.image)
 
     def maps(self) -> Tensor:
-        """Draw the structure maps, (B, domain.num_maps, H, W), that the encoder reads."""
+        """Draw the structure maps for the pose encoder, (B, domain.num_maps, H, W)."""
         return self.domain.maps(self.structure, Canvas(self.image.shape[2], self.image.shape[3]))
 
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """A training pair: the target, and the source, which is the same person or face as the style branch sees it.
+    """A training pair: the target, and the source, an augmented copy of the same person or face.
 
     Shape:
-        sure: (B, 1, H, W), 1 where the target is to be matched, 0 where it was re-posed and shows no more than a hole;
-        None: everywhere.
+        sure: (B, 1, H, W), 1 where the target counts, 0 in the holes of a re-posed target; None: it counts everywhere.
     """
 
     target: Batch
@@ -61,17 +60,17 @@ class TrainingBatch:
 
 
 def resized(person: Person, canvas: Canvas) -> Person:
-    """Return a person or face on another canvas of the same shape: image averaged, labels by nearest.
+    """Resize a person or face to another canvas of the same aspect: the image by Lanczos, labels by nearest.
 
     Raises:
-        ScmError: if the two canvases differ in aspect by over 1 %.
+        ScmError: if the aspects of the canvases differ by over 1 %.
     """
     if person.canvas == canvas:
         return person
     have = person.canvas
     if not have.has_shape_of(canvas):
         raise ScmError(
-            f"{person.name}: its canvas {have} does not have the shape of the model's {canvas}; "
+            f"{person.name}: its canvas {have} does not have the aspect of the model's {canvas}; "
             f"prepare the photos with --canvas {canvas}"
         )
     size = (canvas.width, canvas.height)
@@ -84,7 +83,7 @@ def resized(person: Person, canvas: Canvas) -> Person:
 
 
 def collate(people: Sequence[Person], device: torch.device) -> Batch:
-    """Make a batch of people, or of faces, of one canvas."""
+    """Stack people, or faces, of one canvas into a batch."""
     images = np.stack([person.image for person in people])
     labels = np.stack([person.regions for person in people])
     structure = np.stack([person.structure for person in people])
@@ -101,7 +100,7 @@ def _to_float(image: Tensor) -> Tensor:
 
 
 class PeopleInMemory:
-    """Decoded uint8 pictures, label maps and structures of some prepared people, in RAM or on the device."""
+    """Decoded uint8 images, label maps and structures of prepared people, in RAM or on the device."""
 
     def __init__(
         self,
@@ -115,12 +114,12 @@ class PeopleInMemory:
         """Decode all of ``names`` once, on all cores.
 
         Raises:
-            ScmError: if there are no names, or an entry is broken or of another shape than ``canvas``.
+            ScmError: if there are no names, or an entry is broken or of another aspect than ``canvas``.
         """
-        self.names = _some(folder, names)
+        self.names = _require_names(folder, names)
         self.device = device
         self.fill = _fill(folder)
-        kept_on = device if cache == "device" else torch.device("cpu")
+        storage = device if cache == "device" else torch.device("cpu")
         images = torch.empty(len(names), 3, canvas.height, canvas.width, dtype=torch.uint8)
         labels = torch.empty(len(names), canvas.height, canvas.width, dtype=torch.uint8)
         structures = []
@@ -131,8 +130,8 @@ class PeopleInMemory:
                 structures.append(torch.tensor(person.structure))
                 if progress:
                     progress(row + 1, len(names))
-        self._images, self._labels = images.to(kept_on), labels.to(kept_on)
-        self._structures = torch.stack(structures).to(kept_on)
+        self._images, self._labels = images.to(storage), labels.to(storage)
+        self._structures = torch.stack(structures).to(storage)
         self._domain = folder.domain
 
     def __len__(self) -> int:
@@ -151,15 +150,15 @@ class PeopleInMemory:
 
 
 class PeopleOnDisk:
-    """Prepared people that memory cannot hold: read and decoded anew whenever they are asked for."""
+    """Prepared people that are read and decoded at every access, for data sets larger than memory."""
 
     def __init__(self, folder: PreparedFolder, names: Sequence[str], canvas: Canvas, device: torch.device) -> None:
-        """Open the folder; an entry that is broken is only found when its turn comes.
+        """Open the folder; a broken entry is only found when it is read.
 
         Raises:
             ScmError: if there are no names.
         """
-        self.names = _some(folder, names)
+        self.names = _require_names(folder, names)
         self.device = device
         self.fill = _fill(folder)
         self._folder, self._canvas = folder, canvas
@@ -172,17 +171,49 @@ class PeopleOnDisk:
         return resized(self._folder.load(self.names[index]), self._canvas).joints
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """Read these people onto the device.
+        """Read these people and return them on the device.
 
         Raises:
-            ScmError: if an entry is broken or of another shape than the canvas.
+            ScmError: if an entry is broken or of another aspect than the canvas.
         """
         with ThreadPoolExecutor() as pool:
             people = list(pool.map(lambda i: resized(self._folder.load(self.names[i]), self._canvas), indices))
         return collate(people, self.device)
 
 
-People = PeopleInMemory | PeopleOnDisk
+class PeopleGiven:
+    """People that are already read, such as the photos that a model is personalized on."""
+
+    def __init__(self, people: Sequence[Person], canvas: Canvas, device: torch.device, *, plain: bool) -> None:
+        """Bring the people to one canvas.
+
+        Args:
+            people: at least one.
+            canvas: of the batches.
+            device: where the batches are.
+            plain: whether their background is plain grey.
+
+        Raises:
+            ScmError: if one of them has another shape than ``canvas``.
+        """
+        self.names = [person.name for person in people]
+        self.device = device
+        self.fill = PLAIN_GREY / 127.5 - 1 if plain else None
+        self._people = [resized(person, canvas) for person in people]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def joints(self, index: int) -> FloatArray:
+        """Return the joints of one person, (18, 3)."""
+        return self._people[index].joints
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Return these people on the device."""
+        return collate([self._people[index] for index in indices], self.device)
+
+
+People = PeopleInMemory | PeopleOnDisk | PeopleGiven
 
 
 def open_people(
@@ -193,17 +224,17 @@ def open_people(
     cache: str = "ram",
     progress: Callable[[int, int], None] | None = None,
 ) -> People:
-    """Return people as ``data.cache`` wants them kept.
+    """Open people with the cache of ``data.cache``: ``ram``, ``device`` or ``none``.
 
     Raises:
-        ScmError: if there are no names, or an entry is broken or of another shape than ``canvas``.
+        ScmError: if there are no names, or an entry is broken or of another aspect than ``canvas``.
     """
     if cache == "none":
         return PeopleOnDisk(folder, names, canvas, device)
     return PeopleInMemory(folder, names, canvas, device, cache, progress)
 
 
-def _some(folder: PreparedFolder, names: Sequence[str]) -> list[str]:
+def _require_names(folder: PreparedFolder, names: Sequence[str]) -> list[str]:
     if not names:
         raise ScmError(
             f"{folder.path}: no {folder.domain.members} to load; check train.txt and val.txt, or prepare more photos"
@@ -212,20 +243,31 @@ def _some(folder: PreparedFolder, names: Sequence[str]) -> list[str]:
 
 
 def _fill(folder: PreparedFolder) -> float | None:
-    """Return the grey value of a plain background in [-1, 1]; None where backgrounds were kept."""
+    """Return the grey value of a plain background in [-1, 1]; None if backgrounds were kept."""
     return PLAIN_GREY / 127.5 - 1 if folder.manifest.background == "plain" else None
 
 
 class TrainingStream:
-    """The endless stream of training images: place k of it is the same image, moved the same way, in every run.
+    """The endless stream of training images: position k is the same image with the same augmentation in every run.
 
-    Each pass over the people is a new permutation. A run may start at any place.
+    Each epoch is a new permutation of the people. A run may start at any position.
     """
 
-    def __init__(self, people: People, config: DataConfig, seed: int) -> None:
+    def __init__(
+        self, people: People, config: DataConfig, seed: int, donors: Sequence[FloatArray] | None = None
+    ) -> None:
+        """Take what the images are made of.
+
+        Args:
+            people: the training images.
+            config: ranges and chances.
+            seed: of every random choice.
+            donors: joints on the people's canvas into which ``repose`` may bring a source; None: the people's own.
+        """
         self.people = people
         self.config = config
         self.seed = seed
+        self.donors = donors
         self._order: tuple[int, np.ndarray[tuple[int], np.dtype[np.int64]]] | None = None
 
     def _index(self, position: int) -> int:
@@ -235,57 +277,73 @@ class TrainingStream:
             self._order = (epoch, random.permutation(len(self.people)))
         return int(self._order[1][place])
 
-    def _drawn(self, stream: int, chance: float, positions: Sequence[int]) -> Tensor:
-        """Return for which of these places something of some chance happens, (B,) bool."""
+    def _choose(self, stream: int, chance: float, positions: Sequence[int]) -> Tensor:
+        """Choose each position with probability ``chance``, (B,) bool."""
         draws = [np.random.default_rng((self.seed, stream, position)).random() for position in positions]
         return torch.tensor(np.array(draws) < chance, device=self.people.device)
 
     def batch(self, start: int, size: int) -> TrainingBatch:
-        """Return the images at places ``start`` to ``start + size`` of the stream."""
+        """Return the training pairs at positions ``start`` to ``start + size - 1`` of the stream."""
         positions = range(start, start + size)
         batch = self.people.batch([self._index(position) for position in positions])
-        mirrored = self._drawn(_MIRROR_STREAM, self.config.mirror, positions)
-        sketched = self._drawn(_SKETCH_STREAM, self.config.sketch, positions)
-        structure = batch.domain.simplify(batch.structure, sketched)
-        target = Batch(
-            torch.where(mirrored[:, None, None, None], batch.image.flip(3), batch.image),
-            torch.where(mirrored[:, None, None], batch.labels.flip(2), batch.labels),
-            torch.where(mirrored[:, None, None], batch.domain.mirror(structure, batch.image.shape[3]), structure),
-            batch.domain,
-        )
+        sketched = self._choose(_SKETCH_STREAM, self.config.sketch, positions)
+        target = self._mirrored(replace(batch, structure=batch.domain.simplify(batch.structure, sketched)), positions)
         if self.config.repose or self.config.repose_target or self.config.close_up_both:
             return self._reposed(target, positions)
         source = target
         if self.config.close_up:
-            source = self._closer(target, _CLOSE_SOURCE_STREAM, positions, self.config.close_up)
-            target = self._closer(target, _CLOSE_TARGET_STREAM, positions, self.config.close_up)
+            source = self._close_up(target, _CLOSE_SOURCE_STREAM, positions, self.config.close_up)
+            target = self._close_up(target, _CLOSE_TARGET_STREAM, positions, self.config.close_up)
         return TrainingBatch(target, self._moved(source, positions))
 
+    def _mirrored(self, batch: Batch, positions: Sequence[int]) -> Batch:
+        """Mirror some of the pictures left to right."""
+        chosen = self._choose(_MIRROR_STREAM, self.config.mirror, positions)
+        structure = batch.domain.mirror(batch.structure, batch.image.shape[3])
+        return Batch(
+            torch.where(chosen[:, None, None, None], batch.image.flip(3), batch.image),
+            torch.where(chosen[:, None, None], batch.labels.flip(2), batch.labels),
+            torch.where(chosen[:, None, None], structure, batch.structure),
+            batch.domain,
+        )
+
     def _reposed(self, photo: Batch, positions: Sequence[int]) -> TrainingBatch:
-        """Crop both, warp some targets and the sources into other poses, crop the source again, and move it."""
-        photo = self._closer(photo, _CLOSE_BOTH_STREAM, positions, self.config.close_up_both)
+        """Crop both, warp sources and some targets to other poses, crop the source again, and move it."""
+        photo = self._close_up_both(photo, positions)
         posed, targets = photo.structure.clone(), photo.structure.clone()
         for row, position in enumerate(positions):
             joints = photo.structure[row].cpu().numpy()
             random = np.random.default_rng((self.seed, _REPOSE_STREAM, position))
             if random.random() < self.config.repose:
-                lender = self.people.joints(int(random.integers(len(self.people))))
-                posed[row] = torch.from_numpy(other_pose(joints, lender, random)).to(posed)
+                posed[row] = torch.from_numpy(other_pose(joints, self._donor(random), random)).to(posed)
             random = np.random.default_rng((self.seed, _TARGET_STREAM, position))
             if random.random() < self.config.repose_target:
                 targets[row] = torch.from_numpy(target_pose(joints, random)).to(targets)
-        source, _ = self._warped(photo, posed)
         target, sure = self._warped(photo, targets) if self.config.repose_target else (photo, None)
-        source = self._closer(source, _CLOSE_SOURCE_STREAM, positions, self.config.close_up)
-        return TrainingBatch(target, self._moved(source, positions), sure)
+        return TrainingBatch(target, self._in_pose(photo, posed, positions), sure)
+
+    def _close_up_both(self, batch: Batch, positions: Sequence[int]) -> Batch:
+        """Crop target or source as the other one of the pair is cropped."""
+        return self._close_up(batch, _CLOSE_BOTH_STREAM, positions, self.config.close_up_both)
+
+    def _in_pose(self, source: Batch, posed: Tensor, positions: Sequence[int]) -> Batch:
+        """Warp sources into poses, (B, 18, 3), crop some of them again, and move them."""
+        source, _ = self._warped(source, posed)
+        source = self._close_up(source, _CLOSE_SOURCE_STREAM, positions, self.config.close_up)
+        return self._moved(source, positions)
 
     def _warped(self, batch: Batch, posed: Tensor) -> tuple[Batch, Tensor]:
-        """Warp people into other poses; also return where the result is sure."""
+        """Warp people to other poses; also return where the result is sure, (B, 1, H, W)."""
         reposed = repose(batch.image, batch.labels, batch.structure, posed, plain=self.people.fill is not None)
         return Batch(reposed.image, reposed.labels, reposed.joints, batch.domain), reposed.sure
 
+    def _donor(self, random: np.random.Generator) -> FloatArray:
+        if self.donors is None:
+            return self.people.joints(int(random.integers(len(self.people))))
+        return self.donors[int(random.integers(len(self.donors)))]
+
     def _moved(self, source: Batch, positions: Sequence[int]) -> Batch:
-        """Apply anti_copy, and noise of the joints."""
+        """Apply ``anti_copy`` and joint noise to a source."""
         image, labels, structure = source.image, source.labels, source.structure
         has_joints = source.domain.has_joints
         if self.config.anti_copy:
@@ -299,8 +357,8 @@ class TrainingStream:
             structure = structure + torch.from_numpy(noise).to(structure) * (self.config.joint_noise * image.shape[2])
         return Batch(image, labels, structure, source.domain)
 
-    def _closer(self, batch: Batch, stream: int, positions: Sequence[int], chance: float) -> Batch:
-        near = self._drawn(stream, chance, positions)
+    def _close_up(self, batch: Batch, stream: int, positions: Sequence[int], chance: float) -> Batch:
+        chosen = self._choose(stream, chance, positions)
         seeds = [(self.seed, stream, position, 1) for position in positions]
-        image, labels, joints = look_closer(batch.image, batch.labels, batch.structure, near, seeds)
+        image, labels, joints = close_up(batch.image, batch.labels, batch.structure, chosen, seeds)
         return Batch(image, labels, joints, batch.domain)

@@ -1,20 +1,20 @@
-"""The prepared folder: the one format that everything reads.
+"""The prepared folder: the one data format that training and evaluation read.
 
 ```
 DATA/
-  manifest.json       version, domain, source layout, canvas, background, estimators, counts, who was left out and why,
-                      remarks
+  manifest.json       version, domain, source layout, canvas, background, estimators, counts, skipped photos with
+                      reasons, remarks
   images/NAME.png     upright RGB on the canvas
-  regions/NAME.png    label map, ids 0-7 of the body regions, or of the face regions
-  joints.csv          a row a person: the crop in the photo, then x, y and score of 18 joints in pixels of the canvas
-  faces.csv           instead of it where the folder holds faces: a row a face, the crop alone
+  regions/NAME.png    label map, ids 0-7 of the body regions or face regions
+  joints.csv          one row per person: the crop in the photo, then x, y, score of 18 joints in pixels of the canvas
+  faces.csv           of faces, instead of joints.csv: one row per face with its crop
   edges/NAME.png      of faces: the edge map, bits of scmnet_cli.edges
-  train.txt val.txt test.txt    names, a line each
-  pairs.csv           from,to: the same person twice, where the source layout knows pairs
+  train.txt val.txt test.txt    names, one per line
+  pairs.csv           from,to: two photos of the same person, if the source layout has pairs
 ```
 
-Pictures are written first and the table, the lists and the manifest last, each in one step: a folder with a manifest is
-whole, and one without is taken up where it was left.
+Images are written first; table, lists and manifest last, each atomically. A folder with a manifest is complete; one
+without can be resumed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
 from scmnet_cli.types import NO_JOINTS, Canvas, FloatArray, Person
 
 VAL_EVERY = 10
-"""Every tenth usable person by name is for validation; nothing is ever trained on it."""
+"""Every tenth usable person by name is for validation, never for training."""
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
@@ -54,7 +54,7 @@ _PICTURES = {PERSON.name: ("images", "regions"), FACE.name: ("images", "edges", 
 
 
 class _Version(BaseModel):
-    """The version of a manifest, which is read before the rest."""
+    """Version of a manifest, read before the rest."""
 
     version: int = FORMAT_VERSION
 
@@ -81,16 +81,16 @@ class Manifest(BaseModel):
 
     @property
     def canvas(self) -> Canvas:
-        """Size of the pictures."""
+        """Size of the images."""
         return Canvas(self.height, self.width)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the table: who, from which part of which photo, in which pose.
+    """One row of the table: name, photo, crop and joints.
 
     Shape:
-        joints: (18, 3) float32 in pixels of the canvas; of a face none, (0, 3).
+        joints: (18, 3) float32 in pixels of the canvas; (0, 3) for a face.
     """
 
     name: str
@@ -102,13 +102,13 @@ class Entry:
 
 
 class PreparedFolder:
-    """A prepared folder, opened for reading."""
+    """Reader of a prepared folder."""
 
     def __init__(self, path: Path) -> None:
-        """Read manifest, table and lists; pictures are read when asked for.
+        """Read manifest, table and lists; images are read on demand.
 
         Raises:
-            ScmError: if it is not a whole prepared folder of a version this program reads.
+            ScmError: if it is not a complete prepared folder of a supported version.
         """
         self.path = Path(path)
         self.manifest = _read_manifest(self.path)
@@ -132,7 +132,7 @@ class PreparedFolder:
         return names
 
     def names(self, split: str | None = None) -> list[str]:
-        """Return the names of a split, or of all, in order.
+        """Return the names of a split, or all names, in order.
 
         Raises:
             ScmError: if there is no such split.
@@ -144,10 +144,10 @@ class PreparedFolder:
         return list(self._splits[split])
 
     def entry(self, name: str) -> Entry:
-        """Return the table's row of a person.
+        """Return a person's row of the table.
 
         Raises:
-            ScmError: if there is none of that name.
+            ScmError: if there is no such name.
         """
         if name not in self._entries:
             raise ScmError(f"{self.path}: has no {self.domain.name} '{name}'; its names are in {self.table}")
@@ -157,7 +157,7 @@ class PreparedFolder:
         """Read one person.
 
         Raises:
-            ScmError: if there is none of that name, or its picture or map is broken or of another size.
+            ScmError: if there is no such name, or its image or a map is broken or of another size.
         """
         entry = self.entry(name)
         image = read_photo(self.path / "images" / f"{name}.png")
@@ -181,10 +181,10 @@ class PreparedFolder:
         return Person(name, image, regions, entry.joints.copy(), edges)
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Return the pairs of pictures of the same person, in order; none if the source layout knew none.
+        """Return the pairs of images of the same person, in order; empty if the source layout has none.
 
         Raises:
-            ScmError: if ``pairs.csv`` lacks its columns or names somebody unknown.
+            ScmError: if ``pairs.csv`` lacks a column or holds an unknown name.
         """
         path = self.path / "pairs.csv"
         if not path.is_file():
@@ -204,10 +204,10 @@ def _read_text(path: Path) -> str:
 
 
 def _read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows of a table by column, each with the number of its line; other columns are allowed.
+    """Yield line number and row, a dict by column, of a table; extra columns are allowed.
 
     Raises:
-        ScmError: if the file is no table, or lacks a column.
+        ScmError: if the file is not a table or lacks a column.
     """
     reader = csv.DictReader(io.StringIO(_read_text(path)))
     try:
@@ -217,14 +217,16 @@ def _read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[s
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
-        raise ScmError(f"{path}, line {reader.line_num}: cannot be read as a table ({error}); make it anew") from error
+        raise ScmError(
+            f"{path}, line {reader.line_num}: cannot be read as a table ({error}); prepare the folder again"
+        ) from error
 
 
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / "manifest.json"
     if not path.is_file():
         raise ScmError(
-            f"{folder}: is no prepared folder (no manifest.json); make one with 'scm preprocess PHOTOS -o {folder}'"
+            f"{folder}: is not a prepared folder (no manifest.json); make one with 'scm preprocess PHOTOS -o {folder}'"
         )
     remedy = "prepare the folder again"
     version = read_json(path, _Version, remedy).version
@@ -234,10 +236,10 @@ def _read_manifest(folder: Path) -> Manifest:
 
 
 def check_name(name: str) -> str:
-    """Return a name that is safe as a file name inside the folder.
+    """Return a name after checking that it is safe as a file name inside the folder.
 
     Raises:
-        ScmError: if it could leave the folder or hide in it.
+        ScmError: if it could lead out of the folder or make a hidden file.
     """
     if not name or name.startswith((".", "-")) or any(c in name for c in '/\\:\0\n\r\t ,"') or len(name) > 200:
         raise ScmError(f"name {name!r}: cannot be a file name here; use letters, digits, '_', '-' and '.'")
@@ -245,10 +247,10 @@ def check_name(name: str) -> str:
 
 
 def read_table(path: Path, canvas: Canvas, domain: Domain = PERSON) -> list[Entry]:
-    """Read ``joints.csv``, or ``faces.csv``.
+    """Read ``joints.csv`` or ``faces.csv``.
 
     Raises:
-        ScmError: naming file, line and value, if a row is damaged or a name stands twice.
+        ScmError: naming file, line and value, if a row is damaged or a name is repeated.
     """
     if not path.is_file():
         raise ScmError(f"{path}: no such file; prepare the folder again")
@@ -259,17 +261,17 @@ def read_table(path: Path, canvas: Canvas, domain: Domain = PERSON) -> list[Entr
         except (TypeError, ValueError, OverflowError, ScmError) as error:
             raise ScmError(f"{path}, line {number}: {error}; prepare the folder again") from error
         if entry.name in entries:
-            raise ScmError(f"{path}, line {number}: '{entry.name}' stands twice; remove one row")
+            raise ScmError(f"{path}, line {number}: '{entry.name}' is repeated; remove one row")
         entries[entry.name] = entry
     return list(entries.values())
 
 
 def read_row(row: Mapping[str, str], canvas: Canvas, domain: Domain = PERSON) -> Entry:
-    """Return the entry of a row of the table, by column.
+    """Parse a row of the table.
 
     Raises:
-        ScmError: if the name is none.
-        ValueError, TypeError: if a cell is missing or no number.
+        ScmError: if the name cannot be a file name.
+        ValueError, TypeError: if a cell is missing or not a number.
     """
     name = check_name(row["name"])
     joints = NO_JOINTS
@@ -286,17 +288,17 @@ def _number(value: float) -> str:
 
 
 def table_row(entry: Entry) -> list[str]:
-    """Return the cells of an entry's row."""
+    """Return the row of an entry, as :func:`read_row` parses it."""
     crop = entry.crop
     numbers = [*entry.photo_size, crop.left, crop.top, crop.width, crop.height]
     return [entry.name, entry.photo, *map(str, numbers), *[_number(float(v)) for v in entry.joints.reshape(-1)]]
 
 
 class PreparedWriter:
-    """Writes a prepared folder: people first, one by one and in any order, then :meth:`finish`."""
+    """Writer of a prepared folder: write people one by one, in any order, then call :meth:`finish`."""
 
     def __init__(self, path: Path, canvas: Canvas, domain: Domain = PERSON) -> None:
-        """Make the folders if need be.
+        """Create missing folders.
 
         Raises:
             ScmError: if they cannot be made, or lead out of the prepared folder.
@@ -306,14 +308,14 @@ class PreparedWriter:
         make_folders(self.path, *self._pictures)
 
     def has(self, name: str) -> bool:
-        """Say whether all pictures of a person are written."""
+        """Return whether all images of a person are written."""
         return all((self.path / folder / f"{name}.png").is_file() for folder in self._pictures)
 
     def write(self, person: Person) -> None:
-        """Write the pictures of a person; the region map last, so that a map means a whole person.
+        """Write the images of a person; the region map comes last and so marks a complete person.
 
         Raises:
-            ScmError: if the name or the canvas does not fit, or the disk does not take it.
+            ScmError: if name, canvas or domain do not fit, or a file cannot be written.
         """
         check_name(person.name)
         if person.canvas != self.canvas:
@@ -335,7 +337,7 @@ class PreparedWriter:
         """Write table, lists, pairs and, last, the manifest.
 
         Raises:
-            ScmError: if the disk does not take them.
+            ScmError: if a file cannot be written.
         """
         write_csv(
             self.path / TABLES[self.domain.name], COLUMNS[self.domain.name], [table_row(entry) for entry in entries]
@@ -350,10 +352,10 @@ class PreparedWriter:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table in one step.
+    """Write a table atomically.
 
     Raises:
-        ScmError: if the disk does not take it.
+        ScmError: if the file cannot be written.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -362,6 +364,6 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]])
     write_text(path, text.getvalue())
 
 
-def is_val(rank: int) -> bool:
-    """Say whether the usable person at this place, counted from 0 in order of name, is for validation."""
-    return rank % VAL_EVERY == VAL_EVERY - 1
+def is_val(index: int) -> bool:
+    """Return whether the usable person at this index, in order of name, is for validation."""
+    return index % VAL_EVERY == VAL_EVERY - 1

@@ -1,8 +1,8 @@
-"""``repose``: warp the training image into another pose and use it as the source (docs/design.md, training).
+"""Augmentation ``repose``: warp the training image to another pose and use it as the source (docs/design.md, training).
 
 The paper leaves "spatial transformation" of the training data to future work; the part warp applies it limb by limb.
-The target is the real photo, so the network learns to repair what a warp leaves: tears, holes, doubled arms. Photos
-hardly show some poses, lifted arms above all: with ``repose_target`` some targets are re-posed too.
+The target is the real photo, so the network learns to repair artefacts of the warp: tears, holes, doubled arms. Some
+poses are rare in photos, lifted arms above all: ``repose_target`` warps some of the targets too.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.skeleton import MIRRORED
 from scmnet_cli.types import FloatArray
 
-_ANOTHERS = 0.55  # chance that the pose is another person's
-_MIRRORED_TOO = 0.5  # chance that it is mirrored first
-_SCALES = (0.6, 1.6)  # limits of its scale
+_FROM_DONOR = 0.55  # probability of another person's pose
+_MIRROR_DONOR = 0.5  # probability of mirroring that pose
+_SCALES = (0.6, 1.6)  # limits of that pose's scale
 _HEAD = [0, 14, 15, 16, 17]
 _ARMS, _LEGS = ((2, 3, 4), (5, 6, 7)), ((8, 9, 10), (11, 12, 13))
 _ARM_TURNS, _LEG_TURNS, _HEAD_TURN = (0.6, 0.7), (0.2, 0.2), 0.15  # standard deviations in radians
-_SQUEEZED, _SQUEEZES = 0.5, (0.5, 1.1)  # chance that the torso changes its width, and by which factor
-_LIFTED_TURNS = (0.8, 0.8)  # the arms' standard deviations where a target is re-posed
-_LEAST_COVERAGE = 0.25  # a pixel that is covered less is background
+_LIFTED_TURNS = (0.8, 0.8)  # standard deviations of the arms of a re-posed target
+_SQUEEZED, _SQUEEZES = 0.5, (0.5, 1.1)  # probability that the torso changes its width, and range of the factor
+_LEAST_COVERAGE = 0.25  # pixels with less coverage are background
 
 
-def other_pose(joints: FloatArray, lender: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Return other joints for the same body: another person's, scaled to this one, or its own with limbs turned.
+def other_pose(joints: FloatArray, donor: FloatArray, random: np.random.Generator) -> FloatArray:
+    """Sample another pose of a body: a donor's, scaled to this body, or its own with rotated limbs.
 
     Args:
-        joints: the body's own; a joint that is missing stays missing.
-        lender: another person's joints.
-        random: source of every random choice.
+        joints: the body's own joints; missing ones stay missing.
+        donor: another person's joints.
+        random: generator of all random choices.
 
     Shape:
-        joints, lender, result: (18, 3), x, y in pixels and a score.
+        joints, donor, result: (18, 3), x, y in pixels and a score.
     """
-    if random.random() < _ANOTHERS:
-        laid = lay_over(joints, lender, mirrored=random.random() < _MIRRORED_TOO)
-        if laid is not None:
-            return laid
+    if random.random() < _FROM_DONOR:
+        aligned = align_pose(joints, donor, mirrored=random.random() < _MIRROR_DONOR)
+        if aligned is not None:
+            return aligned
     turned = _turned(joints, _ARM_TURNS, random)
     if random.random() < _SQUEEZED:
         squeeze = random.uniform(*_SQUEEZES) - 1
@@ -54,7 +54,7 @@ def other_pose(joints: FloatArray, lender: FloatArray, random: np.random.Generat
 
 
 def target_pose(joints: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Return the body's own joints with limbs turned, the arms further than :func:`other_pose` turns them.
+    """Sample the body's own joints with rotated limbs, the arms rotated further than by :func:`other_pose`.
 
     Shape:
         joints, result: (18, 3), x, y in pixels and a score.
@@ -72,13 +72,13 @@ def _turned(joints: FloatArray, arm_turns: tuple[float, float], random: np.rando
     return turned
 
 
-def lay_over(joints: FloatArray, lender: FloatArray, *, mirrored: bool = False) -> FloatArray | None:
-    """Return the lender's joints at this body's neck and scaled to its torso length; None where either has no torso.
+def align_pose(joints: FloatArray, donor: FloatArray, *, mirrored: bool = False) -> FloatArray | None:
+    """Move a donor's joints to this body's neck and scale them to its torso length; None if either has no torso.
 
     Shape:
-        joints, lender, result: (18, 3), x, y in pixels and a score; a joint that either lacks is missing.
+        joints, donor, result: (18, 3), x, y in pixels and a score; a joint that either lacks is missing.
     """
-    other = lender.copy()
+    other = donor.copy()
     if mirrored:
         other = other[list(MIRRORED)]
         other[:, 0] = -other[:, 0]
@@ -101,11 +101,11 @@ def _turn(joints: FloatArray, pivot: int, moved: list[int], angle: float) -> Non
 
 @dataclass(frozen=True)
 class Reposed:
-    """People warped into other poses.
+    """People warped to other poses.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; joints: (B, 18, 3); sure: (B, 1, H, W), 1 where the
-        picture shows what a photo would: 0 where a hole is left inside the body.
+        image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; joints: (B, 18, 3); sure: (B, 1, H, W), 0 in holes
+        inside the body, which the warp cannot fill, else 1.
     """
 
     image: Tensor
@@ -113,17 +113,24 @@ class Reposed:
     joints: Tensor
     sure: Tensor
 
+    @property
+    def visible_joints(self) -> Tensor:
+        """The joints, those outside the picture missing, as a photo has them; (B, 18, 3)."""
+        places, limit = self.joints[..., :2], self.joints.new_tensor([self.image.shape[3], self.image.shape[2]]) - 1
+        inside = ((places >= 0) & (places <= limit)).all(-1) & (self.joints[..., 2] > 0)
+        return self.joints * inside[..., None]
+
 
 def repose(image: Tensor, labels: Tensor, joints: Tensor, posed: Tensor, *, plain: bool) -> Reposed:
-    """Warp people into other poses; pixels that the warp does not cover become background.
+    """Warp people to other poses; pixels that the warp does not cover become background.
 
     Args:
-        image: pictures.
+        image: images.
         labels: their label maps.
         joints: their joints.
         posed: the joints to warp to; a person whose joints do not change is returned unchanged.
-        plain: whether the background is plain grey; else each picture keeps its own, and the place that the person left
-            gets its mean colour.
+        plain: whether the background is plain grey; else each image keeps its background, and the mean colour of the
+            background fills the area that the person left.
 
     Shape:
         image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; joints, posed: (B, 18, 3).
@@ -135,16 +142,15 @@ def repose(image: Tensor, labels: Tensor, joints: Tensor, posed: Tensor, *, plai
     image, labels, joints = image.clone(), labels.clone(), joints.clone()
     chosen = image[changed]
     warp = warp_parts(chosen, one_hot(labels[changed]), joints[changed], posed[changed])
-    found = warp.regions.argmax(1).to(labels.dtype)
-    covered = warp.coverage > _LEAST_COVERAGE
-    found = torch.where(covered[:, 0], found, BACKGROUND)
+    warped_labels = warp.regions.argmax(1).to(labels.dtype)
+    warped_labels = torch.where(warp.coverage[:, 0] > _LEAST_COVERAGE, warped_labels, BACKGROUND)
     behind = torch.full_like(chosen, PLAIN_BACKGROUND)
     if not plain:
-        ground = (labels[changed] == BACKGROUND)[:, None]
-        mean = (chosen * ground).sum((2, 3), keepdim=True) / ground.sum((2, 3), keepdim=True).clamp(min=1)
-        behind = torch.where(ground, chosen, mean)
-    image[changed] = torch.where((found != BACKGROUND)[:, None], warp.image, behind)
-    inside = inside_body(posed[changed], (image.shape[2], image.shape[3]))
-    sure[changed] = torch.where((found != BACKGROUND)[:, None], 1, 1 - inside)
-    labels[changed], joints[changed] = found, posed[changed]
+        mask = (labels[changed] == BACKGROUND)[:, None]
+        mean = (chosen * mask).sum((2, 3), keepdim=True) / mask.sum((2, 3), keepdim=True).clamp(min=1)
+        behind = torch.where(mask, chosen, mean)
+    person = (warped_labels != BACKGROUND)[:, None]
+    image[changed] = torch.where(person, warp.image, behind)
+    sure[changed] = torch.where(person, 1, 1 - inside_body(posed[changed], (image.shape[2], image.shape[3])))
+    labels[changed], joints[changed] = warped_labels, posed[changed]
     return Reposed(image, labels, joints, sure)

@@ -1,7 +1,7 @@
-"""The ablation study: settings of one config, trained and judged under one budget (the paper's Table 2, and ours).
+"""The ablation study: train and evaluate variants of a config under one budget (the paper's Table 2, and ours).
 
-A setting is a run folder like any other, with its evaluation in ``eval`` inside. What is done is found again by what
-lies there, so the study goes on after any interruption and does nothing twice.
+Each setting is an ordinary run folder, with its evaluation in ``eval``. The study reads these folders to find what is
+done, so it resumes after any interruption and repeats no work.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,15 +18,13 @@ from typing import Any
 from scmnet_cli.checkpoint import MODEL_FILE, sha256
 from scmnet_cli.config import Config, differences, load_config, parse_config
 from scmnet_cli.errors import ScmError, nearest
-from scmnet_cli.evaluation.baselines import TITLES, Method
-from scmnet_cli.evaluation.judging import Value
-from scmnet_cli.evaluation.metric_networks import METRICS, MetricNetworks
-from scmnet_cli.evaluation.prepared_cases import MODEL, PreparedCases
+from scmnet_cli.evaluation.ablation_results import StudyResults, draw_study_sheet
+from scmnet_cli.evaluation.ablation_settings import SETTINGS, Budget, Setting, shrunk
+from scmnet_cli.evaluation.metric_networks import MetricNetworks
+from scmnet_cli.evaluation.prepared_cases import PreparedCases
 from scmnet_cli.evaluation.protocols import find_protocol
-from scmnet_cli.evaluation.published import compare, published_tables
-from scmnet_cli.evaluation.summary import evaluate, shown
+from scmnet_cli.evaluation.summary import evaluate
 from scmnet_cli.files import write_text
-from scmnet_cli.images import contact_sheet, draw_skeleton
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.preprocess.layouts import open_source
 from scmnet_cli.preprocess.prepare import prepare
@@ -36,72 +34,15 @@ from scmnet_cli.system.devices import choose_device
 from scmnet_cli.training.counted import Outcome, Report
 from scmnet_cli.training.loop import SUMMARY_FILE, Run
 from scmnet_cli.training.state import read_state
-from scmnet_cli.types import UInt8Array
 
-_PAPERS = "Table 2"
 _ASKED = "asked.json"
 _NUM_DRAWN = 60
-_NUM_SHOWN = 8
-_TITLE_WIDTH = 112  # pixels; a column of the sheet is at least as wide
 _TRIAL_STEPS = 30
-_NUM_SAVES = 10
-_FIELD = {"region_accuracy": "region accuracy", "source_spread": "source spread"}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One row of the study: the changes that leave something out of the full config.
-
-    Attributes:
-        name: of its folder and for ``--only``.
-        title: in the tables; the paper's own where it has one.
-        changes: ``section.field=value`` each.
-        of_part_warp: whether it applies to configs with ``model.part_warp`` only.
-    """
-
-    name: str
-    title: str
-    changes: tuple[str, ...] = ()
-    of_part_warp: bool = False
-
-
-SETTINGS = {
-    setting.name: setting
-    for setting in (
-        Setting("no-dse", "w/o DSE", ("model.style=global",)),
-        Setting("no-ccf", "w/o CCF", ("model.ccf=false",)),
-        Setting("no-bsr", "w/o BSR", ("loss.bsr=0",)),
-        Setting("full", "Full"),
-        Setting("no-anti-copy", "w/o anti_copy", ("data.anti_copy=false",)),
-        Setting("no-correspondence", "w/o correspondence", ("loss.field_regions=0", "loss.field_colours=0")),
-        Setting("tau-1", "tau = 1", ("model.tau=1",)),
-        Setting("no-part-warp", "w/o part warp", ("model.part_warp=false", "model.correlation=true")),
-        Setting("no-repose", "w/o repose", ("data.repose=0",)),
-        Setting("no-prior", "w/o prior", ("model.prior_sigma=0",), of_part_warp=True),
-        Setting("no-correlation", "w/o correlation (the warp alone)", ("model.correlation=false",), of_part_warp=True),
-    )
-}
-"""By name, in the order of the tables: the paper's four, then ours."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long each setting is trained.
-
-    Attributes:
-        images: so many, the same for all.
-        minutes: in which the whole config trains on that many here; None where images were asked for.
-        images_per_second: the speed that was measured for it.
-    """
-
-    images: int
-    minutes: float | None = None
-    images_per_second: float | None = None
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Options of the evaluation, as ``scm eval`` has them."""
+    """Options of the evaluation; the same as those of ``scm eval``."""
 
     split: str | None = None
     limit: int | None = None
@@ -111,7 +52,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Planned:
-    """A setting, what would be trained, and how far it is."""
+    """Progress of a setting: images done, images in all, and whether it is evaluated."""
 
     setting: Setting
     images_done: int
@@ -121,17 +62,17 @@ class Planned:
 
 @dataclass(frozen=True)
 class Study:
-    """Settings of an ablation: what is trained and judged, and where.
+    """Options of an ablation study.
 
     Attributes:
-        changes: of the config, for all settings alike.
-        only: names of :data:`SETTINGS`; None: all that change something in this config.
-        images: budget of each setting; None: the config's own, if ``minutes`` is None too; a study that is there goes
-            on with its own.
-        minutes: budget as time: as many images as the whole config trains on in it.
-        asked: what is judged.
-        seed: of all runs.
-        device: where to compute.
+        changes: changes of the config for all settings.
+        only: names of :data:`SETTINGS`; None for all that change something in this config.
+        images: budget of each setting in images. If ``minutes`` is None too, an existing study keeps its budget, and a
+            new one takes the config's own.
+        minutes: budget as time: as many images as the full config trains on in it.
+        asked: options of the evaluation.
+        seed: seed of all runs.
+        device: device to compute on.
         weights_dir: folder of backbones.
     """
 
@@ -146,7 +87,7 @@ class Study:
 
 
 class Ablation:
-    """A study in a folder of its own."""
+    """An ablation study in its own folder."""
 
     def __init__(
         self,
@@ -155,16 +96,16 @@ class Ablation:
         data: Path | None = None,
         study: Study | None = None,
     ) -> None:
-        """Say what is studied; nothing is computed or written yet.
+        """Set up a study; nothing is computed or written yet.
 
         Args:
             config: name of a shipped config, or a YAML file.
-            out: folder of the study; one that is there goes on.
-            data: prepared folder; None: people that the package draws itself.
-            study: what is trained and judged; None: everything that changes something, on the config's own images.
+            out: folder of the study; an existing study is resumed.
+            data: prepared folder; None for synthetic people that the package draws.
+            study: options; None for the defaults.
 
         Raises:
-            ScmError: if config or settings do not fit, or the folder holds a study of something else.
+            ScmError: if config or settings do not fit, or the folder holds another study.
         """
         study = study or Study()
         self.out, self.data, self.asked = out, data, study.asked
@@ -172,55 +113,55 @@ class Ablation:
         self._seed, self._device, self._weights_dir = study.seed, study.device, study.weights_dir
         self.config = load_config(config, self._changes)
         self.protocol = find_protocol(self.asked.protocol)
-        self.settings = [SETTINGS[name] for name in self._chosen(study.only)]
+        self.settings = [SETTINGS[name] for name in self._choose_settings(study.only)]
         self._minutes = study.minutes
-        self.budget = self._begun(study.images)
+        self.budget = self._find_budget(study.images)
 
-    def _chosen(self, only: Sequence[str] | None) -> list[str]:
-        able = [name for name, one in SETTINGS.items() if self._applies(one)]
+    def _choose_settings(self, only: Sequence[str] | None) -> list[str]:
+        applicable = [name for name, one in SETTINGS.items() if self._applies(one)]
         if only is None:
-            return able
+            return applicable
         for name in only:
             if name not in SETTINGS:
                 raise ScmError(f"--only: '{name}' is not one of {', '.join(SETTINGS)}{nearest(name, SETTINGS)}")
             if SETTINGS[name].of_part_warp and not self.config.model.part_warp:
-                raise ScmError(f"--only {name}: this config has no model.part_warp; choose of {', '.join(able)}")
-            if name not in able:
-                wanted = ", ".join(SETTINGS[name].changes)
-                raise ScmError(f"--only {name}: this config has {wanted} already; choose of {', '.join(able)}")
-        return [name for name in able if name in only]
+                raise ScmError(f"--only {name}: this config has no model.part_warp; choose of {', '.join(applicable)}")
+            if name not in applicable:
+                changes = ", ".join(SETTINGS[name].changes)
+                raise ScmError(f"--only {name}: this config has {changes} already; choose of {', '.join(applicable)}")
+        return [name for name in applicable if name in only]
 
     def _applies(self, setting: Setting) -> bool:
-        """Return whether a setting leaves out something that this config has."""
+        """Return whether a setting removes something that this config has."""
         if setting.of_part_warp and not self.config.model.part_warp:
             return False
-        return not setting.changes or self._of(setting) != self.config
+        return not setting.changes or self._load_config(setting) != self.config
 
-    def _of(self, setting: Setting, more: Sequence[str] = ()) -> Config:
+    def _load_config(self, setting: Setting, more: Sequence[str] = ()) -> Config:
         return load_config(self._name, [*self._changes, *setting.changes, *more])
 
     @property
     def _record(self) -> Path:
         return self.out / "ablation.json"
 
-    def _begun(self, images: int | None) -> Budget | None:
-        """Return the budget of the study that is there, or the one that is asked for; None: it is to be measured."""
+    def _find_budget(self, images: int | None) -> Budget | None:
+        """Return the budget of the existing study, or the requested one; None if it has to be measured."""
         wanted = None if self._minutes is not None else Budget(images or self.config.train.images)
         if not self._record.is_file():
             return wanted
-        as_begun = images is None and self._minutes is None
+        keeps_budget = images is None and self._minutes is None
         found = _read(self._record)
         changed = differences(parse_config(found["config"], f"config in {self._record}"), self.config)
         budget = Budget(**found["budget"])
-        if not as_begun and (budget.minutes != self._minutes or (wanted is not None and wanted != budget)):
+        if not keeps_budget and (budget.minutes != self._minutes or (wanted is not None and wanted != budget)):
             now = f"{self._minutes:g} minutes" if wanted is None else f"{wanted.images} images"
-            changed.append(f"budget: {_told(budget)} -> {now}")
+            changed.append(f"budget: {budget.described()} -> {now}")
         if found["seed"] != self._seed:
             changed.append(f"seed: {found['seed']} -> {self._seed}")
         if found["data"] != self._data_name:
             changed.append(f"data: {found['data']} -> {self._data_name}")
         if changed:
-            raise ScmError(f"-o {self.out}: holds a study of something else ({'; '.join(changed)}); choose another -o")
+            raise ScmError(f"-o {self.out}: holds another study ({'; '.join(changed)}); choose another -o")
         return budget
 
     @property
@@ -232,12 +173,12 @@ class Ablation:
         return self.out / setting.name
 
     def config_of(self, setting: Setting) -> Config:
-        """Return the config of a setting under the budget, once that is known."""
+        """Return the config of a setting with the budget's schedule; the budget must be known."""
         assert self.budget is not None
-        return self._of(setting, shrunk(self.config, self.budget.images))
+        return self._load_config(setting, shrunk(self.config, self.budget.images))
 
     def plan(self) -> list[Planned]:
-        """Say what would be trained, and how far it is."""
+        """Return the progress of every setting without training."""
         total = 0 if self.budget is None else self.budget.images
         planned = []
         for setting in self.settings:
@@ -247,10 +188,10 @@ class Ablation:
         return planned
 
     def begin(self, progress: Callable[[str, int, int], None] | None = None) -> Budget:
-        """Draw people if there is no data, measure the speed if the budget is a time, and write down what is studied.
+        """Draw people if there is no data, measure the speed if the budget is a time, and write the study's record.
 
         Args:
-            progress: called with a step, how far it is, and how far it goes.
+            progress: called with the name of a step, its progress, and its total.
 
         Raises:
             ScmError: if the folder cannot be used, or data or weights do not fit.
@@ -262,7 +203,7 @@ class Ablation:
             prepare(open_source("folder", people), self.out / "data", self.config.model.canvas)
         if self.budget is None:
             assert self._minutes is not None
-            speed = self._speed(report_step)
+            speed = self._measure_speed(report_step)
             batch = self.config.train.batch
             steps = max(1, int(self._minutes * 60 * speed / batch))
             self.budget = Budget(steps * batch, self._minutes, round(speed, 3))
@@ -275,7 +216,7 @@ class Ablation:
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ScmError(f"-o {self.out}: cannot be made ({error}); name a folder you may write to") from error
+            raise ScmError(f"-o {self.out}: cannot be made ({error}); choose a writable folder") from error
         write_text(self._record, json.dumps(record, indent=2) + "\n")
         return self.budget
 
@@ -283,41 +224,41 @@ class Ablation:
     def _prepared(self) -> Path:
         return self.out / "data" if self.data is None else self.data
 
-    def _speed(self, report_step: Callable[[str, int, int], None]) -> float:
-        """Return images a second of the whole config, over its whole schedule in small.
+    def _measure_speed(self, report_step: Callable[[str, int, int], None]) -> float:
+        """Return images per second of the full config over its shrunk schedule.
 
         Raises:
             KeyboardInterrupt: if a signal stops it.
         """
         batch = self.config.train.batch
-        config = self._of(SETTINGS["full"], shrunk(self.config, _TRIAL_STEPS * batch))
-        clock: list[float] = []
+        config = self._load_config(SETTINGS["full"], shrunk(self.config, _TRIAL_STEPS * batch))
+        times: list[float] = []
 
-        def note(report: Report) -> None:
-            clock.append(time.perf_counter())
+        def record(report: Report) -> None:
+            times.append(time.perf_counter())
             report_step("measuring the speed", report.images, report.total)
 
         with tempfile.TemporaryDirectory() as folder:
             run = Run(self._prepared, Path(folder), config, device=self._device, weights_dir=self._weights_dir)
-            if not run.train(note).finished:
+            if not run.train(record).finished:
                 raise KeyboardInterrupt
-        # The first step waits for memory, the last one looks at people and draws a grid.
-        return (len(clock) - 2) * batch / (clock[-2] - clock[0])
+        # The first step allocates memory, and the last one validates.
+        return (len(times) - 2) * batch / (times[-2] - times[0])
 
     def is_trained(self, setting: Setting) -> bool:
-        """Say whether a setting has had its budget."""
+        """Return whether a setting has used its whole budget."""
         summary = self.folder(setting) / SUMMARY_FILE
         return summary.is_file() and bool(_read(summary).get("finished"))
 
     def train(self, setting: Setting, progress: Callable[[int, int], None] | None = None) -> Outcome | None:
-        """Train a setting, or go on; None if it has had its budget.
+        """Train or resume a setting; return None if it has used its whole budget before.
 
         Args:
-            setting: which.
-            progress: called with the number of images done and of all.
+            setting: the setting.
+            progress: called with the number of images done and in all.
 
         Raises:
-            ScmError: if data, weights or what lies in its folder do not fit.
+            ScmError: if data, weights or the content of its folder do not fit.
         """
         if self.is_trained(setting):
             return None
@@ -336,24 +277,24 @@ class Ablation:
         return MetricNetworks(self.asked.metrics, self._weights_dir, choose_device(self._device))
 
     def _cases(self, pipeline: Pipeline | None) -> PreparedCases:
-        """Return what is judged: of the model alone, or, without one, of the answers that need none."""
+        """Return the cases with the model alone, or, without a model, with the baselines."""
         methods = None if pipeline is None else ()
         asked = self.asked
         canvas = self.config.model.canvas
         return PreparedCases(self._prepared, asked.split, pipeline, methods, limit=asked.limit, canvas=canvas)
 
     def judge(self, setting: Setting | None, progress: Callable[[int, int], None] | None = None) -> bool:
-        """Judge a trained setting as ``scm eval`` does, or, for None, the answers that need no model.
+        """Evaluate a trained setting like ``scm eval``, or the baselines for None.
 
         Returns:
-            False if the same has been judged before.
+            False if the same evaluation was done before.
 
         Raises:
-            ScmError: if the folder has nobody to judge, or the disk does not take the results.
+            ScmError: if there is no case to evaluate, or the results cannot be written.
         """
-        if self._is_judged(setting):
+        if self._is_evaluated(setting):
             return False
-        out, asked = self._results(setting), self._question(setting)
+        out, asked = self._results(setting), self._evaluation_key(setting)
         pipeline = None if setting is None else Pipeline.from_pretrained(self.folder(setting), self._device)
         out.mkdir(parents=True, exist_ok=True)
         (out / _ASKED).unlink(missing_ok=True)
@@ -361,8 +302,8 @@ class Ablation:
         write_text(out / _ASKED, json.dumps(asked, indent=2) + "\n")
         return True
 
-    def _question(self, setting: Setting | None) -> dict[str, Any]:
-        """Return what the numbers of a setting depend on."""
+    def _evaluation_key(self, setting: Setting | None) -> dict[str, Any]:
+        """Return everything that the metrics of a setting depend on."""
         return {
             **asdict(self.asked),
             "model": None if setting is None else sha256(self.folder(setting) / MODEL_FILE),
@@ -370,120 +311,44 @@ class Ablation:
             "weights": self._metric_networks.weights,
         }
 
-    def _is_judged(self, setting: Setting | None) -> bool:
-        note = self._results(setting) / _ASKED
-        return note.is_file() and _read(note) == json.loads(json.dumps(self._question(setting)))
+    def _is_evaluated(self, setting: Setting | None) -> bool:
+        path = self._results(setting) / _ASKED
+        return path.is_file() and _read(path) == json.loads(json.dumps(self._evaluation_key(setting)))
 
     def _results(self, setting: Setting | None) -> Path:
         return self.out / "trivial" if setting is None else self.folder(setting) / "eval"
 
     def finish(self) -> str:
-        """Write table.md, table.json and sheet.png of all settings judged in this way so far, chosen now or earlier.
+        """Write table.md, table.json and sheet.png of all settings evaluated with these options so far.
 
         Returns:
-            what table.md holds.
+            the content of table.md.
 
         Raises:
-            ScmError: if nothing is judged, or the disk does not take the files.
+            ScmError: if no setting is evaluated, or a file cannot be written.
         """
-        judged = [one for one in SETTINGS.values() if self._is_judged(one)]
-        if not judged:
-            raise ScmError(f"-o {self.out}: no setting is judged yet")
-        found = {one.name: _read(self._results(one) / "metrics.json") for one in judged}
-        trivial = _read(self._results(None) / "metrics.json")
-        text = self._text(judged, found, trivial)
-        write_text(self.out / "table.md", text)
-        write_text(self.out / "table.json", json.dumps(self._as_json(judged, found, trivial), indent=2) + "\n")
-        save_generated(self.out / "sheet.png", self._sheet(judged))
-        return text
-
-    def _text(self, judged: Sequence[Setting], found: Mapping[str, Any], trivial: dict[str, Any]) -> str:
+        evaluated = [one for one in SETTINGS.values() if self._is_evaluated(one)]
+        if not evaluated:
+            raise ScmError(f"-o {self.out}: no setting is evaluated yet")
         assert self.budget is not None
-        first = found[judged[0].name]
-        ours = {one.title: found[one.name]["answers"][MODEL] for one in judged}
-        answers = ours | trivial["answers"]
-        names = [name for name in METRICS if any(name in numbers for numbers in answers.values())]
-        header = ["setting", *(METRICS[name].title for name in names), *_FIELD.values()]
-        lines = ["| " + " | ".join(header) + " |", "| --- " * len(header) + "|"]
-        field_of = {one.title: found[one.name]["field"] or {} for one in judged}
-        for title, numbers in answers.items():
-            values = [numbers.get(name, {}).get("value") for name in names]
-            values += [field_of.get(title, {}).get(name) for name in _FIELD]
-            cells = [shown(None if value is None else Value(float(value), None, 0)) for value in values]
-            lines.append("| " + " | ".join([title, *cells]) + " |")
-        missing = [f"not computed: {name}: {why}" for name, why in first["not_computed"].items()]
-        sentence = (
-            f"{_told(self.budget)} each, seed {self._seed}; {first['count']} pictures ({first['form']}) of "
-            f"{self._data_name}, protocol {first['protocol']['name']}"
+        results = StudyResults(
+            self.config,
+            self.budget,
+            self._seed,
+            self._data_name,
+            evaluated,
+            metrics={one.name: _read(self._results(one) / "metrics.json") for one in evaluated},
+            summaries={one.name: _read(self.folder(one) / SUMMARY_FILE) for one in evaluated},
+            baselines=_read(self._results(None) / "metrics.json"),
         )
-        parts = ["\n".join(lines), sentence, "\n".join(missing), compare({**first, "answers": ours}, _PAPERS)]
-        return "\n\n".join(part for part in parts if part) + "\n"
-
-    def _as_json(self, judged: Sequence[Setting], found: Mapping[str, Any], trivial: dict[str, Any]) -> dict[str, Any]:
-        assert self.budget is not None
-        first = found[judged[0].name]
-        settings = {}
-        for one in judged:
-            summary = _read(self.folder(one) / SUMMARY_FILE)
-            settings[one.name] = {
-                "title": one.title,
-                "changes": list(one.changes),
-                "images": summary["images"],
-                "seconds": summary["seconds"],
-                "numbers": found[one.name]["answers"][MODEL],
-                "field": found[one.name]["field"],
-            }
-        return {
-            "config": self.config.model_dump(mode="json"),
-            "budget": asdict(self.budget),
-            "seed": self._seed,
-            **{name: first[name] for name in ("form", "protocol", "count", "references", "not_computed", "versions")},
-            "data": self._data_name,
-            "settings": settings,
-            "without a model": trivial["answers"],
-            "paper": asdict(published_tables()[_PAPERS]),
-        }
-
-    def _sheet(self, judged: Sequence[Setting]) -> UInt8Array:
-        """Lay out cases, a row each: source, pose, what each setting draws, truth."""
-        trivial = self._cases(None)
-        num = min(_NUM_SHOWN, len(trivial))
-        chosen = [index * len(trivial) // num for index in range(num)]
-        columns = []
-        for one in judged:
-            cases = self._cases(Pipeline.from_pretrained(self.folder(one), self._device))
-            columns.append([cases.one(index).answers[MODEL] for index in chosen])
-        rows = []
-        for row, index in enumerate(chosen):
-            case = trivial.one(index)
-            pose = case.reference if case.joints is None else draw_skeleton(case.reference, case.joints)
-            source = case.answers[TITLES[Method.source_copy]]
-            rows.append([source, pose, *(column[row] for column in columns), case.reference])
-        zoom = -(-_TITLE_WIDTH // trivial.canvas.width)
-        enlarged = [[picture.repeat(zoom, axis=0).repeat(zoom, axis=1) for picture in row] for row in rows]
-        return contact_sheet(enlarged, headers=["source", "pose", *(one.title for one in judged), "truth"])
-
-
-def shrunk(config: Config, images: int) -> list[str]:
-    """Return settings that train a config for another number of images, with all of its schedule in proportion."""
-    train = config.train
-    share = images / train.images
-    values = {"images": images}
-    for name in ("decay_every", "discriminators_from", "vgg_losses_from", "ema_images"):
-        at = getattr(train, name)
-        values[name] = max(1, round(at * share)) if at else 0
-    for name in ("save_every", "sample_every", "log_every"):
-        values[name] = min(getattr(train, name), max(1, images // _NUM_SAVES))
-    return [f"train.{name}={value}" for name, value in values.items()]
-
-
-def _told(budget: Budget) -> str:
-    if budget.minutes is None:
-        return f"{budget.images:,} images"
-    return (
-        f"{budget.images:,} images, what the whole config trains on in {budget.minutes:g} minutes at "
-        f"{budget.images_per_second} images/s"
-    )
+        text = results.table()
+        write_text(self.out / "table.md", text)
+        write_text(self.out / "table.json", json.dumps(results.as_json(), indent=2) + "\n")
+        with_models = (
+            (one.title, self._cases(Pipeline.from_pretrained(self.folder(one), self._device))) for one in evaluated
+        )
+        save_generated(self.out / "sheet.png", draw_study_sheet(self._cases(None), with_models))
+        return text
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -496,6 +361,6 @@ def _read(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
         if isinstance(found, dict):
             return found
-        raise ValueError("no mapping")
+        raise ValueError("not a mapping")
     except (OSError, ValueError, RecursionError) as error:
-        raise ScmError(f"{path}: cannot be read ({error}); delete it, and the same command makes it again") from error
+        raise ScmError(f"{path}: cannot be read ({error}); delete it and run the same command again") from error

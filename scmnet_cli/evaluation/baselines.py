@@ -1,4 +1,4 @@
-"""Baselines: answers that need no model."""
+"""Baselines that need no model."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def methods_for(domain: Domain) -> tuple[Method, ...]:
 
 
 def draw_baseline(method: Method, batch: TrainingBatch, *, plain: bool) -> Tensor:
-    """Return a baseline's pictures.
+    """Compute the images of a baseline.
 
     Args:
-        method: which baseline.
-        batch: sources, and targets of the same canvas, of which only regions and joints are read.
-        plain: whether backgrounds are the plain grey; it decides what lies behind a warped person.
+        method: the baseline.
+        batch: sources, and targets of the same canvas; of the targets only regions and joints are used.
+        plain: whether backgrounds are plain grey; it decides how the part warp fills the background.
 
     Shape:
         result: (B, 3, H, W) in [-1, 1].
@@ -53,9 +53,9 @@ def draw_baseline(method: Method, batch: TrainingBatch, *, plain: bool) -> Tenso
 
 
 def region_mean(source: Tensor, source_masks: Tensor, target_masks: Tensor) -> Tensor:
-    """Paint the mean colour of each source region into the target's region.
+    """Fill each target region with the mean colour of the same source region.
 
-    A region that the source lacks is painted in the mean colour of the source's whole person.
+    A region that the source lacks gets the mean colour of the source's whole person.
 
     Shape:
         source: (B, 3, H, W); source_masks, target_masks: (B, 8, H, W) one-hot; result: (B, 3, H, W).

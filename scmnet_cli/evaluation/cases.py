@@ -1,4 +1,4 @@
-"""Cases: pictures beside their references, a chunk at a time, so that any number fits in memory."""
+"""Cases: outputs with their references, read in chunks so that any number fits in memory."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from scmnet_cli.types import FloatArray, UInt8Array
 
 @dataclass(frozen=True)
 class Case:
-    """One picture by one or several answers, with its reference.
+    """One reference, and an output image of each method ("answer").
 
     Attributes:
-        answers: a picture by each answer's name.
-        reference_key: the same for the same reference.
-        labels: region map of the reference; source_labels of the source.
-        joints: of the reference; source_joints of the source.
-        edges: Canny's of the reference, where it is a face.
-        has_truth: whether the reference is the ground truth; false where it only gives the layout.
-        found_joints: joints that another estimator found in the first answer, which alone then has a PCK; None: the
-            analyser looks for the joints of every answer.
+        answers: output images by the method's name.
+        reference_key: identifies the reference; the same for the same reference.
+        labels, source_labels: region maps of reference and source.
+        joints, source_joints: joints of reference and source.
+        edges: Canny edges of the reference, if it is a face.
+        has_truth: whether the reference is the ground truth; False if it only gives the layout.
+        found_joints: joints that another estimator found in the first answer, which then alone has a PCK; None if the
+            analyser should find the joints of every answer.
 
     Shape:
-        pictures: (H, W, 3) uint8; labels: (H, W) uint8; joints, source_joints, found_joints: (18, 3), in pixels of the
+        images: (H, W, 3) uint8; labels: (H, W) uint8; joints, source_joints, found_joints: (18, 3), in pixels of the
         reference, the source and the first answer; edges: (H, W) bool.
     """
 
@@ -59,46 +59,46 @@ class Cases(Protocol):
     def __len__(self) -> int: ...
 
     def reference_sha256(self) -> str:
-        """Return a hash of the references' contents; names and order do not change it."""
+        """Return a hash of the references' contents, independent of names and order."""
         ...
 
     def chunks(self, size: int) -> Iterator[list[Case]]:
-        """Yield all cases in chunks of this size; the last one may be smaller."""
+        """Yield all cases in chunks of this size; the last chunk may be smaller."""
         ...
 
     def one(self, index: int) -> Case:
-        """Return one case again, for the report's pictures."""
+        """Return a single case, for the images of the report."""
         ...
 
     def remarks(self) -> list[str]:
-        """Return what a reader of the numbers should know of the pictures, a sentence each."""
+        """Return remarks on the images for readers of the results, one sentence each."""
         ...
 
     def described(self) -> dict[str, Any]:
-        """Return where the pictures came from, for the report."""
+        """Return the origin of the images, for the report."""
         ...
 
 
 def read_ahead(read: Callable[[int], Case], count: int, size: int) -> Iterator[list[Case]]:
-    """Yield all cases in chunks, while threads read the next chunk: at most two chunks are in memory.
+    """Yield all cases in chunks while threads read the next chunk; at most two chunks are in memory.
 
     Args:
-        read: return the case of an index; called from any thread.
+        read: returns the case of an index; called from any thread.
         count: number of cases.
-        size: cases in a chunk.
+        size: number of cases per chunk.
     """
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
 
-        def begin(start: int) -> list[Future[Case]]:
+        def submit(start: int) -> list[Future[Case]]:
             return [pool.submit(read, index) for index in range(start, min(start + size, count))]
 
-        coming = begin(0)
+        upcoming = submit(0)
         for start in range(0, count, size):
-            now, coming = coming, begin(start + size)
-            yield [case.result() for case in now]
+            current, upcoming = upcoming, submit(start + size)
+            yield [case.result() for case in current]
 
 
 def hash_of_contents(paths: Iterable[Path]) -> str:
-    """Return a hash of a set of files that neither their names nor their order change."""
+    """Return a hash of the contents of a set of files, independent of names and order."""
     digests = sorted(sha256(path) for path in paths)
     return hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Measure the correlation field of a model on the people of a split."""
+"""Statistics of a model's correlation field on the people of a split."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from scmnet_cli.data.dataset import People
-from scmnet_cli.metrics.colour_transfer import Carried, colour_transfer, region_colours
+from scmnet_cli.metrics.colour_transfer import ColourRegression, colour_transfer, region_colours
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import one_hot
 from scmnet_cli.training.measure import Grid, draw_grid
@@ -28,8 +28,8 @@ class FieldFound:
     num_spread_people: int
     coloured: tuple[str, ...]
     """Regions whose lightness and chroma are measured."""
-    lightness: Carried
-    chroma: Carried
+    lightness: ColourRegression
+    chroma: ColourRegression
 
     def summary(self) -> str:
         """Return the statistics as one sentence."""
@@ -47,25 +47,25 @@ class FieldFound:
 
 
 @torch.no_grad()
-def garment_colours(grid: Grid) -> tuple[Carried, Carried]:
-    """Return how much of the lightness and chroma of the sources' garments is drawn, over all sources and poses.
+def garment_colours(grid: Grid) -> tuple[ColourRegression, ColourRegression]:
+    """Regress garment colours of the outputs on those of the sources, over all sources and poses of a grid.
 
-    For faces: of skin, hair and mouth.
+    For faces the regions are skin, hair and mouth.
     """
     domain = grid.people.domain
     masks = one_hot(grid.people.labels)[:, [domain.region_id(name) for name in domain.coloured]]  # (S, 3, H, W)
     large = masks.mean((2, 3)) > _SMALLEST_GARMENT
-    worn = region_colours(grid.people.image, masks)
-    wanted, drawn = [], []
+    own = region_colours(grid.people.image, masks)
+    sources, outputs = [], []
     for source, images in enumerate(grid.images):
-        seen = large[source] & large  # (S, 3): the source wears it, and the pose's owner has a place for it
-        wanted.append(worn[source].expand_as(worn)[seen])
-        drawn.append(region_colours(images, masks)[seen])
-    return colour_transfer(torch.cat(wanted), torch.cat(drawn))
+        shown = large[source] & large  # (S, 3): both the source and the pose's person have the region
+        sources.append(own[source].expand_as(own)[shown])
+        outputs.append(region_colours(images, masks)[shown])
+    return colour_transfer(torch.cat(sources), torch.cat(outputs))
 
 
 def spaced_grid(net: SCMNet, people: People, wanted: int) -> Grid:
-    """Draw up to ``wanted`` people, spread evenly over the split, in each other's poses."""
+    """Generate up to ``wanted`` people, evenly spaced in the split, in each other's poses."""
     num = min(len(people), wanted)
     chosen = [index * len(people) // num for index in range(num)]
     return draw_grid(net, people.batch(chosen))

@@ -1,4 +1,4 @@
-"""Match the pictures of two folders: which result, of any method, belongs to which reference."""
+"""Evaluate folders of any method's results: match each result to its reference."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 SEPARATORS = {"___": "PATN's A___B_vis", "_2_": "GFLA's A_2_B_vis", "_to_": "A_to_B of scm transfer"}
 _STRIP = re.compile(r".+___.+_vis")
-"""Names of the strips that PATN writes: source, pose, target, pose and result side by side."""
+"""Names of PATN's strips, which show source, pose, target, pose and result side by side."""
 
 _MAX_CELLS = 8
 GENERATED = "generated"
@@ -37,7 +37,7 @@ GENERATED = "generated"
 
 @dataclass(frozen=True)
 class Match:
-    """A result, its reference and, where it is known, its source."""
+    """A result, its reference and, if known, its source."""
 
     name: str
     generated: Path
@@ -46,14 +46,14 @@ class Match:
 
 
 def find_matches(generated: Path, reference: Path, pairs: Path | None = None) -> list[Match]:
-    """Return which result belongs to which reference, by name, sorted by the results' names.
+    """Match results to references by name; return the matches sorted by the results' names.
 
     A result has the name of its reference, or the names of source and reference joined by one of :data:`SEPARATORS`. A
-    pairs file has columns ``generated,reference`` (and ``source``) with names of files, or ``from,to`` with names of
-    people; each pair must have a result, and other results are ignored.
+    pairs file has columns ``generated,reference`` (and ``source``) with file names, or ``from,to`` with names of
+    people. Each pair must have a result; other results are ignored.
 
     Raises:
-        ScmError: if a folder cannot be read, or a picture lacks its counterpart; the first is named.
+        ScmError: if a folder cannot be read, or an image has no counterpart; the message names the first one.
     """
     results, references = _pictures(generated, "--generated"), _pictures(reference, "--reference")
     if pairs is not None:
@@ -63,7 +63,7 @@ def find_matches(generated: Path, reference: Path, pairs: Path | None = None) ->
         match = _by_name(stem, path, references)
         if match is None:
             raise ScmError(
-                f"{path}: no picture of {reference} fits its name; expected its reference's name, or "
+                f"{path}: no picture in {reference} matches its name; name it like its reference, or "
                 f"{', '.join(SEPARATORS.values())}; or give --pairs"
             )
         found.append(match)
@@ -71,9 +71,9 @@ def find_matches(generated: Path, reference: Path, pairs: Path | None = None) ->
 
 
 def _pictures(folder: Path, option: str) -> dict[str, Path]:
-    """Return the pictures of a folder by their names without ending, sorted."""
+    """Return the images of a folder by their names without suffix, sorted."""
     if not folder.is_dir():
-        raise ScmError(f"{option} {folder}: is no folder")
+        raise ScmError(f"{option} {folder}: is not a folder")
     found: dict[str, Path] = {}
     files = sorted(folder.rglob("*"))
     if unread := unread_photos(files):
@@ -82,7 +82,7 @@ def _pictures(folder: Path, option: str) -> dict[str, Path]:
         if not is_photo(path) or path.stem.endswith(".strip"):
             continue
         if path.stem in found:
-            raise ScmError(f"{path}: has the name of {found[path.stem]}; remove one, or name a folder without it")
+            raise ScmError(f"{path}: has the same name as {found[path.stem]}; remove one, or choose another folder")
         found[path.stem] = path
     if not found:
         raise ScmError(f"{option} {folder}: holds no picture ({', '.join(photo_endings())})")
@@ -90,26 +90,26 @@ def _pictures(folder: Path, option: str) -> dict[str, Path]:
 
 
 def _bare(name: str) -> str:
-    """Return a name without the ending of a picture."""
+    """Return a name without the suffix of an image file."""
     return without_photo_ending(name.strip())
 
 
 def _by_name(stem: str, path: Path, references: dict[str, Path]) -> Match | None:
     if stem in references:
         return Match(stem, path, references[stem])
-    for of, to in _ways(stem):
-        if to in references:
-            return Match(stem, path, references[to], references.get(of))
+    for source, target in _source_target_splits(stem):
+        if target in references:
+            return Match(stem, path, references[target], references.get(source))
     return None
 
 
-def _ways(stem: str) -> Iterator[tuple[str, str]]:
+def _source_target_splits(stem: str) -> Iterator[tuple[str, str]]:
     """Yield every split of a name into source and target; the names themselves may contain a separator."""
     named = stem.removesuffix("_vis")
     for separator in SEPARATORS:
         parts = named.split(separator)
-        for place in range(1, len(parts)):
-            yield _bare(separator.join(parts[:place])), _bare(separator.join(parts[place:]))
+        for index in range(1, len(parts)):
+            yield _bare(separator.join(parts[:index])), _bare(separator.join(parts[index:]))
 
 
 def _listed(
@@ -136,38 +136,38 @@ def _listed(
     else:
         raise ScmError(f"{pairs}: has neither the columns generated,reference nor from,to")
     if not found:
-        raise ScmError(f"{pairs}: names no pair")
+        raise ScmError(f"{pairs}: has no rows")
     return sorted(found, key=lambda match: match.name)
 
 
 def _by_pair(
     pairs: Path, rows: list[tuple[str, str]], results: dict[str, Path], references: dict[str, Path]
 ) -> list[Match]:
-    """Match the rows of a pairs file; a result named by its target alone serves where only one pair has that target."""
-    named = {way: path for stem, path in results.items() for way in _ways(stem)}
-    num_pairs = Counter(to for _, to in set(rows))
+    """Match the rows of a pairs file; a result may be named by its target alone if only one pair has that target."""
+    named = {split: path for stem, path in results.items() for split in _source_target_splits(stem)}
+    num_pairs = Counter(target for _, target in set(rows))
     found, absent = [], []
-    for of, to in rows:
-        path = named.get((of, to)) or results.get(to)
-        if path is None or to not in references:
-            absent.append(f"{of},{to}")
+    for source, target in rows:
+        path = named.get((source, target)) or results.get(target)
+        if path is None or target not in references:
+            absent.append(f"{source},{target}")
             continue
-        if (of, to) not in named and num_pairs[to] > 1:
+        if (source, target) not in named and num_pairs[target] > 1:
             raise ScmError(
-                f"{path}: is named by its target, which {num_pairs[to]} pairs of {pairs} share; name results by source "
-                "and target, A_to_B"
+                f"{path}: is named after its target, which {num_pairs[target]} pairs of {pairs} share; name results "
+                "by source and target, A_to_B"
             )
-        found.append(Match(path.stem, path, references[to], references.get(of)))
+        found.append(Match(path.stem, path, references[target], references.get(source)))
     if absent:
         raise ScmError(
-            f"{pairs}: {len(absent)} of {len(rows)} pairs lack a result or a reference, the first {absent[0]}; numbers "
-            "of a part do not compare"
+            f"{pairs}: {len(absent)} of {len(rows)} pairs lack a result or a reference, the first {absent[0]}; metrics "
+            "of a subset cannot be compared"
         )
     return found
 
 
 class FolderCases:
-    """Results of any method beside their references and, where a prepared folder knows all sources, the baselines."""
+    """Results of any method with their references and, if a prepared folder has all sources, the baselines."""
 
     form = "folders"
 
@@ -183,15 +183,15 @@ class FolderCases:
         """Match the two folders.
 
         Args:
-            generated: the results.
-            reference: what they should be.
-            pairs: file that lists which result belongs to which reference, if their names do not say it.
-            data: prepared folder with the references and sources, by their names: it gives region maps and joints.
-            limit: the largest number of pairs.
-            joints: table of the joints that another estimator found in the results, by their names.
+            generated: folder of the results.
+            reference: folder of the references.
+            pairs: file that matches results and references, if their names do not.
+            data: prepared folder with region maps and joints of references and sources, by their names.
+            limit: maximum number of pairs.
+            joints: table of joints that another estimator found in the results, by the results' names.
 
         Raises:
-            ScmError: if anything of these cannot be read, or the names do not match.
+            ScmError: if one of these cannot be read, or the names do not match.
         """
         matches = find_matches(generated, reference, pairs)
         self.matches = matches[:limit]
@@ -210,7 +210,7 @@ class FolderCases:
         return len(self.matches)
 
     def reference_sha256(self) -> str:
-        """Return a hash of the references' contents, which does not depend on their names."""
+        """Return a hash of the references' contents, independent of names and order."""
         return hash_of_contents({match.reference for match in self.matches})
 
     def chunks(self, size: int) -> Iterator[list[Case]]:
@@ -221,8 +221,8 @@ class FolderCases:
         """Read one case.
 
         Raises:
-            ScmError: if a picture is broken, or of another size than the prepared folder's, or the table of joints
-                lacks its row.
+            ScmError: if an image is broken or does not have the prepared folder's size, or its row of the table of
+                joints is missing.
         """
         match = self.matches[index]
         reference = read_photo(match.reference)
@@ -254,7 +254,7 @@ class FolderCases:
         return {TITLES[method]: to_uint8(draw_baseline(method, batch, plain=plain)[0]) for method in self._methods}
 
     def _person(self, name: str, picture: UInt8Array) -> Person | None:
-        """Return a picture with what the prepared folder knows of it; None without one."""
+        """Return an image with the prepared folder's regions and joints; None without a prepared folder."""
         if self._people is None:
             return None
         person = self._people.load(name)
@@ -270,7 +270,7 @@ class FolderCases:
         return None if self._found is None else self._found.find(name, size=Canvas(*picture.shape[:2]))
 
     def remarks(self) -> list[str]:
-        """Return what a reader of the numbers should know of the folders, a sentence each."""
+        """Return remarks on the folders, one sentence each."""
         found = []
         if self._num_matched < self._num_references:
             found.append(
@@ -278,13 +278,13 @@ class FolderCases:
             )
         if self._other_shapes:
             found.append(
-                f"{len(self._other_shapes):,} of {len(self.matches):,} results have another shape than their "
-                f"references, {min(self._other_shapes)} the first; they are compared at equal height, centre on centre"
+                f"{len(self._other_shapes):,} of {len(self.matches):,} results have another aspect than their "
+                f"references, {min(self._other_shapes)} the first; they are compared at equal height, centred"
             )
         return found
 
     def described(self) -> dict[str, Any]:
-        """Return the folders."""
+        """Return the paths of the folders, and path and hash of the joints."""
         data = None if self._people is None else str(self._people.path)
         found: dict[str, Any] = {"generated": str(self._generated), "reference": str(self._reference), "data": data}
         if self._joints is not None:
@@ -301,7 +301,7 @@ def _joints(person: Person | None) -> FloatArray | None:
 
 
 def _result_and_source(name: str, picture: UInt8Array, reference: UInt8Array) -> tuple[UInt8Array, UInt8Array | None]:
-    """Return the last and the first of the pictures side by side that PATN writes; a single picture is the result."""
+    """Split a strip of PATN into result (its last image) and source (its first); any other image is the result."""
     if not _STRIP.fullmatch(name):
         return picture, None
     height, width = reference.shape[:2]
@@ -313,7 +313,7 @@ def _result_and_source(name: str, picture: UInt8Array, reference: UInt8Array) ->
 
 
 def fitted(picture: UInt8Array, canvas: Canvas) -> UInt8Array:
-    """Bring a whole picture to a size."""
+    """Resize a whole image to a canvas."""
     if picture.shape[:2] == (canvas.height, canvas.width):
         return picture
     return CropBox(0, 0, picture.shape[1], picture.shape[0], canvas).crop_image(picture, None)

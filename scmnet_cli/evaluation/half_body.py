@@ -1,4 +1,4 @@
-"""Cut a person at the hips, for half to full body."""
+"""Half-body sources: people cut off at the hips, for the half-to-full-body evaluation."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def is_full_body(joints: FloatArray) -> bool:
 
 
 def half_body(person: Person, canvas: Canvas, background: str) -> Person:
-    """Return the person as a photo that ends at the hips would have been prepared: what is left fills the canvas.
+    """Cut off a person below the hips and crop the rest to the canvas, like a prepared photo that ends at the hips.
 
     Args:
-        person: with both hips known. Its joints below the hips are missing in the result.
+        person: a person with both hips known. Joints below the hips are missing in the result.
         canvas: size of the result.
-        background: of the prepared folder, ``plain`` or ``keep``.
+        background: background of the prepared folder, ``plain`` or ``keep``.
 
     Raises:
-        ScmError: if the region map knows nothing of the person above the hips.
+        ScmError: if the region map is empty above the hips.
     """
     hips = round(float(person.joints[_HIPS, 1].mean()))
     joints = person.joints.copy()
     below = joints[:, 1] >= hips
-    below[_HIPS] = False  # the cut runs between the two
+    below[_HIPS] = False  # the cut is at the mean height of the two
     joints[below] = 0
     half = Person(person.name, person.image[:hips], person.regions[:hips], joints)
     try:

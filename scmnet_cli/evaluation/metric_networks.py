@@ -1,4 +1,4 @@
-"""The metrics, and the networks that they need."""
+"""The table of metrics, and the networks that they need."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from scmnet_cli.weights import find_backbone
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric, defined by its row of :data:`METRICS`; a column of the tables.
+    """One metric: a row of :data:`METRICS` and a column of the results.
 
     Attributes:
         better: ``higher`` or ``lower``.
-        compute: of pictures of one size, given what ``needs`` names, in that order; a value a picture. Of a whole set:
-            given the statistics of the answer's features and of the references'. None: from the classes that the
-            network gives to pictures (IS).
-        needs: attributes of :class:`scmnet_cli.evaluation.pictures.Pictures`; without one of them, as where the truth
-            is not known, the metric is left out, with the reason, unless a question mark follows it. Of a whole set:
-            the network its features are from.
+        what: short description for the report.
+        compute: for a metric per image, takes the inputs of ``needs`` for images of one size and returns one value per
+            image; for a metric of a set, takes the feature statistics of answer and references. None for IS, which is
+            computed from class probabilities.
+        needs: inputs, attributes of :class:`scmnet_cli.evaluation.pictures.Pictures`. If one is not known, the metric
+            is left out with the reason, unless the input ends with a question mark. For a metric of a set, its network.
         weights: the backbone it needs, or ``analyser``; empty for none.
-        of_set: whether it is a number of the whole set, and not a mean over pictures.
+        of_set: whether it is a metric of the whole set, not a mean over images.
     """
 
     name: str
@@ -102,19 +102,19 @@ METRICS = {metric.name: metric for metric in (
            frechet_distance, ("vgg16",), "vgg16", of_set=True),
 )}
 # fmt: on
-"""By name, in the order of the tables."""
+"""Metrics by name, in the order of the tables."""
 
 
 class MetricNetworks:
-    """The networks that metrics need, loaded once. Metrics whose network is missing are listed with the reason."""
+    """Networks of the metrics, loaded once; ``not_computed`` lists metrics whose weights are missing."""
 
     def __init__(
         self, wanted: Collection[str] | None = None, weights_dir: Path | None = None, device: str | torch.device = "cpu"
     ) -> None:
-        """Load what the wanted metrics need.
+        """Load the networks of the wanted metrics; None for all metrics.
 
         Raises:
-            ScmError: if a metric is unknown, or a weight file is there but damaged.
+            ScmError: if a metric is unknown, or a weight file is damaged.
         """
         for name in wanted or ():
             if name not in METRICS:
@@ -145,7 +145,7 @@ class MetricNetworks:
         return any(metric.startswith(name) and metric in self.weights for name in names for metric in self.wanted)
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the features that set metrics are taken from, by the network's name."""
+        """Return the features for metrics of sets by the network's name."""
         found = {}
         if self.inception is not None:
             found["inception"] = self.inception(images)

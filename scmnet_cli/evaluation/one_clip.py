@@ -13,7 +13,7 @@ from scmnet_cli.types import FloatArray, UInt8Array
 
 
 class ClipMetrics:
-    """Flicker of the drawn pictures, added up as they come, and jitter of the joints; three pictures are held."""
+    """Streaming flicker of generated frames, and jitter of the joints; keeps three frames in memory."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -22,7 +22,7 @@ class ClipMetrics:
         self._before = time.perf_counter()
 
     def add(self, picture: UInt8Array) -> None:
-        """Add the next picture, (H, W, 3)."""
+        """Add the next frame, (H, W, 3)."""
         now = time.perf_counter()
         self.seconds, self._before = self.seconds + now - self._before, now
         self._last = [*self._last[-2:], to_tensor(picture)]
@@ -31,10 +31,10 @@ class ClipMetrics:
             self._num += 1
 
     def values(self, found: FloatArray, used: FloatArray) -> dict[str, float]:
-        """Return the metrics that are known, by name.
+        """Return the finite metrics by name.
 
         Shape:
-            found, used: joints of the film and those that were drawn after, (F, 18, 3).
+            found, used: (F, 18, 3), joints detected in the driving video, and joints used for generation.
         """
         measured = {
             "flicker": self._sum / self._num if self._num else float("nan"),

@@ -1,4 +1,4 @@
-"""Metrics of one picture."""
+"""Metrics of a single result."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _UNKNOWN = "the true target is not known"
 
 @dataclass(frozen=True)
 class Measures:
-    """Metrics of one picture, and the reason for each that was not computed."""
+    """Metrics of one result, and the reason for each that was not computed."""
 
     values: dict[str, Any]
     not_computed: dict[str, str]
 
 
 class TransferMetrics:
-    """Metrics of single transfers; LPIPS is loaded with the first known target."""
+    """Metrics of single results; LPIPS is loaded when the first true target is known."""
 
     def __init__(self) -> None:
         self._lpips: Lpips | None = None
@@ -51,19 +51,19 @@ class TransferMetrics:
     def measure(
         self, result: Result, source: EncodedSource, layout: Person | None, target: Person | None, *, moves: bool
     ) -> Measures:
-        """Measure one picture.
+        """Compute the metrics of one result.
 
         Args:
-            result: the picture.
-            source: whose style it took.
-            layout: the person whose pose it took, if it came with a region map.
-            target: how the picture should look, where that is known.
+            result: the result.
+            source: the source of the style.
+            layout: the person of the target pose, if it has a region map.
+            target: the true target, if it is known.
             moves: whether the source changes its pose; if not, there is no copy score.
         """
         canvas = source.person.canvas
-        drawn = result.image.resize((canvas.width, canvas.height), Image.Resampling.LANCZOS)
-        output, worn = _image(np.asarray(drawn)), _image(source.person.image)
-        worn_masks = _masks(source.person.regions)
+        resized_output = result.image.resize((canvas.width, canvas.height), Image.Resampling.LANCZOS)
+        output, source_image = _image(np.asarray(resized_output)), _image(source.person.image)
+        source_masks = _masks(source.person.regions)
         if layout is None:
             masks, where = _masks(result.moved_regions), "where the field moved it"
         else:
@@ -71,8 +71,8 @@ class TransferMetrics:
         person = 1 - masks[:, BACKGROUND : BACKGROUND + 1]
 
         values: dict[str, float] = {"field_entropy": result.entropy}
-        values["region_consistency"] = float(region_consistency(output, masks, worn, worn_masks))
-        closeness = region_closeness(output, masks, worn, worn_masks)[0].tolist()
+        values["region_consistency"] = float(region_consistency(output, masks, source_image, source_masks))
+        closeness = region_closeness(output, masks, source_image, source_masks)[0].tolist()
         missing: dict[str, str] = {}
         if result.edges is not None:
             values["edge_f1"] = float(
@@ -102,7 +102,7 @@ class TransferMetrics:
             else:
                 missing["lpips_alex"] = self._no_lpips
         if moves:
-            values["copy_score"] = float(copy_score(output, worn, truth, person))
+            values["copy_score"] = float(copy_score(output, source_image, truth, person))
         else:
             del notes["copy_score_reference"]
             missing["copy_score"] = "the source stays in its own pose"

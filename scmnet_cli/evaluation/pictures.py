@@ -1,4 +1,4 @@
-"""Pictures as they are compared: cases at the protocol's size, batched where they have one size."""
+"""Inputs of the metrics: cases resized to the protocol's size, batched by size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SMALLEST = 32
 
 @dataclass(frozen=True)
 class FittedCase:
-    """A case on the protocol's size, as tensors (1, ...); joints in its pixels."""
+    """A case resized to the protocol's size, as tensors (1, ...); joints are in pixels of that size."""
 
     case: Case
     answers: dict[str, Tensor]
@@ -41,15 +41,15 @@ class FittedCase:
 
 
 class Pictures:
-    """One answer's pictures of some cases of one size, and what is known of them; None is not known.
+    """Images of one answer for cases of one size, with the inputs that metrics need; None if not known.
 
     Attributes:
-        images: (B, 3, H, W) in [-1, 1].
-        truth: what they should be, (B, 3, H, W).
-        source: (B, 3, H, W).
+        images: output images, (B, 3, H, W) in [-1, 1].
+        truth: true images, (B, 3, H, W).
+        source: source images, (B, 3, H, W).
         masks, source_masks: regions of reference and source, (B, 8, H, W).
-        ssim: the protocol's.
-        lpips_alex, lpips_vgg: the networks.
+        ssim: the protocol's SSIM.
+        lpips_alex, lpips_vgg: the LPIPS networks.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Pictures:
 
     @cached_property
     def person(self) -> Tensor | None:
-        """Where the reference's person is, (B, 1, H, W)."""
+        """Mask of the reference's person, (B, 1, H, W)."""
         return None if self.masks is None else 1 - self.masks[:, BACKGROUND : BACKGROUND + 1]
 
     @cached_property
@@ -78,14 +78,14 @@ class Pictures:
 
     @cached_property
     def source_joints(self) -> Tensor | None:
-        """Joints of the sources, (B, 18, 3), in pixels of the pictures."""
+        """Joints of the sources, (B, 18, 3), in pixels of the images."""
         return _stacked([one.source_joints for one in self._group])
 
     @cached_property
     def found_joints(self) -> Tensor | None:
-        """Joints found in the pictures, (B, 18, 3), where those of the references are known.
+        """Joints found in the images, (B, 18, 3), if those of the references are known.
 
-        The analyser finds them. If another estimator's are given for the first answer, the others have none.
+        The analyser finds them. If another estimator's joints are given for the first answer, other answers have none.
         """
         analyser = self._analyser
         if analyser is None or self.joints is None:
@@ -101,14 +101,14 @@ class Pictures:
 
     @cached_property
     def edges(self) -> Tensor | None:
-        """Edges of the references, (B, H, W) bool; of the pictures' size."""
+        """Edges of the references, (B, H, W) bool, if they have the images' size."""
         known = [one.case.edges for one in self._group if one.case.edges is not None]
         fits = len(known) == len(self._group) and all(edges.shape == self.images.shape[2:] for edges in known)
         return torch.from_numpy(np.stack(known)) if fits else None
 
     @cached_property
     def found_edges(self) -> Tensor | None:
-        """Canny's edges of the pictures, (B, H, W) bool, where those of the references are known."""
+        """Canny edges of the images, (B, H, W) bool, if those of the references are known."""
         if self.edges is None:
             return None
         return torch.from_numpy(np.stack([canny_edges(one.pictures[self._answer]) for one in self._group]))
@@ -125,22 +125,22 @@ def _joined(parts: list[Tensor | None]) -> Tensor | None:
 
 
 def _check_shape(size: Canvas, reference: Canvas, name: str) -> None:
-    """Refuse a picture that a protocol without a size of its own would squeeze."""
+    """Raise if a protocol without a fixed size would distort an image."""
     if size.has_shape_of(reference):
         return
     fitting = [protocol.name for protocol in PROTOCOLS.values() if protocol.takes(size) and protocol.takes(reference)]
     remedy = f"use --protocol {' or '.join(fitting)}, which compare them at equal height, or " if fitting else ""
     raise ScmError(
-        f"{name}: is {size}, its reference {reference}; protocol raw would squeeze it: {remedy}"
-        "cut the results as the references are"
+        f"{name}: is {size}, its reference {reference}; protocol raw would distort it: {remedy}"
+        "crop the results like the references"
     )
 
 
 def fit_case(case: Case, protocol: Protocol, device: torch.device) -> FittedCase:
-    """Bring the pictures, masks and joints of a case to the protocol's size.
+    """Resize the images, masks and joints of a case to the protocol's size.
 
     Raises:
-        ScmError: if the protocol does not take its size, or it is too small.
+        ScmError: if the protocol does not accept its size, or it is too small.
     """
     height, width = case.reference.shape[:2]
     box = protocol.box(Canvas(height, width), case.name)
@@ -189,7 +189,7 @@ def fit_case(case: Case, protocol: Protocol, device: torch.device) -> FittedCase
 
 
 def _own(case: Case, device: torch.device) -> Tensor:
-    """Return the source's masks on the reference's size, as its picture is."""
+    """Return the source's masks resized to the reference's size, like its image."""
     assert case.source_labels is not None
     height, width = case.reference.shape[:2]
     labels = case.source_labels

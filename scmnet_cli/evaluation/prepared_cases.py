@@ -1,17 +1,16 @@
-"""Evaluate a model on people it never trained on, beside the baselines.
+"""Evaluate a model and the baselines on people outside the training set.
 
-What is drawn, by :class:`CaseSet`:
+A :class:`CaseSet` defines sources and truth:
 
-* reconstruction: the source is the person's own picture, flipped, rotated, scaled, shifted and warped
-  (:func:`moved_sources`; nothing is lost); the truth is the unmoved picture.
-* reposed: the source is the person's own picture, brought by the part warp into the pose of the next person
+* reconstruction: the source is the person's own photo, flipped, rotated, scaled, shifted and warped
+  (:func:`moved_sources`, without lost regions); the truth is the photo.
+* reposed: the source is the person's own photo, moved by the part warp to the pose of the next person
   (:mod:`scmnet_cli.evaluation.reposed`); the truth is the photo.
-* pairs: source and truth are two pictures of one person.
-* half2full: the source is the person's own picture as if the photo ended at the hips (:func:`half_body`); the truth is
-  the whole picture.
-* cross: each person in the layout of another one, by a seeded derangement; the truth is not known.
+* pairs: source and truth are two photos of one person.
+* half2full: the source is the person's own photo, cut off at the hips (:func:`half_body`); the truth is the photo.
+* cross: each person in the layout of another, by a seeded derangement; there is no truth.
 
-Every model gets the same sources.
+All models get the same sources.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ MODEL = "SCM-Net"
 
 
 class CaseSet(StrEnum):
-    """The cases that are drawn of a split."""
+    """Kinds of cases that a split can give."""
 
     reconstruction = "reconstruction"
     reposed = "reposed"
@@ -65,7 +64,7 @@ _WANTED = {
 
 
 class PreparedCases:
-    """Set of cases of a split, drawn by a model and the baselines."""
+    """Cases of a split, with the images of a model and of the baselines."""
 
     def __init__(
         self,
@@ -82,16 +81,16 @@ class PreparedCases:
 
         Args:
             data: the prepared folder.
-            split: train, val or test; None: val, or test where the folder has no val list.
-            pipeline: the model; None: only the baselines answer.
-            methods: the baselines; None: all that fit the folder's domain.
-            case_set: what is drawn; None: the split's pairs where it has any, else reconstruction.
-            limit: at most so many.
-            canvas: size of the pictures; None: the model's, or without a model the folder's own. A model with part warp
-                draws a larger one at any resolution; the pictures of another are enlarged.
+            split: train, val or test; None for val, or test if the folder has no val list.
+            pipeline: the model; None for baselines only.
+            methods: the baselines; None for all that fit the folder's domain.
+            case_set: the kind of cases; None for pairs if the split has any, else reconstruction.
+            limit: maximum number of cases.
+            canvas: size of the images; None for the model's, or without a model the folder's. A model with part warp
+                generates larger images directly; the images of another model are enlarged.
 
         Raises:
-            ScmError: if the folder cannot be read, the split has no case of this set, or a baseline does not fit.
+            ScmError: if the folder cannot be read, the split has no case of this kind, or a baseline does not fit.
         """
         folder = PreparedFolder(data)
         self.data = folder.path
@@ -123,7 +122,7 @@ class PreparedCases:
         self.answers: tuple[str, ...] = (*model, *(TITLES[method] for method in self._methods))
 
     def _chosen(self, names: list[str], limit: int | None) -> list[str]:
-        """Return the people that are read, and note pairs and poses of the set."""
+        """Return the names of the people to read; set the pairs and poses of the case set."""
         if self.form == CaseSet.pairs:
             return list(dict.fromkeys(name for pair in self._pairs for name in pair))
         if self.form == CaseSet.half2full:
@@ -141,36 +140,36 @@ class PreparedCases:
 
     @property
     def _is_enlarged(self) -> bool:
-        """Whether pictures are larger than the model's own."""
+        """Whether the images are larger than the model's canvas."""
         return self._pipeline is not None and self._pipeline.canvas != self.canvas
 
     def __len__(self) -> int:
         return len(self._pairs) or len(self._people)
 
     def _names(self, index: int) -> tuple[str, str]:
-        """Return whose source and whose target a case is."""
+        """Return the names of source and target of a case."""
         return self._pairs[index] if self._pairs else (self._people.names[index], self._people.names[index])
 
     def _target_file(self, index: int) -> Path:
         return self._folder.path / "images" / f"{self._names(index)[1]}.png"
 
     def reference_sha256(self) -> str:
-        """Return a hash of the references' contents; names and order do not change it."""
+        """Return a hash of the references' contents, independent of names and order."""
         return hash_of_contents({self._target_file(index) for index in range(len(self))})
 
     def chunks(self, size: int) -> Iterator[list[Case]]:
         """Yield all cases in chunks, and collect the statistics of the model's field."""
         for start in range(0, len(self), size):
-            yield self._drawn(range(start, min(start + size, len(self))), note=True)
+            yield self._generate(range(start, min(start + size, len(self))), collect=True)
 
     def one(self, index: int) -> Case:
-        """Return one case again."""
-        return self._drawn([index], note=False)[0]
+        """Return a single case."""
+        return self._generate([index], collect=False)[0]
 
     @torch.no_grad()
-    def _drawn(self, indices: Sequence[int], *, note: bool) -> list[Case]:
+    def _generate(self, indices: Sequence[int], *, collect: bool) -> list[Case]:
         batch = self._batch(indices)
-        pictures = {} if self._pipeline is None else {MODEL: self._by_model(self._pipeline, batch, note=note)}
+        pictures = {} if self._pipeline is None else {MODEL: self._by_model(self._pipeline, batch, collect=collect)}
         plain = self._people.fill is not None
         for method in self._methods:
             pictures[TITLES[method]] = [to_uint8(image) for image in draw_baseline(method, batch, plain=plain)]
@@ -196,17 +195,17 @@ class PreparedCases:
             )
         return cases
 
-    def _by_model(self, pipeline: Pipeline, batch: TrainingBatch, *, note: bool) -> list[UInt8Array]:
-        """Return the model's pictures: on its canvas a batch at a time, larger ones by :meth:`Pipeline.transfer`."""
+    def _by_model(self, pipeline: Pipeline, batch: TrainingBatch, *, collect: bool) -> list[UInt8Array]:
+        """Generate the model's images: in one batch on its own canvas, larger ones by :meth:`Pipeline.transfer`."""
         if self._generator is None:
             return [self._enlarged(pipeline, batch, row) for row in range(len(batch.target))]
         inputs = Inputs.of(batch, part_warp=pipeline.config.model.part_warp)
-        drawn: GeneratorOutput = self._generator(inputs)
-        if note:
-            for name, values in field_statistics(drawn, inputs).items():
+        output: GeneratorOutput = self._generator(inputs)
+        if collect:
+            for name, values in field_statistics(output, inputs).items():
                 self._statistics.setdefault(name, [])
                 self._statistics[name] += values.double().tolist()
-        return [to_uint8(image) for image in drawn.image]
+        return [to_uint8(image) for image in output.image]
 
     def _enlarged(self, pipeline: Pipeline, batch: TrainingBatch, row: int) -> UInt8Array:
         source, target = (
@@ -235,12 +234,14 @@ class PreparedCases:
             ]
             sources = collate(halves, self._people.device)
             return TrainingBatch(self._people.batch(indices), sources)
-        place = {name: number for number, name in enumerate(self._people.names)}
-        sources, targets = (self._people.batch([place[self._names(index)[end]] for index in indices]) for end in (0, 1))
+        position = {name: number for number, name in enumerate(self._people.names)}
+        sources, targets = (
+            self._people.batch([position[self._names(index)[end]] for index in indices]) for end in (0, 1)
+        )
         return TrainingBatch(targets, sources)
 
     def remarks(self) -> list[str]:
-        """Return nothing: a prepared folder's pictures are all of one size."""
+        """Return no remarks: all images of a prepared folder have one size."""
         return []
 
     def described(self) -> dict[str, Any]:
@@ -255,12 +256,12 @@ class PreparedCases:
         if not self._is_enlarged:
             return str(pipeline.canvas)
         how = "any-resolution drawing" if pipeline.config.model.part_warp else "Lanczos enlargement (no part warp)"
-        return f"{pipeline.canvas}, brought to {self.canvas} by {how}"
+        return f"{pipeline.canvas}, enlarged to {self.canvas} by {how}"
 
     def field(self) -> FieldFound | None:
-        """Return what the field did on all cases, and on a grid of some people in each other's poses.
+        """Return statistics of the field on all cases, and on a grid of some people in each other's poses.
 
-        None without a model that has a field to judge, at another size than the model's, or before :meth:`chunks`.
+        None without a model, at another size than the model's, or before :meth:`chunks`.
         """
         if self._pipeline is None or not self._statistics["entropy"]:
             return None
@@ -279,31 +280,31 @@ class PreparedCases:
 
 
 def check_size(size: Canvas, data: Path, pipeline: Pipeline | None) -> Canvas:
-    """Return a size that the pictures of a prepared folder can be judged at.
+    """Return a size after checking that a prepared folder can be evaluated at it.
 
     Raises:
-        ScmError: if it has another shape, is larger than the folder's pictures, or smaller than the model's.
+        ScmError: if it has another aspect, is larger than the folder's images, or smaller than the model's.
     """
     own = PreparedFolder(data).manifest.canvas
     if not size.has_shape_of(own):
         fitting = Canvas(size.height, round(size.height * own.width / own.height))
-        raise ScmError(f"--size {size}: has not the shape of the folder's {own}; try {fitting}")
+        raise ScmError(f"--size {size}: does not have the aspect of the folder's {own}; try {fitting}")
     if size.height > own.height:
-        raise ScmError(f"--size {size}: is larger than the pictures of {data}; choose up to {own}")
+        raise ScmError(f"--size {size}: is larger than the images of {data}; choose at most {own}")
     if pipeline is not None and size.height < pipeline.canvas.height:
-        raise ScmError(f"--size {size}: is smaller than what the model draws; choose {pipeline.canvas} or more")
+        raise ScmError(f"--size {size}: is smaller than the model's {pipeline.canvas}; choose that or more")
     return size
 
 
 def deranged(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return a fixed derangement: pairs in which each name is the source once and the target of another once."""
+    """Return a fixed derangement: (source, target) pairs in which each name is source once and target once."""
     order = np.random.default_rng(_CROSS_SEED).permutation(len(names))
-    place = {int(index): number for number, index in enumerate(order)}
-    return [(names[order[(place[index] + 1) % len(names)]], name) for index, name in enumerate(names)]
+    position = {int(index): number for number, index in enumerate(order)}
+    return [(names[order[(position[index] + 1) % len(names)]], name) for index, name in enumerate(names)]
 
 
 def load_people(pipeline: Pipeline, data: Path, split: str, limit: int | None = None) -> PeopleOnDisk:
-    """Open a split of a prepared folder on the model's canvas; its people are read when asked for.
+    """Open a split of a prepared folder on the model's canvas; people are read on demand.
 
     Raises:
         ScmError: if it cannot be read or is empty.

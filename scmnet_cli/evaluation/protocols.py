@@ -1,4 +1,4 @@
-"""Named protocols: size, crop, padding, filter and window of a measurement (docs/design.md, section 7)."""
+"""Named evaluation protocols: size, crop, padding, filter and SSIM window (docs/design.md, section 7)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from scmnet_cli.types import Canvas
 
 _WHITE = 255
 _NARROWEST, _WIDEST = 0.5, 1.01
-"""Width by height of pictures that a protocol of a fixed size takes."""
+"""Range of width / height that a protocol of a fixed size accepts."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How pictures are compared; every field but the function goes into the report.
+    """An evaluation protocol; every field but ``ssim`` goes into the report.
 
     Attributes:
-        size: of the pictures as compared; None: as they are, all metrics at the reference's own size.
-        crop: what is cut off or added to reach the size.
-        filter: with which a picture of another size is brought to it.
-        padding: added for SSIM alone.
-        window: of SSIM.
-        data_range: of SSIM.
-        reference: whose protocol it is.
-        ssim: (B, 3, H, W) generated and reference to (B,).
+        size: size of the comparison; None for the reference's own size.
+        crop: how images are cropped or padded to that size.
+        filter: resampling filter for images of another size.
+        padding: padding for SSIM only.
+        window: window of SSIM.
+        data_range: data range of SSIM.
+        reference: origin of the protocol.
+        ssim: maps (B, 3, H, W) generated and reference to (B,).
     """
 
     name: str
@@ -44,33 +44,33 @@ class Protocol:
     ssim: Callable[[Tensor, Tensor], Tensor] = field(repr=False)
 
     def box(self, canvas: Canvas, name: str) -> CropBox:
-        """Return the part of a picture of some size that is compared, and the size it gets.
+        """Return the crop of an image that is compared, and its size.
 
         Raises:
-            ScmError: if the picture has a shape that the protocol does not know.
+            ScmError: if the protocol does not accept the image's aspect.
         """
         if self.size is None:
             return CropBox(0, 0, canvas.width, canvas.height, canvas)
         if not self.takes(canvas):
             raise ScmError(
-                f"{name}: is {canvas}; protocol {self.name} takes pictures of people, upright to square; "
+                f"{name}: is {canvas}; protocol {self.name} accepts upright to square images of people; "
                 "use --protocol raw"
             )
         return whole_box(canvas.width, canvas.height, self.size)
 
     def takes(self, canvas: Canvas) -> bool:
-        """Return whether a protocol of a fixed size takes pictures of this shape, upright to square."""
+        """Return whether a protocol of a fixed size accepts images of this aspect, upright to square."""
         return self.size is not None and _NARROWEST <= canvas.width / canvas.height <= _WIDEST
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the protocol as plain values."""
         values = asdict(self)
         del values["ssim"]
         return values | {"size": "the reference's" if self.size is None else str(self.size)}
 
 
 _GAUSSIAN = "Gaussian, sigma 1.5, 11x11, population covariance"
-_CENTRE = "equally high, centre on centre: a square picture loses its sides, a narrower one gets white ones"
+_CENTRE = "scaled to the same height and centred: a wider picture loses its sides, a narrower one gets white sides"
 _FILTER = "Lanczos (Pillow)"
 
 PROTOCOLS = {
@@ -80,7 +80,7 @@ PROTOCOLS = {
             "raw",
             None,
             "none",
-            f"{_FILTER}, where a generated picture is not of the reference's size",
+            f"{_FILTER}, if a generated picture does not have the reference's size",
             "none",
             _GAUSSIAN,
             "255",
@@ -123,14 +123,14 @@ PROTOCOLS = {
         ),
     )
 }
-"""By name, as ``--protocol`` takes them."""
+"""Protocols by their names for ``--protocol``."""
 
 
 def find_protocol(name: str) -> Protocol:
     """Return a protocol by its name.
 
     Raises:
-        ScmError: if there is none of that name.
+        ScmError: if there is no such protocol.
     """
     if name not in PROTOCOLS:
         raise ScmError(f"--protocol {name}: is not one of {', '.join(PROTOCOLS)}{nearest(name, PROTOCOLS)}")

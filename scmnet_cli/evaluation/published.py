@@ -1,4 +1,4 @@
-"""The paper's tables as data, printed beside our numbers."""
+"""The paper's tables, and their comparison with our results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TEST_PAIRS = 8570
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A row as printed in the paper; ``likely_protocol`` and ``why`` are our reading, for the paper names none."""
+    """A row as printed in the paper; ``likely_protocol`` and ``why`` are our inference, since the paper names none."""
 
     method: str
     group: str
@@ -30,7 +30,7 @@ class PublishedRow:
     inception_score: float | None
 
     def value(self, column: str) -> float | None:
-        """Return the number of a column of :data:`COLUMNS`."""
+        """Return the value of a column of :data:`COLUMNS`."""
         values = {"fid": self.fid, "ssim": self.ssim, "lpips": self.lpips, "is": self.inception_score}
         return values[column]
 
@@ -61,11 +61,11 @@ def published_tables() -> dict[str, PublishedTable]:
 
 
 def compare(metrics: dict[str, Any], name: str = "Table 1") -> str:
-    """Return a table of the paper with ours at its end, and what keeps the numbers from being comparable.
+    """Return a table of the paper followed by our results, and warnings about what makes them incomparable.
 
     Args:
-        metrics: what metrics.json holds.
-        name: of the paper's table.
+        metrics: content of metrics.json.
+        name: name of the paper's table.
 
     Raises:
         ScmError: if there is no such table.
@@ -87,21 +87,21 @@ def compare(metrics: dict[str, Any], name: str = "Table 1") -> str:
 
 
 def differences(metrics: dict[str, Any], table: PublishedTable) -> list[str]:
-    """Return the reasons why our numbers and a table's do not compare."""
+    """Return the reasons why our results and a table cannot be compared."""
     protocol = metrics["protocol"]["name"]
     others = [row.method for row in table.rows if row.likely_protocol != protocol]
     found = []
     if others:
         found.append(
-            f"ours are by protocol {protocol}; of the paper's rows {', '.join(others)} most likely are not"
+            f"ours use protocol {protocol}; the paper's rows {', '.join(others)} most likely do not"
             + ("" if protocol == "patn" else " (--protocol patn is the nearest to most)")
         )
     if metrics["form"] == "reconstruction":
-        found.append("ours reconstruct a person from a moved picture of it; the paper's transfer between two pictures")
+        found.append("ours reconstruct a person from a moved copy; the paper's transfer between two photos")
     if metrics["count"] != _TEST_PAIRS:
         found.append(
-            f"ours are over {metrics['count']:,} pictures and not the benchmark's {_TEST_PAIRS:,} test pairs: FID and "
-            "IS change with the count"
+            f"ours are over {metrics['count']:,} pictures, not the benchmark's {_TEST_PAIRS:,} test pairs: FID and "
+            "IS depend on the count"
         )
-    found.append(f"the paper's are of {table.data}; it names neither its FID reference set nor its LPIPS network")
+    found.append(f"the paper's are on {table.data}; it names neither its FID reference set nor its LPIPS network")
     return found

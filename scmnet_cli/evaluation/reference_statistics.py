@@ -1,10 +1,9 @@
-"""Feature statistics of reference sets, kept in the user's cache."""
+"""Feature statistics of reference sets, cached on disk."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -42,23 +41,15 @@ class ReferenceStatistics:
                 self._new[network] = FeatureStatistics()
 
     def add(self, images: Tensor) -> None:
-        """Add reference pictures, unless the cache holds the set."""
+        """Add reference images, unless the cache holds the set."""
         if self._new:
             for network, features in self._metric_networks.features(images).items():
                 if network in self._new:
                     self._new[network].add(features)
 
     def finished(self) -> dict[str, FeatureStatistics]:
-        """Write new statistics to the cache, and return those of every network by its name."""
+        """Write new statistics to the cache, and return all statistics by the network's name."""
         for network, found in self._new.items():
             if network in self._paths:
                 found.write(self._paths[network])
         return self._known | self._new
-
-
-def cache_folder() -> Path:
-    """Return where statistics of reference sets are kept: ``SCM_CACHE``, or the user's cache."""
-    given = os.environ.get("SCM_CACHE")
-    if given:
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "scmnet_cli"

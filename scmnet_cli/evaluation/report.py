@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that needs nothing beside it."""
+"""Report of an evaluation as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
 def html_report(evaluation: Evaluation, compared: str = "") -> str:
-    """Return the report: tables, protocol, a histogram a metric, and the best, median and worst pictures.
+    """Return the report: tables, protocol, a histogram per metric, and the best, median and worst images.
 
     Args:
-        evaluation: what was measured.
-        compared: a table in Markdown to show too.
+        evaluation: the results.
+        compared: another Markdown table to show, as :func:`scmnet_cli.evaluation.published.compare` returns it.
     """
-    answer, scores = next(iter(evaluation.judgement.scores.items()))
+    answer, scores = next(iter(evaluation.results.scores.items()))
     published, _, warnings = compared.partition("\n\n")
     plots = [
         _histogram(values) | {"title": METRICS[name].title, "mean": shown(scores.values[name])}
@@ -43,7 +43,7 @@ def html_report(evaluation: Evaluation, compared: str = "") -> str:
         sentence=evaluation.sentence(),
         notes=evaluation.notes().splitlines(),
         results=_rows(evaluation.table()),
-        not_computed=evaluation.judgement.not_computed,
+        not_computed=evaluation.results.not_computed,
         published=_rows(published) if compared else [],
         warnings=warnings,
         answer=answer,
@@ -55,12 +55,12 @@ def html_report(evaluation: Evaluation, compared: str = "") -> str:
 
 
 def _rows(markdown: str) -> list[list[str]]:
-    """Return the cells of a table in Markdown, a row a list, the header first."""
+    """Return the cells of a Markdown table, one list per row, the header first."""
     return [line.strip("| ").split(" | ") for line in markdown.splitlines() if not line.startswith("| ---")]
 
 
 def _histogram(values: list[float]) -> dict[str, Any]:
-    """Return the bars of a histogram, in pixels, and the values at its ends."""
+    """Return the bars of a histogram in pixels, and the values at its ends."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return {"width": 1, "height": 1, "bars": [], "low": "", "high": ""}
@@ -75,8 +75,8 @@ def _histogram(values: list[float]) -> dict[str, Any]:
 
 
 def _strips(evaluation: Evaluation, by: str) -> list[dict[str, str]]:
-    """Show the best, the median and the worst pictures of the first answer."""
-    scores = next(iter(evaluation.judgement.scores.values()))
+    """Return contact sheets of the best, median and worst images of the first answer."""
+    scores = next(iter(evaluation.results.scores.values()))
     values = scores.per_image[by]
     known = [index for index in range(len(values)) if not math.isnan(values[index])]
     sign = -1 if METRICS[by].better == "higher" else 1

@@ -22,12 +22,12 @@ from scmnet_cli.training.tracking import draw_sample_sheet
 from scmnet_cli.types import UInt8Array
 
 _EDIT_PEOPLE = 256
-"""The first of a split, among whom the sheet of edits finds its references; all are in memory."""
+"""Number of people of a split from whom the sheet of edits chooses references; all are kept in memory."""
 
 
 @torch.no_grad()
 def transfer_sheet(pipeline: Pipeline, people: People, num: int = 8) -> UInt8Array:
-    """Draw people of a split in each other's poses: a row a source, a column a pose.
+    """Draw people of a split in each other's poses, one row per source and one column per pose.
 
     Shape:
         result: (H', W', 3) uint8.
@@ -37,7 +37,7 @@ def transfer_sheet(pipeline: Pipeline, people: People, num: int = 8) -> UInt8Arr
 
 
 def case_sheet(cases: PreparedCases, num: int = 8) -> UInt8Array:
-    """Lay out cases, a row each: source, pose, what each answer but the source itself draws, truth.
+    """Draw cases, one row each: source, pose, the image of each answer but the unchanged source, truth.
 
     Shape:
         result: (H', W', 3) uint8.
@@ -59,7 +59,7 @@ def case_sheet(cases: PreparedCases, num: int = 8) -> UInt8Array:
 
 @torch.no_grad()
 def edit_sheet(pipeline: Pipeline, data: Path, split: str, num: int = 6) -> UInt8Array:
-    """Draw edits: a row a person; the person, its reconstruction, then for each region a reference and the result.
+    """Draw edits, one row per person: the person, its reconstruction, then a reference and the result per region.
 
     Shape:
         result: (H', W', 3) uint8.
@@ -80,7 +80,7 @@ def edit_sheet(pipeline: Pipeline, data: Path, split: str, num: int = 6) -> UInt
             reference = wearers[(7 * row + 3) % len(wearers)]
             try:
                 edited = _picture(pipeline.edit(source, {region: reference}).image)
-            except ScmError:  # the photo does not show where it goes
+            except ScmError:  # the photo does not show the region's place
                 edited = np.full_like(person.image, PLAIN_GREY)
             cells += [reference.image, edited]
         rows.append(cells)
@@ -93,13 +93,13 @@ def _picture(image: Image.Image) -> UInt8Array:
 
 
 def write_sheets(cases: PreparedCases, pipeline: Pipeline | None, out: Path, limit: int | None = None) -> None:
-    """Write cases.png, and with a model transfers.png and, where it has regions, edits.png.
+    """Write cases.png; with a model also transfers.png and, if the model has regions, edits.png.
 
     Args:
-        cases: of a prepared folder.
-        pipeline: the model that drew them, if one did.
-        out: the folder.
-        limit: at most so many people, for transfers.
+        cases: cases of a prepared folder.
+        pipeline: their model; None without one.
+        out: the output folder.
+        limit: maximum number of people for transfers.
     """
     save_generated(out / "cases.png", case_sheet(cases))
     if pipeline is None:

@@ -94,8 +94,7 @@ def find_garment(image: UInt8Array) -> _BoolArray:
         warnings.simplefilter("ignore")  # of empty clusters, and of a faster solver that this size does not need
         mask = Image.fromarray(_segmented(small).astype(np.uint8) * 255)
     large = mask.resize((width, height), Image.Resampling.BICUBIC)
-    found: _BoolArray = np.asarray(large) > 127
-    return found
+    return np.asarray(large, np.uint8).astype(np.int16) > 127
 
 
 def _segmented(image: UInt8Array) -> _BoolArray:
@@ -111,7 +110,7 @@ def _segmented(image: UInt8Array) -> _BoolArray:
     off_centre = np.maximum(abs(y / height - 0.5), abs(x / width - 0.5))
     prior = _IN_THE_MIDDLE * (1 - 3.2 * off_centre)
     garment, background = (abs(y / height - 0.5) < 0.25) & (abs(x / width - 0.5) < 0.2), border
-    mask = garment
+    mask: _BoolArray = garment
     for _ in range(_ROUNDS):
         ratio = _Mixture.of(colours[garment]).log_likelihood(colours)
         ratio -= _Mixture.of(colours[background]).log_likelihood(colours)

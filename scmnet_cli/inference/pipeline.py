@@ -8,10 +8,11 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from scmnet_cli.checkpoint import SavedModel, load_model, load_strict
+from scmnet_cli.checkpoint import SavedModel, is_personal, load_model, load_personal, load_strict, sha256
 from scmnet_cli.data.dataset import Batch, collate, resized
 from scmnet_cli.domains import DOMAINS, Domain
 from scmnet_cli.errors import ScmError
@@ -34,6 +35,7 @@ from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.layers import STRIDE, pool_positions
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.models.several_photos import Photo, best_photo, part_scores, warp_photos
 from scmnet_cli.models.style import Style
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 from scmnet_cli.skeleton import NUM_JOINTS
@@ -42,6 +44,7 @@ from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
 if TYPE_CHECKING:
     from scmnet_cli.inference.editing import Edit
+    from scmnet_cli.training.personalizing import Budget, PersonalProgress
 
 SHIPPED_MODEL = Path(__file__).parents[1] / "assets" / "person.safetensors"
 """The person model that comes with this package."""
@@ -65,6 +68,7 @@ class EncodedSource:
         seconds: the time the encoding took.
         photo: the source at its own resolution, of the canvas's shape, if that is larger than the canvas.
         edit: what an edit of the photo changed, by a model with a part warp.
+        others: further photos of the same person; each part of a picture comes from the photo that shows it best.
     """
 
     person: Person
@@ -74,6 +78,12 @@ class EncodedSource:
     seconds: float
     photo: Person | None = None
     edit: Edit | None = None
+    others: tuple[EncodedSource, ...] = ()
+
+    @property
+    def photos(self) -> tuple[EncodedSource, ...]:
+        """All photos of the person, this one first."""
+        return (self, *self.others)
 
     @property
     def largest(self) -> Person:
@@ -98,6 +108,12 @@ class Painted:
     moved: Tensor
     entropy: Tensor
     warp: PartWarp | None = None
+
+    @classmethod
+    def joined(cls, rows: Sequence[Painted]) -> Painted:
+        """Return single pictures as one batch; their warps are left out."""
+        rendering = Rendering.joined([row.rendering for row in rows])
+        return cls(rendering, torch.cat([row.moved for row in rows]), torch.cat([row.entropy for row in rows]))
 
 
 @dataclass(frozen=True)
@@ -179,6 +195,7 @@ class Pipeline:
         path: the file it was read from.
         background: of the people it was trained on: ``plain``, light grey, or ``keep``, as photographed.
         licence: terms of the weights, as their file states them; empty: it states none.
+        is_personal: whether it was taught one person.
         model: the network, in eval mode and without gradients.
     """
 
@@ -196,24 +213,105 @@ class Pipeline:
         self.path = saved.path
         self.background = saved.extra.get("background", "plain")
         self.licence = saved.extra.get("licence", "")
+        self.is_personal = False
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str | torch.device | None = None) -> Pipeline:
         """Load a model file or the one in a run folder.
 
         Args:
-            path: the file or the folder.
+            path: the file or the folder; a file of ``scm personalize`` is put on the model it was made of.
             device: a torch device, such as ``cpu`` or ``cuda:1``; ``None`` or ``auto``: a GPU if there is one.
 
         Raises:
             ScmError: if there is no readable model at ``path`` or no such device.
         """
+        if is_personal(Path(path)):
+            return cls.from_personal(Path(path), device)
         chosen = choose_device(device)
         saved = load_model(Path(path))
         with torch.random.fork_rng(devices=[]):  # fresh weights are drawn and at once replaced
             model = build_generator(saved.config.model)
         load_strict(model, saved.state, str(saved.path))
         return cls(model, saved, chosen)
+
+    @classmethod
+    def from_personal(cls, path: Path, device: str | torch.device | None = None) -> Pipeline:
+        """Load a model of one person, a file that ``scm personalize`` wrote, on the base model it was made of.
+
+        Raises:
+            ScmError: if it cannot be read, or its base is neither the model that ships nor where it was.
+        """
+        saved = load_personal(path)
+        bases = [base for base in (SHIPPED_MODEL, saved.base) if base.is_file() and sha256(base) == saved.base_sha256]
+        if not bases:
+            raise ScmError(
+                f"{path}: was made for another model, {saved.base} (SHA-256 {saved.base_sha256[:12]}...), than the one "
+                "that ships; put that model back, or run 'scm personalize' again"
+            )
+        return cls.from_pretrained(bases[0], device).with_personal(path)
+
+    def with_personal(self, path: Path) -> Pipeline:
+        """Return this model with what a file of ``scm personalize`` adds to it.
+
+        Raises:
+            ScmError: if the file cannot be read, or was made for another model.
+        """
+        saved = load_personal(path)
+        if sha256(self.path) != saved.base_sha256:
+            raise ScmError(
+                f"{path}: was made for another model (SHA-256 {saved.base_sha256[:12]}...) than {self.path}; give that "
+                "one, or run 'scm personalize' again"
+            )
+        return self.with_difference(saved.difference, path)
+
+    def with_difference(self, difference: Mapping[str, Tensor], path: Path | None = None) -> Pipeline:
+        """Return a model whose parameters differ from this one's; all others are shared with it.
+
+        Args:
+            difference: what is added, by the parameter's name.
+            path: the file that it was read from, if one was.
+
+        Raises:
+            ScmError: if a name or shape is not this model's.
+        """
+        where = self.path if path is None else path
+        own = dict(self.model.named_parameters())
+        for name, change in difference.items():
+            if name not in own or own[name].shape != change.shape:
+                raise ScmError(f"{where}: holds '{name}', which does not fit the model {self.path}; it is damaged")
+        kept = itertools.chain(own.items(), self.model.named_buffers())
+        model = copy.deepcopy(self.model, {id(tensor): tensor for name, tensor in kept if name not in difference})
+        with torch.no_grad():
+            for name, change in difference.items():
+                model.get_parameter(name).add_(change.to(self.device))
+        other = copy.copy(self)
+        other.model, other.path, other.is_personal = model, where, True
+        return other
+
+    def personalized(
+        self,
+        photos: Sequence[Person],
+        budget: Budget | None = None,
+        *,
+        weights_dir: Path | None = None,
+        progress: Callable[[PersonalProgress], None] | None = None,
+    ) -> Pipeline:
+        """Return this model after a short training on photos of one person in the same clothes.
+
+        Args:
+            photos: of the shape of the model's canvas.
+            budget: how long it trains; None: two minutes.
+            weights_dir: folder of VGG weights, as losses look for them; without any it trains on pixels alone.
+            progress: called after each step.
+
+        Raises:
+            ScmError: if the model has no part warp, or a photo cannot be used.
+        """
+        from scmnet_cli.inference.personal import personalize
+
+        learned = personalize(self, photos, budget, weights_dir=weights_dir, progress=progress)
+        return self.with_difference(learned.difference)
 
     def encode(self, source: Person) -> EncodedSource:
         """Read the style of a source, once for all poses it will be drawn in (the paper's 3.2).
@@ -237,6 +335,25 @@ class Pipeline:
         self._finish()
         photo = source if source.canvas.height > self.canvas.height else None
         return EncodedSource(person, region_features, style, (), time.perf_counter() - start, photo)
+
+    def encode_photos(self, photos: Sequence[Person]) -> EncodedSource:
+        """Read several photos of one person in the same clothes: front and back, say.
+
+        For each pose, the style is that of the photo that shows most of it, and each part of the warp comes from the
+        photo that shows it best.
+
+        Args:
+            photos: as :meth:`encode` takes them; the first gives the name and, for edits, is the one that is edited.
+
+        Raises:
+            ScmError: as :meth:`encode` does, and for several photos if the model has no part warp.
+        """
+        if not photos:
+            raise ScmError("no photo is given; give at least one")
+        first, *others = (self.encode(photo) for photo in photos)
+        if others and not self.config.model.part_warp:
+            raise ScmError(f"{self.path}: has no part warp, so it draws from one photo of a person; give one")
+        return replace(first, others=tuple(others), seconds=first.seconds + sum(other.seconds for other in others))
 
     def exchange(
         self,
@@ -437,7 +554,7 @@ class Pipeline:
         num = len(poses)
         structure = torch.from_numpy(np.stack([pose.structure for pose in poses])).to(self.device)
         with torch.inference_mode():
-            painted = self.paint(structure, encoded.style, collate([encoded.person], self.device))
+            painted = self._painted(structure, encoded)
             entropies = painted.entropy.tolist()
             images = painted.rendering.image
             if canvas != self.canvas:
@@ -464,14 +581,41 @@ class Pipeline:
             for i, pose in enumerate(poses)
         ]
 
+    def _painted(self, structure: Tensor, encoded: EncodedSource) -> Painted:
+        """Draw on the model's canvas; of several photos one after the other, each pose from those that fit it."""
+        if not encoded.others:
+            return self.paint(structure, encoded.style, collate([encoded.person], self.device))
+        photos = self._photos(encoded, self.canvas)
+        rows = []
+        for row in range(len(structure)):
+            pose = structure[row : row + 1]
+            scores = part_scores(photos, pose)
+            main = encoded.photos[best_photo(scores)]
+            warp = warp_photos(photos, pose, scores)
+            rows.append(self.paint(pose, main.style, collate([main.person], self.device), warp))
+        return Painted.joined(rows)
+
+    def _photos(self, encoded: EncodedSource, canvas: Canvas) -> list[Photo]:
+        """Return all photos of a person on a canvas."""
+        found = []
+        for each in encoded.photos:
+            batch = collate([resized(each.largest, canvas)], self.device)
+            detail = each.largest.canvas.height / self.canvas.height
+            found.append(Photo(batch.image, one_hot(batch.labels), batch.structure, detail))
+        return found
+
     def _enlarged(self, painted: Painted, encoded: EncodedSource, structure: Tensor, canvas: Canvas) -> Tensor:
         """Draw at the photo's resolution, one pose after the other: large pictures need memory."""
-        photo = collate([resized(encoded.largest, canvas)], self.device)
+        photos = self._photos(encoded, canvas)
+        small = self._photos(encoded, self.canvas) if encoded.others else []
         scale = structure.new_tensor([canvas.width / self.canvas.width, canvas.height / self.canvas.height, 1.0])
-        masks, background = one_hot(photo.labels), self.background_level
+        background = self.background_level
         images = []
         for row, joints in enumerate(structure * scale):
-            warp = warp_parts(photo.image, masks, photo.structure, joints[None])
+            if small:
+                warp = warp_photos(photos, joints[None], part_scores(small, structure[row : row + 1]))
+            else:
+                warp = warp_parts(photos[0].image, photos[0].masks, photos[0].joints, joints[None])
             rendering = painted.rendering.row(row)
             images.append(enlarge(rendering, warp, background))
         return torch.cat(images)

@@ -1,4 +1,4 @@
-"""Adversarial losses on patch logits (the paper's Eq. 4 and its usual replacements)."""
+"""Adversarial losses on patch logits: the paper's Eq. 4, and the LSGAN and hinge variants."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def generator_loss(kind: GANKind, fake_logits: Tensor) -> Tensor:
     ``lsgan``: (D - 1)^2. ``bce``: -log sigmoid(D), Eq. 4 in its non-saturating form. ``hinge``: -D.
 
     Shape:
-        fake_logits: (B, 1, h, w), a discriminator's answer to generated images; result: a float32 scalar.
+        fake_logits: (B, 1, h, w), a discriminator's logits of generated images; result: a float32 scalar.
     """
     fake = fake_logits.float()
     if kind == "lsgan":
@@ -26,10 +26,10 @@ def generator_loss(kind: GANKind, fake_logits: Tensor) -> Tensor:
 
 
 def discriminator_loss(kind: GANKind, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Return a discriminator's loss: the mean of its term on real and its term on generated images.
+    """Return a discriminator's loss: the mean of its terms on real and on generated images.
 
-    ``lsgan``: (D - 1)^2 and D^2. ``bce``: -log sigmoid(D) and -log(1 - sigmoid(D)), Eq. 4. ``hinge``: max(0, 1 - D) and
-    max(0, 1 + D).
+    The two terms are, for ``lsgan``: (D - 1)^2 and D^2; for ``bce``, Eq. 4: -log sigmoid(D) and -log(1 - sigmoid(D));
+    for ``hinge``: max(0, 1 - D) and max(0, 1 + D).
 
     Shape:
         real_logits, fake_logits: (B, 1, h, w); result: a float32 scalar.

@@ -1,7 +1,7 @@
-"""Correspondence losses: one image supervises the correlation field (docs/design.md, section 3; not in the paper).
+"""Correspondence losses: self-supervision of the correlation field (docs/design.md, section 3; not in the paper).
 
-The source in training is the target, moved. What it carries, its region maps and its colours, is moved through the
-field to the pose; there it should be the target's own.
+The source in training is a moved copy of the target. The field moves the source's region maps and colours to the pose,
+where they should equal the target's.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _EPS = 1e-6
 
 
 def findable(target_masks: Tensor, source_masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return how much of each position's target regions the source shows at all, between 0 and 1.
+    """Return the share of each position's target regions that the source shows at all, in [0, 1].
 
-    A source that lost a region cannot teach the field where it is: those positions get weight 0.
+    A source without a region gives no supervision there: those positions get weight 0.
 
     Shape:
         target_masks: (B, R, H, W); source_masks: (B, R, H', W'), both one-hot; size: (h, w); result: (B, 1, h, w).
@@ -26,13 +26,13 @@ def findable(target_masks: Tensor, source_masks: Tensor, size: tuple[int, int]) 
 
 
 def field_region_loss(moved_regions: Tensor, target_masks: Tensor, source_masks: Tensor | None = None) -> Tensor:
-    """Cross-entropy between the source's region maps moved through the field and the target's; a mean over images.
+    """Compute cross-entropy between moved source regions and target regions; a mean over images.
 
-    Of each image: the mean over positions of -sum_r t_r log(m_r + 1e-6), where t is the target's region shares at the
-    position. Where a position spans several regions its floor is the entropy of t, not 0.
+    The loss of an image is the mean over positions of -sum_r t_r log(m_r + 1e-6), where t are the target's region
+    shares at the position. If a position spans several regions, its minimum is the entropy of t, not 0.
 
-    With ``source_masks``, regions absent from the source are left out of the sum, and each position weighs as much as
-    what remains of it: a position whose regions the source wholly lacks does not count.
+    With ``source_masks``, regions absent from the source are left out of the sum, and each position is weighted by the
+    share that remains: a position whose regions the source lacks does not count.
 
     Shape:
         moved_regions: (B, R, h, w) probabilities over R; target_masks: (B, R, H, W) one-hot;
@@ -47,11 +47,11 @@ def field_region_loss(moved_regions: Tensor, target_masks: Tensor, source_masks:
 
 
 def field_colour_loss(moved_colours: Tensor, target_image: Tensor, weight: Tensor | None = None) -> Tensor:
-    """L1 between the downsized source moved through the field and the downsized target; a mean over images.
+    """Compute L1 between the moved source colours and the downsized target; a mean over images.
 
     Shape:
         moved_colours: (B, 3, h, w) in [-1, 1]; target_image: (B, 3, H, W), averaged by area to (h, w);
-        weight: (B, 1, h, w), not negative, for example :func:`findable`; result: a float32 scalar.
+        weight: (B, 1, h, w), non-negative, for example :func:`findable`; result: a float32 scalar.
     """
     size = (moved_colours.shape[2], moved_colours.shape[3])
     error = (moved_colours.float() - _to_grid(target_image, size)).abs().mean(1, keepdim=True)  # (B, 1, h, w)

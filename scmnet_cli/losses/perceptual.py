@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 def perceptual_loss(generated: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
-    """Sum over layers of the mean absolute difference of features, Eq. 6; a mean over images.
+    """Sum the mean absolute differences of features over layers, Eq. 6; a mean over images.
 
     Shape:
         generated[l], target[l]: (B, C_l, H_l, W_l); result: a float32 scalar.
@@ -19,5 +19,5 @@ def perceptual_loss(generated: Mapping[str, Tensor], target: Mapping[str, Tensor
 
 
 def _mean_absolute_difference(a: Tensor, b: Tensor) -> Tensor:
-    # Not reduction="mean": its gradient is a contiguous tensor, which meets channels-last features in slow kernels.
+    # Not reduction="mean": its contiguous gradient is slow together with channels-last features.
     return F.l1_loss(a, b, reduction="sum") / a.numel()

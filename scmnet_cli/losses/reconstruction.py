@@ -9,9 +9,9 @@ from torch.nn import functional as F
 def reconstruction_loss(
     generated: Tensor, target: Tensor, person: Tensor | None = None, person_weight: float = 1.0
 ) -> Tensor:
-    """Return the mean absolute difference, Eq. 5; with a weight, pixels of the person count that many times.
+    """Return the mean absolute difference, Eq. 5; pixels of the person count ``person_weight`` times.
 
-    Weights are normalised in each image, so that the loss is a mean over images, however a batch is cut.
+    Weights are normalised in each image, so the loss is a mean over images, however a batch is split.
 
     Shape:
         generated, target: (B, 3, H, W); person: (B, 1, H, W) in {0, 1}; result: a scalar.

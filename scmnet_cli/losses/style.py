@@ -1,4 +1,4 @@
-"""Style loss: L1 of normalised Gram matrices of VGG features (the paper's Eq. 7)."""
+"""Style loss: L1 between normalised Gram matrices of VGG features (the paper's Eq. 7)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ STYLE_LAYERS: dict[str, tuple[str, ...]] = {
     "vgg19": ("relu2_2", "relu3_4", "relu4_4", "relu5_2"),
     "vgg16": ("relu2_2", "relu3_3", "relu4_3", "relu5_2"),
 }
-"""Layers of the style loss where the config names none."""
+"""Default layers of the style loss."""
 
 
 def gram(features: Tensor) -> Tensor:
     """Return each image's Gram matrix, divided by C·H·W and scaled to unit Frobenius norm, in float32.
 
-    The second scaling makes the loss blind to the features' overall strength, which differs by orders of magnitude from
-    layer to layer; the first then only matters where there is next to nothing to scale. All-zero features give a zero
-    matrix and zero gradients.
+    The magnitude of VGG features differs by orders of magnitude between layers; the unit norm removes it. The division
+    by C·H·W then only matters for features close to zero. All-zero features give a zero matrix and zero gradients.
 
     Shape:
         features: (B, C, H, W); result: (B, C, C) float32, symmetric.
@@ -35,7 +34,7 @@ def gram(features: Tensor) -> Tensor:
 
 
 def style_loss(generated: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
-    """Sum over layers of the mean absolute difference of the C·C elements of Gram matrices, Eq. 7; a mean over images.
+    """Sum the mean absolute differences of Gram matrices over layers, Eq. 7; a mean over images.
 
     Shape:
         generated[l], target[l]: (B, C_l, H_l, W_l); H_l and W_l may differ between the two; result: a float32 scalar.

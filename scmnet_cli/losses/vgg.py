@@ -19,7 +19,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def layer_names(name: VGGName) -> list[str]:
-    """Return the layers of a VGG that can be asked for, shallow to deep: ``relu1_1`` ... ``relu5_4``.
+    """Return the layer names of a VGG, shallow to deep: ``relu1_1`` ... ``relu5_4``.
 
     Raises:
         ScmError: if there is no such VGG.
@@ -32,12 +32,12 @@ def layer_names(name: VGGName) -> list[str]:
 class VGGFeatures(nn.Module):
     """The activations of a pretrained VGG at named layers (phi^l of the paper's Eq. 6 and 7).
 
-    Always frozen and in eval mode, whatever a module around it is set to. Gradients flow to the image only. Computes no
-    deeper than the deepest layer asked for.
+    The network is always frozen and in eval mode, even inside a module that trains. Gradients flow to the image only.
+    Layers deeper than the deepest requested one are not built.
 
     Args:
         name: ``vgg19`` or ``vgg16``.
-        layers: names such as ``relu3_1``; doubles count once.
+        layers: names such as ``relu3_1``; duplicates count once.
         weights_dir: folder with the weight file, see :func:`scmnet_cli.weights.find_backbone`.
 
     Raises:
@@ -58,14 +58,14 @@ class VGGFeatures(nn.Module):
             raise ScmError(f"{name}: no layer asked for; known: {', '.join(known)}")
         self.layers = [layer for layer in known if layer in layers]
 
-        # Built without storage: the weights can only be the file's, and torch's random state is left alone.
+        # On the meta device: all weights must come from the file, and torch's random state does not change.
         with torch.device("meta"):
             self.features, self._places = _convolutions(name, self.layers)
         needed = [f"features.{key}" for key in self.features.state_dict()]
         state = load_backbone(name, weights_dir, needed)
         self.load_state_dict(state, strict=True, assign=True)
 
-        # (image / 2 + 1/2 - mean) / std in one step, from [-1, 1].
+        # (image / 2 + 1/2 - mean) / std in one step, for an image in [-1, 1].
         std = torch.tensor(IMAGENET_STD)[None, :, None, None]
         mean = torch.tensor(IMAGENET_MEAN)[None, :, None, None]
         self.register_buffer("scale", 0.5 / std, persistent=False)
@@ -78,7 +78,7 @@ class VGGFeatures(nn.Module):
         return super().train(False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Return the activations of the layers asked for.
+        """Return the activations of the requested layers.
 
         Shape:
             image: (B, 3, H, W) in [-1, 1]; each result: (B, C_l, H_l, W_l), at block b: H_l = H // 2^(b-1).
@@ -93,7 +93,7 @@ class VGGFeatures(nn.Module):
 
 
 def _convolutions(name: VGGName, layers: Sequence[str]) -> tuple[nn.Sequential, dict[int, str]]:
-    """Build torchvision's ``features`` down to the last of ``layers``, and the place of each of ``layers`` in it."""
+    """Build torchvision's ``features`` down to the last of ``layers``, and return the index of each layer in it."""
     modules: list[nn.Module] = []
     places: dict[int, str] = {}
     channels_in = 3

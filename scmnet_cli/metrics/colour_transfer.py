@@ -1,4 +1,4 @@
-"""Colour transfer: how much of a source garment's lightness and chroma is drawn."""
+"""Colour transfer: how much of a source garment's lightness and chroma appears in the output."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Carried:
-    """Regression of the drawn colours on the sources' colours.
+class ColourRegression:
+    """Linear regression of the outputs' colours on the sources' colours.
 
     Attributes:
-        slope: share of the difference between two sources that is drawn; 1: all of it, 0: none.
-        correlation: Pearson's, -1 to 1.
+        slope: share of a difference between two sources that the outputs show; 1: all of it, 0: none.
+        correlation: Pearson's correlation coefficient, -1 to 1.
     """
 
     slope: float
@@ -22,7 +22,7 @@ class Carried:
 
 
 def region_colours(images: Tensor, masks: Tensor) -> Tensor:
-    """Return the mean colour of each region; 0 where the region is absent.
+    """Return the mean colour of each region; 0 if the region is absent.
 
     Shape:
         images: (B, 3, H, W); masks: (B, R, H, W); result: (B, R, 3).
@@ -31,21 +31,21 @@ def region_colours(images: Tensor, masks: Tensor) -> Tensor:
     return torch.einsum("bchw,brhw->brc", images.float(), masks.float()) / areas
 
 
-def colour_transfer(wanted: Tensor, drawn: Tensor) -> tuple[Carried, Carried]:
-    """Return how much lightness, and how much chroma, of ``wanted`` is found in ``drawn``.
+def colour_transfer(source: Tensor, output: Tensor) -> tuple[ColourRegression, ColourRegression]:
+    """Regress the output's colours on the source's, for lightness and for chroma.
 
-    Lightness is the mean of red, green and blue; chroma the two differences red - green and blue - green.
+    Lightness is the mean of red, green and blue. Chroma is the two differences red - green and blue - green.
 
     Shape:
-        wanted, drawn: (K, 3), the mean colours of K pairs of a source's region and the same region as drawn.
+        source, output: (K, 3), mean colours of K regions in the source and in the output.
     """
-    carried = []
+    regressions = []
     for part in (_lightness, _chroma):
-        x, y = part(wanted.double()), part(drawn.double())
+        x, y = part(source.double()), part(output.double())
         x, y = x - x.mean(0), y - y.mean(0)
         product, norm_x, norm_y = (x * y).sum(), x.square().sum(), y.square().sum()
-        carried.append(Carried(float(product / norm_x), float(product / (norm_x * norm_y).sqrt())))
-    return carried[0], carried[1]
+        regressions.append(ColourRegression(float(product / norm_x), float(product / (norm_x * norm_y).sqrt())))
+    return regressions[0], regressions[1]
 
 
 def _lightness(colours: Tensor) -> Tensor:

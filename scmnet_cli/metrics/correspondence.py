@@ -1,4 +1,4 @@
-"""Region accuracy: whether the correlation field looks in the right region."""
+"""Region accuracy: whether the correlation field takes style from the right region."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scmnet_cli.regions import BACKGROUND
 def region_accuracy(moved_regions: Tensor, target_masks: Tensor, source_masks: Tensor) -> Tensor:
     """Return the share of the person's positions, 0 to 1, that take their style from the right region.
 
-    A position of the grid is right if the region with most of the moved probability is the one that covers most of the
-    position in the target. Counted are positions of the target's person (not background) whose region the source
-    shows. NaN where there are none.
+    A position is right if the most likely moved region is the region that covers most of the position in the target.
+    Only positions on the target's person (not background) whose region the source shows are counted. NaN if there are
+    none.
 
     Shape:
         moved_regions: (B, R, h, w), the source's region maps moved through the field; target_masks: (B, R, H, W) and

@@ -1,4 +1,4 @@
-"""Edge F1: whether a picture has the edges it was drawn from."""
+"""Edge F1: whether an image has the edges it was generated from."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ TOLERANCE = 1.0
 
 
 def edge_f1(found: Tensor, wanted: Tensor) -> Tensor:
-    """Return the F1 of edges: the harmonic mean of how many found ones are wanted, and how many wanted ones are found.
+    """Return the F1 of edges: the harmonic mean of precision and recall within :data:`TOLERANCE`.
 
-    Both within :data:`TOLERANCE`. Two unrelated pictures full of edges reach well over 0, since something is near
-    everywhere.
+    Two unrelated images full of edges score well above 0, since some edge is near everywhere.
 
     Shape:
-        found, wanted: (B, H, W) bool; result: (B,), 0 to 1; NaN where nothing is wanted.
+        found, wanted: (B, H, W) bool; result: (B,), 0 to 1; NaN if no edge is wanted.
     """
-    near_wanted = _share(found, distance_to_edges(wanted) <= TOLERANCE)
-    near_found = _share(wanted, distance_to_edges(found) <= TOLERANCE)
-    f1 = 2 * near_wanted * near_found / (near_wanted + near_found).clamp(min=1e-6)
+    precision = _share(found, distance_to_edges(wanted) <= TOLERANCE)
+    recall = _share(wanted, distance_to_edges(found) <= TOLERANCE)
+    f1 = 2 * precision * recall / (precision + recall).clamp(min=1e-6)
     return torch.where(wanted.flatten(1).any(1), f1, torch.nan)
 
 

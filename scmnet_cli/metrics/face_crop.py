@@ -1,4 +1,4 @@
-"""Face crop: LPIPS of the head alone, which hardly counts in whole pictures and whole people."""
+"""Face crop: LPIPS of the head alone, which hardly affects the LPIPS of whole images."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import JOINTS
 
 SIDE = 64
-"""Height and width of a crop as it is compared."""
+"""Height and width to which crops are resized."""
 
 _FACE = [JOINTS.index(name) for name in ("nose", "right_eye", "left_eye")]
 _HEAD = [*_FACE, *(JOINTS.index(name) for name in ("right_ear", "left_ear"))]
 _PER_TORSO, _PER_SPREAD = 0.65, 1.6
-_LEAST_SIDE = 8.0  # pixels of the picture
+_LEAST_SIDE = 8.0  # pixels of the image
 
 
 def shows_face(joints: Tensor, masks: Tensor) -> Tensor:
-    """Return where the face is shown: nose or an eye is known, and the face covers at least 0.1 % of the picture.
+    """Return whether each face is visible: nose or an eye is known, and the face covers at least 0.1 % of the image.
 
     Shape:
         joints: (B, 18, 3); masks: (B, 8, H, W) one-hot; result: (B,) bool.
@@ -36,8 +36,8 @@ def shows_face(joints: Tensor, masks: Tensor) -> Tensor:
 def head_boxes(joints: Tensor) -> Tensor:
     """Return a square around each head: centre x, centre y and side, in pixels of the joints.
 
-    The centre is the mean of nose, eyes and ears. The side is 0.65 torso lengths, or 1.6 times the extent of these
-    joints where that is more.
+    The centre is the mean of nose, eyes and ears. The side is the larger of 0.65 torso lengths and 1.6 times the extent
+    of these joints.
 
     Shape:
         joints: (B, 18, 3); result: (B, 3), NaN without a joint of the head.
@@ -52,7 +52,7 @@ def head_boxes(joints: Tensor) -> Tensor:
 
 
 def crop_heads(images: Tensor, boxes: Tensor) -> Tensor:
-    """Cut squares out of pictures and resize them to 64x64; beyond the border the picture's edge is repeated.
+    """Crop squares from images and resize them to 64x64; outside the image its border is repeated.
 
     Shape:
         images: (B, 3, H, W); boxes: (B, 3) as :func:`head_boxes` gives them; result: (B, 3, 64, 64).
@@ -78,19 +78,19 @@ def face_crop(
     source_joints: Tensor,
     source_masks: Tensor,
 ) -> Tensor:
-    """Return the distance of head crops; NaN where target or source does not show the face.
+    """Return the distance of head crops; NaN if target or source does not show the face.
 
     Args:
         distance: LPIPS.
-        images: pictures.
-        truth: what they should be.
-        joints: of the targets; they place the crops.
+        images: generated images.
+        truth: the true targets.
+        joints: joints of the targets; they place the crops.
         masks: regions of the targets.
         source_joints: joints of the sources.
         source_masks: regions of the sources.
 
     Shape:
-        images, truth: (B, 3, H, W) in [-1, 1]; joints, source_joints: (B, 18, 3), in pixels of the pictures; masks,
+        images, truth: (B, 3, H, W) in [-1, 1]; joints, source_joints: (B, 18, 3), in pixels of the images; masks,
         source_masks: (B, 8, H, W) one-hot; result: (B,).
     """
     found = images.new_full((len(images),), torch.nan)

@@ -1,4 +1,4 @@
-"""Features for FD-VGG16, a Fréchet distance for machines without Inception; its numbers are no FID."""
+"""Features for FD-VGG16, a Fréchet distance without Inception weights; it is not comparable with FID."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LAYER = "relu5_3"
 
 
 class Vgg16Features(nn.Module):
-    """Activations of VGG16's last convolution, averaged over the picture, at the picture's own size.
+    """Activations of VGG16's last convolution, averaged over the image; images are not resized.
 
     Args:
         weights_dir: folder with the weight file, see :func:`scmnet_cli.weights.find_backbone`.

@@ -3,8 +3,8 @@
     flicker = mean |I_t - (I_t-1 + I_t+1) / 2|      over frames and pixels
     jitter  = mean ||p_t - (p_t-1 + p_t+1) / 2|| / h  over frames and joints, h the person's height
 
-Even motion and even change count nothing; change to and fro counts fully. A still video and an even fade have 0,
-frames that are black and white in turn have 2, the range of the values.
+Uniform motion and linear change score 0, oscillation scores its full amplitude: a still video and a linear fade have
+flicker 0, frames that alternate between black and white have 2, the range of the values.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def flicker(images: Tensor) -> Tensor:
-    """Return how far frames lie from the midpoints of their neighbours, on the scale of the values; 0 is steady.
+    """Return the mean distance of frames from the midpoints of their neighbours; 0 is steady.
 
     Shape:
         images: (T, 3, H, W) in [-1, 1], T at least 3; result: scalar, 0 to 2.
@@ -23,13 +23,13 @@ def flicker(images: Tensor) -> Tensor:
 
 
 def jitter(joints: Tensor) -> Tensor:
-    """Return how far joints lie from the midpoints of where they are before and after, as a share of the height.
+    """Return the mean distance of joints from the midpoints of their neighbours in time, as a share of the height.
 
-    Frames count in which a joint is known before, now and after; the height is the median one of the joints' boxes.
-    NaN where there are none.
+    A joint counts in a frame if it is known in this frame, the one before and the one after. The height is the median
+    height of the joints' bounding boxes. NaN if no joint counts.
 
     Shape:
-        joints: (T, 18, 3), x, y in pixels of one frame and a score, 0 where missing; result: scalar.
+        joints: (T, 18, 3), x, y in pixels of the frame and a score, 0 if missing; result: scalar.
     """
     known = joints[..., 2] > 0  # (T, 18)
     y = joints[..., 1]

@@ -1,4 +1,4 @@
-"""Fréchet distance of two sets of features, each taken as a Gaussian; its statistics are gathered in a stream."""
+"""Fréchet distance between two sets of features modelled as Gaussians, from streaming statistics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_COUNT = 10**12
 
 
 class FeatureStatistics:
-    """Mean and covariance of features, in double precision; as much memory for a million images as for two."""
+    """Streaming mean and covariance of features in double precision; memory does not grow with the images."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -25,7 +25,7 @@ class FeatureStatistics:
         self._products: Tensor | None = None
 
     def add(self, features: Tensor) -> None:
-        """Take in a batch.
+        """Add a batch of features.
 
         Shape:
             features: (B, D).
@@ -44,15 +44,15 @@ class FeatureStatistics:
             result: (D,) float64.
 
         Raises:
-            ScmError: if there was no image.
+            ScmError: if there are no images.
         """
         if self._sum is None:
-            raise ScmError("no image to take statistics of")
+            raise ScmError("no images to compute statistics of")
         return self._sum / self.count
 
     @property
     def covariance(self) -> Tensor:
-        """Sample covariance, as pytorch-fid takes it.
+        """Sample covariance, as pytorch-fid computes it.
 
         Shape:
             result: (D, D) float64.
@@ -66,7 +66,7 @@ class FeatureStatistics:
         return (self._products - self.count * torch.outer(mean, mean)) / (self.count - 1)
 
     def write(self, path: Path) -> None:
-        """Keep the statistics in a file, in one step.
+        """Write the statistics to a file atomically.
 
         Raises:
             ScmError: if it cannot be written.
@@ -83,7 +83,7 @@ class FeatureStatistics:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read statistics that :meth:`write` kept.
+        """Read statistics that :meth:`write` wrote.
 
         Raises:
             ScmError: if the file is damaged.
@@ -99,17 +99,17 @@ class FeatureStatistics:
             if not (total.dtype == products.dtype == np.float64 and products.shape == 2 * total.shape):
                 raise ValueError(f"holds a sum of {total.shape} and products of {products.shape}")
             if not (np.isfinite(total).all() and np.isfinite(products).all() and 0 < found.count <= _MAX_COUNT):
-                raise ValueError("holds numbers that are no statistics")
+                raise ValueError("holds values that are not finite, or an impossible count")
             found._sum, found._products = torch.from_numpy(total), torch.from_numpy(products)
         except Exception as error:  # numpy and zipfile raise many types on damaged files
-            raise ScmError(f"{path}: is damaged ({error}); delete it, it is only a cache") from error
+            raise ScmError(f"{path}: is damaged ({error}); delete it, it is a cache") from error
         return found
 
 
 def frechet_distance(ours: FeatureStatistics, reference: FeatureStatistics) -> float:
     """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)): 0 for equal sets, symmetric.
 
-    Numbers from different counts of images do not compare: few images make every distance larger.
+    Distances from different numbers of images cannot be compared: few images bias it upwards.
 
     Raises:
         ScmError: if a set has fewer than two images.

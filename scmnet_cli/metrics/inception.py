@@ -1,4 +1,4 @@
-"""The Inception network of pytorch-fid, which FID and IS are taken from (docs/design.md, section 7)."""
+"""The Inception network of pytorch-fid, used for FID and IS (docs/design.md, section 7)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _SIDE = 299
 
 
 class Inception(nn.Module):
-    """Features and class probabilities of pictures, as pytorch-fid computes them.
+    """Inception features and class probabilities of images, as pytorch-fid computes them.
 
-    Pictures of any size are brought to 299x299 by bilinear interpolation without antialiasing, as there.
+    Images are resized to 299x299 by bilinear interpolation without antialiasing, as in pytorch-fid.
 
     Args:
         weights_dir: folder with the weight file, see :func:`scmnet_cli.weights.find_backbone`.
 
     Raises:
-        ScmError: if the weights are absent or another network's.
+        ScmError: if the weights are absent or of another network.
     """
 
     def __init__(self, weights_dir: Path | None = None) -> None:
@@ -72,9 +72,9 @@ class Inception(nn.Module):
 
     @torch.no_grad()
     def probabilities(self, features: Tensor) -> Tensor:
-        """Return the class probabilities that the Inception Score is made of.
+        """Return the class probabilities for the Inception Score.
 
-        As in the score's original code the classifier's bias is left out.
+        The classifier's bias is left out, as in the score's original code.
 
         Shape:
             features: (B, 2048); result: (B, 1008).
@@ -84,7 +84,7 @@ class Inception(nn.Module):
 
 
 def _architecture() -> Any:
-    """Put together the network of pytorch_fid.inception, whose own builder downloads."""
+    """Build the network of pytorch_fid.inception, without the download of its own builder."""
     from pytorch_fid import inception as parts
     from torchvision.models import inception_v3
 
@@ -104,6 +104,6 @@ def _architecture() -> Any:
 
 
 def inception_layout() -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-    """Return shape and type of every tensor of the weight file, by its key."""
+    """Return shape and type of every tensor of the weight file by key."""
     with torch.device("meta"):
         return {key: (tuple(value.shape), value.dtype) for key, value in _architecture().state_dict().items()}

@@ -1,4 +1,4 @@
-"""Inception Score: sharp classes of each picture, many classes over all (Salimans et al. 2016)."""
+"""Inception Score: confident classes for each image, many classes over all images (Salimans et al. 2016)."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ SPLITS = 10
 
 
 class InceptionScore:
-    """Gathers class probabilities in a stream, in runs of equal length of the pictures in their order.
+    """Streaming Inception Score over splits of consecutive images.
 
     Args:
-        count: how many pictures will come.
-        splits: in how many runs; the score is the mean over them.
+        count: number of images that will be added.
+        splits: number of splits; the score is the mean over them.
 
     Raises:
-        ScmError: if there are fewer pictures than runs.
+        ScmError: if there are fewer images than splits.
     """
 
     def __init__(self, count: int, splits: int = SPLITS) -> None:
         if count < splits:
-            raise ScmError(f"an Inception Score in {splits} splits needs {splits} pictures or more, not {count}")
+            raise ScmError(f"an Inception Score in {splits} splits needs {splits} images or more, not {count}")
         self._ends = [(split + 1) * count // splits for split in range(splits)]
         self._sums: list[Tensor | None] = [None] * splits
         self._negative_entropies = [0.0] * splits
         self._seen = 0
 
     def add(self, probabilities: Tensor) -> None:
-        """Take in the next pictures.
+        """Add the next images.
 
         Shape:
             probabilities: (B, K), each row sums to 1.
@@ -45,8 +45,8 @@ class InceptionScore:
             self._seen += 1
 
     def result(self) -> tuple[float, float]:
-        """Return mean and standard deviation over the runs of exp(mean KL(p(y|x) || p(y))); 1 to the class count."""
-        assert self._seen == self._ends[-1], "as many pictures as promised"
+        """Return mean and standard deviation over splits of exp(mean KL(p(y|x) || p(y))), 1 to the class count."""
+        assert self._seen == self._ends[-1], "fewer images added than announced"
         scores, start = [], 0
         for end, total, negative_entropy in zip(self._ends, self._sums, self._negative_entropies, strict=True):
             assert total is not None

@@ -1,4 +1,4 @@
-"""LPIPS of the official package, version 0.1, on backbones found offline (docs/design.md, section 7)."""
+"""LPIPS 0.1 of the official package, with local backbone weights (docs/design.md, section 7)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Lpips(nn.Module):
     """Learned perceptual image patch similarity: 0 for equal images, larger for less similar ones.
 
     Args:
-        net: ``alex`` (the usual one to report) or ``vgg``.
+        net: ``alex`` (the one usually reported) or ``vgg``.
         weights_dir: folder with the backbone's file, see :func:`scmnet_cli.weights.find_backbone`.
 
     Raises:
@@ -38,10 +38,10 @@ class Lpips(nn.Module):
 
     @torch.no_grad()
     def forward(self, a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the distance of each pair: the official value, or with a mask the mean of its map over the mask.
+        """Return the distance of each pair: the official value or, with a mask, the mean of the distance map over it.
 
-        The map sees a neighbourhood of each pixel, so what lies just outside the mask still counts a little. The mean
-        of the map over a whole image is close to, but not exactly, the official value. NaN where the mask is empty.
+        The map at a pixel depends on its neighbourhood, so pixels just outside the mask have some influence. The mean
+        of the map over a whole image is close to the official value, but not equal. NaN if the mask is empty.
 
         Shape:
             a, b: (B, 3, H, W) in [-1, 1], at least 32x32; mask: (B or 1, 1, H, W); result: (B,).
@@ -67,11 +67,11 @@ class Lpips(nn.Module):
 
 
 def _official_lpips(net: str, backbone: dict[str, Tensor]) -> Any:
-    """Build the package's network around our backbone, without its download, its prints and torchvision's warnings."""
+    """Build the package's network with our backbone: no download, no prints, no warnings of torchvision."""
     import lpips
 
     with warnings.catch_warnings(), torch.device("meta"):
-        warnings.simplefilter("ignore")  # the package asks torchvision in a way that is deprecated
+        warnings.simplefilter("ignore")  # the package calls torchvision in a deprecated way
         model = lpips.LPIPS(net=net, version="0.1", pretrained=False, pnet_rand=True, verbose=False)
     model.scaling_layer = lpips.ScalingLayer()
 

@@ -1,4 +1,4 @@
-"""Means over a part of each image."""
+"""Means over a mask of each image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def masked_mean(values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Return each image's mean over channels and the pixels of its mask; NaN where the mask is empty.
+    """Return each image's mean over channels and the pixels of its mask; NaN if the mask is empty.
 
     Shape:
         values: (B, C, H, W); mask: (B or 1, 1, H, W), bool or weights in [0, 1], None for the whole image;

@@ -1,4 +1,4 @@
-"""PCK, percentage of correct keypoints: whether the person has the target's pose."""
+"""PCK, percentage of correct keypoints: how well the pose of the output matches the target's."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 NEAR = 0.1
-"""Distance within which a joint is right, by the larger side of the target's joints' box."""
+"""Distance within which a joint is correct, relative to the larger side of the bounding box of the target's joints."""
 
 
 def pck(found: Tensor, wanted: Tensor, near: float = NEAR) -> Tensor:
-    """Return the share of the target's joints, 0 to 1, that are found near where they should be.
+    """Return the share of the target's joints, 0 to 1, that are found within the threshold distance.
 
-    A joint that is not found is wrong; one that the target lacks does not count. NaN where the target has none.
+    A joint that is not found is wrong; one that the target lacks does not count. NaN if the target has none.
 
     Shape:
-        found, wanted: (B, 18, 3), x, y in pixels of one canvas and a score, 0 where missing; result: (B,).
+        found, wanted: (B, 18, 3), x, y in pixels of one canvas and a score, 0 if missing; result: (B,).
     """
     there = wanted[..., 2] > 0  # (B, 18)
     points = wanted[..., :2]

@@ -1,4 +1,4 @@
-"""Peak signal-to-noise ratio, in float: a public script subtracts uint8, wraps around and so gains 10 dB."""
+"""Peak signal-to-noise ratio in float; a public script subtracts uint8, which wraps around and adds about 10 dB."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _PEAK = 2.0  # of images in [-1, 1]
 
 
 def psnr(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Return 10 log10(peak^2 / mean squared difference) of each pair, in dB; infinite for equal images.
+    """Return 10 log10(peak^2 / mean squared difference) of each pair in dB.
 
-    NaN where the mask is empty.
+    Infinite for equal images; NaN if the mask is empty.
 
     Shape:
         a, b: (B, 3, H, W) in [-1, 1]; mask: (B or 1, 1, H, W), for example the person; result: (B,).

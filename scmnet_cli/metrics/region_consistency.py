@@ -1,4 +1,4 @@
-"""Region consistency: whether each region keeps the source's colours."""
+"""Region consistency: how well each region keeps the source's colours."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor
 from scmnet_cli.regions import BACKGROUND
 
 MIN_SHARE = 0.001
-"""A region with less of the picture than this is taken as absent: a few stray pixels have no colour to keep."""
+"""A region with a smaller share of the image counts as absent: a few stray pixels have no meaningful colour."""
 
 
 def region_closeness(output: Tensor, output_masks: Tensor, source: Tensor, source_masks: Tensor) -> Tensor:
-    """Return how close each region's colours in the output are to the same region's in the source.
+    """Return the similarity of each region's colours in output and source.
 
-    The mean and the standard deviation of each region and channel are compared:
-    1 - mean over channels of sqrt(dmean^2 + dstd^2) / 2. That root is the 2-Wasserstein distance of two Gaussians, at
-    most 2 in [-1, 1]. 1: equal mean and deviation; 0: plain black against plain white. NaN where the region is absent
-    from either (below :data:`MIN_SHARE` of the picture).
+    It is 1 - mean over channels of sqrt(dmean^2 + dstd^2) / 2, with the differences of the region's mean and standard
+    deviation. The root is the 2-Wasserstein distance of two Gaussians, at most 2 for values in [-1, 1]. 1: equal mean
+    and deviation; 0: plain black against plain white. NaN if the region is absent from either (below :data:`MIN_SHARE`
+    of the image).
 
     Shape:
         output: (B, 3, H, W) and source: (B, 3, H', W') in [-1, 1]; output_masks: (B, R, H, W) and source_masks:
@@ -30,9 +30,9 @@ def region_closeness(output: Tensor, output_masks: Tensor, source: Tensor, sourc
 
 
 def region_consistency(output: Tensor, output_masks: Tensor, source: Tensor, source_masks: Tensor) -> Tensor:
-    """Return the mean of :func:`region_closeness` over the body regions that both show; the background is left out.
+    """Return the mean of :func:`region_closeness` over the regions that both show, without the background.
 
-    Every region counts alike, however large. NaN where no region is in both.
+    Every region has the same weight, whatever its size. NaN if no region is in both.
 
     Shape:
         as :func:`region_closeness`; result: (B,), in [0, 1] or NaN.
@@ -43,9 +43,9 @@ def region_consistency(output: Tensor, output_masks: Tensor, source: Tensor, sou
 
 
 def region_colour_distance(output: Tensor, output_masks: Tensor, source: Tensor, source_masks: Tensor) -> Tensor:
-    """Return how far the mean colours of regions are from the source's: the mean over regions and channels.
+    """Return the mean absolute difference of the regions' mean colours in output and source.
 
-    Every region that both show counts alike, but for the background. NaN where there is none.
+    Every region that both show has the same weight; the background is left out. NaN if there is none.
 
     Shape:
         as :func:`region_closeness`; result: (B,), 0 to 2 for images in [-1, 1], or NaN.
@@ -59,7 +59,7 @@ def region_colour_distance(output: Tensor, output_masks: Tensor, source: Tensor,
 
 
 def _statistics(image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and standard deviation (B, R, 3) of each region's colours, and whether the region is there (B, R)."""
+    """Return mean and standard deviation of each region's colours, (B, R, 3), and whether it is present, (B, R)."""
     weights = masks.double().flatten(2)  # (B, R, P)
     pixels = image.double().flatten(2)  # (B, 3, P)
     count = weights.sum(2)[..., None]  # (B, R, 1)

@@ -1,12 +1,13 @@
 """SSIM as scikit-image computes it, in the protocols of published numbers (docs/design.md, section 7).
 
-Padding alone lifts SSIM, so a number without its protocol says nothing: at 256x176, padded is about 0.69 s + 0.31.
+Padding alone raises SSIM, so a number is meaningless without its protocol: at 256x176, padding gives about 0.69 s +
+0.31.
 
-With m the windowed means, v the windowed variances and c the covariance of x and y (Wang et al. 2004, Eq. 13)
+With m the windowed means, v the windowed variances and c the covariance of x and y (Wang et al. 2004, Eq. 13),
 SSIM(x, y) = (2 m_x m_y + C1) (2 c + C2) / ((m_x^2 + m_y^2 + C1) (v_x + v_y + C2)), with C1 = (0.01 L)^2,
-C2 = (0.03 L)^2 and L the data range. The variances only occur as a sum, so four windowed means make it: of x, y,
-x^2 + y^2 and x y. A window is applied to rows, then to columns, as products with band matrices in double precision:
-several times as fast as scikit-image's filters, which are the oracle.
+C2 = (0.03 L)^2 and L the data range. The variances only occur as a sum, so four windowed means suffice: of x, y,
+x^2 + y^2 and x y. The window is applied to rows, then to columns, by multiplication with band matrices in double
+precision. This is several times as fast as scikit-image's filters, which are the test oracle.
 """
 
 from __future__ import annotations
@@ -32,19 +33,19 @@ _Array = npt.NDArray[np.float64]
 _WHITE = 255
 _K1, _K2 = 0.01, 0.03
 _BLOCK = 16
-"""Rows of a band matrix that are multiplied at a time: more multiply more zeros, fewer are more calls.
+"""Rows of a band matrix per product: larger blocks multiply more zeros, smaller ones make more calls.
 
-At 256x256 the products stay below the size that OpenBLAS shares among threads; here pairs are shared among them.
+At 256x256 the products stay below the size at which OpenBLAS uses threads; the threads work on pairs instead.
 """
 
 
 @dataclass(frozen=True)
 class _Window:
-    """The surroundings of a pixel, the same along both axes.
+    """A separable window, the same along both axes.
 
     Attributes:
-        weights: along one axis, of odd length; their sum is 1.
-        correction: what variances are multiplied with: 1 for those of a population, n / (n - 1) for those of a sample.
+        weights: weights along one axis, of odd length; their sum is 1.
+        correction: factor of the variances: 1 for population variance, n / (n - 1) for sample variance.
     """
 
     weights: tuple[float, ...]
@@ -52,13 +53,13 @@ class _Window:
 
     @property
     def reach(self) -> int:
-        """Pixels on each side of the middle one; as many at the border are left out of the mean of a picture."""
+        """Pixels on each side of the centre; a border of this width is left out of an image's mean."""
         return len(self.weights) // 2
 
 
 def _gaussian(sigma: float, reach: int) -> tuple[float, ...]:
-    bell = [math.exp(-0.5 * (place / sigma) ** 2) for place in range(-reach, reach + 1)]
-    return tuple(value / math.fsum(bell) for value in bell)
+    values = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-reach, reach + 1)]
+    return tuple(value / math.fsum(values) for value in values)
 
 
 _GAUSSIAN = _Window(_gaussian(1.5, 5))
@@ -75,10 +76,10 @@ def ssim_raw(generated: Tensor, reference: Tensor) -> Tensor:
 
 
 def ssim_masked(generated: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean over the mask of the map whose mean over the whole image, without its border, is ``raw`` SSIM.
+    """Return the mean over the mask of the SSIM map; its mean over the image without border is ``raw`` SSIM.
 
-    It is not the mask-SSIM of papers that black out what lies outside the mask and so count it as equal.
-    NaN where the mask is empty.
+    It is not the mask-SSIM of papers, which set pixels outside the mask to black and so count them as equal.
+    NaN if the mask is empty.
 
     Shape:
         generated, reference: as :func:`ssim_raw`; mask: (B or 1, 1, H, W); result: (B,), at most 1.
@@ -93,7 +94,7 @@ def ssim_masked(generated: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
 
 
 def ssim_gfla(generated: Tensor, reference: Tensor) -> Tensor:
-    """Return the SSIM of each pair as GFLA's script takes it: uniform 51x51 window, sample covariance, full range.
+    """Return the SSIM of each pair by GFLA's protocol: uniform 51x51 window, sample covariance, full range.
 
     Shape:
         generated, reference: (B, 3, H, W) in [-1, 1], at least 51x51, rounded to 8 bits here; result: (B,), at most 1.
@@ -104,8 +105,8 @@ def ssim_gfla(generated: Tensor, reference: Tensor) -> Tensor:
 def ssim_patn(generated: Tensor, reference: Tensor) -> Tensor:
     """Return the ``patn`` SSIM of each pair, the protocol of the benchmark's published numbers.
 
-    Both images get white columns on both sides that make them square (40 each for 256x176), and the data range is that
-    of the padded generated image; else as ``raw``. Not symmetric. Comparable with publications at 256x176 only.
+    Both images are padded to squares with white columns (40 on each side for 256x176), and the data range is that of
+    the padded generated image; otherwise it is ``raw``. Not symmetric. Comparable with publications only at 256x176.
 
     Shape:
         generated, reference: (B, 3, H, W) in [-1, 1], H >= W, rounded to 8 bits here; result: (B,), at most 1.
@@ -116,11 +117,11 @@ def ssim_patn(generated: Tensor, reference: Tensor) -> Tensor:
 
 
 def _mean(generated: Tensor, reference: Tensor, window: _Window, *, own_range: bool = False) -> Tensor:
-    """Return the mean similarity of each pair, all but the border; its data range is 255 or the generated picture's."""
+    """Return the mean similarity of each pair without the border; the data range is 255 or the generated image's."""
     inner = slice(window.reach, -window.reach)
 
     def mean(ours: _Array, theirs: _Array) -> float:
-        # An all-white picture has no range: 1 keeps the formula defined.
+        # An all-white image has range 0; 1 keeps the formula defined.
         data_range = max(float(ours.max() - ours.min()), 1.0) if own_range else _WHITE
         channels = [_similarity(x, y, data_range, window)[inner, inner] for x, y in zip(ours, theirs, strict=True)]
         return float(np.mean(channels))
@@ -129,7 +130,7 @@ def _mean(generated: Tensor, reference: Tensor, window: _Window, *, own_range: b
 
 
 def _each(of: Callable[[_Array, _Array], _T], generated: Tensor, reference: Tensor) -> list[_T]:
-    """Call ``of`` with each pair, as many at a time as torch has threads: numpy does not hold Python's lock.
+    """Call ``of`` with each pair in as many threads as torch has; numpy releases the GIL.
 
     Shape:
         of: takes (3, H, W) float64, whole numbers 0-255.
@@ -145,7 +146,7 @@ def _levels(images: Tensor) -> _Array:
 
 
 def _similarity(ours: _Array, theirs: _Array, data_range: float, window: _Window) -> _Array:
-    """Return the similarity at each pixel of one channel: what it takes stays in the cache.
+    """Return the similarity at each pixel of one channel; one channel at a time fits the CPU cache.
 
     Shape:
         ours, theirs, result: (H, W).
@@ -162,7 +163,7 @@ def _similarity(ours: _Array, theirs: _Array, data_range: float, window: _Window
 
 
 def _windowed(planes: _Array, window: _Window) -> _Array:
-    """Return the windowed mean at each pixel, the planes mirrored at their edges as scipy's ``reflect`` does.
+    """Return the windowed mean at each pixel; borders are mirrored like scipy's ``reflect``.
 
     Shape:
         planes, result: (P, H, W).
@@ -177,10 +178,10 @@ def _windowed(planes: _Array, window: _Window) -> _Array:
 
 @lru_cache(maxsize=32)
 def _bands(side: int, window: _Window) -> list[tuple[slice, slice, _Array]]:
-    """Return the matrix that applies a window along a side, in blocks of rows: which, the places they reach, and they.
+    """Return the band matrix of a window along a side in blocks: rows, the columns they reach, and the values.
 
     Shape:
-        blocks: (up to 16, places reached).
+        blocks: (up to 16, columns reached).
     """
     whole = np.zeros((side, side))
     for offset, weight in enumerate(window.weights, start=-window.reach):

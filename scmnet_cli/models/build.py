@@ -1,4 +1,4 @@
-"""From a config to networks: the only place that reads their sizes."""
+"""Build the networks from a config: the only place that reads their sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scmnet_cli.models.style_encoder import NUM_PARTS, CrossChannelFusion, Decom
 
 
 def build_generator(config: ModelConfig) -> SCMNet:
-    """Build the generator with fresh weights, drawn from torch's global generator."""
+    """Build the generator with fresh weights from torch's global random generator."""
     cells = config.carry_detail if config.carry_colours else 0
     num_maps = DOMAINS[config.domain].num_maps
     if config.style == "decomposed":
@@ -36,17 +36,17 @@ def build_generator(config: ModelConfig) -> SCMNet:
             config.generator_up_channels,
             config.generator_blocks,
             config.generator_norm,
-            shows_ground=cells > 1,
+            reads_base=cells > 1,
             num_maps=num_maps if config.show_structure else 0,
             part_warp=config.part_warp,
             background=PLAIN_BACKGROUND if config.foreground else None,
         ),
         tau=config.tau,
         prior_sigma=config.prior_sigma if config.part_warp else 0,
-        correlates=config.correlation,
+        use_correlation=config.correlation,
     )
 
 
 def build_discriminators(config: ModelConfig) -> Discriminators:
-    """Build both discriminators with fresh weights, drawn from torch's global generator."""
+    """Build both discriminators with fresh weights from torch's global random generator."""
     return Discriminators(DOMAINS[config.domain].num_maps, config.discriminator_channels, config.discriminator_blocks)

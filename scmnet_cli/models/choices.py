@@ -1,4 +1,4 @@
-"""Names that a config chooses from; no torch, so that the config can import them."""
+"""Names that a config chooses from. This module imports no torch, so the config can import it."""
 
 from __future__ import annotations
 

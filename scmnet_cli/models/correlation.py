@@ -1,18 +1,18 @@
-"""Correlation Mining Module (the paper's 3.3): the correlation field, and style features rearranged by it.
+"""Correlation Mining Module (the paper's 3.3): the correlation field and the rearranging of style features by it.
 
-With both features centred over channels and scaled to unit length,
+Pose and style features are centred over channels and scaled to unit length. Then
 
     s_ij = <F_p(i), F_s(j)>                        (Eq. 2, a cosine)
     C_ij = exp(s_ij / tau) / sum_j exp(s_ij / tau) (Eq. 1, over all style positions j of one pose position i)
     F_s*(i) = sum_j C_ij F_s(j)                    (Eq. 3)
 
-Eq. 1 as printed normalises over the other index and Eq. 3 sums over this one; only this reading makes F_s* an
-average. It is independent of the order of the style positions, and it moves when the pose moves.
+Eq. 1 as printed normalises over i, while Eq. 3 sums over j. Only normalising over j makes F_s* an average. F_s* does
+not depend on the order of the style positions, and it is equivariant to a permutation of the pose positions.
 
-With a part warp the field has a prior: g(i) is where the warp finds pose position i in the source, x(j) is where style
-position j lies, and -c_i |g(i) - x(j)|^2 / 2 sigma^2 is added to s_ij / tau, with c_i in [0, 1] the coverage. The term
-|g(i)|^2 is the same for a whole row, so the softmax does not see it, and three channels carry the rest: query
-(g_x, g_y, 1) c tau / sigma^2 and key (x, y, -|x|^2 / 2). The fused path stays fused.
+With a part warp the field has a prior. g(i) is the source position that the warp gives to pose position i, x(j) is the
+location of style position j, and c_i in [0, 1] is the coverage. The prior adds -c_i |g(i) - x(j)|^2 / 2 sigma^2 to
+s_ij / tau. The term |g(i)|^2 is constant along a row, so the softmax cancels it. Three extra channels carry the rest:
+query (g_x, g_y, 1) c tau / sigma^2 and key (x, y, -|x|^2 / 2). So the fused attention kernel still applies.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _VALUES_AT_A_TIME = 2**22  # 16 MiB of the field
 
 @dataclass(frozen=True)
 class Prior:
-    """Where each pose position is expected in the source.
+    """Expected source position of each pose position.
 
     Shape:
-        positions: (B, 2, h, w), x and y in feature positions, the first one's centre at 0; confidence: (B, 1, h, w) in
-        [0, 1], 0 where nothing is expected.
+        positions: (B, 2, h, w), x and y in feature positions, 0 is the centre of the first; confidence: (B, 1, h, w)
+        in [0, 1], 0 where there is no prior.
     """
 
     positions: Tensor
@@ -44,7 +44,7 @@ class Prior:
 
 @dataclass(frozen=True)
 class Field:
-    """Queries and keys of a correlation field: its logits are their products divided by tau.
+    """Queries and keys of a correlation field: its logits are their inner products divided by tau.
 
     Shape:
         query: (B, N, D), pose positions; key: (B, N', D), style positions; size: (h, w) of the pose positions.
@@ -71,34 +71,34 @@ class Field:
         return cls(query, key, tau, (pose_features.shape[2], pose_features.shape[3]))
 
     def explicit(self) -> Tensor:
-        """Return the whole field, (B, N, N') float32, rows sum to 1: the oracle of the paths that never hold it."""
+        """Return the whole field, (B, N, N') float32, whose rows sum to 1; the oracle of the memory-saving paths."""
         with torch.autocast(self.query.device.type, enabled=False):
             return (self.query @ self.key.transpose(1, 2) / self.tau).softmax(-1)
 
     def rows(self) -> Iterator[Tensor]:
-        """Yield the field in blocks of consecutive rows, each (B, rows, N') float32; no more than one is ever held."""
+        """Yield the field in blocks of consecutive rows, each (B, rows, N') float32, one block in memory at a time."""
         for logits in self._logit_rows():
             yield logits.softmax(-1)
 
     def entropy(self) -> Tensor:
-        """Return the entropy of each row in nats, (B, h, w): 0 looks at one style position, log N' at all alike."""
+        """Return the entropy of each row in nats, (B, h, w): from 0 (one style position) to log N' (uniform)."""
         entropies = []
         for logits in self._logit_rows():
             scores = logits - logits.amax(2, keepdim=True)  # at most 0
             weights = scores.exp()
             total = weights.sum(2)
-            entropies.append(total.log() - (weights * scores).sum(2) / total)  # -sum p log p, with one exponential
+            entropies.append(total.log() - (weights * scores).sum(2) / total)  # -sum p log p with a single exp
         return torch.cat(entropies, dim=1).view(-1, *self.size)
 
     def rearrange(self, values: Tensor) -> Tensor:
-        """Move values along the field (Eq. 3) without ever holding it.
+        """Move values along the field (Eq. 3) without materialising it.
 
         Shape:
             values: (B, K, h', w'); result: (B, K, h, w) float32.
         """
         with torch.autocast(self.query.device.type, enabled=False):
             value = _tokens(values)
-            # Fused kernels want queries, keys and values of one width, a multiple of 8; zeros change no product.
+            # Fused kernels need queries, keys and values of one width, a multiple of 8; zero padding changes nothing.
             width = -(-max(self.query.shape[-1], value.shape[-1]) // 8) * 8
             query, key, padded = (F.pad(t, (0, width - t.shape[-1]))[:, None] for t in (self.query, self.key, value))
             moved = F.scaled_dot_product_attention(query, key, padded, scale=1 / self.tau)[:, 0, :, : value.shape[-1]]
@@ -106,9 +106,9 @@ class Field:
 
     def _logit_rows(self) -> Iterator[Tensor]:
         rows = max(1, _VALUES_AT_A_TIME // (self.key.shape[0] * self.key.shape[1]))
-        for some in torch.split(self.query, rows, dim=1):
-            with torch.autocast(self.query.device.type, enabled=False):  # left before the caller's code runs
-                logits = some @ self.key.transpose(1, 2) / self.tau
+        for block in torch.split(self.query, rows, dim=1):
+            with torch.autocast(self.query.device.type, enabled=False):  # closed before the caller's code runs
+                logits = block @ self.key.transpose(1, 2) / self.tau
             yield logits
 
 
@@ -118,14 +118,14 @@ def _directions(features: Tensor) -> Tensor:
 
 
 def _tokens(features: Tensor) -> Tensor:
-    # The fused kernels want channels side by side in memory.
+    # The fused kernels need contiguous channels.
     return features.flatten(2).transpose(1, 2).float().contiguous()  # (B, N, C)
 
 
 def _prior_channels(prior: Prior, size: tuple[int, int], tau: float) -> tuple[Tensor, Tensor]:
     """Return the prior's channels of queries, (B, N, 3), and keys, (1, N', 3)."""
     height, width = size
-    # Positions count from the middle: smaller numbers lose fewer digits.
+    # Positions are relative to the centre: smaller numbers lose fewer digits.
     middle = prior.positions.new_tensor([(width - 1) / 2, (height - 1) / 2])
     strength = _tokens(prior.confidence) * (tau / prior.sigma**2)  # (B, N, 1)
     expected = _tokens(prior.positions) - middle  # (B, N, 2)

@@ -12,7 +12,7 @@ from scmnet_cli.models.layers import ConvBlock, ResidualBlock
 
 
 class PatchDiscriminator(nn.Sequential):
-    """Says for each patch how real it looks: a 7x7 convolution, two of stride 2, residual blocks, one channel out.
+    """PatchGAN discriminator: a 7x7 convolution, two of stride 2, residual blocks, one output channel.
 
     Shape:
         input: (B, in_channels, H, W); output: (B, 1, H/4, W/4) logits.
@@ -30,7 +30,7 @@ class PatchDiscriminator(nn.Sequential):
 
 
 class Discriminators(nn.Module):
-    """D_s judges the image alone, D_p the image together with its pose maps.
+    """D_s sees the image alone; D_p sees the image together with its pose maps.
 
     Shape:
         image: (B, 3, H, W); maps: (B, pose_channels, H, W); output: two (B, 1, H/4, W/4) logits, D_s then D_p.
@@ -42,5 +42,5 @@ class Discriminators(nn.Module):
         self.pose = PatchDiscriminator(3 + pose_channels, channels, num_blocks)
 
     def forward(self, image: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Judge images and their poses."""
+        """Return the logits of D_s and D_p."""
         return self.style(image), self.pose(torch.cat([image, maps.to(image.dtype)], dim=1))

@@ -1,4 +1,4 @@
-"""Translation generator (the paper's 3.4): a U-Net that draws the image from the rearranged style features."""
+"""Translation generator (the paper's 3.4): a U-Net that generates the image from the rearranged style features."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from scmnet_cli.models.choices import NormName
 from scmnet_cli.models.layers import ConvBlock, ResidualBlock
 from scmnet_cli.models.part_warp import NUM_WARP_CHANNELS, PartWarp
 
-_BRIGHTEST = 0.95
-_PIXELS = (4, 2, 1)
+_MAX_COLOUR = 0.95
+"""Base colours are clamped to this magnitude, so that atanh stays finite."""
+_SCALES = (4, 2, 1)
 """Pixels along each side of a feature, after each upsampling."""
-_LEAST_COVERED = 0.05
-"""Pixels that the warp covers less are drawn, never blended in."""
-_COARSER = 4
-"""Side of the blocks over which the ground is averaged: sharp detail comes from the blended pixels."""
+_MIN_COVERAGE = 0.05
+"""Pixels with less coverage are generated, never blended from the warp."""
+_BASE_BLOCK = 4
+"""Side of the blocks over which the base colours are averaged: sharp detail comes from the blended pixels."""
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """A picture and the masks it was composed with.
+    """A generated image and the masks that composed it.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; drawn: likewise, before warped pixels and background are blended in; blend: c,
-        (B, 1, H, W) in [0, 1], the share of the warped pixels; both None without a part warp; foreground: logits of
-        alpha, (B, 1, H, W); None where the background is not replaced.
+        image: (B, 3, H, W) in [-1, 1]; drawn: (B, 3, H, W), the network's own image, before warped pixels and
+        background are blended in; blend: c, (B, 1, H, W) in [0, 1], the share of the warped pixels; both are None
+        without a part warp; foreground: logits of alpha, (B, 1, H, W), None if the background is kept.
     """
 
     image: Tensor
@@ -38,10 +39,16 @@ class Rendering:
     foreground: Tensor | None = None
 
     def row(self, row: int) -> Rendering:
-        """Return the rendering of one picture of the batch, (1, ..., H, W)."""
+        """Return the rendering of one image of the batch, (1, ..., H, W)."""
         fields = (self.image, self.drawn, self.blend, self.foreground)
         rows = (None if field is None else field[row : row + 1] for field in fields)
         return Rendering(*rows)  # type: ignore[arg-type]
+
+    @classmethod
+    def joined(cls, renderings: Sequence[Rendering]) -> Rendering:
+        """Return renderings of one network as one batch."""
+        parts = [[getattr(each, name) for each in renderings] for name in ("image", "drawn", "blend", "foreground")]
+        return cls(*(None if part[0] is None else torch.cat(part) for part in parts))  # type: ignore[arg-type]
 
     @property
     def alpha(self) -> Tensor | None:
@@ -52,16 +59,17 @@ class Rendering:
 class TranslationGenerator(nn.Module):
     """U-Net over H/8, H/16 and H/32 with skips, then three x2 upsamplings and tanh.
 
-    A residual block refines at H/8, H/4 and H/2, where it costs little. With ``shows_ground`` each upsampling also sees
-    the colours that the image is drawn on: it has to know what of them to paint over. With ``num_maps`` it also sees
-    the structure maps, all their pixels in channels: lines thinner than a position of the field have no other way.
+    A residual block refines the features at H/8, H/4 and H/2, where it is cheap. Each upsampling stage also reads
+    optional inputs. With ``reads_base`` it reads the base colours to which the network adds its output. With
+    ``num_maps`` it reads the structure maps, their pixels unshuffled into channels: lines thinner than a feature
+    position reach the image in no other way.
 
-    With ``part_warp`` it also sees the part warp, and its last layer gives a blend map c and, over a plain
-    ``background``, a foreground mask alpha: image = alpha (c warped + (1 - c) drawn) + (1 - alpha) background. Where c
-    is 1 the source's own pixels arrive untouched. What is drawn then starts from a low-passed ground.
+    With ``part_warp`` it also reads the part warp. The last layer then predicts a blend map c and, if ``background`` is
+    a plain colour, a foreground mask alpha: image = alpha (c warped + (1 - c) drawn) + (1 - alpha) background. Where c
+    is 1, source pixels are copied unchanged. The drawn image then starts from low-pass filtered base colours.
 
     Shape:
-        rearranged: (B, C, H/8, W/8), any size: odd ones are met again on the way up.
+        rearranged: (B, C, H/8, W/8), of any size: upsampling goes to the skip's size.
     """
 
     def __init__(
@@ -72,7 +80,7 @@ class TranslationGenerator(nn.Module):
         num_blocks: int,
         norm: NormName,
         *,
-        shows_ground: bool = False,
+        reads_base: bool = False,
         num_maps: int = 0,
         part_warp: bool = False,
         background: float | None = None,
@@ -94,20 +102,15 @@ class TranslationGenerator(nn.Module):
             ]
         )
         self.refine = ResidualBlock(top, norm)
-        self.shows_ground, self.num_maps, self.part_warp, self.background = (
-            shows_ground,
-            num_maps,
-            part_warp,
-            background,
-        )
-        num_seen = num_maps + (NUM_WARP_CHANNELS if part_warp else 0)
-        seen = [(3 if shows_ground else 0) + num_seen * pixels**2 for pixels in _PIXELS]
+        self.reads_base, self.num_maps, self.part_warp, self.background = reads_base, num_maps, part_warp, background
+        num_guides = num_maps + (NUM_WARP_CHANNELS if part_warp else 0)
+        extra = [(3 if reads_base else 0) + num_guides * scale**2 for scale in _SCALES]
         quarter, half, full = up_channels
         self.draw = nn.ModuleList(
             [
-                nn.Sequential(ConvBlock(top + seen[0], quarter, 3, norm=norm), ResidualBlock(quarter, norm)),  # H/4
-                nn.Sequential(ConvBlock(quarter + seen[1], half, 3, norm=norm), ResidualBlock(half, norm)),  # H/2
-                ConvBlock(half + seen[2], full, 3, norm=norm),  # H
+                nn.Sequential(ConvBlock(top + extra[0], quarter, 3, norm=norm), ResidualBlock(quarter, norm)),  # H/4
+                nn.Sequential(ConvBlock(quarter + extra[1], half, 3, norm=norm), ResidualBlock(half, norm)),  # H/2
+                ConvBlock(half + extra[2], full, 3, norm=norm),  # H
             ]
         )
         num_masks = part_warp + (part_warp and background is not None)
@@ -125,13 +128,14 @@ class TranslationGenerator(nn.Module):
         maps: Tensor | None = None,
         warp: PartWarp | None = None,
     ) -> Rendering:
-        """Draw the image; on top of coarser colours, (B, 3, h, w) in [-1, 1], where they are given.
+        """Generate the image from rearranged features, and from what else this network reads.
 
-        Structure maps, (B, num_maps, H, W), are needed where the generator sees them, and else not read; a part warp,
-        (B, ..., H, W), likewise.
+        Shape:
+            colours: (B, 3, h, w) in [-1, 1], coarse base colours; maps: (B, num_maps, H, W), structure maps;
+            warp: (B, ..., H, W).
         """
-        seen = self._seen(maps, warp)
-        ground = self._drawn_on(colours, warp)
+        guides = self._guides(maps, warp)
+        base = self._base_colours(colours, warp)
         features = self.enter(rearranged)
         skips = []
         for down in self.down:
@@ -143,54 +147,55 @@ class TranslationGenerator(nn.Module):
             features = F.interpolate(features, size=skip.shape[-2:], mode="nearest")
             features = up(torch.cat([features, skip], dim=1))
         features = self.refine(features)
-        for draw, pixels in zip(self.draw, _PIXELS, strict=True):
+        for draw, scale in zip(self.draw, _SCALES, strict=True):
             inputs = [F.interpolate(features, scale_factor=2, mode="nearest")]
-            if self.shows_ground:
-                assert ground is not None
+            if self.reads_base:
+                assert base is not None
                 size = (inputs[0].shape[2], inputs[0].shape[3])
                 mode = "bilinear" if warp is None else "area"
-                inputs.append(F.interpolate(ground, size=size, mode=mode).to(features.dtype))
-            if seen is not None:
-                inputs.append(F.pixel_unshuffle(seen, pixels).to(features.dtype))
+                inputs.append(F.interpolate(base, size=size, mode=mode).to(features.dtype))
+            if guides is not None:
+                inputs.append(F.pixel_unshuffle(guides, scale).to(features.dtype))
             features = draw(torch.cat(inputs, dim=1))
-        return self._compose(self.to_rgb(features), ground, warp)
+        return self._compose(self.to_rgb(features), base, warp)
 
-    def _seen(self, maps: Tensor | None, warp: PartWarp | None) -> Tensor | None:
-        """Return the maps that each upsampling sees, at full size."""
-        seen = []
+    def _guides(self, maps: Tensor | None, warp: PartWarp | None) -> Tensor | None:
+        """Return the maps that each upsampling stage reads, (B, K, H, W)."""
+        guides = []
         if self.num_maps:
             assert maps is not None
-            seen.append(maps)
+            guides.append(maps)
         if self.part_warp:
             assert warp is not None
-            seen.append(warp.channels())
-        return torch.cat(seen, dim=1) if seen else None
+            guides.append(warp.channels())
+        return torch.cat(guides, dim=1) if guides else None
 
-    def _drawn_on(self, colours: Tensor | None, warp: PartWarp | None) -> Tensor | None:
-        """Return the colours that are drawn on: the warped ones where covered, else those that the field moved."""
+    def _base_colours(self, colours: Tensor | None, warp: PartWarp | None) -> Tensor | None:
+        """Return the colours that the output is added to: warped where covered, else moved by the field."""
         if warp is None or colours is None:
             return colours
         size = (warp.image.shape[2], warp.image.shape[3])
         moved = F.interpolate(colours.float(), size=size, mode="bilinear")
         return (warp.coverage * warp.image + (1 - warp.coverage) * moved).clamp(-1, 1)
 
-    def _compose(self, drawn: Tensor, ground: Tensor | None, warp: PartWarp | None) -> Rendering:
-        size = (drawn.shape[2], drawn.shape[3])
+    def _compose(self, output: Tensor, base: Tensor | None, warp: PartWarp | None) -> Rendering:
+        """Turn the last layer's output into the image: add the base colours, then blend warp and background."""
+        size = (output.shape[2], output.shape[3])
         if warp is None:
-            if ground is not None:
-                light = torch.atanh(ground.clamp(-_BRIGHTEST, _BRIGHTEST))
-                drawn = drawn + F.interpolate(light, size=size, mode="bilinear").to(drawn.dtype)
-            return Rendering(torch.tanh(drawn))
-        drawn = drawn.float()
-        colours = drawn[:, :3]  # before tanh
-        if ground is not None:
-            coarse = F.interpolate(F.avg_pool2d(ground, _COARSER), size=size, mode="bilinear")
-            colours = colours + torch.atanh(coarse.clamp(-_BRIGHTEST, _BRIGHTEST))
-        blend = torch.sigmoid(drawn[:, 3:4]) * (warp.coverage > _LEAST_COVERED)
-        painted = torch.tanh(colours)
-        image = blend * warp.image + (1 - blend) * painted
+            if base is not None:
+                offset = torch.atanh(base.clamp(-_MAX_COLOUR, _MAX_COLOUR))
+                output = output + F.interpolate(offset, size=size, mode="bilinear").to(output.dtype)
+            return Rendering(torch.tanh(output))
+        output = output.float()
+        colours = output[:, :3]  # before tanh
+        if base is not None:
+            coarse = F.interpolate(F.avg_pool2d(base, _BASE_BLOCK), size=size, mode="bilinear")
+            colours = colours + torch.atanh(coarse.clamp(-_MAX_COLOUR, _MAX_COLOUR))
+        blend = torch.sigmoid(output[:, 3:4]) * (warp.coverage > _MIN_COVERAGE)
+        drawn = torch.tanh(colours)
+        image = blend * warp.image + (1 - blend) * drawn
         if self.background is None:
-            return Rendering(image, painted, blend)
-        foreground = drawn[:, 4:5]
+            return Rendering(image, drawn, blend)
+        foreground = output[:, 4:5]
         alpha = torch.sigmoid(foreground)
-        return Rendering(alpha * image + (1 - alpha) * self.background, painted, blend, foreground)
+        return Rendering(alpha * image + (1 - alpha) * self.background, drawn, blend, foreground)

@@ -1,4 +1,4 @@
-"""Blocks that several networks share."""
+"""Layers that several networks share."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from scmnet_cli.models.choices import NormName
 
 STRIDE = 8
-"""Pixels of the canvas along each side of a position of pose and style features."""
+"""Stride of pose and style features: pixels of the canvas along each side of a feature position."""
 
 
 def pool_positions(*maps: Tensor) -> Tensor:
-    """Average maps over the pixels of each position, as the field moves them.
+    """Average-pool maps to the resolution of the correlation field.
 
     Shape:
         maps: (B, C_i, H, W) each; result: (B, sum of C_i, H/8, W/8).
@@ -25,11 +25,10 @@ def pool_positions(*maps: Tensor) -> Tensor:
 
 
 class InstanceNorm(nn.Module):
-    """Instance norm with learnt scale and shift, spelt as whatever is fastest where it runs (docs/lab/speed.md).
+    """Instance norm with learnt scale and shift, computed by the fastest equivalent kernel (docs/lab/speed.md).
 
-    A group norm with one channel a group is the same equation, and the fastest, except channels-last on a CPU: there
-    its kernel is slow, the backward above all, and batch norm's is not. An image alone in a batch is the same equation
-    again.
+    Group norm with one channel per group is the same equation and usually the fastest. Its channels-last CPU kernel is
+    slow, above all backward; there each image goes through batch norm alone, which is the same equation again.
 
     Shape:
         input, output: (B, channels, H, W).
@@ -43,7 +42,7 @@ class InstanceNorm(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Normalise each channel of each image over its positions."""
         if features.device.type != "cpu" or features.is_contiguous():
-            # torch's own, not F's: a single position is normalised too, to the shift.
+            # torch.group_norm, not F.group_norm: that one rejects a 1x1 map, which normalises to the shift.
             return torch.group_norm(features, features.shape[1], self.weight, self.bias)
         images = [
             F.batch_norm(image, None, None, self.weight, self.bias, training=True)
@@ -53,7 +52,7 @@ class InstanceNorm(nn.Module):
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """Sum a tensor over all processes; so its gradient is a sum over them too."""
+    """Sum a tensor over all processes; its gradient is summed over them too."""
 
     @staticmethod
     def forward(_context: Any, values: Tensor) -> Tensor:
@@ -69,10 +68,10 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm over the images of all processes together, so that their number changes nothing.
+    """Batch norm over the images of all processes, so that the number of processes changes nothing.
 
-    Alone, or in eval mode, it is plain batch norm. On several GPUs training converts it to torch's own, which is fused
-    but refuses a CPU.
+    In a single process or in eval mode it is plain batch norm. On several GPUs, training converts it to torch's
+    SyncBatchNorm, which is fused but does not run on a CPU.
 
     Shape:
         input, output: (B, channels, H, W); every process has the same shape.
@@ -132,12 +131,12 @@ class ConvBlock(nn.Sequential):
         super().__init__(
             nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=norm == "none"),
             norm_layer(norm, out_channels),
-            nn.ReLU(inplace=True),  # nothing else reads what stands before it
+            nn.ReLU(inplace=True),  # nothing else reads its input
         )
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside the identity.
+    """Two 3x3 convolutions with an identity skip.
 
     Shape:
         input, output: (B, channels, H, W).
@@ -152,6 +151,6 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Add what the two convolutions make of the features to them."""
+        """Return features + body(features)."""
         out: Tensor = features + self.body(features)
         return out

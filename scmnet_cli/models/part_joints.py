@@ -1,4 +1,4 @@
-"""Joints as the part warp reads them: the ten parts they bound, the size of the body, and joints that are missing."""
+"""Joints for the part warp: the ten body parts, the size of the body, and completion of missing joints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PARTS = (
 )  # fmt: skip
 """Names of the ten parts; forearms include hands, shins include feet."""
 TORSO_PART, HEAD_PART, FIRST_BONE = 0, 1, 2
-"""Where torso, head and the eight bones stand among the parts."""
+"""Indices of the torso, the head and the first of the eight bones among the parts."""
 
 NOSE, NECK, RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_HIP, LEFT_HIP = 0, 1, 2, 5, 8, 11
 FACE_JOINTS = (NOSE, 14, 15)
@@ -21,28 +21,29 @@ FACE_JOINTS = (NOSE, 14, 15)
 HEAD_JOINTS = (*FACE_JOINTS, 16, 17)
 TORSO_JOINTS = (NECK, RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_HIP, LEFT_HIP)
 LIMBS = ((2, 3, 4), (5, 6, 7), (8, 9, 10), (11, 12, 13))
-"""Joints of each limb from the body outwards: shoulder, elbow, wrist and hip, knee, ankle."""
+"""Joints of each limb from the body outwards: shoulder, elbow, wrist or hip, knee, ankle."""
 BONE_STARTS = [joint for start, middle, _ in LIMBS for joint in (start, middle)]
 BONE_ENDS = [joint for _, middle, end in LIMBS for joint in (middle, end)]
 
-# Typical lengths in torso lengths; as factors from a bone to the torso they are the largest that bodies show.
+# (joint, joint, factor): bone length times factor is an upper estimate of the torso length.
 _FROM_BONE = (
     (2, 5, 1.45), (2, 3, 1.7), (5, 6, 1.7), (3, 4, 1.9), (6, 7, 1.9), (8, 9, 1.15), (11, 12, 1.15), (9, 10, 1.2),
     (12, 13, 1.2), (0, 1, 2.6), (8, 11, 2.4),
 )  # fmt: skip
-_LENGTHS = {2: (0.6, 0.5), 5: (0.6, 0.5), 8: (0.85, 0.8), 11: (0.85, 0.8)}  # by the limb's first joint
-_FORESHORTENED = 0.6  # a torso shorter than this share of what other bones say is seen foreshortened
+# Typical lengths of a limb's two bones in torso lengths, by its first joint.
+_LENGTHS = {2: (0.6, 0.5), 5: (0.6, 0.5), 8: (0.85, 0.8), 11: (0.85, 0.8)}
+_FORESHORTENED = 0.6  # a torso shorter than this share of the other bones' estimate is foreshortened
 _HIPS_PER_SHOULDERS = 0.6
 _LEAST_SIZE = 8.0  # pixels of a torso
-_LEAST_SCORE = 0.1  # of a joint that is placed here
-_SHOULDERS_APART = 0.15  # torso lengths; closer shoulders do not show which side a body turns to us
+_LEAST_SCORE = 0.1  # score of a joint that is placed here
+_SHOULDERS_APART = 0.15  # torso lengths; shoulders closer than this show neither front nor back
 
 
 def body_size(joints: Tensor) -> Tensor:
-    """Return the body's size: its torso length in pixels, as far as the joints tell, at least 8.
+    """Return the size of the body: its torso length in pixels, at least 8.
 
-    That is the distance from neck to hips, unless these are missing or the torso is foreshortened: then the largest of
-    what the other bones suggest.
+    The torso length is the distance from neck to hips. If these are missing or the torso is foreshortened, it is the
+    largest estimate from the other bones.
 
     Shape:
         joints: (B, 18, 3); result: (B,).
@@ -60,7 +61,7 @@ def body_size(joints: Tensor) -> Tensor:
 
 
 def middle(places: Tensor, present: Tensor, first: int, second: int) -> tuple[Tensor, Tensor]:
-    """Return the middle of two joints, or the one that is present, and whether there is one.
+    """Return the midpoint of two joints, or the one that is present, and whether any is.
 
     Shape:
         places: (B, 18, 2); present: (B, 18) bool; results: (B, 2) and (B,) bool.
@@ -72,9 +73,10 @@ def middle(places: Tensor, present: Tensor, first: int, second: int) -> tuple[Te
 
 
 def hidden_faces(source: Tensor, target: Tensor) -> Tensor:
-    """Return whose face must not be warped, since the target, or one of the two alone, is seen from behind.
+    """Return for each pair whether the face must not be warped.
 
-    That is so if the target shows neither nose nor eyes, or if left and right shoulder change sides.
+    It must not if the target shows neither nose nor eyes, or if left and right shoulder change sides: then source or
+    target is seen from behind.
 
     Shape:
         source, target: (B, 18, 3), as detected; result: (B,) bool.
@@ -89,13 +91,14 @@ def hidden_faces(source: Tensor, target: Tensor) -> Tensor:
 
 
 def complete_joints(joints: Tensor) -> Tensor:
-    """Place missing joints where a body that hangs straight has them, as far as the others allow.
+    """Place missing joints where a straight, relaxed body has them, if the other joints suffice.
 
-    Neck between the shoulders; a shoulder or hip mirrors the other; hips one torso length below the neck; knees,
-    ankles, elbows and wrists along their limb, or along the torso, at typical lengths. Joints of the head stay missing.
+    The neck goes between the shoulders. A shoulder or hip mirrors the other one. Both hips go one torso length below
+    the neck. Knees, ankles, elbows and wrists go along their limb, or along the torso, at typical lengths. Joints of
+    the head stay missing.
 
     Shape:
-        joints: (B, 18, 3), x, y, score; result: likewise, a score of at least 0.1 where a joint is known or placed.
+        joints: (B, 18, 3), x, y, score; result: (B, 18, 3), with a score of at least 0.1 for known and placed joints.
     """
     body = _Body(joints[..., :2].clone(), joints[..., 2] > 0, body_size(joints)[:, None])
     body.place_shoulders()
@@ -108,7 +111,7 @@ def complete_joints(joints: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Body:
-    """Joints that are completed in place.
+    """Joints that :func:`complete_joints` completes in place.
 
     Shape:
         places: (B, 18, 2); present: (B, 18) bool; size: (B, 1).
@@ -119,7 +122,7 @@ class _Body:
     size: Tensor
 
     def place(self, joint: int, where: Tensor, allowed: Tensor) -> None:
-        """Put a joint there, if it is missing and if it is allowed, (B,)."""
+        """Put a joint at ``where``, (B, 2), if it is missing and ``allowed``, (B,) bool."""
         new = allowed & ~self.present[:, joint]
         self.places[:, joint] = torch.where(new[:, None], where, self.places[:, joint])
         self.present[:, joint] |= new
@@ -133,7 +136,7 @@ class _Body:
         self.place(LEFT_SHOULDER, 2 * neck - right, present[:, NECK] & present[:, RIGHT_SHOULDER])
 
     def downwards(self) -> Tensor:
-        """Return the unit vector from neck to hips, (B, 2); straight down where one of them is missing."""
+        """Return the unit vector from neck to hips, (B, 2); straight down if one of them is missing."""
         hips, has_hip = middle(self.places, self.present, RIGHT_HIP, LEFT_HIP)
         below = hips.new_tensor([0.0, 1.0]).expand_as(hips)
         along = torch.where((has_hip & self.present[:, NECK])[:, None], hips - self.places[:, NECK], below)
@@ -163,6 +166,6 @@ class _Body:
 
 
 def length_of(x: Tensor, y: Tensor) -> Tensor:
-    """Return the length of (x, y) everywhere; torch.hypot has no function in ONNX."""
+    """Return sqrt(x^2 + y^2); torch.hypot has no ONNX export."""
     length: Tensor = torch.addcmul(x.square(), y, y).sqrt_()
     return length

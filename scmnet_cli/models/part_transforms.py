@@ -1,4 +1,4 @@
-"""One affine map for each part of the part warp, fitted to the joints of two poses."""
+"""Affine maps of the part warp: one for each part, fitted to the joints of two poses."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from torch import Tensor
 
 from scmnet_cli.models.part_joints import BONE_ENDS, BONE_STARTS, HEAD_JOINTS, NECK, TORSO_JOINTS, body_size, length_of
 
-_RIDGE = 0.03  # torso lengths squared: how much the torso is drawn towards a similarity
-_MIRRORED_IS_BETTER = 0.7  # a torso is mirrored if that fits with less than this share of the error
-_TORSO_SCALES, _HEAD_SCALES, _BONE_SCALES = (0.45, 2.5), (0.7, 1.4), (0.4, 2.5)  # least and most, of the body's scale
+_RIDGE = 0.03  # torso lengths squared: strength of the ridge term that pulls the torso's map towards a similarity
+_MIRRORED_IS_BETTER = 0.7  # a torso is mirrored if the mirrored fit has less than this share of the plain fit's error
+_TORSO_SCALES, _HEAD_SCALES, _BONE_SCALES = (0.45, 2.5), (0.7, 1.4), (0.4, 2.5)  # min and max, relative to the body's
 _HEAD_AND_NECK = (*HEAD_JOINTS, NECK)
-_NECK_COUNTS = 0.5
+_NECK_WEIGHT = 0.5
 _EPS = 1e-6
 
 
 @dataclass(frozen=True)
 class PartTransforms:
-    """One affine map for each part from target pixels to source pixels, source = matrix @ target + offset.
+    """One affine map per part from target to source pixels: source = matrix @ target + offset.
 
     Shape:
         matrix: (B, 10, 2, 2); offset: (B, 10, 2); valid: (B, 10) bool.
@@ -31,7 +31,7 @@ class PartTransforms:
 
 
 def part_transforms(source: Tensor, target: Tensor, girth: tuple[float, float] = (1.0, 1.0)) -> PartTransforms:
-    """Return the affine map of each part, from the joints of two completed poses.
+    """Fit the affine map of each part to the joints of two completed poses.
 
     Args:
         source: joints of the source.
@@ -57,7 +57,7 @@ def part_transforms(source: Tensor, target: Tensor, girth: tuple[float, float] =
 
 @dataclass(frozen=True)
 class _Fit:
-    """Weighted least squares of K joint pairs: source = R target + t, R a similarity, plain or after a reflection of x.
+    """Weighted least squares fit of K joint pairs: source = R target + t, R a similarity, with or without reflection.
 
     Shape:
         plain, mirrored: (B, 2, 2); plain_error, mirrored_error: (B,); target_mean, source_mean: (B, 2), weighted;
@@ -75,7 +75,7 @@ class _Fit:
 
     @classmethod
     def of(cls, target: Tensor, source: Tensor, weight: Tensor) -> _Fit:
-        """Fit both.
+        """Fit the plain and the mirrored similarity.
 
         Shape:
             target, source: (B, K, 2); weight: (B, K).
@@ -96,23 +96,23 @@ class _Fit:
         return cls(plain, mirrored, plain_error, mirrored_error, target_mean, source_mean, centred, wanted)
 
     def offset(self, matrix: Tensor) -> Tensor:
-        """Return t for another R: the means are mapped to each other."""
+        """Return t for another R, which maps the target's mean to the source's."""
         return self.source_mean - _applied(matrix, self.target_mean)
 
 
 def matrix_of(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
-    """Return the 2x2 matrices of rows (a, b) and (c, d)."""
+    """Return 2x2 matrices with rows (a, b) and (c, d)."""
     return torch.unflatten(torch.stack([a, b, c, d], -1), -1, (2, 2))
 
 
 def _applied(matrix: Tensor, vector: Tensor) -> Tensor:
-    # Not a matrix product: its rounding may depend on the batch, and training on several processes would with it.
+    # Not a matrix product: its rounding may depend on the batch size, so results would depend on the process count.
     return (matrix * vector[..., None, :]).sum(-1)
 
 
-def _upright(scale: Tensor) -> Tensor:
-    nothing = torch.zeros_like(scale)
-    return matrix_of(scale, nothing, nothing, scale)
+def _scaling(scale: Tensor) -> Tensor:
+    zero = torch.zeros_like(scale)
+    return matrix_of(scale, zero, zero, scale)
 
 
 def _determinant(matrix: Tensor) -> Tensor:
@@ -120,27 +120,27 @@ def _determinant(matrix: Tensor) -> Tensor:
 
 
 def _rescaled(matrix: Tensor, scale: Tensor, limits: tuple[float, float]) -> Tensor:
-    """Clamp the scale of a similarity to ``limits`` times the body's; upright where it has none."""
+    """Clamp the scale of a similarity to ``limits`` times the body's; a plain scaling if it is degenerate."""
     own = _determinant(matrix).abs().sqrt()
     wanted = torch.minimum(torch.maximum(own, limits[0] * scale), limits[1] * scale)
     known = (own > 1e-3 * scale)[:, None, None]
-    return torch.where(known, matrix * (wanted / own.clamp(min=_EPS))[:, None, None], _upright(scale))
+    return torch.where(known, matrix * (wanted / own.clamp(min=_EPS))[:, None, None], _scaling(scale))
 
 
 def _torso_transform(
     source: Tensor, target: Tensor, both: Tensor, scale: Tensor, target_size: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Fit an affine map of neck, shoulders and hips, drawn towards a similarity; also say who is mirrored, (B,)."""
+    """Fit an affine map to neck, shoulders and hips by ridge regression; also return whether it is mirrored, (B,)."""
     weight = both[:, TORSO_JOINTS]
     fit = _Fit.of(target[:, TORSO_JOINTS, :2], source[:, TORSO_JOINTS, :2], weight)
     count = weight.sum(1)
     mirrored = (fit.mirrored_error < _MIRRORED_IS_BETTER * fit.plain_error) & (count >= 3)
     towards = _rescaled(torch.where(mirrored[:, None, None], fit.mirrored, fit.plain), scale, (1.0, 1.0))
-    towards = torch.where((count >= 2)[:, None, None], towards, _upright(scale))
+    towards = torch.where((count >= 2)[:, None, None], towards, _scaling(scale))
 
     ridge = _RIDGE * target_size.square()
     weighted = weight[..., None, None] * fit.target[..., None, :]  # (B, 5, 1, 2)
-    square = (fit.target[..., :, None] * weighted).sum(1) + _upright(ridge)
+    square = (fit.target[..., :, None] * weighted).sum(1) + _scaling(ridge)
     cross = (fit.source[..., :, None] * weighted).sum(1) + ridge[:, None, None] * towards
     adjugate = matrix_of(square[:, 1, 1], -square[:, 0, 1], -square[:, 1, 0], square[:, 0, 0])
     matrix = (cross[..., :, None] * adjugate[:, None]).sum(-2) / _determinant(square)[:, None, None]
@@ -149,9 +149,10 @@ def _torso_transform(
 
 
 def _clamp_singular_values(matrix: Tensor, least: Tensor, most: Tensor) -> Tensor:
-    """Clamp the singular values of 2x2 matrices, keeping directions and the determinant's sign.
+    """Clamp the singular values of 2x2 matrices; keep directions and the determinant's sign.
 
-    Any A is a similarity plus a mirrored similarity, with strengths q and r; its singular values are q + r and |q - r|.
+    Any 2x2 matrix is a similarity plus a mirrored similarity. With their scales q and r, its singular values are q + r
+    and |q - r|.
 
     Shape:
         matrix, result: (B, 2, 2); least, most: (B,).
@@ -169,7 +170,7 @@ def _clamp_singular_values(matrix: Tensor, least: Tensor, most: Tensor) -> Tenso
 
 
 def _direction(x: Tensor, y: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the unit vector of (x, y), or (1, 0) where it has no length."""
+    """Return the unit vector along (x, y), or (1, 0) for a zero vector."""
     known = length > _EPS
     divisor = torch.where(known, length, 1.0)
     return torch.where(known, x, 1.0) / divisor, torch.where(known, y, 0.0) / divisor
@@ -178,19 +179,19 @@ def _direction(x: Tensor, y: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
 def _head_transform(
     source: Tensor, target: Tensor, both: Tensor, scale: Tensor, mirrored: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Fit a similarity of nose, eyes, ears and, with half the weight, the neck; mirrored where the torso is."""
+    """Fit a similarity to nose, eyes, ears and, at half weight, the neck; mirrored if the torso is."""
     weight = both[:, _HEAD_AND_NECK].clone()
-    weight[:, -1] *= _NECK_COUNTS
+    weight[:, -1] *= _NECK_WEIGHT
     fit = _Fit.of(target[:, _HEAD_AND_NECK, :2], source[:, _HEAD_AND_NECK, :2], weight)
     matrix = _rescaled(torch.where(mirrored[:, None, None], fit.mirrored, fit.plain), scale, _HEAD_SCALES)
-    matrix = torch.where(((weight > 0).sum(1) >= 2)[:, None, None], matrix, _upright(scale))
+    matrix = torch.where(((weight > 0).sum(1) >= 2)[:, None, None], matrix, _scaling(scale))
     return matrix, fit.offset(matrix)
 
 
 def _bone_transforms(
     source: Tensor, target: Tensor, both: Tensor, scale: Tensor, mirrored: Tensor, girth: tuple[float, float]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Map each bone on its own: its length along it, the body's scale and ``girth`` across it.
+    """Map each bone by itself: scaled by its own length along it, by the body's scale and ``girth`` across it.
 
     Shape:
         matrices: (B, 8, 2, 2); offsets: (B, 8, 2); valid: (B, 8).
@@ -200,7 +201,7 @@ def _bone_transforms(
     length = bone.norm(dim=-1)
     known = (length > 1e-3)[..., None]
     length = length.clamp(min=1e-3)
-    # A bone of no length hangs down.
+    # A bone of zero length points down.
     along = torch.where(known, bone / length[..., None], bone.new_tensor([0.0, 1.0]))
     normal = torch.stack([-along[..., 1], along[..., 0]], -1)
     scale = scale[:, None]

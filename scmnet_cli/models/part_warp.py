@@ -75,6 +75,7 @@ def warp_parts(
     *,
     girth: tuple[float, float] = (1.0, 1.0),
     on_boxes: bool | None = None,
+    parts: Tensor | None = None,
 ) -> PartWarp:
     """Bring a source into a target pose.
 
@@ -86,9 +87,11 @@ def warp_parts(
         fill: value of pixels that nothing covers.
         girth: how wide arms and legs become, as a share of the width that the source shows.
         on_boxes: evaluate each part on the box it can reach only. None: on a CPU; a GPU takes whole canvases.
+        parts: how much of each part this source gives; what it does not give is not covered. None: all.
 
     Shape:
-        image: (B, 3, H, W); masks: (B, 8, H, W); source, target: (B, 18, 3), x, y in pixels of the canvas and a score.
+        image: (B, 3, H, W); masks: (B, 8, H, W); source, target: (B, 18, 3), x, y in pixels of the canvas and a score;
+        parts: (B, 10) in [0, 1].
     """
     with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
         boxed = image.device.type == "cpu" if on_boxes is None else on_boxes
@@ -97,7 +100,7 @@ def warp_parts(
         transforms = part_transforms(source, target, girth)
         source_shapes, target_shapes = (PartShapes.of(joints, transforms.valid) for joints in (source, target))
         layers = _Layers.of(image.float() - fill, masks.float(), hidden, source_shapes, boxed=boxed)
-        return _composite(layers, fill, transforms, target_shapes, boxed=boxed)
+        return _composite(layers, fill, transforms, target_shapes, boxed=boxed, parts=parts)
 
 
 def inside_body(joints: Tensor, size: tuple[int, int]) -> Tensor:
@@ -170,7 +173,13 @@ def _total(weights: list[Tensor | None], boxes: list[Box | None], image: Tensor)
 
 
 def _composite(
-    layers: _Layers, fill: float, transforms: PartTransforms, target: PartShapes, *, boxed: bool
+    layers: _Layers,
+    fill: float,
+    transforms: PartTransforms,
+    target: PartShapes,
+    *,
+    boxed: bool,
+    parts: Tensor | None = None,
 ) -> PartWarp:
     """Sample every part and blend: the module's equations."""
     batch, channels, height, width = layers.source.shape
@@ -192,6 +201,8 @@ def _composite(
             share *= 1 - sampled[:, 3 + _FACE, None] * layers.hidden[:, None]
         if foreign := _FOREIGN[part]:
             share *= 1 - sampled[:, [3 + region for region in foreign]].sum(1, keepdim=True)
+        if parts is not None:
+            share *= parts[:, part, None, None, None]
         at = (..., *box)
         shares[at] += share
         sampled[:, -1] = 1

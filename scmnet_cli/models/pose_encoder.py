@@ -1,4 +1,4 @@
-"""Pose encoding (the paper's 3.2): the skeleton becomes features that are aligned with the image to draw."""
+"""Pose encoder (the paper's 3.2): pose maps to features aligned with the image to generate."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scmnet_cli.models.layers import ConvBlock
 
 
 class PoseEncoder(nn.Module):
-    """F_p: a 7x7 convolution, three of stride 2, and a 3x3 one to C channels.
+    """Encoder of F_p: a 7x7 convolution, three of stride 2, and a 3x3 convolution to C channels.
 
-    The same class encodes any structure that is aligned with the image: only ``in_channels`` differ.
+    It encodes any structure that is aligned with the image; only ``in_channels`` differs.
 
     Shape:
         maps: (B, in_channels, H, W); output: (B, features, H/8, W/8).

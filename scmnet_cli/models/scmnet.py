@@ -1,4 +1,4 @@
-"""SCM-Net (the paper's Figure 2): disentangle, rearrange, translate."""
+"""SCM-Net, the generator of the paper's Figure 2: disentangle, rearrange, translate."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ _LEAST_MASK = 0.1
 
 
 class SCMNet(nn.Module):
-    """The generator: the style of one image in the layout of a pose.
+    """Generate an image with the style of a source in a target pose.
 
-    Disentangled: F_p = pose_encoder(pose maps), F_s^i = style_encoder(image, masks), F_s = ccf(F_s^1 .. F_s^8).
-    Rearranged: F_s* = correlation field of F_p and F_s, applied to F_s. Translated: image = generator(F_s*). With a
-    part warp, pose encoder and generator also read its 12 channels, and its coordinates are the field's prior.
+    1. Disentangle: F_p = pose_encoder(pose maps), F_s^i = style_encoder(image, masks), F_s = ccf(F_s^1 .. F_s^8).
+    2. Rearrange: F_s* = the correlation field of F_p and F_s applied to F_s.
+    3. Translate: image = generator(F_s*).
+
+    With a part warp, pose encoder and generator also read its 12 channels, and its coordinates are the field's prior.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class SCMNet(nn.Module):
         tau: float,
         *,
         prior_sigma: float = 0.0,
-        correlates: bool = True,
+        use_correlation: bool = True,
     ) -> None:
         super().__init__()
         self.pose_encoder = pose_encoder
@@ -44,12 +46,12 @@ class SCMNet(nn.Module):
         self.tau = tau
         self.prior_sigma = prior_sigma
         """Standard deviation of the field's prior as a share of the height; 0: no prior."""
-        self.correlates = correlates
-        """False: the ablation "w/o correlation": the field is flat but for its prior."""
+        self.use_correlation = use_correlation
+        """False in the ablation "w/o correlation": the field is uniform, apart from its prior."""
 
     @property
     def has_regions(self) -> bool:
-        """Whether style features are kept per region, as editing needs; not so without the DSE."""
+        """Whether style features are kept per region, as editing needs; False without the DSE."""
         return isinstance(self.style_encoder, DecomposedStyleEncoder)
 
     @property
@@ -61,17 +63,17 @@ class SCMNet(nn.Module):
         """Encode each region of the image.
 
         Shape:
-            image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); result: F_s^i as (B, 8, C/8, H/8, W/8), or, without
-            the DSE, features of the whole image as (B, 1, C, H/8, W/8).
+            image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); result: F_s^i, (B, 8, C/8, H/8, W/8), or features of
+            the whole image, (B, 1, C, H/8, W/8), without the DSE.
         """
         encoded: Tensor = self.style_encoder(image, masks)
         return encoded if self.has_regions else encoded[:, None]
 
     def fuse(self, region_features: Tensor) -> Style:
-        """Concatenate the regions' features over channels, fuse them, and set their colours beside them.
+        """Concatenate the regions' features over channels, fuse them, and add the carried colours.
 
         Shape:
-            region_features: (B, 8, C/8, H/8, W/8), followed by what :attr:`carried_cells` adds.
+            region_features: (B, 8, C/8 + carried channels, H/8, W/8), as :meth:`encode_regions` returns them.
         """
         part, cells = self.style_encoder.part_features, self.style_encoder.carried_cells
         fused: Tensor = self.ccf(region_features[:, :, :part].flatten(1, 2))
@@ -86,7 +88,7 @@ class SCMNet(nn.Module):
         return self.fuse(self.encode_regions(image, masks))
 
     def encode_pose(self, maps: Tensor, warp: PartWarp | None = None) -> Tensor:
-        """Return F_p of pose maps, and of the part warp where this network reads one.
+        """Return F_p of pose maps, and of the part warp if this network reads one.
 
         Shape:
             maps: (B, 19, H, W); result: (B, C, H/8, W/8).
@@ -102,8 +104,8 @@ class SCMNet(nn.Module):
             pose_features: (B, C, h, w).
         """
         prior = self._prior(warp) if warp is not None and self.prior_sigma else None
-        if not self.correlates:
-            pose_features = pose_features * 0  # its parameters still get gradients, of zero
+        if not self.use_correlation:
+            pose_features = pose_features * 0  # keeps the pose encoder in the graph, with zero gradients
         return Field.of(pose_features, style.features, self.tau, prior)
 
     def _prior(self, warp: PartWarp) -> Prior:
@@ -111,15 +113,15 @@ class SCMNet(nn.Module):
         coverage = F.avg_pool2d(warp.coverage, STRIDE)
         places = F.avg_pool2d(warp.coordinates * warp.coverage, STRIDE) / coverage.clamp(min=1e-6)
         positions = (places + 0.5) / STRIDE - 0.5
-        confidence = coverage * (coverage > 0.05)  # fewer pixels say too little
+        confidence = coverage * (coverage > 0.05)  # less coverage is too little evidence
         return Prior(positions, confidence, self.prior_sigma * coverage.shape[2])
 
     def rearrange(self, field: Field, style: Style, carried: Tensor | None = None) -> tuple[Style, Tensor | None]:
-        """Move a style, and whatever is carried along, to where the pose wants it (Eq. 3).
+        """Rearrange a style, and ``carried`` with it, to the layout of the pose (Eq. 3).
 
         Shape:
-            carried: (B, K, h, w), for example region masks or colours; results: the style in float32, and ``carried``
-            moved likewise.
+            carried: (B, K, h, w), for example region masks or colours; results: the rearranged style in float32, and
+            ``carried`` rearranged likewise.
         """
         values = [*style.given, *([] if carried is None else [carried])]
         moved = field.rearrange(torch.cat([value.float() for value in values], dim=1))
@@ -128,19 +130,19 @@ class SCMNet(nn.Module):
         return style.like(parts), rest
 
     def translate(self, rearranged: Style, maps: Tensor | None = None, warp: PartWarp | None = None) -> Rendering:
-        """Draw the image of a rearranged style, on top of its colours where it carries some.
+        """Generate the image of a rearranged style.
 
         Shape:
-            maps: (B, M, H, W), needed by a generator that sees the structure.
+            maps: (B, M, H, W), needed if the generator reads structure maps.
         """
         features = rearranged.features
         if rearranged.means is not None:
             features = torch.cat([features, rearranged.means], dim=1)
-        rendering: Rendering = self.generator(features, self._ground(rearranged), maps, warp)
+        rendering: Rendering = self.generator(features, self._base_colours(rearranged), maps, warp)
         return rendering
 
-    def _ground(self, rearranged: Style) -> Tensor | None:
-        """Return the colours that the image is drawn on, (B, 3, d h, d w); None where none are carried."""
+    def _base_colours(self, rearranged: Style) -> Tensor | None:
+        """Return the colours that the generator starts from, (B, 3, d h, d w); None if the style carries none."""
         if rearranged.means is None:
             return None
         carried = rearranged.cells
@@ -149,11 +151,11 @@ class SCMNet(nn.Module):
             if self.has_regions:
                 carried = torch.unflatten(carried, 1, (NUM_PARTS, -1)).sum(1)
         cells = F.pixel_shuffle(carried, self.style_encoder.carried_cells)
-        # After an edit a position may hold no region, or two: the masks' sum is then not 1.
+        # After an edit a position may hold no region or two: then the masks do not sum to 1.
         return cells[:, :3] / cells[:, 3:].clamp(min=_LEAST_MASK) if self.has_regions else cells
 
     def forward(self, maps: Tensor, image: Tensor, masks: Tensor, warp: PartWarp | None = None) -> Rendering:
-        """Draw the person of ``image`` in the pose of ``maps``.
+        """Generate the person of ``image`` in the pose of ``maps``.
 
         Shape:
             maps: (B, 19, H, W); image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W).

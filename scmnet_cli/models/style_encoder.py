@@ -1,18 +1,18 @@
-"""Decomposed style encoding and Cross Channel Fusion (the paper's 3.2).
+"""Decomposed style encoder (DSE) and Cross Channel Fusion (CCF), the paper's 3.2.
 
-The image is cut into its eight regions; one encoder, shared by all of them, gives each region's features F_s^i, and
-their concatenation is F_s. The convolutions carry no bias and nothing normalises over space, so
+The image is split into its eight regions. One encoder, shared by all regions, gives the features F_s^i of each; their
+concatenation is F_s. The convolutions have no bias and nothing normalises over space. Therefore
 
-- a region that is not in the image encodes to exactly zero, as an all-zero input does: it is never computed;
-- what surrounds a region does not change its features: it may be encoded on its bounding box.
+- a region that is not in the image encodes to exactly zero, so it is never computed;
+- the surroundings of a region do not change its features, so it may be encoded on its bounding box.
 
-With ``carry_colours`` each region's features end with its own colours and mask, averaged over 8x8 pixels, or, with
-``carry_detail`` d, over each of the d x d cells of a position, which the field then moves as one block. They skip the
-CCF and take no part in the correlation; the generator draws on top of what the field moves of them. Without them a
-short training brings a garment's brightness but not its colour, and at d = 1 no pattern (docs/lab/settings.md).
+With ``carry_colours`` each region's features end with its own colours and mask. They are averaged over 8x8 pixels or,
+with ``carry_detail`` d, over each of the d x d cells of a position, which the field then moves as one block. They skip
+the CCF and the correlation; the generator uses the moved colours as a base. Without them a short training transfers a
+garment's brightness but not its colour, and with d = 1 no pattern (docs/lab/settings.md).
 
-A bias-free network cannot tell a grey pixel (value 0) from none. With ``mask_channel`` it reads (image, 1) x mask
-instead of image x mask: the mask is the constant from which the first layer makes its biases.
+A bias-free network cannot distinguish a grey pixel (value 0) from no pixel. With ``mask_channel`` it reads
+(image, 1) x mask instead of image x mask: the mask acts as a bias of the first layer.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def _bias_free_encoder(in_channels: int, channels: Sequence[int], out_channels: 
 
 
 class DecomposedStyleEncoder(nn.Module):
-    """F_s^i for i = 1..8: image x mask_i, each through the same encoder.
+    """Encode image x mask_i with one shared encoder to F_s^i, i = 1..8.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); output: (B, 8, C/8, H/8, W/8), with ``carry_colours`` 4 d^2
-        channels more: red, green, blue and mask, each of d x d cells.
+        image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); output: (B, 8, C/8, H/8, W/8); with ``carry_colours``, 4
+        d^2 further channels: red, green, blue and mask of d x d cells.
     """
 
     def __init__(self, channels: Sequence[int], features: int, mask_channel: bool, carried_cells: int) -> None:
@@ -55,7 +55,7 @@ class DecomposedStyleEncoder(nn.Module):
         self.encoder = _bias_free_encoder(3 + mask_channel, channels, self.part_features)
 
     def forward(self, image: Tensor, masks: Tensor) -> Tensor:
-        """Encode the regions that are present; the others are zero."""
+        """Encode the regions that are present; the features of the others are zero."""
         present = masks.flatten(2).amax(-1) > 0  # (B, 8)
         if image.device.type == "cpu" and not torch.is_grad_enabled():
             return self._encode_on_boxes(image, masks, present)
@@ -65,7 +65,7 @@ class DecomposedStyleEncoder(nn.Module):
         return out.index_put((owner, part), encoded)
 
     def encode_all(self, image: Tensor, masks: Tensor) -> Tensor:
-        """Encode every region on the whole canvas, there or not: the same features, whatever the masks hold."""
+        """Encode every region, present or not, on the whole canvas: the same result without data-dependent shapes."""
         images = image[:, None].expand(-1, NUM_PARTS, -1, -1, -1).flatten(0, 1)
         return torch.unflatten(self._encode(images, masks.flatten(0, 1)[:, None]), 0, (-1, NUM_PARTS))
 
@@ -78,21 +78,21 @@ class DecomposedStyleEncoder(nn.Module):
         return encoded
 
     def _encode_on_boxes(self, image: Tensor, masks: Tensor, present: Tensor) -> Tensor:
-        """Encode each region where it is not zero: the same features, for a third of the work."""
+        """Encode each region on its bounding box: the same features for a third of the work."""
         _, _, height, width = image.shape
         num_channels = self.part_features + self.num_carried
         out = image.new_zeros(*present.shape, num_channels, height // STRIDE, width // STRIDE)
         for owner, part in present.nonzero().tolist():
             mask = masks[owner : owner + 1, part : part + 1]
-            top, bottom = _positions_that_read(mask[0, 0].amax(1))
-            left, right = _positions_that_read(mask[0, 0].amax(0))
+            top, bottom = _affected_positions(mask[0, 0].amax(1))
+            left, right = _affected_positions(mask[0, 0].amax(0))
             box = (..., slice(8 * top, 8 * bottom), slice(8 * left, 8 * right))
             out[owner, part, :, top:bottom, left:right] = self._encode(image[owner : owner + 1][box], mask[box])[0]
         return out
 
 
 def _in_cells(image: Tensor, cells: int) -> Tensor:
-    """Average over the ``cells`` x ``cells`` parts of each position.
+    """Average-pool over the ``cells`` x ``cells`` cells of each position.
 
     Shape:
         image: (B, K, H, W); result: (B, K cells^2, H/8, W/8).
@@ -100,10 +100,10 @@ def _in_cells(image: Tensor, cells: int) -> Tensor:
     return F.pixel_unshuffle(F.avg_pool2d(image, STRIDE // cells), cells)
 
 
-def _positions_that_read(line: Tensor) -> tuple[int, int]:
-    """Return the feature positions, from and up to but not with, that a region changes; ``line`` is its extent.
+def _affected_positions(line: Tensor) -> tuple[int, int]:
+    """Return the half-open range of feature positions that a region changes; ``line`` is its projection on an axis.
 
-    Position o reads the pixels 8 o - 10 to 8 o + 17. In front of and behind these positions every layer is zero.
+    The receptive field of position o is the pixels 8 o - 10 to 8 o + 17. Outside the range every layer is zero.
     """
     pixels = line.nonzero()
     first, last = int(pixels[0]), int(pixels[-1])
@@ -111,10 +111,10 @@ def _positions_that_read(line: Tensor) -> tuple[int, int]:
 
 
 class GlobalStyleEncoder(nn.Module):
-    """The ablation "w/o DSE": one encoder reads the whole image; it has the channels of all parts together.
+    """The ablation "w/o DSE": one encoder reads the whole image and outputs all C channels.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; output: (B, C, H/8, W/8), with ``carry_colours`` 3 d^2 channels more.
+        image: (B, 3, H, W) in [-1, 1]; output: (B, C, H/8, W/8); with ``carry_colours``, 3 d^2 further channels.
     """
 
     def __init__(self, channels: Sequence[int], features: int, carried_cells: int) -> None:
@@ -124,8 +124,8 @@ class GlobalStyleEncoder(nn.Module):
         self.num_carried = 3 * carried_cells**2
         self.encoder = _bias_free_encoder(3, channels, features)
 
-    def forward(self, image: Tensor, masks: Tensor) -> Tensor:  # noqa: ARG002 - called as the DSE is
-        """Encode the whole image; ``masks`` are not read."""
+    def forward(self, image: Tensor, masks: Tensor) -> Tensor:  # noqa: ARG002 - same signature as the DSE
+        """Encode the whole image; ``masks`` are ignored."""
         out: Tensor = self.encoder(image)
         if self.num_carried:
             out = torch.cat([out, _in_cells(image, self.carried_cells).to(out.dtype)], dim=1)
@@ -133,7 +133,7 @@ class GlobalStyleEncoder(nn.Module):
 
 
 class CrossChannelFusion(nn.Sequential):
-    """CCF: two blocks of 1x1 convolution, norm and ReLU let each position select among the regions' features.
+    """Cross Channel Fusion: two blocks of 1x1 convolution, norm and ReLU mix the regions' features at each position.
 
     Shape:
         input, output: (B, C, H/8, W/8).

@@ -1,6 +1,6 @@
-"""Joints as detectors and annotation tools write them: OpenPose, COCO, and the lists of other programs.
+"""Read joints from the output of detectors and annotation tools: OpenPose, COCO, and lists of other programs.
 
-Every reader ends in :func:`detected_joints`, so all of them treat missing joints, scores and the neck alike.
+All readers call :func:`detected_joints`, so they treat missing joints, scores and the neck in the same way.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from scmnet_cli.types import Canvas, FloatArray
 _log = logging.getLogger(__name__)
 
 MIN_SCORE = 0.05
-"""A joint with a lower score is missing: OpenPose draws none below it either."""
+"""Joints with a lower score are missing; OpenPose does not draw them either."""
 
 _MAX_SIDE = 100_000
 _NECK, _SHOULDERS = JOINTS.index("neck"), (JOINTS.index("right_shoulder"), JOINTS.index("left_shoulder"))
 _HEIGHTS, _WIDTHS = ("canvas_height", "height", "image_height"), ("canvas_width", "width", "image_width")
 
 LANDMARK_KEYS = ("pose_landmarks", "poseLandmarks", "landmarks", "keypoints")
-"""Keys under which one picture's landmarks stand."""
+"""Keys of the landmarks of one image."""
 
 
 def detected_joints(keypoints: npt.NDArray[np.float64], order: Order, where: str) -> FloatArray:
-    """Return keypoints of another order as our joints.
+    """Convert keypoints of another order to our joints.
 
-    A joint with a score below :data:`MIN_SCORE` is missing; higher scores than 1 (COCO's visibility) count as 1. Where
-    the order has no neck, it lies between the shoulders, as OpenPose's does.
+    Joints with a score below :data:`MIN_SCORE` are missing; scores above 1 (COCO's visibility) count as 1. If the order
+    has no neck, it is the midpoint of the shoulders, like OpenPose's.
 
     Shape:
         keypoints: (K, 3) x, y, score; result: (18, 3) float32.
 
     Raises:
-        ScmError: if a place is not a pixel.
+        ScmError: if a coordinate is not a valid pixel.
     """
     joints = np.zeros((NUM_JOINTS, 3))
-    for joint, place in enumerate(order):
-        if place is not None:
-            joints[joint] = keypoints[place]
+    for joint, index in enumerate(order):
+        if index is not None:
+            joints[joint] = keypoints[index]
     joints[~(joints[:, 2] >= MIN_SCORE)] = 0
     joints[:, 2] = joints[:, 2].clip(0, 1)
     known = known_joints(joints, where)
@@ -60,10 +60,10 @@ def detected_joints(keypoints: npt.NDArray[np.float64], order: Order, where: str
 
 
 def canvas_of(values: Mapping[str, Any], where: str) -> Canvas | None:
-    """Return the size of a picture that stands beside its poses, if it does.
+    """Return the image size given with the poses; None without one.
 
     Raises:
-        ScmError: if it is not a size.
+        ScmError: if it is not a valid size.
     """
     heights = [key for key in _HEIGHTS if key in values]
     if not heights:
@@ -73,7 +73,7 @@ def canvas_of(values: Mapping[str, Any], where: str) -> Canvas | None:
 
 
 def read_size(value: Any, where: str) -> Canvas:
-    """Return ``{"height": H, "width": W}`` as a size.
+    """Read ``{"height": H, "width": W}`` as a size.
 
     Raises:
         ScmError: if it is something else.
@@ -85,10 +85,10 @@ def read_size(value: Any, where: str) -> Canvas:
 
 
 def as_list(value: Any, what: str) -> list[Any]:
-    """Return a JSON list.
+    """Return a JSON value after checking that it is a list.
 
     Raises:
-        ScmError: if it is something else.
+        ScmError: if it is not.
     """
     if not isinstance(value, list):
         raise ScmError(f"'{what}' is a {type(value).__name__}, expected a list")
@@ -96,7 +96,7 @@ def as_list(value: Any, what: str) -> list[Any]:
 
 
 def read_openpose(name: str, values: Mapping[str, Any]) -> PoseEntry:
-    """Read a frame of OpenPose, or of a program that writes its form: DWPose, ComfyUI nodes, pose editors, AlphaPose.
+    """Read a frame in OpenPose's format, which DWPose, ComfyUI nodes, pose editors and AlphaPose write too.
 
     The size of the frame is ``canvas_height`` and ``canvas_width``, or ``height`` and ``width``.
 
@@ -110,7 +110,7 @@ def read_openpose(name: str, values: Mapping[str, Any]) -> PoseEntry:
             raise ScmError(f"person {count} is a {type(person).__name__}, expected pose_keypoints_2d")
         given = person.get("pose_keypoints_2d", person.get("pose_keypoints", person.get("joints")))
         flat = as_list(given, "pose_keypoints_2d")
-        if not flat:  # only hands or a face were seen
+        if not flat:  # only hands or a face were detected
             people.append(np.zeros((NUM_JOINTS, 3), np.float32))
             continue
         order = OPENPOSE.get(len(flat) // 3)
@@ -121,7 +121,7 @@ def read_openpose(name: str, values: Mapping[str, Any]) -> PoseEntry:
 
 
 def read_openpose_frames(name: str, frames: Sequence[Any]) -> list[PoseEntry]:
-    """Read a list of OpenPose frames, as ComfyUI nodes save it: one picture each, numbered from 1 if there are several.
+    """Read a list of OpenPose frames, as ComfyUI nodes save it: one image each, numbered from 1 if there are several.
 
     Raises:
         ScmError: if one of them is damaged.
@@ -136,12 +136,12 @@ def read_openpose_frames(name: str, frames: Sequence[Any]) -> list[PoseEntry]:
 
 @dataclass(frozen=True)
 class _Category:
-    """How the keypoints of a COCO category are read: by names, by their number, or not at all.
+    """How to read the keypoints of a COCO category: by name, by their number, or not at all.
 
     Attributes:
-        order: where our joints stand, if the keypoints are named.
-        num_keypoints: how many are named.
-        refusal: why the category is not read.
+        order: index of each of our joints, if the keypoints are named.
+        num_keypoints: number of named keypoints.
+        refusal: the reason if the category cannot be read.
     """
 
     order: Order | None = None
@@ -150,10 +150,10 @@ class _Category:
 
 
 def read_coco(path: Path, values: Mapping[str, Any]) -> list[PoseEntry]:
-    """Read COCO annotations (``images``, ``annotations``, ``categories``) or results: one entry a picture.
+    """Read COCO annotations (``images``, ``annotations``, ``categories``) or results, one entry per image.
 
-    Keypoints are mapped by the names in ``categories``; without names they are COCO's 17, or a set that begins with
-    them. A damaged annotation makes its picture's :attr:`PoseEntry.problem`.
+    Keypoints are mapped by the names in ``categories``; without names they are COCO's 17, or a set that starts with
+    them. A damaged annotation sets its image's :attr:`PoseEntry.problem`.
 
     Raises:
         ScmError: if there is no annotation with keypoints of people, or the file is damaged.
@@ -245,7 +245,7 @@ def _category_of(annotation: Mapping[str, Any], categories: dict[Any, _Category]
 
 
 def read_people(name: str, people: Sequence[Any], canvas: Canvas | None = None) -> PoseEntry:
-    """Read people of one picture from a list of dicts with ``keypoints``: MMPose, Ultralytics, TensorFlow.js.
+    """Read the people of one image from a list of dicts with ``keypoints``: MMPose, Ultralytics, TensorFlow.js.
 
     Raises:
         ScmError: if one of them is damaged.
@@ -261,15 +261,15 @@ def read_people(name: str, people: Sequence[Any], canvas: Canvas | None = None) 
 def read_landmarks(points: Any, where: str, scores: Any = None) -> FloatArray:
     """Read the points of one person.
 
-    Points are ``[x, y, score]``; ``[x, y]`` with a list of scores beside them; MediaPipe's ``[x, y, z, visibility]``;
-    dicts with x, y and score, visibility or presence (and ``name``, by which they are mapped); or one list each of x, y
+    Points are ``[x, y, score]``; ``[x, y]`` with a separate list of scores; MediaPipe's ``[x, y, z, visibility]``;
+    dicts with x, y and score, visibility or presence (mapped by ``name`` if they have one); or separate lists of x, y
     and ``visible``.
 
     Shape:
         result: (18, 3) float32.
 
     Raises:
-        ScmError: if they are something else, or of a number that no known order has.
+        ScmError: if they are something else, or no known order has this number of points.
     """
     names: list[str] = []
     if isinstance(points, dict):
@@ -299,7 +299,7 @@ def _rows(points: list[Any], where: str) -> npt.NDArray[np.float64]:
         if point is None:
             rows.append([np.nan] * 3)
             continue
-        if isinstance(point, list) and len(point) == 4:  # MediaPipe's depth stands third
+        if isinstance(point, list) and len(point) == 4:  # MediaPipe's third value is depth
             point = [point[0], point[1], point[3]]
         if not isinstance(point, list) or len(point) != 3:
             raise ScmError(f"{label}: expected [x, y, score]")

@@ -1,4 +1,4 @@
-"""One picture of a pose file: the people in it, whose joints may be in pixels or in fractions of the picture."""
+"""Poses of one image in a pose file; joints may be in pixels or in fractions of the image."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from scmnet_cli.types import Canvas, FloatArray
 
 @dataclass(frozen=True)
 class PoseEntry:
-    """The poses that a file holds for one picture.
+    """The poses of one image.
 
     Attributes:
-        name: of the picture.
-        people: (18, 3) float32 each, in the order of the file; in pixels, or in fractions of the picture.
-        canvas: size of the picture; None where the file does not say.
-        problem: why the picture's poses cannot be used, if they cannot.
+        name: name of the image.
+        people: (18, 3) float32 each, in the order of the file, in pixels or in fractions of the image.
+        canvas: size of the image; None if the file does not give it.
+        problem: the reason if the poses cannot be used.
         description: the pose in a few words.
-        source: where the pose comes from.
+        source: origin of the pose.
     """
 
     name: str
@@ -32,18 +32,18 @@ class PoseEntry:
     source: str = ""
 
     def person(self, number: int = 0, frame: Canvas | None = None) -> FloatArray:
-        """Return the joints of one person, in pixels, as :meth:`choose` does.
+        """Return the joints of one person in pixels.
 
         Args:
-            number: the N-th person of the picture, from 1; 0: the most prominent.
-            frame: size of the picture, used where the file does not say.
+            number: the N-th person of the image, from 1; 0 for the most prominent.
+            frame: size of the image, if the file does not give it.
 
         Shape:
             result: (18, 3).
 
         Raises:
-            ScmError: if there is no such person, the joints are fractions of a picture of unknown size, or the file's
-                entry is damaged.
+            ScmError: if there is no such person, the joints are fractions of an image of unknown size, or the entry is
+                damaged.
         """
         joints = self.choose(number)
         try:
@@ -55,8 +55,8 @@ class PoseEntry:
         """Return the joints of one person, in the file's own units.
 
         Args:
-            number: the N-th person of the picture, from 1; 0: the most prominent, whose known joints span the largest
-                box, times their mean score.
+            number: the N-th person of the image, from 1; 0 for the most prominent, with the largest product of the area
+                of the known joints' box and their mean score.
 
         Shape:
             result: (18, 3).
@@ -70,7 +70,7 @@ class PoseEntry:
             raise ScmError(f"{self.name}: no person was found in this picture")
         if number > len(self.people):
             known = len(self.people)
-            raise ScmError(f"{self.name}: person {number} is asked for, and the file has {known} in this picture")
+            raise ScmError(f"{self.name}: there is no person {number}; the file has {known} in this picture")
         return max(self.people, key=_prominence) if number == 0 else self.people[number - 1]
 
 

@@ -1,4 +1,4 @@
-"""Pose files: our own JSON, and what detectors and annotation tools write. The content decides the form.
+"""Pose files: our own JSON, and formats of detectors and annotation tools, recognised by their content.
 
 ```
 {
@@ -13,8 +13,8 @@
 }
 ```
 
-is ours and can be written by hand: a joint that is null or absent is missing, and a score can be left out.
-``docs/formats.md`` lists the other forms.
+is our format, which can be written by hand: a joint that is null or absent is missing, and a score can be left out.
+``docs/formats.md`` lists the other formats.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ _TOOLS = (
     (("_via_img_metadata",), "is a VIA project; export it as COCO keypoints"),
     (("layout", "pose_estimator"), "is the manifest of a prepared folder; give the folder itself"),
 )
-"""Files of other tools, by keys that they have, and what to do with them."""
+"""Unsupported files of other tools, by their keys, with the remedy."""
 
 
 def read_pose_file(path: Path) -> list[PoseEntry]:
-    """Read a JSON file of poses, one entry a picture.
+    """Read a JSON file of poses, one entry per image.
 
     Raises:
-        ScmError: if the file cannot be read or holds no poses. A fault in one of several pictures is raised when its
-            joints are asked for.
+        ScmError: if the file cannot be read or holds no poses. An error in one of several images is raised when its
+            joints are read.
     """
     text = read_text(path, "JSON")
     try:
@@ -149,7 +149,7 @@ def _read_mmpose(name: str, frames: list[Any]) -> list[PoseEntry]:
 
 
 def _read_one_picture(name: str, given: Any, values: dict[str, Any]) -> PoseEntry:
-    """Read landmarks of one person, or a list of several people's, in one picture."""
+    """Read the landmarks of one person or of several people in one image."""
     canvas = canvas_of(values, "")
     is_several = isinstance(given, list) and bool(given) and isinstance(given[0], list) and _holds_points(given[0])
     people = given if is_several else [given]
@@ -190,7 +190,7 @@ def _read_ours(name: str, values: dict[str, Any]) -> PoseEntry:
 
 
 def list_of_joints(values: Any) -> FloatArray:
-    """Return a list of 18 ``[x, y, score]`` as joints; null marks what is missing.
+    """Read a list of 18 ``[x, y, score]`` as joints; null marks a missing joint.
 
     Shape:
         result: (18, 3) float32.
@@ -214,14 +214,14 @@ def list_of_joints(values: Any) -> FloatArray:
 
 
 def _check_joint(joint: list[float], where: str) -> None:
-    """Refuse a joint by itself, so that the message can name it."""
+    """Check a single joint, so that the message can name it."""
     row = np.zeros((NUM_JOINTS, 3))
     row[0] = joint
     known_joints(row, where)
 
 
 def save_pose(path: Path, pose: Pose, description: str = "", source: str = "") -> None:
-    """Write a pose as our JSON, one line a joint.
+    """Write a pose as our JSON, one line per joint.
 
     Raises:
         ScmError: if the file cannot be written.

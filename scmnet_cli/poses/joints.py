@@ -1,4 +1,4 @@
-"""Rules that every reader of joints shares: which joints are missing, and whether places are pixels or fractions.
+"""Rules shared by all readers of joints: which joints are missing, and whether coordinates are pixels or fractions.
 
 Joints are (18, 3): x, y and a score; a missing joint is 0, 0, 0.
 """
@@ -16,14 +16,14 @@ from scmnet_cli.skeleton import NUM_JOINTS, rescale
 from scmnet_cli.types import Canvas, FloatArray
 
 MAX_PIXEL = 1e6
-"""Places beyond this are damage, not pixels."""
+"""Larger coordinates are damage, not pixels."""
 
 _LARGEST_FRACTION = 3.0
-"""A person whose joints all lie within this many pixels of the corner is given in fractions of the picture; landmark
-models put joints that they guess beyond the picture at more than 1."""
+"""If no coordinate is larger, joints are fractions of the image; landmark models give joints that they guess beyond the
+image coordinates above 1."""
 
 _CENTRED = -0.5
-"""Fractions below this are counted from the middle of the picture, not from its corner."""
+"""Fractions below this are relative to the centre of the image, not to its corner."""
 
 _NULLS = ("", "null", "none", "nan", "na", "n/a", "-")
 
@@ -55,10 +55,10 @@ def number_or_nan(value: Any, where: str) -> float:
 
 
 def cell(text: str | None) -> float:
-    """Return a cell of a table as a number; blank, null, None and NaN are NaN.
+    """Return a cell of a table as a number; blank, null, None and NaN give NaN.
 
     Raises:
-        ValueError: if it is anything else, or absent because the row is too short.
+        ValueError: if it is not a number, or absent because the row is too short.
     """
     if text is None:
         raise ValueError("lacks columns")
@@ -68,21 +68,21 @@ def cell(text: str | None) -> float:
 
 
 def known_joints(joints: npt.NDArray[Any], where: str = "", *, max_score: float = 1.0) -> FloatArray:
-    """Return joints with every missing one as 0, 0, 0, after checking the others.
+    """Check joints, and return them with missing ones as 0, 0, 0.
 
-    Missing is a joint with score 0, with NaN in any of its numbers, or at exactly (0, 0), where programs put joints
+    A joint is missing if its score is 0, a value is NaN, or it is at exactly (0, 0), where some programs put joints
     that they did not find.
 
     Args:
         joints: x, y, score.
-        where: what the joints belong to, for messages.
-        max_score: scores beyond it are refused.
+        where: prefix of messages.
+        max_score: largest valid score.
 
     Shape:
         joints, result: (18, 3).
 
     Raises:
-        ScmError: if there are not 18 joints, a place is not a pixel, or a score is out of range.
+        ScmError: if there are not 18 joints, a coordinate is not a valid pixel, or a score is out of range.
     """
     before = f"{where}: " if where else ""
     joints = np.asarray(joints, np.float64)
@@ -100,7 +100,7 @@ def known_joints(joints: npt.NDArray[Any], where: str = "", *, max_score: float 
 
 
 def are_fractions(joints: FloatArray) -> bool:
-    """Return whether joints are given in fractions of the picture's size, 0 to 1, and not in pixels.
+    """Return whether joints are in fractions of the image, 0 to 1, instead of pixels.
 
     Shape:
         joints: (18, 3).
@@ -110,19 +110,18 @@ def are_fractions(joints: FloatArray) -> bool:
 
 
 def in_pixels(joints: FloatArray, size: Canvas | None, remedy: str) -> FloatArray:
-    """Return joints in pixels; fractions of the picture are multiplied by its size.
+    """Return joints in pixels; fractions of the image are multiplied by its size.
 
     Args:
-        joints: in pixels or in fractions of the picture.
-        size: of the picture, where it is known.
-        remedy: what helps where it is not.
+        joints: joints in pixels or in fractions of the image.
+        size: size of the image; None if not known.
+        remedy: how to give the size, for the message.
 
     Shape:
         joints, result: (18, 3).
 
     Raises:
-        ScmError: if the joints are fractions and the picture's size is not known, or they are not counted from the
-            picture's upper left corner.
+        ScmError: if the joints are fractions and the size is not known, or they are relative to the image's centre.
     """
     if not are_fractions(joints):
         return joints

@@ -1,4 +1,4 @@
-"""The poses that ship with the package: pose files, found by name."""
+"""The library of poses that ship with the package."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def shipped_folder() -> Path:
 
 @cache
 def shipped_poses() -> dict[str, tuple[Path, PoseEntry]]:
-    """Return file and content of every shipped pose, by name, sorted."""
+    """Return file and content of every shipped pose by name, sorted."""
     files = {path.stem: path for path in shipped_folder().glob("*.json")}
     return {name: (files[name], read_pose_file(files[name])[0]) for name in sorted(files)}

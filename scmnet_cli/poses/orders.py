@@ -9,7 +9,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.skeleton import JOINTS
 
 Order = tuple[int | None, ...]
-"""For each of our joints, its place among the keypoints of another order; None where that order lacks it."""
+"""Index of each of our joints among the keypoints of another order; None if the order lacks it."""
 
 OPENPOSE_18: Order = tuple(range(18))
 BODY_25: Order = (*range(8), *range(9, 19))
@@ -19,14 +19,14 @@ COCO_17: Order = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3
 MEDIAPIPE_33: Order = (0, None, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7)
 
 OPENPOSE = {18: OPENPOSE_18, 25: BODY_25, 135: BODY_25}
-"""By the number of keypoints in OpenPose's ``pose_keypoints_2d``; BODY_135 begins with BODY_25."""
+"""Orders by the number of keypoints in OpenPose's ``pose_keypoints_2d``; BODY_135 starts with BODY_25."""
 
 COCO = {17: COCO_17, 26: COCO_17, 133: COCO_17, 136: COCO_17}
-"""By the number of keypoints of a COCO annotation without names: COCO, Halpe-26, COCO-WholeBody and Halpe-136 all begin
-with COCO's 17."""
+"""Orders by the number of keypoints of a COCO annotation without names; COCO, Halpe-26, COCO-WholeBody and Halpe-136
+all start with COCO's 17."""
 
 LANDMARKS = {**COCO, 18: OPENPOSE_18, 33: MEDIAPIPE_33}
-"""By the number of points of one person in a list without names."""
+"""Orders by the number of points of one person in a list without names."""
 
 MIN_JOINTS = 6
 """A named order with fewer of our joints does not describe a person."""
@@ -39,7 +39,7 @@ _PARTS = {
     "eye": "eye", "ear": "ear",
 }  # fmt: skip
 _SECOND_CHOICE = ("thorax", "sternum", "neckbase", "foot")
-"""Parts that stand for a joint only where no better name for it is there: Human3.6M calls ankles feet."""
+"""Names that are used for a joint only if there is no better one: Human3.6M calls ankles feet."""
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[A-Z]")
 _ANIMAL = re.compile(r"paw|tail|hoof|withers|muzzle|snout|wing|beak|mane|fin\b|antenna", re.IGNORECASE)
@@ -50,20 +50,19 @@ _PERSON = re.compile(
 
 
 def is_person(category: str) -> bool:
-    """Return whether a category without keypoint names can be taken for people."""
+    """Return whether the name of a category without keypoint names suggests people."""
     return bool(_PERSON.search(category))
 
 
 def order_of_names(names: Sequence[str], what: str) -> Order:
-    """Return where our joints stand among named keypoints.
+    """Return the index of each of our joints among named keypoints.
 
-    Names are compared without case and separators, and with the synonyms of the field (``l_hip``, ``LHip``,
-    ``hip_left``). A neck at the chin (``head_bottom``, ``upper_neck``) is not OpenPose's, which lies between the
-    shoulders.
+    Names are compared without case and separators, and with the usual synonyms (``l_hip``, ``LHip``, ``hip_left``). A
+    neck at the chin (``head_bottom``, ``upper_neck``) is not OpenPose's neck, which is between the shoulders.
 
     Args:
-        names: of the keypoints, in their order.
-        what: whose they are, for messages.
+        names: names of the keypoints, in order.
+        what: the owner of the keypoints, for messages.
 
     Raises:
         ScmError: if they are an animal's, too few are our joints, or two name the same joint.
@@ -89,7 +88,7 @@ def order_of_names(names: Sequence[str], what: str) -> Order:
 
 
 def _joint_of(name: str) -> tuple[str | None, bool]:
-    """Return the joint that a keypoint's name stands for, and whether a better name would come before it."""
+    """Return the joint that a keypoint's name means, and whether it is only a second choice."""
     words = [word.lower() for word in _WORD.findall(name)]
     sides = [word for word in words if word in _SIDES]
     rest = [word for word in words if word not in _SIDES]

@@ -1,4 +1,4 @@
-"""Place poses on a canvas: scale them, crop around the person if the proportions differ, or mirror them."""
+"""Place poses on a canvas: scale them, crop around the person if the aspect differs, or mirror them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scmnet_cli.images import CropBox, crop_around
 from scmnet_cli.skeleton import JOINTS, mirror, rescale
 from scmnet_cli.types import Canvas, FloatArray, Pose
 
-# How far a person extends beyond the box of the joints, in torsos (neck to mid-hip): medians of 848 people of CCP with
-# a region map and both ankles.
+# Extent of a person beyond the box of the joints, in torso lengths (neck to mid-hip): medians over 848 people of CCP
+# with a region map and both ankles.
 _ABOVE, _BELOW_ANKLES, _ASIDE = 0.26, 0.38, 0.12
 _TORSO_OF_HEIGHT = 1 / 2.96
-"""Length of the torso as a share of the joints' height, of the same people; for poses without a torso."""
+"""Torso length as a share of the joints' height, over the same people; for poses without a torso."""
 
 _NECK = JOINTS.index("neck")
 _HIPS = [JOINTS.index("right_hip"), JOINTS.index("left_hip")]
@@ -24,18 +24,17 @@ _ANKLES = [JOINTS.index("right_ankle"), JOINTS.index("left_ankle")]
 
 
 def place(pose: Pose, canvas: Canvas) -> Pose:
-    """Return a pose on another canvas: scaled if the proportions are the same, else cropped around the person.
+    """Return a pose on another canvas: scaled if the aspect is the same, else cropped around the person.
 
-    The crop is the one that photos get. Joints that come to lie beyond the canvas are missing on it. A pose without
-    joints stays as it is.
+    The crop is that of photos. Joints beyond the canvas become missing. A pose without joints is returned unchanged.
     """
     return place_together([pose], canvas)[0]
 
 
 def place_together(poses: Sequence[Pose], canvas: Canvas) -> list[Pose]:
-    """Return poses on another canvas as :func:`place` does, all of one frame size cropped by one box around them all.
+    """Place poses like :func:`place`, with one crop around all poses of the same frame size.
 
-    A person who moves through the frames of a video then moves in the animation too.
+    So a person who moves through the frames of a video also moves in the animation.
     """
     crops: dict[Canvas, CropBox] = {}
     for frame in {pose.canvas for pose in poses if not pose.canvas.has_shape_of(canvas)}:
@@ -48,7 +47,7 @@ def place_together(poses: Sequence[Pose], canvas: Canvas) -> list[Pose]:
 
 
 def mirrored(pose: Pose) -> Pose:
-    """Return the pose of the picture mirrored left to right, under the name ``NAME-mirrored``."""
+    """Return the horizontally mirrored pose, named ``NAME-mirrored``."""
     joints: FloatArray = mirror(torch.from_numpy(pose.joints), pose.canvas.width).numpy()
     return replace(pose, name=f"{pose.name}-mirrored", joints=joints)
 

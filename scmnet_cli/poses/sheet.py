@@ -1,4 +1,4 @@
-"""Draw skeletons side by side, each with its name."""
+"""Contact sheets of skeletons with their names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COLUMNS = 9
 
 
 def draw_poses(poses: Sequence[Pose]) -> UInt8Array:
-    """Draw skeletons in rows of nine, each in its own frame at a height of 256, its name below.
+    """Draw skeletons with captions in rows of nine, each in its own frame at a height of 256.
 
     Shape:
         result: (H', W', 3) uint8.

@@ -1,4 +1,4 @@
-"""A folder of plain photos: the face parser finds the most prominent face of each and aligns it upright."""
+"""A folder of photos, in each of which the face parser finds the most prominent face and aligns it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FacePhotoSource(Source):
     canvas = Canvas(256, 256)
     background = "keep"
     pose_estimator = "none: edges by Canny and by the regions' borders"
-    rule = "the photo can be read, and a face is found in it; the most prominent one is taken, and stands upright"
+    rule = "the photo can be read, and a face is found in it; the most prominent one is used, rotated upright"
 
     def __init__(self, root: Path, face_parser: FaceParser) -> None:
         """List the photos; they are read on demand.
@@ -38,7 +38,7 @@ class FacePhotoSource(Source):
         self.parser = face_parser.name
 
     def names(self) -> list[str]:
-        """Return the names of all photos, sorted, without endings and characters that names cannot have."""
+        """Return the names of all photos, sorted, without suffixes and invalid characters."""
         return sorted(self._photos)
 
     def unmatched(self) -> dict[str, str]:
@@ -68,7 +68,7 @@ class FacePhotoSource(Source):
         return Person(name, face.photo, face.regions, joints)
 
     def box(self, person: Person, canvas: Canvas) -> CropBox:
-        """Return the square in which the face is aligned, wider or narrower if the canvas is."""
+        """Return the crop of the aligned face, with the aspect of the canvas."""
         window = aligning(person.joints)
         assert window is not None
         height = round(window.height)

@@ -20,7 +20,7 @@ from scmnet_cli.types import Canvas
 
 @dataclass(frozen=True)
 class Record:
-    """The outcome for one name: an entry or the reason for leaving it out; and the other people of its photo."""
+    """The outcome for one name: an entry or the reason for skipping it; and the names of others in its photo."""
 
     name: str
     stamp: str
@@ -42,7 +42,7 @@ def lock_folder(out: Path, what: str = "", *, together: bool = False, patient: b
     Args:
         out: the prepared folder; created if necessary.
         what: the part.
-        together: share the lock with others that share it.
+        together: take a shared lock.
         patient: wait until the lock is free.
 
     Raises:
@@ -77,7 +77,9 @@ def read_records(out: Path, settings: dict[str, Any]) -> dict[str, Record]:
     found = found if isinstance(found, dict) else {}
     if found != settings:
         changed = [f"{key} {found.get(key)} -> {value}" for key, value in settings.items() if found.get(key) != value]
-        raise ScmError(f"{out}: was prepared otherwise ({', '.join(changed)}); choose another -o, or remove it")
+        raise ScmError(
+            f"{out}: was prepared with other settings ({', '.join(changed)}); choose another -o or remove it"
+        )
     domain = DOMAINS[settings.get("domain", PERSON.name)]
     records: dict[str, Record] = {}
     for path in (journal, *_journals_of_shares(out)):
@@ -109,7 +111,7 @@ def merge_journals(out: Path, settings: dict[str, Any], known: dict[str, Record]
 
 
 def _read_record(line: str, domain: Domain) -> Record | None:
-    """Return what a line of the journal says; None if it is damaged, then its photo is prepared again."""
+    """Parse a line of the journal; None if it is damaged, so that its photo is prepared again."""
     try:
         values = _loads(line)
         row, others = tuple(values["row"]), tuple(values.get("others", ()))
@@ -127,7 +129,7 @@ def _read_record(line: str, domain: Domain) -> Record | None:
 def _loads(line: str) -> dict[str, Any]:
     try:
         values = json.loads(line)
-    except (ValueError, RecursionError):  # a line that a kill cut short, or a file of another program
+    except (ValueError, RecursionError):  # an incomplete line of a killed run, or a file of another program
         return {}
     return values if isinstance(values, dict) else {}
 

@@ -38,7 +38,7 @@ LAYOUTS: dict[str, tuple[Callable[..., Source], tuple[str, ...]]] = {
 
 
 def likely_layout(root: Path, *annotations: Path | str | None) -> str:
-    """Return ``folder`` if joints or region maps lie in a folder or are given as options, else ``photos``.
+    """Return ``folder`` if joints or region maps are in the folder or given as options, else ``photos``.
 
     Args:
         root: the folder.
@@ -59,12 +59,11 @@ def open_source(layout: str, root: Path, **options: Path | str | bool | Analyser
     Args:
         layout: its name.
         root: the folder.
-        options: ``joints``, ``maps``, ``labels``, ``lists`` and ``unlabelled`` of ``scm preprocess``, and the
-            ``analyser`` where it is not the one that ships with this package, or the ``face_parser``; None and False
-            count as not given.
+        options: ``joints``, ``maps``, ``labels``, ``lists`` and ``unlabelled`` of ``scm preprocess``, and another
+            ``analyser`` than the shipped one, or the ``face_parser``; None and False count as not given.
 
     Raises:
-        ScmError: if there is no such layout or folder, the folder is not laid out so, or the layout has no such option.
+        ScmError: if there is no such layout or folder, the folder has another layout, or the layout lacks an option.
     """
     if layout not in LAYOUTS:
         raise ScmError(f"--layout {layout}: is not one of {', '.join(LAYOUTS)}")

@@ -1,10 +1,10 @@
-"""A folder of plain photos: the built-in analyser, or networks in its place, finds the people.
+"""A folder of photos, in which the built-in analyser or external estimators find the people.
 
 ```
-SRC/NAME.jpg            photos of any size and kind, of an animated one the first frame; also SRC/images/NAME.jpg
+SRC/NAME.jpg            photos of any size and format (first frame of animations); also SRC/images/NAME.jpg
 ```
 
-Region maps or joints of other programs are used instead where options name them.
+Options can replace the analyser's regions or joints by those of other programs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class PhotoSource(Source):
 
     layout = "photos"
     rule = (
-        "the photo can be read, and a person is found in it, with a joint and a region; the most prominent one is taken"
+        "the photo can be read, and a person is found in it, with a joint and a region; the most prominent one is used"
     )
 
     def __init__(
@@ -48,11 +48,11 @@ class PhotoSource(Source):
 
         Args:
             root: the folder.
-            analyser: finds people; None: the one that ships with this package.
-            joints: a table of joints, instead of the analyser's.
-            maps: a folder of label maps, instead of the analyser's regions.
-            labels: what the ids of the maps mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
-            all: take all people of a photo, not only the most prominent one.
+            analyser: finds people; None for the shipped analyser.
+            joints: a table of joints to use instead of the analyser's.
+            maps: a folder of label maps to use instead of the analyser's regions.
+            labels: label set of the maps, one of :data:`scmnet_cli.regions.LABEL_SETS`.
+            all: use all people of a photo, not only the most prominent one.
 
         Raises:
             ScmError: if the folder holds no photos, the analyser cannot be loaded, there are no such joints, maps or
@@ -63,7 +63,7 @@ class PhotoSource(Source):
         if all and (joints or maps):
             raise ScmError(f"--all: joints and regions of all people must be found; leave {joints or maps} out")
         if maps is None and labels != "regions":
-            raise ScmError(f"--labels {labels}: layout photos reads no maps unless --maps names their folder")
+            raise ScmError(f"--labels {labels}: needs --maps, the folder of the label maps")
         if maps is not None and not maps.is_dir():
             raise ScmError(f"--maps {maps}: no such folder")
         label_set(labels)
@@ -75,7 +75,7 @@ class PhotoSource(Source):
         self._all_people = all
         if all:
             self.rule = (
-                "the photo can be read, and people are found in it, with a joint and a region each; all are taken"
+                "the photo can be read, and people are found in it, with a joint and a region each; all are used"
             )
         self.pose_estimator, self.parser = self._analyser.pose_estimator, self._analyser.parser
         if joints is not None:
@@ -84,7 +84,7 @@ class PhotoSource(Source):
             self.parser = f"maps of the folder {maps.name}, labels {labels}"
 
     def names(self) -> list[str]:
-        """Return the names of all photos, sorted, without endings and characters that names cannot have."""
+        """Return the names of all photos, sorted, without suffixes and invalid characters."""
         return sorted(self._photos)
 
     def unmatched(self) -> dict[str, str]:
@@ -92,7 +92,7 @@ class PhotoSource(Source):
         return {}
 
     def remarks(self) -> list[str]:
-        """Return sentences on photos of kinds that are not read, and on joints in fractions."""
+        """Return remarks on photos in unsupported formats, and on joints in fractions."""
         return [*unread_remarks(self.root), *([] if self._joints is None else self._joints.remarks())]
 
     def photo(self, name: str) -> Path:
@@ -124,7 +124,7 @@ class PhotoSource(Source):
         return [people[0], *(person.renamed(self._nth(name, n)) for n, person in enumerate(people[1:], start=2))]
 
     def _nth(self, name: str, number: int) -> str:
-        """Return a name for the N-th person of a photo that is not the name of a photo."""
+        """Return a name for the N-th person of a photo that no photo has."""
         wanted = f"{name}_{number}"
         while wanted in self._photos:
             wanted += "_"
@@ -151,7 +151,7 @@ def named_photos(root: Path) -> dict[str, list[Path]]:
     """Return the photos of a folder by valid names; several photos may share a name.
 
     Raises:
-        ScmError: if there is none.
+        ScmError: if there are no photos.
     """
     photos: dict[str, list[Path]] = {}
     for stem, paths in find_photos(root).items():
@@ -163,22 +163,22 @@ def read_analysed(name: str, photo: Path, analyser: Analyser, number: int = 0) -
     """Read a photo and find a person in it, in pixels of the photo.
 
     Args:
-        name: of the person.
-        photo: its file.
+        name: name of the person.
+        photo: the photo.
         analyser: finds people.
-        number: which person, from 1; 0 and 1 are the most prominent one.
+        number: number of the person, from 1; 0 and 1 are the most prominent one.
 
     Raises:
-        ScmError: if the photo cannot be read, or shows nobody or fewer people.
+        ScmError: if the photo cannot be read or does not show this person.
     """
     image = read_photo(photo)
     people = [analyser(image)] if number <= 1 else analyser.people(image)
     people = [found for found in people if _is_usable(found)]
     if not people:
-        raise ScmError("no person is found in the photo; crop it around the person, or give it a region map and joints")
+        raise ScmError("no person found in the photo; crop it around the person, or give it a region map and joints")
     if number > len(people):
         shown = "1 person is" if len(people) == 1 else f"{len(people)} people are"
-        raise ScmError(f"person {number} is asked for, and {shown} found in the photo")
+        raise ScmError(f"there is no person {number}; {shown} found in the photo")
     found = people[max(0, number - 1)]
     return Person(name, image, found.regions, found.joints)
 
@@ -187,7 +187,7 @@ def read_all_people(name: str, photo: Path, analyser: Analyser) -> list[Person]:
     """Read a photo and find all people in it, the most prominent first, all under one name.
 
     Raises:
-        ScmError: if the photo cannot be read or shows nobody.
+        ScmError: if the photo cannot be read or shows no person.
     """
     first = read_analysed(name, photo, analyser)
     others = [found for found in analyser.people(first.image)[1:] if _is_usable(found)]

@@ -1,11 +1,10 @@
-"""Turn a source folder into a prepared folder: crop every person, leave out the unusable, resume after interruptions.
+"""Prepare a source folder: crop every person, skip unusable ones, resume after interruptions.
 
-The order of names decides everything, so the result does not depend on the number of workers or on what was finished
-before: several threads read people ahead (decoding, resizing and compression run outside Python's lock), and the
-results are taken in order of name.
+Several threads process people ahead (decoding, resizing and compression release the GIL), and results are used in order
+of name. So the result does not depend on the number of workers or on an earlier interruption.
 
-The outcome for each name is written to a journal as soon as it is known. Processes that share the work have a journal
-each; the process that writes the lists merges all journals, and prepares the names that none of them holds.
+The outcome for each name is appended to a journal as soon as it is known. Each process of a team has its own journal;
+the process that writes the lists merges all journals, and prepares the names that none of them has.
 """
 
 from __future__ import annotations
@@ -53,12 +52,12 @@ class Prepared:
     """The outcome of a run.
 
     Attributes:
-        num_usable: people in the folder now.
-        num_new: how many of them this run prepared.
-        splits: how many of them are in each split.
-        num_pairs: pairs of pictures of one person, both of them in the folder.
-        left_out: names of the unusable, with the reason.
-        remarks: sentences on the source as a whole.
+        num_usable: number of people in the folder.
+        num_new: number of people prepared by this run.
+        splits: number of people in each split.
+        num_pairs: number of pairs with both images in the folder.
+        left_out: names of unusable people with the reason.
+        remarks: remarks on the source as a whole.
     """
 
     path: Path
@@ -82,21 +81,21 @@ def prepare(
 ) -> Prepared:
     """Write or complete a prepared folder.
 
-    With several processes each writes the pictures of its share; then rank 0 writes the lists.
+    With several processes, each writes the images of its share; then rank 0 writes the lists.
 
     Args:
         source: reader of the source folder.
-        out: the prepared folder; an unfinished one is completed, a whole one gets only what is missing or changed.
-        canvas: size of the pictures.
+        out: the prepared folder; only missing or changed people of an existing one are prepared.
+        canvas: size of the images.
         background: ``plain`` or ``keep``.
-        limit: stop after this many usable people; they are in the same split as without it.
+        limit: stop after this many usable people; the limit does not change their splits.
         jobs: number of threads; all cores by default.
-        progress: called with how many names are done, and how many there are.
+        progress: called with the number of names done and in all.
         team: the processes that share the work.
 
     Raises:
         ScmError: if the folder was not written by this program, another run is writing to it, no person is usable, or a
-            process has ended.
+            process is gone.
     """
     settings = _settings(source, canvas, background)
     jobs = jobs or max(1, (os.cpu_count() or 1) // team.rank.local_count)
@@ -124,16 +123,16 @@ def prepare_share(
     progress: Callable[[int, int], None] | None,
     share: Rank,
 ) -> int:
-    """Write the pictures of one share of the people; :func:`prepare` writes the lists afterwards.
+    """Write the images of one share of the people; :func:`prepare` writes the lists afterwards.
 
     Args:
         source: reader of the source folder.
         out: the prepared folder.
-        canvas: size of the pictures.
+        canvas: size of the images.
         background: ``plain`` or ``keep``.
-        limit: of all shares together.
+        limit: maximum number of usable people over all shares.
         jobs: number of threads; all cores by default.
-        progress: called with how many names are done, and how many the share has.
+        progress: called with the number of names done and in the share.
         share: index and number of shares; several can run at the same time.
 
     Returns:
@@ -192,7 +191,7 @@ def _prepare(
     writer = PreparedWriter(out, canvas, DOMAINS[source.domain])
     usable: list[Record] = []
     left_out = source.unmatched()
-    may_repeat = source.splits() is not None  # published lists may hold the same picture twice
+    may_repeat = source.splits() is not None  # published lists may contain duplicates
     first_with: dict[str, str] = {}
     num_new = 0
     with open_to_append(out / JOURNAL) as journal:
@@ -260,7 +259,7 @@ def _finish(
 def _usable_pairs(
     source: Source, usable: set[str], left_out: dict[str, str]
 ) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return the pairs with both ends in the folder, and a sentence on the others, if there are any."""
+    """Return the pairs with both ends in the folder, and a remark on the others, if any."""
     listed = list(dict.fromkeys(source.pairs()))
     pairs = [pair for pair in listed if usable.issuperset(pair)]
     known = set(source.names())
@@ -309,7 +308,7 @@ def _in_order(
 def _records(
     source: Source, writer: PreparedWriter, background: str, name: str, known: dict[str, Record]
 ) -> list[Record]:
-    """Write the pictures of all people of a name, unless they exist and nothing changed."""
+    """Write the images of all people of a name, unless they are up to date."""
     stamp = ""
     try:
         stamp = source.stamp(name)
@@ -322,7 +321,7 @@ def _records(
         crops = [(source.finished(cropped), box) for cropped, box in crops]
     except ScmError as error:
         return [Record(name, stamp, "", reason=str(error))]
-    except OSError as error:  # a file or folder was removed meanwhile, or is not readable
+    except OSError as error:  # a file or folder was removed, or is not readable
         return [Record(name, stamp, "", reason=f"cannot be read ({error})")]
     photo = str(source.photo(name).relative_to(source.root))
     image = people[0].image
@@ -338,14 +337,14 @@ def _records(
 
 
 def _digest(image: UInt8Array) -> str:
-    """Return a hash by which equal photos are found."""
+    """Return a hash of a photo, to find duplicates."""
     found = hashlib.sha256(repr(image.shape).encode())
-    found.update(np.ascontiguousarray(image).data)  # no copy, as tobytes would make
+    found.update(np.ascontiguousarray(image).data)  # tobytes would make a copy
     return found.hexdigest()[:24]
 
 
 def _up_to_date(writer: PreparedWriter, name: str, stamp: str, known: dict[str, Record]) -> list[Record]:
-    """Return the records of all people of a name if their pictures exist and nothing changed, else an empty list."""
+    """Return the records of all people of a name if their images are up to date, else an empty list."""
     first = known.get(name)
     if first is None or first.stamp != stamp:
         return []

@@ -1,4 +1,4 @@
-"""The report of a prepared folder: one self-contained HTML file."""
+"""Report of a prepared folder as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.sources.source import Source, inside
 
 MOST_THUMBNAILS = 3000
-"""Thumbnails of photos that were left out; each takes about 4 kB."""
+"""Maximum number of thumbnails of skipped photos; each takes about 4 kB."""
 
 _THUMBNAIL = (120, 90)
 _HEIGHT = 256
@@ -34,15 +34,15 @@ _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
 def write_report(path: Path, source: Source, folder: PreparedFolder, num: int = 24) -> None:
-    """Write the report of a prepared folder: counts, some people with regions and joints, and all that was left out.
+    """Write the report of a prepared folder: counts, some people with regions and joints, and all skipped photos.
 
-    The same photos give the same bytes, whatever their folder and the prepared one are called.
+    The same photos give the same bytes, whatever the names of the folders.
 
     Args:
-        path: of the HTML file.
-        source: from which the folder was prepared.
-        folder: a finished one.
-        num: how many people to show.
+        path: the HTML file.
+        source: source of the prepared folder.
+        folder: the prepared folder.
+        num: number of people to show.
 
     Raises:
         ScmError: if a person shown cannot be read, or the report cannot be written.
@@ -87,10 +87,10 @@ def _left_out(source: Source, left_out: dict[str, str]) -> list[dict[str, str]]:
 
 
 def _kind(reason: str) -> str:
-    """Return a reason without file names, numbers and details, so that equal kinds of reasons can be counted."""
+    """Return a reason without file names, numbers and details, to count reasons by kind."""
     file, separator, rest = reason.partition(": ")
-    said = rest if separator and "/" in file else reason
-    return _NUMBER.sub("N", _NAME.sub("…", _DETAIL.sub("", said))).strip() or reason
+    message = rest if separator and "/" in file else reason
+    return _NUMBER.sub("N", _NAME.sub("…", _DETAIL.sub("", message))).strip() or reason
 
 
 def _relative(source: Source, photo: Path) -> str:
@@ -108,7 +108,7 @@ def _thumbnail(source: Source, photo: Path) -> str:
 
 
 def _joints(folder: PreparedFolder) -> list[tuple[str, str, str]]:
-    """Return how many people have each joint, and their share."""
+    """Return the number and the share of people who have each joint."""
     entries = [folder.entry(name) for name in folder.names()]
     if not len(entries[0].joints):
         return []
@@ -120,7 +120,7 @@ def _joints(folder: PreparedFolder) -> list[tuple[str, str, str]]:
 
 
 def _picture(picture: Image.Image) -> str:
-    """Return a picture as the source of an HTML image."""
+    """Return an image as a data URL."""
     if picture.height > _HEIGHT:
         picture = picture.resize((max(1, round(picture.width * _HEIGHT / picture.height)), _HEIGHT))
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""A contact sheet of a prepared folder: photos with their crops, pictures, regions, and joints or edges."""
+"""Contact sheet of a prepared folder: photos with crops, prepared images, regions, and joints or edges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PEOPLE_IN_A_ROW = 2
 
 
 def draw_sheet(source: Source, folder: PreparedFolder, num: int = 24) -> UInt8Array:
-    """Draw photo (with the crop), prepared picture, regions and structure of people evenly spread over a folder.
+    """Draw photo with crop, prepared image, regions and structure of people evenly spaced in a folder.
 
     Raises:
         ScmError: if a photo or an entry cannot be read.
@@ -28,12 +28,12 @@ def draw_sheet(source: Source, folder: PreparedFolder, num: int = 24) -> UInt8Ar
 
 
 def spread(names: list[str], num: int) -> list[str]:
-    """Return that many of the names, evenly spread."""
+    """Return up to ``num`` names, evenly spaced."""
     return [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(num, len(names))).astype(int))]
 
 
 def pictures_of(source: Source, folder: PreparedFolder, name: str) -> list[UInt8Array]:
-    """Draw the photo (with the crop), the prepared picture, its regions and its structure, all of one height.
+    """Draw photo with crop, prepared image, regions and structure, all of one height.
 
     Raises:
         ScmError: if the photo or the entry cannot be read.

@@ -1,6 +1,6 @@
-"""Base of the published benchmarks: photos known by name, and files that list, pair and annotate them.
+"""Base class of the published benchmarks: photos known by name, and files that list, pair and annotate them.
 
-Names in list files are looked up among the pictures that were found, never followed as paths.
+Names in list files are looked up among the photos found, never followed as paths.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from scmnet_cli.sources.source import JOURNAL, Source, file_stamp, inside
 from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 _NAME_COLUMNS = ("images_name", "name")
-"""Columns of a list with columns that may hold the names; the first is MUST-GAN's."""
+"""Possible columns of names in a list file; the first is MUST-GAN's."""
 
 
 class BenchmarkSource(Source):
     """A folder of photos under the benchmark's own names, with its list, pair and annotation files.
 
-    A subclass defines how names are recognised (:meth:`key`), and how its files are called.
+    A subclass defines how names are recognised (:meth:`key`), and the names of its files.
     """
 
     framed = True
@@ -187,7 +187,7 @@ class BenchmarkSource(Source):
         try:
             return body_regions(fitted, label_set(labels), joints)
         except ScmError as error:
-            raise ScmError(f"{path}: {error} of the labels '{labels}'; name what they are with --labels") from error
+            raise ScmError(f"{path}: {error} of the labels '{labels}'; name the label set with --labels") from error
 
     def _labels_of(self, path: Path) -> str:
         """Return the name of the label set of a map: PISE's for a map in a folder with PISE's name."""
@@ -256,12 +256,12 @@ class BenchmarkSource(Source):
         return self._without_overlap(splits)
 
     def _without_overlap(self, splits: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
-        """Remove names from the training list that another list tests on, and remark on photos in no list."""
+        """Remove names from a list if a later split holds them too, and remark on photos in no list."""
         tested = frozenset[str]().union(*(names for split, names in splits.items() if split != "train"))
         for split, other in (("train", tested), ("val", splits.get("test", frozenset()))):
             repeated = sorted(splits.get(split, frozenset()) & other)
             if repeated:
-                self._remarks.append(f"list of {split}: {_counted(repeated)} left out, another list tests on them")
+                self._remarks.append(f"list of {split}: {_counted(repeated)} left out, since another list has them")
                 splits[split] -= other
         listed = frozenset().union(*splits.values())
         if listed.isdisjoint(self._photos):
@@ -316,7 +316,7 @@ class BenchmarkSource(Source):
 def _only(paths: list[Path], what: str) -> Path:
     if len(paths) > 1:
         files = ", ".join(map(str, paths))
-        raise ScmError(f"the name stands for several {what} ({files}); keep one, or give a folder that holds one")
+        raise ScmError(f"the name matches several {what} ({files}); keep one, or give a folder with only one")
     return paths[0]
 
 
@@ -329,7 +329,7 @@ def _counted(names: list[str]) -> str:
 
 
 def _read_names(path: Path) -> list[str]:
-    """Return the names of a list: one a line, or the name column of a table."""
+    """Return the names of a list: one per line, or the name column of a table."""
     lines = [line.strip() for line in read_lines(path, "a list of names") if line.strip()]
     if not lines:
         raise ScmError(f"{path}: is empty")
@@ -341,7 +341,7 @@ def _read_names(path: Path) -> list[str]:
 
 
 def _read_rows(path: Path, columns: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Return the cells of some columns, row by row; other columns may stand between them.
+    """Return the cells of some columns, row by row; other columns are ignored.
 
     Raises:
         ScmError: if the file lacks a column, or a row a cell.

@@ -65,18 +65,18 @@ class CcpSource(Source):
 
         Args:
             root: the folder.
-            joints: the table of joints; None: ``keypoints.csv`` in the folder.
-            unlabelled: finds the regions of photos without an annotation, which are then used for training; None: such
-                photos are left out.
+            joints: the table of joints; None for ``keypoints.csv`` in the folder.
+            unlabelled: finds the regions of photos without annotation, which are then used for training; None to skip
+                such photos.
 
         Raises:
-            ScmError: if the folder is not laid out so.
+            ScmError: if the folder has another layout.
         """
         self.root = Path(root)
         self._annotations = self.root / "annotations" / "pixel-level"
         if not self._annotations.is_dir() or not (self.root / "photos").is_dir():
             raise ScmError(
-                f"{root}: is not laid out as Clothing Co-Parsing (photos/ and annotations/pixel-level/); "
+                f"{root}: does not have the layout of Clothing Co-Parsing (photos/ and annotations/pixel-level/); "
                 "give its top folder, or another --layout"
             )
         table = joints or self.root / "keypoints.csv"
@@ -92,8 +92,8 @@ class CcpSource(Source):
             self._find_regions = unlabelled
             self.parser = f"{self.parser}; of unlabelled photos {unlabelled.parser}"
             self.rule = (
-                f"{self.rule}; of unlabelled photos, which are for training alone, at least {MIN_ON_PERSON:.0%} of the "
-                "known joints lie on the person that is found"
+                f"{self.rule}; for unlabelled photos, used in training only, at least {MIN_ON_PERSON:.0%} of the "
+                "known joints lie on the person found"
             )
 
     def names(self) -> list[str]:
@@ -156,11 +156,11 @@ class CcpSource(Source):
         """Return the joints of any photo, annotated or not.
 
         Args:
-            name: of the photo.
-            size: of the photo, which joints in fractions need.
+            name: name of the photo.
+            size: size of the photo, needed for joints in fractions.
 
         Raises:
-            ScmError: if the table has none for it, or too few.
+            ScmError: if the table has no or too few joints for it.
         """
         joints = self._joints.find(f"{name}.jpg", name, size=size)
         if (joints[:, 2] > 0).sum() < MIN_JOINTS:
@@ -177,7 +177,7 @@ def _label_list(path: Path) -> list[str]:
 
 
 def _check_unpacked(path: Path) -> None:
-    """Refuse a MATLAB file whose compressed variables unpack to more than a map of the largest photo.
+    """Check that the compressed variables of a MATLAB file do not unpack to more than a map of the largest photo.
 
     Raises:
         ValueError: if one does, or its length is wrong.

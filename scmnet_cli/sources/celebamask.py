@@ -45,13 +45,13 @@ class CelebAMaskSource(Source):
         """List the photos; pictures are read on demand.
 
         Raises:
-            ScmError: if the folder is not laid out so.
+            ScmError: if the folder has another layout.
         """
         self.root = Path(root)
         self._published = _is_published(self.root)
         if not is_celebamask(self.root):
             raise ScmError(
-                f"{root}: is not laid out as CelebAMask-HQ ({PHOTOS}/ and {MASKS}/), and has no images/ and masks/; "
+                f"{root}: does not have the layout of CelebAMask-HQ ({PHOTOS}/ and {MASKS}/), nor images/ and masks/; "
                 "give its top folder, or another --layout"
             )
         self._photos = find_photos(self.root / PHOTOS if self._published else self.root)
@@ -63,7 +63,7 @@ class CelebAMaskSource(Source):
                     self._files.setdefault(str(int(number)), {})[part] = path
 
     def names(self) -> list[str]:
-        """Return the names of all photos, without their endings, sorted; numbers with five digits."""
+        """Return the names of all photos without suffix, sorted; numbers are padded to five digits."""
         return sorted(self._name(stem) for stem in self._photos)
 
     def _name(self, stem: str) -> str:
@@ -106,7 +106,7 @@ class CelebAMaskSource(Source):
         return Person(name, image, parts, NO_JOINTS)
 
     def finished(self, person: Person) -> Person:
-        """Return a face on the canvas with its edges, taken there, and its regions."""
+        """Return a face on the canvas with edges, computed there, and regions."""
         return with_parts(person)
 
     def _parts(self, name: str) -> UInt8Array:

@@ -10,8 +10,8 @@ SRC/semantic_merge3/WOMEN/.../02_1_front.npy                maps of the eight re
 SRC/trainSPL8/ testSPL8/fashionWOMEN....png                 PISE's maps
 ```
 
-A 256x256 picture is a 176 wide one with 40 pixels at either side: the originals were scaled to a height of 256, their
-proportions kept, and centred. So all sizes agree in height and centre.
+A 256x256 photo is the 176x256 one with 40 more pixels on each side: the originals were scaled to a height of 256,
+keeping their aspect, and centred. So all sizes agree in height and centre.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ class DeepFashionSource(BenchmarkSource):
     map_folders = ("semantic_merge3", "trainSPL8", "testSPL8", "valSPL8")
 
     def key(self, path: str) -> str | None:
-        """Return the flattened name of a picture, map or row; None if it is none of DeepFashion's.
+        """Return the flattened name of a photo, map or row; None if it is not a name of DeepFashion.
 
-        ``img/WOMEN/Denim/id_00000001/02_1_front.jpg`` and ``fasionWOMENDenimid0000000102_1_front.png`` both are
+        ``img/WOMEN/Denim/id_00000001/02_1_front.jpg`` and ``fasionWOMENDenimid0000000102_1_front.png`` both become
         ``fashionWOMENDenimid0000000102_1front``.
         """
         found = _NAME.search(path)
         return "fashion{gender}{kind}id{id}{shot}_{number}{view}".format(**found.groupdict()) if found else None
 
     def identity(self, name: str) -> str:
-        """Return gender, kind of garment and number of the person, which the shot and the view follow."""
+        """Return gender, kind of garment and number of the person: the name without shot and view."""
         return name[: name.rindex("_") - _SHOT_DIGITS]
 
     def _find_maps(self, maps: Path | None) -> dict[str, list[Path]]:

@@ -1,7 +1,7 @@
-"""People that the package draws itself: for the demo and for tests, where no photos are.
+"""Synthetic people for the demo and for tests without photos.
 
-A figure is put together from head, body and limbs around a random pose, dressed at random, and drawn with its region
-map and joints, which fit each other exactly. The same seed always draws the same person.
+A figure of head, body and limbs in a random pose and random clothes is drawn with a region map and joints that match it
+exactly. The same seed always draws the same person.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ PHOTO = Canvas(320, 224)
 """Size of the drawn photos."""
 
 HALF_BODY = 0.15
-"""Share of people who are cut off between hips and knees, as a photo of the upper body is."""
+"""Share of people who are cut off between hips and knees, like photos of the upper body."""
 
 _FINER = 2
-"""Drawn this many times as large and averaged down: soft edges."""
+"""Supersampling factor, for smooth edges."""
 
 _SKIN = ((244, 208, 180), (226, 178, 142), (198, 142, 104), (150, 100, 70), (96, 62, 44))
 _HAIR = ((40, 30, 26), (90, 58, 36), (150, 98, 52), (216, 180, 110), (128, 60, 40), (150, 148, 146), (70, 60, 100))
 _RAISED = ((0.08, 0.4), (0.4, 1.3), (1.3, 2.6))
-"""Radians of an upper arm away from hanging: down, out, up."""
+"""Angles of an upper arm from vertical in radians: down, out, up."""
 _BENT = ((-0.2, 0.3), (-2.2, -0.6), (0.4, 1.3))
-"""Radians of a forearm away from its upper arm: straight, inward, outward."""
+"""Angles of a forearm from its upper arm in radians: straight, inward, outward."""
 _JOINT = {name: place for place, name in enumerate(JOINTS)}
 
 Point = npt.NDArray[np.float64]
@@ -43,7 +43,7 @@ Point = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Figure:
-    """A pose, and the sizes that the drawing goes by.
+    """A pose, with the sizes needed to draw it.
 
     Shape:
         joints: (18, 2) in pixels of the photo.
@@ -56,7 +56,7 @@ class _Figure:
     from_behind: bool
 
     def at(self, name: str) -> Point:
-        """Return the place of a joint."""
+        """Return the position of a joint."""
         place: Point = self.joints[_JOINT[name]]
         return place
 
@@ -65,7 +65,7 @@ def draw_person(seed: int, name: str | None = None) -> Person:
     """Draw a person in a photo of 320x224 pixels.
 
     Args:
-        seed: who; the same seed draws the same person, byte for byte.
+        seed: selects the person; the same seed gives the same bytes.
         name: the person's name; ``drawn_`` and the seed by default.
     """
     random = np.random.default_rng(seed)
@@ -88,12 +88,12 @@ def draw_person(seed: int, name: str | None = None) -> Person:
 
 
 def write_drawn_source(folder: Path, num: int, seed: int = 0) -> list[str]:
-    """Write photos, ``regions/`` and ``joints.csv`` of drawn people, as ``scm preprocess --layout folder`` reads them.
+    """Write photos, ``regions/`` and ``joints.csv`` of synthetic people in the layout ``folder`` of ``scm preprocess``.
 
     Args:
-        folder: made if need be; pictures of the same names in it are replaced.
-        num: how many people.
-        seed: the first one's; the others count on from it.
+        folder: created if necessary; images of the same names are replaced.
+        num: number of people.
+        seed: seed of the first person; the others count up from it.
 
     Returns:
         The people's names.
@@ -116,7 +116,7 @@ def write_drawn_source(folder: Path, num: int, seed: int = 0) -> list[str]:
 
 
 def _pose(random: np.random.Generator) -> _Figure:
-    """Stand, step or raise the arms; towards us, half turned or away from us."""
+    """Sample a pose: standing, stepping or with raised arms, seen from the front, half turned, or from behind."""
     height = PHOTO.height * random.uniform(0.8, 0.92)
     head = height / 7.2
     top = (PHOTO.height - height) * random.uniform(0.3, 0.7)
@@ -131,7 +131,7 @@ def _pose(random: np.random.Generator) -> _Figure:
     hip_centre = np.array([centre, top + 3.6 * head])
     joints[_JOINT["neck"]] = neck
     head_centre = np.array([neck[0] + np.sin(turn) * 0.12 * head, top + 0.55 * head])
-    # who faces us has the right side at the left of the picture
+    # A person seen from the front has the right side on the left of the image.
     for side, sign in (("right", -1.0), ("left", 1.0)):
         sign *= -1 if from_behind else 1
         joints[_JOINT[f"{side}_eye"]] = head_centre + head * np.array(
@@ -156,7 +156,7 @@ def _pose(random: np.random.Generator) -> _Figure:
 
 
 class _Painter:
-    """Paints shapes into picture and region map at once."""
+    """Paints shapes into image and region map together."""
 
     def __init__(self, random: np.random.Generator) -> None:
         size = (PHOTO.height * _FINER, PHOTO.width * _FINER)
@@ -169,7 +169,7 @@ class _Painter:
         self._regions = np.full(size, BACKGROUND, np.uint8)
 
     def paint(self, region: str, cloth: FloatArray, *shapes: Callable[[ImageDraw.ImageDraw], None]) -> None:
-        """Cover the shapes with cloth that is as large as the picture."""
+        """Fill the shapes with the pixels of ``cloth``, which has the size of the image."""
         mask = Image.new("1", (self._regions.shape[1], self._regions.shape[0]))
         pen = ImageDraw.Draw(mask)
         for shape in shapes:
@@ -185,7 +185,7 @@ class _Painter:
         return cloth
 
     def cloth(self, random: np.random.Generator) -> FloatArray:
-        """Return plain, striped, checked or dotted cloth of random colours."""
+        """Return plain, striped, checked or dotted cloth in random colours."""
         first, second = (self.plain(_vivid(random)) for _ in range(2))
         angle, period = float(random.choice([0.0, np.pi / 2, np.pi / 4])), random.uniform(7, 18)
         along = self._x * np.cos(angle) + self._y * np.sin(angle)
@@ -207,7 +207,7 @@ class _Painter:
 
 
 def _vivid(random: np.random.Generator) -> FloatArray:
-    """Return a random colour, seldom a grey one."""
+    """Return a random colour, rarely grey."""
     colour = random.uniform(20, 240, 3)
     colour[random.integers(3)] *= random.uniform(0.1, 0.6)
     return colour.astype(np.float32)

@@ -1,9 +1,9 @@
-"""A region map drawn from joints, for photos that nobody has parsed.
+"""Region maps drawn from joints, for photos without a parser's map.
 
-Limbs are tapered capsules, the trunk is filled between shoulders and hips, the head is an ellipse. Sizes are shares of
-the trunk (neck to middle of the hips), for it is what a pose shows best. What is bare and what is dressed cannot be
-known; the guess is short sleeves and trousers to the knee, which is what most of Market-1501 wears: upper to the middle
-of the upper arm, arms below, pants to the knee, legs below, never a skirt.
+Limbs are tapered capsules, the trunk is filled between shoulders and hips, the head is an ellipse. Sizes are relative
+to the trunk (neck to mid-hip), which a pose shows most reliably. Joints do not show clothes, so the map assumes what
+most people in Market-1501 wear, short sleeves and knee-length trousers: upper to the middle of the upper arm, arms
+below, pants to the knee, legs below, never a skirt.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _ARMS, _LEGS = ((2, 3, 4), (5, 6, 7)), ((8, 9, 10), (11, 12, 13))
 _EYES, _EARS = (14, 15), (16, 17)
 
 _LIMB_LENGTHS = {(8, 9): 0.73, (11, 12): 0.73, (9, 10): 0.72, (12, 13): 0.72, (2, 3): 0.54, (5, 6): 0.54}
-"""Length of limbs in trunks: the medians over Market-1501's joints."""
+"""Lengths of limbs relative to the trunk: medians over the joints of Market-1501."""
 
 _NUM_TRUNK_STRIPS = 7
 _SLEEVE = 0.55
-"""Where the sleeve ends between shoulder and elbow."""
+"""End of the sleeve, as a share of the way from shoulder to elbow."""
 
 
 def draw_region_map(joints: FloatArray, photo: Canvas) -> UInt8Array:
@@ -46,7 +46,7 @@ def draw_region_map(joints: FloatArray, photo: Canvas) -> UInt8Array:
 
 
 class _Pen:
-    """Draws parts of one body, later ones over earlier ones."""
+    """Draws the parts of one body; later parts cover earlier ones."""
 
     def __init__(self, joints: FloatArray, photo: Canvas) -> None:
         self.at: dict[int, _Point] = {
@@ -62,25 +62,25 @@ class _Pen:
         return np.mean(known, axis=0) if known else None
 
     def _trunk_length(self, photo: Canvas) -> float:
-        """Return the length of the trunk in pixels, the median of what each part says of it.
+        """Return the length of the trunk in pixels: the median of the estimates from each limb.
 
-        Foreshortened limbs say too little, joints of a neighbour too much.
+        Foreshortened limbs underestimate it, and joints of another person overestimate it.
         """
-        said = [
+        estimates = [
             float(np.linalg.norm(self.at[a] - self.at[b])) / length
             for (a, b), length in _LIMB_LENGTHS.items()
             if a in self.at and b in self.at
         ]
         if _NECK in self.at and self.hips is not None:
-            said += 3 * [float(np.linalg.norm(self.at[_NECK] - self.hips))]
-        return max(float(np.median(said)) if said else 0.28 * photo.height, 2.0)
+            estimates += 3 * [float(np.linalg.norm(self.at[_NECK] - self.hips))]
+        return max(float(np.median(estimates)) if estimates else 0.28 * photo.height, 2.0)
 
     def up(self, trunks: float) -> _Point:
-        """Return the way upwards by so many lengths of the trunk."""
+        """Return the vector upwards by so many trunk lengths."""
         return np.array([0, -trunks * self.trunk_length])
 
     def fill(self, region: str, start: _Point, end: _Point, start_width: float, end_width: float) -> None:
-        """Fill a capsule between two points; widths are radii at its ends, in trunks."""
+        """Fill a capsule between two points; widths are radii at its ends in trunk lengths."""
         widest = max(self.trunk_length * max(start_width, end_width), 0.7)
         first = np.maximum(np.minimum(start, end) - widest, 0).astype(int)
         last = np.maximum(np.maximum(start, end) + widest + 1, 0).astype(int)
@@ -93,7 +93,7 @@ class _Pen:
         self.regions[box][inside] = region_id(region)
 
     def ellipse(self, region: str, centre: _Point, half_width: float, half_height: float) -> None:
-        """Fill an upright ellipse; half its width and height in trunks."""
+        """Fill an upright ellipse; half width and half height are in trunk lengths."""
         x, y = (self._x - centre[0]) / half_width, (self._y - centre[1]) / half_height
         self.regions[np.hypot(x, y) <= max(self.trunk_length, 4.0)] = region_id(region)
 
@@ -110,14 +110,14 @@ class _Pen:
             self.fill("pants", self.at[hip], self.at[knee], 0.19, 0.14)
 
     def trunk(self) -> None:
-        """Draw the trunk as strips from the shoulders to the hips, guessing those that are hidden."""
+        """Draw the trunk as strips from shoulders to hips; estimate hidden ones."""
         top = self.at.get(_NECK, self._mean(2, 5))
         if top is None:
             if self.hips is None:
                 return
             top = self.hips + self.up(1)
         shoulders = [self.at.get(k, top) for k in (2, 5)]
-        if (2 in self.at) != (5 in self.at):  # seen from the side: the hidden half looks half as wide
+        if (2 in self.at) != (5 in self.at):  # seen from the side: the hidden half appears half as wide
             hidden = 0 if 5 in self.at else 1
             shoulders[hidden] = top - 0.5 * (shoulders[1 - hidden] - top)
         if self.hips is None:
@@ -129,7 +129,7 @@ class _Pen:
             self.fill("upper", start, end, 0.1, 0.15)
 
     def arm(self, shoulder: int, elbow: int, wrist: int) -> None:
-        """Draw a sleeve, and what it leaves bare of the arm, with its hand."""
+        """Draw a sleeve, the bare part of the arm, and the hand."""
         if shoulder in self.at and elbow in self.at:
             cuff = self.at[shoulder] + _SLEEVE * (self.at[elbow] - self.at[shoulder])
             self.fill("arms", cuff, self.at[elbow], 0.1, 0.09)
@@ -140,7 +140,7 @@ class _Pen:
             self.fill("arms", self.at[wrist], hand, 0.08, 0.07)
 
     def head(self) -> None:
-        """Draw hair, and over it the face if one of eyes and nose is known; seen from behind it is all hair."""
+        """Draw hair, and the face over it if an eye or the nose is known; a head seen from behind is all hair."""
         face, ears = self._mean(_NOSE, *_EYES), self._mean(*_EARS)
         both_ears = all(ear in self.at for ear in _EARS)
         if ears is not None and (both_ears or face is None):

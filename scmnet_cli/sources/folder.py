@@ -1,8 +1,8 @@
-"""A folder of photos with region maps and a table of joints beside them.
+"""A folder of photos with region maps and a table of joints.
 
 ```
-SRC/NAME.jpg            photos of any kind that Pillow reads; SRC/images/ is looked into as well
-SRC/regions/NAME.png    label maps of the photo's size, ids 0-7 unless --labels says otherwise; or NAME.npy
+SRC/NAME.jpg            photos in any format that Pillow reads; also SRC/images/NAME.jpg
+SRC/regions/NAME.png    label maps of the photo's size, ids 0-7 or those of --labels; also NAME.npy
 SRC/joints.csv          name and x, y, score of 18 joints in pixels of the photo; or the benchmark's keypoint format
 ```
 """
@@ -22,7 +22,7 @@ from scmnet_cli.sources.source import Source, file_stamp, find_photos, inside, o
 from scmnet_cli.types import Canvas, FloatArray, Person
 
 TABLES = ("joints.csv", "keypoints.csv")
-"""Names that a table of joints may have."""
+"""Possible names of a table of joints."""
 
 
 class FolderSource(Source):
@@ -36,7 +36,7 @@ class FolderSource(Source):
     def __init__(
         self, root: Path, joints: Path | None = None, maps: Path | None = None, labels: str = "regions"
     ) -> None:
-        """List the photos and read the joints; pictures are read when asked for.
+        """List the photos and read the joints; photos are read on demand.
 
         Args:
             root: the folder.
@@ -57,13 +57,13 @@ class FolderSource(Source):
         if table is None or not table.exists():
             missing = table or self.root / TABLES[0]
             raise ScmError(
-                f"{missing}: no such file; the photos' joints are needed, give them with --joints FILE, or let them be "
-                "found with --layout photos"
+                f"{missing}: no such file; the photos' joints are needed: give them with --joints FILE, or find them "
+                "with --layout photos"
             )
         self._joints = read_keypoint_table(table)
 
     def names(self) -> list[str]:
-        """Return the names of all photos, without their endings, sorted."""
+        """Return the names of all photos without suffix, sorted."""
         return sorted(self._photos)
 
     def unmatched(self) -> dict[str, str]:
@@ -71,7 +71,7 @@ class FolderSource(Source):
         return self._joints.unmatched()
 
     def remarks(self) -> list[str]:
-        """Return sentences on photos of kinds that are not read, and on joints in fractions."""
+        """Return remarks on photos in unsupported formats, and on joints in fractions."""
         return [*unread_remarks(self.root), *self._joints.remarks()]
 
     def photo(self, name: str) -> Path:
@@ -101,7 +101,7 @@ def find_table(folder: Path) -> Path | None:
 
 
 def row_of(table: KeypointTable, photo: Path) -> FloatArray:
-    """Return the joints of a photo, which stand under its file name or the same without the ending.
+    """Return the joints of a photo, found by its file name with or without suffix.
 
     Shape:
         result: (18, 3) in the table's own units.
@@ -113,14 +113,14 @@ def row_of(table: KeypointTable, photo: Path) -> FloatArray:
 
 
 def read_annotated(name: str, photo: Path, region_map: Path, joints: FloatArray, labels: str = "regions") -> Person:
-    """Read a photo with its label map, in pixels of the photo.
+    """Read a photo with its label map and joints, in pixels of the photo.
 
     Args:
-        name: of the person.
-        photo: its file.
-        region_map: the file of its label map.
-        joints: of the person, (18, 3) in pixels or in fractions of the photo.
-        labels: what the map's ids mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
+        name: name of the person.
+        photo: the photo.
+        region_map: its label map.
+        joints: joints of the person, (18, 3) in pixels or in fractions of the photo.
+        labels: label set of the map, one of :data:`scmnet_cli.regions.LABEL_SETS`.
 
     Raises:
         ScmError: if one of them cannot be read, or they do not fit together.
@@ -132,13 +132,11 @@ def read_annotated(name: str, photo: Path, region_map: Path, joints: FloatArray,
     ids = read_ids(region_map, labels)
     if ids.shape != image.shape[:2]:
         have, want = ("x".join(map(str, array.shape[:2])) for array in (ids, image))
-        raise ScmError(f"{region_map}: is {have}, the photo is {want}; make the map of the photo as it is")
+        raise ScmError(f"{region_map}: is {have}, the photo is {want}; make the map at the photo's size")
     try:
         regions = body_regions(ids, label_set(labels), joints)
     except ScmError as error:
-        raise ScmError(
-            f"{region_map}: {error} of the labels '{labels}'; tell 'scm preprocess' what they are with --labels"
-        ) from error
+        raise ScmError(f"{region_map}: {error} of the labels '{labels}'; name the label set with --labels") from error
     if not np.any(regions):
         raise ScmError(f"{region_map}: is all background")
     return Person(name, image, regions, joints)

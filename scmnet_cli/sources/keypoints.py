@@ -1,4 +1,4 @@
-"""Tables of joints: the benchmark's keypoint files, and ours with one column a number."""
+"""Tables of joints: the benchmark's keypoint files, and ours with one column per number."""
 
 from __future__ import annotations
 
@@ -24,25 +24,24 @@ from scmnet_cli.types import Canvas, FloatArray
 
 BENCHMARK_HEADER = ("name", "keypoints_y", "keypoints_x")
 COLUMNS = ("name", *[f"{joint}_{part}" for joint in JOINTS for part in ("x", "y", "score")])
-"""Columns of our own tables; others may stand between them."""
+"""Columns of our own tables; other columns are ignored."""
 
 _BENCHMARK_ROW = re.compile(r"(?P<name>.*?):\s*(?P<y>\[[^:]*):(?P<x>[^:]*)")
-"""A name can hold colons itself, so the two lists decide where it ends."""
+"""A name may contain colons, so the two lists mark its end."""
 
 _NULL = re.compile(r"\b(?:None|nan|null)\b|(?<=[\[,])\s*(?=[,\]])")
 """A missing number in a list: a word, or nothing between two commas."""
 
 _MISSING = -1
-"""The benchmark's number for a missing joint."""
+"""The benchmark's value for a missing joint."""
 
 
 @dataclass(frozen=True)
 class KeypointTable:
-    """Joints by the name of their row, and why other rows cannot be used.
+    """Joints by the name of their row, and the reason for each unusable row.
 
     Shape:
-        joints: (18, 3) float32 each, as the file has them: in pixels or in fractions of the picture; a missing joint is
-            0, 0, 0.
+        joints: (18, 3) float32 each, in the file's units: pixels or fractions of the photo; 0, 0, 0 if missing.
     """
 
     path: Path
@@ -50,7 +49,7 @@ class KeypointTable:
     problems: dict[str, str]
 
     def row(self, *names: str) -> FloatArray:
-        """Return the joints under the first of these names that the table has, in the file's own units.
+        """Return the joints of the first of these names that the table has, in the file's units.
 
         Raises:
             ScmError: if it has none of them, or the row is damaged.
@@ -63,14 +62,14 @@ class KeypointTable:
         raise ScmError(f"no row '{names[0]}' in {self.path.name}")
 
     def find(self, *names: str, size: Canvas | None = None) -> FloatArray:
-        """Return the joints under the first of these names that the table has, in pixels.
+        """Return the joints of the first of these names that the table has, in pixels.
 
         Args:
-            names: of the row, the best first.
-            size: of the picture, which joints in fractions need.
+            names: possible names of the row.
+            size: size of the photo, needed for joints in fractions.
 
         Raises:
-            ScmError: as :meth:`row`, or if the joints are fractions of a picture of unknown size.
+            ScmError: as :meth:`row`, or if the joints are fractions and the size is not known.
         """
         joints = self.row(*names)
         try:
@@ -87,14 +86,14 @@ class KeypointTable:
         return f"{zlib.crc32(content):08x}"
 
     def remarks(self) -> list[str]:
-        """Return a sentence on rows whose joints are in fractions, if there are any."""
+        """Return a remark on rows with joints in fractions, if there are any."""
         num = sum(are_fractions(joints) for joints in self.joints.values())
         if not num:
             return []
         return [f"{self.path.name}: joints of {num:,} rows lie in 0-1; they are multiplied by the photo's size"]
 
     def renamed(self, rename: Callable[[str], str | None]) -> tuple[KeypointTable, list[str]]:
-        """Return the table under other names, without the rows that get none; and the names of those rows."""
+        """Rename the rows; return the table without rows that get no name, and the names of those rows."""
         joints: dict[str, FloatArray] = {}
         problems: dict[str, str] = {}
         foreign: list[str] = []
@@ -103,7 +102,7 @@ class KeypointTable:
             if key is None:
                 foreign.append(name)
             elif key in joints or key in problems:
-                problems[key] = f"'{key}' stands twice, once as '{name}'; remove one row"
+                problems[key] = f"'{key}' is repeated, once as '{name}'; remove one row"
             elif name in self.problems:
                 problems[key] = self.problems[name]
             else:
@@ -111,7 +110,7 @@ class KeypointTable:
         return KeypointTable(self.path, joints, problems), foreign
 
     def unmatched(self) -> dict[str, str]:
-        """Return the rows whose name is a path out of the folder, with the reason; such a row is never followed."""
+        """Return the rows whose name is a path out of the folder, with the reason; such paths are never followed."""
         reason = f"row of {self.path.name} leads out of the folder and was not read; write the file's name alone"
         return {name: reason for name in [*self.joints, *self.problems] if leaves(name)}
 
@@ -125,8 +124,8 @@ def leaves(name: str) -> bool:
 def read_keypoint_table(path: Path) -> KeypointTable:
     """Read a keypoint file: ``name:keypoints_y:keypoints_x`` with JSON lists, or :data:`COLUMNS` with commas.
 
-    A folder of pose files, such as OpenPose's and VITON-HD's ``NAME_keypoints.json``, is read as a table too: the most
-    prominent person of each file. A damaged row is no error here; it is raised when its name is asked for.
+    A folder of pose files, such as OpenPose's and VITON-HD's ``NAME_keypoints.json``, is read as a table of the most
+    prominent person of each file. A damaged row raises its error only when it is read.
 
     Raises:
         ScmError: if the file cannot be read or has neither header, or the folder holds no pose files.
@@ -196,7 +195,7 @@ def _read_folder(folder: Path) -> KeypointTable:
             for posed in read_pose_file(file):
                 name = without_photo_ending(Path(posed.name).name)
                 if name in joints or name in problems:
-                    problems[name] = f"'{name}' stands in several files, the last {file.name}; remove one"
+                    problems[name] = f"'{name}' is in several files, the last {file.name}; remove one"
                 joints[name] = posed.choose()
         except ScmError as error:
             problems[file.stem.removesuffix("_keypoints")] = str(error)
@@ -243,6 +242,6 @@ def _table(
             problems[name] = f"line {number} ('{name}'): {error}"
             continue
         if name in joints:
-            problems[name] = f"line {number}: '{name}' stands twice; remove one row"
+            problems[name] = f"line {number}: '{name}' is repeated; remove one row"
         joints[name] = found
     return KeypointTable(path, joints, problems)

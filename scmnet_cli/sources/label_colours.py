@@ -1,4 +1,4 @@
-"""Colours in which other programs paint label maps: ids are found again where a picture holds colours instead."""
+"""Palettes of label maps: recover ids from maps that hold colours instead."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.types import UInt8Array
 
 _NEAR = 3
-"""Quantising a picture moves a colour by a few levels at most."""
+"""Tolerance per channel: quantisation moves a colour by a few levels at most."""
 
 _FEWEST_COLOURS = 2
-"""With fewer colours beside black a palette looks like others."""
+"""With fewer colours besides black, palettes cannot be distinguished."""
 
 _MOST_COLOURS = 256
 
-# LIP and CIHP as CIHP_PGN, JPPNet and VITON-HD's maps paint them.
+# The palette of LIP and CIHP in maps of CIHP_PGN, JPPNet and VITON-HD.
 _LIP = (
     (0, 0, 0), (128, 0, 0), (255, 0, 0), (0, 85, 0), (170, 0, 51), (255, 85, 0), (0, 0, 85), (0, 119, 221), (85, 85, 0),
     (0, 85, 85), (85, 51, 0), (52, 86, 128), (0, 128, 0), (0, 0, 255), (51, 170, 221), (0, 255, 255), (85, 255, 170),
@@ -25,7 +25,7 @@ _LIP = (
 
 
 def _voc_colours(num: int) -> tuple[tuple[int, int, int], ...]:
-    """Return Pascal VOC's colours, with which SCHP paints too: bits of the id, spread over three channels."""
+    """Return the palette of Pascal VOC and SCHP: bits of the id spread over three channels."""
     found = []
     for label in range(num):
         colour = [0, 0, 0]
@@ -38,27 +38,27 @@ def _voc_colours(num: int) -> tuple[tuple[int, int, int], ...]:
 
 _PALETTES = {"Pascal VOC's": _voc_colours(64), "LIP's": _LIP}
 _PAINTED_AS_LIP = ("lip20", "cihp20", "schp-lip")
-"""Label sets that are painted in LIP's colours; those are too common to be looked for in other maps."""
+"""Label sets that use LIP's palette; its colours are too common to search for in other maps."""
 
 
 def ids_of_colours(
     colours: npt.NDArray[np.integer], ids: npt.NDArray[np.integer], labels: str
 ) -> tuple[str, UInt8Array]:
-    """Return the palette that some colours come from, and the id of each colour in it.
+    """Find the palette of some colours, and the id of each colour in it.
 
     Args:
-        colours: RGB of each colour that a map uses.
-        ids: the id that the map gives each of them.
-        labels: the label set that the map should have.
+        colours: the colours of a map.
+        ids: the ids of these colours in the map.
+        labels: the expected label set of the map.
 
     Shape:
         colours: (K, 3); ids: (K,); result: (K,) uint8.
 
     Returns:
-        The palette's name and its ids; an empty name if the map's ids are right or its colours of no known palette.
+        The palette's name and its ids; an empty name if the map's ids are right or the palette is not known.
 
     Raises:
-        ScmError: if the colours are of two known palettes with different ids.
+        ScmError: if the colours fit two palettes with different ids.
     """
     own = np.asarray(ids, np.uint8)
     candidates: list[tuple[str, UInt8Array]] = []
@@ -80,13 +80,13 @@ def ids_of_colours(
 
 
 def ids_of_picture(pixels: UInt8Array, labels: str) -> tuple[str, UInt8Array]:
-    """Return the ids of a coloured picture, and the palette they come from; of a grey one its values, and no palette.
+    """Return name of the palette and ids of a coloured map; an empty name and the values of a grey one.
 
     Shape:
         pixels: (H, W, 3) uint8; result: (H, W) uint8.
 
     Raises:
-        ScmError: if its colours are of no known palette.
+        ScmError: if the palette is not known.
     """
     if (pixels == pixels[..., :1]).all():
         return "", np.ascontiguousarray(pixels[..., 0])

@@ -1,4 +1,4 @@
-"""Label maps of other programs: read their ids, and turn them into the eight body regions."""
+"""Read label maps of other programs, and convert them to the eight body regions."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 MAP_ENDINGS = (".png", ".npy")
 
 UNKNOWN = 255
-"""Id of pixels that nobody labelled, such as the borders of Pascal VOC's objects."""
+"""Id of unlabelled pixels, such as the borders of objects in Pascal VOC."""
 
 _BORDER, _LEAST_BORDER = 0.03, 8
-"""How far unlabelled pixels take the nearest label: a share of the map's longer side, and at least some pixels."""
+"""Distance up to which unlabelled pixels get the nearest label: share of the map's longer side, and least pixels."""
 
 _SKIN_LIMBS = (
     ("face", 0, 1), ("face", 0, 14), ("face", 0, 15), ("face", 14, 16), ("face", 15, 17),
@@ -34,15 +34,15 @@ _SKIN_LIMBS = (
 """Region of the skin along each limb, a pair of joints."""
 
 _REACH = {(3, 4): (0.0, 1.4), (6, 7): (0.0, 1.4), (8, 9): (0.25, 1.0), (11, 12): (0.25, 1.0)}
-"""Extent of skin along a limb, as fractions of it, where that is not from joint to joint: a hand reaches beyond the
-wrist, and skin at the hip belongs to a hand."""
+"""Extent of skin along a limb, as fractions of it, if it is not from joint to joint: a hand reaches beyond the wrist,
+and skin at the hip belongs to a hand."""
 
 
 def label_set(name: str) -> tuple[str, ...]:
-    """Return the regions of a label set that ``--labels`` names.
+    """Return the regions of a label set by its name for ``--labels``.
 
     Raises:
-        ScmError: if there is none of that name.
+        ScmError: if there is no such label set.
     """
     if name not in LABEL_SETS:
         raise ScmError(f"--labels {name}: is not one of {', '.join(LABEL_SETS)}{nearest(name, LABEL_SETS)}")
@@ -50,22 +50,22 @@ def label_set(name: str) -> tuple[str, ...]:
 
 
 def find_map(folder: Path, name: str) -> Path:
-    """Return the label map of that name in a folder, its ending in upper or lower case, whether there is one or not."""
+    """Return the path of a label map in a folder, whatever the case of its suffix; the file may be absent."""
     endings = [spelt for ending in MAP_ENDINGS for spelt in (ending, ending.upper(), ending.title())]
     paths = [folder / f"{name}{ending}" for ending in endings]
     return next((path for path in paths if path.is_file()), paths[0])
 
 
 def read_ids(path: Path, labels: str = "regions") -> UInt8Array:
-    """Read the ids of a label map: a PNG, grey or palette, or a NumPy file of whole numbers.
+    """Read the ids of a label map: a grey or palette PNG, or a NumPy file of integers.
 
-    A map whose palette holds Pascal VOC's or LIP's colours at other places than theirs, as a coloured picture does that
-    was turned into a palette one, is read by its colours. 255 marks pixels that nobody labelled: they get the nearest
-    label, or background where that is far away. Both are logged, once a folder.
+    A map with colours of Pascal VOC or LIP under other ids, such as a coloured image converted to a palette, is read by
+    its colours. 255 marks unlabelled pixels: they get the nearest label, or background if that is far away. Both are
+    logged once per folder.
 
     Args:
         path: the file.
-        labels: what the ids mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
+        labels: label set of the map, one of :data:`scmnet_cli.regions.LABEL_SETS`.
 
     Shape:
         result: (H, W) uint8.
@@ -112,7 +112,7 @@ def _by_palette(image: Image.Image, labels: str) -> tuple[str, UInt8Array]:
 
 
 def _with_nearest_labels(ids: UInt8Array) -> UInt8Array:
-    """Fill pixels of id 255 with the nearest label, up to a border's width, and beyond it with background."""
+    """Fill pixels of id 255 with the nearest label within a border's width, else with background."""
     from scipy.ndimage import distance_transform_edt
 
     unknown = ids == UNKNOWN
@@ -133,8 +133,8 @@ def _read_numpy(path: Path) -> UInt8Array:
     if not path.is_file():
         raise ScmError(f"{path}: no such file")
     try:
-        ids = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header may claim more than memory holds
-    except Exception as error:  # NumPy raises whatever it meets: ValueError, EOFError, SyntaxError, TokenError ...
+        ids = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: the header may claim more than memory holds
+    except Exception as error:  # NumPy raises many types: ValueError, EOFError, SyntaxError, TokenError ...
         raise ScmError(f"{path}: cannot be read as a label map ({error}); replace or remove it") from error
     if not isinstance(ids, np.ndarray) or ids.ndim != 2 or ids.dtype.kind not in "iu" or not ids.size:
         raise ScmError(f"{path}: is not a map of whole numbers, height x width")
@@ -146,14 +146,14 @@ def _read_numpy(path: Path) -> UInt8Array:
 
 
 def body_regions(labels: npt.NDArray[np.integer], regions: tuple[str, ...], joints: FloatArray) -> UInt8Array:
-    """Turn a label map into one of the eight body regions; skin goes to face, arms or legs by the nearest limb.
+    """Convert a label map to the eight body regions; skin becomes face, arms or legs by the nearest limb.
 
     Shape:
         labels: (H, W) ids; regions: the region of each id, or :data:`SKIN`; joints: (18, 3) in pixels of the map;
         result: (H, W) uint8 0-7.
 
     Raises:
-        ScmError: if an id is beyond the set.
+        ScmError: if an id is not in the set.
     """
     found = to_regions(labels, ["face" if region == SKIN else region for region in regions])
     skin = np.array([region == SKIN for region in regions])[labels]
@@ -162,9 +162,7 @@ def body_regions(labels: npt.NDArray[np.integer], regions: tuple[str, ...], join
 
 
 def nearest_limb_regions(points: npt.NDArray[np.integer], joints: FloatArray) -> UInt8Array:
-    """Assign points on skin to face, arms or legs, by the nearest limb of the pose.
-
-    Face where no limb is known.
+    """Assign points on skin to face, arms or legs by the nearest limb of the pose; face if no limb is known.
 
     Shape:
         points: (n, 2) x, y; joints: (18, 3); result: (n,) uint8 region ids.

@@ -7,7 +7,7 @@ SRC/market-pairs-test.csv            from,to; also pairs-test.csv, and -train
 SRC/market-annotation-train.csv      joints in pixels of the photo; also -test
 ```
 
-There are no region maps of it: they are drawn from the joints, unless a folder of a parser's maps is given.
+It has no region maps: they are drawn from the joints, unless a folder of a parser's maps is given.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAME = re.compile(r"(?:^|/)(?P<name>\d{4}_c\ds\d_\d{6}_\d{2})(?:\.[A-Za-z]+)*$"
 
 
 class MarketSource(BenchmarkSource):
-    """Photos of pedestrians, with lists, pairs and joints; regions are drawn from the joints, or a parser's."""
+    """Photos of pedestrians, with lists, pairs and joints; regions are drawn from the joints or come from a parser."""
 
     layout = "market1501"
     data_set = "Market-1501"
@@ -38,7 +38,7 @@ class MarketSource(BenchmarkSource):
     annotation_names = ("market-annotation-{}.csv",)
 
     def key(self, path: str) -> str | None:
-        """Return the name of a picture, map or row without its ending; None if it is none of Market-1501's."""
+        """Return the name of a photo, map or row without suffix; None if it is not a name of Market-1501."""
         found = _NAME.search(path)
         return found["name"] if found else None
 

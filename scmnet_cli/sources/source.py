@@ -1,4 +1,4 @@
-"""The interface of readers of source folders: they return people uncropped, one by one."""
+"""Interface of the readers of source folders, which return uncropped people one by one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scmnet_cli.photo_files import is_photo, photo_endings, unread_photos
 from scmnet_cli.types import Canvas, Person
 
 JOURNAL = "journal.jsonl"
-"""A folder that holds a file of this name was written by ``scm preprocess``."""
+"""A file of this name marks a folder written by ``scm preprocess``."""
 
 
 class Source(Protocol):
@@ -21,17 +21,17 @@ class Source(Protocol):
     root: Path
     layout: str
     domain: str = "person"
-    """Name of the domain of its pictures."""
+    """Name of the domain of its photos."""
     pose_estimator: str
     parser: str
     rule: str
-    """Which people are usable, in one sentence."""
+    """Conditions for a usable person, in one sentence."""
     canvas: Canvas = Canvas(256, 176)
-    """Size of the pictures by default."""
+    """Default size of prepared images."""
     background: str = "plain"
-    """Treatment of the background by default: ``plain`` or ``keep``."""
+    """Default treatment of the background: ``plain`` or ``keep``."""
     framed: bool = False
-    """Whether the photos are cut around their people already: the whole photo goes on the canvas."""
+    """Whether photos are cropped around their people already; then the whole photo goes on the canvas."""
 
     def names(self) -> list[str]:
         """Return the names of all people, sorted; unusable ones are found when they are read."""
@@ -42,19 +42,19 @@ class Source(Protocol):
         ...
 
     def splits(self) -> Mapping[str, frozenset[str]] | None:
-        """Return the names of each split, if the source has lists of its own; no name stands in two."""
+        """Return the names of each split, if the source has its own lists; the splits are disjoint."""
         return None
 
     def train_only(self) -> frozenset[str]:
-        """Return names that are used for training only, and do not count when the validation split is chosen."""
+        """Return names that are only for training; they are not counted when choosing the validation split."""
         return frozenset()
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Return the pairs of pictures of one person that the source lists, whether or not they are usable."""
+        """Return the source's pairs of photos of one person, usable or not."""
         return []
 
     def remarks(self) -> list[str]:
-        """Return sentences on the source as a whole, for the manifest and stderr."""
+        """Return remarks on the source as a whole, for the manifest and stderr."""
         return []
 
     def photo(self, name: str) -> Path:
@@ -62,19 +62,19 @@ class Source(Protocol):
         ...
 
     def stamp(self, name: str) -> str:
-        """Return a short text that changes when any file or setting changes that the person is read from."""
+        """Return a short text that changes when any file or setting of the person changes."""
         ...
 
     def box(self, person: Person, canvas: Canvas) -> CropBox | None:
-        """Return the part of a photo that becomes the canvas; None: a box around the person's regions."""
+        """Return the crop of the photo for the canvas; None for a box around the person's regions."""
         return whole_box(person.canvas.width, person.canvas.height, canvas) if self.framed else None
 
     def finished(self, person: Person) -> Person:
-        """Return a person that was cropped to the canvas as it is written to the prepared folder."""
+        """Finish a cropped person before it is written to the prepared folder."""
         return person
 
     def read_all(self, name: str) -> list[Person]:
-        """Read all people of a name: its own person first, then others of the same photo, under their own names.
+        """Read all people of a name: its own person first, then others in the same photo under other names.
 
         Raises:
             ScmError: with the reason why no person is usable.
@@ -91,10 +91,10 @@ class Source(Protocol):
 
 
 def find_photos(root: Path) -> dict[str, list[Path]]:
-    """Return the photos in a folder and in its ``images/`` by their names without endings, which several may share.
+    """Return the photos in a folder and in its ``images/`` by name without suffix; several may share a name.
 
     Raises:
-        ScmError: if there is none.
+        ScmError: if there are no photos.
     """
     files = _files_and_images(root)
     photos: dict[str, list[Path]] = {}
@@ -103,14 +103,14 @@ def find_photos(root: Path) -> dict[str, list[Path]]:
     if not photos:
         unread = unread_photos(files)
         raise ScmError(
-            f"{root}: holds no photos ({' '.join(photo_endings())}), neither itself nor in images/"
+            f"{root}: holds no photos ({' '.join(photo_endings())}), also not in images/"
             + (f"; {unread}" if unread else "")
         )
     return photos
 
 
 def unread_remarks(root: Path) -> list[str]:
-    """Return a sentence on the pictures of :func:`find_photos`'s folders that cannot be read, if there are any."""
+    """Return a remark on the photos in unsupported formats, if there are any."""
     unread = unread_photos(_files_and_images(root))
     return [unread] if unread else []
 
@@ -129,34 +129,34 @@ def only_photo(root: Path, paths: list[Path]) -> Path:
     """Return the only photo of a name.
 
     Raises:
-        ScmError: if it stands for several.
+        ScmError: if there are several.
     """
     if len(paths) > 1:
         files = ", ".join(str(path.relative_to(root)) for path in paths)
-        raise ScmError(f"the name stands for several photos ({files}); rename all but one")
+        raise ScmError(f"several photos have this name ({files}); rename all but one")
     return paths[0]
 
 
 def inside(root: Path, path: Path) -> Path:
-    """Return a path after checking that it does not leave the source folder, with links followed.
+    """Return a path after checking that it stays in the source folder, with links resolved.
 
     Raises:
-        ScmError: if it leads out of it, or no table could hold it.
+        ScmError: if it leads out of the folder, or its name is not UTF-8.
     """
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise ScmError(f"{path}: has bytes in its name that are not UTF-8; rename it") from error
+        raise ScmError(f"{path}: its name is not UTF-8; rename it") from error
     try:
         is_inside = path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError) as error:  # links in a circle
-        raise ScmError(f"{path}: leads nowhere ({error})") from error
+    except (OSError, RuntimeError) as error:  # circular links
+        raise ScmError(f"{path}: cannot be resolved ({error})") from error
     if not is_inside:
         raise ScmError(f"{path}: leads out of {root}; copy the file into it")
     return path
 
 
 def file_stamp(*paths: Path) -> str:
-    """Return a text of sizes and times of files, which changes when one of them changes."""
+    """Return a text of the sizes and times of files, which changes when a file changes."""
     stats = [path.stat() if path.is_file() else None for path in paths]
     return " ".join(f"{stat.st_size}@{stat.st_mtime_ns}" if stat else "-" for stat in stats)

@@ -9,18 +9,18 @@ from scmnet_cli.system.processes import this_rank
 
 
 def choose_device(wanted: str | torch.device | None) -> torch.device:
-    """Return the device of that name; for None or ``auto`` a GPU if there is one, else the CPU.
+    """Return a device by name; for None or ``auto`` a GPU if there is one, else the CPU.
 
-    Processes that torchrun started on one machine get a GPU each.
+    Processes of torchrun on one machine get one GPU each.
 
     Raises:
-        ScmError: if there is no such device, or it cannot be used, or several processes would have to share it.
+        ScmError: if there is no such device, it cannot be used, or several processes would have to share it.
     """
     if wanted is None or wanted == "auto":
         return _of_this_process(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         device = torch.device(wanted)
-        torch.zeros(1, device=device).item()  # the device "meta" makes tensors, but without values
+        torch.zeros(1, device=device).item()  # fails on "meta", whose tensors have no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ScmError(f"--device {wanted}: cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
     return _of_this_process(device)
@@ -31,7 +31,7 @@ def _of_this_process(device: torch.device) -> torch.device:
     if rank.count == 1 or device.type != "cuda":
         return device
     if device.index is not None:
-        raise ScmError(f"--device {device}: {rank.count} processes cannot share one GPU; give cuda, for one each")
+        raise ScmError(f"--device {device}: {rank.count} processes cannot share one GPU; give cuda for one GPU each")
     num_gpus = torch.cuda.device_count()
     if rank.local >= num_gpus:
         raise ScmError(f"--device cuda: this machine has {num_gpus} GPUs; lower torchrun's --nproc-per-node to that")

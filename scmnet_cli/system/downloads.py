@@ -1,4 +1,4 @@
-"""Download large files over https: resume broken downloads, check the SHA-256, rename when complete."""
+"""Download large files over https: resume broken downloads, check the SHA-256, rename on completion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SECONDS_WITHOUT_AN_ANSWER = 60
 _ATTEMPTS = 3
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
-_BROKEN = (OSError, http.client.HTTPException)  # what urllib raises is an OSError
+_BROKEN = (OSError, http.client.HTTPException)  # urllib's errors are OSErrors
 
 
 def download(
@@ -31,18 +31,18 @@ def download(
     progress: Callable[[int, int | None], None] | None = None,
     attempts: int = _ATTEMPTS,
 ) -> None:
-    """Download a file; resume what an earlier, broken download left beside it.
+    """Download a file; resume an earlier, broken download.
 
     Args:
-        url: its address: https, or http on this machine.
-        path: where it goes; it appears only when it is complete and its checksum is right.
-        sha256: of the file, 64 hexadecimal digits.
-        progress: called with the bytes done and the bytes in all; the latter None where the server does not say.
-        attempts: how often a broken connection is tried again.
+        url: address of the file: https, or http on this machine.
+        path: target; it appears only when it is complete and its checksum is right.
+        sha256: hash of the file, 64 hexadecimal digits.
+        progress: called with the bytes done and in all, None if the server does not give the size.
+        attempts: number of attempts after a broken connection.
 
     Raises:
-        ScmError: if the address is another, the folder cannot be written, the connection fails, or the file is not the
-            expected one.
+        ScmError: if the address is not allowed, the folder cannot be written, the connection fails, or the file is not
+            the expected one.
     """
     _check_url(url)
     partial = path.with_name(f".{path.name}.partial")
@@ -52,7 +52,7 @@ def download(
             partial.unlink()
         partial.touch()
     except OSError as error:
-        raise ScmError(f"{path.parent}: cannot be written ({error.strerror}); name another folder") from error
+        raise ScmError(f"{path.parent}: cannot be written ({error.strerror}); choose another folder") from error
     for attempt in range(1, attempts + 1):
         try:
             _append(url, partial, progress or (lambda _done, _total: None))
@@ -62,7 +62,7 @@ def download(
         except _BROKEN as error:
             if attempt == attempts:
                 reason = getattr(error, "reason", error)
-                kept = f"; {partial.stat().st_size:,} bytes are kept, the same command goes on" * bool(
+                kept = f"; {partial.stat().st_size:,} bytes are kept, the same command resumes" * bool(
                     partial.stat().st_size
                 )
                 raise ScmError(f"{url}: cannot be downloaded ({reason}){kept}") from error
@@ -78,7 +78,7 @@ def download(
 
 
 def _check_url(url: str) -> None:
-    """Refuse addresses that anybody on the way could answer.
+    """Check that an address cannot be spoofed on the way.
 
     Raises:
         ScmError: if the address is neither https nor http on this machine.
@@ -89,7 +89,7 @@ def _check_url(url: str) -> None:
 
 
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections to addresses that :func:`_check_url` takes."""
+    """Follows redirects to addresses that :func:`_check_url` allows."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         _check_url(newurl)
@@ -97,7 +97,7 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _append(url: str, partial: Path, progress: Callable[[int, int | None], None]) -> None:
-    """Add what is missing to a partial file."""
+    """Append the missing bytes to a partial file."""
     have = partial.stat().st_size
     headers = {"User-Agent": f"scmnet_cli/{__version__}"}
     if have:
@@ -111,12 +111,12 @@ def _append(url: str, partial: Path, progress: Callable[[int, int | None], None]
             return  # nothing is missing; the checksum decides
         raise
     with answer:
-        goes_on = answer.status == HTTPStatus.PARTIAL_CONTENT
-        if not goes_on:
-            have = 0  # the server sends the whole
+        resumes = answer.status == HTTPStatus.PARTIAL_CONTENT
+        if not resumes:
+            have = 0  # the server sends the whole file
         length = int(answer.headers.get("Content-Length") or 0)
         total = have + length if length else None
-        with partial.open("ab" if goes_on else "wb") as file:
+        with partial.open("ab" if resumes else "wb") as file:
             progress(have, total)
             while chunk := answer.read(_CHUNK):
                 file.write(chunk)

@@ -1,4 +1,4 @@
-"""A lock that ends with the process, however that ends: two runs into one folder would spoil each other's files.
+"""File locks against two runs in one folder; they are released when the process ends, however it ends.
 
 The package filelock has no shared flock, which shares of ``scm preprocess`` need; its read-write lock is a SQLite file.
 """
@@ -18,16 +18,16 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def held(lock: Path, refusal: str, *, together: bool = False, patient: bool = False) -> Iterator[None]:
-    """Hold the lock of a folder that exists. On a disk without locks this only warns; Windows has no such locks.
+    """Hold the lock of an existing folder. On a disk without locks this only warns; on Windows it does nothing.
 
     Args:
-        lock: the file to lock, made if need be; it stays.
-        refusal: text of the error.
-        together: share the lock with others that ask to share it.
-        patient: wait until it is free.
+        lock: the lock file, created if necessary; it is not removed.
+        refusal: message if another process holds the lock.
+        together: take a shared lock.
+        patient: wait until the lock is free.
 
     Raises:
-        ScmError: if another process holds the lock, or the file cannot be made.
+        ScmError: if another process holds the lock, or the file cannot be created.
     """
     try:
         import fcntl
@@ -42,5 +42,5 @@ def held(lock: Path, refusal: str, *, together: bool = False, patient: bool = Fa
         except BlockingIOError as error:
             raise ScmError(refusal) from error
         except OSError as error:
-            log.warning("%s: its disk has no locks (%s); start no second run into it", lock.parent, error.strerror)
+            log.warning("%s: its disk has no locks (%s); do not start a second run in it", lock.parent, error.strerror)
         yield

@@ -11,9 +11,9 @@ import torch
 
 
 def peak_memory() -> float:
-    """Return the most memory this process ever held, in MB."""
+    """Return the peak memory of this process in MB."""
     status = Path("/proc/self/status")
-    if status.is_file():  # getrusage also counts what the parent held when it started this process
+    if status.is_file():  # getrusage also counts the parent's memory at the start of this process
         (line,) = [line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:")]
         return int(line.split()[1]) * 1024 / 1e6
     import resource
@@ -24,7 +24,7 @@ def peak_memory() -> float:
 
 @contextmanager
 def threads_set(number: int | None) -> Iterator[int]:
-    """Let torch compute with this many threads; None leaves them as they are."""
+    """Set the number of torch's threads inside the block; None keeps the current number."""
     before = torch.get_num_threads()
     torch.set_num_threads(number or before)
     try:

@@ -1,7 +1,7 @@
-"""Which of how many processes this one is, as torchrun says, and how they wait for and tell each other.
+"""Distributed rank and CPU collectives under torchrun.
 
-Collective calls must be made by all processes, in the same order. They go over sockets of the CPU (gloo), whatever the
-networks run on: a process that dies closes its sockets, so the others learn of it at their next call.
+All processes must make the same collective calls in the same order. The collectives use gloo, even if the networks are
+on GPUs: a process that dies closes its sockets, so the next call of the others fails.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_TO_MEET = timedelta(minutes=30)
-_LONGEST_WAIT = timedelta(days=7)
-"""For processes that live: one may have far more to read or write than another."""
+_INIT_TIMEOUT = timedelta(minutes=30)
+_COLLECTIVE_TIMEOUT = timedelta(days=7)
+"""Long, because one process may have far more to read or write than another."""
 
-_GPU_PATIENCE = timedelta(seconds=60)
-"""For GPUs, once all of them are under way: NCCL may not notice on its own that a machine is gone."""
+_NCCL_TIMEOUT = timedelta(seconds=60)
+"""Timeout of NCCL once all GPUs have started: NCCL may not notice by itself that a machine is gone."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """One process among ``count``; ``local`` and ``local_count`` are the same among those of its own machine."""
+    """Rank ``index`` of ``count`` processes; ``local`` of ``local_count`` on its machine."""
 
     index: int = 0
     count: int = 1
@@ -40,11 +40,11 @@ class Rank:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that writes, prints and draws progress."""
+        """Whether this is rank 0, which writes files, prints and shows progress."""
         return self.index == 0
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """Return every ``count``-th of the items: those of all ranks together are all of them, each once."""
+        """Return this rank's share of the items, every ``count``-th; the shares of all ranks partition the items."""
         return items[self.index :: self.count]
 
     def __str__(self) -> str:
@@ -52,27 +52,27 @@ class Rank:
 
 
 def this_rank(environment: Mapping[str, str] = os.environ) -> Rank:
-    """Read what torchrun says in RANK, WORLD_SIZE and their local kin; without them this process is alone.
+    """Read torchrun's RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE; rank 0 of 1 without them.
 
     Raises:
-        ScmError: if they are no ranks.
+        ScmError: if a value is not valid.
     """
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     values = [environment.get(name, default) for name, default in zip(names, "0101", strict=True)]
     text = ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
     if not all(value.isdecimal() for value in values) or not int(values[0]) < int(values[1]):
-        raise ScmError(f"{text} in the environment name no process; start with torchrun, or unset them")
+        raise ScmError(f"{text} in the environment are no valid ranks; start with torchrun, or unset them")
     return Rank(*map(int, values))
 
 
 class Team:
-    """All processes of one start; alone, every call returns at once."""
+    """All processes of one launch; with a single process every call returns at once."""
 
     def __init__(self, rank: Rank, *, with_gpus: bool = False) -> None:
-        """Meet the others; the address comes from torchrun.
+        """Connect to the other processes at torchrun's address.
 
         Args:
-            rank: of this process.
+            rank: rank of this process.
             with_gpus: whether the networks will be on GPUs.
 
         Raises:
@@ -85,23 +85,23 @@ class Team:
             return
         import torch.distributed as dist
 
-        with self.losses_told():
+        with self.connection_errors():
             if not dist.is_initialized():
-                dist.init_process_group("cpu:gloo,cuda:nccl" if with_gpus else "gloo", timeout=_TO_MEET)
-            self._group = dist.new_group(backend="gloo", timeout=_LONGEST_WAIT)
+                dist.init_process_group("cpu:gloo,cuda:nccl" if with_gpus else "gloo", timeout=_INIT_TIMEOUT)
+            self._group = dist.new_group(backend="gloo", timeout=_COLLECTIVE_TIMEOUT)
 
-    def expect_gpus_to_answer(self) -> None:
-        """From now on end this process if another's GPU does not answer for a minute; for when all are under way."""
+    def shorten_gpu_timeout(self) -> None:
+        """Set NCCL's timeout to one minute; call it after the first step, when all GPUs are running."""
         if self._group is None or not self._with_gpus:
             return
         import torch.distributed as dist
 
         # Public only since torch 2.15.
         set_timeout = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout  # noqa: SLF001
-        set_timeout(_GPU_PATIENCE)
+        set_timeout(_NCCL_TIMEOUT)
 
     def gather(self, value: T) -> list[T]:
-        """Return the value of every process, in order of rank, to all of them; it must pickle.
+        """Return the values of all processes in order of rank (all-gather); a value must pickle.
 
         Raises:
             ScmError: if a process is gone.
@@ -111,12 +111,12 @@ class Team:
         import torch.distributed as dist
 
         values: list[Any] = [None] * self.rank.count
-        with self.losses_told():
+        with self.connection_errors():
             dist.all_gather_object(values, value, group=self._group)
         return values
 
     def any(self, flag: bool) -> bool:
-        """Say, alike in every process, whether the flag is up in any of them.
+        """Return whether the flag is set in any process; all get the same answer.
 
         Raises:
             ScmError: if a process is gone.
@@ -127,12 +127,12 @@ class Team:
         import torch.distributed as dist
 
         flags = torch.tensor([int(flag)])
-        with self.losses_told():
+        with self.connection_errors():
             dist.all_reduce(flags, dist.ReduceOp.MAX, group=self._group)
         return bool(flags.item())
 
     def wait(self) -> None:
-        """Return when every process has come here.
+        """Wait until every process has made this call (barrier).
 
         Raises:
             ScmError: if a process is gone.
@@ -140,15 +140,15 @@ class Team:
         self.any(False)
 
     def leave(self) -> None:
-        """End the connection, after the last call."""
+        """Close the connection after the last call."""
         if self._group is not None:
             import torch.distributed as dist
 
             dist.destroy_process_group()
 
     @contextmanager
-    def losses_told(self) -> Iterator[None]:
-        """Turn what torch says of a broken connection into a line that says what to do.
+    def connection_errors(self) -> Iterator[None]:
+        """Translate torch's errors of a broken connection to ScmError.
 
         Raises:
             ScmError: if a process is gone.
@@ -156,20 +156,20 @@ class Team:
         try:
             yield
         except RuntimeError as error:
-            if self.rank.count == 1 or not _is_of_connection(error):
+            if self.rank.count == 1 or not _is_connection_error(error):
                 raise
             reason = re.sub(r"^\[\S+?\]\s*", "", str(error).strip()).split(". ")[0]
             raise ScmError(
-                f"another process of this start is gone ({reason}); what it said stands beside this, or on its "
-                "machine; the same command goes on"
+                f"another process of this run is gone ({reason}); see its own message beside this one or on its "
+                "machine; the same command resumes"
             ) from error
 
 
-def _is_of_connection(error: RuntimeError) -> bool:
+def _is_connection_error(error: RuntimeError) -> bool:
     import torch.distributed as dist
 
     return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
 
 
 ALONE = Team(Rank())
-"""The team of a process that nobody shares the work with."""
+"""The team of a single process."""

@@ -1,4 +1,4 @@
-"""The shell of every training run: counts of images and seconds that survive a resume, reports, and the outcome."""
+"""What all training runs share: counters of images and seconds that survive a resume, reports, and the outcome."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Report:
     """State of a run after a step, for a progress callable.
 
     Attributes:
-        images: seen so far.
-        total: images to see.
-        images_per_second: since the run was started or resumed.
-        stats: the newest numbers by name; the training of the analyser gives ``loss``.
+        images: images seen so far.
+        total: images to see in all.
+        images_per_second: mean speed since the run started or resumed.
+        stats: the latest statistics by name; training the analyser reports ``loss``.
     """
 
     images: int
@@ -34,9 +34,9 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        images: seen in all.
-        finished: whether those are all the config asks for.
-        signal: number of the signal that stopped it; None: none did.
+        images: images seen in all.
+        finished: whether the run reached the config's number of images.
+        signal: number of the signal that stopped the run; None if none did.
         model: the file of the averaged weights.
     """
 
@@ -47,11 +47,11 @@ class Outcome:
 
 
 class CountedRun:
-    """A run that counts images, ``batch`` a step, and the seconds that they took.
+    """A run that counts images, ``batch`` per step, and seconds.
 
     Attributes:
-        images: seen so far, before a resume included.
-        seconds: of training so far, before a resume included.
+        images: images seen so far, including those before a resume.
+        seconds: seconds of training so far, including those before a resume.
     """
 
     def __init__(self, batch: int) -> None:
@@ -71,7 +71,7 @@ class CountedRun:
         return self.images // every > (self.images - self._batch) // every
 
     def _passes_next(self, every: int) -> bool:
-        """Return whether the next step will."""
+        """Return whether the next step will reach or pass a multiple of ``every`` images."""
         return (self.images + self._batch) // every > self.images // every
 
     def _report(self, total: int, stats: Mapping[str, Any]) -> Report:
@@ -83,7 +83,7 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
     """Append a record to a file of JSON lines.
 
     Raises:
-        OSError: if it cannot be written, or the file is a link.
+        OSError: if the file cannot be written or is a link.
     """
     with open_to_append(path) as file:
         file.write(json.dumps(record) + "\n")

@@ -1,4 +1,4 @@
-"""The moving average of the generator's weights, which is what a run saves as its model."""
+"""Exponential moving average of weights; a run saves it as its model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _RAMP_UP = 0.05
 
 
 class MovingAverage(Generic[M]):
-    """Exponential moving average of a module, its half-life counted in images.
+    """Exponential moving average of a module's weights, with a half-life in images.
 
-    The half-life is at most 5 % of the images seen so far, so that a short run is not an average with its beginning.
+    The half-life is at most 5 % of the images seen so far, so the average soon forgets the initial weights.
     """
 
     def __init__(self, module: M, half_life: int) -> None:
@@ -26,7 +26,7 @@ class MovingAverage(Generic[M]):
 
     @torch.no_grad()
     def update(self, module: nn.Module, images: int, batch: int) -> None:
-        """Take in the module after a step of ``batch`` images, ``images`` of them seen before."""
+        """Update the average after a step of ``batch`` images; ``images`` were seen before the step."""
         half_life = min(float(self.half_life), images * _RAMP_UP)
         kept = 0.5 ** (batch / half_life) if half_life > 0 else 0.0
         averages: list[Tensor] = list(self.module.parameters())

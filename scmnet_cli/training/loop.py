@@ -1,7 +1,7 @@
-"""The training run: one readable loop, counted in images, that resumes exactly where it stopped.
+"""The training loop. It counts in images and resumes exactly.
 
-Nothing random is remembered between steps: the k-th image of the run, its move and its mirroring are functions of the
-seed and k (:mod:`scmnet_cli.data.dataset`). A state is therefore weights, optimisers and a count of images.
+There is no random state between steps: the k-th image of the run and its augmentation are functions of the seed and k
+(:mod:`scmnet_cli.data.dataset`). So the state is weights, optimisers and the number of images.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Run(CountedRun):
         allow_changes: bool = False,
         loading: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Build everything, load the people, and take up the state of ``run`` if it has one.
+        """Build the networks, load the people, and resume from the state in ``run`` if there is one.
 
         Raises:
             ScmError: if data, weights, ``init`` or the state do not fit the config.
@@ -128,7 +128,7 @@ class Run(CountedRun):
         )
 
     def plan(self) -> Plan:
-        """Say what the run would do."""
+        """Return a summary of the run without training."""
         sizes = {name: sum(p.numel() for p in module.parameters()) for name, module in self.modules.items()}
         sizes.pop("average")
         left = max(0, self.config.train.images - self.images)
@@ -138,10 +138,10 @@ class Run(CountedRun):
         )  # fmt: skip
 
     def train(self, progress: Callable[[Report], None] | None = None) -> Outcome:
-        """Train until the config's image count, or until SIGINT or SIGTERM; the state is saved either way.
+        """Train up to the config's number of images, or until SIGINT or SIGTERM; save the state either way.
 
         Raises:
-            ScmError: if the losses stop being finite; the last good state stays. If another process trains in ``run``.
+            ScmError: if the losses stop being finite (the last good state stays), or another process trains in ``run``.
         """
         with ExitStack() as stack:
             if self.team.rank.is_first:
@@ -169,29 +169,29 @@ class Run(CountedRun):
         self._start_counting()
         bad_steps, counted_from = 0, self.images
         log_started, log_from = time.perf_counter(), self.images
-        with stop_signals() as stopped, team.losses_told():
+        with stop_signals() as stopped, team.connection_errors():
             if self.images == 0:
-                measured = self._look(tracker)
-            # A signal does not reach all processes in the same step. Here they also wait while the first one writes.
+                measured = self._validate(tracker)
+            # A signal reaches the processes in different steps, so they agree here; they also wait for rank 0 to save.
             while self.images < config.images and not team.any(bool(stopped)):
                 self._set_learning_rates()
                 good = self._step(generator_pass, discriminators)
                 if self.images == counted_from:
-                    team.expect_gpus_to_answer()
+                    team.shorten_gpu_timeout()
                 bad_steps = 0 if good else bad_steps + 1
                 if bad_steps == _MAX_BAD_STEPS:
                     raise ScmError(
                         f"{self.run}: the losses were not finite for {_MAX_BAD_STEPS} steps at {self.images} images; "
-                        "the last good state is kept: go on with a lower train.learning_rate and --allow-changes"
+                        "the last good state is kept: continue with a lower train.learning_rate and --allow-changes"
                     )
                 self.average.update(self.generator_pass.net, self.images, config.batch)
                 self._count_step()
                 last = self.images >= config.images
                 if self._passed(config.sample_every) or last:
-                    measured = self._look(tracker)
+                    measured = self._validate(tracker)
                 if self._passed(config.log_every) or last:
                     speed = (self.images - log_from) / max(time.perf_counter() - log_started, 1e-9)
-                    numbers = self.means.taken(team) | measured
+                    numbers = self.means.pop(team) | measured
                     if tracker:
                         latest = tracker.line(self.images, self.seconds, speed, numbers)
                     measured, log_started, log_from = {}, time.perf_counter(), self.images
@@ -204,7 +204,7 @@ class Run(CountedRun):
                 self._save()
                 tracker.close()
                 self._summarise(latest, finished)
-            signals = [number for of_one in team.gather(stopped) for number in of_one]
+            signals = [number for received in team.gather(stopped) for number in received]
         return Outcome(self.images, finished, signals[0] if signals else None, self.run / MODEL_FILE)
 
     def _set_learning_rates(self) -> None:
@@ -221,16 +221,16 @@ class Run(CountedRun):
         )
 
     def _step(self, generator_pass: nn.Module, discriminators: nn.Module | None) -> bool:
-        """One step of the generator, and one of each discriminator; returns whether it was taken.
+        """Run one step of the generator and of each discriminator; return whether all gradients were finite.
 
-        The batch is cut into ``accumulate`` parts and each part into one share a process: batch statistics are those of
-        a part, whatever the number of processes.
+        The batch is split into ``accumulate`` parts, and each part into one share per process. Batch statistics are
+        those of a part, whatever the number of processes.
         """
         config, accelerator, rank = self.config, self.accelerator, self.team.rank
         accumulate = config.train.accumulate
         size = config.train.batch // (accumulate * rank.count)
-        judged = discriminators is not None and self.images >= config.train.discriminators_from
-        drawn_parts: list[tuple[Tensor, Inputs]] = []
+        adversarial = discriminators is not None and self.images >= config.train.discriminators_from
+        generated: list[tuple[Tensor, Inputs]] = []
 
         self.optimizers["generator"].zero_grad(set_to_none=True)
         if self.discriminators:
@@ -238,40 +238,42 @@ class Run(CountedRun):
         for part in range(accumulate):
             first = self.images + (part * rank.count + rank.index) * size
             inputs = Inputs.of(self.stream.batch(first, size), part_warp=config.model.part_warp)
-            with self._exchange_after(generator_pass, part):
+            with self._sync_after_last(generator_pass, part):
                 with self._autocast():
-                    drawn: GeneratorOutput = generator_pass(inputs)
-                    logits = self.discriminators(drawn.image, inputs.maps) if judged and self.discriminators else None
+                    output: GeneratorOutput = generator_pass(inputs)
+                    logits = None
+                    if adversarial and self.discriminators:
+                        logits = self.discriminators(output.image, inputs.maps)
                     with_vgg = self.images >= config.train.vgg_losses_from
-                    terms = self.objective(drawn, inputs, logits, with_vgg=with_vgg, band=self._band())
+                    terms = self.objective(output, inputs, logits, with_vgg=with_vgg, band=self._band())
                     total = self.objective.total(terms)
                 accelerator.backward(total / accumulate)
-            drawn_parts.append((drawn.image.detach(), inputs))
+            generated.append((output.image.detach(), inputs))
             for name, term in {**terms, "total": total}.items():
                 self.means.add(name, term, images=size)
             if self._passes_next(config.train.log_every):
-                for name, statistic in field_statistics(drawn, inputs).items():
+                for name, statistic in field_statistics(output, inputs).items():
                     self.means.add(name, statistic)
-        good = self._take("generator")
+        finite = self._optimizer_step("generator")
 
-        if self.discriminators and judged and discriminators is not None:
+        if self.discriminators and adversarial and discriminators is not None:
             self.discriminators.requires_grad_(True)
             names = [name for name in self.optimizers if name != "generator"]
             for name in names:
                 self.optimizers[name].zero_grad(set_to_none=True)
-            for part, (image, inputs) in enumerate(drawn_parts):
-                with self._exchange_after(discriminators, part):
+            for part, (image, inputs) in enumerate(generated):
+                with self._sync_after_last(discriminators, part):
                     with self._autocast():
                         terms = discriminator_terms(discriminators, config.loss.gan, image, inputs)
                     accelerator.backward(torch.stack(list(terms.values())).sum() / accumulate)
                 for name, term in terms.items():
                     self.means.add(name, term, images=size)
             for name in names:
-                good = self._take(name) and good
-        return good
+                finite = self._optimizer_step(name) and finite
+        return finite
 
     def _band(self) -> slice | None:
-        """Return the rows on which this step computes the VGG losses; None: all."""
+        """Return the rows of the image that this step's VGG losses use; None for all rows."""
         share, height = self.config.loss.vgg_band, self.canvas.height
         rows = max(int(height * share) // 8 * 8, 8)
         if rows >= height:
@@ -279,49 +281,53 @@ class Run(CountedRun):
         top = int(np.random.default_rng((self.seed, _BAND_STREAM, self.images)).integers(height - rows + 1))
         return slice(top, top + rows)
 
-    def _exchange_after(self, network: nn.Module, part: int) -> AbstractContextManager[None]:
-        """Let processes exchange gradients once a step: after its last part."""
+    def _sync_after_last(self, network: nn.Module, part: int) -> AbstractContextManager[None]:
+        """Exchange gradients between processes once per step, after its last part."""
         is_last = part == self.config.train.accumulate - 1
-        without: AbstractContextManager[None] = nullcontext() if is_last else self.accelerator.no_sync(network)
-        return without
+        no_sync: AbstractContextManager[None] = nullcontext() if is_last else self.accelerator.no_sync(network)
+        return no_sync
 
-    def _take(self, name: str) -> bool:
+    def _optimizer_step(self, name: str) -> bool:
         """Step one optimiser, unless its gradients are not finite."""
         gradients = [p.grad for p in self.modules[name].parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if not bool(torch.isfinite(norm)):
-            log.warning("step at %d images: the gradient of the %s is not finite; step left out", self.images, name)
+            log.warning("step at %d images skipped: the gradient of the %s is not finite", self.images, name)
             return False
-        most = self.config.train.max_gradient_norm
-        if most:
-            torch.nn.utils.clip_grads_with_norm_(self.modules[name].parameters(), most, norm)
+        max_norm = self.config.train.max_gradient_norm
+        if max_norm:
+            torch.nn.utils.clip_grads_with_norm_(self.modules[name].parameters(), max_norm, norm)
         self.optimizers[name].step()
         return True
 
-    def _look(self, tracker: Tracker | None) -> dict[str, float]:
-        """Measure on people that are never trained on, all processes together; with a tracker, draw the sample grid."""
+    def _validate(self, tracker: Tracker | None) -> dict[str, float]:
+        """Validate the averaged model on all processes together; with a tracker, also draw the sample grid."""
         net, train = self.average.module, self.config.train
         with self._autocast():
             batch = -(-train.batch // self.team.rank.count)
-            found = measure(net, self.val, batch=batch, limit=_MEASURED_PEOPLE, team=self.team)
+            measured = measure(net, self.val, batch=batch, limit=_MEASURED_PEOPLE, team=self.team)
             if tracker is None:
-                return found
+                return measured
             grid = draw_grid(net, self.val.batch(_spaced(len(self.val), train.num_samples)))
         tracker.grid(grid, self.images)
-        return {**found, "val_source_spread": spread_of(grid)}
+        return {**measured, "val_source_spread": spread_of(grid)}
 
     def _save(self) -> None:
-        """Save state and model, unless a weight is not finite: then the last good state stays."""
+        """Save state and model.
+
+        Raises:
+            ScmError: if a weight is not finite; the last good state stays.
+        """
         for name, module in self.modules.items():
             if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
                 raise ScmError(
                     f"{self.run}: weights of the {name} are not finite at {self.images} images; the last good state is "
-                    "kept: go on with a lower train.learning_rate and --allow-changes"
+                    "kept: continue with a lower train.learning_rate and --allow-changes"
                 )
         progress = Progress(self.images, self.seconds, self.seed, self.config, self.people_hash)
         save_state(self.run, self.modules, self.optimizers, progress)
         extra = {"images": str(self.images), "seconds": f"{self.seconds:.0f}", "people": self.people_hash}
-        extra["background"] = "keep" if self.people.fill is None else "plain"  # photos are given the same
+        extra["background"] = "keep" if self.people.fill is None else "plain"  # inference treats photos likewise
         extra |= {"licence": self.licence} if self.licence else {}
         save_model(self.run / MODEL_FILE, self.average.module.state_dict(), self.config, extra=extra)
 

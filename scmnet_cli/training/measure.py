@@ -1,4 +1,4 @@
-"""Validation: measure on people never trained on whether a model has learnt a correspondence."""
+"""Validation: measure reconstruction and correspondence on people outside the training set."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from scmnet_cli.training.means import Means
 from scmnet_cli.training.objective import GeneratorOutput, GeneratorPass, Inputs
 
 MOVE_SEED = 20_000
-"""Seed of the moves under which people are reconstructed for evaluation; fixed, so that numbers can be compared."""
+"""Fixed seed of the evaluation's moves, so that numbers of different models can be compared."""
 
 
 def moved_sources(people: People, indices: list[int]) -> TrainingBatch:
-    """Return people with a source moved for evaluation: the default ranges, nothing lost, the same move every time."""
+    """Return people with moved sources for evaluation: default ranges, no lost regions, the same moves every time."""
     target = people.batch(indices)
     moves = draw_moves(DataConfig(), MOVE_SEED, indices, losses=False).to(target.image.device)
     image, labels = move(target.image, target.labels, moves, people.fill)
@@ -35,10 +35,10 @@ def moved_sources(people: People, indices: list[int]) -> TrainingBatch:
 
 @dataclass(frozen=True)
 class Grid:
-    """Every source in every pose.
+    """Images of every source in every pose.
 
     Shape:
-        people: S people; images: (S, S, 3, H, W) in [-1, 1], source by pose.
+        people: S people; images: (S, S, 3, H, W) in [-1, 1], indexed by source, then pose.
     """
 
     people: Batch
@@ -47,7 +47,7 @@ class Grid:
 
 @torch.no_grad()
 def draw_grid(net: SCMNet, people: Batch) -> Grid:
-    """Draw each person in each person's pose, or each face after each one's edges; each source is encoded once."""
+    """Generate each person in each person's pose, or each face with each one's edges; encode each source once."""
     maps, num = people.maps(), len(people)
     rows = []
     for source in range(num):
@@ -64,7 +64,7 @@ def draw_grid(net: SCMNet, people: Batch) -> Grid:
 
 @torch.no_grad()
 def spread_of(grid: Grid) -> float:
-    """Return the source spread, a mean over the poses of a grid."""
+    """Return the source spread, averaged over the poses of a grid."""
     persons = (grid.people.labels != BACKGROUND)[:, None].float()  # (S, 1, H, W)
     values = [
         source_spread(grid.images[:, pose], grid.people.image, persons[pose : pose + 1])
@@ -75,43 +75,43 @@ def spread_of(grid: Grid) -> float:
 
 @torch.no_grad()
 def measure(net: SCMNet, people: People, *, batch: int, limit: int, team: Team) -> dict[str, float]:
-    """Reconstruct up to ``limit`` people from moved sources and say how well the field found them.
+    """Reconstruct up to ``limit`` people from moved sources and measure images and field.
 
-    Each process of the team takes its share of the people; all get the same answer.
+    Each process measures its share of the people; all return the same means.
 
     Returns:
         ``val_l1`` and ``val_l1_person`` (images in [-1, 1]), ``val_region_accuracy``, ``val_entropy``
-        (nats; e to its power is the number of source positions that one pose position mixes).
+        (nats; exp(entropy) is the effective number of source positions that one pose position mixes).
     """
     chosen = list(team.rank.share(range(min(limit, len(people)))))
     generator = GeneratorPass(net)
     means = Means()
     for start in range(0, len(chosen), batch):
         inputs = Inputs.of(moved_sources(people, chosen[start : start + batch]), part_warp=net.reads_part_warp)
-        drawn: GeneratorOutput = generator(inputs)
+        output: GeneratorOutput = generator(inputs)
         person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
         values = {
-            "val_l1": l1(drawn.image, inputs.target),
-            "val_l1_person": l1(drawn.image, inputs.target, person),
-            **field_statistics(drawn, inputs, prefix="val_"),
+            "val_l1": l1(output.image, inputs.target),
+            "val_l1_person": l1(output.image, inputs.target, person),
+            **field_statistics(output, inputs, prefix="val_"),
         }
         for name, value in values.items():
             means.add(name, value)
-    return means.taken(team)
+    return means.pop(team)
 
 
 @torch.no_grad()
-def field_statistics(drawn: GeneratorOutput, inputs: Inputs, prefix: str = "") -> dict[str, torch.Tensor]:
-    """Return region accuracy and entropy of the field, (B,) each; NaN where an image has no position to judge.
+def field_statistics(output: GeneratorOutput, inputs: Inputs, prefix: str = "") -> dict[str, torch.Tensor]:
+    """Return region accuracy and entropy of the field, (B,) each; NaN if an image has no position that counts.
 
     With a part warp also ``blend``: the mean of c, the share of warped pixels, on the person.
     """
-    found = {
-        f"{prefix}region_accuracy": region_accuracy(drawn.moved_regions, inputs.target_masks, inputs.style_masks),
-        f"{prefix}entropy": drawn.field.entropy().mean((1, 2)),
+    statistics = {
+        f"{prefix}region_accuracy": region_accuracy(output.moved_regions, inputs.target_masks, inputs.style_masks),
+        f"{prefix}entropy": output.field.entropy().mean((1, 2)),
     }
-    if drawn.rendering.blend is not None:
+    if output.rendering.blend is not None:
         person = 1 - inputs.target_masks[:, BACKGROUND]
-        blend = (drawn.rendering.blend[:, 0] * person).sum((1, 2)) / person.sum((1, 2))
-        found[f"{prefix}blend"] = blend
-    return found
+        blend = (output.rendering.blend[:, 0] * person).sum((1, 2)) / person.sum((1, 2))
+        statistics[f"{prefix}blend"] = blend
+    return statistics

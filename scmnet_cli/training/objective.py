@@ -1,4 +1,4 @@
-"""Training objectives: the weighted sum of Eq. 9 for the generator, each discriminator's side of Eq. 4."""
+"""Training objectives: the generator's weighted sum of losses (Eq. 9), and the discriminators' losses (Eq. 4)."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 
 @dataclass(frozen=True)
 class Inputs:
-    """A training batch as the networks read it.
+    """Inputs of the networks for a training batch.
 
     Shape:
-        maps: (B, M, H, W), 19 of joints or 2 of edges; target: (B, 3, H, W); target_masks: (B, 8, H, W); style_image:
-        (B, 3, H, W); style_masks: (B, 8, H, W); warp: the source in the target's pose, where the network reads it;
-        sure: (B, 1, H, W), how much each pixel of the target counts; None: all alike.
+        maps: (B, M, H, W), M = 19 for joints or 2 for edges; target: (B, 3, H, W); target_masks: (B, 8, H, W);
+        style_image: (B, 3, H, W); style_masks: (B, 8, H, W); warp: the source warped to the target's pose, or None;
+        sure: (B, 1, H, W), weight of each pixel of the target in the losses; None: all weigh the same.
     """
 
     maps: Tensor
@@ -64,10 +64,10 @@ class Inputs:
 
 @dataclass(frozen=True)
 class GeneratorOutput:
-    """Result of one pass of the generator.
+    """Output of one pass of the generator.
 
     Shape:
-        rendering: the picture and its masks; moved_regions: (B, 8, H/8, W/8), the source's region shares moved through
+        rendering: the image and its masks; moved_regions: (B, 8, H/8, W/8), the source's region shares moved through
         the field; moved_colours: (B, 3, H/8, W/8), the source's colours moved likewise.
     """
 
@@ -78,19 +78,19 @@ class GeneratorOutput:
 
     @property
     def image(self) -> Tensor:
-        """The picture, (B, 3, H, W) in [-1, 1]."""
+        """The generated image, (B, 3, H, W) in [-1, 1]."""
         return self.rendering.image
 
 
 class GeneratorPass(nn.Module):
-    """One pass of the generator as training needs it: the image, and what the field carries beside the style."""
+    """Forward pass of the generator for training: also moves region shares and colours through the field."""
 
     def __init__(self, net: SCMNet) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, inputs: Inputs) -> GeneratorOutput:
-        """Draw, carrying region shares and colours through the correlation field."""
+        """Generate the image, and move region shares and colours through the correlation field."""
         pose_features = self.net.encode_pose(inputs.maps, inputs.warp)
         style = self.net.encode_style(inputs.style_image, inputs.style_masks)
         size = (style.features.shape[2], style.features.shape[3])
@@ -98,20 +98,20 @@ class GeneratorPass(nn.Module):
         field = self.net.field(pose_features, style, inputs.warp)
         rearranged, moved = self.net.rearrange(field, style, carried)
         if moved is None:
-            raise AssertionError("rearrange returned nothing for what it was given to carry")
+            raise AssertionError("rearrange dropped the carried maps")
         rendering = self.net.translate(rearranged, inputs.maps, inputs.warp)
         rendering = replace(rendering, image=rendering.image.float())
         return GeneratorOutput(rendering, moved[:, :NUM_REGIONS], moved[:, NUM_REGIONS:], field)
 
 
 class GeneratorObjective:
-    """The weighted sum of Eq. 9 and the correspondence losses; every term a mean over images."""
+    """The generator's objective: Eq. 9 plus the correspondence losses; every term is a mean over images."""
 
     def __init__(self, config: Config, weights_dir: Path | None, device: torch.device) -> None:
         """Load VGG if a loss of this config needs it.
 
         Raises:
-            ScmError: if a loss needs VGG weights that are not found; the text says where from to get them.
+            ScmError: if a loss needs VGG weights that are not found; the message says how to get them.
         """
         self.weights: LossConfig = config.loss
         weights = self.weights
@@ -130,43 +130,43 @@ class GeneratorObjective:
 
     def __call__(
         self,
-        drawn: GeneratorOutput,
+        output: GeneratorOutput,
         inputs: Inputs,
         logits: tuple[Tensor, Tensor] | None,
         *,
         with_vgg: bool = True,
         band: slice | None = None,
     ) -> dict[str, Tensor]:
-        """Return each term unweighted, by the name of its weight; terms of weight 0 are left out.
+        """Return the unweighted terms by the name of their weight; terms of weight 0 are left out.
 
         Args:
-            drawn: what the generator gave.
+            output: the generator's output.
             inputs: the batch.
-            logits: the discriminators' logits of the drawn image; None while they take no part.
-            with_vgg: whether perceptual, style and BSR losses take part.
-            band: the rows on which they are computed; None: all.
+            logits: the discriminators' logits of the generated image; None without an adversarial loss.
+            with_vgg: whether to compute perceptual, style and BSR losses.
+            band: the rows on which to compute them; None for all.
         """
         weights, terms = self.weights, {}
-        image = drawn.image if inputs.sure is None else torch.lerp(inputs.target, drawn.image, inputs.sure)
+        image = output.image if inputs.sure is None else torch.lerp(inputs.target, output.image, inputs.sure)
         if weights.adversarial and logits is not None:
             style, pose = (adversarial.generator_loss(weights.gan, part.float()) for part in logits)
             terms["adversarial"] = (style + pose) / 2
         if weights.reconstruction:
             person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
             terms["reconstruction"] = reconstruction_loss(image, inputs.target, person, weights.person_weight)
-        if drawn.rendering.foreground is not None and weights.foreground:
+        if output.rendering.foreground is not None and weights.foreground:
             person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
             terms["foreground"] = F.binary_cross_entropy_with_logits(
-                drawn.rendering.foreground.float(), person, inputs.sure
+                output.rendering.foreground.float(), person, inputs.sure
             )
         if self.vgg is not None and with_vgg:
             terms |= self._vgg_terms(self.vgg, image, inputs, band or slice(None))
         if weights.field_regions:
-            terms["field_regions"] = field_region_loss(drawn.moved_regions, inputs.target_masks, inputs.style_masks)
+            terms["field_regions"] = field_region_loss(output.moved_regions, inputs.target_masks, inputs.style_masks)
         if weights.field_colours:
-            size = (drawn.moved_colours.shape[2], drawn.moved_colours.shape[3])
-            seen = findable(inputs.target_masks, inputs.style_masks, size)
-            terms["field_colours"] = field_colour_loss(drawn.moved_colours, inputs.target, seen)
+            size = (output.moved_colours.shape[2], output.moved_colours.shape[3])
+            weight = findable(inputs.target_masks, inputs.style_masks, size)
+            terms["field_colours"] = field_colour_loss(output.moved_colours, inputs.target, weight)
         return terms
 
     def _vgg_terms(self, vgg: VGGFeatures, image: Tensor, inputs: Inputs, band: slice) -> dict[str, Tensor]:
@@ -187,17 +187,17 @@ class GeneratorObjective:
         return image.contiguous(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Weigh and add the terms (Eq. 9)."""
+        """Return the weighted sum of the terms (Eq. 9)."""
         return torch.stack([getattr(self.weights, name) * term.float() for name, term in terms.items()]).sum()
 
 
 def discriminator_terms(
     discriminators: nn.Module | Discriminators, gan: GANKind, image: Tensor, inputs: Inputs
 ) -> dict[str, Tensor]:
-    """Return the loss of each discriminator on real and drawn images, judged in one pass.
+    """Return the loss of each discriminator; real and generated images share one pass.
 
     Shape:
-        image: (B, 3, H, W), drawn, detached here.
+        image: (B, 3, H, W), generated; detached here.
     """
     both = torch.cat([inputs.target, image.detach()])
     logits = discriminators(both, torch.cat([inputs.maps, inputs.maps]))

@@ -1,4 +1,4 @@
-"""Build what a training run needs: the prepared folder, the networks with their optimisers, and the state to resume."""
+"""Setup of a training run: open the prepared folder, build networks and optimisers, and restore the state."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Networks:
 
     Attributes:
         generator_pass: the generator, wrapped for training.
-        discriminators: None where the adversarial loss has no weight.
-        average: of the generator's weights.
-        modules: all networks, by the name under which the state keeps them.
-        optimizers: by the name of the network.
-        licence: terms of the weights that training starts from; empty: none are stated.
+        discriminators: None without an adversarial loss.
+        average: moving average of the generator's weights.
+        modules: all networks by their names in the state file.
+        optimizers: optimisers by the name of their network.
+        licence: licence of the initial weights; empty if they state none.
     """
 
     generator_pass: GeneratorPass
@@ -51,50 +51,50 @@ class Networks:
 
 
 def build_accelerator(config: Config, device: torch.device, num_processes: int) -> Accelerator:
-    """Build what exchanges gradients between processes.
+    """Build the accelerator, which exchanges gradients between processes.
 
     Raises:
-        ScmError: if accelerate counts other processes than torchrun started.
+        ScmError: if accelerate sees another number of processes than torchrun started.
     """
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
     parallel = DistributedDataParallelKwargs(
         broadcast_buffers=False,
-        # Without a loss on the picture nothing reaches the networks that draw it.
+        # Without a loss on the image, the translation generator gets no gradients.
         find_unused_parameters=config.loss.reconstruction == 0,
     )
     accelerator = Accelerator(cpu=device.type == "cpu", kwargs_handlers=[parallel])
-    if accelerator.num_processes != num_processes:  # accelerate also reads what mpirun and srun leave
+    if accelerator.num_processes != num_processes:  # accelerate also reads the variables of mpirun and srun
         raise ScmError(
-            f"{accelerator.num_processes} processes by the environment, {num_processes} by torchrun's; start "
+            f"accelerate sees {accelerator.num_processes} processes, torchrun's variables say {num_processes}; start "
             "training with torchrun"
         )
     return accelerator
 
 
 def open_folder(data: Path, config: Config) -> PreparedFolder:
-    """Open the prepared folder.
+    """Open the prepared folder and check it against the config.
 
     Raises:
-        ScmError: if it cannot be read, or its domain or background is not the config's.
+        ScmError: if it cannot be read, or its domain or background does not fit the config.
     """
     folder = PreparedFolder(data)
     if folder.domain.name != config.model.domain:
         raise ScmError(
-            f"{data}: holds {folder.domain.members}, and model.domain is '{config.model.domain}'; choose a config "
+            f"{data}: holds {folder.domain.members}, but model.domain is '{config.model.domain}'; choose a config "
             f"for {folder.domain.members}, or other data"
         )
     model, background = config.model, folder.manifest.background
     if model.part_warp and model.foreground and background != "plain":
         raise ScmError(
-            f"{data}: was prepared with --background {background}, and model.foreground draws a plain one; give "
+            f"{data}: was prepared with --background {background}, but model.foreground needs a plain one; give "
             "--set model.foreground=false, or prepare the photos with --background plain"
         )
     return folder
 
 
 def check_batch(config: Config, num_processes: int) -> None:
-    """Check that a batch can be cut into equal parts.
+    """Check that a batch can be split into equal parts.
 
     Raises:
         ScmError: if it cannot.
@@ -107,12 +107,12 @@ def check_batch(config: Config, num_processes: int) -> None:
 
 
 def build_networks(config: Config, device: torch.device, init: Path | None, *, in_parallel: bool) -> Networks:
-    """Build generator, discriminators and optimisers with fresh weights, or start from those of ``init``.
+    """Build generator, discriminators and optimisers; the generator's weights are fresh or those of ``init``.
 
     Args:
         config: sizes, losses and learning rates.
-        device: where the networks are.
-        init: a model file or run folder to take the generator's weights from.
+        device: device of the networks.
+        init: a model file or run folder with the generator's initial weights; None for fresh ones.
         in_parallel: whether several processes train together.
 
     Raises:
@@ -151,10 +151,11 @@ def resume(run: Path, networks: Networks, unchanged: tuple[Config, int, str] | N
     Args:
         run: the run folder.
         networks: restored in place.
-        unchanged: config, seed and fingerprint of the training people, which the state must have too; None: any.
+        unchanged: config, seed and fingerprint of the training people that the state must match; None to skip the
+            check.
 
     Returns:
-        how far the state is; None without one.
+        the progress of the state; None without a state.
 
     Raises:
         ScmError: if the state does not fit, or the folder holds something else.
@@ -169,22 +170,22 @@ def resume(run: Path, networks: Networks, unchanged: tuple[Config, int, str] | N
     if run.exists() and not run.is_dir():
         raise ScmError(f"{run}: is a file; choose another -o")
     if run.is_dir() and any(p.name != LOCK_FILE for p in run.iterdir()) and not (run / "config.json").is_file():
-        raise ScmError(f"{run}: is not empty and holds no run; choose another -o or empty it")
+        raise ScmError(f"{run}: the folder is not empty and holds no run; choose another -o or empty it")
     return None
 
 
 def licence_of(run: Path) -> str:
-    """Return the licence that the model of a run folder states; empty without one."""
+    """Return the licence stated by the model of a run folder; empty without one."""
     return load_model(run).extra.get("licence", "") if (run / MODEL_FILE).is_file() else ""
 
 
 def check_ranks_agree(team: Team, run: Path, mine: Mapping[str, Any]) -> None:
-    """Check that every process would do the same; from here on the run folder may be written to.
+    """Check that all processes have the same settings, before anything is written to the run folder.
 
     Args:
         team: the processes.
         run: the run folder, for messages.
-        mine: by name, what has to be equal.
+        mine: values of this process by name, which must be equal in all.
 
     Raises:
         ScmError: naming the first difference.
@@ -195,5 +196,5 @@ def check_ranks_agree(team: Team, run: Path, mine: Mapping[str, Any]) -> None:
             if value != first[name]:
                 raise ScmError(
                     f"{run}: rank {index} has another {name} than rank 0 ({value}, not {first[name]}); start "
-                    "all with the same command, and keep data and run folder where every machine sees them"
+                    "all processes with the same command, and keep data and run folder where every machine sees them"
                 )

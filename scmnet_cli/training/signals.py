@@ -1,4 +1,4 @@
-"""How a run is asked to stop."""
+"""Signals that stop a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of dying; only the main thread can."""
+    """Collect SIGINT and SIGTERM in a list instead of terminating; outside the main thread, do nothing."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received

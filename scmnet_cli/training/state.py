@@ -1,4 +1,4 @@
-"""Everything a run needs to go on exactly where it stopped, in one file that is replaced in one step."""
+"""State of a training run in one file, replaced atomically; a run resumes from it exactly."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from scmnet_cli.files import parse_json
 STATE_FILE = "state.safetensors"
 
 MAX_SEED = 2**63
-"""Seeds are below this: PyTorch and NumPy take no larger ones alike."""
+"""Seeds are below this: the largest range that both PyTorch and NumPy accept."""
 
 
 class _Header(BaseModel):
-    """Header of the state file; each value is kept as text."""
+    """Header of the state file; values are stored as text."""
 
     images: int = Field(ge=0, le=10**12)
     seconds: float = Field(ge=0, allow_inf_nan=False)
@@ -35,7 +35,7 @@ class _Header(BaseModel):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is, and its config, seed and people."""
+    """Progress of a run, and its config, seed and people."""
 
     images: int
     seconds: float
@@ -53,13 +53,13 @@ def fingerprint(names: Sequence[str]) -> str:
 def save_state(
     run: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer], progress: Progress
 ) -> None:
-    """Write the run's state, replacing the older one in one step.
+    """Write the state of a run; replace the previous one atomically.
 
     Args:
         run: the run folder.
-        modules: networks by name; an optimiser of the same name holds exactly its parameters.
-        optimizers: optimisers by the name of their network.
-        progress: how far the run is.
+        modules: networks by name.
+        optimizers: optimisers by the name of their network, each over all of that network's parameters.
+        progress: progress of the run.
     """
     metadata = {
         "images": str(progress.images),
@@ -74,7 +74,7 @@ def save_state(
 def state_tensors(
     modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
 ) -> dict[str, Tensor]:
-    """Name every tensor of networks and optimisers, as :func:`restore` finds them."""
+    """Return all tensors of networks and optimisers, under the names that :func:`restore` reads."""
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
         tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
@@ -86,10 +86,10 @@ def state_tensors(
 
 
 def read_state(run: Path) -> tuple[dict[str, Tensor], Progress] | None:
-    """Read the state of a run folder; None if it holds none.
+    """Read the state of a run folder; None without one.
 
     Raises:
-        ScmError: if the file is there but damaged or foreign.
+        ScmError: if the file is damaged or not a state.
     """
     path = run / STATE_FILE
     if not path.is_file():
@@ -105,10 +105,10 @@ def read_state(run: Path) -> tuple[dict[str, Tensor], Progress] | None:
 
 
 def check_same_run(found: Progress, config: Config, seed: int, people: str, run: Path) -> None:
-    """Refuse to go on with another config, seed or set of people.
+    """Check that config, seed and people are those of the saved state.
 
     Raises:
-        ScmError: naming each difference and the ways out.
+        ScmError: naming each difference and the remedies.
     """
     changed = differences(found.config, config)
     if found.seed != seed:
@@ -117,8 +117,8 @@ def check_same_run(found: Progress, config: Config, seed: int, people: str, run:
         changed.append("the list of training people")
     if changed:
         raise ScmError(
-            f"{run}: the run was started otherwise ({'; '.join(changed)}); go on with the old settings, "
-            "give --allow-changes to go on with the new ones, or choose another -o"
+            f"{run}: the run was started with other settings ({'; '.join(changed)}); use the old ones, "
+            "give --allow-changes to continue with the new ones, or choose another -o"
         )
 
 
@@ -128,7 +128,7 @@ def restore(
     optimizers: Mapping[str, torch.optim.Optimizer],
     where: str,
 ) -> None:
-    """Put saved tensors back into networks and optimisers.
+    """Load saved tensors into networks and optimisers.
 
     Raises:
         ScmError: if a tensor is missing, unknown or of another shape.

@@ -1,4 +1,4 @@
-"""Records of a run: ``stats.jsonl``, TensorBoard, sample grids, and a summary."""
+"""Logs of a run: ``stats.jsonl``, TensorBoard and sample grids."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATS_FILE = "stats.jsonl"
 
 
 class _StatsLine(BaseModel):
-    """One line of ``stats.jsonl``: the count of images, and numbers by name."""
+    """One line of ``stats.jsonl``: the number of images, and statistics by name."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, float | None] = Field(init=False)
@@ -30,21 +30,21 @@ class _StatsLine(BaseModel):
 
 
 class Tracker:
-    """Writes the numbers and pictures of one run; a resumed run goes on in the same files.
+    """Writes the statistics and sample images of a run; a resumed run appends to the same files.
 
-    Lines written after the state from which a run resumes are dropped: they will be written again.
+    Lines written after the state from which the run resumes are dropped: they will be written again.
     """
 
     def __init__(self, run: Path, resumed_at: int) -> None:
-        """Open the run folder's files for a run that goes on from ``resumed_at`` images."""
+        """Open the files of a run folder for a run that continues from ``resumed_at`` images."""
         from torch.utils.tensorboard import SummaryWriter
 
         self.run = run
         make_folders(run, "samples", "tensorboard")
-        self._forget_after(resumed_at)
+        self._drop_lines_after(resumed_at)
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=resumed_at + 1)
 
-    def _forget_after(self, images: int) -> None:
+    def _drop_lines_after(self, images: int) -> None:
         path = self.run / STATS_FILE
         if path.is_file():
             kept = [line for line in read_stats(self.run) if line["images"] <= images]
@@ -53,7 +53,7 @@ class Tracker:
     def line(
         self, images: int, seconds: float, images_per_second: float, numbers: Mapping[str, float]
     ) -> dict[str, Any]:
-        """Write one line; return it."""
+        """Write one line of statistics and return it."""
         record: dict[str, Any] = {
             "images": images,
             "seconds": round(seconds, 3),
@@ -68,7 +68,7 @@ class Tracker:
         return record
 
     def grid(self, grid: Grid, images: int) -> Path:
-        """Draw the same people every time: a row a source, a column a pose."""
+        """Save a grid of generated images, one row per source and one column per pose; return its path."""
         path = self.run / "samples" / f"{images:09d}.png"
         sheet = draw_sample_sheet(grid)
         save_generated(path, sheet)
@@ -76,12 +76,12 @@ class Tracker:
         return path
 
     def close(self) -> None:
-        """Flush what is open."""
+        """Flush and close TensorBoard's files."""
         self._board.close()
 
 
 def draw_sample_sheet(grid: Grid) -> Any:
-    """Return the contact sheet of a grid: sources down the left, poses or edges along the top.
+    """Return the contact sheet of a grid: sources in the first column, poses or edges in the first row.
 
     Shape:
         result: (H', W', 3) uint8.
@@ -99,7 +99,7 @@ def draw_sample_sheet(grid: Grid) -> Any:
 
 
 def read_stats(run: Path) -> list[dict[str, Any]]:
-    """Read ``stats.jsonl`` of a run; a last line cut short by a kill is left out.
+    """Read ``stats.jsonl`` of a run; skip an incomplete last line, which a killed run may leave.
 
     Raises:
         ScmError: if another line is damaged.
@@ -110,6 +110,6 @@ def read_stats(run: Path) -> list[dict[str, Any]]:
         for number, text in enumerate(file, start=1):
             if text.endswith(b"\n"):
                 where = f"{path}, line {number}"
-                line = parse_json(text, _StatsLine, where, "delete that line or the file, training does not need it")
+                line = parse_json(text, _StatsLine, where, "delete that line or the file; training does not need it")
                 lines.append(line.model_dump())
     return lines

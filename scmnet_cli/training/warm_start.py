@@ -1,4 +1,4 @@
-"""Weights of a smaller model as the start of a larger one."""
+"""Warm start: initialise a larger model with the weights of a smaller one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _LAST_LAYER = "generator.to_rgb."
 
 
 def zero_new_inputs(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Fit weights to a network that reads more maps, or also predicts masks.
+    """Extend weights to a network with more input maps or predicted masks.
 
-    Inputs that the smaller network does not know, the ground, structure maps or the part warp, get weight zero, so
-    that at first they change nothing. The rows of its last layer that predict masks keep their fresh weights.
+    New inputs (base colours, structure maps or the part warp) get weight zero, so they change nothing at first. Rows of
+    the last layer that predict masks keep their fresh weights.
 
     Args:
-        state: of the model without these inputs.
-        wanted: freshly initialised tensors of the larger network.
+        state: weights of the smaller model.
+        wanted: freshly initialised weights of the larger model.
     """
     fitted = dict(state)
     for name, tensor in state.items():

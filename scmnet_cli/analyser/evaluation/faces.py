@@ -1,11 +1,15 @@
-"""How well the face parser does on the val faces of CelebAMask-HQ, and on street photos, none of which it saw.
+"""Evaluate the face parser on the val faces of CelebAMask-HQ and on street photos; it was trained on none of them.
 
-Protocol. Regions: intersection over union of each region, its pixels pooled over all photos at the photos' own size; a
-face that is not found counts as background. Landmarks: share of the annotated ones found within 0.1 and 0.05 of the
-distance of the eyes of an aligned face; one that is left out counts as wrong. No face: as many pictures of things, and,
-where there are street photos, of what is beside and below the head of their val people. Larger photos: of the val
-people of the street photos whose eyes and nose are known, how many have these three within half and a quarter of the
-distance of their eyes.
+Protocol:
+
+* Regions: intersection over union of each region, pooled over the pixels of all photos at their own size; a face that
+  is not found counts as background.
+* Landmarks: share of the annotated landmarks found within 0.1 and 0.05 of the eye distance of an aligned face; a
+  missing landmark counts as wrong.
+* No face: the same number of images of things and, with street photos, of areas beside and below the heads of their val
+  people.
+* Larger photos: among val people of street photos with known eyes and nose, the number with all three within half and
+  within a quarter of the eye distance.
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ from scmnet_cli.sources.celebamask import CelebAMaskSource
 from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 _UNIT = 2.0
-"""Distances are given in multiples of the distance of the eyes, which makes 0.05 and 0.025 of it 0.1 and 0.05."""
+"""Unit of distance in eye distances, so that the thresholds 0.05 and 0.025 become 0.1 and 0.05 eye distances."""
 
 _FAR, _NEAR = 0.5, 0.25
 _SHEET_CANVAS = Canvas(256, 256)
@@ -60,18 +64,17 @@ class _Nothing:
 
 @dataclass(frozen=True)
 class FaceScores:
-    """Everything measured.
+    """Results of the evaluation.
 
     Attributes:
-        scores: of the val faces.
-        found_right: share of the val faces in which a face is found.
-        nothing_right: share of the pictures without a face in which none is found; NaN without pictures.
-        num_nothing: how many these are.
-        street: of street photos, how many have a face in its place within half and within a quarter of the distance of
-            the eyes, and how many there are.
-        milliseconds: from picture to region map, of each val face.
+        scores: regions and landmarks of the val faces.
+        found_right: share of the val faces that are found.
+        nothing_right: share of the images without a face in which none is found; NaN without such images.
+        num_nothing: number of images without a face.
+        street: street photos with the face within half and within a quarter of the eye distance, and all of them.
+        milliseconds: time from image to region map of each val face.
         cases: val faces, for the sheet.
-        street_faces: some of those found in street photos.
+        street_faces: some faces found in street photos.
     """
 
     scores: PhotoScores
@@ -84,7 +87,7 @@ class FaceScores:
     street_faces: list[list[UInt8Array]]
 
     def as_json(self) -> dict[str, Any]:
-        """Return all numbers by name."""
+        """Return all results as plain values."""
         scores = self.scores.as_json()
         kept = ("mean_iou", "region_share", "region_iou")
         return {
@@ -101,7 +104,7 @@ class FaceScores:
         }
 
     def table(self) -> str:
-        """Return tables in Markdown: the bar, regions, landmarks."""
+        """Return Markdown tables: summary with targets, regions, landmarks."""
         scores = self.scores
         rows = [
             ("mean IoU, 8 regions", "≥ 0.70", f"{scores.mean_iou:.3f}"),
@@ -126,11 +129,11 @@ class FaceScores:
         return "\n".join(lines)
 
     def sheet(self) -> UInt8Array:
-        """Draw the best, the median and the worst val faces by regions, then by landmarks."""
+        """Draw the best, median and worst val faces by regions, then by landmarks."""
         return draw_cases(self.cases)
 
     def street_sheet(self) -> UInt8Array:
-        """Draw faces of street photos, aligned, and their regions."""
+        """Draw aligned faces of street photos, and their regions."""
         some = self.street_faces
         rows = [[picture for pictures in some[i : i + _IN_A_ROW] for picture in pictures]
                 for i in range(0, len(some), _IN_A_ROW)]  # fmt: skip
@@ -145,17 +148,17 @@ def evaluate_face_parser(
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FaceScores:
-    """Measure a face parser on the val faces of a folder laid out as CelebAMask-HQ.
+    """Evaluate a face parser on the val faces of a folder with CelebAMask-HQ's layout.
 
     Args:
         parser: the face parser.
         root: the data set's folder.
-        street: Clothing Co-Parsing, whose val people show whether faces are found in larger photos; None: none are.
-        limit: at most so many faces, and so many street photos.
-        progress: called with the number of photos done and of all, roughly.
+        street: folder of Clothing Co-Parsing, for faces in larger photos; None to skip them.
+        limit: maximum number of faces and of street photos.
+        progress: called with the number of photos done and, roughly, in all.
 
     Raises:
-        ScmError: if a folder is not laid out so, or the first holds no usable face.
+        ScmError: if a folder has another layout, or the first has no usable face.
     """
     faces = _evaluate_faces(parser, root, limit, progress)
     num_faces = len(faces.scores)
@@ -216,7 +219,7 @@ def _evaluate_faces(
 
 @dataclass
 class _Street:
-    """Sums over the val people of Clothing Co-Parsing: how many faces are found in place, far and near."""
+    """Counts over the val people of Clothing Co-Parsing: faces found within the far and the near threshold."""
 
     far: int = 0
     near: int = 0
@@ -255,7 +258,7 @@ def _eyes_and_nose(joints: FloatArray) -> FloatArray | None:
 
 
 def _is_at(face: Face, known: FloatArray, share: float) -> bool:
-    """Whether eyes and nose, or where a hidden one must be, lie within a share of the eyes' distance of known ones."""
+    """Return whether eyes and nose, hidden ones included, are within a share of the eye distance of the known ones."""
     away = np.linalg.norm(face.expected[:3] - known, axis=1)
     return bool((away <= share * EYES_APART * face.window.height).all())
 

@@ -1,10 +1,13 @@
-"""How well the analyser does on the val photos of Clothing Co-Parsing, which it never saw.
+"""Evaluate the analyser on the val photos of Clothing Co-Parsing, on which it was not trained.
 
-Protocol. Regions: intersection over union of each region, its pixels pooled over all photos at the photos' own size.
-Joints: share of the annotated joints found within 0.05 and within 0.025 of the person's height, the vertical extent of
-the annotated joints; an annotated joint that the analyser leaves out counts as wrong. Cut photos: the same photos,
-ending at 55 % of the annotated person's height. Nobody: as many pictures without a person, the strips of the val photos
-beside the person and pictures of things that scikit-image carries.
+Protocol:
+
+* Regions: intersection over union of each region, pooled over the pixels of all photos at their own size.
+* Joints: share of the annotated joints found within 0.05 and 0.025 of the person's height, which is the vertical extent
+  of the annotated joints; a missing joint counts as wrong.
+* Cut photos: the same photos, cut off at 55 % of the annotated person's height.
+* Nobody: the same number of images without a person: strips beside the person of val photos, and images of things from
+  scikit-image.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ THINGS = (
     "brick.png", "coffee.png", "logo.png", "microaneurysms.png", "motorcycle_left.png", "motorcycle_right.png",
     "phantom.png", "retina.jpg", "rocket.jpg",
 )  # fmt: skip
-"""Pictures without people that scikit-image carries and training never sees."""
+"""Images without people in scikit-image that are not used in training."""
 
 PASSERS_BY = frozenset({
     "0868r", "0333r", "0244r", "0378r", "0679r", "0111l", "0133r", "0768r", "0845l", "0679l", "0411r", "0455r",
@@ -48,7 +51,7 @@ PASSERS_BY = frozenset({
     "0634r", "0111r", "0322r", "0455l", "0712l", "0701l", "0089l", "0244l", "0612l", "0745r", "0768l", "0912r",
     "0834l", "0845r", "0968r", "0812l",
 })  # fmt: skip
-"""Strips left or right of the val photos' person that show somebody else; the widest 126 were looked at."""
+"""Strips left (l) or right (r) of the person of val photos that show a passer-by; the widest 126 were checked."""
 
 _SHOWN = 3
 _SHEET_HEIGHT = 320
@@ -61,7 +64,7 @@ class PhotoScores:
     """Regions and joints over a set of photos.
 
     Shape:
-        confusion: (8, 8) pixels, annotated region by found region; near, nearer, annotated: (J,) joints.
+        confusion: (8, 8) pixel counts, annotated region by found region; near, nearer, annotated: (J,) joint counts.
     """
 
     confusion: IntArray
@@ -72,7 +75,7 @@ class PhotoScores:
 
     @property
     def region_iou(self) -> FloatArray:
-        """Intersection over union of each region; NaN where none is annotated."""
+        """Intersection over union of each region; NaN if it is not annotated."""
         shared = np.diag(self.confusion).astype(np.float64)
         united = self.confusion.sum(0) + self.confusion.sum(1) - shared
         present = self.confusion.sum(1) > 0
@@ -81,13 +84,13 @@ class PhotoScores:
 
     @property
     def region_share(self) -> FloatArray:
-        """Share of the pixels that are annotated as each region."""
+        """Share of the pixels annotated as each region."""
         share: FloatArray = (self.confusion.sum(1) / max(1, self.confusion.sum())).astype(np.float32)
         return share
 
     @property
     def mean_iou(self) -> float:
-        """Mean over the regions present."""
+        """Mean intersection over union of the regions present."""
         return float(np.nanmean(self.region_iou))
 
     @property
@@ -106,12 +109,12 @@ class PhotoScores:
 
     @property
     def within(self) -> tuple[float, float]:
-        """Shares of the annotated joints within 0.05 and 0.025 of the person's height."""
+        """Shares of the annotated joints found within 0.05 and 0.025 of the person's height."""
         total = max(1, int(self.annotated.sum()))
         return float(self.near.sum() / total), float(self.nearer.sum() / total)
 
     def as_json(self) -> dict[str, Any]:
-        """Return all numbers by name."""
+        """Return all results as plain values."""
         joints = {
             name: [round(float(a / max(1, n)), 4), round(float(b / max(1, n)), 4), int(n)]
             for name, a, b, n in zip(self.subject.joints, self.near, self.nearer, self.annotated, strict=True)
@@ -130,7 +133,7 @@ class PhotoScores:
 
 @dataclass(frozen=True)
 class ScoredPhoto:
-    """One photo, how well it went, and what was found."""
+    """Scores of one photo, and its row of the sheet."""
 
     name: str
     mean_iou: float
@@ -140,7 +143,7 @@ class ScoredPhoto:
 
 @dataclass(frozen=True)
 class AnalyserScores:
-    """Everything measured."""
+    """Results of the evaluation."""
 
     whole: PhotoScores
     cut: PhotoScores
@@ -153,12 +156,12 @@ class AnalyserScores:
 
     @property
     def person_right(self) -> float:
-        """Share of right answers over people and pictures without anybody."""
+        """Accuracy of person detection over images with and without people."""
         right = self.people_right * self.num_people + self.nobody_right * self.num_nobody
         return right / (self.num_people + self.num_nobody)
 
     def as_json(self) -> dict[str, Any]:
-        """Return all numbers by name."""
+        """Return all results as plain values."""
         return {
             "photos": self.num_people,
             "pictures_without_people": self.num_nobody,
@@ -171,7 +174,7 @@ class AnalyserScores:
         }
 
     def table(self) -> str:
-        """Return tables in Markdown: the bars, regions, joints."""
+        """Return Markdown tables: summary with targets, regions, joints."""
         whole, cut = self.whole, self.cut
         rows = [
             ("mean IoU, 8 regions", "≥ 0.66", f"{whole.mean_iou:.3f}"),
@@ -203,12 +206,12 @@ class AnalyserScores:
         return "\n".join(lines)
 
     def sheet(self) -> UInt8Array:
-        """Draw the best, the median and the worst photos by regions, then by joints."""
+        """Draw the best, median and worst photos by regions, then by joints."""
         return draw_cases(self.cases)
 
 
 def draw_cases(cases: Sequence[ScoredPhoto]) -> UInt8Array:
-    """Draw the best, the median and the worst photos by regions, then by joints."""
+    """Draw the best, median and worst photos by regions, then by joints."""
     rows, captions = [], []
     for title, key in (("regions", lambda c: c.mean_iou), ("joints", lambda c: c.within)):
         ordered = sorted(cases, key=key, reverse=True)
@@ -229,16 +232,16 @@ def evaluate_analyser(
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> AnalyserScores:
-    """Measure an analyser on the val photos of a folder laid out as Clothing Co-Parsing.
+    """Evaluate an analyser on the val photos of a folder with Clothing Co-Parsing's layout.
 
     Args:
         analyser: the analyser.
         root: the data set's folder.
-        limit: at most so many photos.
-        progress: called with the number of photos done and of all.
+        limit: maximum number of photos.
+        progress: called with the number of photos done and in all.
 
     Raises:
-        ScmError: if the folder holds nobody usable.
+        ScmError: if the folder has no usable person.
     """
     source = CcpSource(root)
     whole, cut, cases, times = [], [], [], []
@@ -272,13 +275,13 @@ def evaluate_analyser(
 
 @dataclass(frozen=True)
 class AnalysisTiming:
-    """How long photos take from file to region map, and the most memory that the process held.
+    """Time of each photo from file to region map, and peak memory.
 
     Attributes:
-        milliseconds: on the clock, of each photo.
-        cpu_milliseconds: of work in all threads, of each photo.
-        threads: that torch computes with.
-        peak: megabytes of 10^6 bytes, Python and torch included.
+        milliseconds: wall-clock time of each photo.
+        cpu_milliseconds: CPU time of each photo over all threads.
+        threads: number of torch threads.
+        peak: peak memory of the process in MB (10^6 bytes), Python and torch included.
     """
 
     milliseconds: list[float]
@@ -291,7 +294,7 @@ def first_photos(folder: Path, limit: int | None = None) -> list[Path]:
     """Return the photos of a folder in order of name, at most ``limit``.
 
     Raises:
-        ScmError: if it holds none.
+        ScmError: if there are none.
     """
     return [paths[0] for paths in find_photos(folder).values()][:limit]
 
@@ -303,13 +306,13 @@ def time_analyser(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> AnalysisTiming:
-    """Time an analyser on photos, each once, after one that is not counted.
+    """Time an analyser on photos, each once after one warm-up photo.
 
     Args:
         analyser: the analyser.
-        photos: files.
-        threads: for torch to compute with; None leaves them as they are.
-        progress: called with the number of photos done and of all.
+        photos: the photo files.
+        threads: number of torch threads; None for the current number.
+        progress: called with the number of photos done and in all.
     """
     clock, work = [], []
     with threads_set(threads) as num_threads:
@@ -325,19 +328,19 @@ def time_analyser(
 
 @dataclass(frozen=True)
 class PersonScores:
-    """The person scores of pictures with somebody, whole and cut, and of as many without, sorted."""
+    """Sorted person scores of images with a person, whole and cut, and of as many without."""
 
     people: list[float]
     nobody: list[float]
 
     def right(self, threshold: float) -> float:
-        """Return the share of right answers if a score from the threshold on means somebody."""
+        """Return the mean accuracy over both kinds of images at a threshold."""
         found = np.mean([score >= threshold for score in self.people])
         return float((found + np.mean([score < threshold for score in self.nobody])) / 2)
 
     @property
     def threshold(self) -> float:
-        """The threshold with most right answers, in the middle if several have: of their log odds."""
+        """The most accurate threshold; the mean in log odds if there are several."""
         scores = np.array([*self.people, *self.nobody]).clip(1e-4, 1 - 1e-4)
         odds = np.unique(np.log(scores / (1 - scores)))
         tried = np.concatenate([odds[:1] - 1, (odds[1:] + odds[:-1]) / 2, odds[-1:] + 1])
@@ -349,16 +352,16 @@ class PersonScores:
 def score_train_people(
     analyser: Analyser, root: Path, *, every: int = 4, progress: Callable[[int, int], None] | None = None
 ) -> PersonScores:
-    """Score train photos, whole and cut, and pictures without anybody made of them as those of the val photos are.
+    """Compute person scores on train photos, whole and cut, and on images without people, as for the val photos.
 
     Args:
         analyser: the analyser.
         root: the data set's folder.
-        every: take only each so many-th train photo.
-        progress: called with the number of photos done and of all.
+        every: use only every ``every``-th train photo.
+        progress: called with the number of photos done and in all.
 
     Raises:
-        ScmError: if the folder holds nobody usable.
+        ScmError: if the folder has no usable person.
     """
     source = CcpSource(root)
     people: list[float] = []
@@ -378,7 +381,7 @@ def score_train_people(
 
 
 def usable(source: Source, *, val: bool) -> Iterator[Person]:
-    """Read the val photos of a source, every tenth usable one by name, or all others."""
+    """Yield the val people of a source, every tenth usable one by name, or else all others."""
     rank = 0
     for name in source.names():
         try:
@@ -391,7 +394,7 @@ def usable(source: Source, *, val: bool) -> Iterator[Person]:
 
 
 def strips_beside(person: Person) -> list[UInt8Array]:
-    """Return what is beside a person, where nobody passes by."""
+    """Return the strips beside a person that show no passer-by."""
     labels = Image.fromarray(person.regions)
     return [
         person.image[top:bottom, left:right]
@@ -401,32 +404,32 @@ def strips_beside(person: Person) -> list[UInt8Array]:
 
 
 def without_people(strips: list[UInt8Array], things: Sequence[str], num: int) -> list[UInt8Array]:
-    """Return pictures of things, and of the strips the widest."""
+    """Return ``num`` images: those of things, then the widest strips."""
     pictures = [np.asarray(picture) for picture in textures(things)]
     widest = sorted(strips, key=lambda strip: -strip.shape[1])
     return [*pictures, *widest][:num]
 
 
 class FoundPerson(Protocol):
-    """Joints and regions that were found in a photo, in its pixels."""
+    """Joints and regions found in a photo, in its pixels."""
 
     @property
     def joints(self) -> FloatArray:
-        """Shape: result: (J, 3), x, y and a score; 0 where a joint is not in the photo."""
+        """Joints, (J, 3): x, y and a score; 0 if a joint is not in the photo."""
 
     @property
     def regions(self) -> UInt8Array:
-        """Shape: result: (H, W) ids."""
+        """Region ids, (H, W)."""
 
 
 def compare(found: FoundPerson, person: Person, height: float, subject: Subject = PEOPLE) -> PhotoScores:
-    """Score what was found in one photo.
+    """Score the joints and regions found in one photo.
 
     Args:
         found: joints and regions.
-        person: the annotation, in the same photo.
+        person: the annotation of the same photo.
         height: the person's height in pixels, the unit of distances.
-        subject: what was looked for.
+        subject: the subject of the network.
     """
     pairs = person.regions.astype(np.int64) * NUM_REGIONS + found.regions
     confusion = np.bincount(pairs.ravel(), minlength=NUM_REGIONS**2).reshape(NUM_REGIONS, NUM_REGIONS)
@@ -438,7 +441,7 @@ def compare(found: FoundPerson, person: Person, height: float, subject: Subject 
 
 
 def cut_person(person: Person) -> Person:
-    """Return the photo down to 55 % of the annotated person's height, and what is annotated there."""
+    """Return photo and annotation, cut off at 55 % of the annotated person's height."""
     rows = np.nonzero((person.regions != BACKGROUND).any(1))[0]
     end = round(rows[0] + CUT_AT * (rows[-1] + 1 - rows[0]))
     joints = person.joints.copy()
@@ -451,7 +454,7 @@ def _height(person: Person) -> float:
 
 
 def pooled(scores: Sequence[PhotoScores]) -> PhotoScores:
-    """Add up the scores of photos of one subject."""
+    """Sum the scores of photos of one subject."""
     names = ("confusion", "near", "nearer", "annotated")
     confusion, near, nearer, annotated = (np.sum([getattr(score, name) for score in scores], axis=0) for name in names)
     return PhotoScores(confusion, near, nearer, annotated, scores[0].subject)
@@ -460,7 +463,7 @@ def pooled(scores: Sequence[PhotoScores]) -> PhotoScores:
 def sheet_row(
     person: Person, found: FoundPerson, draw_joints: Callable[[UInt8Array, FloatArray], UInt8Array] = draw_skeleton
 ) -> list[UInt8Array]:
-    """Draw a photo, and its regions and joints as annotated and as found."""
+    """Draw a photo with annotated and found regions and joints, side by side."""
     pictures = [
         person.image,
         draw_regions(person.image, person.regions),

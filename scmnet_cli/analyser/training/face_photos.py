@@ -1,8 +1,8 @@
-"""Training photos of the face parser: CelebAMask-HQ's faces, and heads and other parts of Clothing Co-Parsing's people.
+"""Training photos of the face parser: faces of CelebAMask-HQ, and people of Clothing Co-Parsing.
 
-The trainer, the losses and the making of views are the analyser's own. A face stands in its square as the data set has
-it; views show it so, more closely, and far away in another picture. Heads of street photos, whose eyes and nose are
-known and whose hair and clothes are annotated, show what a first look at a larger photo sees.
+Trainer, losses and views are the analyser's. Views show a face of CelebAMask-HQ aligned as in the data set, closer, or
+small in another image. Heads of street photos, with known eyes and nose and annotated hair and clothes, resemble the
+first pass over a larger photo.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 log = logging.getLogger(__name__)
 
 _HEADS_EVERY = 2
-"""Each so many-th street photo gives its head; all give pictures without a face."""
+"""Every so many-th street photo gives its head; all give images without a face."""
 
 _TEXTURES_TIMES, _NUM_SHAPES = 20, 400
-"""Pictures of things and of shapes, in number, beside those of street photos, of which there are two thousand."""
+"""Repetitions of each texture and number of shape images; street photos give about two thousand images more."""
 
 _AROUND = 3.0
-"""Side of what is kept around a head, over the side of its face's square."""
+"""Side of the crop around a head, relative to the side of the face's square."""
 
 _OF_A_FACE = ("skin", "brows", "eyes", "nose", "mouth")
 _SMALLEST_FACE = 40
 _KEPT_PICTURE = 400
 _BELOW_SHOULDERS = 0.12
-"""Where a picture without a face begins, below the shoulders, over the person's height."""
+"""Distance below the shoulders, as a share of the person's height, at which an image without a face starts."""
 
 
 def read_faces(root: Path, street: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Material:
-    """Read CelebAMask-HQ; every tenth usable face by name is val, as ``scm preprocess`` has it.
+    """Read CelebAMask-HQ; every tenth usable face by name is for validation, as in ``scm preprocess``.
 
     Args:
         root: the data set's folder.
-        street: Clothing Co-Parsing, whose train photos give heads and pictures without faces; None: neither.
-        progress: called with the number of photos read and of all.
+        street: folder of Clothing Co-Parsing, whose train photos give heads and images without faces; None for neither.
+        progress: called with the number of photos read and in all.
 
     Raises:
-        ScmError: if a folder is not laid out so, or holds no face.
+        ScmError: if a folder has another layout, or has no usable face.
     """
     source = CelebAMaskSource(root)
     names = source.names()
@@ -100,10 +100,10 @@ def read_faces(root: Path, street: Path | None = None, progress: Callable[[int, 
 
 
 def face_photo(face: Person) -> TrainingPhoto:
-    """Return a face of CelebAMask-HQ, with its parts' ids, to train on.
+    """Return the training photo of a face of CelebAMask-HQ, given with part ids.
 
     Raises:
-        ScmError: if it shows no two landmarks.
+        ScmError: if it shows fewer than two landmarks.
     """
     landmarks = landmarks_of(face.regions)
     if aligning(landmarks) is None:
@@ -114,10 +114,10 @@ def face_photo(face: Person) -> TrainingPhoto:
 
 
 def head_photo(person: Person) -> TrainingPhoto | None:
-    """Return what is around the head of somebody in a street photo; None if the face is turned away or tiny.
+    """Return a crop around the head of a person in a street photo; None if the face is turned away or tiny.
 
-    Hair, clothes and background are annotated there; the face is, but not its parts; arms and legs are nothing here.
-    The mouth's corners may be anywhere.
+    Hair, clothes, background and the face as a whole are labelled. The parts of the face, arms and legs, and the
+    corners of the mouth are unknown.
     """
     eyes_and_nose = person.joints[[JOINTS.index(name) for name in ("right_eye", "left_eye", "nose")]]
     right, left, nose = eyes_and_nose[:, 0].tolist()
@@ -145,7 +145,7 @@ def head_photo(person: Person) -> TrainingPhoto | None:
 
 
 def without_face(person: Person, passers_by: frozenset[str] = PASSERS_BY) -> list[Image.Image]:
-    """Return what is beside somebody in a street photo, where nobody passes by, and what is below the shoulders."""
+    """Return images without a face from a street photo: strips beside the person, and the body below the shoulders."""
     labels = Image.fromarray(person.regions)
     boxes = [
         strip
@@ -163,7 +163,7 @@ def without_face(person: Person, passers_by: frozenset[str] = PASSERS_BY) -> lis
 
 
 def _shapes(number: int) -> Image.Image:
-    """Draw discs and boxes of any colours: what is round, and has round things in it, need not be a face."""
+    """Draw random discs and boxes: negatives for round shapes with round shapes inside."""
     random = np.random.default_rng((number, len(FACES.joints)))
     side = 160
     ground = Image.fromarray(random.integers(0, 256, (3, 3, 3), dtype=np.uint8))
@@ -199,7 +199,7 @@ def _street_people(root: Path) -> Iterator[Person]:
 
 
 def _face_labels() -> UInt8Array:
-    """Return what each body region is on a face, as far as it says so."""
+    """Return the face region of each body region, ``ONE_OF`` for the face, ``UNKNOWN`` for the rest."""
     known = {"background": "background", "hair": "hair"} | dict.fromkeys(("upper", "pants", "skirt"), "cloth")
     labels = {name: region_id(region, FACE_REGIONS) for name, region in known.items()} | {"face": ONE_OF}
     return np.array([labels.get(name, UNKNOWN) for name in BODY_REGIONS], np.uint8)
@@ -209,7 +209,7 @@ _FACE_LABELS = _face_labels()
 
 
 def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, cut: bool) -> Window:
-    """Choose how a face is seen: as the last look sees it, further away, as a first look may, or more closely."""
+    """Sample the window of a view: aligned as in the last pass, farther away as in a first pass, or closer."""
     del canvas, cut
     left, top, right, bottom = photo.box
     side, kind = bottom - top, random.random()
@@ -232,4 +232,4 @@ def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, c
 
 
 OF_FACES = Manner(FACES.mirrored, _window, nobody=0.14, cut=0.0, pasted=0.35, coarse=0.3, margin=1.0)
-"""Photos of faces."""
+"""Views of faces."""

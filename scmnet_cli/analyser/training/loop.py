@@ -1,4 +1,4 @@
-"""Training of the analyser, of people or of faces: one loop, counted in views, that resumes where it stopped."""
+"""Training loop of the analyser and the face parser; it counts in views and resumes exactly."""
 
 from __future__ import annotations
 
@@ -58,18 +58,18 @@ class AnalyserRun(CountedRun):
         pretrained: bool = True,
         init: Path | None = None,
     ) -> None:
-        """Build everything and take up the state of ``run`` if it has one.
+        """Build the network, and resume from the state in ``run`` if there is one.
 
         Args:
-            material: photos.
+            material: the photos.
             run: folder of the run.
-            config: settings; an unfinished run may go on with another number of images, nothing else changed.
-            seed: of weights, order and views.
-            pretrained: start the encoder from ImageNet weights.
-            init: start everything from these weights of an analyser instead.
+            config: settings; a resumed run may only change the number of images.
+            seed: seed of weights, order and views.
+            pretrained: initialise the encoder with ImageNet weights.
+            init: weights of an analyser to initialise the whole network; None for none.
 
         Raises:
-            ScmError: if the state in ``run`` is of other settings or photos.
+            ScmError: if the state in ``run`` has other settings or photos.
         """
         super().__init__(config.batch)
         self.run, self.config, self.seed, self.material = run, config, seed, material
@@ -98,10 +98,10 @@ class AnalyserRun(CountedRun):
             weight_decay=config.weight_decay,
         )
         self.class_weights = class_weights_of(material.train, len(subject.regions))
-        self._take_up()
+        self._resume()
 
     def train(self, progress: Callable[[Report], None] | None = None) -> Outcome:
-        """Train until the config's number of views, or until SIGINT or SIGTERM; the state is saved either way.
+        """Train up to the config's number of views, or until SIGINT or SIGTERM; save the state either way.
 
         Raises:
             ScmError: if the loss stops being finite; the last good state stays.
@@ -129,7 +129,7 @@ class AnalyserRun(CountedRun):
                 if progress:
                     progress(self._report(config.images, {"loss": total}))
                 if self._passed(config.measure_every) or self.images >= config.images:
-                    self._note({name: value / num_summed for name, value in sums.items()} | self._measure())
+                    self._log({name: value / num_summed for name, value in sums.items()} | self._validate())
                     sums, num_summed = {}, 0
                 if self._passed(config.save_every):
                     self._save()
@@ -160,8 +160,8 @@ class AnalyserRun(CountedRun):
         return {name: float(term.detach()) for name, term in terms.items()}
 
     @torch.no_grad()
-    def _measure(self) -> dict[str, float]:
-        """Look at the val photos' people on the canvas: a quick look at the grid's resolution, no protocol."""
+    def _validate(self) -> dict[str, float]:
+        """Measure on val people cropped to the canvas, at the grid's resolution; faster than the full protocol."""
         net = self.average.module
         num_regions = len(self.material.subject.regions)
         shared, united = torch.zeros(num_regions), torch.zeros(num_regions)
@@ -188,7 +188,7 @@ class AnalyserRun(CountedRun):
             "val_within_0.025": float(near[1]) / max(num_joints, 1),
         }
 
-    def _note(self, values: dict[str, float]) -> None:
+    def _log(self, values: dict[str, float]) -> None:
         line = {"images": self.images, "seconds": round(self.seconds), **{k: round(v, 4) for k, v in values.items()}}
         append_line(self.run / CURVE_FILE, line)
         log.info("%s", line)
@@ -205,7 +205,7 @@ class AnalyserRun(CountedRun):
         save_tensors(self.run / STATE_FILE, state_tensors(modules, {"net": self.optimizer}), metadata)
         save_weights(self._weights, self.average.module, {**self.material.about, "images": str(self.images)})
 
-    def _take_up(self) -> None:
+    def _resume(self) -> None:
         path = self.run / STATE_FILE
         if not path.is_file():
             return
@@ -223,7 +223,7 @@ class AnalyserRun(CountedRun):
 
 
 def save_weights(path: Path, net: AnalyserNet, about: Mapping[str, str]) -> None:
-    """Write an analyser's weights as float16, with what they are and come from."""
+    """Write an analyser's weights as float16, with a header on their kind and origin."""
     tensors = {
         key: value.half() if value.is_floating_point() else value
         for key, value in net.state_dict().items()

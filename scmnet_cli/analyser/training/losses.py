@@ -1,4 +1,4 @@
-"""Batches of views, and the terms that training of the analyser minimises."""
+"""Batches of views, and the losses of the analyser."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _HEAT_SIGMA = 1.2
 
 @dataclass(frozen=True)
 class ViewBatch:
-    """Views as tensors.
+    """A batch of views.
 
     Shape:
         image: (B, 3, H, W) in [-1, 1]; labels: (B, H/2, W/2) int64, 255 unknown; joints: (B, J, 3) in pixels;
-        person: (B,) float32, 1, 0 or -1 for either.
+        person: (B,) float32, 1, 0, or -1 if unclear.
     """
 
     image: Tensor
@@ -43,11 +43,14 @@ class ViewBatch:
 
 
 def losses(found: Analysed, batch: ViewBatch, class_weights: Tensor, one_of: Sequence[int] = ()) -> dict[str, Tensor]:
-    """Compute the terms that training minimises, unweighted.
+    """Compute the unweighted losses.
 
-    Cross-entropy and soft Dice of the regions where they are annotated, the former of several together where one of
-    them, of ``one_of``, is there; for joints in the picture, cross-entropy of the
-    heat with a bell around the joint and the distance of the heat's mean from it, in cells; binary cross-entropies.
+    * regions: cross-entropy where regions are annotated; for pixels labelled ``ONE_OF`` the probability is summed over
+      the regions ``one_of``.
+    * overlap: soft Dice of the annotated regions.
+    * heat: cross-entropy of the heatmap with a Gaussian around the joint, for joints in the image.
+    * place: smooth L1 of the heatmap's mean position, in cells, for joints in the image.
+    * visible, person: binary cross-entropy.
     """
     regions = found.regions.float()
     known = batch.labels < regions.shape[1]
@@ -69,7 +72,7 @@ def losses(found: Analysed, batch: ViewBatch, class_weights: Tensor, one_of: Seq
     inside = batch.joints[..., 2] > 0  # (B, J)
     places = (batch.joints[..., :2] + 0.5) / HEAT_STRIDE - 0.5
     heat = found.heat.float()
-    target = _bells(places, heat.shape[2], heat.shape[3])
+    target = gaussian_heatmaps(places, heat.shape[2], heat.shape[3])
     num = inside.sum().clamp(min=1)
     off = -(heat.flatten(2).log_softmax(-1) * target.flatten(2)).sum(-1)
     terms["heat"] = (off * inside).sum() / num
@@ -85,18 +88,18 @@ def losses(found: Analysed, batch: ViewBatch, class_weights: Tensor, one_of: Seq
     return terms
 
 
-def _bells(places: Tensor, height: int, width: int) -> Tensor:
-    """Return distributions around places, (B, J, height, width), each summing to 1."""
+def gaussian_heatmaps(places: Tensor, height: int, width: int) -> Tensor:
+    """Return a Gaussian heatmap around each position, (B, J, height, width), which sums to 1."""
     x = torch.arange(width, dtype=torch.float32)
     y = torch.arange(height, dtype=torch.float32)
     across = torch.exp(-((x - places[..., 0:1]) ** 2) / (2 * _HEAT_SIGMA**2))
     down = torch.exp(-((y - places[..., 1:2]) ** 2) / (2 * _HEAT_SIGMA**2))
-    bells = down[..., :, None] * across[..., None, :]
-    return bells / bells.sum((2, 3), keepdim=True).clamp(min=1e-6)
+    heatmaps = down[..., :, None] * across[..., None, :]
+    return heatmaps / heatmaps.sum((2, 3), keepdim=True).clamp(min=1e-6)
 
 
 def class_weights_of(photos: Sequence[TrainingPhoto], num_regions: int) -> Tensor:
-    """Weigh regions by the fourth root of their rarity, so that small ones count."""
+    """Return class weights: the inverse fourth root of each region's share of pixels, relative to the background."""
     counts = np.ones(num_regions)
     for photo in photos:
         if photo.labels is not None:

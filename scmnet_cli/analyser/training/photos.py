@@ -1,4 +1,4 @@
-"""Photos that the analyser is trained on: Clothing Co-Parsing, pseudo-labels and textures without people."""
+"""Training photos of the analyser: Clothing Co-Parsing, pseudo-labels, and textures without people."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TEXTURES = (
     "cell.png", "chelsea.png", "chessboard_RGB.png", "clock_motion.png", "coins.png", "color.png", "grass.png",
     "gravel.png", "hubble_deep_field.jpg", "ihc.png", "moon.png", "page.png", "text.png",
 )  # fmt: skip
-"""Pictures without people that scikit-image carries and training may use; the others are kept for evaluation."""
+"""Images without people in scikit-image for training; the others are for evaluation."""
 
 _ABOUT = {
     "kind": PEOPLE.kind,
@@ -44,10 +44,10 @@ _SURE = 0.7
 
 @dataclass(frozen=True)
 class Material:
-    """Photos to train on and to look at, and what the header of the weights says of them.
+    """Photos for training and validation, and their description for the header of the weights.
 
     Attributes:
-        one_of: the regions of which pixels labelled ``ONE_OF`` show one.
+        one_of: pixels labelled ``ONE_OF`` show one of these regions.
     """
 
     train: list[TrainingPhoto]
@@ -68,13 +68,13 @@ def read_material(
     teacher: Analyser | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Material:
-    """Read Clothing Co-Parsing; every tenth usable photo by name is val, as ``scm preprocess`` has it.
+    """Read Clothing Co-Parsing; every tenth usable photo by name is for validation, as in ``scm preprocess``.
 
     Args:
         root: the data set's folder, with its table of joints.
-        unlabelled: also take photos without a usable annotation, for their joints.
-        teacher: labels their regions, where it is sure of them.
-        progress: called with the number of photos read and of all.
+        unlabelled: also use photos without region labels, for their joints.
+        teacher: analyser that pseudo-labels their regions where it is confident; None for no pseudo-labels.
+        progress: called with the number of photos read and in all.
     """
     source = CcpSource(root)
     annotated = set(source.names())
@@ -110,17 +110,17 @@ def read_material(
             bare.append(training_photo(image, None if teacher is None else pseudo_labels(teacher, image), joints))
             used.append(name)
     if not train:
-        raise ScmError(f"{root}: nobody is usable for training")
+        raise ScmError(f"{root}: has no usable photo for training")
     if teacher is not None:
         used.append(f"regions by {teacher.sha256}")
     return Material(train, bare, val, textures(TEXTURES), fingerprint(used))
 
 
 def pseudo_labels(teacher: Analyser, image: UInt8Array) -> UInt8Array | None:
-    """Label the regions of a photo that nobody annotated, 255 where the analyser is less than 70 % sure.
+    """Pseudo-label the regions of a photo; 255 where the analyser's probability is below 0.7.
 
     Returns:
-        region ids at the photo's size; None if the analyser finds nobody.
+        region ids at the photo's size; None if the analyser finds no person.
 
     Shape:
         image: (H, W, 3) uint8; result: (H, W) uint8.
@@ -138,7 +138,7 @@ def pseudo_labels(teacher: Analyser, image: UInt8Array) -> UInt8Array | None:
 
 
 def textures(names: Sequence[str]) -> list[Image.Image]:
-    """Read pictures that scikit-image carries; one that this version has not is left out."""
+    """Read images from scikit-image; those missing from the installed version are skipped."""
     import skimage
 
     folder = Path(skimage.__file__).parent / "data"

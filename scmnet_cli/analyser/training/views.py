@@ -1,10 +1,9 @@
-"""Training views of the analyser: photos of one person, seen as users' photos are.
+"""Training views of the analyser: augmented crops of photos of one person.
 
-A view is a window into a photo: the whole of it, the person alone, a close crop, a half body, a small person far
-away; turned, mirrored, cut out and put before another photo's background, behind something, with other colours, blur,
-noise and JPEG blocks; or a picture without any person. Often the photo is first cut as users cut theirs, at the hips or
-beside the person; what lies beyond it is then the grey that the analyser puts there. The k-th view of a run is a
-function of the seed and k alone.
+A view is a window into a photo: the whole photo, the person alone, a close-up, a half body, or a small person far away.
+It may be rotated, mirrored, pasted onto another background, occluded, or changed in colour, blur, noise and JPEG
+quality. Some views show no person. Often the photo is first cropped at the hips or beside the person; the area beyond
+is then the grey that the analyser pads with. The k-th view of a run is a function of the seed and k alone.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 ONE_OF = 253
-"""Label of pixels of which is known that they show one of some regions."""
+"""Label of pixels that show one of several regions, without annotation of which."""
 
 UNKNOWN = 255
-"""Label of pixels whose region nobody annotated; no loss is taken there."""
+"""Label of pixels without annotation, which have no loss."""
 
 _KEPT_HEIGHT = 560
 _MIN_PERSON_SHARE = 0.02
@@ -40,12 +39,12 @@ _Rectangle = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class TrainingPhoto:
-    """A photo of one person, downsized, in memory.
+    """A downsized photo of one person in memory.
 
     Attributes:
-        levels: the picture, and the same at half the size.
-        labels: region ids at the size of the first level; None where nobody annotated the photo.
-        joints: in pixels of the first level; score 0 where there is none, below 0 where nobody knows.
+        levels: the image, and the same at half the size.
+        labels: region ids at the size of the first level; None without annotation.
+        joints: joints in pixels of the first level; score 0 if absent, negative if unknown.
         box: left, top, right, bottom of the person.
         empty: rectangles of the first level without the person.
     """
@@ -57,7 +56,7 @@ class TrainingPhoto:
     empty: tuple[_Rectangle, ...]
 
     def cropped(self, rectangle: _Rectangle) -> TrainingPhoto:
-        """Return what is left of the photo within left, top, right, bottom, as if nothing else had been taken."""
+        """Return the photo cropped to left, top, right, bottom."""
         left, top, right, bottom = (2 * (edge // 2) for edge in rectangle)
         half = self.levels[1].crop((left // 2, top // 2, right // 2, bottom // 2))
         labels = None if self.labels is None else self.labels.crop((left, top, right, bottom))
@@ -79,10 +78,10 @@ class View:
 
     Shape:
         image: (H, W, 3) uint8.
-        labels: (H/2, W/2) uint8 region ids, 255 where unknown, 253 where one of some.
-        joints: (J, 3) float32, x and y in pixels of ``image``; score 1 where the joint is known and in the picture, -1
-            where nobody knows whether it is.
-        person: 1 if a person is in the picture, 0 if not, -1 if so little is left that either answer would do.
+        labels: (H/2, W/2) uint8 region ids, :data:`UNKNOWN` or :data:`ONE_OF`.
+        joints: (J, 3) float32, x and y in pixels of ``image``; score 1 if the joint is known and in the image, 0 if it
+            is not in the image, -1 if unknown.
+        person: 1 if there is a person, 0 if not, -1 if too little of the person is left to decide.
     """
 
     image: UInt8Array
@@ -92,7 +91,7 @@ class View:
 
 
 def training_photo(image: UInt8Array, labels: UInt8Array | None, joints: FloatArray) -> TrainingPhoto:
-    """Downsize an annotated photo to what training keeps in memory.
+    """Downsize an annotated photo for training.
 
     Shape:
         image: (H, W, 3) uint8; labels: (H, W) uint8 region ids or None; joints: (J, 3) in pixels of the photo.
@@ -120,7 +119,7 @@ def _person_box(labels: Image.Image) -> _Rectangle | None:
 
 
 def empty_rectangles(labels: Image.Image | None, size: tuple[int, int]) -> tuple[_Rectangle, ...]:
-    """Return the strips left and right of the person that are wide enough to show something."""
+    """Return the strips left and right of the person that have at least 12 % of the width."""
     if labels is None or (box := _person_box(labels)) is None:
         return ()
     width, height = size
@@ -134,13 +133,13 @@ class Manner:
     """Differences between views of people and of faces.
 
     Attributes:
-        mirrored: the joint that each becomes in a mirror.
-        window: chooses how a photo is seen, given whether it was cut.
-        nobody: share of the views that show nobody.
-        cut: share of the photos that are cut first.
-        pasted: share of the annotated photos of which all but the person is replaced.
-        coarse: share of the views at a lower resolution.
-        margin: height of what the network looks at in use, over that of the box.
+        mirrored: index of each joint's mirror image.
+        window: samples the window of a view, given whether the photo was cropped first.
+        nobody: share of views without a person.
+        cut: share of photos that are cropped first.
+        pasted: share of annotated photos whose person is pasted onto another background.
+        coarse: share of views at a lower resolution.
+        margin: height of the network's input at inference, relative to the person's box.
     """
 
     mirrored: tuple[int, ...]
@@ -163,14 +162,14 @@ class Views:
         seed: int,
         manner: Manner | None = None,
     ) -> None:
-        """Take the material.
+        """Set up the stream.
 
         Args:
-            photos: people.
-            pictures: pictures without any person: textures, objects.
+            photos: photos of people.
+            pictures: images without people: textures, objects.
             canvas: size of a view.
-            seed: of the run.
-            manner: how the photos are seen; None: as photos of people.
+            seed: seed of the run.
+            manner: settings of the views; None for those of people.
         """
         self._manner = manner or OF_PEOPLE
         self._photos = photos
@@ -181,7 +180,7 @@ class Views:
         self._seed = seed
 
     def view(self, number: int) -> View:
-        """Return the ``number``-th view of the run; every epoch shows each photo once, in another order."""
+        """Return the ``number``-th view of the run; each epoch is a new permutation of the photos."""
         random = np.random.default_rng((self._seed, number))
         epoch, place = divmod(number, len(self._photos))
         photo = self._photos[int(np.random.default_rng((self._seed, epoch, 1)).permutation(len(self._photos))[place])]
@@ -191,7 +190,7 @@ class Views:
         if cut:
             photo = photo.cropped(_edges(photo, random))
         window = self._manner.window(photo, random, self._canvas, cut)
-        image, labels, joints, beyond = self._seen(photo, window, random, pasting=self._manner.pasted)
+        image, labels, joints, beyond = self._render(photo, window, random, pasting=self._manner.pasted)
         if random.random() < 0.15:
             self._occlude(image, labels, random)
         known = labels != UNKNOWN
@@ -202,13 +201,13 @@ class Views:
             person = 0
         return View(self._retouched(image, random, beyond), labels, joints, person)
 
-    def _seen(
+    def _render(
         self, photo: TrainingPhoto, window: Window, random: np.random.Generator, *, pasting: float
     ) -> tuple[Image.Image, UInt8Array, FloatArray, npt.NDArray[np.bool_] | None]:
-        """Look at a photo through a window; what lies beyond it, and at times all but the person, is replaced.
+        """Crop a window of a photo; replace the area beyond the photo, and sometimes the whole background.
 
         Returns:
-            the picture, its labels, its joints, and where grey belongs, if it does.
+            image, labels, joints, and the mask of grey padding or None.
         """
         canvas = self._canvas
         image = window.look(photo.levels, canvas)
@@ -226,9 +225,9 @@ class Views:
             mask = Image.fromarray(keep * np.uint8(255))
             if pasted:
                 mask = mask.filter(ImageFilter.GaussianBlur(float(random.uniform(0.4, 1.2))))
-            ground = self._ground(random, may_hold_people=pasted)
-            ground.paste(image, (0, 0), mask)
-            image = ground
+            background = self._background(random, may_hold_people=pasted)
+            background.paste(image, (0, 0), mask)
+            image = background
         labels[labels == OUTSIDE] = BACKGROUND
         joints = window.joints(photo.joints, canvas, self._manner.mirrored)
         return image, labels, joints, beyond
@@ -238,11 +237,11 @@ class Views:
         if random.random() < 0.6 and self._empty:
             return self._beside_person(random)
         labels = np.zeros((canvas.height // REGION_STRIDE, canvas.width // REGION_STRIDE), np.uint8)
-        image = self._ground(random, may_hold_people=False)
+        image = self._background(random, may_hold_people=False)
         return View(self._retouched(image, random), labels, np.zeros((len(self._manner.mirrored), 3), np.float32), 0)
 
     def _beside_person(self, random: np.random.Generator) -> View:
-        """Look at what stands beside a person as at a photo of its own; a bag or a hand may reach into it."""
+        """Return a view of a strip beside a person; a bag or a hand may reach into it."""
         canvas = self._canvas
         photo, (left, top, right, bottom) = self._empty[int(random.integers(len(self._empty)))]
         width = photo.levels[0].width
@@ -251,7 +250,7 @@ class Views:
             right = max(16, right + inwards)
         else:
             left = min(width - 16, left - inwards)
-        if random.random() < 0.6:  # less of it, at times without what is next to the person
+        if random.random() < 0.6:  # a part of the strip, sometimes without the side next to the person
             tall = round((bottom - top) * float(random.uniform(0.15, 0.9)))
             top = int(random.integers(bottom - tall + 1))
             bottom = top + tall
@@ -260,14 +259,14 @@ class Views:
         strip = photo.cropped((left, top, max(right, left + 8), max(bottom, top + 8)))
         width, height = strip.levels[0].size
         seen = max(height, width * canvas.height / canvas.width)
-        if random.random() < 0.3:  # as a closer look sees it
+        if random.random() < 0.3:  # as in a second pass
             seen *= float(random.uniform(0.3, 0.9))
             centre = (width * float(random.random()), height * float(random.random()))
         else:
             seen *= float(random.uniform(0.98, 1.1))
             centre = (width / 2, height / 2)
         window = Window(*centre, seen, 1.0, 0.0, bool(random.random() < 0.5))
-        image, labels, joints, beyond = self._seen(strip, window, random, pasting=0)
+        image, labels, joints, beyond = self._render(strip, window, random, pasting=0)
         person = 0 if np.mean(labels > BACKGROUND) < _MAX_NOBODY_SHARE else -1
         return View(self._retouched(image, random, beyond), labels, joints, person)
 
@@ -276,8 +275,8 @@ class Views:
     ) -> UInt8Array:
         return _retouched(image, random, beyond, self._manner.coarse)
 
-    def _ground(self, random: np.random.Generator, *, may_hold_people: bool) -> Image.Image:
-        """Draw a background of the canvas' size; small bystanders may stand in it."""
+    def _background(self, random: np.random.Generator, *, may_hold_people: bool) -> Image.Image:
+        """Sample a background of the canvas's size, possibly with small bystanders."""
         size = (self._canvas.width, self._canvas.height)
         kind = random.random()
         if kind < 0.15 or not (self._empty or self._pictures):
@@ -321,7 +320,7 @@ class Views:
         ground.paste(window.look(photo.levels, self._canvas), (0, 0), mask)
 
     def _occlude(self, image: Image.Image, labels: UInt8Array, random: np.random.Generator) -> None:
-        """Put something before the person; the hidden part is background, its joints stay."""
+        """Occlude a part of the view; the hidden pixels become background, hidden joints stay."""
         canvas = self._canvas
         width = float(random.uniform(0.1, 0.45)) * canvas.width
         height = float(random.uniform(0.08, 0.3)) * canvas.height
@@ -331,13 +330,13 @@ class Views:
         mask = Image.new("L", image.size, 0)
         pen = ImageDraw.Draw(mask)
         (pen.ellipse if random.random() < 0.5 else pen.rectangle)(box, fill=255)
-        image.paste(self._ground(random, may_hold_people=False), (0, 0), mask)
+        image.paste(self._background(random, may_hold_people=False), (0, 0), mask)
         hidden = np.asarray(mask.resize(labels.shape[::-1], Image.Resampling.NEAREST)) > 0
         labels[hidden & (labels != UNKNOWN)] = BACKGROUND
 
 
 def plain_view(photo: TrainingPhoto, canvas: Canvas, manner: Manner | None = None) -> View:
-    """Return the person of an annotated photo filling the canvas, nothing changed."""
+    """Return the view of an annotated person filling the canvas, without augmentation."""
     assert photo.labels is not None
     left, top, right, bottom = photo.box
     manner = manner or OF_PEOPLE
@@ -351,7 +350,7 @@ def plain_view(photo: TrainingPhoto, canvas: Canvas, manner: Manner | None = Non
 
 
 def _edges(photo: TrainingPhoto, random: np.random.Generator) -> _Rectangle:
-    """Choose where a photo is cut: mostly below, between the waist and the knees, also close beside the person."""
+    """Sample a crop of a photo: mostly at the bottom, between waist and knees, also close beside the person."""
     left, top, right, bottom = photo.box
     width, height = photo.levels[0].size
     edges = [0.0, 0.0, float(width), float(height)]
@@ -368,13 +367,13 @@ def _edges(photo: TrainingPhoto, random: np.random.Generator) -> _Rectangle:
 
 
 def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, cut: bool) -> Window:
-    """Choose how a photo is seen; one that was cut is not seen closer still."""
+    """Sample the window of a view; a cropped photo gets no close-up."""
     left, top, right, bottom = photo.box
     tall = bottom - top
     aspect = canvas.width / canvas.height
     kind = random.random() * (0.7 if cut else 1.0)
     centre_x, shift = (left + right) / 2, random.normal(0, 1, 2)
-    if kind < 0.45:  # the person, as the second look sees it
+    if kind < 0.45:  # the person, as in a second pass
         height = max(tall, (right - left) / aspect) * float(random.uniform(1.0, 1.35))
         centre_y = (top + bottom) / 2 + 0.04 * height * shift[1]
         centre_x += 0.05 * height * shift[0] * aspect
@@ -387,7 +386,7 @@ def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, c
         room = (height - tall) / 2
         centre_x += float(random.uniform(-1, 1)) * room * aspect
         centre_y = (top + bottom) / 2 + float(random.uniform(-1, 1)) * room * 0.8
-    else:  # half body or close: the window ends above the feet, or begins below the head
+    else:  # half body or close-up: the window ends above the feet, or begins below the head
         shown = tall * float(random.uniform(0.3, 0.8))
         height = max(shown, 0.75 * (right - left)) * float(random.uniform(1.05, 1.25))
         if random.random() < 0.8:
@@ -402,13 +401,13 @@ def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, c
 
 
 OF_PEOPLE = Manner(PEOPLE.mirrored, _window, nobody=0.16, cut=0.38, pasted=0.3, coarse=0.08, margin=1.12)
-"""Photos of people."""
+"""Views of people."""
 
 
 def _retouched(
     image: Image.Image, random: np.random.Generator, beyond: npt.NDArray[np.bool_] | None, how_often_coarse: float
 ) -> UInt8Array:
-    """Change colours, sharpness and compression, but not the grey beyond the photo."""
+    """Augment colours, sharpness and compression, but not the grey beyond the photo."""
     if random.random() < 0.8:
         gain = random.uniform(0.75, 1.3) * random.uniform(0.9, 1.1, 3)
         gamma = float(np.exp(random.uniform(-0.35, 0.35)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
@@ -80,6 +80,10 @@ class Task:
         return len(self.sources) * (1 if self.poses is None else len(self.poses))
 
 
+Teach = Callable[[Pipeline, Sequence[Person]], Pipeline]
+"""Returns a model that was taught the person of some photos."""
+
+
 class Artist:
     """Draws tasks; an unusable input is reported in one line, and the others are drawn."""
 
@@ -92,6 +96,7 @@ class Artist:
         strip: bool,
         keep_size: bool = False,
         size: Canvas | None = None,
+        teach: Teach | None = None,
     ) -> None:
         self._team = Team(this_rank())
         self._pipeline = pipeline
@@ -100,6 +105,7 @@ class Artist:
         self._strip = strip
         self._keep_size = keep_size
         self._size = size
+        self._teach = teach
         self._framed = lru_cache(_FRAMES_KEPT)(_read_framed)
         self._metrics = TransferMetrics()
         self._unusable: dict[str, str] = {}  # by where it is: the line that reports it
@@ -145,19 +151,21 @@ class Artist:
             raise ScmError(f"--out {self._outputs.file}: is one file for {len(task)} pictures; name a folder")
         references = {region: given.encode() for region, given in task.references.items()}
         paths: list[Path] = []
+        taught = self._learn([source for source, _ in _of_rank(task, self._team.rank)])
         with self._counting(len(task)) as (advance, skip):
             for source, poses in _of_rank(task, self._team.rank):
+                pipeline = taught.get(source.where, self._pipeline)
                 try:
-                    shown = self._encode(source)
+                    shown = self._encode(source, pipeline)
                     encoded = shown
                     if references:
-                        encoded = self._pipeline.exchange(shown, references, force=task.force)
+                        encoded = pipeline.exchange(shown, references, force=task.force)
                 except ScmError as error:
                     skip(source, error, len(poses))
                     continue
                 waiting: deque[tuple[Input, Person | Pose]] = deque()
                 usable = self._usable(poses, waiting, skip)
-                for result in self._pipeline.transfer_many(encoded, usable, self._batch, self._size):
+                for result in pipeline.transfer_many(encoded, usable, self._batch, self._size):
                     given, pose = waiting.popleft()
                     strip = _strip(task, shown, references, pose, result) if self._strip else None
                     paths.append(self._write(task, source, encoded, given, pose, result, strip))
@@ -197,14 +205,15 @@ class Artist:
         if len(task.sources) != 1:
             raise ScmError(f"--animate {path}: shows one person, and --src names {len(task.sources)}; name one of them")
         source, poses = task.sources[0], task.poses or []
-        encoded = self._encode(source)
+        pipeline = self._learn([source]).get(source.where, self._pipeline)
+        encoded = self._encode(source, pipeline)
         frames: list[UInt8Array] = []
         drawn: list[Input] = []
         seconds = 0.0
         waiting: deque[tuple[Input, Person | Pose]] = deque()
         with self._counting(len(task)) as (advance, skip):
             usable = self._usable(poses, waiting, skip)
-            for result in self._pipeline.transfer_many(encoded, usable, self._batch, self._size):
+            for result in pipeline.transfer_many(encoded, usable, self._batch, self._size):
                 given, pose = waiting.popleft()
                 frames.append(_strip(task, encoded, {}, pose, result) if self._strip else np.asarray(result.image))
                 drawn.append(given)
@@ -245,11 +254,33 @@ class Artist:
 
             yield lambda: bar.advance(pictures), skip
 
-    def _encode(self, given: Input) -> EncodedSource:
-        person = self._framed(given).cropped if self._keep_size and given.framed else given.read()
-        if not isinstance(person, Person):
-            raise ScmError(f"{given.where}: is a pose without a picture")
-        return self._pipeline.encode(person)
+    def _learn(self, sources: Sequence[Input]) -> dict[str, Pipeline]:
+        """Return for each source a model that was taught this person, where that is wanted.
+
+        A source that cannot be read is left out; it is reported when it is drawn.
+        """
+        taught: dict[str, Pipeline] = {}
+        for source in sources if self._teach is not None else ():
+            try:
+                photos = self._photos(source)
+            except ScmError:
+                continue
+            assert self._teach is not None
+            taught[source.where] = self._teach(self._pipeline, photos)
+        return taught
+
+    def _encode(self, given: Input, pipeline: Pipeline | None = None) -> EncodedSource:
+        return (pipeline or self._pipeline).encode_photos(self._photos(given))
+
+    def _photos(self, given: Input) -> list[Person]:
+        """Read all photos of a person."""
+        found = []
+        for each in (given, *given.others):
+            person = self._framed(each).cropped if self._keep_size and each.framed else each.read()
+            if not isinstance(person, Person):
+                raise ScmError(f"{each.where}: is a pose without a picture")
+            found.append(person)
+        return found
 
     def _read_pose(self, given: Input) -> Person | Pose:
         pose = self._framed(given).cropped if self._keep_size else given.read()
@@ -372,8 +403,11 @@ def _strip(
     return contact_sheet([row], ["source", *references, "pose" if result.edges is None else "edges", "result"])
 
 
-def _named(given: Input | Reference) -> dict[str, str]:
-    return {"name": given.name, "path": given.where}
+def _named(given: Input | Reference) -> dict[str, Any]:
+    named: dict[str, Any] = {"name": given.name, "path": given.where}
+    if isinstance(given, Input) and given.others:
+        named["further_photos"] = [other.where for other in given.others]
+    return named
 
 
 def _are_pair(source: Input, pose: Input) -> bool:
@@ -404,6 +438,7 @@ def set_up(
     *,
     strip: bool,
     runtime: Runtime = Runtime.torch,
+    teach: Teach | None = None,
 ) -> tuple[Finder, Artist]:
     """Load the model and open the folders that the options name.
 
@@ -416,4 +451,4 @@ def set_up(
     batch = drawing.batch or (8 if pipeline.device.type == "cuda" else 1)
     keep_size = isinstance(drawing, PhotoOptions) and drawing.keep_size
     outputs = Outputs(drawing.out, pipeline, mark=drawing.mark)
-    return finder, Artist(pipeline, outputs, batch=batch, strip=strip, keep_size=keep_size, size=size)
+    return finder, Artist(pipeline, outputs, batch=batch, strip=strip, keep_size=keep_size, size=size, teach=teach)

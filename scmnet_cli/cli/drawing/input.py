@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.inference.inputs.framed import Framed
@@ -21,6 +21,7 @@ class Input:
         folder: the prepared folder it is an entry of, if it is one.
         framed: reads it with the photo that it stands in, if it is a photo of a person.
         description: what a pose file says of the pose.
+        others: further photos of the same person.
     """
 
     name: str
@@ -29,3 +30,10 @@ class Input:
     folder: PreparedFolder | None = None
     description: str = ""
     framed: Callable[[], Framed] | None = None
+    others: tuple[Input, ...] = ()
+
+
+def one_person(photos: list[Input]) -> Input:
+    """Return photos of one person as one input, named after the first."""
+    first, *others = photos
+    return replace(first, others=tuple(others))

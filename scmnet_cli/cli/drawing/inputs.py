@@ -79,7 +79,7 @@ class Finder:
             largest: height up to which photos of people keep their own pixels; 0: all are cropped to the canvas.
 
         Raises:
-            ScmError: if ``data`` is no prepared folder.
+            ScmError: if ``data`` is not a prepared folder.
         """
         self._canvas = canvas
         self._background = background

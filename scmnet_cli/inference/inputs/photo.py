@@ -69,7 +69,7 @@ def read_framed(
     try:
         if any(path.is_file() for path in (*_maps(photo), _own_joints(photo))):
             if number > 1:
-                raise ScmError(f"person {number} is asked for, and the map and joints beside it are of one person")
+                raise ScmError(f"there is no person {number}; the map and joints beside it are of one person")
             person = _read_with_map(photo, _find_map(photo), analyser)
         else:
             person = read_analysed(photo.stem, photo, analyser(), number)

@@ -1,4 +1,4 @@
-"""Compute every metric of every case in one pass: values per picture, and distances of whole sets."""
+"""Compute all metrics of all cases in one pass: values per image, and distances of whole sets."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from scmnet_cli.metrics.ssim import ssim_raw
 
 _GIVE_DATA = "give DATA, the prepared folder of the references"
 _UNKNOWN = {
-    "truth": "what the picture should be is not known",
-    "edges": "the references are no faces of a prepared folder",
+    "truth": "the true image is not known",
+    "edges": "the references are not faces of a prepared folder",
     "joints": f"the references' joints are not known; {_GIVE_DATA}",
     "source_joints": f"the sources' joints are not known; {_GIVE_DATA}",
     "masks": f"region maps are not known; {_GIVE_DATA}",
@@ -33,15 +33,15 @@ _UNKNOWN = {
     "person": f"region maps are not known; {_GIVE_DATA}",
     "source": "the sources are not known",
 }
-"""Why a metric is not computed, by what it needs."""
+"""Reasons why a metric is not computed, by the missing input."""
 
 _OF_FACES, _OF_PEOPLE = ("edge_f1",), ("pck", "face_crop")
-"""Metrics of one domain alone."""
+"""Metrics that exist for one domain only."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """A number, the deviation over pictures (or splits), and of how many pictures; NaN pictures do not count."""
+    """Mean of a metric, its standard deviation over images (or splits), and the number of images without NaN."""
 
     value: float
     deviation: float | None
@@ -50,15 +50,15 @@ class Value:
 
 @dataclass(frozen=True)
 class Scores:
-    """The values of one answer; ``per_image`` has one for each case, NaN where there was nothing to measure."""
+    """Metrics of one answer; ``per_image`` has one value per case, NaN if there was nothing to measure."""
 
     values: dict[str, Value]
     per_image: dict[str, list[float]]
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """All measured values, the sizes of the pictures (height x width), and why other metrics are missing."""
+class MetricResults:
+    """All metrics, the sizes of the images (height x width), and the reason for each metric that is missing."""
 
     names: list[str]
     scores: dict[str, Scores]
@@ -70,7 +70,7 @@ class Judgement:
 
 
 @torch.no_grad()
-def judge(
+def compute_metrics(
     cases: Cases,
     protocol: Protocol,
     metric_networks: MetricNetworks,
@@ -79,38 +79,38 @@ def judge(
     keep: Callable[[Case], None] | None = None,
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Judgement:
-    """Measure all cases.
+) -> MetricResults:
+    """Compute the metrics of all cases.
 
-    Pictures are read and dropped chunk by chunk; what stays is a row of numbers each.
+    Images are read chunk by chunk; only their metrics stay in memory.
 
     Args:
-        cases: the pictures.
-        protocol: how they are compared.
+        cases: the cases.
+        protocol: the protocol of the comparison.
         metric_networks: the networks.
-        batch: cases at a time; the numbers do not depend on it beyond rounding.
-        keep: called with every case, for example to save its pictures.
-        cache: folder for statistics of reference sets, found again by what they hold; None: none is kept.
-        progress: called with the number of cases done and of all cases.
+        batch: cases per chunk; the results do not depend on it beyond rounding.
+        keep: called with every case, for example to save its images.
+        cache: folder for statistics of reference sets, keyed by their content; None to keep none.
+        progress: called with the number of cases done and in all.
 
     Raises:
-        ScmError: if there is nothing to judge, or a picture cannot be read or is too small.
+        ScmError: if there are no cases, or an image cannot be read or is too small.
     """
     if not len(cases):
-        raise ScmError("there is no picture to judge")
-    sums = _Judging(cases, protocol, metric_networks, cache)
+        raise ScmError("there is no picture to evaluate")
+    accumulator = _Accumulator(cases, protocol, metric_networks, cache)
     for chunk in cases.chunks(batch):
-        sums.add(chunk)
+        accumulator.add(chunk)
         for case in chunk:
             if keep:
                 keep(case)
         if progress:
-            progress(len(sums.names), len(cases))
-    return sums.judgement()
+            progress(len(accumulator.names), len(cases))
+    return accumulator.results()
 
 
-class _Judging:
-    """Values of the cases measured so far."""
+class _Accumulator:
+    """Metrics of the cases added so far."""
 
     def __init__(self, cases: Cases, protocol: Protocol, metric_networks: MetricNetworks, cache: Path | None) -> None:
         self._protocol, self._metric_networks, self._answers = protocol, metric_networks, cases.answers
@@ -125,26 +125,26 @@ class _Judging:
         self._features = {answer: {name: FeatureStatistics() for name in networks} for answer in cases.answers}
         self._weights = dict(metric_networks.weights)
         self._missing = dict(metric_networks.not_computed)
-        self._unknown: dict[str, str] = {}  # by the metric's name: what it needs and is not known
+        self._unknown: dict[str, str] = {}  # by the metric's name: an input it lacks
         self._inception_scores: dict[str, InceptionScore] = {}
         if "is" in metric_networks.wanted and metric_networks.inception is not None:
             if len(cases) < SPLITS:
-                self._missing["is"] = f"needs {SPLITS} pictures or more, not {len(cases)}"
+                self._missing["is"] = f"needs {SPLITS} images or more, not {len(cases)}"
             else:
                 self._inception_scores = {answer: InceptionScore(len(cases)) for answer in cases.answers}
 
     def add(self, chunk: Sequence[Case]) -> None:
-        """Measure cases."""
+        """Compute the metrics of a chunk of cases."""
         fit = [fit_case(case, self._protocol, self._metric_networks.device) for case in chunk]
         for _, same in groupby(fit, key=lambda one: one.reference.shape):
             self._add_group(list(same))
         self._has_faces |= any(case.edges is not None for case in chunk)
         if any(case.found_joints is not None for case in chunk):
-            self._weights.pop("pck", None)  # the analyser had no part in it
+            self._weights.pop("pck", None)  # the analyser was not used
         self.names += [case.name for case in chunk]
 
     def _add_group(self, group: list[FittedCase]) -> None:
-        """Measure cases of one size."""
+        """Compute the metrics of cases of one size."""
         self._sizes.add("x".join(str(side) for side in group[0].reference.shape[2:]))
         first = {one.case.reference_key: one for one in group if one.case.reference_key not in self._seen}
         self._seen |= set(first)
@@ -161,7 +161,7 @@ class _Judging:
                     self._inception_scores[answer].add(inception.probabilities(features))
 
     def _columns(self, pictures: Pictures) -> dict[str, list[float]]:
-        """Return the wanted metrics of pictures of one size, a value a picture."""
+        """Return the wanted metrics of images of one size, one value per image."""
         columns: dict[str, list[float]] = {}
         for name in self._metric_networks.wanted:
             metric = METRICS[name]
@@ -180,8 +180,8 @@ class _Judging:
         """Return whether a column would repeat the protocol's SSIM."""
         return name == "ssim_raw" and self._protocol.ssim is ssim_raw and "ssim" in self._metric_networks.wanted
 
-    def judgement(self) -> Judgement:
-        """Return everything that was measured."""
+    def results(self) -> MetricResults:
+        """Return all metrics."""
         references = self._references.finished()
         scores = {}
         for answer in self._answers:
@@ -192,18 +192,18 @@ class _Judging:
         computed = {name for found in scores.values() for name in found.values}
         for name in self._metric_networks.wanted:
             if name not in computed and name not in self._missing and not self._is_silent(name):
-                self._missing[name] = _UNKNOWN.get(self._unknown.get(name, ""), "no picture shows what it measures")
-        return Judgement(
+                self._missing[name] = _UNKNOWN.get(self._unknown.get(name, ""), "no image has what it measures")
+        return MetricResults(
             self.names, scores, self._missing, self._weights, len(self._seen), self._reference_hash, sorted(self._sizes)
         )
 
     def _is_silent(self, name: str) -> bool:
-        """Return whether a missing metric is left unmentioned: one of the other domain, unless it is asked for."""
+        """Return whether a missing metric is not reported: it is for the other domain and was not requested."""
         others = _OF_PEOPLE if self._has_faces else _OF_FACES
         return self._repeats(name) or (name in others and name not in self._metric_networks.asked_for)
 
     def _set_values(self, answer: str, references: dict[str, FeatureStatistics]) -> dict[str, Value]:
-        """Return the metrics of an answer's whole set."""
+        """Return the metrics of an answer's whole set of images."""
         values: dict[str, Value] = {}
         for name in self._metric_networks.wanted:
             metric = METRICS[name]

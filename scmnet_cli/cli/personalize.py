@@ -1,0 +1,145 @@
+"""``scm personalize``: teach the model one person, from one or more photos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scmnet_cli.cli.estimators import EstimatorOptions
+from scmnet_cli.cli.grouping import grouped
+from scmnet_cli.cli.options import Data, Device, Model, PersonNumber
+from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.inputs.demo_people import complete_demo_people
+
+if TYPE_CHECKING:
+    from scmnet_cli.training.personalizing import Budget, PersonalProgress
+
+_ENDING = ".safetensors"
+_SHEET_ENDING = ".before-after.png"
+_TICKS = 1000
+"""Of the bar."""
+
+Minutes = Annotated[
+    float, typer.Option("--minutes", min=0.1, max=600, help="Longest time to learn a person; it may end earlier.")
+]
+Steps = Annotated[
+    int | None,
+    typer.Option("--steps", min=1, max=100_000, metavar="N", help="Learn for N steps instead of a time."),
+]
+
+
+@dataclass(frozen=True)
+class LearningOptions:
+    """How long a person is learned."""
+
+    minutes: Minutes = 2
+    steps: Steps = None
+
+
+def budget_of(options: LearningOptions) -> Budget:
+    """Return the budget that the options mean."""
+    from scmnet_cli.training.personalizing import Budget
+
+    return Budget(60 * options.minutes) if options.steps is None else Budget(None, options.steps)
+
+
+@grouped
+def personalize(
+    photos: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PHOTO...",
+            autocompletion=complete_demo_people,
+            help="Photos of one person in the same clothes: files, a folder, demo:NAME or DATA/NAME.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The personal model, a .safetensors file.")],
+    learning: LearningOptions,
+    estimators: EstimatorOptions,
+    model: Model = None,
+    device: Device = "auto",
+    data: Data = None,
+    person: PersonNumber = 0,
+    sheet: Annotated[bool, typer.Option("--sheet/--no-sheet", help="Write a sheet of before and after.")] = True,
+) -> None:
+    """Teach the model one person: edges, hands, shoes and hems become theirs.
+
+    Writes FILE, at most 4 MB, with what the person's model adds to the model
+    it starts from; use it wherever a model is asked for: -m FILE. Beside it,
+    FILE.before-after.png shows three poses before and after.
+
+    Views of the photos that are not trained on are checked on the way. The
+    best weights are kept, and learning ends when views gain no more. Ctrl-C
+    keeps the best so far. If nothing was gained, nothing is added.
+
+    FILE is as private as the photos: it draws this person.
+
+    \b
+    Examples:
+      scm personalize me.jpg -o me.safetensors
+      scm personalize front.jpg back.jpg -o me.safetensors --minutes 5
+      scm transfer --src me.jpg --pose walking -m me.safetensors
+    """  # noqa: D301 - a backspace keeps the lines of the examples
+    from scmnet_cli.checkpoint import save_personal
+    from scmnet_cli.cli.console import note
+    from scmnet_cli.cli.drawing.opening import find_inputs, open_model
+    from scmnet_cli.cli.options import InputOptions
+    from scmnet_cli.inference.personal import before_after_sheet
+    from scmnet_cli.inference.personal import personalize as learn
+    from scmnet_cli.provenance import save_generated
+    from scmnet_cli.types import Person
+
+    if out.suffix != _ENDING:
+        raise ScmError(f"-o {out}: is no name of a model file; end it with {_ENDING}")
+    budget = budget_of(learning)
+    pipeline = open_model(model, device)
+    if pipeline.is_personal:
+        raise ScmError(f"-m {model}: is a model of one person already; give the model that it was made of")
+    finder = find_inputs(pipeline, InputOptions(data=data, person=person))
+    finder.look_with(estimators.analyser)
+    read = [given.read() for given in finder.people(photos, "PHOTO")]
+    people = [shown for shown in read if isinstance(shown, Person)]
+    with learning_bar() as show:
+        difference = learn(pipeline, people, budget, progress=show).difference
+    save_personal(out, difference, pipeline.path)
+    if sheet:
+        drawn = before_after_sheet(pipeline, pipeline.with_difference(difference, out), people)
+        save_generated(out.with_name(out.stem + _SHEET_ENDING), drawn)
+        note(f"before and after: {out.with_name(out.stem + _SHEET_ENDING)}")
+    print(out)
+
+
+@contextmanager
+def learning_bar(name: str = "") -> Iterator[Callable[[PersonalProgress], None]]:
+    """Show a bar on stderr, and at the end a line that says what was gained; give what moves the bar."""
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+
+    from scmnet_cli.cli.console import note, progress_console
+    from scmnet_cli.cli.progress import Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[found]}"), TimeElapsedColumn())
+    last: list[PersonalProgress] = []
+
+    def show(state: PersonalProgress) -> None:
+        last[:] = [state]
+        found = f"{state.steps} steps, held-out error {state.best - 1:+.1%}"
+        done = _TICKS if state.finished else int(_TICKS * state.share)
+        bar.count(f"learning {name}".strip(), done, _TICKS, found=found)
+
+    with Bars(*columns, console=progress_console()) as bar:
+        yield show
+    if last:
+        note(_summary(last[-1]))
+
+
+def _summary(state: PersonalProgress) -> str:
+    why = state.finished or "interrupted"
+    done = f"{state.steps} steps in {state.seconds:.0f} s ({why})"
+    if state.best < 1:
+        return f"learned in {done}; error on held-out views {state.best - 1:+.1%}"
+    return f"nothing gained on held-out views in {done}; the model stays as it was"
