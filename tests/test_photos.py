@@ -17,7 +17,7 @@ from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
-from scmnet_cli.inference.inputs.photo import read_person
+from scmnet_cli.inference.inputs.photo import PhotoOptions, read_person
 from scmnet_cli.preprocess.layouts import likely_layout, open_source
 from scmnet_cli.preprocess.photos import PhotoSource, read_analysed
 from scmnet_cli.preprocess.prepare import prepare
@@ -184,7 +184,7 @@ def test_a_small_person_in_a_large_photo_fills_the_canvas(
     columns = np.flatnonzero(in_photo.regions.any(0))
     assert columns[0] >= 630
     assert columns[-1] < 940
-    person = read_person(tmp_path / "street.png", CANVAS, analyser=lambda: analyser)
+    person = read_person(tmp_path / "street.png", CANVAS, options=PhotoOptions(lambda: analyser))
     assert person.canvas == CANVAS
     rows, columns = (np.flatnonzero(person.regions.any(axis)) for axis in (1, 0))
     assert max(len(rows) / CANVAS.height, len(columns) / CANVAS.width) > 0.8
@@ -195,7 +195,7 @@ def test_a_map_and_joints_beside_a_photo_come_before_the_analyser(drawn_source: 
     def never() -> Analyser:
         raise AssertionError("the analyser was asked for")
 
-    assert read_person(drawn_source / "drawn_0001.png", CANVAS, analyser=never).regions.any()
+    assert read_person(drawn_source / "drawn_0001.png", CANVAS, options=PhotoOptions(never)).regions.any()
 
 
 def test_a_photo_without_a_person_is_one_line_that_names_it(
@@ -203,7 +203,7 @@ def test_a_photo_without_a_person_is_one_line_that_names_it(
 ) -> None:
     coffee.save(tmp_path / "cup.png")
     with pytest.raises(ScmError, match=r"cup\.png: no person found in the photo; [^\n]*$"):
-        read_person(tmp_path / "cup.png", CANVAS, analyser=lambda: analyser)
+        read_person(tmp_path / "cup.png", CANVAS, options=PhotoOptions(lambda: analyser))
 
 
 # scm preprocess

@@ -145,7 +145,9 @@ def test_the_mark_is_added_where_it_is_asked_for_alone(tmp_path: Path) -> None:
 
 
 def test_a_name_of_no_known_kind_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ScmError, match=r"a\.bmp: pictures of this kind cannot be written.* \.png, \.jpg, \.jpeg, \.webp"):
+    with pytest.raises(
+        ScmError, match=r"a\.bmp: pictures of this kind cannot be written.* \.png, \.jpg, \.jpeg, \.webp"
+    ):
         save_generated(tmp_path / "a.bmp", picture())
 
 

@@ -17,7 +17,7 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, CropBox, read_photo
 from scmnet_cli.inference.inputs.framed import Framed
-from scmnet_cli.inference.inputs.photo import read_framed
+from scmnet_cli.inference.inputs.photo import PhotoOptions, read_framed
 from scmnet_cli.preprocess.photos import PhotoSource, read_analysed
 from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.regions import region_id
@@ -113,7 +113,7 @@ def test_a_person_who_is_not_there_is_one_line_that_says_how_many_are(
 
 def test_person_2_of_a_photo_with_a_map_beside_it_is_refused(drawn_source: Path) -> None:
     with pytest.raises(ScmError, match=r"drawn_0001\.png: there is no person 2; the map and joints beside it are"):
-        read_framed(drawn_source / "drawn_0001.png", CANVAS, number=2)
+        read_framed(drawn_source / "drawn_0001.png", CANVAS, options=PhotoOptions(number=2))
 
 
 def test_a_folder_with_all_people_holds_a_record_each_in_one_split(
