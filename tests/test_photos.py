@@ -276,7 +276,7 @@ def test_photos_that_share_a_name_are_skipped_and_reported(
         coffee.save(tmp_path / name)
     source = PhotoSource(tmp_path, analyser)
     assert source.names() == ["a_b"]
-    with pytest.raises(ScmError, match=r"several photos \(a b\.png, a_b\.png\); rename all but one"):
+    with pytest.raises(ScmError, match=r"several photos have this name \(a b\.png, a_b\.png\); rename all but one"):
         source.read("a_b")
 
 

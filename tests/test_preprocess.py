@@ -174,7 +174,7 @@ def edit_table(change: Callable[[list[str]], list[str]]) -> Callable[[Path], Non
         (map_leads_out, "drawn_0005", "leads out of"),
         (links_in_a_circle, "drawn_0005", "cannot be resolved|no such file"),
         (same_picture, "drawn_0006", "is the same picture as 'drawn_0005'"),
-        (same_name, "drawn_0007", r"several photos \(drawn_0007.jpg, drawn_0007.png\)"),
+        (same_name, "drawn_0007", r"several photos have this name \(drawn_0007.jpg, drawn_0007.png\)"),
         (hostile_name, "drawn 0008", "cannot be a file name here"),
         (all_background, "drawn_0009", "is all background"),
         (edit_table(lambda lines: [line for line in lines if "_0010" not in line]), "drawn_0010", "no row 'drawn_0010"),
@@ -309,7 +309,7 @@ def test_a_folder_without_photos_or_joints_is_refused_with_the_remedy(source: Pa
     assert len(open_source("folder", source, joints=tmp_path / "elsewhere.csv").names()) == 12
     with pytest.raises(ScmError, match="no such folder"):
         open_source("folder", tmp_path / "absent")
-    with pytest.raises(ScmError, match="not laid out as Clothing Co-Parsing"):
+    with pytest.raises(ScmError, match="does not have the layout of Clothing Co-Parsing"):
         open_source("ccp", source)
 
 
