@@ -133,7 +133,7 @@ def test_memory_is_measured_in_a_separate_process_and_grows_with_the_batch():
 @pytest.mark.slow
 def test_a_killed_process_is_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ScmError, match="smaller --batch or canvas"):
-        footprint._apart(_die)
+        footprint._in_new_process(_die)
 
 
 def _die() -> None:
@@ -144,7 +144,7 @@ def _die() -> None:
 
 @pytest.mark.parametrize("cache", ["ram", "none"])
 def test_training_is_timed_in_the_training_loop(cache: str, drawn_data: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(footprint, "_apart", at_once)
+    monkeypatch.setattr(footprint, "_in_new_process", at_once)
     config = smoke()
     config = config.model_copy(update={"data": config.data.model_copy(update={"cache": cache})})
     found = training_speed(config, Options(threads=1), drawn_data, steps=2, cpu_time=True)
@@ -163,7 +163,7 @@ def test_training_uses_the_precision_and_memory_format_of_the_options(
             seen.append((config.train.precision, config.train.channels_last, about["device"]))
             super().__init__(data, run, config, **about)
 
-    monkeypatch.setattr(footprint, "_apart", at_once)
+    monkeypatch.setattr(footprint, "_in_new_process", at_once)
     monkeypatch.setattr(footprint, "Run", Noted)
     training_speed(smoke(), Options(precision="bf16", channels_last=False), drawn_data, steps=1)
     assert seen == [("bf16", False, "cpu")]
@@ -258,5 +258,5 @@ def test_a_failed_compilation_is_a_one_line_error(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("scmnet_cli.bench.speed.compile_parts", lambda _: None)
     monkeypatch.setattr(Passes, "further_pose", fail)
-    with pytest.raises(ScmError, match=r"--compile: cannot be done here \(no compiler\)"):
+    with pytest.raises(ScmError, match=r"--compile: compilation failed \(no compiler\)"):
         measure_speed(TINY, Options(compiled=True), batches=[1], repeats=1)

@@ -237,7 +237,7 @@ def test_a_model_is_found_by_path_or_name_and_never_downloaded(tmp_path: Path, m
     assert find_model("schp", "--parser") == find_model("schp.onnx", "--parser") == named
     assert find_model(KNOWN["rtmpose-m"], "--pose-estimator") == fetched
     assert find_model(str(named), "--parser") == named
-    with pytest.raises(ScmError, match=r"--parser other: no file other\.onnx here nor in .*weights \(SCM_WEIGHTS\)"):
+    with pytest.raises(ScmError, match=r"--parser other: no file other\.onnx here or in .*weights \(SCM_WEIGHTS\)"):
         find_model("other", "--parser")
 
 
@@ -386,7 +386,7 @@ def test_estimators_are_named_on_the_command_line_and_in_the_manifest(
     ("options", "said"),
     [
         (["--parser-labels", "atr18"], r"--parser-labels atr18: there is no --parser"),
-        (["--parser", "none.onnx"], r"--parser none\.onnx: no file none\.onnx here nor in"),
+        (["--parser", "none.onnx"], r"--parser none\.onnx: no file none\.onnx here or in"),
         (
             ["--pose-estimator", "rtmpose-m", "--layout", "folder"],
             r"--pose-estimator rtmpose-m: layout folder says itself",

@@ -184,7 +184,7 @@ def test_joints_below_the_hips_are_missing_in_a_half_body_and_the_others_are_whe
         assert around.min() == half.image[:, :, 1][y - 4 : y + 5, x - 4 : x + 5].min() < 150
 
 
-def test_reposed_sources_stand_as_the_next_person_does_and_the_truth_is_the_photo(drawn_data: Path) -> None:
+def test_reposed_sources_have_the_next_persons_pose_and_the_truth_is_the_photo(drawn_data: Path) -> None:
     folder = PreparedFolder(drawn_data)
     cases = PreparedCases(drawn_data, "train", None, case_set=CaseSet.reposed)
     names = folder.names("train")
@@ -224,7 +224,7 @@ def test_reposed_sources_are_the_same_for_every_limit_batch_and_model(large_data
             assert all(np.array_equal(left, right) for left, right in zip(one[1:], other[1:], strict=True))
 
 
-def test_a_person_without_hips_lends_no_pose_and_gets_none() -> None:
+def test_a_person_without_hips_gives_no_pose_and_gets_none() -> None:
     whole, other, bust = (np.random.default_rng(seed).uniform(8, 40, (18, 3)).astype(np.float32) for seed in range(3))
     bust[[8, 11]] = 0
     lent = lend_poses([whole, bust, other])
@@ -238,7 +238,7 @@ def test_a_person_without_hips_lends_no_pose_and_gets_none() -> None:
     assert lend_poses([whole]) == [None]
 
 
-def test_the_part_warp_alone_is_the_source_brought_to_the_targets_joints(place: Place) -> None:
+def test_the_part_warp_baseline_is_the_source_warped_to_the_targets_joints(place: Place) -> None:
     cases = PreparedCases(place.data, "train", None, [Method.part_warp])
     assert cases.answers == ("part warp alone",)
     source, target = (PreparedFolder(place.data).load(name) for name in ("anna", "ben"))

@@ -387,7 +387,7 @@ def test_a_sketch_is_thinned_and_uneven_paper_does_not_matter(tmp_path: Path) ->
     assert 30 < np.count_nonzero(drawing.edges) < np.count_nonzero(thick.edges)
 
 
-def test_drawings_and_photos_are_told_apart() -> None:
+def test_drawings_and_photos_are_distinguished() -> None:
     from skimage import data
 
     assert likely_kind(stroked(255, 0)) == "edges"

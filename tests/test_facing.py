@@ -45,7 +45,7 @@ def test_a_face_with_hair_above_it_stays_as_it_was_found() -> None:
     assert np.array_equal(facing_corrected(joints, head_of("hair", "face"), 0.5), joints)
 
 
-def test_a_head_that_is_all_hair_loses_its_face_and_its_sides_are_exchanged() -> None:
+def test_a_head_that_is_all_hair_loses_its_face_joints_and_swaps_sides() -> None:
     joints = front_view()
     corrected = facing_corrected(joints, head_of("hair"), 0.5)
     assert [score(corrected, name) for name in ("nose", "right_eye", "left_eye")] == [0, 0, 0]
@@ -62,7 +62,7 @@ def test_a_back_view_whose_sides_are_right_already_keeps_them() -> None:
     assert np.array_equal(corrected[JOINTS.index("right_wrist")], joints[JOINTS.index("right_wrist")])
 
 
-def test_a_nose_beside_the_face_is_dropped_alone() -> None:
+def test_only_a_nose_outside_the_face_is_dropped() -> None:
     joints = front_view()
     joints[JOINTS.index("nose"), :2] = 70, 90
     corrected = facing_corrected(joints, head_of("hair", "face"), 0.5)
@@ -70,7 +70,7 @@ def test_a_nose_beside_the_face_is_dropped_alone() -> None:
     assert score(corrected, "left_eye") > 0.5
 
 
-def test_where_no_head_is_seen_nothing_is_concluded() -> None:
+def test_without_a_visible_head_joints_are_unchanged() -> None:
     joints = front_view()
     nothing = np.zeros((NUM_REGIONS, 120 // REGION_STRIDE, 80 // REGION_STRIDE), np.float32)
     nothing[0] = 1

@@ -157,7 +157,7 @@ def test_results_of_another_shape_are_refused_with_the_protocol_that_fits_and_ev
     assert remark.startswith("2 of 2 results have another aspect than their references, a the first; they are compared")
 
 
-def test_fewer_results_than_references_stand_in_table_json_and_report(tmp_path: Path, reference: Path) -> None:
+def test_missing_results_are_reported_in_table_json_and_report(tmp_path: Path, reference: Path) -> None:
     save(tmp_path / "results" / "ada.png", picture(9))
     save(reference / "wide.png", picture(1, 64, 88))
     given = ("--generated", tmp_path / "results", "--reference", reference, "--metrics", "ssim", "-o", tmp_path / "out")
@@ -345,7 +345,7 @@ def test_the_command_writes_the_same_numbers_twice_and_a_self_contained_report(
         (("--generated", "nowhere", "--reference", "."), "is not a folder"),
     ],
 )
-def test_what_cannot_be_evaluated_is_a_one_line_error(
+def test_an_invalid_evaluation_is_a_one_line_error(
     arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert scm(*arguments) == 2

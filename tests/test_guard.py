@@ -69,7 +69,7 @@ class Page:
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:7860", "127.0.0.1:7860", "192.168.1.7", "[::1]:7860"])
-def test_known_hosts_and_addresses_of_numbers_are_answered(host: str) -> None:
+def test_known_hosts_and_ip_addresses_are_accepted(host: str) -> None:
     assert Page().ask(method="GET", headers={"host": host}) == 200
 
 
@@ -108,7 +108,7 @@ def test_a_proxy_is_allowed_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         b"null",
     ],
 )
-def test_what_is_no_json_object_is_a_400(body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_a_400(body: bytes) -> None:
     page = Page()
     assert page.ask(body, JSON) == 400
     assert not page.bodies
@@ -119,14 +119,14 @@ def test_a_request_with_a_value_of_a_wrong_type_is_a_422(values: dict[str, objec
     assert Page().ask(json.dumps(values).encode(), JSON) == 422
 
 
-def test_a_good_request_arrives_whole() -> None:
+def test_a_valid_request_arrives_complete() -> None:
     page, body = Page(), json.dumps({"data": ["é", 1], "fn_index": 3, "session_hash": "abc"}).encode()
     assert page.ask(body, JSON) == 200
     assert page.bodies == [body]
 
 
 @pytest.mark.parametrize("error", [KeyError("fn"), IsADirectoryError("."), ValueError("x"), RuntimeError("y")])
-def test_a_request_that_gradio_trips_over_is_a_400(error: Exception) -> None:
+def test_a_request_on_which_gradio_fails_is_a_400(error: Exception) -> None:
     assert Page(error).ask(form(1, "."), FORM) == 400
 
 
@@ -143,14 +143,14 @@ def test_sixty_files_in_one_request_are_refused_and_three_are_not() -> None:
     assert page.bodies == [form(3)]
 
 
-def test_a_visitor_may_upload_so_much_in_five_minutes_and_another_as_much() -> None:
+def test_uploads_are_limited_per_visitor_and_five_minutes() -> None:
     page = Page()
     answers = [page.ask(form(1), FORM, client="10.0.0.1") for _ in range(7)]
     assert answers == [200] * 5 + [429] * 2
     assert page.ask(form(1), FORM, client="10.0.0.2") == 200
 
 
-def test_the_folder_of_a_killed_app_is_swept_and_that_of_a_running_one_is_not(tmp_path: Path) -> None:
+def test_the_folder_of_a_killed_app_is_removed_and_that_of_a_running_one_is_kept(tmp_path: Path) -> None:
     for name in ("killed", "running", "starting"):
         (tmp_path / f"scm-app-{name}").mkdir()
         (tmp_path / f"scm-app-{name}" / "photo.png").write_bytes(b"x")

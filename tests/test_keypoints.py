@@ -13,7 +13,7 @@ import pytest
 
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.inference.inputs.photo import read_framed, read_person
+from scmnet_cli.inference.inputs.photo import PhotoOptions, read_framed, read_person
 from scmnet_cli.sources.folder import FolderSource
 from scmnet_cli.sources.keypoints import COLUMNS, read_keypoint_file, read_keypoint_table
 from scmnet_cli.types import Canvas
@@ -196,7 +196,7 @@ def test_the_analyser_finds_the_joints_of_a_photo_with_a_map_and_no_joints(drawn
         return SimpleNamespace(has_person=True, joints=expected.joints, regions=np.ones(image.shape[:2], np.uint8))
 
     photo = tmp_path / "images" / "drawn_0002.png"
-    framed = read_framed(photo, Canvas(64, 48), analyser=lambda: analyser)  # type: ignore[arg-type, return-value]
+    framed = read_framed(photo, Canvas(64, 48), options=PhotoOptions(analyser=lambda: analyser))  # type: ignore[arg-type, return-value]
     assert np.array_equal(framed.photo.regions, expected.regions)
     assert np.array_equal(framed.photo.joints, expected.joints)
 

@@ -145,7 +145,7 @@ def bmp_of_runs() -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [gif_of_comments, png_of_chunks, jpeg_of_scans, bmp_of_runs])
-def test_a_file_that_would_decode_for_minutes_is_refused_in_seconds(make: Callable[[], bytes], tmp_path: Path) -> None:
+def test_a_file_that_takes_minutes_to_decode_is_refused_in_seconds(make: Callable[[], bytes], tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(make())
     check(lambda: read_photo(path), "refused")
@@ -178,7 +178,7 @@ def bomb(levels: int = 40) -> str:
     [bomb(), "train: {batch: " + "9" * 50_000 + "}", "train: {batch: 0x" + "f" * 40_000 + "}", "a: [" * 10_000,
      "x: " + "y" * 50_000_000, "train: {batch: " + "1:" * 500 + "1}"],
 )  # fmt: skip
-def test_a_bomb_of_yaml_is_refused_in_a_second(text: str, tmp_path: Path) -> None:
+def test_a_yaml_bomb_is_refused_in_a_second(text: str, tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text, encoding="utf-8")
     cost = cost_of(lambda: load_config(str(path)))
@@ -196,7 +196,7 @@ def test_a_setting_that_is_a_bomb_is_refused(value: str) -> None:
     assert cost.seconds < 3
 
 
-def test_a_value_that_holds_itself_is_refused_without_being_expanded() -> None:
+def test_a_recursive_value_is_refused_without_expansion() -> None:
     values = yaml.safe_load("model: {height: &a [1, *a]}")
     with pytest.raises(ScmError, match="height"):
         parse_config(values, "config a.yaml")
@@ -205,7 +205,7 @@ def test_a_value_that_holds_itself_is_refused_without_being_expanded() -> None:
 @pytest.mark.parametrize(
     "setting", ["model.height=1e9", "model.width=1000000000", "train.batch=10000000000000000000000"]
 )
-def test_an_absurd_size_is_refused(setting: str) -> None:
+def test_an_implausible_size_is_refused(setting: str) -> None:
     with pytest.raises(ScmError, match=setting.partition("=")[0].replace(".", r"\.")):
         load_config("smoke", [setting])
 
@@ -224,19 +224,19 @@ def test_a_device_without_values_is_refused() -> None:
      b'{"images": ' + b"9" * 5000 + b"}", b'{"images": 1, "a": {}}',
      b"null", b"[" * 5000, b'{"images": 1, "\\ud800": 1}'],
 )  # fmt: skip
-def test_a_damaged_line_of_stats_names_file_line_and_remedy(line: bytes, tmp_path: Path) -> None:
+def test_a_damaged_line_of_stats_is_an_error_with_file_line_and_remedy(line: bytes, tmp_path: Path) -> None:
     (tmp_path / "stats.jsonl").write_bytes(b'{"images": 4, "loss": 0.5, "x": null}\n' + line + b"\n")
     with pytest.raises(ScmError, match=r"stats\.jsonl, line 2: .*delete that line or the file"):
         read_stats(tmp_path)
 
 
-def test_a_last_line_of_stats_cut_short_by_a_kill_is_left_out(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_of_stats_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "stats.jsonl").write_bytes(b'{"images": 4, "loss": 0.5, "x": null}\n{"images": 8, "lo')
     assert read_stats(tmp_path) == [{"images": 4, "loss": 0.5, "x": None}]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x05\x06" + bytes(18), b"x" * 1000])
-def test_damaged_statistics_in_the_cache_name_the_remedy(content: bytes, tmp_path: Path) -> None:
+def test_damaged_statistics_in_the_cache_are_an_error_with_the_remedy(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(ScmError, match=r"a\.npz: is damaged .*delete it, it is a cache"):
         FeatureStatistics.read(tmp_path / "a.npz")
@@ -301,12 +301,12 @@ def test_a_folder_that_leads_elsewhere_is_refused(tmp_path: Path, target: Path) 
         make_folders(folder, "images", "regions")
 
 
-def test_a_full_disk_says_that_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_that_says_how_to_continue(tmp_path: Path) -> None:
     with pytest.raises(ScmError, match=r"the disk is full .*run the same command again"), translate_os_errors(tmp_path):
         Path("/dev/full").write_bytes(b"x")
 
 
-def test_a_write_that_fails_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_existing_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
     resource_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -320,7 +320,7 @@ def test_a_write_that_fails_leaves_the_older_file_and_nothing_else(tmp_path: Pat
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_damaged_manifest_names_the_value_and_the_remedy(tmp_path: Path) -> None:
+def test_a_damaged_manifest_is_an_error_with_value_and_remedy(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"version": 1, "height": -5}), encoding="utf-8")
     with pytest.raises(ScmError, match=r"manifest\.json: is damaged or of another program .*prepare the folder again"):
         PreparedFolder(tmp_path)

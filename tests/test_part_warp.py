@@ -165,7 +165,7 @@ def test_a_pose_scaled_by_two_samples_between_pixels() -> None:
     assert (warp.coordinates[0] - wanted)[:, mask[0]].abs().max() < 1e-3
 
 
-def test_a_pose_turned_by_a_quarter_turns_every_pixel() -> None:
+def test_rotating_a_pose_by_90_degrees_rotates_every_pixel() -> None:
     joints, image = standing(), noise()
     joints[..., :2] = (joints[..., :2] - torch.tensor([40.0, 48])) * 0.7 + torch.tensor([40.0, 48])
     quarter = torch.tensor([[0.0, -1], [1, 0]])  # (x, y) to (-y, x)
@@ -185,7 +185,7 @@ def test_a_mirrored_pose_mirrors_every_pixel() -> None:
     assert_moved(warp, image.flip(3), least=0.02)
 
 
-def test_a_mirrored_pose_whose_sides_are_exchanged_turns_nothing_inside_out() -> None:
+def test_a_mirrored_pose_with_swapped_sides_is_not_inverted() -> None:
     """The photo of a symmetric pose and its mirror image, labelled anew, are one pose."""
     joints, image = standing(), noise()
     target = joints[:, list(MIRRORED)].clone()
@@ -195,7 +195,7 @@ def test_a_mirrored_pose_whose_sides_are_exchanged_turns_nothing_inside_out() ->
     assert_moved(warp, image, least=0.02)
 
 
-def test_one_turned_limb_moves_that_limb_alone() -> None:
+def test_rotating_one_limb_moves_only_that_limb() -> None:
     joints, image = standing(), noise()
     target = turned(joints, "left_elbow", ("left_wrist",), -90)  # to our right, away from the body
     warp = warp_parts(image, one_hot(labels_of(joints)), joints, target)
@@ -287,7 +287,7 @@ def test_where_parts_disagree_the_person_wins_against_the_background() -> None:
         assert warp.regions[0, 1:, 72:82, x_leg - 1 : x_leg + 2].sum(0).min() > 0.9
 
 
-def test_what_nothing_covers_is_plain_background_and_no_region() -> None:
+def test_uncovered_pixels_are_plain_background_without_a_region() -> None:
     joints = standing()
     warp = warp_parts(noise(), one_hot(labels_of(joints)), joints, joints)
     nothing = warp.coverage[0, 0] == 0
@@ -299,7 +299,7 @@ def test_what_nothing_covers_is_plain_background_and_no_region() -> None:
     assert (other.image[0, :, nothing] == 0.25).all()
 
 
-def test_what_lies_outside_the_source_picture_is_not_covered() -> None:
+def test_pixels_from_outside_the_source_are_not_covered() -> None:
     joints = standing()
     source = moved(joints, torch.eye(2), torch.tensor([0.0, -50.0]))  # only hips and legs are in the picture
     warp = warp_parts(noise(), one_hot(labels_of(source)), source, joints)
@@ -307,7 +307,7 @@ def test_what_lies_outside_the_source_picture_is_not_covered() -> None:
     assert warp.coverage[0, 0, 54:83, 33:36].min() > 0.4, "the right leg"
 
 
-def test_a_warp_hands_its_networks_twelve_channels_in_order() -> None:
+def test_a_warp_has_twelve_channels_in_the_documented_order() -> None:
     joints = standing()
     warp = warp_parts(noise(), one_hot(labels_of(joints)), joints, joints)
     channels = warp.channels()
@@ -349,7 +349,7 @@ def assert_close(one: PartWarp, other: PartWarp, tolerance: float) -> None:
 
 @on_boxes
 @pytest.mark.parametrize("seed", range(5))
-def test_a_batch_is_the_slow_loop_over_people_and_parts_in_float64(seed: int, boxed: bool) -> None:
+def test_a_batch_equals_a_float64_loop_over_people_and_parts(seed: int, boxed: bool) -> None:
     height, width = 64, 56
     source, target = people(4, height, width, seed), people(4, height, width, seed + 100)
     image, masks = noise(4, height, width), one_hot(labels_of(source, height, width))
@@ -357,7 +357,7 @@ def test_a_batch_is_the_slow_loop_over_people_and_parts_in_float64(seed: int, bo
     assert_close(warp, slowly(image, masks, source, target), 2e-3)
 
 
-def test_the_oracle_sees_a_part_that_is_off() -> None:
+def test_the_oracle_detects_a_wrong_part() -> None:
     """A check of the check: another pose of one forearm is noticed."""
     joints = standing()
     image, masks = noise(), one_hot(labels_of(joints))
@@ -367,7 +367,7 @@ def test_the_oracle_sees_a_part_that_is_off() -> None:
 
 
 @on_boxes
-def test_a_batch_is_its_members(boxed: bool) -> None:
+def test_a_batch_equals_its_members(boxed: bool) -> None:
     """Bit for bit: training on two processes and resuming depend on it."""
     source, target = people(9, seed=3), people(9, seed=30)
     image, masks = noise(9), one_hot(labels_of(source))
@@ -378,7 +378,7 @@ def test_a_batch_is_its_members(boxed: bool) -> None:
             assert torch.equal(getattr(part, field.name), getattr(whole, field.name)[rows]), field.name
 
 
-def test_boxes_leave_out_nothing() -> None:
+def test_boxes_contain_every_pixel_of_a_part() -> None:
     source, target = people(6, seed=5), people(6, seed=50)
     image, masks = noise(6), one_hot(labels_of(source))
     boxed, whole = (warp_parts(image, masks, source, target, on_boxes=boxed) for boxed in (True, False))
@@ -408,7 +408,7 @@ def from_behind(joints: Tensor) -> Tensor:
     return behind
 
 
-def test_a_face_is_warped_to_a_head_that_faces_us() -> None:
+def test_a_face_is_warped_to_a_head_seen_from_the_front() -> None:
     joints = standing()
     target = moved(joints, torch.eye(2), torch.tensor([3.0, 1.0]))
     warp = warp_parts(noise(), one_hot(face_and_hair(joints)), joints, target)
@@ -431,7 +431,7 @@ def test_a_face_is_never_warped_onto_the_back_of_a_head(how: str) -> None:
     assert warp.regions[0, region_id("upper"), 40, 40] > 0.9, "the shirt is"
 
 
-def test_somebody_from_behind_is_shown_from_behind_again() -> None:
+def test_a_back_view_is_warped_to_a_back_view() -> None:
     behind = from_behind(standing())
     target = moved(behind, torch.eye(2), torch.tensor([4.0, 0.0]))
     labels = without_face(face_and_hair(behind))
@@ -446,24 +446,24 @@ def size_of(joints: Tensor) -> float:
     return float(body_size(joints))
 
 
-def test_the_size_of_a_body_is_its_torso() -> None:
+def test_the_size_of_a_body_is_its_torso_length() -> None:
     assert size_of(standing()) == pytest.approx(25)
     assert size_of(standing("left_hip")) == pytest.approx(np.hypot(5, 25))
 
 
-def test_without_a_torso_the_size_comes_from_other_bones() -> None:
+def test_without_a_torso_other_bones_give_the_size() -> None:
     without = standing("neck", "right_hip", "left_hip")
     expected = max(1.45 * 16, 1.7 * np.hypot(5, 11), 1.9 * np.hypot(3, 10), 1.2 * 15)
     assert size_of(without) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_torso_seen_from_above_is_not_taken_for_a_small_body() -> None:
+def test_a_foreshortened_torso_does_not_make_the_body_small() -> None:
     joints = standing()
     joints[:, [JOINTS.index(name) for name in ("right_hip", "left_hip")], 1] = 35
     assert size_of(joints) > 20
 
 
-def test_no_body_is_smaller_than_a_few_pixels() -> None:
+def test_a_body_is_at_least_8_pixels_large() -> None:
     assert size_of(torch.zeros(1, 18, 3)) == 8
 
 
@@ -472,7 +472,7 @@ def placed(name: str, *missing: str) -> tuple[float, float, float]:
     return x, y, score
 
 
-def test_known_joints_stay_as_they_are() -> None:
+def test_known_joints_are_unchanged() -> None:
     joints = people(5)
     completed = complete_joints(joints)
     known = joints[..., 2] > 0
@@ -489,13 +489,13 @@ def test_known_joints_stay_as_they_are() -> None:
         ("left_hip", ("left_hip",), (44.6, 52)),
     ],
 )
-def test_a_joint_of_the_torso_is_placed_by_the_others(
+def test_a_missing_torso_joint_is_placed_from_the_others(
     name: str, missing: tuple[str, ...], expected: tuple[float, float]
 ) -> None:
     assert placed(name, *missing) == pytest.approx((*expected, 0.1), abs=0.01)
 
 
-def test_hips_lie_one_torso_length_below_the_neck() -> None:
+def test_missing_hips_are_placed_one_torso_length_below_the_neck() -> None:
     missing = ("right_hip", "left_hip", "right_knee", "left_knee", "right_ankle", "left_ankle")
     size = size_of(standing(*missing))
     assert placed("right_hip", *missing) == pytest.approx((40 - 4.8, 27 + size, 0.1), abs=0.01)
@@ -504,7 +504,7 @@ def test_hips_lie_one_torso_length_below_the_neck() -> None:
     assert placed("right_ankle", *missing) == pytest.approx((35.2, 27 + 2.65 * size, 0.1), abs=0.01)
 
 
-def test_the_ends_of_limbs_follow_their_limb() -> None:
+def test_missing_wrists_and_ankles_continue_their_limb() -> None:
     elbow, shoulder = torch.tensor([27.0, 39]), torch.tensor([32.0, 28])
     along = (elbow - shoulder) / (elbow - shoulder).norm()
     expected = elbow + along * 0.5 * 25
@@ -512,20 +512,20 @@ def test_the_ends_of_limbs_follow_their_limb() -> None:
     assert placed("right_elbow", "right_elbow", "right_wrist") == pytest.approx((32, 28 + 0.6 * 25, 0.1), abs=0.01)
 
 
-def test_joints_of_the_head_are_not_invented() -> None:
+def test_missing_joints_of_the_head_stay_missing() -> None:
     missing = ("nose", "right_eye", "left_ear")
     completed = complete_joints(standing(*missing))
     assert not completed[0, [JOINTS.index(name) for name in missing]].any()
 
 
-def test_nothing_is_made_of_nothing() -> None:
+def test_without_joints_no_joint_is_placed() -> None:
     assert not complete_joints(torch.zeros(2, 18, 3)).any()
     warp = warp_parts(noise(), one_hot(labels_of(standing())), torch.zeros(1, 18, 3), standing())
     assert not warp.coverage.any()
     assert (warp.image == PLAIN_BACKGROUND).all()
 
 
-def test_a_half_body_gets_legs_only_where_the_source_has_them() -> None:
+def test_legs_are_warped_only_if_the_source_shows_them() -> None:
     source = standing("right_knee", "left_knee", "right_ankle", "left_ankle")
     source = moved(source, torch.eye(2), torch.tensor([0.0, 38.0]))  # hips at row 90
     warp = warp_parts(noise(), one_hot(labels_of(source)), source, standing())
@@ -555,9 +555,7 @@ def strange_joints(draw: st.DrawFn) -> Tensor:
 @on_boxes
 @settings(max_examples=60, deadline=None)
 @given(source=strange_joints(), target=strange_joints())
-def test_no_joints_whatever_give_a_number_that_is_none_or_a_warning(
-    source: Tensor, target: Tensor, boxed: bool
-) -> None:
+def test_arbitrary_joints_give_finite_numbers_and_no_warning(source: Tensor, target: Tensor, boxed: bool) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warp = warp_parts(noise(), one_hot(labels_of(standing())), source[None], target[None], on_boxes=boxed)
@@ -570,7 +568,7 @@ def test_no_joints_whatever_give_a_number_that_is_none_or_a_warning(
 
 @settings(max_examples=100, deadline=None)
 @given(source=strange_joints(), target=strange_joints())
-def test_every_map_is_finite_and_within_its_limits(source: Tensor, target: Tensor) -> None:
+def test_every_affine_map_is_finite_and_within_its_limits(source: Tensor, target: Tensor) -> None:
     completed = [complete_joints(joints[None]) for joints in (source, target)]
     transforms = part_transforms(*completed)
     assert transforms.matrix.isfinite().all()
@@ -583,7 +581,7 @@ def test_every_map_is_finite_and_within_its_limits(source: Tensor, target: Tenso
         assert strengths.min() > least * 0.99 or not valid
 
 
-def test_the_maps_of_random_poses_are_those_of_the_oracle() -> None:
+def test_affine_maps_of_random_poses_equal_the_oracle() -> None:
     source, target = (complete_joints(people(40, seed=seed).double()) for seed in (1, 2))
     transforms = part_transforms(source, target)
     for row in range(40):
@@ -633,7 +631,7 @@ def peak_memory(height: int, width: int) -> int:
     return memory.peak
 
 
-def test_memory_grows_with_the_pixels_and_no_faster() -> None:
+def test_memory_is_linear_in_the_number_of_pixels() -> None:
     small, large = peak_memory(HEIGHT, WIDTH), peak_memory(4 * HEIGHT, 4 * WIDTH)
     assert large == pytest.approx(16 * small, rel=0.2)
     assert small < 4 * 100 * HEIGHT * WIDTH, "a hundred numbers a pixel"

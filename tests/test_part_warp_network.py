@@ -93,7 +93,7 @@ def test_pose_encoder_and_generator_read_twelve_more_channels(fields: dict[str, 
 
 
 @pytest.mark.parametrize("channel", range(12))
-def test_every_channel_of_the_warp_reaches_pose_features_and_picture(channel: int) -> None:
+def test_every_channel_of_the_warp_affects_pose_features_and_image(channel: int) -> None:
     net = build(**SHIPPED)
     channels = warp().channels()
     channels[:, channel] += 0.5
@@ -114,7 +114,7 @@ def test_a_network_without_part_warp_has_neither_blend_map_nor_foreground_mask()
 # What is blended ------------------------------------------------------------------------------------------------------
 
 
-def test_the_picture_is_the_blend_of_warped_pixels_drawn_ones_and_background() -> None:
+def test_the_image_blends_warped_pixels_drawn_pixels_and_background() -> None:
     rendering, given = draw(build(**SHIPPED), warp()), warp()
     c, alpha = rendering.blend, rendering.alpha
     assert ((c > 0) & (c < 1)).any()
@@ -124,13 +124,13 @@ def test_the_picture_is_the_blend_of_warped_pixels_drawn_ones_and_background() -
     assert rendering.image.abs().max() <= 1
 
 
-def test_nothing_is_taken_from_where_the_warp_covers_nothing() -> None:
+def test_uncovered_pixels_of_the_warp_are_not_blended() -> None:
     blend = draw(build(**SHIPPED), warp()).blend
     assert not blend[..., WIDTH // 2 :].any()
     assert blend[..., : WIDTH // 2].all()
 
 
-def test_where_c_is_1_the_sources_own_pixels_arrive_untouched() -> None:
+def test_where_c_is_1_source_pixels_are_copied_unchanged() -> None:
     net, given = build(**SHIPPED), warp()
     set_masks(net, 30, 30)
     left = (..., slice(0, WIDTH // 2))
@@ -160,7 +160,7 @@ def test_c_and_alpha_start_near_one_half() -> None:
     assert (rendering.alpha - 0.5).abs().max() < 0.2
 
 
-def test_drawing_starts_from_a_low_passed_ground_warped_where_covered_and_moved_elsewhere() -> None:
+def test_the_base_colours_are_low_passed_warped_where_covered_and_moved_elsewhere() -> None:
     net, given = build(**SHIPPED), warp()
     with torch.no_grad():
         net.generator.to_rgb.weight.zero_()
@@ -201,7 +201,7 @@ def test_the_prior_adds_minus_the_squared_distance_over_two_sigma_squared(tau: f
 
 @pytest.mark.parametrize("tau", [0.01, 0.1, 1.0])
 @pytest.mark.parametrize("num_values", [1, 8, 27])
-def test_fused_is_explicit_with_a_prior_too(tau: float, num_values: int) -> None:
+def test_fused_attention_equals_the_explicit_field_with_a_prior(tau: float, num_values: int) -> None:
     field = Field.of(features(0), features(1, 4, 5), tau, prior(0.8, 0.9))
     values = random(2, num_values, 4, 5, seed=2)
     explicit = field.explicit() @ values.flatten(2).transpose(1, 2)
@@ -213,7 +213,7 @@ def test_fused_is_explicit_with_a_prior_too(tau: float, num_values: int) -> None
     torch.testing.assert_close(field.entropy(), entropy, rtol=1e-4, atol=1e-5)
 
 
-def test_where_nothing_is_covered_there_is_no_prior() -> None:
+def test_uncovered_positions_have_no_prior() -> None:
     pose, style = features(0), features(1)
     confidence = torch.ones(2, 1, 6, 5)
     confidence[..., 2:] = 0
@@ -224,7 +224,7 @@ def test_where_nothing_is_covered_there_is_no_prior() -> None:
     assert (with_prior - without)[~uncovered].abs().amax(-1).min() > 1e-3
 
 
-def test_a_sharp_prior_looks_where_the_warp_found_the_pixel() -> None:
+def test_a_sharp_prior_selects_the_position_of_the_warp() -> None:
     """The warp of a pose to itself, moved by one position to the right."""
     given = warp(1)
     y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
@@ -246,7 +246,7 @@ def test_without_a_sigma_there_is_no_prior() -> None:
         assert torch.equal(net.field(pose, style, warp()).explicit(), net.field(pose, style).explicit())
 
 
-def test_without_correlation_the_field_is_flat_but_for_its_prior() -> None:
+def test_without_correlation_the_field_is_its_prior() -> None:
     with torch.no_grad():
         for sigma in (0.0, 0.1):
             net = build(correlation=False, prior_sigma=sigma)
@@ -270,7 +270,7 @@ def test_without_correlation_the_field_is_flat_but_for_its_prior() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_each_variant_draws_and_learns(fields: dict[str, Any]) -> None:
+def test_each_variant_generates_and_has_gradients(fields: dict[str, Any]) -> None:
     net, target = build(**fields).train(), image().roll(1, 0)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     losses = []
@@ -286,14 +286,14 @@ def test_each_variant_draws_and_learns(fields: dict[str, Any]) -> None:
     assert losses[-1] < 0.97 * losses[0]
 
 
-def test_every_parameter_learns() -> None:
+def test_every_parameter_gets_a_gradient_with_part_warp() -> None:
     net = build(**SHIPPED, prior_sigma=0.1)
     rendering = net(maps(), image(), masks(), warp())
     (rendering.image * random(2, 3, HEIGHT, WIDTH, seed=5)).sum().backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-def test_the_papers_config_has_nothing_of_it() -> None:
+def test_the_paper_config_has_no_part_warp() -> None:
     config = load_config("paper")
     model, data, loss = config.model, config.data, config.loss
     assert (model.part_warp, model.prior_sigma, model.correlation) == (False, 0, True)
@@ -308,7 +308,7 @@ def test_the_papers_config_has_nothing_of_it() -> None:
     assert first.shape[1] == 19
 
 
-def test_the_config_of_the_shipped_model_has_all_of_it() -> None:
+def test_the_shipped_models_config_has_part_warp_prior_and_repose() -> None:
     config = load_config("person")
     assert config.model.part_warp
     assert config.data.repose > 0
@@ -318,13 +318,13 @@ def test_the_config_of_the_shipped_model_has_all_of_it() -> None:
         assert build_generator(config.model).generator.to_rgb.out_channels == 5
 
 
-def test_faces_have_no_joints_to_warp_by() -> None:
+def test_part_warp_is_refused_for_faces() -> None:
     with pytest.raises(ScmError, match=r"model.part_warp needs joints"):
         parse_config({"model": {"domain": "face", "part_warp": True}}, "test")
 
 
 @pytest.mark.parametrize("field", ["repose", "joint_noise", "close_up_both"])
-def test_faces_have_no_joints_to_move(field: str) -> None:
+def test_augmentations_of_joints_are_refused_for_faces(field: str) -> None:
     with pytest.raises(ScmError, match=rf"data.{field} needs joints"):
         parse_config({"model": {"domain": "face"}, "data": {field: 0.05}}, "test")
 

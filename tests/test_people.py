@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("canvas", [Canvas(64, 48), Canvas(128, 96)], ids=str)
-def test_the_stream_of_people_on_disk_is_that_of_people_in_memory(drawn_data: Path, canvas: Canvas):
+def test_people_on_disk_and_in_memory_give_the_same_stream(drawn_data: Path, canvas: Canvas):
     folder = PreparedFolder(drawn_data)
     names = folder.names("train")
     streams = [
@@ -34,6 +34,6 @@ def test_the_stream_of_people_on_disk_is_that_of_people_in_memory(drawn_data: Pa
 
 
 @pytest.mark.parametrize("cache", ["ram", "none"])
-def test_no_people_is_told_with_the_folder(drawn_data: Path, cache: str):
+def test_an_empty_split_is_an_error_that_names_the_folder(drawn_data: Path, cache: str):
     with pytest.raises(ScmError, match="no people to load"):
         open_people(PreparedFolder(drawn_data), [], Canvas(64, 48), CPU, cache)

@@ -39,7 +39,7 @@ def photo(path: Path, kind: str = "JPEG") -> Path:
 
 
 @pytest.mark.parametrize("ending", ["jpg", "JPEG", "jpe", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff", "avif"])
-def test_photos_of_every_kind_that_pillow_reads_are_found_and_read(tmp_path: Path, ending: str) -> None:
+def test_photos_of_every_supported_format_are_found_and_read(tmp_path: Path, ending: str) -> None:
     if ending == "avif" and not photo_files.has_avif():
         pytest.skip("this Pillow reads no AVIF")
     kinds = {"png": "PNG", "webp": "WEBP", "bmp": "BMP", "gif": "GIF", "tif": "TIFF", "tiff": "TIFF", "avif": "AVIF"}
@@ -48,7 +48,7 @@ def test_photos_of_every_kind_that_pillow_reads_are_found_and_read(tmp_path: Pat
     assert np.abs(read_photo(path).astype(int) - 90).max() <= 3
 
 
-def test_numbers_in_names_are_sorted_by_value_and_hidden_files_left_out(tmp_path: Path) -> None:
+def test_files_are_in_natural_order_without_hidden_files(tmp_path: Path) -> None:
     for name in ("10.jpg", "9.jpg", ".2.jpg", "a.txt"):
         photo(tmp_path / name)
     assert [path.name for path in files_of(tmp_path)] == ["9.jpg", "10.jpg", "a.txt"]
@@ -66,7 +66,7 @@ def test_numbers_in_names_are_sorted_by_value_and_hidden_files_left_out(tmp_path
         ("a.csv", "^$"),
     ],
 )
-def test_what_cannot_be_read_has_a_remedy(name: str, says: str) -> None:
+def test_an_unsupported_format_has_a_remedy(name: str, says: str) -> None:
     import re
 
     assert re.search(says, why_unread(Path(name)))
@@ -74,7 +74,7 @@ def test_what_cannot_be_read_has_a_remedy(name: str, says: str) -> None:
 
 
 @pytest.mark.usefixtures("no_heif")
-def test_photos_that_are_left_out_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
+def test_unsupported_photos_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.heic", "images/c.HEIC"):
         photo(tmp_path / name)
     (remark,) = unread_remarks(tmp_path)
@@ -86,14 +86,14 @@ def test_photos_that_are_left_out_are_counted_and_the_first_is_named(tmp_path: P
 
 
 @pytest.mark.usefixtures("no_heif")
-def test_a_heic_file_is_refused_with_the_remedy_and_read_if_it_is_a_jpeg_in_truth(tmp_path: Path) -> None:
+def test_a_heic_file_is_refused_with_the_remedy_unless_it_is_a_jpeg(tmp_path: Path) -> None:
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
     with pytest.raises(ScmError, match=r"a\.heic: cannot be read as a picture .*; install the extra 'heif'"):
         read_photo(tmp_path / "a.heic")
     assert read_photo(photo(tmp_path / "b.heic")).shape == GREY.shape
 
 
-def test_with_pillow_heif_its_decoder_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pillow_heif_decodes_heic_if_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     registered: list[bool] = []
     module = types.ModuleType("pillow_heif")
     module.register_heif_opener = lambda: registered.append(True)  # type: ignore[attr-defined]
@@ -103,13 +103,13 @@ def test_with_pillow_heif_its_decoder_is_asked(monkeypatch: pytest.MonkeyPatch) 
     assert registered == [True]
 
 
-def test_names_lose_the_endings_of_photos_alone() -> None:
+def test_only_suffixes_of_photos_are_removed_from_names() -> None:
     names = ["a.jpg", "a.HEIC", "a.b.png", "1.5", "dir/a.webp"]
     assert [without_photo_ending(name) for name in names] == ["a", "a", "a.b", "1.5", "dir/a"]
 
 
 @pytest.mark.usefixtures("no_heif")
-def test_a_command_names_photos_of_a_folder_that_it_leaves_out(
+def test_a_command_reports_unsupported_photos_of_a_folder(
     place: Place, scm: Scm, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("a.jpg", "b.heic"):
@@ -134,7 +134,7 @@ def test_a_photo_or_an_archive_that_cannot_be_read_is_refused_with_the_remedy(pl
         assert says in done.errors[0]
 
 
-def test_pose_files_with_hashes_and_colons_in_their_names_are_found(place: Place, scm: Scm) -> None:
+def test_pose_files_with_hash_or_colon_in_their_name_are_found(place: Place, scm: Scm) -> None:
     joints = {"joints": {"nose": {"x": 20, "y": 10}, "neck": {"x": 20, "y": 20}}, "canvas": {"height": 64, "width": 48}}
     import json
 
@@ -150,7 +150,7 @@ def test_pose_files_with_hashes_and_colons_in_their_names_are_found(place: Place
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
-def test_out_may_be_the_file_of_one_picture(place: Place, scm: Scm, ending: str) -> None:
+def test_out_can_be_the_file_of_a_single_picture(place: Place, scm: Scm, ending: str) -> None:
     done = scm("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", "run", "-o", f"new/mine.{ending}")
     assert done.paths == [Path(f"new/mine.{ending}")]
     with Image.open(done.paths[0]) as image:
@@ -160,7 +160,7 @@ def test_out_may_be_the_file_of_one_picture(place: Place, scm: Scm, ending: str)
     assert Path("new/mine.json").is_file()
 
 
-def test_out_of_another_kind_and_for_several_pictures_is_refused(place: Place, scm: Scm) -> None:
+def test_out_as_a_file_is_refused_for_unsupported_formats_and_several_pictures(place: Place, scm: Scm) -> None:
     given = ("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", "run")
     assert "--out mine.bmp: is a picture of a kind that is not written" in scm(*given, "-o", "mine.bmp").errors[0]
     done = scm(*given, "--pose", "data/cleo", "-o", "mine.png")
@@ -178,7 +178,9 @@ def test_out_of_another_kind_and_for_several_pictures_is_refused(place: Place, s
         ("x.safetensors", b"abc", "is truncated or not a safetensors file"),
     ],
 )
-def test_a_model_file_of_another_kind_is_named(place: Place, scm: Scm, name: str, content: bytes, says: str) -> None:
+def test_a_model_file_of_another_kind_is_identified_in_the_error(
+    place: Place, scm: Scm, name: str, content: bytes, says: str
+) -> None:
     Path(name).write_bytes(content)
     done = scm("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", name)
     assert done.code == 2

@@ -17,7 +17,7 @@ from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
-from scmnet_cli.inference.inputs.photo import read_person
+from scmnet_cli.inference.inputs.photo import PhotoOptions, read_person
 from scmnet_cli.preprocess.layouts import likely_layout, open_source
 from scmnet_cli.preprocess.photos import PhotoSource, read_analysed
 from scmnet_cli.preprocess.prepare import prepare
@@ -124,7 +124,7 @@ def joint(joints: FloatArray, name: str) -> FloatArray:
 # a photo
 
 
-def test_regions_and_joints_of_a_photo_are_where_the_eye_sees_them(found: Person) -> None:
+def test_regions_and_joints_of_photos_match_hand_annotations(found: Person) -> None:
     size = len(found.image)
     places = {"hair": (0.44, 0.08), "face": (0.44, 0.24), "upper": (0.3, 0.8), "background": (0.85, 0.2)}
     for region, (x, y) in places.items():
@@ -156,7 +156,7 @@ def test_regions_and_joints_of_a_photo_are_where_the_eye_sees_them(found: Person
         ("CAMERA.JPG", save_as("RGB"), 0.9),
     ],
 )
-def test_photos_of_every_kind_show_the_same_person(
+def test_every_format_of_a_photo_gives_the_same_person(
     analyser: Analyser,
     astronaut: Image.Image,
     found: Person,
@@ -184,26 +184,24 @@ def test_a_small_person_in_a_large_photo_fills_the_canvas(
     columns = np.flatnonzero(in_photo.regions.any(0))
     assert columns[0] >= 630
     assert columns[-1] < 940
-    person = read_person(tmp_path / "street.png", CANVAS, analyser=lambda: analyser)
+    person = read_person(tmp_path / "street.png", CANVAS, options=PhotoOptions(lambda: analyser))
     assert person.canvas == CANVAS
     rows, columns = (np.flatnonzero(person.regions.any(axis)) for axis in (1, 0))
     assert max(len(rows) / CANVAS.height, len(columns) / CANVAS.width) > 0.8
     assert joint(person.joints, "nose")[2] > 0
 
 
-def test_a_map_and_joints_beside_a_photo_come_before_the_analyser(drawn_source: Path) -> None:
+def test_a_map_and_joints_beside_a_photo_take_precedence_over_the_analyser(drawn_source: Path) -> None:
     def never() -> Analyser:
         raise AssertionError("the analyser was asked for")
 
-    assert read_person(drawn_source / "drawn_0001.png", CANVAS, analyser=never).regions.any()
+    assert read_person(drawn_source / "drawn_0001.png", CANVAS, options=PhotoOptions(never)).regions.any()
 
 
-def test_a_photo_without_a_person_is_one_line_that_names_it(
-    analyser: Analyser, coffee: Image.Image, tmp_path: Path
-) -> None:
+def test_a_photo_without_a_person_is_a_one_line_error(analyser: Analyser, coffee: Image.Image, tmp_path: Path) -> None:
     coffee.save(tmp_path / "cup.png")
     with pytest.raises(ScmError, match=r"cup\.png: no person found in the photo; [^\n]*$"):
-        read_person(tmp_path / "cup.png", CANVAS, analyser=lambda: analyser)
+        read_person(tmp_path / "cup.png", CANVAS, options=PhotoOptions(lambda: analyser))
 
 
 # scm preprocess
@@ -224,9 +222,7 @@ def photos(tmp_path: Path, astronaut: Image.Image, coffee: Image.Image) -> Path:
     return folder
 
 
-def test_a_folder_of_photos_is_prepared_without_saying_more(
-    photos: Path, tmp_path: Path, loads: list[None], scm: Scm
-) -> None:
+def test_a_folder_of_photos_needs_no_options(photos: Path, tmp_path: Path, loads: list[None], scm: Scm) -> None:
     data_path = tmp_path / "data"
     scm("preprocess", photos, "-o", data_path, "--canvas", "64x48", "--sheet")
     assert loads == [None]
@@ -273,16 +269,18 @@ def test_a_photo_is_analysed_again_only_if_it_or_the_analyser_changed(
     assert other.num == 3
 
 
-def test_photos_of_one_name_are_left_out_and_named(tmp_path: Path, analyser: Analyser, coffee: Image.Image) -> None:
+def test_photos_that_share_a_name_are_skipped_and_reported(
+    tmp_path: Path, analyser: Analyser, coffee: Image.Image
+) -> None:
     for name in ("a b.png", "a_b.png"):
         coffee.save(tmp_path / name)
     source = PhotoSource(tmp_path, analyser)
     assert source.names() == ["a_b"]
-    with pytest.raises(ScmError, match=r"several photos \(a b\.png, a_b\.png\); rename all but one"):
+    with pytest.raises(ScmError, match=r"several photos have this name \(a b\.png, a_b\.png\); rename all but one"):
         source.read("a_b")
 
 
-def test_joints_or_maps_in_the_folder_make_it_the_layout_folder(drawn_source: Path, tmp_path: Path) -> None:
+def test_joints_or_maps_in_the_folder_select_the_layout_folder(drawn_source: Path, tmp_path: Path) -> None:
     assert likely_layout(drawn_source) == "folder"
     assert likely_layout(tmp_path) == "photos"
     assert likely_layout(tmp_path, None, Path("maps"), None) == "folder"
@@ -290,7 +288,7 @@ def test_joints_or_maps_in_the_folder_make_it_the_layout_folder(drawn_source: Pa
     assert likely_layout(tmp_path) == "folder"
 
 
-def test_a_folder_without_photos_says_which_kinds_are_read(tmp_path: Path) -> None:
+def test_a_folder_without_photos_is_an_error_that_lists_the_formats(tmp_path: Path) -> None:
     with pytest.raises(ScmError, match=r"holds no photos \(\.jpg .*\.tif"):
         open_source("photos", tmp_path)
 
@@ -298,7 +296,9 @@ def test_a_folder_without_photos_says_which_kinds_are_read(tmp_path: Path) -> No
 # scm transfer, edit, inspect
 
 
-def test_raw_photos_are_sources_and_poses(place: Place, photos: Path, loads: list[None], scm: Scm) -> None:
+def test_photos_without_annotations_are_sources_and_poses(
+    place: Place, photos: Path, loads: list[None], scm: Scm
+) -> None:
     done = scm("transfer", "--src", photos / "me2.jpg", "--pose", photos / "me 1, at work.png", "-m", "run")
     assert done.code == 0
     assert len(done.paths) == 1
@@ -312,13 +312,13 @@ def test_raw_photos_are_sources_and_poses(place: Place, photos: Path, loads: lis
     assert len(loads) == 3
 
 
-def test_no_command_loads_the_analyser_for_people_that_are_prepared(place: Place, loads: list[None], scm: Scm) -> None:
+def test_prepared_people_do_not_load_the_analyser(place: Place, loads: list[None], scm: Scm) -> None:
     assert scm("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", "run").code == 0
     assert not loads
 
 
 @pytest.mark.parametrize("option", ["--src", "--pose"])
-def test_a_photo_of_nobody_ends_a_command_in_one_line(
+def test_a_command_on_a_photo_without_a_person_is_a_one_line_error(
     place: Place, photos: Path, loads: list[None], option: str, scm: Scm
 ) -> None:
     inputs = {"--src": "data/anna", "--pose": "data/ben"} | {option: str(photos / "cup.jpg")}
@@ -330,7 +330,7 @@ def test_a_photo_of_nobody_ends_a_command_in_one_line(
     assert "cup.jpg" in told[0]
 
 
-def test_in_a_folder_of_photos_whoever_cannot_be_used_is_left_out(
+def test_unusable_photos_of_a_folder_are_skipped_and_reported(
     place: Place, photos: Path, loads: list[None], scm: Scm
 ) -> None:
     done = scm("transfer", "--src", photos, "--pose", "data/ben", "-m", "run")

@@ -72,7 +72,7 @@ def pixels(result: Result) -> np.ndarray:
     return np.asarray(result.image)
 
 
-def test_a_transfer_is_a_picture_of_the_models_canvas_with_what_moved(pipeline: Pipeline) -> None:
+def test_a_transfer_has_the_models_canvas_and_the_moved_maps(pipeline: Pipeline) -> None:
     result = pipeline.transfer(ANNA, BEN)
     assert (result.source, result.pose) == ("anna", "ben")
     assert result.image.mode == "RGB"
@@ -84,7 +84,7 @@ def test_a_transfer_is_a_picture_of_the_models_canvas_with_what_moved(pipeline: 
     assert result.seconds > 0
 
 
-def test_the_picture_is_what_the_network_itself_draws(pipeline: Pipeline, model_path: Path) -> None:
+def test_a_transfer_equals_the_networks_output(pipeline: Pipeline, model_path: Path) -> None:
     from scmnet_cli.regions import one_hot
     from scmnet_cli.skeleton import pose_maps
 
@@ -99,13 +99,13 @@ def test_the_picture_is_what_the_network_itself_draws(pipeline: Pipeline, model_
     assert np.abs(pixels(pipeline.transfer(ANNA, BEN)) - expected).max() <= 0.51
 
 
-def test_the_same_input_gives_the_same_bytes_also_after_loading_again(pipeline: Pipeline, model_path: Path) -> None:
+def test_the_same_input_gives_the_same_bytes_after_reloading(pipeline: Pipeline, model_path: Path) -> None:
     first = pipeline.transfer(ANNA, BEN)
     again = Pipeline.from_pretrained(model_path.parent, "cpu").transfer(ANNA, BEN)
     assert first.image.tobytes() == pipeline.transfer(ANNA, BEN).image.tobytes() == again.image.tobytes()
 
 
-def test_loading_a_model_leaves_the_global_random_state_alone(model_path: Path) -> None:
+def test_loading_a_model_does_not_change_the_global_random_state(model_path: Path) -> None:
     before = torch.random.get_rng_state()
     Pipeline.from_pretrained(model_path, "cpu")
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -121,7 +121,7 @@ def test_a_person_and_their_bare_joints_are_the_same_pose(pipeline: Pipeline) ->
     assert pipeline.transfer(ANNA, BEN).image.tobytes() == pipeline.transfer(ANNA, Pose.of(BEN)).image.tobytes()
 
 
-def test_a_sources_style_is_read_once_for_all_poses(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sources_style_is_encoded_once_for_all_poses(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     encode = pipeline.model.encode_regions
 
@@ -139,7 +139,7 @@ def test_a_sources_style_is_read_once_for_all_poses(pipeline: Pipeline, monkeypa
 
 
 @pytest.mark.parametrize("batch", [2, 3, 8])
-def test_a_batch_of_poses_draws_what_they_draw_one_by_one(pipeline: Pipeline, batch: int) -> None:
+def test_a_batch_of_poses_equals_single_transfers(pipeline: Pipeline, batch: int) -> None:
     poses = [ANNA, BEN, CLEO]
     for single, batched in zip(
         pipeline.transfer_many(ANNA, poses), pipeline.transfer_many(ANNA, poses, batch=batch), strict=True
@@ -150,7 +150,7 @@ def test_a_batch_of_poses_draws_what_they_draw_one_by_one(pipeline: Pipeline, ba
         assert single.entropy == pytest.approx(batched.entropy, abs=1e-4)
 
 
-def test_poses_are_asked_for_only_as_they_are_drawn(pipeline: Pipeline) -> None:
+def test_poses_are_read_lazily(pipeline: Pipeline) -> None:
     asked = []
 
     def poses() -> Iterator[Person]:
@@ -164,7 +164,7 @@ def test_poses_are_asked_for_only_as_they_are_drawn(pipeline: Pipeline) -> None:
     assert asked == ["anna"]
 
 
-def test_a_region_of_one_colour_carries_that_colour_where_the_field_takes_it(pipeline: Pipeline) -> None:
+def test_the_colour_of_a_region_moves_with_the_field(pipeline: Pipeline) -> None:
     image, regions = np.zeros((HEIGHT, WIDTH, 3), np.uint8), np.full((HEIGHT, WIDTH), region_id("upper"), np.uint8)
     image[:] = (200, 40, 90)
     result = pipeline.transfer(Person("red", image, regions, ANNA.joints), BEN)
@@ -172,7 +172,7 @@ def test_a_region_of_one_colour_carries_that_colour_where_the_field_takes_it(pip
     assert np.abs(np.asarray(result.moved_source).astype(int) - (200, 40, 90)).max() <= 1
 
 
-def test_a_person_twice_as_large_is_the_same_source_and_pose(pipeline: Pipeline) -> None:
+def test_a_person_of_twice_the_size_gives_the_same_result(pipeline: Pipeline) -> None:
     def doubled(person: Person) -> Person:
         joints = person.joints * np.array([2, 2, 1], dtype=np.float32)
         return Person(
@@ -187,14 +187,14 @@ def test_a_person_twice_as_large_is_the_same_source_and_pose(pipeline: Pipeline)
     assert posed.image.tobytes() == pipeline.transfer(small, Pose.of(doubled(BEN))).image.tobytes()
 
 
-def test_other_proportions_are_refused_with_the_canvas_to_prepare_for(pipeline: Pipeline) -> None:
+def test_another_aspect_is_refused_with_the_canvas_to_prepare_for(pipeline: Pipeline) -> None:
     square = Person("wide", np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.uint8), ANNA.joints)
     for use in (lambda: pipeline.encode(square), lambda: pipeline.transfer(ANNA, Pose.of(square))):
         with pytest.raises(ScmError, match=r"wide: .*64x64.*64x48"):
             use()
 
 
-def test_a_pose_without_joints_and_a_source_without_person_are_named(pipeline: Pipeline) -> None:
+def test_a_pose_without_joints_and_a_source_without_a_person_are_errors(pipeline: Pipeline) -> None:
     with pytest.raises(ScmError, match=r"^ghost: holds no joint"):
         pipeline.transfer(ANNA, Pose("ghost", np.zeros((18, 3), np.float32), pipeline.canvas))
     with pytest.raises(ScmError, match=r"^nobody: .*nothing but background"):
@@ -206,7 +206,7 @@ def test_a_source_needs_no_joints(pipeline: Pipeline) -> None:
     assert pipeline.transfer(blind, BEN).image.tobytes() == pipeline.transfer(ANNA, BEN).image.tobytes()
 
 
-def test_a_device_that_is_not_there_is_one_line(model_path: Path) -> None:
+def test_an_unavailable_device_is_a_one_line_error(model_path: Path) -> None:
     for device in ("abacus", "cuda:99"):
         with pytest.raises(ScmError, match=f"--device {device}: .*try cpu"):
             Pipeline.from_pretrained(model_path, device)
@@ -220,7 +220,7 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
         Pipeline.from_pretrained(tmp_path / "m")
 
 
-def test_a_batch_of_nothing_is_refused(pipeline: Pipeline) -> None:
+def test_a_batch_size_of_zero_is_refused(pipeline: Pipeline) -> None:
     with pytest.raises(ScmError, match="batch 0"):
         next(pipeline.transfer_many(ANNA, [BEN], batch=0))
 
@@ -228,7 +228,7 @@ def test_a_batch_of_nothing_is_refused(pipeline: Pipeline) -> None:
 # Editing
 
 
-def test_taking_regions_from_oneself_changes_nothing(pipeline: Pipeline) -> None:
+def test_exchanging_regions_with_oneself_changes_nothing(pipeline: Pipeline) -> None:
     plain, encoded = pipeline.transfer(CLEO, CLEO), pipeline.encode(CLEO)
     for names in (["hair"], ["skirt", "upper"], ["background"], sorted({*SKIRTED, "background"})):
         same = pipeline.exchange(encoded, dict.fromkeys(names, CLEO))
@@ -249,14 +249,14 @@ def test_an_edit_replaces_the_features_of_its_region_and_no_others(pipeline: Pip
     assert pipeline.edit(anna, {"upper": ben}).image.tobytes() != pipeline.transfer(anna, ANNA).image.tobytes()
 
 
-def test_what_the_reference_wears_elsewhere_does_not_matter(pipeline: Pipeline) -> None:
+def test_other_regions_of_the_reference_do_not_matter(pipeline: Pipeline) -> None:
     image = BEN.image.copy()
     image[BEN.regions != region_id("upper")] = 7
     other = replace(BEN, image=image)
     assert pipeline.edit(ANNA, {"upper": BEN}).image.tobytes() == pipeline.edit(ANNA, {"upper": other}).image.tobytes()
 
 
-def test_several_regions_come_from_several_references(pipeline: Pipeline) -> None:
+def test_several_regions_are_exchanged_with_several_references(pipeline: Pipeline) -> None:
     anna, ben, cleo = (pipeline.encode(person) for person in (ANNA, BEN, CLEO))
     at_once = pipeline.exchange(anna, {"upper": ben, "hair": cleo})
     in_turn = pipeline.exchange(pipeline.exchange(anna, {"hair": cleo}), {"upper": ben})
@@ -271,14 +271,14 @@ def test_an_edit_keeps_the_sources_pose_unless_another_is_given(pipeline: Pipeli
     assert np.array_equal(result.joints, CLEO.joints)
 
 
-def test_an_edited_source_serves_many_poses(pipeline: Pipeline) -> None:
+def test_an_edited_source_is_transferred_to_many_poses(pipeline: Pipeline) -> None:
     edited = pipeline.exchange(ANNA, {"upper": BEN})
     assert isinstance(edited, EncodedSource)
     drawn = [result.image.tobytes() for result in pipeline.transfer_many(edited, [BEN, CLEO])]
     assert drawn == [pipeline.edit(ANNA, {"upper": BEN}, pose).image.tobytes() for pose in (BEN, CLEO)]
 
 
-def test_the_edited_person_wears_the_references_region_in_its_place(pipeline: Pipeline) -> None:
+def test_the_edited_person_shows_the_references_region(pipeline: Pipeline) -> None:
     person = pipeline.exchange(ANNA, {"upper": BEN}).person
     worn = BEN.regions == region_id("upper")
     assert np.array_equal(person.regions == region_id("upper"), worn)
@@ -298,7 +298,7 @@ def test_a_references_background_stays_behind_the_person(pipeline: Pipeline) -> 
     assert (person.image[both] == 99).all()
 
 
-def test_a_skirt_takes_the_place_of_pants_and_pants_that_of_a_skirt(pipeline: Pipeline) -> None:
+def test_a_skirt_replaces_pants_and_pants_replace_a_skirt(pipeline: Pipeline) -> None:
     anna, cleo = pipeline.encode(ANNA), pipeline.encode(CLEO)
     skirted = pipeline.exchange(anna, {"skirt": cleo})
     assert skirted.removed == ("pants",)
@@ -307,7 +307,7 @@ def test_a_skirt_takes_the_place_of_pants_and_pants_that_of_a_skirt(pipeline: Pi
     assert pipeline.exchange(cleo, {"pants": anna}).removed == ("skirt",)
 
 
-def test_both_are_kept_where_the_edit_names_both_or_the_source_wears_both(pipeline: Pipeline) -> None:
+def test_pants_and_skirt_are_both_kept_if_the_edit_names_both_or_the_source_wears_both(pipeline: Pipeline) -> None:
     assert pipeline.exchange(ANNA, {"skirt": CLEO, "pants": BEN}).removed == ()
     both = a_person("both", 4, ("upper", "pants", "skirt"))
     assert pipeline.exchange(both, {"skirt": CLEO}).removed == ()
@@ -320,12 +320,12 @@ def test_a_region_that_the_source_lacks_is_added(pipeline: Pipeline) -> None:
     assert edited.region_features[:, region_id("hair")].any()
 
 
-def test_a_region_that_the_reference_lacks_is_an_error_that_says_what_it_has(pipeline: Pipeline) -> None:
+def test_a_region_that_the_reference_lacks_is_an_error_that_lists_its_regions(pipeline: Pipeline) -> None:
     with pytest.raises(ScmError, match=r"^ben: has no region 'skirt' to take; it has background, pants, hair, face"):
         pipeline.edit(ANNA, {"skirt": BEN})
 
 
-def test_an_unknown_region_is_an_error_that_names_the_nearest(pipeline: Pipeline) -> None:
+def test_an_unknown_region_is_an_error_that_suggests_the_nearest(pipeline: Pipeline) -> None:
     with pytest.raises(ScmError, match=r"'pant' is not one of.*did you mean 'pants'"):
         pipeline.edit(ANNA, {"pant": BEN})
     with pytest.raises(ScmError, match="no region is named"):
@@ -342,7 +342,7 @@ def test_a_model_without_regions_transfers_but_refuses_to_edit(tmp_path: Path) -
 # People from pictures
 
 
-def test_a_person_is_made_of_a_picture_a_map_and_joints() -> None:
+def test_make_person_combines_image_map_and_joints() -> None:
     made = make_person(Image.fromarray(ANNA.image), Image.fromarray(ANNA.regions), ANNA.joints.tolist(), "anna")
     assert made.name == "anna"
     assert np.array_equal(made.image, ANNA.image)
@@ -358,7 +358,7 @@ def test_a_palette_map_is_read_by_index_and_a_grey_picture_as_rgb() -> None:
     assert made.image.shape == (HEIGHT, WIDTH, 3)
 
 
-def test_a_missing_joint_may_hold_anything_for_a_place() -> None:
+def test_a_missing_joint_may_have_any_coordinates() -> None:
     joints = ANNA.joints.copy()
     joints[3] = (np.nan, -1, 0)
     joints[4] = (5, 5, np.nan)
@@ -379,6 +379,6 @@ def test_a_missing_joint_may_hold_anything_for_a_place() -> None:
         (ANNA.regions, ANNA.joints + np.float32("inf"), "not finite"),
     ],
 )
-def test_what_is_no_person_is_refused_in_one_line(regions: np.ndarray, joints: np.ndarray, says: str) -> None:
+def test_make_person_refuses_invalid_input_in_one_line(regions: np.ndarray, joints: np.ndarray, says: str) -> None:
     with pytest.raises(ScmError, match=says):
         make_person(Image.fromarray(ANNA.image), regions, joints, "anna")

@@ -49,7 +49,7 @@ def only(path: Path) -> PoseEntry:
     return posed
 
 
-def test_body_25_loses_mid_hip_and_feet(tmp_path: Path) -> None:
+def test_body_25_is_read_without_mid_hip_and_feet(tmp_path: Path) -> None:
     posed = only(write(tmp_path / "clip_000000000012_keypoints.json", openpose(flat(BODY_25_NAMES, 0.8))))
     assert (posed.name, posed.canvas) == ("clip_000000000012", None)
     assert [tuple(joint) for joint in posed.person()[:, :2]] == [place(name) for name in JOINTS]
@@ -70,7 +70,7 @@ def test_joints_that_openpose_did_not_find_are_missing(tmp_path: Path) -> None:
     assert joints[2, 2] == 1
 
 
-def test_of_several_people_the_most_prominent_is_taken_unless_one_is_named(tmp_path: Path) -> None:
+def test_the_most_prominent_person_is_chosen_unless_a_number_is_given(tmp_path: Path) -> None:
     small, large, faint = flat(JOINTS), flat(JOINTS, scale=3), flat(JOINTS, 0.06, scale=4)
     posed = only(write(tmp_path / "a.json", openpose(small, [], large, faint)))
     assert posed.person()[0, 0] == 30
@@ -80,12 +80,12 @@ def test_of_several_people_the_most_prominent_is_taken_unless_one_is_named(tmp_p
         posed.person(5)
 
 
-def test_a_picture_without_people_says_so(tmp_path: Path) -> None:
+def test_a_picture_without_people_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ScmError, match="a: no person was found in this picture"):
         only(write(tmp_path / "a.json", openpose())).person()
 
 
-def test_a_canvas_that_the_file_tells_is_the_frame(tmp_path: Path) -> None:
+def test_the_canvas_in_the_file_is_the_frame(tmp_path: Path) -> None:
     values = openpose(flat(JOINTS)) | {"canvas_height": 768, "canvas_width": 512}
     assert only(write(tmp_path / "a.json", values)).canvas == Canvas(768, 512)
 
@@ -98,7 +98,7 @@ def coco_annotations(*annotations: dict[str, Any]) -> dict[str, Any]:
     return {"info": {}, "images": images, "annotations": list(annotations), "categories": []}
 
 
-def test_coco_annotations_are_pictures_with_their_size_and_a_neck_between_the_shoulders(tmp_path: Path) -> None:
+def test_coco_annotations_have_picture_sizes_and_get_a_neck_between_the_shoulders(tmp_path: Path) -> None:
     labelled, hidden = flat(COCO_NAMES, 2), flat(COCO_NAMES, 1)
     hidden[5 * 3 : 6 * 3] = [0, 0, 0]  # the left shoulder
     values = coco_annotations({"image_id": 8, "keypoints": labelled}, {"image_id": 7, "keypoints": hidden})
@@ -117,7 +117,7 @@ def test_coco_annotations_are_pictures_with_their_size_and_a_neck_between_the_sh
     assert (first.person()[:, 2] > 0).sum() == 16
 
 
-def test_coco_results_have_scores_and_no_sizes_and_people_without_joints_are_no_poses(tmp_path: Path) -> None:
+def test_coco_results_have_scores_but_no_sizes_and_people_without_joints_are_skipped(tmp_path: Path) -> None:
     values = [
         {"image_id": 7, "category_id": 1, "keypoints": flat(COCO_NAMES, 0.5), "score": 0.9},
         {"image_id": 9, "category_id": 1, "keypoints": [0] * 51, "score": 0.9},
@@ -129,7 +129,7 @@ def test_coco_results_have_scores_and_no_sizes_and_people_without_joints_are_no_
     assert set(posed.person(2)[:, 2]) == {1.0}
 
 
-def test_one_damaged_annotation_spares_the_other_pictures(tmp_path: Path) -> None:
+def test_one_damaged_annotation_does_not_affect_other_pictures(tmp_path: Path) -> None:
     values = coco_annotations({"image_id": 7, "keypoints": [1, 2]}, {"image_id": 8, "keypoints": flat(COCO_NAMES, 2)})
     good, bad = sorted(read_pose_file(write(tmp_path / "c.json", values)), key=lambda posed: posed.problem)
     assert good.person().any()
@@ -143,7 +143,7 @@ def test_a_list_of_18_joints_is_a_pose(tmp_path: Path) -> None:
     assert posed.person()[3].tolist() == [*place(JOINTS[3]), 0.5]
 
 
-def test_what_is_saved_is_read_again(tmp_path: Path) -> None:
+def test_a_saved_pose_is_read_back_unchanged(tmp_path: Path) -> None:
     joints = np.array([[*place(name), 0.25] for name in JOINTS], np.float32)
     joints[4] = 0
     pose = Pose("stepping", joints, Canvas(300, 200))
@@ -157,7 +157,7 @@ def test_what_is_saved_is_read_again(tmp_path: Path) -> None:
     assert '    "neck": {"x": 11.0, "y": 102.0, "score": 0.25},\n' in (tmp_path / "a.json").read_text()
 
 
-def test_a_pose_written_by_hand_needs_little(tmp_path: Path) -> None:
+def test_a_pose_written_by_hand_needs_only_joints(tmp_path: Path) -> None:
     posed = only(write(tmp_path / "mine.json", '{"joints": {"nose": {"x": 3, "y": 4}, "neck": null}}'))
     assert (posed.name, posed.canvas) == ("mine", None)
     assert posed.person()[0].tolist() == [3, 4, 1]
@@ -227,7 +227,7 @@ HUGE = 10**400
         ({"format": "scm-net pose", "joints": []}, "'joints' is a list, expected names of joints"),
     ],
 )  # fmt: skip
-def test_anything_else_is_one_line_that_names_the_file(tmp_path: Path, values: Any, says: str) -> None:
+def test_any_other_file_is_a_one_line_error_that_names_it(tmp_path: Path, values: Any, says: str) -> None:
     path = write(tmp_path / "a.json", values)
     with pytest.raises(ScmError, match=says) as caught:
         read_pose_file(path)
@@ -236,7 +236,7 @@ def test_anything_else_is_one_line_that_names_the_file(tmp_path: Path, values: A
     assert len(str(caught.value)) < 600
 
 
-def test_bytes_that_are_no_text_and_a_folder_are_one_line(tmp_path: Path) -> None:
+def test_binary_files_and_folders_are_one_line_errors(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"\xff\xfe\x00{")
     for path in (tmp_path / "a.json", tmp_path):
         with pytest.raises(ScmError, match="cannot be read as JSON"):

@@ -37,14 +37,14 @@ def standing(x: float = 300, height: float = 200, canvas: Canvas = FILM, name: s
     return Pose(name, joints, canvas)
 
 
-def test_a_pose_is_scaled_to_a_canvas_of_its_shape() -> None:
+def test_a_pose_is_scaled_to_a_canvas_of_its_aspect() -> None:
     pose = standing(canvas=Canvas(512, 352))
     placed = place(pose, PORTRAIT)
     assert placed.canvas == PORTRAIT
     assert np.allclose(placed.joints[:, :2], pose.joints[:, :2] / 2)
 
 
-def test_a_pose_of_another_shape_is_cropped_around_the_person() -> None:
+def test_a_pose_of_another_aspect_is_cropped_around_the_person() -> None:
     placed = place(standing(x=500, height=90), PORTRAIT)
     joints = placed.joints
     assert (joints[:, 2] == 1).all()
@@ -55,7 +55,7 @@ def test_a_pose_of_another_shape_is_cropped_around_the_person() -> None:
     assert tall / wide == pytest.approx(1 / 0.2, rel=0.03)  # no stretching
 
 
-def test_where_a_person_stands_in_a_frame_makes_no_difference_but_in_a_film_it_does() -> None:
+def test_the_position_in_the_frame_matters_only_in_a_video() -> None:
     left, right = standing(x=150, name="0"), standing(x=450, name="1")
     apart = [place(pose, PORTRAIT).joints for pose in (left, right)]
     assert np.allclose(*apart, atol=1.1)
@@ -64,7 +64,7 @@ def test_where_a_person_stands_in_a_frame_makes_no_difference_but_in_a_film_it_d
     assert all((joints[:, 2] == 1).all() for joints in together)
 
 
-def test_a_pose_without_joints_stays_without() -> None:
+def test_a_pose_without_joints_is_unchanged() -> None:
     empty = Pose("empty", np.zeros((18, 3), np.float32), FILM)
     assert not place(empty, PORTRAIT).joints.any()
     placed = place_together([empty, standing()], PORTRAIT)
@@ -72,20 +72,20 @@ def test_a_pose_without_joints_stays_without() -> None:
     assert placed[1].joints.all(axis=1).any()
 
 
-def test_missing_joints_stay_missing_wherever_a_pose_is_placed() -> None:
+def test_missing_joints_stay_missing_on_any_canvas() -> None:
     pose = standing()
     pose.joints[4] = 0
     assert not place(pose, PORTRAIT).joints[4].any()
 
 
-def test_a_frame_of_any_size_costs_no_memory() -> None:
+def test_the_size_of_a_frame_costs_no_memory() -> None:
     vast = Canvas(100_000, 50_000)
     pose = Pose("vast", standing().joints * np.array([100, 100, 1], np.float32), vast)
     assert (place(pose, PORTRAIT).joints[:, 2] == 1).all()
     assert draw_poses([pose]).shape[0] < 400
 
 
-def test_a_mirrored_pose_has_left_and_right_exchanged_and_mirroring_it_again_brings_it_back() -> None:
+def test_mirroring_swaps_left_and_right_and_is_its_own_inverse() -> None:
     pose = standing(x=100)
     pose.joints[4] = 0
     turned = mirrored(pose)
@@ -95,7 +95,7 @@ def test_a_mirrored_pose_has_left_and_right_exchanged_and_mirroring_it_again_bri
     assert np.allclose(mirrored(turned).joints, pose.joints)
 
 
-def test_at_least_16_poses_are_shipped_and_say_what_they_are() -> None:
+def test_at_least_16_poses_ship_with_descriptions() -> None:
     shipped = shipped_poses()
     assert len(shipped) >= 16
     assert {"front", "back", "side", "walking", "hand-on-hip", "close"} <= set(shipped)
@@ -107,7 +107,7 @@ def test_at_least_16_poses_are_shipped_and_say_what_they_are() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(shipped_poses()))
-def test_a_shipped_pose_is_a_whole_person_inside_its_frame(name: str) -> None:
+def test_a_shipped_pose_is_a_whole_person_in_its_frame(name: str) -> None:
     joints = shipped_poses()[name][1].person()
     known = joints[:, 2] > 0
     assert known.sum() >= 14
@@ -128,14 +128,14 @@ def test_no_two_shipped_poses_are_alike() -> None:
             assert np.abs(joints[name] - joints[other]).max() > 10, (name, other)
 
 
-def test_a_sheet_has_a_cell_a_pose() -> None:
+def test_a_sheet_has_one_cell_per_pose() -> None:
     one, ten = draw_poses([standing()]), draw_poses([standing()] * 10)
     assert ten.shape[1] > 8 * one.shape[1]
     assert ten.shape[0] > 1.8 * one.shape[0]
     assert len(np.unique(one.reshape(-1, 3), axis=0)) > 10  # limbs of several colours
 
 
-def test_scm_poses_lists_the_shipped_ones_and_draws_them(place: Place, scm: Scm) -> None:
+def test_scm_poses_lists_and_draws_the_shipped_poses(place: Place, scm: Scm) -> None:
     done = scm("poses")
     assert done.code == 0
     lines = [str(path) for path in done.paths]
@@ -209,14 +209,16 @@ def test_a_name_from_a_file_never_leaves_the_folder(place: Place, scm: Scm) -> N
         (("walking", "-o", "data/manifest.json/x.png"), "cannot be made"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(place: Place, scm: Scm, arguments: tuple[str, ...], says: str) -> None:
+def test_a_users_mistake_with_poses_is_one_line_and_exit_code_2(
+    place: Place, scm: Scm, arguments: tuple[str, ...], says: str
+) -> None:
     done = scm("poses", *arguments)
     assert done.code == 2
     assert len(done.errors) == 1
     assert says in done.errors[0]
 
 
-def test_one_pose_of_many_that_cannot_be_used_is_told_and_left_out(place: Place, scm: Scm) -> None:
+def test_one_unusable_pose_of_many_is_reported_and_skipped(place: Place, scm: Scm) -> None:
     Path("poses").mkdir()
     save_pose(Path("poses/good.json"), standing())
     Path("poses/bad.json").write_text("{}")
@@ -226,7 +228,7 @@ def test_one_pose_of_many_that_cannot_be_used_is_told_and_left_out(place: Place,
     assert done.errors[0].startswith("scm: skipped bad.json: ")
 
 
-def test_the_shipped_poses_lie_in_the_package() -> None:
+def test_the_shipped_poses_are_in_the_package() -> None:
     assert shipped_folder().parent.name == "poses"
     assert shipped_folder().parent.parent.name == "scmnet_cli"
     with pytest.raises(ScmError):

@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_was_written_is_read(folder: Path) -> None:
+def test_a_written_folder_is_read_back_unchanged(folder: Path) -> None:
     data = PreparedFolder(folder)
     assert data.names() == ["anna", "ben", "cleo"]
     assert (data.names("train"), data.names("val"), data.names("test")) == (["anna", "cleo"], ["ben"], [])
@@ -64,7 +64,7 @@ def test_what_was_written_is_read(folder: Path) -> None:
         )
 
 
-def test_whoever_changes_a_loaded_person_changes_nobody_else(folder: Path) -> None:
+def test_changing_a_loaded_person_does_not_affect_later_loads(folder: Path) -> None:
     data = PreparedFolder(folder)
     data.load("anna").joints[:] = 0
     assert data.load("anna").joints.any()
@@ -123,7 +123,7 @@ def test_a_broken_folder_is_refused_in_one_line(folder: Path, breaks: Callable[[
         (lambda folder: save_png(folder / "regions" / "anna.png", np.full((32, 24), 8, np.uint8)), "holds id 8"),
     ],
 )
-def test_a_broken_entry_is_told_of_when_it_is_loaded(
+def test_a_broken_entry_is_an_error_when_it_is_loaded(
     folder: Path, breaks: Callable[[Path], None], message: str
 ) -> None:
     breaks(folder)
@@ -156,7 +156,7 @@ HOSTILE = ["", ".", "..", "../a", "a/b", "a\\b", ".hidden", "-o", "a b", "a\nb",
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_that_could_leave_the_folder_or_confuse_it_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_name_that_leads_out_of_the_folder_or_is_ambiguous_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ScmError, match="cannot be a file name here"):
         check_name(name)
     with pytest.raises(ScmError, match="cannot be a file name here"):
@@ -165,7 +165,7 @@ def test_a_name_that_could_leave_the_folder_or_confuse_it_is_refused(name: str, 
 
 
 @pytest.mark.parametrize("name", ["0001", "fashionWOMEN-1.front_2", "ä", "人"])
-def test_ordinary_names_pass(name: str) -> None:
+def test_ordinary_names_are_accepted(name: str) -> None:
     assert check_name(name) == name
 
 
@@ -174,7 +174,7 @@ def test_a_person_of_another_canvas_is_not_written(tmp_path: Path) -> None:
         PreparedWriter(tmp_path / "data", Canvas(64, 48)).write(PEOPLE[0])
 
 
-def test_a_folder_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ScmError, match="cannot be made"):
         PreparedWriter(tmp_path / "file" / "data", CANVAS)

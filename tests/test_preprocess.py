@@ -50,7 +50,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_everybody_comes_through_and_every_tenth_is_val(drawn_data: Path) -> None:
+def test_every_person_is_prepared_and_every_tenth_is_val(drawn_data: Path) -> None:
     data = PreparedFolder(drawn_data)
     names = [f"drawn_{number:04d}" for number in range(12)]
     assert data.names() == names
@@ -60,7 +60,7 @@ def test_everybody_comes_through_and_every_tenth_is_val(drawn_data: Path) -> Non
     assert data.manifest.layout == "folder"
 
 
-def test_pictures_regions_and_joints_fit_each_other_on_the_canvas(drawn_data: Path) -> None:
+def test_images_regions_and_joints_match_on_the_canvas(drawn_data: Path) -> None:
     data = PreparedFolder(drawn_data)
     for name in data.names():
         person, original = data.load(name), draw_person(int(name[-4:]))
@@ -80,7 +80,7 @@ def test_pictures_regions_and_joints_fit_each_other_on_the_canvas(drawn_data: Pa
         assert data.entry(name).photo_size == original.image.shape[1::-1]
 
 
-def test_a_plain_background_is_light_grey_and_a_kept_one_is_the_photos(source: Path, tmp_path: Path) -> None:
+def test_a_plain_background_is_light_grey_and_a_kept_one_is_unchanged(source: Path, tmp_path: Path) -> None:
     run(source, tmp_path / "plain", limit=2)
     run(source, tmp_path / "keep", limit=2, background="keep")
     plain, keep = PreparedFolder(tmp_path / "plain"), PreparedFolder(tmp_path / "keep")
@@ -174,7 +174,7 @@ def edit_table(change: Callable[[list[str]], list[str]]) -> Callable[[Path], Non
         (map_leads_out, "drawn_0005", "leads out of"),
         (links_in_a_circle, "drawn_0005", "cannot be resolved|no such file"),
         (same_picture, "drawn_0006", "is the same picture as 'drawn_0005'"),
-        (same_name, "drawn_0007", r"several photos \(drawn_0007.jpg, drawn_0007.png\)"),
+        (same_name, "drawn_0007", r"several photos have this name \(drawn_0007.jpg, drawn_0007.png\)"),
         (hostile_name, "drawn 0008", "cannot be a file name here"),
         (all_background, "drawn_0009", "is all background"),
         (edit_table(lambda lines: [line for line in lines if "_0010" not in line]), "drawn_0010", "no row 'drawn_0010"),
@@ -185,7 +185,7 @@ def edit_table(change: Callable[[list[str]], list[str]]) -> Callable[[Path], Non
         (edit_table(lambda lines: [*lines[:-1], "drawn_0011" + ",1e9" * 54]), "drawn_0011", "not a pixel"),
     ],
 )  # fmt: skip
-def test_whoever_cannot_be_used_is_told_of_in_one_line_and_all_others_come_through(
+def test_unusable_people_are_reported_in_one_line_and_all_others_are_prepared(
     source: Path, tmp_path: Path, spoil: Callable[[Path], None], name: str, reason: str
 ) -> None:
     spoil(source)
@@ -203,7 +203,7 @@ def test_whoever_cannot_be_used_is_told_of_in_one_line_and_all_others_come_throu
         data.load(kept)
 
 
-def test_the_split_does_not_depend_on_what_is_limited_or_was_finished_before(source: Path, tmp_path: Path) -> None:
+def test_the_split_does_not_depend_on_limit_or_interruptions(source: Path, tmp_path: Path) -> None:
     cut_short(source)
     whole = run(source, tmp_path / "whole", jobs=4)
     run(source, tmp_path / "parts", limit=3, jobs=1)
@@ -217,7 +217,7 @@ def test_the_split_does_not_depend_on_what_is_limited_or_was_finished_before(sou
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
-def test_a_second_run_does_only_what_is_missing_or_changed(source: Path, tmp_path: Path) -> None:
+def test_a_second_run_prepares_only_missing_or_changed_people(source: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     assert run(source, data).num_new == 12
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*.png")}
@@ -230,9 +230,7 @@ def test_a_second_run_does_only_what_is_missing_or_changed(source: Path, tmp_pat
     assert {path.stem for path in after if after[path] != before[path]} == {"drawn_0003", "drawn_0004"}
 
 
-def test_after_kill_9_the_same_command_goes_on_and_ends_as_if_nothing_had_happened(
-    source: Path, tmp_path: Path
-) -> None:
+def test_after_kill_9_the_same_command_resumes_with_the_same_result(source: Path, tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     script = f"""
         import os, signal
@@ -259,7 +257,7 @@ def test_after_kill_9_the_same_command_goes_on_and_ends_as_if_nothing_had_happen
     assert contents(killed) == contents(whole)
 
 
-def test_a_folder_prepared_otherwise_is_refused_with_the_difference(source: Path, tmp_path: Path) -> None:
+def test_a_folder_prepared_with_other_settings_is_refused_with_the_difference(source: Path, tmp_path: Path) -> None:
     run(source, tmp_path / "data", limit=1)
     with pytest.raises(ScmError, match=r"was prepared with other settings.*background plain -> keep"):
         run(source, tmp_path / "data", background="keep")
@@ -267,7 +265,7 @@ def test_a_folder_prepared_otherwise_is_refused_with_the_difference(source: Path
         prepare(FolderSource(source), tmp_path / "data", Canvas(128, 96))
 
 
-def test_a_folder_of_other_things_is_not_written_into(source: Path, tmp_path: Path) -> None:
+def test_a_folder_of_another_program_is_not_written_to(source: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("")
     for out in (tmp_path / "mine", tmp_path / "mine" / "thesis.txt", source):
@@ -277,13 +275,13 @@ def test_a_folder_of_other_things_is_not_written_into(source: Path, tmp_path: Pa
         assert contents(tmp_path) == before
 
 
-def test_nobody_usable_is_an_error_with_the_first_reason(source: Path, tmp_path: Path) -> None:
+def test_no_usable_person_is_an_error_with_the_first_reason(source: Path, tmp_path: Path) -> None:
     shutil.rmtree(source / "regions")
     with pytest.raises(ScmError, match=r"no person is usable; all 12 were left out, 'drawn_0000' because: .*no such"):
         run(source, tmp_path / "data")
 
 
-def test_photos_may_lie_in_images_and_joints_in_the_benchmarks_format(source: Path, tmp_path: Path) -> None:
+def test_photos_may_be_in_images_and_joints_in_the_benchmarks_format(source: Path, tmp_path: Path) -> None:
     expected = PreparedFolder(run(source, tmp_path / "one", limit=2).path)
     (source / "images").mkdir()
     lines = ["name:keypoints_y:keypoints_x"]
@@ -311,13 +309,11 @@ def test_a_folder_without_photos_or_joints_is_refused_with_the_remedy(source: Pa
     assert len(open_source("folder", source, joints=tmp_path / "elsewhere.csv").names()) == 12
     with pytest.raises(ScmError, match="no such folder"):
         open_source("folder", tmp_path / "absent")
-    with pytest.raises(ScmError, match="not laid out as Clothing Co-Parsing"):
+    with pytest.raises(ScmError, match="does not have the layout of Clothing Co-Parsing"):
         open_source("ccp", source)
 
 
-def test_the_sheet_shows_photo_picture_regions_and_skeleton_of_everybody_asked_for(
-    drawn_source: Path, drawn_data: Path
-) -> None:
+def test_the_sheet_shows_photo_image_regions_and_skeleton_of_each_person(drawn_source: Path, drawn_data: Path) -> None:
     data = PreparedFolder(drawn_data)
     sheet = draw_sheet(FolderSource(drawn_source), data, num=3)
     assert sheet.shape[1] > 2 * (45 + 3 * 48)
@@ -357,7 +353,7 @@ def ccp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_ccps_one_skin_label_is_split_into_face_arms_and_legs(ccp: Path) -> None:
+def test_ccps_skin_label_is_split_into_face_arms_and_legs(ccp: Path) -> None:
     source = CcpSource(ccp)
     assert source.names() == [f"{number:04d}" for number in range(6)]
     facing_us = [name for name in source.names() if draw_person(int(name)).joints[JOINTS.index("nose"), 2]]
@@ -386,7 +382,7 @@ class FoundPerson:
         return Analysis(1.0, np.zeros((18, 3), np.float32), probabilities, crop, (height, width))
 
 
-def test_unlabelled_photos_of_ccp_join_train_with_the_analysers_maps_and_leave_val_alone(tmp_path: Path) -> None:
+def test_unlabelled_photos_of_ccp_are_added_to_train_only_with_the_analysers_maps(tmp_path: Path) -> None:
     root = tmp_path / "ccp"
     write_ccp(root, 13)
     for number in (2, 5):
@@ -402,7 +398,7 @@ def test_unlabelled_photos_of_ccp_join_train_with_the_analysers_maps_and_leave_v
     assert "f" * 64 in whole.manifest.parser
 
 
-def test_an_unlabelled_photo_in_which_the_analyser_finds_another_person_is_left_out(tmp_path: Path) -> None:
+def test_an_unlabelled_photo_is_skipped_if_the_analyser_finds_another_person(tmp_path: Path) -> None:
     root = tmp_path / "ccp"
     write_ccp(root, 3)
     (root / "annotations" / "pixel-level" / "0001.mat").unlink()
@@ -411,7 +407,7 @@ def test_an_unlabelled_photo_in_which_the_analyser_finds_another_person_is_left_
     assert "lie on the person that the analyser finds" in outcome.left_out["0001"]
 
 
-def test_unlabelled_is_refused_where_a_layout_has_no_such_photos(drawn_source: Path) -> None:
+def test_unlabelled_is_refused_for_layouts_without_such_photos(drawn_source: Path) -> None:
     with pytest.raises(ScmError, match="--unlabelled: layout folder has no such option"):
         open_source("folder", drawn_source, unlabelled=True)
 
@@ -434,7 +430,7 @@ def test_ccp_becomes_a_prepared_folder(ccp: Path, tmp_path: Path) -> None:
         (np.full((320, 224), 0.5), "not a map of whole numbers"),
     ],
 )
-def test_an_unusable_annotation_is_told_of(
+def test_an_unusable_annotation_is_reported(
     ccp: Path, tmp_path: Path, labels: np.ndarray[tuple[int, int], np.dtype[np.uint8]], reason: str
 ) -> None:
     root = Path(shutil.copytree(ccp, tmp_path / "ccp"))
@@ -443,7 +439,7 @@ def test_an_unusable_annotation_is_told_of(
         CcpSource(root).read("0001")
 
 
-def test_a_broken_annotation_a_missing_photo_and_too_few_joints_are_told_of(ccp: Path, tmp_path: Path) -> None:
+def test_a_broken_annotation_a_missing_photo_and_too_few_joints_are_reported(ccp: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(ccp, tmp_path / "ccp"))
     annotations = root / "annotations" / "pixel-level"
     (annotations / "0000.mat").write_bytes((annotations / "0000.mat").read_bytes()[:300])
@@ -472,7 +468,7 @@ def joints_at(**places: tuple[float, float]) -> FloatArray:
     return joints
 
 
-def test_skin_belongs_to_the_nearest_limb_and_hands_to_the_arm() -> None:
+def test_skin_is_assigned_to_the_nearest_limb_and_hands_to_the_arm() -> None:
     joints = joints_at(
         nose=(50, 10), neck=(50, 25), left_elbow=(80, 50), left_wrist=(80, 90), left_hip=(60, 90), left_knee=(60, 140),
         left_ankle=(60, 190),
@@ -492,7 +488,7 @@ def scm_lines(capfd: pytest.CaptureFixture[str]) -> tuple[list[str], list[str]]:
     return out.splitlines(), err.splitlines()
 
 
-def test_the_command_says_what_it_did_and_what_it_left_out(
+def test_the_command_reports_prepared_and_skipped_people(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from scmnet_cli.cli.main import main
@@ -514,7 +510,7 @@ def test_the_command_says_what_it_did_and_what_it_left_out(
 
 
 @pytest.mark.parametrize("text", ["256", "256x", "axb", "100x48", "8x8", "256x176x3", "-64x48", "99999x64"])
-def test_a_canvas_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_canvas_is_refused(text: str) -> None:
     with pytest.raises(ScmError, match=f"--canvas {text}: "):
         read_canvas(text)
 
@@ -523,13 +519,13 @@ def test_a_canvas_is_height_times_width() -> None:
     assert read_canvas("256x176") == Canvas(256, 176)
 
 
-def test_the_command_offers_every_layout_and_background_there_is() -> None:
+def test_the_command_offers_every_layout_and_background() -> None:
     assert [layout.value for layout in Layout] == list(LAYOUTS)
     assert [background.value for background in Background] == list(BACKGROUNDS)
 
 
 @pytest.mark.data
-def test_real_ccp_photos_come_through(tmp_path: Path, shared: Callable[[str], Path]) -> None:
+def test_real_ccp_photos_are_prepared(tmp_path: Path, shared: Callable[[str], Path]) -> None:
     prepare(CcpSource(shared("data/ccp")), tmp_path / "data", Canvas(128, 88), limit=11)
     data = PreparedFolder(tmp_path / "data")
     assert data.names() == ["0001", "0002", "0003", "0004", "0005", "0006", "0008", "0009", "0010", "0011", "0012"]
@@ -547,7 +543,7 @@ def test_real_ccp_photos_come_through(tmp_path: Path, shared: Callable[[str], Pa
         assert (feet[feet[:, 2] > 0, 1] > nose_y + 60).all()
 
 
-def test_a_row_of_the_joints_that_leads_out_of_the_folder_is_told_of_and_not_followed(
+def test_a_row_of_joints_that_leads_out_of_the_folder_is_reported_and_not_followed(
     source: Path, tmp_path: Path
 ) -> None:
     zeros = ",0" * 54

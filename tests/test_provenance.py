@@ -49,7 +49,7 @@ def test_the_term_is_iptcs_own() -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.webp"])
-def test_a_still_picture_of_any_kind_names_its_origin_where_pillow_finds_it(tmp_path: Path, name: str) -> None:
+def test_a_picture_of_any_format_has_provenance_that_pillow_reads(tmp_path: Path, name: str) -> None:
     save_generated(tmp_path / name, picture())
     with Image.open(tmp_path / name) as image:
         image.load()
@@ -70,7 +70,7 @@ def test_a_png_keeps_its_pixels_and_its_text_fields(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.apng"])
-def test_an_animation_of_any_kind_names_its_origin_and_still_plays(tmp_path: Path, name: str) -> None:
+def test_an_animation_of_any_format_has_provenance_and_still_plays(tmp_path: Path, name: str) -> None:
     frames = [picture(seed) for seed in range(3)]
     save_generated_animation(tmp_path / name, frames, 10)
     with Image.open(tmp_path / name) as image:
@@ -81,7 +81,7 @@ def test_an_animation_of_any_kind_names_its_origin_and_still_plays(tmp_path: Pat
     assert read_provenance(tmp_path / name) == Provenance(IPTC, SOFTWARE)
 
 
-def test_a_gif_holds_xmp_in_the_block_that_readers_look_for(tmp_path: Path) -> None:
+def test_a_gif_has_xmp_in_its_application_extension(tmp_path: Path) -> None:
     save_generated_animation(tmp_path / "a.gif", [picture(0), picture(1)], 10)
     content = (tmp_path / "a.gif").read_bytes()
     start = content.index(b"\x21\xff\x0bXMP DataXMP") + 14
@@ -93,7 +93,7 @@ def test_a_gif_holds_xmp_in_the_block_that_readers_look_for(tmp_path: Path) -> N
     assert IPTC.encode() in content[start:place]
 
 
-def test_a_video_holds_xmp_in_adobes_box_and_still_plays(tmp_path: Path) -> None:
+def test_a_video_has_xmp_in_adobes_box_and_still_plays(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
@@ -131,7 +131,7 @@ def test_the_mark_is_small_visible_and_in_the_corner() -> None:
         assert int(marked[changed].min()) < 80, "on a dark ground"
 
 
-def test_the_mark_is_added_where_it_is_asked_for_alone(tmp_path: Path) -> None:
+def test_the_mark_is_added_only_on_request(tmp_path: Path) -> None:
     for mark in (False, True):
         save_generated(tmp_path / "a.png", picture(1, 256, 176), mark=mark)
         with Image.open(tmp_path / "a.png") as image:
@@ -144,7 +144,7 @@ def test_the_mark_is_added_where_it_is_asked_for_alone(tmp_path: Path) -> None:
     assert encode_generated(picture(1, 256, 176), mark=True) != encode_generated(picture(1, 256, 176))
 
 
-def test_a_name_of_no_known_kind_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+def test_an_unsupported_suffix_is_refused_with_the_supported_ones(tmp_path: Path) -> None:
     with pytest.raises(
         ScmError, match=r"a\.bmp: pictures of this kind cannot be written.* \.png, \.jpg, \.jpeg, \.webp"
     ):
@@ -166,28 +166,28 @@ def packet(body: str) -> bytes:
         f'<rdf:Description><e:DigitalSourceType rdf:resource="{IPTC}"/></rdf:Description>',
     ],
 )
-def test_the_source_type_is_found_however_other_programs_write_it(tmp_path: Path, body: str) -> None:
+def test_the_source_type_is_found_in_every_way_of_writing_xmp(tmp_path: Path, body: str) -> None:
     (tmp_path / "a.jpg").write_bytes(packet(body))
     found = read_provenance(tmp_path / "a.jpg")
     assert found.source_type == IPTC
     assert found.is_generated
 
 
-def test_a_camera_is_no_generator() -> None:
+def test_a_photo_of_a_camera_does_not_count_as_generated() -> None:
     base = "http://cv.iptc.org/newscodes/digitalsourcetype/"
     assert not Provenance(base + "digitalCapture", "").is_generated
     assert not Provenance("", "").is_generated
     assert Provenance(base + "trainedAlgorithmicMedia", "").is_generated
 
 
-def test_a_file_that_says_nothing_says_nothing(tmp_path: Path) -> None:
+def test_a_file_without_xmp_has_no_provenance(tmp_path: Path) -> None:
     save_png(tmp_path / "a.png", picture())
     (tmp_path / "empty").touch()
     for name in ("a.png", "empty"):
         assert read_provenance(tmp_path / name) == Provenance("", "")
 
 
-def test_hostile_or_broken_xmp_is_one_clear_line(tmp_path: Path) -> None:
+def test_hostile_or_broken_xmp_is_a_one_line_error(tmp_path: Path) -> None:
     bomb = packet("").replace(b"<rdf:RDF", b'<!ENTITY a "aaaaaaaa"><rdf:RDF')
     (tmp_path / "bomb.png").write_bytes(bomb)
     with pytest.raises(ScmError, match=r"bomb\.png: its XMP declares entities"):
@@ -201,9 +201,7 @@ def test_hostile_or_broken_xmp_is_one_clear_line(tmp_path: Path) -> None:
         read_provenance(tmp_path)
 
 
-def test_doctor_says_what_a_file_states_about_its_origin(
-    place: Place, scm: Scm, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_doctor_prints_the_provenance_of_a_file(place: Place, scm: Scm, capfd: pytest.CaptureFixture[str]) -> None:
     save_generated(Path("made.webp"), picture())
     save_png(Path("plain.png"), picture())
     camera = packet(f'<rdf:Description e:DigitalSourceType="{IPTC.rsplit("/", 1)[0]}/digitalCapture"/>')
@@ -225,7 +223,7 @@ def test_doctor_says_what_a_file_states_about_its_origin(
     assert missing.errors == ["scm: absent.png: no such file"]
 
 
-def test_transfer_names_the_origin_in_each_file_and_marks_on_request(place: Place, scm: Scm) -> None:
+def test_transfer_writes_provenance_and_marks_on_request(place: Place, scm: Scm) -> None:
     given = [
         "transfer",
         "--data",

@@ -39,7 +39,7 @@ from scmnet_cli.weights import backbone_shapes
 CANVAS = Canvas(64, 48)
 
 
-def test_the_rank_is_what_torchrun_says() -> None:
+def test_the_rank_is_read_from_torchruns_variables() -> None:
     rank = this_rank({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"})
     assert rank == Rank(5, 8, 1)
     assert not rank.is_first
@@ -48,12 +48,12 @@ def test_the_rank_is_what_torchrun_says() -> None:
 
 
 @pytest.mark.parametrize("values", [("2", "2"), ("-1", "2"), ("a", "2"), ("0", "0")])
-def test_an_environment_that_names_no_rank_is_refused(values: tuple[str, str]) -> None:
+def test_invalid_variables_of_torchrun_are_refused(values: tuple[str, str]) -> None:
     with pytest.raises(ScmError, match=r"RANK=.*torchrun"):
         this_rank({"RANK": values[0], "WORLD_SIZE": values[1]})
 
 
-def test_each_process_of_a_machine_gets_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_process_of_a_machine_gets_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "9", "WORLD_SIZE": "16", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "8"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -69,7 +69,7 @@ def test_each_process_of_a_machine_gets_a_gpu_of_its_own(monkeypatch: pytest.Mon
         _of_this_process(torch.device("cuda"))
 
 
-def test_one_process_alone_is_a_team_that_never_waits() -> None:
+def test_a_single_process_never_waits() -> None:
     team = Team(Rank())
     team.wait()
     assert team.gather("me") == ["me"]
@@ -77,7 +77,7 @@ def test_one_process_alone_is_a_team_that_never_waits() -> None:
     assert not team.any(False)
 
 
-def test_means_are_over_images_however_they_were_cut_and_leave_out_what_is_not_finite() -> None:
+def test_means_are_over_images_however_they_are_split_and_skip_values_that_are_not_finite() -> None:
     means, whole = Means(), torch.tensor([1.0, math.nan, 3.0, 8.0, math.inf, 4.0])
     means.add("a", whole[:2])
     means.add("a", whole[2:])
@@ -102,9 +102,7 @@ def share(source: Path, out: Path, number: int, count: int, limit: int | None = 
 
 
 @pytest.mark.parametrize("limit", [None, 5])
-def test_shares_and_a_last_run_make_the_folder_that_one_run_makes(
-    drawn_source: Path, tmp_path: Path, limit: int | None
-) -> None:
+def test_shares_and_a_final_run_equal_one_run(drawn_source: Path, tmp_path: Path, limit: int | None) -> None:
     whole = prepare(FolderSource(drawn_source), tmp_path / "whole", CANVAS, limit=limit, jobs=1)
     made = [share(drawn_source, tmp_path / "shared", number, 3, limit) for number in (2, 0, 1)]
     assert all(made)
@@ -120,14 +118,14 @@ def test_shares_and_a_last_run_make_the_folder_that_one_run_makes(
     assert all(shared[f"images/{name}.png"] for name in PreparedFolder(tmp_path / "shared").names())
 
 
-def test_the_last_run_makes_what_a_lost_share_did_not(drawn_source: Path, tmp_path: Path) -> None:
+def test_the_final_run_prepares_people_of_a_lost_share(drawn_source: Path, tmp_path: Path) -> None:
     prepare(FolderSource(drawn_source), tmp_path / "whole", CANVAS, jobs=1)
     share(drawn_source, tmp_path / "shared", 0, 2)
     prepare(FolderSource(drawn_source), tmp_path / "shared", CANVAS, jobs=1)
     assert contents(tmp_path / "shared") == contents(tmp_path / "whole")
 
 
-def test_a_folder_that_another_run_writes_to_is_left_alone(drawn_source: Path, tmp_path: Path) -> None:
+def test_a_folder_that_another_run_writes_to_is_refused(drawn_source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with lock_folder(out):
         with pytest.raises(ScmError, match=r"out: another 'scm preprocess' is writing into it"):
@@ -143,7 +141,7 @@ def test_a_folder_that_another_run_writes_to_is_left_alone(drawn_source: Path, t
     prepare(FolderSource(drawn_source), out, CANVAS, jobs=1)
 
 
-def test_several_processes_draw_each_picture_once_and_those_of_one_name_together() -> None:
+def test_several_processes_draw_each_picture_once_and_one_source_in_one_process() -> None:
     def given(name: str, where: str) -> Input:
         return Input(name, where, lambda: pytest.fail("nothing is read yet"))
 
@@ -162,7 +160,7 @@ def test_several_processes_draw_each_picture_once_and_those_of_one_name_together
 
 
 @pytest.mark.usefixtures("float64_kept")
-def test_batch_norm_spelt_out_for_several_processes_is_batch_norm() -> None:
+def test_batch_norm_over_several_processes_equals_batch_norm() -> None:
     random = torch.Generator().manual_seed(0)
     images, gradient = (torch.randn(3, 4, 5, 6, generator=random).double() * 2 + 3 for _ in range(2))
     found = []
@@ -257,7 +255,7 @@ def furthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, floa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_two_processes_with_half_the_batch_each_train_as_one_with_the_whole(trained: Trained, case: str) -> None:
+def test_two_processes_with_half_the_batch_train_as_one_process(trained: Trained, case: str) -> None:
     first, second = trained.states_of_two(case)
     assert all(torch.equal(first[key], second[key]) for key in first)
     apart = furthest(trained.state(case), first)
@@ -277,7 +275,7 @@ def test_two_processes_log_the_losses_of_the_whole_batch(trained: Trained, case:
 
 
 @pytest.mark.slow
-def test_accumulated_parts_train_as_one_batch_where_no_statistics_span_the_batch(trained: Trained) -> None:
+def test_accumulated_parts_train_as_one_batch_without_batch_statistics(trained: Trained) -> None:
     apart = furthest(trained.state("instance norm"), trained.state("instance norm in parts"))
     assert max(apart.values()) < 1e-7
     # Batch norm sees a part at a time: another training, and the running averages take two steps.
@@ -286,7 +284,7 @@ def test_accumulated_parts_train_as_one_batch_where_no_statistics_span_the_batch
 
 
 @pytest.mark.slow
-def test_two_processes_prepare_the_folder_that_one_prepares(drawn_source: Path, tmp_path: Path) -> None:
+def test_two_processes_prepare_the_same_folder_as_one(drawn_source: Path, tmp_path: Path) -> None:
     prepare(FolderSource(drawn_source), tmp_path / "whole", CANVAS, jobs=1)
     command = [
         "preprocess",
@@ -311,7 +309,7 @@ def test_two_processes_prepare_the_folder_that_one_prepares(drawn_source: Path, 
 
 
 @pytest.mark.slow
-def test_two_processes_draw_what_one_draws_and_the_first_tells_of_all(place: Any) -> None:
+def test_two_processes_draw_the_same_as_one_and_rank_0_reports_all(place: Any) -> None:
     people = [option for name in ("anna", "ben", "cleo") for option in ("--src", place.data / name)]
     command = ["transfer", *people, "--pose", place.data, "--pose", place.data / "anna", "-m", place.model]
     (alone,) = finish(ranks(1, "-m", "scmnet_cli", *command, "-o", "alone"))
@@ -355,7 +353,7 @@ def wait_for_state(run: Path, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_rank_ends_all_within_a_minute_and_another_number_of_processes_goes_on(
+def test_a_killed_rank_ends_all_within_a_minute_and_another_process_count_resumes(
     drawn_data: Path, tmp_path: Path
 ) -> None:
     started = torchrun(*training(drawn_data, tmp_path / "run", 4000))
@@ -414,7 +412,7 @@ def test_sigterm_to_torchrun_stops_all_processes_at_the_same_step_and_saves(draw
 
 
 @pytest.mark.slow
-def test_processes_that_would_not_do_the_same_are_told_apart_before_anything_is_written(
+def test_processes_with_different_settings_are_refused_before_anything_is_written(
     drawn_data: Path, tmp_path: Path
 ) -> None:
     different = "import sys; from scmnet_cli.cli.main import main; from scmnet_cli.system.processes import this_rank; "

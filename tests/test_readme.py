@@ -72,7 +72,7 @@ def run(commands: str, folder: Path, scripts: Path) -> str:
     return done.stdout
 
 
-def test_every_block_of_the_readme_is_run_or_says_why_not():
+def test_every_block_of_the_readme_is_run_or_has_a_reason_why_not():
     first_lines = [block.first_line for block in blocks()]
     assert [line for line in first_lines if line in NOT_RUN] == list(NOT_RUN)
     assert [line for line in first_lines if line not in NOT_RUN] == [
@@ -103,7 +103,7 @@ def test_the_blocks_of_the_readme_run_in_order_in_an_empty_folder(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_the_training_block_of_the_readme_runs_in_small(tmp_path: Path):
+def test_the_training_block_of_the_readme_runs_with_fewer_images(tmp_path: Path):
     photos = tmp_path / "ccp" / "photos"
     photos.mkdir(parents=True)
     for number, path in enumerate(demo_people().values()):

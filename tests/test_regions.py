@@ -76,7 +76,7 @@ PUBLISHED = {
     ("name", "number", "label"),
     [(name, number, label) for name, (labels, _) in PUBLISHED.items() for number, label in enumerate(labels.split())],
 )
-def test_every_class_of_a_published_label_set_goes_to_its_region(name: str, number: int, label: str) -> None:
+def test_every_class_of_a_published_label_set_maps_to_its_region(name: str, number: int, label: str) -> None:
     (region,) = [region for region, labels in PUBLISHED[name][1].items() if label in labels.split()]
     assert LABEL_SETS[name][number] == region
 
@@ -93,7 +93,7 @@ def test_a_map_of_another_set_is_converted_id_by_id() -> None:
     assert [BODY_REGIONS[region] for region in found.reshape(-1)] == list(LABEL_SETS["lip20"])
 
 
-def test_our_own_ids_stay_as_they_are() -> None:
+def test_our_own_ids_are_unchanged() -> None:
     labels = np.arange(8, dtype=np.uint8).reshape(2, 4)
     assert np.array_equal(to_regions(labels, LABEL_SETS["regions"]), labels)
 
@@ -105,7 +105,7 @@ def test_an_id_beyond_the_set_is_named(foreign: int) -> None:
         to_regions(labels, LABEL_SETS["regions"])
 
 
-def test_ccp_labels_are_converted_by_name_in_whatever_order_they_come() -> None:
+def test_ccp_labels_are_converted_by_name_in_any_order() -> None:
     expected = {
         "null": "background", "bag": "background", "jeans": "pants", "shorts": "pants", "hat": "hair", "skirt": "skirt",
         "dress": "upper", "scarf": "upper", "sunglasses": "face", "watch": "arms", "tights": "legs", "boots": "legs",
@@ -115,7 +115,7 @@ def test_ccp_labels_are_converted_by_name_in_whatever_order_they_come() -> None:
     assert ccp_regions(list(expected)[::-1]) == tuple(expected.values())[::-1]
 
 
-def test_a_label_that_ccp_does_not_have_is_refused_with_the_nearest_one() -> None:
+def test_an_unknown_ccp_label_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(ScmError, match=r"'jean' is not one of the 59.*did you mean 'jeans'"):
         ccp_regions(["null", "jean"])
 

@@ -57,7 +57,7 @@ def lengths(joints: FloatArray) -> FloatArray:
 # Other poses ----------------------------------------------------------------------------------------------------------
 
 
-def test_another_pose_depends_on_its_generator_alone() -> None:
+def test_another_pose_depends_only_on_its_random_generator() -> None:
     mine, donor = joints_of(0), joints_of(1)
     one, same, other = (other_pose(mine, donor, np.random.default_rng(seed)) for seed in (5, 5, 6))
     assert np.array_equal(one, same)
@@ -66,7 +66,7 @@ def test_another_pose_depends_on_its_generator_alone() -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_joint_that_the_body_lacks_stays_missing_and_all_is_finite(seed: int) -> None:
+def test_missing_joints_stay_missing_and_all_values_are_finite(seed: int) -> None:
     mine = joints_of(0)
     mine[[4, 9, 10]] = 0
     posed = other_pose(mine, joints_of(seed), np.random.default_rng(seed))
@@ -79,7 +79,7 @@ def poses_of(donor: FloatArray) -> list[FloatArray]:
     return [other_pose(mine, donor, np.random.default_rng(seed)) for seed in range(60)]
 
 
-def test_half_of_the_poses_are_anothers_at_this_bodys_neck_and_torso_length() -> None:
+def test_half_of_the_poses_are_a_donors_at_this_bodys_neck_and_torso_length() -> None:
     mine, donor = joints_of(0), joints_of(2)
     torsos = [np.linalg.norm(pose[1, :2] - pose[[8, 11], :2].mean(0)) for pose in (mine, donor)]
     wanted = (donor[:, :2] - donor[1, :2]) * (torsos[0] / torsos[1]) + mine[1, :2]
@@ -93,7 +93,7 @@ def test_half_of_the_poses_are_anothers_at_this_bodys_neck_and_torso_length() ->
     assert 0.35 < np.mean(laid) < 0.75
 
 
-def test_limbs_that_turn_keep_their_lengths_and_the_body_its_place() -> None:
+def test_rotated_limbs_keep_their_lengths_and_the_body_stays() -> None:
     """Nobody lends a pose: limbs turn at random, at times on a narrower torso."""
     mine = joints_of(0)
     for pose in poses_of(np.zeros((18, 3), np.float32)):
@@ -111,7 +111,7 @@ def parts_of(reposed: Reposed) -> tuple[Tensor, ...]:
 # Warped sources -------------------------------------------------------------------------------------------------------
 
 
-def test_who_keeps_the_pose_is_not_touched() -> None:
+def test_a_person_who_keeps_the_pose_is_unchanged() -> None:
     image, labels, joints = people(3)
     posed = joints.clone()
     posed[1, 4, :2] += 9
@@ -123,7 +123,7 @@ def test_who_keeps_the_pose_is_not_touched() -> None:
     assert all(torch.equal(one, other) for one, other in zip((image, labels, joints), again, strict=True))
 
 
-def test_a_reposed_source_is_its_part_warp_on_a_plain_background() -> None:
+def test_a_reposed_source_equals_its_part_warp_on_a_plain_background() -> None:
     image, labels, joints = people(2)
     posed = joints.flip(0)
     moved, found, where, _ = parts_of(repose(image, labels, joints, posed, plain=True))
@@ -136,7 +136,7 @@ def test_a_reposed_source_is_its_part_warp_on_a_plain_background() -> None:
     assert (warp.coverage[:, 0][person] > 0.25).all()
 
 
-def test_a_kept_background_stays_and_its_mean_fills_the_hole_that_the_person_leaves() -> None:
+def test_a_kept_background_stays_and_its_mean_fills_the_persons_area() -> None:
     image, labels, joints = people(1)
     ground = labels == BACKGROUND
     image = torch.where(ground[:, None], torch.rand(1, 3, HEIGHT, WIDTH), image)
@@ -150,7 +150,7 @@ def test_a_kept_background_stays_and_its_mean_fills_the_hole_that_the_person_lea
     torch.testing.assert_close(moved.permute(0, 2, 3, 1)[hole], mean.expand(int(hole.sum()), 3))
 
 
-def test_a_reposed_batch_is_its_members_bit_for_bit() -> None:
+def test_a_reposed_batch_equals_its_members_bit_for_bit() -> None:
     image, labels, joints = people(6)
     posed = joints.roll(1, 0)
     whole = parts_of(repose(image, labels, joints, posed, plain=True))
@@ -187,7 +187,7 @@ def all_person(num: int) -> Tensor:
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0], ids=["as it is", "mirrored"])
-def test_joints_are_where_anti_copy_moved_them(flip: float) -> None:
+def test_anti_copy_moves_joints_with_the_image(flip: float) -> None:
     num = 12
     joints = torch.from_numpy(np.stack([joints_of(seed) for seed in range(num)]))
     joints[..., 2] = 1
@@ -207,7 +207,7 @@ def test_joints_are_where_anti_copy_moved_them(flip: float) -> None:
     assert checked > 100
 
 
-def test_joints_that_leave_the_picture_are_missing() -> None:
+def test_joints_outside_the_image_become_missing() -> None:
     joints = torch.from_numpy(joints_of(0))[None]
     joints[..., 2] = 1
     moves = draw_moves(NOTHING.model_copy(update={"shift": 0.9}), 0, range(40))
@@ -220,7 +220,7 @@ def test_joints_that_leave_the_picture_are_missing() -> None:
     assert not moved[gone].any(), "a missing joint has no place"
 
 
-def test_a_lost_lower_half_takes_its_joints_along() -> None:
+def test_a_dropped_lower_half_drops_its_joints() -> None:
     image, labels, joints = people(3)
     joints[..., 2] = 1
     moves = draw_moves(NOTHING.model_copy(update={"half_body": 1.0}), 0, range(3))
@@ -239,7 +239,7 @@ def test_missing_joints_stay_missing_when_moved() -> None:
     assert not moved[:, 3:6].any()
 
 
-def test_moved_joints_depend_on_their_own_move_alone_to_the_last_bit() -> None:
+def test_moved_joints_depend_only_on_their_own_move_bit_for_bit() -> None:
     joints = torch.from_numpy(np.stack([joints_of(seed) for seed in range(7)]))
     moves = draw_moves(DataConfig(), 0, range(7))
     whole = move_joints(joints, moves, all_person(7))
@@ -248,7 +248,7 @@ def test_moved_joints_depend_on_their_own_move_alone_to_the_last_bit() -> None:
         assert torch.equal(alone[0], whole[row])
 
 
-def test_joints_are_where_a_close_up_shows_them() -> None:
+def test_a_close_up_moves_joints_with_the_image() -> None:
     num = 8
     _, labels, joints = people(num)
     joints[..., 2] = 1
@@ -294,7 +294,7 @@ def tensors(batch: TrainingBatch) -> list[Tensor]:
     return found if batch.sure is None else [*found, batch.sure]
 
 
-def test_the_stream_is_the_same_however_it_is_cut(in_memory: PeopleInMemory) -> None:
+def test_the_stream_does_not_depend_on_the_batch_size(in_memory: PeopleInMemory) -> None:
     whole = tensors(stream(in_memory, *PERSON).batch(0, 24))
     for first, num in ((0, 1), (5, 1), (8, 4), (17, 7)):
         part = tensors(stream(in_memory, *PERSON).batch(first, num))
@@ -320,7 +320,7 @@ def test_the_target_is_always_the_real_photo_and_the_source_the_same_person_in_a
     assert torch.equal(batch.source.image.permute(0, 2, 3, 1)[changed], warp.image.permute(0, 2, 3, 1)[changed])
 
 
-def test_reposing_happens_as_often_as_it_is_asked_for(in_memory: PeopleInMemory) -> None:
+def test_reposing_has_the_configured_probability(in_memory: PeopleInMemory) -> None:
     batch = stream(in_memory, "data.repose=0.4", "data.anti_copy=false").batch(0, 200)
     changed = (batch.source.structure - batch.target.structure).abs().amax((1, 2)) > 0.5
     assert 0.28 < changed.float().mean() < 0.52
@@ -354,7 +354,7 @@ def test_a_hole_in_a_reposed_person_is_unsure_and_the_background_beside_it_sure(
     assert (reposed.sure[:, :, :4] == 1).all(), "rows above everybody"
 
 
-def test_a_close_up_of_both_shows_both_the_same(in_memory: PeopleInMemory) -> None:
+def test_a_close_up_of_both_crops_target_and_source_alike(in_memory: PeopleInMemory) -> None:
     settings = ("data.anti_copy=false", "data.mirror=0")
     near = stream(in_memory, "data.close_up_both=1", *settings).batch(0, 8)
     whole = stream(in_memory, *settings).batch(0, 8)
@@ -363,7 +363,7 @@ def test_a_close_up_of_both_shows_both_the_same(in_memory: PeopleInMemory) -> No
     assert ((near.target.labels > 0).sum() / (whole.target.labels > 0).sum()) > 1.2
 
 
-def test_noise_moves_the_sources_joints_alone(in_memory: PeopleInMemory) -> None:
+def test_joint_noise_moves_only_the_sources_joints(in_memory: PeopleInMemory) -> None:
     settings = ("data.anti_copy=false", "data.close_up_both=0.01", "data.mirror=0")
     noisy = stream(in_memory, "data.joint_noise=0.03", *settings).batch(0, 200)
     clean = stream(in_memory, *settings).batch(0, 200)
@@ -378,7 +378,7 @@ def test_noise_moves_the_sources_joints_alone(in_memory: PeopleInMemory) -> None
 # Losses ---------------------------------------------------------------------------------------------------------------
 
 
-def test_l1_counts_pixels_of_the_person_as_often_as_it_is_told_to() -> None:
+def test_l1_weights_pixels_of_the_person() -> None:
     generated, target = torch.zeros(1, 3, 2, 2), torch.tensor([[1.0, 2.0], [3.0, 4.0]]).expand(1, 3, -1, -1)
     person = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[None, None]
     expected = (3 * 1 + 2 + 3 + 3 * 4) / (3 + 1 + 1 + 3)
@@ -436,7 +436,7 @@ def test_what_a_target_does_not_show_changes_no_loss(in_memory: PeopleInMemory, 
         assert not torch.equal(term, before[name]), f"{name} sees the hole where all is sure"
 
 
-def test_the_foreground_loss_is_the_cross_entropy_of_alpha_with_the_persons_mask(in_memory: PeopleInMemory) -> None:
+def test_the_foreground_loss_is_the_cross_entropy_of_alpha_and_the_persons_mask(in_memory: PeopleInMemory) -> None:
     config = configured(foreground=0.5, reconstruction=0)
     drawn, inputs = drawn_by(config, in_memory)
     terms = GeneratorObjective(config, None, CPU)(drawn, inputs, None)
@@ -454,7 +454,7 @@ def test_without_a_foreground_mask_there_is_no_foreground_loss(in_memory: People
     assert set(GeneratorObjective(config, None, CPU)(drawn, inputs, None)) == {"reconstruction"}
 
 
-def test_vgg_losses_see_their_band_alone(in_memory: PeopleInMemory, seeded_backbones: Path) -> None:
+def test_vgg_losses_depend_only_on_their_band(in_memory: PeopleInMemory, seeded_backbones: Path) -> None:
     config = configured(vgg="vgg16", perceptual=1, reconstruction=0, foreground=0)
     drawn, inputs = drawn_by(config, in_memory)
     objective, band = GeneratorObjective(config, seeded_backbones, CPU), slice(16, 48)

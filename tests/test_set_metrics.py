@@ -42,7 +42,7 @@ def statistics(features: Tensor, batch: int | None = None) -> FeatureStatistics:
 # PSNR
 
 
-def test_psnr_is_scikit_images_and_does_not_wrap_around() -> None:
+def test_psnr_equals_scikit_images_and_does_not_wrap_around() -> None:
     from skimage.metrics import peak_signal_noise_ratio
 
     a, b = random_images(2), random_images(2, seed=1)
@@ -53,7 +53,7 @@ def test_psnr_is_scikit_images_and_does_not_wrap_around() -> None:
     assert black_and_nearly_white.item() == pytest.approx(20 * math.log10(255 / 254.5), abs=1e-3)
 
 
-def test_psnr_of_an_image_with_itself_is_infinite_and_sees_the_mask_only() -> None:
+def test_psnr_of_an_image_with_itself_is_infinite_and_depends_only_on_the_mask() -> None:
     a = random_images(1)
     assert psnr(a, a).item() == math.inf
     other = torch.where(left_half(), a, -a)
@@ -65,7 +65,7 @@ def test_psnr_of_an_image_with_itself_is_infinite_and_sees_the_mask_only() -> No
 # SSIM on the person, and GFLA's
 
 
-def test_masked_ssim_is_1_where_the_person_is_the_same_and_sees_little_else() -> None:
+def test_masked_ssim_of_an_unchanged_person_is_1_whatever_the_background() -> None:
     a = random_images(1)
     other = torch.where(left_half(), a, -a)
     inner = (torch.arange(32) < 8).expand(1, 1, 48, 32)
@@ -81,7 +81,7 @@ def test_masked_ssim_over_all_but_the_border_is_raw_ssim() -> None:
     assert ssim_masked(a, b, inner).item() == pytest.approx(ssim_raw(a, b).item(), abs=1e-5)
 
 
-def test_gflas_ssim_is_scikit_images_with_a_window_of_51() -> None:
+def test_gflas_ssim_equals_scikit_images_with_a_window_of_51() -> None:
     from skimage.metrics import structural_similarity
 
     a, b = random_images(1, 64, 56), random_images(1, 64, 56, seed=1)
@@ -112,7 +112,7 @@ def test_pck_counts_the_targets_joints_that_are_near() -> None:
 # Fréchet distance
 
 
-def test_the_distance_of_two_gaussians_is_the_closed_form() -> None:
+def test_the_frechet_distance_of_two_gaussians_equals_the_closed_form() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(500, 3, generator=generator), torch.randn(400, 3, generator=generator) * 2 + 1
     from scipy import linalg
@@ -146,7 +146,7 @@ def test_batch_size_and_order_do_not_matter_and_a_partial_last_batch_counts() ->
     assert abs(frechet_distance(statistics(features[:8]), other) - whole) > 1e-3
 
 
-def test_a_single_picture_has_no_distance() -> None:
+def test_a_single_image_has_no_frechet_distance() -> None:
     with pytest.raises(ScmError, match="two images"):
         frechet_distance(statistics(torch.randn(1, 4)), statistics(torch.randn(4, 4)))
 
@@ -154,7 +154,7 @@ def test_a_single_picture_has_no_distance() -> None:
 # Inception Score
 
 
-def test_the_inception_score_of_hand_made_tables_is_the_closed_form() -> None:
+def test_the_inception_score_of_known_tables_equals_the_closed_form() -> None:
     sure = torch.eye(4).repeat(5, 1)
     score = InceptionScore(20, 5)
     score.add(sure)
@@ -172,7 +172,7 @@ def test_the_inception_score_of_hand_made_tables_is_the_closed_form() -> None:
     assert one.result()[0] == pytest.approx(math.exp(divergence))
 
 
-def test_the_inception_score_does_not_depend_on_batches_and_counts_the_last() -> None:
+def test_the_inception_score_does_not_depend_on_the_batch_size() -> None:
     table = torch.rand(23, 6, generator=torch.Generator().manual_seed(0)).mul(4).softmax(1)
     together, parts = InceptionScore(23), InceptionScore(23)
     together.add(table)
@@ -196,7 +196,7 @@ def seeded(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
     }
 
 
-def test_fd_vgg16_takes_a_mean_of_each_channel_at_any_size(tmp_path: Path) -> None:
+def test_fd_vgg16_features_are_channel_means_at_any_size(tmp_path: Path) -> None:
     torch.save(seeded(backbone_shapes("vgg16")), tmp_path / "vgg16-features-fp16.pth")
     network = Vgg16Features(tmp_path)
     small, large = network(random_images(2, 32, 32)), network(random_images(2, 48, 32))
@@ -234,7 +234,7 @@ def test_fid_and_is_run_on_a_file_of_the_right_layout(inception: Inception) -> N
 
 
 @pytest.mark.slow
-def test_our_inception_is_pytorch_fids(inception: Inception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_inception_equals_pytorch_fids(inception: Inception, monkeypatch: pytest.MonkeyPatch) -> None:
     from pytorch_fid import inception as theirs
 
     state = {**inception.network.state_dict()}
@@ -246,7 +246,7 @@ def test_our_inception_is_pytorch_fids(inception: Inception, monkeypatch: pytest
     torch.testing.assert_close(inception(pictures), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_another_network_is_not_taken_for_inception(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused_as_inception(tmp_path: Path) -> None:
     path = tmp_path / "pt_inception-2015-12-05-6726825d.pth"
     torch.save({"Conv2d_1a_3x3.conv.weight": torch.zeros(1)}, path)
     with pytest.raises(ScmError, match="is not pytorch-fid's Inception") as caught:
@@ -254,7 +254,9 @@ def test_another_network_is_not_taken_for_inception(tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
-def test_absent_inception_names_file_and_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_inception_weights_are_an_error_with_file_and_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("SCM_WEIGHTS", raising=False)
     with pytest.raises(ScmError, match=r"6726825d\.pth.*scm weights fetch inception"):

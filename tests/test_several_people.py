@@ -17,7 +17,7 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, CropBox, read_photo
 from scmnet_cli.inference.inputs.framed import Framed
-from scmnet_cli.inference.inputs.photo import read_framed
+from scmnet_cli.inference.inputs.photo import PhotoOptions, read_framed
 from scmnet_cli.preprocess.photos import PhotoSource, read_analysed
 from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.regions import region_id
@@ -68,7 +68,7 @@ def columns_of(found: Analysis) -> tuple[int, int]:
 # several people
 
 
-def test_everybody_is_found_once_and_the_larger_comes_first(both: list[Analysis]) -> None:
+def test_every_person_is_found_once_and_the_larger_comes_first(both: list[Analysis]) -> None:
     assert len(both) == 2
     large, small = both
     assert columns_of(large)[0] > 230
@@ -78,7 +78,7 @@ def test_everybody_is_found_once_and_the_larger_comes_first(both: list[Analysis]
         assert (found.joints[:, 2] > 0).sum() >= 8
 
 
-def test_without_asking_the_first_of_all_is_taken(analyser: Analyser, pair: Image.Image, both: list[Analysis]) -> None:
+def test_by_default_the_first_person_is_used(analyser: Analyser, pair: Image.Image, both: list[Analysis]) -> None:
     assert np.array_equal(analyser(pair).regions, both[0].regions)
 
 
@@ -90,7 +90,7 @@ def test_no_region_or_joint_lies_on_another_person(both: list[Analysis]) -> None
         assert not ((x >= left) & (x <= right) & (y >= top) & (y <= bottom)).any()
 
 
-def test_region_maps_hold_no_specks(both: list[Analysis]) -> None:
+def test_region_maps_have_no_specks(both: list[Analysis]) -> None:
     for found in both:
         cells = found.probabilities.argmax(0)
         for region in range(1, 8):
@@ -99,7 +99,7 @@ def test_region_maps_hold_no_specks(both: list[Analysis]) -> None:
             assert (sizes >= 6).all(), region
 
 
-def test_a_person_who_is_not_there_is_one_line_that_says_how_many_are(
+def test_a_missing_person_is_a_one_line_error_with_the_number_of_people(
     analyser: Analyser, pair: Image.Image, woman: Image.Image, tmp_path: Path
 ) -> None:
     pair.save(tmp_path / "pair.png")
@@ -113,10 +113,10 @@ def test_a_person_who_is_not_there_is_one_line_that_says_how_many_are(
 
 def test_person_2_of_a_photo_with_a_map_beside_it_is_refused(drawn_source: Path) -> None:
     with pytest.raises(ScmError, match=r"drawn_0001\.png: there is no person 2; the map and joints beside it are"):
-        read_framed(drawn_source / "drawn_0001.png", CANVAS, number=2)
+        read_framed(drawn_source / "drawn_0001.png", CANVAS, options=PhotoOptions(number=2))
 
 
-def test_a_folder_with_all_people_holds_a_record_each_in_one_split(
+def test_all_people_of_a_photo_are_prepared_in_one_split(
     analyser: Analyser, pair: Image.Image, woman: Image.Image, tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
@@ -169,7 +169,7 @@ def test_people_of_one_photo_are_all_for_training_or_all_for_validation(tmp_path
     assert data.names("val") == ["p08", "p08_2"]
 
 
-def test_all_takes_no_joints_or_maps_from_elsewhere(tmp_path: Path) -> None:
+def test_all_people_cannot_be_combined_with_joints_or_maps(tmp_path: Path) -> None:
     with pytest.raises(ScmError, match=r"--all: joints and regions of all people must be found; leave .*joints"):
         PhotoSource(tmp_path, joints=tmp_path / "joints.csv", all=True)
 
@@ -177,7 +177,7 @@ def test_all_takes_no_joints_or_maps_from_elsewhere(tmp_path: Path) -> None:
 # small, off the middle, cut off, nobody
 
 
-def test_somebody_an_eighth_of_the_photo_high_is_found_by_a_search(analyser: Analyser, woman: Image.Image) -> None:
+def test_a_person_an_eighth_of_the_photo_high_is_found_by_a_search(analyser: Analyser, woman: Image.Image) -> None:
     cup = Image.fromarray(skimage.data.coffee()).resize((900, 600))
     cup.paste(woman.resize((53, 80)), (700, 60))
     found = analyser(cup)
@@ -188,9 +188,7 @@ def test_somebody_an_eighth_of_the_photo_high_is_found_by_a_search(analyser: Ana
 
 
 @pytest.mark.parametrize("shift", [(-45, 30), (200, 60)], ids=["left", "right below"])
-def test_somebody_whom_the_photo_cuts_off_is_found(
-    analyser: Analyser, woman: Image.Image, shift: tuple[int, int]
-) -> None:
+def test_a_person_cut_off_by_the_photo_is_found(analyser: Analyser, woman: Image.Image, shift: tuple[int, int]) -> None:
     picture = Image.new("RGB", (300, 220), (120, 130, 120))
     picture.paste(woman.resize(LARGE), shift)
     found = analyser(picture)
@@ -202,7 +200,7 @@ def test_somebody_whom_the_photo_cuts_off_is_found(
     assert ((known >= -0.5) & (known <= (299.5, 219.5))).all()
 
 
-def test_a_photo_of_nobody_holds_no_people(analyser: Analyser) -> None:
+def test_a_photo_without_people_gives_an_empty_list(analyser: Analyser) -> None:
     assert analyser.people(Image.fromarray(skimage.data.coffee()).resize((150, 100))) == []
 
 
@@ -221,7 +219,7 @@ def framed(background: str = "plain") -> Framed:
 
 
 @pytest.mark.parametrize("background", ["plain", "keep"])
-def test_the_photo_stays_as_it_is_away_from_the_person(background: str) -> None:
+def test_the_photo_is_unchanged_away_from_the_person(background: str) -> None:
     given = framed(background)
     drawn = np.full((64, 48, 3), PLAIN_GREY, np.uint8)
     drawn[8:56, 10:30] = (250, 0, 0)
@@ -236,7 +234,7 @@ def test_the_photo_stays_as_it_is_away_from_the_person(background: str) -> None:
     assert tuple(whole[60, 75]) == (250, 0, 0)
 
 
-def test_where_less_is_drawn_than_there_was_the_surroundings_take_its_place() -> None:
+def test_uncovered_areas_are_filled_with_the_surroundings() -> None:
     given = framed()
     drawn = np.full((64, 48, 3), PLAIN_GREY, np.uint8)
     drawn[8:24, 10:30] = (250, 0, 0)
@@ -248,7 +246,7 @@ def test_where_less_is_drawn_than_there_was_the_surroundings_take_its_place() ->
     assert below.std() < 0.7 * given.photo.image.std()
 
 
-def test_a_crop_that_reaches_beyond_the_photo_is_put_back_where_it_was() -> None:
+def test_a_crop_beyond_the_photo_is_put_back_in_place() -> None:
     given = framed()
     beyond = Framed(given.photo, given.cropped, CropBox(40, -30, 150, 200, CANVAS), "plain")
     drawn = np.full((64, 48, 3), (0, 0, 250), np.uint8)
@@ -258,7 +256,7 @@ def test_a_crop_that_reaches_beyond_the_photo_is_put_back_where_it_was() -> None
     assert tuple(whole[60, 120]) == (0, 0, 250)
 
 
-def test_an_edit_with_keep_size_is_the_photo_with_the_person_redrawn(
+def test_an_edit_with_keep_size_is_the_photo_with_the_edited_person(
     place: Place, pair: Image.Image, loaded: None, both: list[Analysis], scm: Scm
 ) -> None:
     pair.save("pair.png")
@@ -274,7 +272,7 @@ def test_an_edit_with_keep_size_is_the_photo_with_the_person_redrawn(
     assert not changed.any()
 
 
-def test_a_transfer_with_keep_size_takes_the_place_of_whoever_gives_the_pose(
+def test_a_transfer_with_keep_size_replaces_the_person_of_the_pose(
     place: Place, pair: Image.Image, loaded: None, both: list[Analysis], scm: Scm
 ) -> None:
     pair.save("pair.png")
@@ -306,9 +304,7 @@ def test_keep_size_needs_one_photo_to_put_the_result_into(
 # in use
 
 
-def test_transfer_and_inspect_take_the_person_that_is_asked_for(
-    place: Place, pair: Image.Image, loaded: None, scm: Scm
-) -> None:
+def test_transfer_and_inspect_use_the_requested_person(place: Place, pair: Image.Image, loaded: None, scm: Scm) -> None:
     pair.save("pair.png")
     run = ("transfer", "--src", "pair.png", "--pose", "data/ben", "-m", "run")
     assert scm(*run).paths == [Path("outputs/pair_to_ben.png")]

@@ -45,7 +45,7 @@ both_ways = pytest.mark.parametrize("on_boxes", [False, True], ids=["whole", "bo
 
 @both_ways
 @pytest.mark.parametrize("mask_channel", [True, False])
-def test_an_absent_region_yields_what_an_all_zero_input_yields(mask_channel, on_boxes):
+def test_an_absent_region_encodes_like_an_all_zero_input(mask_channel, on_boxes):
     net = encoder(mask_channel)
     found = codes(net, image(), STANDING, on_boxes=on_boxes)
     nothing = net.encoder(torch.zeros(1, 3 + mask_channel, HEIGHT, WIDTH, dtype=torch.float64))[0]
@@ -71,14 +71,14 @@ def test_an_image_without_any_region_encodes_to_zero(on_boxes):
 
 
 @pytest.mark.parametrize("mask_channel", [True, False])
-def test_a_region_on_its_bounding_box_encodes_as_on_the_whole_canvas(mask_channel):
+def test_encoding_a_region_on_its_bounding_box_equals_the_whole_canvas(mask_channel):
     net, picture, masks = encoder(mask_channel), image(2), torch.cat([STANDING, SITTING])
     whole, boxed = (codes(net, picture, masks, on_boxes=way) for way in (False, True))
     torch.testing.assert_close(boxed, whole, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("row", range(24, 32))
-def test_a_single_pixel_anywhere_encodes_on_its_box_as_on_the_whole_canvas(row):
+def test_encoding_a_single_pixel_on_its_box_equals_the_whole_canvas(row):
     net, picture = encoder(), image()
     for top, left in ((row, 40 - row), (row - 24, 47), (63, row), (87 - row, row - 24)):
         masks = boxes((UPPER, top, top + 1, left, left + 1))
@@ -87,7 +87,7 @@ def test_a_single_pixel_anywhere_encodes_on_its_box_as_on_the_whole_canvas(row):
         assert boxed[0, UPPER].any()
 
 
-def test_exactly_the_positions_of_the_box_read_a_pixel():
+def test_the_box_has_exactly_the_positions_that_a_pixel_affects():
     net = encoder()
     for row in range(16, 40):
         line = torch.zeros(HEIGHT, dtype=torch.float64)
@@ -107,7 +107,7 @@ def test_exactly_the_positions_of_the_box_read_a_pixel():
 
 
 @both_ways
-def test_the_code_of_a_region_does_not_depend_on_the_others(on_boxes):
+def test_the_features_of_a_region_do_not_depend_on_other_regions(on_boxes):
     net, picture = encoder(), image()
     alone = boxes((UPPER, 16, 36, 14, 34))
     other_picture = torch.where(alone[:, UPPER : UPPER + 1] > 0, picture, image(seed=9))
@@ -119,7 +119,7 @@ def test_the_code_of_a_region_does_not_depend_on_the_others(on_boxes):
 
 
 @both_ways
-def test_a_region_moved_by_a_feature_position_has_the_same_code_there(on_boxes):
+def test_moving_a_region_by_one_feature_position_moves_its_features(on_boxes):
     net = encoder()
     picture = image()
     here = codes(net, picture, boxes((UPPER, 20, 32, 16, 28)), on_boxes=on_boxes)[0, UPPER]
@@ -128,14 +128,14 @@ def test_a_region_moved_by_a_feature_position_has_the_same_code_there(on_boxes):
 
 
 @both_ways
-def test_grey_is_not_absence_where_the_mask_is_a_channel(on_boxes):
+def test_with_the_mask_channel_grey_differs_from_absent(on_boxes):
     grey, masks = torch.zeros(1, 3, HEIGHT, WIDTH, dtype=torch.float64), boxes((UPPER, 16, 36, 14, 34))
     assert codes(encoder(mask_channel=True), grey, masks, on_boxes=on_boxes)[0, UPPER].any()
     assert not codes(encoder(mask_channel=False), grey, masks, on_boxes=on_boxes)[0, UPPER].any()
 
 
 @both_ways
-def test_a_batch_of_different_people_is_each_of_them_alone(on_boxes):
+def test_a_batch_of_different_people_equals_its_members(on_boxes):
     net, picture, masks = encoder(), image(2), torch.cat([STANDING, SITTING])
     together = codes(net, picture, masks, on_boxes=on_boxes)
     alone = [codes(net, picture[i : i + 1], masks[i : i + 1], on_boxes=on_boxes) for i in range(2)]
@@ -144,7 +144,7 @@ def test_a_batch_of_different_people_is_each_of_them_alone(on_boxes):
 
 @both_ways
 @pytest.mark.parametrize("mask_channel", [True, False])
-def test_a_region_carries_its_own_colours_and_mask_averaged_beside_the_same_features(mask_channel, on_boxes):
+def test_carried_colours_are_means_and_do_not_change_the_features(mask_channel, on_boxes):
     plain = codes(encoder(mask_channel), image(), STANDING, on_boxes=on_boxes)
     carrying = codes(encoder(mask_channel, carried_cells=1), image(), STANDING, on_boxes=on_boxes)
     assert torch.equal(carrying[:, :, :4], plain)

@@ -47,7 +47,7 @@ def assert_same_state(one: Path, other: Path) -> None:
         assert torch.equal(left[name], right[name]), name
 
 
-def test_a_run_leaves_model_state_stats_samples_and_summary(drawn_data: Path, tmp_path: Path) -> None:
+def test_a_run_writes_model_state_stats_samples_and_summary(drawn_data: Path, tmp_path: Path) -> None:
     train(drawn_data, tmp_path / "run", smoke())
     run = tmp_path / "run"
     assert load_model(run).config == smoke()
@@ -112,7 +112,7 @@ def test_accumulated_parts_equal_one_batch(drawn_data: Path, tmp_path: Path, mon
             assert torch.allclose(one[name], two[name], rtol=0, atol=1e-9), name  # half the gradient of the step
 
 
-def test_a_changed_config_is_refused_by_the_name_of_the_difference(drawn_data: Path, tmp_path: Path) -> None:
+def test_a_changed_config_is_refused_with_the_difference(drawn_data: Path, tmp_path: Path) -> None:
     train(drawn_data, tmp_path / "run", smoke("train.images=4"))
     with pytest.raises(ScmError, match=r"model\.tau: 0\.01 -> 0\.02.*--allow-changes"):
         Run(drawn_data, tmp_path / "run", smoke("train.images=4", "model.tau=0.02"), device="cpu")
@@ -131,7 +131,7 @@ def test_a_warm_start_takes_the_weights_of_a_saved_model(drawn_data: Path, tmp_p
         Run(drawn_data, tmp_path / "third", smoke("model.features=16"), device="cpu", init=tmp_path / "first")
 
 
-def test_the_terms_of_the_model_it_starts_from_stay_with_a_run(drawn_data: Path, tmp_path: Path) -> None:
+def test_a_run_keeps_the_licence_of_its_initial_weights(drawn_data: Path, tmp_path: Path) -> None:
     train(drawn_data, tmp_path / "first", smoke("train.images=4"))
     first, bound = load_model(tmp_path / "first"), tmp_path / "bound.safetensors"
     save_model(bound, first.state, first.config, extra={"licence": "for research"})
@@ -142,7 +142,7 @@ def test_the_terms_of_the_model_it_starts_from_stay_with_a_run(drawn_data: Path,
     assert (again.extra["images"], again.extra["licence"]) == ("8", "for research")
 
 
-def test_steps_that_are_not_finite_are_left_out_and_end_the_run_with_the_last_good_state(
+def test_steps_that_are_not_finite_are_skipped_and_end_the_run_with_the_last_good_state(
     drawn_data: Path, tmp_path: Path
 ) -> None:
     train(drawn_data, tmp_path / "run", smoke("train.images=4"))
@@ -157,19 +157,19 @@ def test_steps_that_are_not_finite_are_left_out_and_end_the_run_with_the_last_go
     assert torch.equal(after["generator.generator.to_rgb.weight"], before["generator.generator.to_rgb.weight"])
 
 
-def test_discriminators_wait_for_their_image_count(drawn_data: Path, tmp_path: Path) -> None:
+def test_discriminators_start_at_their_image_count(drawn_data: Path, tmp_path: Path) -> None:
     train(drawn_data, tmp_path / "run", smoke("train.discriminators_from=6"))
     lines = read_stats(tmp_path / "run")
     assert ["discriminator_pose" in line for line in lines] == [False, False, False, True]
 
 
-def test_a_folder_that_is_no_run_is_not_written_into(drawn_data: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused(drawn_data: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(ScmError, match="holds no run"):
         Run(drawn_data, tmp_path, smoke(), device="cpu")
 
 
-def test_two_runs_do_not_write_into_one_folder(drawn_data: Path, tmp_path: Path) -> None:
+def test_two_runs_in_one_folder_are_refused(drawn_data: Path, tmp_path: Path) -> None:
     run = Run(drawn_data, tmp_path / "run", smoke("train.images=2"), device="cpu")
     (tmp_path / "run").mkdir()
     with held(tmp_path / "run" / ".lock", "the other run"):
@@ -179,7 +179,7 @@ def test_two_runs_do_not_write_into_one_folder(drawn_data: Path, tmp_path: Path)
     assert run.train().finished
 
 
-def test_a_loss_that_needs_weights_that_are_not_there_says_how_to_get_them(
+def test_a_loss_with_missing_weights_is_an_error_with_the_remedy(
     drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCM_WEIGHTS", str(tmp_path))
@@ -188,7 +188,7 @@ def test_a_loss_that_needs_weights_that_are_not_there_says_how_to_get_them(
         Run(drawn_data, tmp_path / "run", smoke("loss.perceptual=1"), device="cpu", weights_dir=tmp_path)
 
 
-def test_the_stream_is_a_function_of_seed_and_place(drawn_data: Path) -> None:
+def test_the_stream_is_a_function_of_seed_and_position(drawn_data: Path) -> None:
     config, folder = smoke(), PreparedFolder(drawn_data)
     people = PeopleInMemory(folder, folder.names("train"), config.model.canvas, torch.device("cpu"))
     stream, again = TrainingStream(people, config.data, 3), TrainingStream(people, config.data, 3)
@@ -202,7 +202,7 @@ def test_the_stream_is_a_function_of_seed_and_place(drawn_data: Path) -> None:
     assert not torch.equal(other_seed.target.image, whole.target.image[: len(people)])
 
 
-def test_nothing_of_the_val_list_is_trained_on(drawn_data: Path, tmp_path: Path) -> None:
+def test_validation_people_are_never_trained_on(drawn_data: Path, tmp_path: Path) -> None:
     run = Run(drawn_data, tmp_path / "run", smoke(), device="cpu")
     folder = PreparedFolder(drawn_data)
     assert set(run.people.names) == set(folder.names("train"))
@@ -234,7 +234,9 @@ def wait_for_state(run: Path, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_run_goes_on_and_ends_as_if_never_stopped(drawn_data: Path, tmp_path: Path, number: int) -> None:
+def test_a_stopped_run_resumes_with_the_result_of_an_uninterrupted_one(
+    drawn_data: Path, tmp_path: Path, number: int
+) -> None:
     stopped = start(drawn_data, tmp_path / "stopped", 40)
     wait_for_state(tmp_path / "stopped", stopped)
     os.kill(stopped.pid, number)
@@ -246,7 +248,7 @@ def test_a_stopped_run_goes_on_and_ends_as_if_never_stopped(drawn_data: Path, tm
     assert [line["images"] for line in read_stats(tmp_path / "stopped")] == list(range(2, 41, 2))
 
 
-def test_vgg_losses_wait_for_their_image_count(drawn_data: Path, tmp_path: Path, seeded_backbones: Path) -> None:
+def test_vgg_losses_start_at_their_image_count(drawn_data: Path, tmp_path: Path, seeded_backbones: Path) -> None:
     config = smoke("loss.vgg=vgg16", "loss.perceptual=1", "train.vgg_losses_from=4", "train.images=8")
     train(drawn_data, tmp_path / "run", config, weights_dir=seeded_backbones)
     assert ["perceptual" in line for line in read_stats(tmp_path / "run")] == [False, False, True, True]

@@ -56,7 +56,7 @@ def a_film(path: Path, num: int = 8, size: tuple[int, int] = (48, 64), rate: Fra
 # Reading and writing
 
 
-def test_a_clip_keeps_frames_size_rate_and_says_what_it_is(tmp_path: Path) -> None:
+def test_a_clip_keeps_frames_size_and_rate_and_has_a_comment(tmp_path: Path) -> None:
     path = a_film(tmp_path / "clip.mp4", rate=Fraction(30000, 1001))
     film = open_film(path)
     assert (film.rate, film.num_frames, film.has_sound) == (Fraction(30000, 1001), 8, False)
@@ -67,12 +67,12 @@ def test_a_clip_keeps_frames_size_rate_and_says_what_it_is(tmp_path: Path) -> No
         assert container.metadata["comment"] == "made for a test"
 
 
-def test_odd_sizes_grow_by_a_pixel(tmp_path: Path) -> None:
+def test_odd_sizes_are_padded_by_a_pixel(tmp_path: Path) -> None:
     (frame, *_) = read_frames(a_film(tmp_path / "odd.mp4", size=(47, 63)))
     assert frame.shape == (48, 64, 3)
 
 
-def test_frames_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
+def test_frames_are_read_lazily(tmp_path: Path) -> None:
     frames = read_frames(a_film(tmp_path / "clip.mp4", num=60))
     next(frames)
     frames.close()  # nothing is left open that would complain
@@ -92,14 +92,14 @@ MATRICES = {
 
 
 @pytest.mark.parametrize("how", MATRICES)
-def test_a_frame_is_turned_and_mirrored_as_the_display_matrix_says(how: str) -> None:
+def test_a_frame_is_rotated_and_mirrored_by_the_display_matrix(how: str) -> None:
     matrix, expected = MATRICES[how]
     seen = upright(np.repeat(STORED[..., None], 3, 2), 65536 * np.array(matrix))
     assert np.array_equal(seen[..., 0], expected)
 
 
 @pytest.mark.parametrize("how", MATRICES)
-def test_a_film_is_read_as_its_header_says(how: str, tmp_path: Path) -> None:
+def test_a_video_is_read_upright_by_its_header(how: str, tmp_path: Path) -> None:
     """The matrix is written into the track's header, as a telephone's camera does."""
     matrix, _ = MATRICES[how]
     a_film(tmp_path / "a.mp4", 2)
@@ -114,7 +114,7 @@ def test_a_film_is_read_as_its_header_says(how: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "png"])
-def test_an_animated_picture_is_a_film(ending: str, tmp_path: Path) -> None:
+def test_an_animation_is_read_as_a_video(ending: str, tmp_path: Path) -> None:
     frames = [np.full((16, 24, 3), 60 * number, np.uint8) for number in range(4)]
     images = [Image.fromarray(frame) for frame in frames]
     path = tmp_path / f"a.{ending}"
@@ -128,7 +128,7 @@ def test_an_animated_picture_is_a_film(ending: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no film at all", b"\0\0\0\x18ftypmp42"])
-def test_a_file_that_is_no_film_is_told_by_name(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_video_is_an_error_that_names_it(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "broken.mp4"
     path.write_bytes(content)
     with pytest.raises(ScmError, match=r"broken\.mp4"):
@@ -137,12 +137,12 @@ def test_a_file_that_is_no_film_is_told_by_name(content: bytes, tmp_path: Path) 
         list(read_frames(path))
 
 
-def test_a_clip_that_cannot_be_written_is_told_by_name(tmp_path: Path) -> None:
+def test_a_clip_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(ScmError, match=r"no-folder.*cannot be written"):
         a_film(tmp_path / "no-folder" / "clip.mp4")
 
 
-def test_without_the_extra_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_video_extra_the_error_has_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     find = builtins.__import__
 
     def without(name: str, *about: Any) -> Any:
@@ -185,14 +185,14 @@ def follow(scene: Scene) -> np.ndarray:
     return find_joints(scene.frames(), Follower(scene.find, RATE))[0]
 
 
-def test_the_same_person_is_followed_though_somebody_more_prominent_comes() -> None:
+def test_the_same_person_is_followed_when_a_more_prominent_one_appears() -> None:
     walker = [standing(40 + 3 * t) for t in range(12)]
     passer_by = [None if t < 4 else standing(170) for t in range(12)]
     found = follow(Scene(passer_by, walker))
     np.testing.assert_allclose(found, np.stack(walker), atol=1e-4)
 
 
-def test_who_is_lost_for_long_is_given_up_and_whoever_is_seen_is_followed() -> None:
+def test_after_a_second_without_the_person_another_one_is_followed() -> None:
     gone = [standing(40) if t < 3 else None for t in range(30)]
     other = [None if t < 3 else standing(160) for t in range(30)]
     found = follow(Scene(gone, other))
@@ -201,8 +201,8 @@ def test_who_is_lost_for_long_is_given_up_and_whoever_is_seen_is_followed() -> N
     assert found[-1, 0, 0] == pytest.approx(160)
 
 
-def test_a_film_without_anybody_is_refused() -> None:
-    with pytest.raises(ScmError, match="nobody in any of its 5 frames"):
+def test_a_video_without_people_is_refused() -> None:
+    with pytest.raises(ScmError, match="no person found in any of its 5 frames"):
         follow(Scene([None] * 5))
 
 
@@ -216,7 +216,7 @@ def walk(num: int = 40, noise: float = 0.0) -> np.ndarray:
     return joints.astype(np.float32)
 
 
-def test_smoothing_removes_noise_and_keeps_the_walk() -> None:
+def test_smoothing_removes_noise_and_keeps_the_motion() -> None:
     true, noisy = walk(), walk(noise=2)
     steady = steadied(noisy, RATE, 0.9)
     assert np.abs(steady - true).mean() < 0.65 * np.abs(noisy - true).mean()
@@ -224,14 +224,14 @@ def test_smoothing_removes_noise_and_keeps_the_walk() -> None:
     np.testing.assert_allclose(steadied(true, RATE, 0.9), true, atol=1e-3)  # an even walk stays: nothing lags
 
 
-def test_a_joint_elsewhere_for_one_frame_is_put_back() -> None:
+def test_an_outlier_of_one_frame_is_removed() -> None:
     joints = walk()
     joints[20, 4, :2] = (0, 0)
     assert np.abs(steadied(joints, RATE, 0.5) - walk())[18:23, 4].max() < 3
     assert steadied(joints, RATE, 0)[20, 4, 0] == 0
 
 
-def test_a_short_gap_is_filled_evenly_and_a_long_one_is_not() -> None:
+def test_a_short_gap_is_interpolated_and_a_long_one_is_not() -> None:
     joints = walk()
     joints[10:14, 7] = 0
     joints[20:26, 7] = 0
@@ -242,7 +242,7 @@ def test_a_short_gap_is_filled_evenly_and_a_long_one_is_not() -> None:
     assert not steady[:3, 9].any(), "nothing is known from before"
 
 
-def test_without_smoothing_what_was_found_stays() -> None:
+def test_without_smoothing_joints_are_unchanged() -> None:
     noisy = walk(noise=2)
     assert np.array_equal(steadied(noisy, RATE, 0), noisy)
 
@@ -252,7 +252,7 @@ def test_without_smoothing_what_was_found_stays() -> None:
 CANVAS = Canvas(64, 48)
 
 
-def test_who_walks_through_the_film_stays_in_the_frame_and_of_one_size() -> None:
+def test_a_walking_person_stays_in_the_frame_at_a_constant_size() -> None:
     poses = framed(walk(60), RATE, CANVAS)
     assert all(pose is not None and pose.canvas == CANVAS and (pose.joints[:, 2] > 0).all() for pose in poses)
     necks = np.array([pose.joints[1, :2] for pose in poses if pose])
@@ -262,14 +262,14 @@ def test_who_walks_through_the_film_stays_in_the_frame_and_of_one_size() -> None
     assert np.abs(np.diff(necks, axis=0)).max() < 2
 
 
-def test_a_jump_of_the_joints_box_does_not_make_the_picture_jump() -> None:
+def test_a_jump_of_the_joints_box_does_not_move_the_crop_abruptly() -> None:
     joints = np.stack([standing() for _ in range(40)])
     joints[20, 4, :2] = (90, 0)  # an arm flung out for one frame
     necks = np.array([pose.joints[1, :2] for pose in framed(joints, RATE, CANVAS) if pose])
     assert np.abs(np.diff(necks, axis=0)).max() < 1.5
 
 
-def test_a_frame_without_anybody_has_no_pose_and_a_new_shot_a_frame_of_its_own() -> None:
+def test_a_frame_without_a_person_has_no_pose_and_a_new_shot_has_its_own_crop() -> None:
     joints = np.stack([standing(40) for _ in range(40)])
     joints[25:] = standing(150, height=30)
     joints[10:25] = 0
@@ -283,19 +283,19 @@ def test_a_frame_without_anybody_has_no_pose_and_a_new_shot_a_frame_of_its_own()
 # Measuring
 
 
-def test_what_is_still_or_changes_evenly_does_not_flicker() -> None:
+def test_still_and_linearly_changing_videos_do_not_flicker() -> None:
     ramp = torch.linspace(-1, 1, 5)[:, None, None, None].expand(5, 3, 2, 2)
     assert flicker(ramp) == pytest.approx(0, abs=1e-6)
     assert flicker(torch.zeros(4, 3, 2, 2)) == 0
 
 
-def test_black_and_white_in_turn_flickers_by_the_whole_range() -> None:
+def test_alternating_black_and_white_flickers_by_the_whole_range() -> None:
     turns = torch.tensor([1.0, -1, 1, -1])[:, None, None, None].expand(4, 3, 2, 2)
     assert flicker(turns) == 2
     assert flicker(turns.flip(0)) == flicker(turns)
 
 
-def test_jitter_is_a_share_of_the_persons_height_and_needs_three_frames_of_a_joint() -> None:
+def test_jitter_is_relative_to_the_persons_height_and_needs_three_frames() -> None:
     still = torch.from_numpy(np.stack([standing(height=60) for _ in range(3)]))
     shaken = still.clone()
     shaken[1, 4, 0] += 6
@@ -323,7 +323,7 @@ def film(place: Place, monkeypatch: pytest.MonkeyPatch) -> Path:
     return a_film(place.path / "walk.mp4")
 
 
-def test_a_clip_is_drawn_frame_by_frame_at_the_films_rate(film: Path, place: Place, scm: Scm) -> None:
+def test_a_clip_has_the_frames_and_rate_of_the_video(film: Path, place: Place, scm: Scm) -> None:
     done = scm("transfer", "--src", "data/anna", "--pose", "walk.mp4", "-o", "out.mp4", "-m", "run")
     assert done.code == 0
     assert done.paths == [Path("out.mp4")]
@@ -351,7 +351,7 @@ def test_the_same_command_writes_the_same_clip(film: Path, scm: Scm) -> None:
     assert first.paths[0].read_bytes() == content
 
 
-def test_a_style_is_read_once_for_a_whole_clip(film: Path, scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_style_is_encoded_once_for_a_whole_clip(film: Path, scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
     from scmnet_cli.models.scmnet import SCMNet
 
     read = []
@@ -361,7 +361,7 @@ def test_a_style_is_read_once_for_a_whole_clip(film: Path, scm: Scm, monkeypatch
     assert read == [1]
 
 
-def test_a_clip_may_become_an_animated_picture_of_strips(film: Path, scm: Scm) -> None:
+def test_a_clip_can_be_written_as_an_animation_of_strips(film: Path, scm: Scm) -> None:
     done = scm("transfer", "--src", "data/anna", "--pose", "walk.mp4", "-o", "out.gif", "-m", "run", "--strip")
     with Image.open(done.paths[0]) as image:
         assert image.n_frames >= 5
@@ -379,7 +379,7 @@ def test_a_clip_may_become_an_animated_picture_of_strips(film: Path, scm: Scm) -
         (["--pose", "walk.mp4", "--src", "data/ben"], "--src names 2"),
     ],
 )
-def test_a_wrong_option_is_one_line_and_nothing_is_written(
+def test_a_wrong_option_is_a_one_line_error_and_writes_nothing(
     arguments: list[str], told: str, film: Path, place: Place, scm: Scm
 ) -> None:
     before = film.read_bytes()
@@ -390,7 +390,7 @@ def test_a_wrong_option_is_one_line_and_nothing_is_written(
     assert film.read_bytes() == before
 
 
-def test_sound_is_told_to_be_left_out(film: Path, scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropped_sound_is_reported(film: Path, scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
     with av.open("loud.mp4", "w") as container, av.open(str(film)) as silent:
         pictures, sound = container.add_stream("libx264", rate=RATE), container.add_stream("aac", rate=16000)
         pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
@@ -406,7 +406,7 @@ def test_sound_is_told_to_be_left_out(film: Path, scm: Scm, monkeypatch: pytest.
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_length_of_a_film(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path: Path) -> None:
     import tracemalloc
 
     peaks = []

@@ -35,7 +35,7 @@ def pipeline_of(seed: int = 0, **fields: object) -> Pipeline:
     return Pipeline(net, SavedModel(net.state_dict(), config), torch.device("cpu"))
 
 
-def test_a_garment_from_a_file_is_the_one_that_was_written(place: Place) -> None:
+def test_a_written_garment_is_read_back_unchanged(place: Place) -> None:
     cleo = place.person("cleo", 2)
     smooth = np.linspace(0, 255, cleo.image.size, dtype=np.uint8).reshape(cleo.image.shape)
     taken = take(replace(cleo, image=smooth), "upper", "top", "striped")
@@ -50,7 +50,7 @@ def test_a_garment_from_a_file_is_the_one_that_was_written(place: Place) -> None
     assert np.abs(found.image[opaque][:, :3].astype(int) - taken.image[opaque][:, :3]).mean() < 12, "WebP"
 
 
-def test_a_garment_as_a_person_lies_where_its_joints_say(place: Place) -> None:
+def test_a_garment_as_a_person_matches_its_joints(place: Place) -> None:
     cleo = place.person("cleo", 2)
     worn = take(cleo, "upper", "top").person(Canvas(64, 48))
     assert abs(worn.canvas.width / worn.canvas.height - 0.75) < 0.02
@@ -63,7 +63,7 @@ def test_a_garment_as_a_person_lies_where_its_joints_say(place: Place) -> None:
 
 
 @pytest.mark.parametrize("fields", FIELDS, ids=str)
-def test_every_model_of_people_wears_it(place: Place, fields: dict[str, object]) -> None:
+def test_every_model_of_people_can_use_a_garment(place: Place, fields: dict[str, object]) -> None:
     pipeline, anna = pipeline_of(**fields), place.person("anna", 0)
     wearer = replace(place.person("cleo", 2), joints=anna.joints)
     closet = Wardrobe([take(wearer, "upper", "top")])
@@ -80,7 +80,7 @@ def test_garments_are_listed_by_kind() -> None:
     }  # fmt: skip
 
 
-def test_unknown_garments_bad_names_and_absent_regions_are_one_line(place: Place) -> None:
+def test_unknown_garments_bad_names_and_absent_regions_are_one_line_errors(place: Place) -> None:
     pipeline, cleo = pipeline_of(), place.person("cleo", 2)
     closet = Wardrobe([take(cleo, "upper", "denim-jacket")])
     with pytest.raises(ScmError, match=r"no such garment.*denim-jacket"):
@@ -94,7 +94,7 @@ def test_unknown_garments_bad_names_and_absent_regions_are_one_line(place: Place
 
 
 @pytest.mark.parametrize("garments", ["", "{", "[]", '{"top": {}}', '{"top": {"kind": "upper", "joints": []}}'])
-def test_a_damaged_wardrobe_is_one_line(place: Place, garments: str) -> None:
+def test_a_damaged_wardrobe_is_a_one_line_error(place: Place, garments: str) -> None:
     path = Path("closet.safetensors")
     save_tensors(path, {"other": torch.zeros(1)}, {"kind": "scm wardrobe", "version": "2", "garments": garments})
     with pytest.raises(ScmError, match=r"closet\.safetensors.*the file is damaged, copy it again"):
@@ -108,7 +108,7 @@ def test_a_wardrobe_of_features_is_refused_with_the_remedy(place: Place) -> None
         Wardrobe.read(path)
 
 
-def test_a_file_of_other_tensors_is_no_wardrobe(place: Place) -> None:
+def test_a_file_of_other_tensors_is_refused_as_a_wardrobe(place: Place) -> None:
     save_tensors(Path("state.safetensors"), {"a": torch.zeros(1)}, {})
     with pytest.raises(ScmError, match="holds no wardrobe"):
         Wardrobe.read(Path("state.safetensors"))
@@ -142,7 +142,7 @@ def test_the_command_adds_garments_draws_them_and_edits_with_them(place: Place, 
     assert report["inputs"]["exchanged"]["upper"] == {"name": "striped-top", "path": "mine.safetensors#striped-top"}
 
 
-def test_a_name_is_not_taken_twice_unless_asked(place: Place, scm: Scm) -> None:
+def test_a_garment_is_replaced_only_on_request(place: Place, scm: Scm) -> None:
     about = ["--region", "upper", "--src", "data/cleo", "--wardrobe", "m.safetensors", "-m", "run"]
     add = ["wardrobe", "add", "top", *about]
     assert scm(*add).code == 0
@@ -152,7 +152,7 @@ def test_a_name_is_not_taken_twice_unless_asked(place: Place, scm: Scm) -> None:
     assert scm(*add, "--replace").code == 0
 
 
-def test_without_a_wardrobe_the_error_says_how_to_make_one(place: Place, scm: Scm) -> None:
+def test_a_missing_wardrobe_is_an_error_with_the_remedy(place: Place, scm: Scm) -> None:
     done = scm(
         "edit", "--src", "data/anna", "--region", "upper", "--ref", "wardrobe:top", "--wardrobe", "no.st", "-m", "run"
     )

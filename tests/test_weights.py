@@ -49,7 +49,7 @@ def save(folder: Path, file: str, state: object) -> Path:
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19", "alexnet"])
-def test_the_expected_shapes_are_torchvisions(name: str) -> None:
+def test_the_expected_shapes_equal_torchvisions(name: str) -> None:
     import torchvision
 
     with torch.device("meta"):
@@ -59,7 +59,7 @@ def test_the_expected_shapes_are_torchvisions(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "enum"), [("vgg19", "VGG19"), ("vgg16", "VGG16"), ("alexnet", "AlexNet")])
-def test_a_download_by_torchvision_is_found_under_the_name_torchvision_gives_it(name: str, enum: str) -> None:
+def test_a_file_downloaded_by_torchvision_is_found(name: str, enum: str) -> None:
     import torchvision
 
     url = torchvision.models.get_weight(f"{enum}_Weights.IMAGENET1K_V1").url
@@ -69,7 +69,7 @@ def test_a_download_by_torchvision_is_found_under_the_name_torchvision_gives_it(
     assert url.rsplit("/", 1)[1] == BACKBONES[name].file
 
 
-def test_the_folder_given_comes_before_the_variable_and_that_before_the_downloads(
+def test_the_option_takes_precedence_over_the_variable_and_the_variable_over_downloads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given, variable = tmp_path / "given", tmp_path / "variable"
@@ -83,7 +83,7 @@ def test_the_folder_given_comes_before_the_variable_and_that_before_the_download
     assert find_backbone("vgg16", given) == from_given
 
 
-def test_absent_weights_are_one_line_with_file_folders_and_command(
+def test_missing_weights_are_a_one_line_error_with_file_folders_and_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCM_WEIGHTS", str(tmp_path / "variable"))
@@ -97,13 +97,13 @@ def test_absent_weights_are_one_line_with_file_folders_and_command(
     assert fetch_command("vgg19") in text
 
 
-def test_a_folder_that_is_not_there_is_an_error_even_where_another_has_the_file(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error_even_if_another_has_the_file(tmp_path: Path) -> None:
     save(Path(torch.hub.get_dir()) / "checkpoints", "vgg16-397923af.pth", {})
     with pytest.raises(ScmError, match="missing: not a folder"):
         find_backbone("vgg16", tmp_path / "missing")
 
 
-def test_an_unknown_backbone_names_the_nearest() -> None:
+def test_an_unknown_backbone_is_an_error_that_suggests_the_nearest() -> None:
     with pytest.raises(ScmError, match="did you mean 'vgg1"):
         find_backbone("vgg18")
 
@@ -125,7 +125,7 @@ def test_a_full_state_dict_gives_its_convolutions_only(tmp_path: Path) -> None:
     assert list(load_backbone("vgg16", tmp_path, FIRST_BLOCK)) == FIRST_BLOCK
 
 
-def test_a_key_is_missed_only_if_it_is_needed(tmp_path: Path) -> None:
+def test_a_missing_key_is_an_error_only_if_it_is_needed(tmp_path: Path) -> None:
     path = save(tmp_path, "vgg16-features-fp16.pth", first_block())
     load_backbone("vgg16", tmp_path, FIRST_BLOCK[:2])
     with pytest.raises(ScmError, match=r"lacks features\.5\.weight of vgg16") as caught:
@@ -133,7 +133,7 @@ def test_a_key_is_missed_only_if_it_is_needed(tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
-def test_another_network_under_the_name_is_refused(tmp_path: Path) -> None:
+def test_another_network_under_the_same_name_is_refused(tmp_path: Path) -> None:
     vgg19 = {key: torch.zeros(shape) for key, shape in backbone_shapes("vgg19").items() if int(key.split(".")[1]) < 17}
     path = save(tmp_path, "vgg16-397923af.pth", vgg19)
     with pytest.raises(ScmError, match=r"is not vgg16 \(it holds features\.16\.weight") as caught:
@@ -148,7 +148,7 @@ def test_a_wrong_shape_is_refused_with_both_shapes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a weight file", b"PK\x03\x04 truncated"])
-def test_a_broken_file_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
+def test_a_broken_file_is_a_one_line_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "alexnet-owt-7be5be79.pth"
     path.write_bytes(content)
     with pytest.raises(ScmError, match="cannot be read as alexnet weights") as caught:
@@ -157,7 +157,7 @@ def test_a_broken_file_is_one_clear_line(tmp_path: Path, content: bytes) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_cut_short_by_a_broken_download_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_truncated_file_is_a_one_line_error(tmp_path: Path) -> None:
     path = save(tmp_path, "vgg16-397923af.pth", first_block())
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(ScmError, match="cannot be read as vgg16 weights"):
@@ -165,7 +165,7 @@ def test_a_file_cut_short_by_a_broken_download_is_one_clear_line(tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"features.0.weight": "text"}])
-def test_a_file_that_holds_something_else_is_refused(tmp_path: Path, content: object) -> None:
+def test_a_file_with_other_content_is_refused(tmp_path: Path, content: object) -> None:
     save(tmp_path, "vgg16-397923af.pth", content)
     with pytest.raises(ScmError, match="holds no state dict of vgg16"):
         load_backbone("vgg16", tmp_path, FIRST_BLOCK)
@@ -175,7 +175,7 @@ class _Foreign:
     pass
 
 
-def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_contains_code_is_refused(tmp_path: Path) -> None:
     save(tmp_path, "vgg16-397923af.pth", {"features.0.weight": _Foreign()})
     with pytest.raises(ScmError, match="cannot be read as vgg16 weights"):
         load_backbone("vgg16", tmp_path, FIRST_BLOCK)
@@ -244,7 +244,7 @@ def known(server: Server, monkeypatch: pytest.MonkeyPatch) -> Backbone:
     return backbone
 
 
-def test_a_fetched_file_is_whole_found_from_then_on_and_told_of(server: Server, known: Backbone) -> None:
+def test_a_fetched_file_is_complete_found_afterwards_and_reported(server: Server, known: Backbone) -> None:
     told: list[tuple[int, int | None]] = []
     path = fetch_backbone("alexnet", progress=lambda done, total: told.append((done, total)))
     assert path.read_bytes() == CONTENT
@@ -253,13 +253,13 @@ def test_a_fetched_file_is_whole_found_from_then_on_and_told_of(server: Server, 
     assert [file.name for file in path.parent.iterdir()] == [known.file]
 
 
-def test_what_is_there_is_not_fetched_again(server: Server, known: Backbone, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_fetched_again(server: Server, known: Backbone, tmp_path: Path) -> None:
     fetch_backbone("alexnet", tmp_path)
     fetch_backbone("alexnet", tmp_path)
     assert len(server.ranges) == 1
 
 
-def test_a_broken_download_goes_on_where_it_stopped(server: Server, known: Backbone, tmp_path: Path) -> None:
+def test_a_broken_download_resumes(server: Server, known: Backbone, tmp_path: Path) -> None:
     server.break_after = 100_000
     with pytest.raises(ScmError, match="300,000 bytes are kept, the same command resumes"):
         fetch_backbone("alexnet", tmp_path)
@@ -269,18 +269,18 @@ def test_a_broken_download_goes_on_where_it_stopped(server: Server, known: Backb
     assert server.ranges == [None, "bytes=100000-", "bytes=200000-", "bytes=300000-"]
 
 
-def test_a_server_that_knows_no_ranges_sends_it_all_again(server: Server, known: Backbone, tmp_path: Path) -> None:
+def test_a_server_without_range_requests_sends_the_whole_file(server: Server, known: Backbone, tmp_path: Path) -> None:
     server.knows_ranges = False
     (tmp_path / f".{known.file}.partial").write_bytes(b"other")
     assert fetch_backbone("alexnet", tmp_path).read_bytes() == CONTENT
 
 
-def test_a_whole_partial_file_is_only_checked(server: Server, known: Backbone, tmp_path: Path) -> None:
+def test_a_complete_partial_file_is_only_checked(server: Server, known: Backbone, tmp_path: Path) -> None:
     (tmp_path / f".{known.file}.partial").write_bytes(CONTENT)
     assert fetch_backbone("alexnet", tmp_path).read_bytes() == CONTENT
 
 
-def test_a_wrong_file_is_refused_by_name_and_leaves_nothing(server: Server, known: Backbone, tmp_path: Path) -> None:
+def test_a_wrong_file_is_refused_and_deleted(server: Server, known: Backbone, tmp_path: Path) -> None:
     server.files[known.file] = CONTENT[:-1] + b"?"
     with pytest.raises(ScmError, match=rf"is not {known.file}: its sha256 is [0-9a-f]{{64}}, not {known.sha256}"):
         fetch_backbone("alexnet", tmp_path)
@@ -288,13 +288,15 @@ def test_a_wrong_file_is_refused_by_name_and_leaves_nothing(server: Server, know
     assert not list(tmp_path.glob(".*.partial"))
 
 
-def test_without_a_connection_the_error_says_what_to_do_offline(known: Backbone, tmp_path: Path) -> None:
+def test_without_a_connection_the_error_has_the_offline_remedy(known: Backbone, tmp_path: Path) -> None:
     with pytest.raises(ScmError, match=r"scm weights fetch alexnet --to FOLDER.*SCM_WEIGHTS=FOLDER") as caught:
         fetch_backbone("alexnet", tmp_path, mirror="http://127.0.0.1:9")
     assert "http://127.0.0.1:9/alexnet" in str(caught.value)
 
 
-def test_a_file_the_server_has_not_is_an_error_at_once(server: Server, known: Backbone, tmp_path: Path) -> None:
+def test_a_missing_file_on_the_server_is_an_error_without_retries(
+    server: Server, known: Backbone, tmp_path: Path
+) -> None:
     server.files.clear()
     with pytest.raises(ScmError, match="HTTP 404"):
         fetch_backbone("alexnet", tmp_path)
@@ -304,7 +306,7 @@ def test_a_file_the_server_has_not_is_an_error_at_once(server: Server, known: Ba
 # Verifying
 
 
-def test_a_corrupted_published_file_is_named_with_both_checksums(tmp_path: Path) -> None:
+def test_a_corrupted_published_file_is_an_error_with_both_checksums(tmp_path: Path) -> None:
     path = tmp_path / "vgg16-397923af.pth"
     path.write_bytes(b"corrupted")
     with pytest.raises(ScmError, match="not 397923af") as caught:
@@ -314,7 +316,7 @@ def test_a_corrupted_published_file_is_named_with_both_checksums(tmp_path: Path)
         fetch_backbone("vgg16", tmp_path)
 
 
-def test_a_cut_copy_is_known_by_its_layout_and_named_as_such(tmp_path: Path) -> None:
+def test_a_cut_copy_is_recognised_by_its_layout(tmp_path: Path) -> None:
     state = {key: torch.zeros(shape).half() for key, shape in backbone_shapes("alexnet").items()}
     path = save(tmp_path, "alexnet-features-fp16.pth", state)
     assert verify_backbone("alexnet", path) == "cut copy, right layout, sha256 unknown here"
@@ -325,7 +327,7 @@ def test_a_cut_copy_is_known_by_its_layout_and_named_as_such(tmp_path: Path) -> 
 
 @pytest.mark.weights
 @pytest.mark.parametrize("name", ["alexnet", "vgg16"])
-def test_the_shared_copies_are_the_ones_whose_checksum_is_known(shared_weights: Path, name: str) -> None:
+def test_the_shared_copies_have_the_known_checksums(shared_weights: Path, name: str) -> None:
     path = find_backbone(name, shared_weights)
     assert verify_backbone(name, path) == "cut copy, convolutions in half precision, sha256 known"
 
@@ -367,7 +369,7 @@ def test_scm_weights_lists_fetches_verifies_and_names_files(
 
 
 @pytest.mark.parametrize("url", ["http://example.org/a.pth", "ftp://127.0.0.1/a.pth", "file:///etc/passwd", "a.pth"])
-def test_only_https_addresses_are_asked(url: str, tmp_path: Path) -> None:
+def test_only_https_addresses_are_allowed(url: str, tmp_path: Path) -> None:
     with pytest.raises(ScmError, match="is not an https address"):
         download(url, tmp_path / "a.pth", "0" * 64)
     assert not list(tmp_path.iterdir())
@@ -394,7 +396,7 @@ def test_a_redirection_from_this_machine_to_plain_http_elsewhere_is_refused(tmp_
             thread.join()
 
 
-def test_a_zipped_state_dict_that_would_unpack_to_more_than_its_file_is_refused(tmp_path: Path) -> None:
+def test_a_compressed_state_dict_is_refused(tmp_path: Path) -> None:
     stored, packed = tmp_path / "stored.pth", tmp_path / "alexnet-owt-7be5be79.pth"
     torch.save({"features.0.weight": torch.zeros(64, 3, 11, 11)}, stored)
     with zipfile.ZipFile(stored) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
@@ -404,7 +406,7 @@ def test_a_zipped_state_dict_that_would_unpack_to_more_than_its_file_is_refused(
         load_backbone("alexnet", path=packed)
 
 
-def test_published_checksums_begin_as_the_names_of_the_files_end() -> None:
+def test_published_checksums_start_with_the_suffix_of_the_file_name() -> None:
     for backbone in BACKBONES.values():
         assert len(backbone.sha256) == 64
         assert backbone.file.endswith(f"-{backbone.sha256[:8]}.pth")

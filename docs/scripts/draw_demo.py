@@ -10,7 +10,7 @@ from PIL import Image
 from scmnet_cli.demo.photo import shipped_pose
 from scmnet_cli.images import contact_sheet
 from scmnet_cli.inference.inputs.demo_people import DEFAULT, demo_people
-from scmnet_cli.inference.inputs.photo import read_person
+from scmnet_cli.inference.inputs.photo import PhotoOptions, read_person
 from scmnet_cli.inference.pipeline import SHIPPED_MODEL, Pipeline
 from scmnet_cli.inference.wardrobe import SHIPPED_WARDROBE, Wardrobe
 from scmnet_cli.poses.placing import place
@@ -34,7 +34,7 @@ OUT = Path(__file__).parents[1] / "images" / "demo.png"
 def main() -> None:
     """Draw and write the picture."""
     pipeline, wardrobe = Pipeline.from_pretrained(SHIPPED_MODEL, "cpu"), Wardrobe.read(SHIPPED_WARDROBE)
-    person = read_person(demo_people()[DEFAULT], pipeline.canvas, pipeline.background, largest=512)
+    person = read_person(demo_people()[DEFAULT], pipeline.canvas, pipeline.background, PhotoOptions(largest=512))
     poses = [place(shipped_pose(name), pipeline.canvas) for name in POSES]
     source = pipeline.encode(person)
     first = [("photo", person.image)]

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.inference.inputs.photo import read_person
 from scmnet_cli.inference.pipeline import SHIPPED_MODEL, Pipeline
 from scmnet_cli.inference.video import ClipWriter
@@ -45,7 +44,7 @@ def main(photo: Path, film: Path, num_frames: int = 100) -> None:
     """Draw every frame, put it where the person walks, and write it."""
     pipeline = Pipeline.from_pretrained(SHIPPED_MODEL, "cpu")
     canvas = pipeline.canvas
-    source = pipeline.encode(read_person(photo, canvas, pipeline.background, Analyser.load))
+    source = pipeline.encode(read_person(photo, canvas, pipeline.background))
     known = shipped_poses()
     posed = [known[name][1] for name in STATIONS]
     stations = place_together([Pose(one.name, one.person(), one.canvas) for one in posed if one.canvas], canvas)

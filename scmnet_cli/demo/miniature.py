@@ -1,6 +1,6 @@
-"""The main job in miniature, on people that the package draws itself: prepare, train, transfer, edit.
+"""The whole workflow in miniature on synthetic people: prepare, train, transfer, edit.
 
-Every step is the real one; only the people are drawn and the model is small and hardly trained.
+Every step is real; only the people are synthetic, and the model is small and hardly trained.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scmnet_cli.training.loop import Run
 from scmnet_cli.types import UInt8Array
 
 CONFIG = "smoke"
-# In the time of a demo discriminators spoil the picture and instance norm brings no colours (docs/lab/settings.md).
+# In such a short training, discriminators degrade images and instance norm transfers no colours (docs/lab/settings.md).
 _SETTINGS = (
     "loss.adversarial=0", "model.norm=batch", "model.generator_norm=batch", "model.height=64", "model.width=48",
 )  # fmt: skip
@@ -38,15 +38,15 @@ _ZOOM = 2
 
 @dataclass(frozen=True)
 class Miniature:
-    """Files that it wrote.
+    """Files and counts of the miniature workflow.
 
     Attributes:
-        sheet: the picture to look at.
+        sheet: the contact sheet.
         data: the prepared folder.
-        run: the run folder, with the model.
-        num_people: how many drawn people were prepared.
-        images: how many images the model has seen.
-        steps: in how many steps.
+        run: the run folder with the model.
+        num_people: number of prepared people.
+        images: number of training images.
+        steps: number of training steps.
     """
 
     sheet: Path
@@ -68,15 +68,15 @@ def run_miniature(
 ) -> Miniature:
     """Draw people, prepare them, train on them, transfer and edit, and draw a contact sheet.
 
-    An interrupted one goes on where it was, and a finished one if more images are asked for.
+    It resumes after an interruption, and continues if a finished one is called with more images.
 
     Args:
         out: folder for everything: ``people``, ``data``, ``run`` and ``sheet.png``.
-        num_people: how many people to draw; every tenth is kept out of training and shown.
-        images: how long to train.
-        seed: of people and weights.
-        device: where to compute.
-        progress: called with the name of a step, how far it is, and how far it goes.
+        num_people: number of people; every tenth is for validation and shown.
+        images: number of training images.
+        seed: seed of people and weights.
+        device: device to compute on.
+        progress: called with the name of a step, its progress, and its total.
 
     Raises:
         ScmError: if ``out`` cannot be used.
@@ -96,7 +96,7 @@ def run_miniature(
     training = Run(data, run, config, seed=seed, device=device, allow_changes=True)
     outcome = training.train(lambda report: report_step("training", report.images, report.total))
 
-    if not outcome.finished:  # the run has caught the signal, saved its state and stopped
+    if not outcome.finished:  # a signal stopped the run, and its state is saved
         raise KeyboardInterrupt
 
     report_step("drawing", 0, 1)
@@ -111,9 +111,9 @@ def run_miniature(
 
 
 def draw_miniature_sheet(pipeline: Pipeline, folder: PreparedFolder, title: str) -> UInt8Array:
-    """Draw people in each other's poses, a row a source, and below them people with a region of the next one.
+    """Draw people in each other's poses, one row per source, and below them edits with a region of the next person.
 
-    Those are shown whom the model did not train on, where there are any.
+    The people are from the validation split if there is one.
 
     Shape:
         result: (H', W', 3) uint8.

@@ -14,7 +14,7 @@ from scmnet_cli import __version__
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_text
 from scmnet_cli.images import contact_sheet, draw_skeleton
-from scmnet_cli.inference.inputs.photo import read_person
+from scmnet_cli.inference.inputs.photo import PhotoOptions, read_person
 from scmnet_cli.inference.inspection import inspect_transfer
 from scmnet_cli.inference.inspection_sheet import draw_inspection
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, largest_source
@@ -27,13 +27,13 @@ from scmnet_cli.skeleton import rescale
 from scmnet_cli.types import Person, Pose, UInt8Array
 
 POSES = ("front", "walking", "hands-on-hips", "arms-open", "three-quarter", "legs-crossed", "waving", "looking-aside")
-"""Shipped poses that the photo's person is drawn in."""
+"""Shipped poses of the demo."""
 
 WHOLE = "front"
-"""The pose that shows a whole body, and in which other clothes are worn."""
+"""Pose for the whole body and for other clothes."""
 
 _MOST_GARMENTS = 8
-_HONEST = "nothing was chosen or retouched: where it looks bad, the model is that bad."
+_HONEST = "no picture was selected or retouched: where one looks bad, the model is that bad."
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 76em; margin: 2em auto; padding: 0 1em; color: #222; }
 .row { display: flex; flex-wrap: wrap; gap: .8em; } figure { margin: 0; } figcaption { font-size: 14px; color: #555; }
@@ -47,10 +47,10 @@ class Showcase:
     """Files that a demo wrote.
 
     Attributes:
-        page: the web page to look at.
-        sheet: the same in one picture.
-        num_pictures: how many pictures the model drew.
-        seconds: from the photo to the page.
+        page: the web page.
+        sheet: all images on one contact sheet.
+        num_pictures: number of generated images.
+        seconds: time from the photo to the page.
     """
 
     page: Path
@@ -60,7 +60,7 @@ class Showcase:
 
 
 _LARGEST = 512
-"""Height of the demo's pictures: a page of them is read in one go."""
+"""Maximum height of the demo's images, since a page loads all of them."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ def run_demo(
     """Analyse a photo, draw its person in other poses and clothes, and write a page and a contact sheet.
 
     Args:
-        photo: of a person; half a body will do.
-        out: folder for ``index.html``, ``sheet.png`` and the pictures.
+        photo: photo of a person; half a body suffices.
+        out: folder for ``index.html``, ``sheet.png`` and the images.
         pipeline: a model of people.
-        wardrobe: garments of this model; None: the photo's own clothes only.
-        progress: called with the name of a step, how far it is, and how far it goes.
+        wardrobe: garments to try on; None for the photo's own clothes only.
+        progress: called with the name of a step, its progress, and its total.
 
     Raises:
         ScmError: if the photo or the model cannot be used, or ``out`` cannot be written.
@@ -94,12 +94,13 @@ def run_demo(
         raise ScmError(f"{pipeline.path}: draws {pipeline.domain.members}; the demo needs a model of people")
     report_step = progress or (lambda _step, _done, _total: None)
     start = time.perf_counter()
-    person = read_person(photo, pipeline.canvas, pipeline.background, largest=min(largest_source(pipeline), _LARGEST))
+    options = PhotoOptions(largest=min(largest_source(pipeline), _LARGEST))
+    person = read_person(photo, pipeline.canvas, pipeline.background, options)
     source = pipeline.encode(person)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ScmError(f"--out {out}: cannot be made ({error.strerror}); name another folder") from error
+        raise ScmError(f"--out {out}: cannot be made ({error.strerror}); choose another folder") from error
     sections = [_found(person)]
     poses = {name: place(shipped_pose(name), pipeline.canvas) for name in POSES}
 
@@ -112,16 +113,16 @@ def run_demo(
     if wardrobe is not None:
         sections.append(_dressed(pipeline, source, poses[WHOLE], wardrobe, report_step))
 
-    report_step("looking where pixels came from", 0, 1)
+    report_step("inspecting the correlation field", 0, 1)
     inspected = draw_inspection(inspect_transfer(pipeline, source, poses["walking"]))
-    report_step("looking where pixels came from", 1, 1)
+    report_step("inspecting the correlation field", 1, 1)
     pages = _write(out, photo, pipeline, sections, inspected)
     num = sum(len(section.pictures) for section in sections[1:])
     return Showcase(*pages, num_pictures=num, seconds=time.perf_counter() - start)
 
 
 def shipped_pose(name: str) -> Pose:
-    """Return a pose that ships, in the frame it came in."""
+    """Return a shipped pose in its own frame."""
     posed = shipped_poses()[name][1]
     assert posed.canvas is not None
     return Pose(name, posed.person(), posed.canvas)
@@ -133,7 +134,7 @@ def _found(person: Person) -> _Section:
     return _Section(
         "found",
         "What was found in the photo",
-        f"The person, {known} of 18 joints, and the regions of the body; the background is put aside.",
+        f"The person, {known} of 18 joints, and the regions of the body, without the background.",
         [("photo", person.image), ("joints", draw_skeleton(person.image, person.joints)), ("regions", regions)],
     )
 
@@ -151,7 +152,7 @@ def _whole(person: Person, pose: Pose, drawn: UInt8Array) -> _Section:
         "whole",
         "From what the photo shows to a whole body",
         f"The photo shows {known} of 18 joints, the pose {int((pose.joints[:, 2] > 0).sum())}. "
-        "What the photo does not show is made up from what it does.",
+        "The model invents the rest of the body from what the photo shows.",
         [("photo", person.image), ("pose", blank), ("drawn", drawn)],
     )
 
@@ -171,12 +172,12 @@ def _dressed(
         result = pipeline.edit(source, {region: wardrobe.reference(name, pipeline)}, pose)
         pictures.append((f"{name} ({region})", np.asarray(result.image)))
     report_step("changing clothes", len(chosen), len(chosen))
-    text = "Garments of the wardrobe, photographed flat; `scm wardrobe` lists them all. All else stays as it is."
+    text = "Garments of the wardrobe, photographed flat; `scm wardrobe` lists them all. Nothing else changes."
     return _Section("wears", "In other clothes", text, pictures)
 
 
 def _mixed(wardrobe: Wardrobe) -> list[str]:
-    """Choose garments of different regions by turns."""
+    """Choose garments of alternating regions."""
     by_region: dict[str, list[str]] = {}
     for name, garment in wardrobe.garments.items():
         by_region.setdefault(garment.region, []).append(name)
@@ -206,7 +207,7 @@ def _write(
     save_generated(out / "inspection.png", inspected, text)
     parts += [
         "<h2>Where the pixels came from</h2>",
-        "<p>The correlation field says for each place of the result where in the photo it takes its style from.</p>",
+        "<p>The correlation field gives the origin in the photo of each position's style.</p>",
         "<img class='wide' src='inspection.png' alt='inspection'></html>",
     ]
     rows = [_captioned(section) for section in sections]

@@ -1,4 +1,4 @@
-"""Animated pictures (GIF, WebP, PNG) read as videos: FFmpeg does not read all of them, Pillow does."""
+"""Read animations (GIF, WebP, PNG) as videos with Pillow, since FFmpeg does not read all of them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from scmnet_cli.images import ANIMATED, MAX_PIXELS
 from scmnet_cli.types import UInt8Array
 
 _FORMATS = tuple(sorted(set(ANIMATED.values())))
-_GROUND = (230, 230, 230, 255)
+_BACKDROP = (230, 230, 230, 255)
 _DEFAULT_MS = 100
-"""Milliseconds for which a frame is shown that does not say it, as in browsers."""
+"""Milliseconds of a frame without a duration, as in browsers."""
 
 
 def is_animation(path: Path) -> bool:
-    """Return whether a file is an animated picture: GIF, WebP or PNG with more than one frame."""
+    """Return whether a file is an animation: GIF, WebP or PNG with more than one frame."""
     if path.suffix.lower() not in ANIMATED or not path.is_file():
         return False
     try:
@@ -33,7 +33,7 @@ def is_animation(path: Path) -> bool:
 
 
 def animation_rate(path: Path) -> tuple[Fraction, int]:
-    """Return how many frames a second an animated picture shows on average, and how many it has.
+    """Return the mean frame rate and the number of frames of an animation.
 
     Raises:
         ScmError: if it cannot be read.
@@ -44,7 +44,7 @@ def animation_rate(path: Path) -> tuple[Fraction, int]:
 
 
 def read_animation(path: Path) -> Iterator[UInt8Array]:
-    """Yield the frames of an animated picture; transparent pixels are laid on light grey.
+    """Yield the frames of an animation; transparent pixels are composited on light grey.
 
     Shape:
         each: (H, W, 3) uint8.
@@ -55,7 +55,7 @@ def read_animation(path: Path) -> Iterator[UInt8Array]:
     with _opened(path) as image:
         for frame in ImageSequence.Iterator(image):
             whole = frame.convert("RGBA")
-            yield np.asarray(Image.alpha_composite(Image.new("RGBA", whole.size, _GROUND), whole).convert("RGB"))
+            yield np.asarray(Image.alpha_composite(Image.new("RGBA", whole.size, _BACKDROP), whole).convert("RGB"))
 
 
 @contextmanager

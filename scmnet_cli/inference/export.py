@@ -1,8 +1,8 @@
-"""A trained model as two ONNX files, for programs that have no torch.
+"""Export a trained model as two ONNX files, for programs without torch.
 
-``style_encoder.onnx`` reads a source once, ``pose_to_image.onnx`` draws it in any number of poses. Both carry, as
-metadata, the model's whole config, the names of regions and joints and the SHA-256 of the model they were made of.
-docs/export.md says what goes in and out.
+``style_encoder.onnx`` encodes a source once; ``pose_to_image.onnx`` generates it in any number of poses. The metadata
+of both has the model's whole config, the names of regions and joints, and the SHA-256 of the model. docs/export.md
+describes inputs and outputs.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ FORMAT = "scm-net onnx"
 """Format name in the metadata of both files."""
 
 FORMAT_VERSION = 2
-"""Newest version this code reads and writes: 2 of models with a part warp, 1 of all others."""
+"""Newest version that this code reads and writes: 2 for models with a part warp, 1 for all others."""
 
 STYLE_ENCODER = "style_encoder.onnx"
 POSE_TO_IMAGE = "pose_to_image.onnx"
 
 OPSET = 18
-"""Version of ONNX's operators in both files: onnxruntime 1.14 and later run it."""
+"""Version of ONNX's operator set in both files, which needs onnxruntime 1.14 or later."""
 
 NEEDS_EXTRA = "needs the packages of an extra; install them with: pip install 'scmnet-cli[onnx]'"
 
@@ -53,10 +53,10 @@ _LEAST_WEIGHT = 1e-30
 
 
 class StyleGraph(nn.Module):
-    """Graph of ``style_encoder.onnx``: the source's style features, and what the field moves along with them.
+    """Graph of ``style_encoder.onnx``: the source's style features, and maps that the field moves with them.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); results: F_s, (B, C, H/8, W/8), and the masks and the image
+        image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); results: F_s, (B, C, H/8, W/8), and masks and image
         averaged over 8x8 pixels, (B, 8 + 3, H/8, W/8).
     """
 
@@ -65,7 +65,7 @@ class StyleGraph(nn.Module):
         self.net = net
 
     def forward(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode every region on the whole canvas: a graph cannot ask which are there."""
+        """Encode all regions on the whole canvas: a graph cannot depend on which are present."""
         encoder = self.net.style_encoder
         if isinstance(encoder, DecomposedStyleEncoder):
             region_features = encoder.encode_all(image, masks)
@@ -78,12 +78,13 @@ class PoseGraph(nn.Module):
     """Graph of ``pose_to_image.onnx``: one source in a batch of poses.
 
     Shape:
-        structure: of people joints, (B, 18, 3) in pixels of the canvas, of faces edge maps, (B, 2, H, W);
+        structure: joints of people, (B, 18, 3) in pixels of the canvas, or edge maps of faces, (B, 2, H, W);
         style_features: (1, C, H/8, W/8); source_maps: (1, 11, H/8, W/8); results: images, (B, 3, H, W) in [-1, 1]; the
         source's maps moved by the field, (B, 11, H/8, W/8); the field's entropy, (B,), from 0 to 1.
 
-        With a part warp also the source, image (1, 3, H, W), masks (1, 8, H, W) and joints (1, 18, 3); further results,
-        (B, ..., H, W): what was drawn, the blend map and, over a plain background, logits of the foreground mask.
+        With a part warp, further inputs are the source's image (1, 3, H, W), masks (1, 8, H, W) and joints (1, 18, 3);
+        further results, (B, ..., H, W), are the drawn image, the blend map and, with a plain background, logits of the
+        foreground mask.
     """
 
     def __init__(self, net: SCMNet, config: ModelConfig, style: Style) -> None:
@@ -102,7 +103,7 @@ class PoseGraph(nn.Module):
         masks: Tensor | None = None,
         source_joints: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Draw; the correlation field is explicit, since ONNX has no fused attention in this opset."""
+        """Generate images; the correlation field is explicit, since this opset has no fused attention."""
         maps = PERSON.maps(structure, self.canvas) if self.takes_joints else structure
         warp = None
         if image is not None and masks is not None and source_joints is not None:
@@ -123,7 +124,7 @@ class PoseGraph(nn.Module):
         )  # fmt: skip
 
     def _warp(self, structure: Tensor, image: Tensor, masks: Tensor, joints: Tensor) -> PartWarp:
-        """Warp on the whole canvas: a graph cannot ask which box a part reaches."""
+        """Warp on the whole canvas: a graph cannot depend on the box of each part."""
         num = structure.shape[0]
         return warp_parts(
             image.expand(num, -1, -1, -1), masks.expand(num, -1, -1, -1), joints.expand(num, -1, -1), structure,
@@ -132,7 +133,7 @@ class PoseGraph(nn.Module):
 
 
 class _PlainInstanceNorm(nn.Module):
-    """The same equation as one operator of ONNX."""
+    """Instance norm as a single ONNX operator."""
 
     def __init__(self, norm: InstanceNorm) -> None:
         super().__init__()
@@ -148,8 +149,8 @@ def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | Non
 
     Args:
         model: a run folder or a model file.
-        folder: where to; made if need be.
-        progress: called with the step that begins.
+        folder: output folder, created if necessary.
+        progress: called with the name of each step.
 
     Returns:
         the paths of both files.
@@ -158,7 +159,7 @@ def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | Non
         ScmError: if the model cannot be read, a package is missing, or the files cannot be written.
     """
     saved = load_model(model)
-    with torch.random.fork_rng(devices=[]):  # fresh weights are drawn and at once replaced
+    with torch.random.fork_rng(devices=[]):  # the random initial weights are replaced at once
         net = build_generator(saved.config.model)
     load_strict(net, saved.state, str(saved.path))
     metadata = {
@@ -174,7 +175,7 @@ def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | Non
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ScmError(f"{folder}: cannot be made ({error.strerror}); name a folder you may write to") from error
+        raise ScmError(f"{folder}: cannot be made ({error.strerror}); choose a writable folder") from error
     paths = []
     for name, graph in graphs(net, saved.config.model).items():
         if progress:
@@ -185,7 +186,7 @@ def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | Non
 
 
 SOURCE_INPUTS = ("image", "masks", "source_joints")
-"""Inputs of ``pose_to_image.onnx`` that only models with a part warp have."""
+"""Inputs of ``pose_to_image.onnx`` for models with a part warp only."""
 
 
 def outputs_of(config: ModelConfig) -> list[str]:
@@ -197,12 +198,12 @@ def outputs_of(config: ModelConfig) -> list[str]:
 
 
 def structure_input(config: ModelConfig) -> str:
-    """Return the name of the structure in ``pose_to_image.onnx``: joints of people, edge maps of faces."""
+    """Return the name of the structure input of ``pose_to_image.onnx``: joints of people or edge maps of faces."""
     return "joints" if config.domain == PERSON.name else "edge_maps"
 
 
 def graphs(net: SCMNet, config: ModelConfig) -> dict[str, Callable[[Mapping[str, str]], bytes]]:
-    """Return, for each file, what makes its content from its metadata; the network stays as it is."""
+    """Return, for each file, a function from its metadata to its content; the network is not modified."""
     net = copy.deepcopy(net).cpu().to(memory_format=torch.contiguous_format).eval().requires_grad_(requires_grad=False)
     _replace_instance_norms(net)
     canvas = config.canvas
@@ -246,7 +247,7 @@ def _traced(
 ) -> bytes:
     try:
         import onnx
-        import onnxscript  # noqa: F401 - torch's exporter imports it, and says less well that it is missing
+        import onnxscript  # noqa: F401 - torch's exporter imports it, with a less clear error if it is missing
     except ImportError as error:
         raise ScmError(f"scm export: {NEEDS_EXTRA} ({error})") from error
     with _quiet():
@@ -262,7 +263,7 @@ def _traced(
         )
         assert program is not None
         proto = program.model_proto
-    for node in proto.graph.node:  # where in our source a node comes from, with the paths of this machine
+    for node in proto.graph.node:  # source locations, which contain paths of this machine
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
     proto.producer_name, proto.producer_version = "scmnet_cli", __version__
@@ -278,7 +279,7 @@ def _put(content: bytes, file: IO[bytes]) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to itself what torch's exporter says to those who work on it."""
+    """Silence the messages of torch's exporter for its developers."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     try:

@@ -1,4 +1,4 @@
-"""A model that ``scm export`` wrote, run by onnxruntime on the CPU in place of torch's networks."""
+"""Run a model of ``scm export`` with ONNX Runtime on the CPU instead of torch."""
 
 from __future__ import annotations
 
@@ -38,56 +38,55 @@ from scmnet_cli.types import Person
 
 
 class _Header(BaseModel):
-    """Metadata of an exported file beside the config."""
+    """Metadata of an exported file besides the config."""
 
     extra: dict[str, str]
 
 
 class ExportedPipeline(Pipeline):
-    """A pipeline whose networks are two ONNX files; it transfers and does not edit.
+    """A pipeline whose networks are two ONNX files; it does not edit.
 
-    The same input gives the same bytes. Its pictures are those of the model itself but for a rounding step in single
-    pixels.
+    It is deterministic. Single pixels of its images may differ from the model's by a rounding step.
     """
 
     def __init__(self, saved: SavedModel, style_encoder: Any, pose_to_image: Any) -> None:
-        """Take two sessions of onnxruntime; :meth:`from_exported` opens them."""
+        """Wrap two sessions of ONNX Runtime; :meth:`from_exported` opens them."""
         self._describe(saved, torch.device("cpu"))
         self._style_encoder = style_encoder
         self._pose_to_image = pose_to_image
 
     @classmethod
     def from_exported(cls, folder: Path) -> Self:
-        """Open the folder that ``scm export`` wrote.
+        """Open a folder of ``scm export``.
 
         Raises:
-            ScmError: if a file is missing, damaged or of another model than the other, or onnxruntime is missing.
+            ScmError: if a file is missing or damaged, the files are of two models, or ONNX Runtime is missing.
         """
         files = [folder / STYLE_ENCODER, folder / POSE_TO_IMAGE]
         for path in files:
             if not path.is_file():
-                raise ScmError(f"model {folder}: holds no {path.name}; 'scm export MODEL -o {folder}' writes it")
+                raise ScmError(f"model {folder}: holds no {path.name}; 'scm export MODEL -o {folder}' makes it")
         sessions = [open_session(path, str(path)) for path in files]
         found = [_metadata(path, session) for path, session in zip(files, sessions, strict=True)]
         if found[0]["model_sha256"] != found[1]["model_sha256"]:
-            raise ScmError(f"model {folder}: {STYLE_ENCODER} and {POSE_TO_IMAGE} are of two models; export one anew")
+            raise ScmError(f"model {folder}: {STYLE_ENCODER} and {POSE_TO_IMAGE} are of two models; export one again")
         try:
             values = json.loads(found[1]["config"])
         except (KeyError, ValueError, RecursionError) as error:
-            raise ScmError(f"{files[1]}: holds no readable config; it is damaged, export the model anew") from error
+            raise ScmError(f"{files[1]}: has no readable config; it is damaged, export the model again") from error
         config = parse_config(values, f"config in {files[1]}")
-        remedy = "it is damaged, export the model anew"
+        remedy = "it is damaged, export the model again"
         header = parse_json(f'{{"extra": {found[1].get("extra", "")}}}', _Header, f"header of {files[1]}", remedy)
         return cls(SavedModel({}, config, header.extra, files[1]), *sessions)
 
     def exchange(
         self,
-        source: Person | EncodedSource,  # noqa: ARG002 - as the base class has it
+        source: Person | EncodedSource,  # noqa: ARG002 - signature of the base class
         references: Mapping[str, Person | EncodedSource],  # noqa: ARG002
         *,
         force: bool = False,  # noqa: ARG002
     ) -> EncodedSource:
-        """Refuse: the regions' own features are not in the files.
+        """Raise an error: the files do not have the regions' features.
 
         Raises:
             ScmError: always.
@@ -95,14 +94,14 @@ class ExportedPipeline(Pipeline):
         raise ScmError(f"{self.path.parent}: an exported model does not edit; use the model that it was made of")
 
     def read_style(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Style]:
-        """Return the style features twice: the regions' own are not in the files; shapes as in the base class."""
+        """Return fused style features, also in place of region features, which the files lack."""
         style_features, _ = _run(self._style_encoder, image=image, masks=masks)
         return style_features[:, None], Style(style_features)
 
     def paint(self, structure: Tensor, style: Style, source: Batch, warp: PartWarp | None = None) -> Painted:
-        """Draw one source in a batch of poses, as the base class does; the warp is in the graph, so none is taken."""
+        """Generate one source in a batch of poses; the graph contains the warp, so ``warp`` must be None."""
         if warp is not None:
-            raise ScmError(f"{self.path.parent}: an exported model warps by itself; use the model it was made of")
+            raise ScmError(f"{self.path.parent}: an exported model takes no warp; use the model it was made of")
         name = structure_input(self.config.model)
         given = structure if name == "joints" else self.domain.maps(structure, self.canvas)
         carried = pool_positions(one_hot(source.labels), source.image)
@@ -115,7 +114,7 @@ class ExportedPipeline(Pipeline):
 
 
 def largest_difference(pipeline: Pipeline, exported: ExportedPipeline) -> float:
-    """Return the largest difference of any value of the pictures, in [-1, 1], that both draw of one noisy source."""
+    """Return the largest absolute difference of both pipelines' images, in [-1, 1], of one random source."""
     canvas, noise = pipeline.canvas, torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, canvas.height, canvas.width, generator=noise) * 2 - 1
     stripes = torch.arange(canvas.height) * NUM_REGIONS // canvas.height
@@ -142,7 +141,7 @@ def _run(session: Any, **inputs: Tensor) -> list[Tensor]:
 
 
 def open_session(model: Path | bytes, where: str) -> Any:
-    """Open an exported file, or its content, in ONNX Runtime on the CPU, with as many threads as torch takes.
+    """Open an exported file, or its content, in ONNX Runtime on the CPU, with as many threads as torch.
 
     Raises:
         ScmError: if ONNX Runtime is missing or cannot read it.
@@ -157,14 +156,14 @@ def open_session(model: Path | bytes, where: str) -> Any:
     options.log_severity_level = 3  # errors
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions have no common base
-        raise ScmError(f"{where}: is damaged or no ONNX file that runs here ({error}); export it anew") from error
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
+        raise ScmError(f"{where}: is damaged or not an ONNX file that runs here ({error}); export it again") from error
 
 
 def _metadata(path: Path, session: Any) -> dict[str, str]:
     metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
     if metadata.get("format") != FORMAT:
-        raise ScmError(f"{path}: is ONNX, but no model that 'scm export' wrote")
+        raise ScmError(f"{path}: is ONNX, but not a model of 'scm export'")
     version = metadata.get("format_version", "")
     if not version.isdecimal() or int(version) > FORMAT_VERSION:
         raise ScmError(

@@ -1,7 +1,7 @@
-"""A look inside one transfer: from where in the source each place of the result took its style.
+"""Inspect a transfer: from which source positions each position of the result takes its style.
 
-The network draws the result of nothing but F_s*, the source's style features moved along the correlation field (the
-paper's 3.3). Whatever else is moved along the same field, region masks, colours, pixels, shows where they came from.
+The network generates the result from F_s*, the source's style features moved along the correlation field (the paper's
+3.3). Region masks, colours and pixels that are moved along the same field show where the style comes from.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from scmnet_cli.models.style import Style
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
-_SMALLEST_PART = 0.004  # of the canvas; a smaller one gets no arrow of its own, unless its region has no larger one
+_SMALLEST_PART = 0.004  # share of the canvas; smaller parts get no arrow, except the largest part of a region
 
 
 @dataclass(frozen=True)
 class Part:
-    """A connected part of one body region of the result, an arm for example, and where most of it came from.
+    """A connected part of a region of the result, for example an arm, and the origin of its style.
 
     Attributes:
         region: name of the region.
         size: share of the canvas that it covers.
-        place: x, y of its middle in the result, in pixels of the canvas.
-        origin: x, y of the place in the source that it looks at most.
-        right_share: share of its weight, 0 to 1, that lies on the same region of the source.
+        place: x, y of its centre in the result, in pixels of the canvas.
+        origin: x, y of the source position with most of its weight.
+        right_share: share of its weight, 0 to 1, on the same region of the source.
     """
 
     region: str
@@ -52,13 +52,13 @@ class Part:
 
 @dataclass(frozen=True)
 class PointOfField:
-    """From where one pixel of the result took its style.
+    """The correlation field of one pixel of the result.
 
     Attributes:
         x, y: the pixel of the result.
-        weights: (h, w), over the source's positions; they sum to 1.
-        entropy: of these weights, in nats.
-        region_shares: how much of the weight lies on each region of the source; largest first.
+        weights: (h, w), weights of the source's positions, which sum to 1.
+        entropy: entropy of the weights in nats.
+        region_shares: share of the weight on each region of the source, largest first.
     """
 
     x: int
@@ -73,11 +73,11 @@ class FeatureMaps:
     """Style features of the source in one model (the paper's figure 3).
 
     Attributes:
-        model: the file they come from.
-        decomposed: whether the model has the DSE; without, one encoder reads the whole image.
-        region_strengths: (h, w) for each region of the source, mean absolute F_s^i over channels; none without the DSE.
+        model: the model file.
+        decomposed: whether the model has the DSE; without it one encoder reads the whole image.
+        region_strengths: (h, w) for each region of the source, mean absolute F_s^i over channels; empty without DSE.
         strength: (h, w), mean absolute F_s over channels.
-        variation: standard deviation of ``strength`` over positions by its mean: 0 is flat.
+        variation: standard deviation of ``strength`` over positions divided by its mean; 0 is uniform.
         colours: (h, w, 3), F_s along its three principal axes as red, green and blue.
     """
 
@@ -91,14 +91,14 @@ class FeatureMaps:
 
 @dataclass(frozen=True)
 class WarpShown:
-    """The part warp of a transfer, and what the network makes of it.
+    """The part warp of a transfer, and the masks that the network predicts for it.
 
     Attributes:
-        warped: (H, W, 3), the source brought into the pose part by part.
-        coverage: (H, W) in [0, 1], how much of the source is visible there.
-        blend: (H, W) in [0, 1], c: how much of the warped pixels is kept.
-        drawn: (H, W, 3), what is drawn where they are not.
-        foreground: (H, W) in [0, 1], alpha; None where the background is drawn.
+        warped: (H, W, 3), the source warped to the pose part by part.
+        coverage: (H, W) in [0, 1], visible share of the source at each pixel.
+        blend: (H, W) in [0, 1], c, the share of the warped pixels.
+        drawn: (H, W, 3), the network's own image.
+        foreground: (H, W) in [0, 1], alpha; None if the network generates the background.
     """
 
     warped: UInt8Array
@@ -113,24 +113,25 @@ class Inspection:
     """Measurements of one transfer; h, w is the grid of the field, an eighth of the canvas.
 
     Attributes:
-        source: on the model's canvas.
-        pose: on the model's canvas.
-        result: what :meth:`Pipeline.transfer` draws.
-        regions: (H, W), what belongs where: the regions of the pose's own picture, else ``result.moved_regions``.
-        regions_known: whether the pose came with a picture and its regions.
+        source: the source on the model's canvas.
+        pose: the pose on the model's canvas.
+        result: the result of :meth:`Pipeline.transfer`.
+        regions: (H, W), region map of the result: that of the pose's own photo, else ``result.moved_regions``.
+        regions_known: whether the pose has a photo with regions.
         moved_colours: (h, w, 3), the source's mean colours moved along the field.
         moved_pixels: (H, W, 3), the source's blocks of 8x8 pixels moved likewise.
-        moved_regions: (8, h, w), how much of each place's weight lies on each region of the source.
-        entropy: (h, w) in nats, of the field's rows: 0 looks at one position, log(h w) at all alike.
-        parts: parts of the body and where they came from, large ones first.
-        right_shares: share of the weight that lies on the same region of the source, a mean over each region's pixels;
-            only regions that the source shows.
-        region_accuracy: share of the person's places that take most from the target's region; None if unknown.
+        moved_regions: (8, h, w), share of each position's weight on each region of the source.
+        entropy: (h, w) in nats, entropy of the field's rows: from 0 (one position) to log(h w) (uniform).
+        parts: parts of the body and the origin of their style, large ones first.
+        right_shares: share of the weight on the same region of the source, averaged over each region's pixels; only for
+            regions that the source shows.
+        region_accuracy: share of the person's positions that take most of their style from the right region; None if
+            not known.
         points: the field at single pixels.
-        features: style features in the model.
+        features: style features of the model.
         moved_feature_colours: (h, w, 3), F_s* in the colours of ``features.colours``.
         compared: style features of the same source in another model.
-        part_warp: what the part warp gave, in a model that has one.
+        part_warp: the part warp, if the model has one.
     """
 
     source: Person
@@ -152,7 +153,7 @@ class Inspection:
     part_warp: WarpShown | None = None
 
     def as_json(self) -> dict[str, object]:
-        """Return the numbers as plain values."""
+        """Return the measurements as plain values."""
         mean = float(self.entropy.mean())
         found = [self.features] + ([self.compared] if self.compared else [])
         return {
@@ -183,14 +184,14 @@ def inspect_transfer(
     points: Sequence[tuple[int, int]] = (),
     compare: Pipeline | None = None,
 ) -> Inspection:
-    """Draw the source in the pose and look at where each place came from.
+    """Transfer the source to the pose, and measure where each position's style comes from.
 
     Args:
         pipeline: the model.
-        source: who is drawn.
-        pose: whose layout is taken; a person's regions say what belongs where.
-        points: pixels x, y of the result at which to look at the field.
-        compare: another model whose style features are shown beside, for example one trained with ``style: global``.
+        source: the source.
+        pose: the target pose; the regions of a person serve as the result's regions.
+        points: pixels x, y of the result at which to return the field.
+        compare: another model whose style features are shown too, for example one trained with ``style: global``.
 
     Raises:
         ScmError: if a point lies outside the canvas, or source or pose cannot be used.
@@ -250,11 +251,11 @@ def _warp_shown(pipeline: Pipeline, encoded: EncodedSource, pose: Pose) -> WarpS
 
 @dataclass(frozen=True)
 class _Moved:
-    """The source's masks, and what the field moves.
+    """The source's masks, and the source moved along the field.
 
     Shape:
-        masks: (1, 8, H, W); regions: shares of the source's regions, (1, 8, h, w); pixels: its blocks of 8x8 pixels,
-        (1, 3, H, W).
+        masks: (1, 8, H, W), not moved; regions: (1, 8, h, w), region shares; pixels: (1, 3, H, W), moved in blocks of
+        8x8 pixels.
     """
 
     masks: Tensor
@@ -274,7 +275,7 @@ def _move(pipeline: Pipeline, encoded: EncodedSource, field: Field) -> _Moved:
 
 
 def _regions_of(pose: Person | Pose, canvas: Canvas, result: Result) -> tuple[UInt8Array, bool]:
-    """Return the region map of the result, (H, W), and whether the pose came with it; else the field's."""
+    """Return the region map of the result, (H, W), and whether it is the pose's own or else the field's."""
     known = resized(pose, canvas).regions if isinstance(pose, Person) else np.zeros_like(result.moved_regions)
     regions_known = bool((known != BACKGROUND).any())
     return known if regions_known else result.moved_regions, regions_known
@@ -283,7 +284,7 @@ def _regions_of(pose: Person | Pose, canvas: Canvas, result: Result) -> tuple[UI
 def _parts(
     domain: Domain, regions: UInt8Array, field: Field, moved_regions: Tensor, singles: list[int]
 ) -> tuple[tuple[Part, ...], list[FloatArray]]:
-    """Return the pieces of the region map with where they came from, and the field's rows of single positions."""
+    """Return the parts of the region map with their origins, and the field's rows of single positions."""
     pieces = _pieces(regions)
     masks = np.array([piece for _, piece in pieces], bool).reshape(-1, *regions.shape)
     covered = F.avg_pool2d(torch.tensor(masks).float(), STRIDE).flatten(1).to(moved_regions.device)  # (P, N)
@@ -300,7 +301,7 @@ def _parts(
 def _right_shares(
     domain: Domain, source: Person, regions: UInt8Array, wanted: Tensor, moved_regions: Tensor
 ) -> dict[str, float]:
-    """Return, for each region that source and result show, the share of its weight that lies on it in the source."""
+    """Return, for each region that source and result show, the share of its weight on the same source region."""
     by_region = torch.einsum("rhw,rhw->r", F.avg_pool2d(wanted, STRIDE)[0], moved_regions[0]) * STRIDE**2
     return {
         domain.regions[region]: float(by_region[region]) / int((regions == region).sum())
@@ -313,7 +314,7 @@ def _right_shares(
 def inspect_point(
     pipeline: Pipeline, source: Person | EncodedSource, pose: Person | Pose, x: int, y: int
 ) -> PointOfField:
-    """Return from where one pixel of a transfer took its style, as :func:`inspect_transfer` does, and nothing else.
+    """Return the correlation field of one pixel of a transfer, without the rest of :func:`inspect_transfer`.
 
     Raises:
         ScmError: if the point lies outside the canvas, or source or pose cannot be used.
@@ -334,7 +335,7 @@ def inspect_point(
 def _check_points(points: Sequence[tuple[int, int]], canvas: Canvas) -> None:
     for x, y in points:
         if not (0 <= x < canvas.width and 0 <= y < canvas.height):
-            raise ScmError(f"--at {x},{y}: lies outside the result; x is 0-{canvas.width - 1}, y 0-{canvas.height - 1}")
+            raise ScmError(f"--at {x},{y}: is outside the result; x is 0-{canvas.width - 1}, y 0-{canvas.height - 1}")
 
 
 def _field(pipeline: Pipeline, encoded: EncodedSource, pose: Pose) -> Field:
@@ -346,7 +347,7 @@ def _field(pipeline: Pipeline, encoded: EncodedSource, pose: Pose) -> Field:
 
 
 def _rows(field: Field, covered: Tensor, singles: list[int]) -> tuple[list[FloatArray], list[FloatArray]]:
-    """Return the field's mean row over each part, by how much of each position it covers, and some single rows.
+    """Return the field's mean row over each part, weighted by its coverage of each position, and some single rows.
 
     Shape:
         covered: (P, N), each row sums to 1; results: (h, w) each.
@@ -367,7 +368,7 @@ def _rows(field: Field, covered: Tensor, singles: list[int]) -> tuple[list[Float
 
 
 def _pieces(regions: UInt8Array) -> list[tuple[int, npt.NDArray[np.bool_]]]:
-    """Return the connected pieces of each region of the person as masks, large ones first."""
+    """Return the connected components of the person's regions as masks, large ones first."""
     from skimage.measure import label
 
     found = []
@@ -382,14 +383,14 @@ def _pieces(regions: UInt8Array) -> list[tuple[int, npt.NDArray[np.bool_]]]:
 
 
 def _middle(piece: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the piece's own pixel that is nearest to its centre of mass."""
+    """Return the component's pixel nearest to its centroid."""
     places = np.argwhere(piece)
     y, x = places[((places - places.mean(0)) ** 2).sum(1).argmin()]
     return float(x), float(y)
 
 
 def _peak(weights: FloatArray) -> tuple[float, float]:
-    """Return the pixel at the centre of the 3x3 positions that hold most of the weight."""
+    """Return the weighted centre, in pixels, of the 3x3 positions with most of the weight."""
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(weights, 1), (3, 3))  # (h, w, 3, 3)
     y, x = np.unravel_index(windows.sum((2, 3)).argmax(), weights.shape)
     window = windows[y, x] / windows[y, x].sum()
@@ -409,7 +410,7 @@ def _by_region(source_shares: FloatArray, weights: FloatArray, names: Sequence[s
 
 def _feature_maps(pipeline: Pipeline, encoded: EncodedSource) -> FeatureMaps:
     model = pipeline.model
-    parts = encoded.region_features[0, :, : model.style_encoder.part_features]  # without what is carried along
+    parts = encoded.region_features[0, :, : model.style_encoder.part_features]  # without the carried colours
     fused = encoded.style.features[0]
     strengths = parts.abs().mean(1).cpu().numpy()
     strength: FloatArray = fused.abs().mean(0).cpu().numpy()
@@ -428,7 +429,7 @@ def _feature_maps(pipeline: Pipeline, encoded: EncodedSource) -> FeatureMaps:
 
 
 def _principal_axes(features: Tensor) -> Tensor:
-    """Return the three directions along which the positions' features differ most.
+    """Return the first three principal axes of the features over positions.
 
     Shape:
         features: (C, h, w); result: (C, 3).
@@ -438,11 +439,11 @@ def _principal_axes(features: Tensor) -> Tensor:
     axes = torch.linalg.eigh(tokens @ tokens.T).eigenvectors[:, -3:].flip(1)
     largest = axes.abs().argmax(0)
     signed: Tensor = axes * axes.gather(0, largest[None]).sign()
-    return signed  # an axis has no sign of its own
+    return signed  # a fixed sign, since the sign of an axis is arbitrary
 
 
 def _in_colours(features: Tensor, axes: Tensor, scale_of: Tensor) -> UInt8Array:
-    """Return where each position lies along the axes, from the 2nd to the 98th hundredth of ``scale_of``."""
+    """Project features on the axes as colours, scaled from the 2nd to the 98th percentile of ``scale_of``."""
     mean = scale_of.flatten(1).double().mean(1)
     reference = (scale_of.flatten(1).double() - mean[:, None]).T @ axes  # (N, 3)
     low, high = reference.quantile(0.02, dim=0), reference.quantile(0.98, dim=0)

@@ -1,4 +1,4 @@
-"""One picture of an inspected transfer, for a person to read: what it shows stands in it."""
+"""Draw the inspection of a transfer as one self-explanatory sheet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scmnet_cli.regions import COLOURS
 from scmnet_cli.types import FloatArray, UInt8Array
 
 WIDTH = 1400
-"""Pixels across."""
+"""Width of the sheet in pixels."""
 
 _GAP = 14
 _COLUMNS, _NARROW_COLUMNS, _SMALL_COLUMNS = 4, 6, 8
@@ -32,7 +32,7 @@ Point = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Panel:
-    """A picture with a title above and a note below it; pixels of a small map stay sharp."""
+    """An image with a title above and a note below; ``sharp`` enlarges small maps by nearest neighbour."""
 
     picture: UInt8Array
     title: str
@@ -50,11 +50,11 @@ def draw_inspection(inspection: Inspection) -> UInt8Array:
     height, width = inspection.entropy.shape
     one = f"One position of the field, {height}x{width}, is 8x8 pixels of the canvas, {canvas}."
     blocks = [
-        _heading(f"{inspection.source.name} in the pose of {inspection.pose.name}: where each part came from", one),
+        _heading(f"{inspection.source.name} in the pose of {inspection.pose.name}: origin of each part", one),
         _correspondence(inspection),
         _heading(
             "The source, moved along the correlation field",
-            "Nothing is drawn yet: the generator makes the result of features that are moved exactly like this.",
+            "Before the generator: it makes the result from features that are moved in exactly this way.",
         ),
         _moved(inspection),
     ]
@@ -62,8 +62,8 @@ def draw_inspection(inspection: Inspection) -> UInt8Array:
         blocks += [
             _heading(
                 "The part warp",
-                "The source's own pixels, part by part in the pose. Where c is bright they arrive untouched; elsewhere "
-                "the network draws. The foreground mask cuts the person out.",
+                "The source's own pixels, warped to the pose part by part. Where c is bright they are copied; "
+                "elsewhere the network draws. The foreground mask separates person and background.",
             ),
             _warped(inspection.part_warp),
         ]
@@ -71,7 +71,7 @@ def draw_inspection(inspection: Inspection) -> UInt8Array:
         blocks += [
             _heading(
                 "The field at single points of the result",
-                "Bright: where in the source that place takes its style from. Each is scaled to its largest weight.",
+                "Bright: source positions that the point takes its style from. Each map is scaled to its maximum.",
             ),
             *_wrapped([_point(inspection, number) for number in range(len(inspection.points))], _NARROW_COLUMNS),
         ]
@@ -89,15 +89,13 @@ def _correspondence(inspection: Inspection) -> Image.Image:
     blank = np.full_like(source.image, PLAIN_GREY)
     domain = DOMAINS[source.domain]
     result = np.asarray(inspection.result.image)
-    owner = "the pose's own picture" if inspection.regions_known else "the field itself: the pose has no picture"
+    owner = "the pose's own photo" if inspection.regions_known else "the field itself: the pose has no photo"
     row, places, scale = _row(
         [
-            _Panel(source.image, "source", "a ring: where a part looks most"),
-            _Panel(
-                domain.draw(blank, inspection.pose.structure), "pose", f"all that is read of it: {domain.structure}"
-            ),
+            _Panel(source.image, "source", "a ring: main origin of a part"),
+            _Panel(domain.draw(blank, inspection.pose.structure), "pose", f"only its {domain.structure} are used"),
             _Panel(result, "result", f"an arrow ends in each part; the parts are those of {owner}"),
-            _Panel(_legend(inspection), "how much comes from the same region"),
+            _Panel(_legend(inspection), "share from the same region"),
         ],
         _COLUMNS,
     )
@@ -118,7 +116,7 @@ def _correspondence(inspection: Inspection) -> Image.Image:
 
 
 def _legend(inspection: Inspection) -> UInt8Array:
-    """Return a picture of the numbers, of the shape of the canvas."""
+    """Draw the shares of each region as bars, with the aspect of the canvas."""
     width = _panel_width(_COLUMNS)
     height = round(width * inspection.source.canvas.height / inspection.source.canvas.width)
     picture = Image.new("RGB", (width, height), "white")
@@ -144,7 +142,7 @@ def _legend(inspection: Inspection) -> UInt8Array:
         else []
     )
     mean = float(inspection.entropy.mean())
-    lines.append(f"a place mixes about {math.exp(mean):.1f} of {inspection.entropy.size} positions")
+    lines.append(f"a position mixes about {math.exp(mean):.1f} of {inspection.entropy.size} positions")
     lines.append(f"(entropy {mean:.2f} nats of at most {math.log(inspection.entropy.size):.2f})")
     for line in lines:
         y += 22
@@ -163,14 +161,14 @@ def _moved(inspection: Inspection) -> Image.Image:
         _Panel(inspection.moved_pixels, "pixels moved", "the source's blocks of 8x8 pixels, mixed by the same weights"),
         _Panel(
             _outlined(regions, inspection.regions),
-            "region it came from",
+            "region of origin",
             f"colours as above; lines: {whose}",
             sharp=True,
         ),
         _Panel(
             _with_bar(inspection.entropy, largest, inspection.source.canvas.height / inspection.source.canvas.width),
             "entropy of the field",
-            f"dark: one source position; bright: all alike (log {inspection.entropy.size} = {largest:.2f} nats)",
+            f"dark: one source position; bright: uniform (log {inspection.entropy.size} = {largest:.2f} nats)",
         ),
     ]
     return _row(panels, _COLUMNS)[0]
@@ -179,9 +177,9 @@ def _moved(inspection: Inspection) -> Image.Image:
 def _warped(shown: WarpShown) -> Image.Image:
     panels = [
         _Panel(shown.warped, "warped source"),
-        _Panel(_coloured(shown.coverage, 1.0), "coverage", "bright: the source shows what lies here"),
+        _Panel(_coloured(shown.coverage, 1.0), "coverage", "bright: the source shows these pixels"),
         _Panel(_coloured(shown.blend, 1.0), "blend map c", "bright: the warped pixels are kept"),
-        _Panel(shown.drawn, "drawn", "what stands where they are not"),
+        _Panel(shown.drawn, "drawn", "the network's own image, used elsewhere"),
     ]
     if shown.foreground is not None:
         panels.append(_Panel(_coloured(shown.foreground, 1.0), "foreground mask", "dark: background"))
@@ -193,7 +191,7 @@ def _point(inspection: Inspection, number: int) -> _Panel:
     named = ", ".join(f"{share:.0%} {name}" for name, share in list(point.region_shares.items())[:3] if share >= 0.005)
     return _Panel(
         draw_point(inspection.source.image, point),
-        f"{number + 1}: ({point.x}, {point.y}) looks at",
+        f"{number + 1}: origin of ({point.x}, {point.y})",
         f"{named}; mixes about {math.exp(point.entropy):.1f} positions",
     )
 
@@ -203,8 +201,8 @@ def _features(inspection: Inspection) -> list[Image.Image]:
     blocks = [
         _heading(
             "Style features of the source (the paper's figure 3)",
-            "Strength: mean absolute value over channels, each map from 0 (dark) to its own largest (bright). "
-            "Its variation is its standard deviation by its mean: 0 is flat, and shows nothing of the source's layout.",
+            "Strength: mean absolute value over channels, each map from 0 (dark) to its maximum (bright). Variation: "
+            "standard deviation divided by mean; 0 is uniform and shows nothing of the source's layout.",
         )
     ]
     blocks += _regions(maps)
@@ -216,15 +214,15 @@ def _features(inspection: Inspection) -> list[Image.Image]:
         _Panel(
             inspection.moved_feature_colours,
             "F_s* in the same colours",
-            "F_s moved along the field, into the pose's layout",
+            "F_s moved along the field to the pose's layout",
             sharp=True,
         ),
     ]
     if other is None:
-        blocks.append(_line(f"All of the source, {kind}: F_s, of which the field is made and which it moves"))
+        blocks.append(_line(f"The whole source, {kind}: F_s, from which the field is computed and which it moves"))
     else:
         other_kind = "with DSE" if other.decomposed else "without DSE"
-        blocks.append(_line(f"All of the source: {kind} in {maps.model}, {other_kind} in {other.model}"))
+        blocks.append(_line(f"The whole source: {kind} in {maps.model}, {other_kind} in {other.model}"))
         fused += [
             _strength(other, f"F_s {other_kind}" if other.decomposed != maps.decomposed else "F_s of the other"),
             _Panel(other.colours, "the same in colours", "its own three principal axes", sharp=True),
@@ -253,7 +251,7 @@ def _wrapped(panels: Sequence[_Panel], columns: int) -> list[Image.Image]:
 
 
 def _row(panels: Sequence[_Panel], columns: int) -> tuple[Image.Image, Places, float]:
-    """Lay panels side by side; returns where their pictures stand, and the first one's scale."""
+    """Draw panels side by side; return the row, the positions of the images, and the scale of the first."""
     width = _panel_width(columns)
     pictures = [_fitted(panel, width) for panel in panels]
     notes = [_broken(panel.note, width) for panel in panels]
@@ -301,7 +299,7 @@ def _line(text: str) -> Image.Image:
 
 
 def _broken(text: str, width: int) -> list[str]:
-    """Break a text into lines that fit."""
+    """Wrap a text into lines of at most ``width`` pixels."""
     font, lines = _font(_NOTE), [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -317,7 +315,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _coloured(values: FloatArray, largest: float) -> UInt8Array:
-    """Return values from 0 to ``largest`` from dark to bright."""
+    """Map values from 0 to ``largest`` to colours from dark to bright."""
     share = np.clip(values / max(float(largest), 1e-12), 0, 1) * (len(_RAMP) - 1)
     steps = np.arange(len(_RAMP))
     channels = [np.interp(share, steps, [colour[channel] for colour in _RAMP]) for channel in range(3)]
@@ -326,7 +324,7 @@ def _coloured(values: FloatArray, largest: float) -> UInt8Array:
 
 
 def _with_bar(values: FloatArray, largest: float, aspect: float) -> UInt8Array:
-    """Return the map beside a colour bar with its ends named; the whole has the canvas's shape."""
+    """Draw a map with a labelled colour bar; the result has the aspect of the canvas."""
     width, bar = _panel_width(_COLUMNS), 62
     height = round(width * aspect)
     whole = Image.new("RGB", (width, height), "white")
@@ -342,7 +340,7 @@ def _with_bar(values: FloatArray, largest: float, aspect: float) -> UInt8Array:
 
 
 def draw_point(image: UInt8Array, point: PointOfField) -> UInt8Array:
-    """Lay the weights of a point over a dark grey source.
+    """Overlay the weights of a point on a dark grey source.
 
     Shape:
         image: (H, W, 3) uint8; result: the same.
@@ -358,7 +356,7 @@ def draw_point(image: UInt8Array, point: PointOfField) -> UInt8Array:
 
 
 def _outlined(picture: UInt8Array, labels: UInt8Array) -> UInt8Array:
-    """Draw lines where labels meet, on the picture enlarged so that they are thin."""
+    """Enlarge an image and draw thin lines along borders of labels."""
     enlarge = max(1, round(_panel_width(_COLUMNS) / picture.shape[1]))
     big = picture.repeat(enlarge, 0).repeat(enlarge, 1).copy()
     of = labels.repeat(enlarge, 0).repeat(enlarge, 1)
@@ -370,8 +368,8 @@ def _outlined(picture: UInt8Array, labels: UInt8Array) -> UInt8Array:
 
 
 def _with_arrows(picture: Image.Image, arrows: Sequence[tuple[Point, Point, Colour]]) -> Image.Image:
-    """Draw arrows with a ring at their start, white around so that they are seen on anything; no line hides an end."""
-    finer = 2  # drawn this many times as large and averaged down: soft edges
+    """Draw arrows with a ring at their start and a white outline; ends are drawn over lines."""
+    finer = 2  # supersampling factor, for smooth edges
     layer = Image.new("RGBA", (picture.width * finer, picture.height * finer), (255, 255, 255, 0))
     pen = ImageDraw.Draw(layer)
     for ends in (False, True):

@@ -1,4 +1,4 @@
-"""Open a model or a wardrobe by its path: the one that ships, one of one's own, or an exported one."""
+"""Open a model or a wardrobe: the shipped one, one of the user's, or an exported one."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def open_pipeline(model: Path | None, device: str, *, exported: bool = False) ->
     """Load a model file or run folder, or open the folder of an exported model.
 
     Args:
-        model: where it is; None: the model that ships.
+        model: path of the model; None for the shipped model.
         device: cpu, cuda, cuda:1 or auto; an exported model computes on the CPU.
-        exported: whether ``model`` is a folder that ``scm export`` wrote.
+        exported: whether ``model`` is a folder of ``scm export``.
 
     Raises:
         ScmError: if it cannot be read, or is of the other kind.
@@ -27,16 +27,16 @@ def open_pipeline(model: Path | None, device: str, *, exported: bool = False) ->
             raise ScmError(f"-m {model}: is an exported model; run it with --runtime onnx")
         return Pipeline.from_pretrained(model or SHIPPED_MODEL, device)
     if model is None:
-        raise ScmError("--runtime onnx: runs what 'scm export' wrote; give its folder with -m")
+        raise ScmError("--runtime onnx: needs a folder of 'scm export'; give it with -m")
     if device not in ("auto", "cpu"):
         raise ScmError(f"--device {device}: --runtime onnx computes on the CPU; leave --device out")
     return ExportedPipeline.from_exported(model)
 
 
 def open_wardrobe(path: Path | None) -> Wardrobe:
-    """Read a wardrobe; without a file, the one that ships.
+    """Read a wardrobe; without a path, the shipped one.
 
     Raises:
-        ScmError: if there is none.
+        ScmError: if it cannot be read.
     """
     return Wardrobe.read(path or SHIPPED_WARDROBE)

@@ -1,7 +1,7 @@
-"""A person drawn in the poses of a film: frames are read one by one, and never more than a few are held.
+"""Transfer a person to the poses of a video; only a few frames are in memory at a time.
 
-A first pass finds the joints of one person in every frame, a second one draws. In between, joints are all there is:
-gaps are filled, the paths of the joints smoothed, and the person framed by a box that follows slowly.
+A first pass finds the joints of one person in every frame, a second pass generates. In between only joints are kept:
+gaps are filled, the trajectories smoothed, and the person cropped by a slowly moving box.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from scmnet_cli.provenance import add_mark, label_video
 from scmnet_cli.types import Canvas, FloatArray, Pose, UInt8Array
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
-"""Endings of files that are read as films."""
+"""Suffixes of videos."""
 
 SMOOTHING = 0.3
-"""Seconds over which the joints' paths are smoothed, unless said otherwise."""
+"""Default window of the smoothing of trajectories, in seconds."""
 
 LONGEST_GAP = 0.5
-"""Seconds for which a joint that is not seen is thought to move evenly."""
+"""Longest gap of a joint that is interpolated, in seconds."""
 
 FORGOTTEN_AFTER = 1.0
-"""Seconds after which somebody who is not seen any more is given up, and whoever is seen is followed."""
+"""Seconds after which a lost person is given up and another one is followed."""
 
 _FRAMING = 1.0
-"""Seconds over which the box around the person moves."""
+"""Window of the smoothing of the box around the person, in seconds."""
 
 _GROWN = 0.5
-"""Margin of the search around the person's last place, on each side, as a share of their height."""
+"""Margin of the search around the person's last position, on each side, as a share of their height."""
 
 _FARTHEST = 0.5
-"""From one frame to the next a person's middle moves by less than this share of their height."""
+"""Greatest movement of the person's centre between frames, as a share of their height."""
 
 _LIKEST = 0.4
-"""Nor do they shrink to less than this share of it: legs may leave the picture, others be farther away."""
+"""Least ratio of the person's heights in two frames: legs may leave the image, other people are farther away."""
 
 _SHORTEST_WINDOW = 5
 _MATRIX_NUMBERS = 9
@@ -65,9 +65,9 @@ class Film:
     """Properties of a video file.
 
     Attributes:
-        rate: frames a second, on average.
-        num_frames: as its header says or its length suggests; 0 where it does neither.
-        has_sound: whether there is sound, which is not kept.
+        rate: mean frame rate.
+        num_frames: number of frames from the header or the duration; 0 if not known.
+        has_sound: whether there is sound, which is dropped.
     """
 
     path: Path
@@ -77,10 +77,10 @@ class Film:
 
 
 def open_film(path: Path) -> Film:
-    """Look at a video file.
+    """Read the properties of a video file.
 
     Raises:
-        ScmError: if it cannot be read, holds no pictures, or the package that reads it is missing.
+        ScmError: if it cannot be read, has no video stream, or the package for videos is missing.
     """
     if is_animation(path):
         return Film(path, *animation_rate(path), has_sound=False)
@@ -88,7 +88,7 @@ def open_film(path: Path) -> Film:
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
-                raise ScmError(f"{path}: holds no pictures, so there is no pose in it; give a video")
+                raise ScmError(f"{path}: holds no pictures; give a video")
             stream = container.streams.video[0]
             rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             seconds = (container.duration or 0) / av.time_base
@@ -98,15 +98,15 @@ def open_film(path: Path) -> Film:
 
 
 def read_frames(path: Path) -> Iterator[UInt8Array]:
-    """Read a film frame by frame, each as it should be seen.
+    """Yield the frames of a video, upright.
 
-    A film that breaks off is read as far as it goes.
+    A truncated video is read as far as possible.
 
     Shape:
         each: (H, W, 3) uint8.
 
     Raises:
-        ScmError: if not even one frame can be read.
+        ScmError: if no frame can be read.
     """
     if is_animation(path):
         yield from read_animation(path)
@@ -121,18 +121,18 @@ def read_frames(path: Path) -> Iterator[UInt8Array]:
     except (av.FFmpegError, OSError) as error:
         if not number:
             raise ScmError(f"{path}: cannot be read as a video ({error}); convert it to .mp4") from error
-        _log.warning("%s: breaks off after %d frames (%s)", path, number, error)
+        _log.warning("%s: ends early after %d frames (%s)", path, number, error)
     if not number:
         raise ScmError(f"{path}: holds no frame; give another video")
 
 
 def upright(frame: UInt8Array, matrix: npt.NDArray[np.integer] | None) -> UInt8Array:
-    """Turn and mirror a frame as its file's display matrix says: telephones film on their side, front cameras mirrored.
+    """Rotate and mirror a frame by the file's display matrix, as phones and front cameras need.
 
     Args:
-        frame: as stored.
-        matrix: where a step of one column (first row) and of one row (second row) leads in the displayed picture, as x
-            and y; None: as stored. Of other angles than multiples of 90 degrees the nearest is taken.
+        frame: the stored frame.
+        matrix: displacement in the displayed image, as x and y, of a step of one column (first row) and of one row
+            (second row) of the stored frame; None for no change. Angles are rounded to multiples of 90 degrees.
 
     Shape:
         frame: (H, W, 3) uint8; matrix: (2, 2); result: (H, W, 3) or (W, H, 3).
@@ -161,15 +161,15 @@ def _display_matrix(frame: Any) -> npt.NDArray[np.integer] | None:
 
 
 class ClipWriter:
-    """Writes generated pictures as an MP4 file, H.264 where the codec is there, one by one."""
+    """Writer of generated frames as an MP4 file, with H.264 if the codec is available."""
 
     def __init__(self, path: Path, rate: Fraction, text: dict[str, str], *, mark: bool = False) -> None:
         """Open the file.
 
         Args:
             path: the file.
-            rate: frames a second.
-            text: kept in the file's header, as its comment.
+            rate: frames per second.
+            text: comment for the file's header.
             mark: add the visible mark to each frame.
 
         Raises:
@@ -191,10 +191,10 @@ class ClipWriter:
             self._stream.bit_rate = 4_000_000
 
     def write(self, picture: UInt8Array) -> None:
-        """Add a picture, (H, W, 3); all are of the first one's size, and odd sizes grow by a pixel.
+        """Add a frame, (H, W, 3); all have the size of the first, and odd sizes are padded by a pixel.
 
         Raises:
-            ScmError: if the disk does not take it.
+            ScmError: if it cannot be written.
         """
         picture = add_mark(picture) if self._mark else picture
         rows, columns = picture.shape[:2]
@@ -207,7 +207,7 @@ class ClipWriter:
         """Finish the file.
 
         Raises:
-            ScmError: if the disk does not take it.
+            ScmError: if it cannot be written.
         """
         self._mux(None)
         try:
@@ -224,23 +224,23 @@ class ClipWriter:
             raise self._cannot(error) from error
 
     def _cannot(self, error: Exception) -> ScmError:
-        return ScmError(f"{self._path}: cannot be written ({error}); is there space, and may you write there?")
+        return ScmError(f"{self._path}: cannot be written ({error}); check free space and permissions")
 
 
 class Follower:
-    """Finds the joints of one person from frame to frame.
+    """Tracks the joints of one person from frame to frame.
 
-    It looks where the person was, and at the whole frame if they are not there. Whoever is elsewhere, or of another
-    size, is somebody else; after a second without the person whoever is seen is followed.
+    It searches around the last position, then the whole frame. A detection far away or of another size is another
+    person. After a second without the person, it follows the next person it detects.
     """
 
     def __init__(self, find: _Find, rate: float, first: _Find | None = None) -> None:
-        """Follow nobody yet.
+        """Set up the tracker.
 
         Args:
-            find: finds the joints of the most prominent person of a picture, (18, 3).
-            rate: frames a second.
-            first: finds whom to follow; None: the most prominent one.
+            find: finds the joints of the most prominent person of an image, (18, 3).
+            rate: frames per second.
+            first: finds the person to follow; None for the most prominent one.
         """
         self._find = find
         self._first = first or find
@@ -249,7 +249,7 @@ class Follower:
         self._lost = 0
 
     def __call__(self, frame: UInt8Array) -> FloatArray | None:
-        """Return the joints in pixels of the frame, or None where the person is not seen."""
+        """Return the joints in pixels of the frame; None if the person is not found."""
         found = self._first(frame) if self._last is None else self._again(frame, self._last)
         if found is not None:
             self._last, self._lost = person_box(found), 0
@@ -283,7 +283,7 @@ def _is_same(box: _Box, last: _Box) -> bool:
 
 
 def finder_of(analyser: Analyser, person: int = 0) -> _Find:
-    """Return what finds joints by the analyser: of the most prominent person, or of the N-th, from 1."""
+    """Return a function that finds joints with the analyser: of the most prominent person, or of the N-th, from 1."""
 
     def find(frame: UInt8Array) -> FloatArray | None:
         if person > 1:
@@ -302,10 +302,10 @@ def find_joints(
     """Return the joints of every frame, and the size of the frames.
 
     Shape:
-        result: (T, 18, 3); all zero where nobody was found.
+        result: (T, 18, 3); all zero if no person was found.
 
     Raises:
-        ScmError: if nobody is found in any frame.
+        ScmError: if no person is found in any frame.
     """
     found: list[FloatArray] = []
     size = Canvas(0, 0)
@@ -315,19 +315,16 @@ def find_joints(
         found.append(np.zeros((18, 3), np.float32) if joints is None else joints)
     every = np.stack(found)
     if not every[..., 2].any():
-        raise ScmError(
-            f"shows nobody in any of its {len(found)} frames, or nobody large enough; cut it around the person"
-        )
+        raise ScmError(f"no person found in any of its {len(found)} frames, or too small; crop it around the person")
     return every, size
 
 
 def steadied(joints: FloatArray, rate: float, seconds: float = SMOOTHING) -> FloatArray:
-    """Fill short gaps, then smooth the path of each joint.
+    """Fill short gaps, then smooth the trajectory of each joint.
 
-    A joint that is not seen for up to half a second moves evenly from where it was to where it is again. Then, if
-    ``seconds`` is not 0, a median of three frames removes a joint that is elsewhere for one frame only, and a
-    Savitzky-Golay filter fits a parabola to the path within ``seconds``: it looks ahead as far as back, so that nothing
-    lags.
+    Gaps of up to half a second are interpolated linearly. Then, if ``seconds`` is not 0, a median of three frames
+    removes outliers of a single frame, and a Savitzky-Golay filter of order 2 with a window of ``seconds`` smooths the
+    trajectory; its window is symmetric, so there is no lag.
 
     Shape:
         joints, result: (T, 18, 3).
@@ -362,21 +359,21 @@ def _smoothed(path: FloatArray, window: int) -> FloatArray:
 
 
 def _runs(there: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return where runs of True begin and end."""
+    """Return start and end of each run of True."""
     edges = np.flatnonzero(np.diff(there.astype(np.int8), prepend=0, append=0))
     return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def framed(joints: FloatArray, rate: float, canvas: Canvas) -> list[Pose | None]:
-    """Place the joints of each frame on a canvas, by a box around the person that moves and grows slowly.
+    """Place the joints of each frame on a canvas by a box around the person that moves and grows slowly.
 
-    Where a person is lost for over a second and somebody is found again, the box begins anew.
+    After a gap of more than a second, the box starts again.
 
     Shape:
         joints: (T, 18, 3) in pixels of the frames.
 
     Returns:
-        for each frame its pose, None where there is no joint.
+        the pose of each frame; None without joints.
     """
     seen = np.asarray(joints[..., 2].any(1), bool)
     poses: list[Pose | None] = [None] * len(joints)
@@ -393,7 +390,7 @@ def framed(joints: FloatArray, rate: float, canvas: Canvas) -> list[Pose | None]
 
 
 def _shots(seen: npt.NDArray[np.bool_], patience: int) -> list[list[int]]:
-    """Return the frames with a person, parted where there is none for long."""
+    """Return the frames with a person, split at long gaps."""
     shots: list[list[int]] = []
     for t in np.flatnonzero(seen).tolist():
         if not shots or t - shots[-1][-1] > patience + 1:
@@ -405,7 +402,7 @@ def _shots(seen: npt.NDArray[np.bool_], patience: int) -> list[list[int]]:
 def _slow_crops(
     boxes: npt.NDArray[np.float64], frames: list[int], rate: float, canvas: Canvas
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return corner and scale of the part of each frame that becomes the canvas.
+    """Return corner and scale of the crop of each frame.
 
     Shape:
         boxes: (T, 4) left, top, right, bottom; results: (T, 2) and (T, 1).
@@ -431,7 +428,7 @@ def draw_film(
     batch: int = 1,
     size: Canvas | None = None,
 ) -> Iterator[tuple[Pose, Result]]:
-    """Draw a source in each pose, in order; where there is none, the picture before stays.
+    """Generate a source in each pose, in order; a frame without a pose repeats the previous image.
 
     The size is that of :meth:`Pipeline.output_canvas`.
 

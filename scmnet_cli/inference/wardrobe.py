@@ -1,4 +1,4 @@
-"""Garments and hair kept as cut-outs, to be put on anybody, by any model of people.
+"""Wardrobe: cut-outs of garments and hair that any model of people can put on a person.
 
 >>> wardrobe = Wardrobe.read(path)
 >>> result = pipeline.edit(person, {"upper": wardrobe.reference("denim-jacket", pipeline)})
@@ -39,10 +39,10 @@ KIND = "scm wardrobe"
 """Kind of file, as the header of a wardrobe states it."""
 
 VERSION = 2
-"""Version of the format: 1 held features of one model, 2 holds pictures."""
+"""Version of the format: 1 had features of one model, 2 has images."""
 
 PREFIX = CUT_OUT
-"""Prefix that marks the name of a garment."""
+"""Prefix of a garment's name on the command line."""
 
 _REMEDY = "the file is damaged, copy it again"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -56,14 +56,14 @@ _MOST_GARMENTS = 10_000
 
 @dataclass(frozen=True)
 class Garment:
-    """A cut-out garment, or hair, and where its wearer's joints lie.
+    """A cut-out garment, or hair, with the joints of its wearer.
 
     Attributes:
         name: lower-case letters, digits and hyphens.
-        kind: upper, pants, skirt, dress, hair and the like: what it replaces.
+        kind: upper, pants, skirt, dress, hair and the like, which it replaces.
         image: (h, w, 4) uint8, red, green, blue and opacity.
-        joints: (18, 3) float32, x and y in pixels of ``image`` and a score, 0 where the garment says nothing.
-        about: a line that describes it.
+        joints: (18, 3) float32, x and y in pixels of ``image`` and a score, 0 if not known.
+        about: one line of description.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Garment:
 
     @property
     def region(self) -> str:
-        """The kind, as edits name what they exchange."""
+        """The kind, under the name that edits use."""
         return self.kind
 
     @property
@@ -83,7 +83,7 @@ class Garment:
         return not (self.joints[list(HEAD_JOINTS), 2] > 0).any()
 
     def person(self, canvas: Canvas) -> Person:
-        """Return the garment on a plain background of the canvas's shape, as if somebody wore it."""
+        """Return the garment as a person on a plain background with the canvas's aspect."""
         height, width = self.image.shape[:2]
         tall = max(height + 2 * _MARGIN, round((width + 2 * _MARGIN) * canvas.height / canvas.width))
         wide = round(tall * canvas.width / canvas.height)
@@ -101,12 +101,12 @@ class Garment:
         return Person(PREFIX + self.name, picture, regions, joints)
 
     def thumbnail(self, height: int = 160) -> Image.Image:
-        """Return the cut-out on a plain background, so high."""
+        """Return the cut-out on a plain background with a given height."""
         picture = Image.fromarray(self.image, "RGBA")
-        ground = Image.new("RGBA", picture.size, (PLAIN_GREY, PLAIN_GREY, PLAIN_GREY, 255))
-        ground.alpha_composite(picture)
+        backdrop = Image.new("RGBA", picture.size, (PLAIN_GREY, PLAIN_GREY, PLAIN_GREY, 255))
+        backdrop.alpha_composite(picture)
         width = max(1, round(picture.width * height / picture.height))
-        return ground.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+        return backdrop.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
 
 
 class _Entry(BaseModel):
@@ -122,10 +122,10 @@ class _Header(BaseModel):
 
 
 class Wardrobe:
-    """Named garments."""
+    """A collection of garments by name."""
 
     def __init__(self, garments: Iterable[Garment] = (), about: str = "") -> None:
-        """Take garments; a later one replaces an earlier one of its name. ``about`` says where they come from."""
+        """Collect garments; a later one replaces an earlier one of the same name. ``about`` describes their origin."""
         self.garments = {garment.name: garment for garment in garments}
         self.about = about
 
@@ -134,7 +134,7 @@ class Wardrobe:
         """Read a wardrobe file.
 
         Raises:
-            ScmError: if it is absent, damaged, none, or of the format that held features of one model.
+            ScmError: if it is absent, damaged, not a wardrobe, or in the old format with features of one model.
         """
         if not path.is_file():
             raise ScmError(f"{path}: no such wardrobe; 'scm wardrobe add' makes one")
@@ -143,7 +143,7 @@ class Wardrobe:
             raise ScmError(f"{path}: holds no wardrobe; give a file that 'scm wardrobe add' wrote")
         if "model" in metadata:
             raise ScmError(
-                f"{path}: holds features of one model, as older versions kept them; add the photos again: "
+                f"{path}: holds features of one model, the format of older versions; add the photos again: "
                 "scm wardrobe add"
             )
         text = metadata.get("garments", "")
@@ -153,11 +153,11 @@ class Wardrobe:
             try:
                 garments.append(_garment(name, entry, tensors[name]))
             except (KeyError, ValueError, TypeError, OSError) as error:
-                raise ScmError(f"{path}: garment '{name}' is missing or no picture; {_REMEDY}") from error
+                raise ScmError(f"{path}: garment '{name}' is missing or not a picture; {_REMEDY}") from error
         return cls(garments, metadata.get("about", ""))
 
     def write(self, path: Path) -> None:
-        """Write the wardrobe, replacing an older file in one step.
+        """Write the wardrobe; replace an existing file atomically.
 
         Raises:
             ScmError: if the file cannot be written.
@@ -171,7 +171,7 @@ class Wardrobe:
         save_tensors(path, tensors, metadata)
 
     def reference(self, name: str, pipeline: Pipeline) -> EncodedSource:
-        """Return a garment as something :meth:`Pipeline.exchange` takes a region from.
+        """Return a garment as a reference for :meth:`Pipeline.exchange`.
 
         Raises:
             ScmError: if there is no such garment.
@@ -182,7 +182,7 @@ class Wardrobe:
         return pipeline.encode(self.garments[name].person(pipeline.canvas))
 
     def by_kind(self) -> dict[str, list[Garment]]:
-        """Return the garments of each kind, in the order of their first."""
+        """Return the garments by kind, in order of first occurrence."""
         found: dict[str, list[Garment]] = {}
         for garment in self.garments.values():
             found.setdefault(garment.kind, []).append(garment)
@@ -200,16 +200,16 @@ def check_name(name: str) -> None:
 
 
 def take(person: Person, kind: str, name: str, about: str = "") -> Garment:
-    """Cut a garment, or hair, out of the photo of a wearer.
+    """Cut a garment, or hair, out of a person's photo.
 
     Args:
-        person: who wears it.
-        kind: what is taken: a region, or ``dress``.
+        person: the wearer.
+        kind: a region, or ``dress``.
         name: lower-case letters, digits and hyphens.
-        about: a line that describes it.
+        about: one line of description.
 
     Raises:
-        ScmError: if the person wears nothing of the kind, the kind is unknown, or the name is none.
+        ScmError: if the person does not wear the kind, the kind is unknown, or the name is not valid.
     """
     check_name(name)
     if kind not in KINDS:
@@ -222,7 +222,7 @@ def take(person: Person, kind: str, name: str, about: str = "") -> Garment:
 
 
 def cut_out(image: UInt8Array, mask: npt.NDArray[np.bool_], joints: FloatArray, about: Garment) -> Garment:
-    """Cut a mask out of a picture, at most 448 pixels on its longer side.
+    """Cut a mask out of an image, downsized to at most 448 pixels on the longer side.
 
     Shape:
         image: (H, W, 3) uint8; mask: (H, W); joints: (18, 3) in pixels of the image.
@@ -243,7 +243,7 @@ def cut_out(image: UInt8Array, mask: npt.NDArray[np.bool_], joints: FloatArray, 
 def draw_worn(
     pipeline: Pipeline, wardrobe: Wardrobe, person: Person, pose: Person | Pose | None = None, columns: int = 8
 ) -> UInt8Array:
-    """Draw each garment worn by one person, with its name; the person without any comes first.
+    """Draw one person wearing each garment, with captions, after the person unchanged.
 
     Shape:
         result: (H', W', 3) uint8.
@@ -256,7 +256,7 @@ def draw_worn(
     for name, garment in wardrobe.garments.items():
         try:
             result = pipeline.edit(person, {garment.kind: wardrobe.reference(name, pipeline)}, pose)
-        except ScmError:  # the photo does not show where it goes
+        except ScmError:  # the photo does not show the garment's place
             continue
         shown[name] = np.asarray(result.image.resize((canvas.width, canvas.height), Image.Resampling.LANCZOS))
     if len(shown) == 1 and wardrobe.garments:

@@ -31,7 +31,7 @@ from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import read_photo
 from scmnet_cli.inference.inputs.demo_people import PREFIX, find_demo_people
 from scmnet_cli.inference.inputs.faces import no_face_finder, read_face
-from scmnet_cli.inference.inputs.photo import MAP_ENDING, read_framed, read_person
+from scmnet_cli.inference.inputs.photo import MAP_ENDING, PhotoOptions, read_framed, read_person
 from scmnet_cli.inference.inputs.sketches import Drawing, read_drawing
 from scmnet_cli.photo_files import files_of, is_photo, photo_endings, unread_photos, why_unread
 from scmnet_cli.poses.library import shipped_poses
@@ -252,7 +252,7 @@ class Finder:
         person = photos.person
         if self.domain is FACE:
             return Input(path.stem, str(path.resolve()), partial(self._face, path))
-        given = (path, self._canvas, self._background, self._analyser, person, photos.largest)
+        given = (path, self._canvas, self._background, PhotoOptions(self._analyser, person, photos.largest))
         where = f"{path.resolve()}#person {person}" if person > 1 else str(path.resolve())
         name = f"{path.stem}_{person}" if person > 1 else path.stem
         return Input(name, where, partial(read_person, *given), framed=partial(read_framed, *given))

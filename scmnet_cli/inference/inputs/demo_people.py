@@ -1,4 +1,4 @@
-"""Photos of people that ship with the package, so that examples run without a photo of one's own."""
+"""Shipped photos of people, so that examples run without a photo of the user."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from scmnet_cli.errors import ScmError, nearest
 
 PREFIX = "demo:"
-"""Marks the name of a shipped photo on the command line; alone it names all of them."""
+"""Prefix of a shipped photo's name on the command line; alone it means all of them."""
 
 DEFAULT = "coral-jacket"
-"""The photo that commands use when none is given: a whole body, from the front."""
+"""Default photo of commands: a whole body from the front."""
 
 
 def demo_people() -> dict[str, Path]:
@@ -20,10 +20,10 @@ def demo_people() -> dict[str, Path]:
 
 
 def find_demo_people(word: str, option: str) -> list[Path]:
-    """Return the files that ``demo:NAME`` names; ``demo:`` names all.
+    """Return the files of ``demo:NAME``, or all files for ``demo:``.
 
     Raises:
-        ScmError: if no shipped photo has the name; the message lists those that exist.
+        ScmError: if there is no such photo; the message lists all.
     """
     people, name = demo_people(), word.removeprefix(PREFIX)
     if not name:
@@ -35,6 +35,6 @@ def find_demo_people(word: str, option: str) -> list[Path]:
 
 
 def complete_demo_people(incomplete: str) -> list[str]:
-    """Return ``demo:NAME`` for the start of one; nothing for other words, so that the shell completes files."""
+    """Return completions of ``demo:NAME``; empty for other words, so that the shell completes files."""
     names = [f"{PREFIX}{name}" for name in demo_people()]
     return [name for name in names if incomplete and name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""One photo as a face on a canvas, by the region map beside it or by whoever finds faces."""
+"""Read a photo as a face on a canvas, with the region map next to it or by a face finder."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from scmnet_cli.regions import BACKGROUND, CELEBAMASK_PARTS, FACE_REGIONS
 from scmnet_cli.types import NO_JOINTS, Canvas, Person, UInt8Array
 
 FaceFinder = Callable[[Path, UInt8Array, Canvas], tuple[UInt8Array, UInt8Array]]
-"""Finds the most prominent face of a photo: its picture on the canvas, and that picture's region map."""
+"""Finds the most prominent face of a photo; returns its image on the canvas and the region map."""
 
 
 def no_face_finder(photo: Path, image: UInt8Array, canvas: Canvas) -> tuple[UInt8Array, UInt8Array]:
-    """Find no face: there is no face parser.
+    """Raise an error, since there is no face parser.
 
     Raises:
-        ScmError: always, with what to give instead.
+        ScmError: always, with the remedies.
     """
     del image, canvas
     looked_for = ", ".join(str(path.relative_to(photo.parent)) for path in _maps(photo))
     raise ScmError(
-        f"has no map of its face's regions beside it (looked for {looked_for}); give one, an entry of a prepared "
-        f"folder of faces, or what finds faces: --face-parser {FACES.file} of '{FACES.trained_by}'"
+        f"has no region map of its face beside it (looked for {looked_for}); give one, an entry of a prepared "
+        f"folder of faces, or a face parser: --face-parser {FACES.file} of '{FACES.trained_by}'"
     )
 
 
 def read_face(photo: Path, canvas: Canvas, background: str = "keep", find: FaceFinder = no_face_finder) -> Person:
-    """Read a photo of a face, and the map that belongs to it, and put it on a canvas, equally high.
+    """Read a photo of a face with its map, and put it on a canvas at full height.
 
-    Beside ``NAME.jpg`` either ``NAME.regions.png`` or ``regions/NAME.png`` holds ids of the eight face regions, or
-    ``masks/NAME.png`` those of CelebAMask-HQ's parts; the folders may also lie one higher. A photo with none of them is
-    given to ``find``.
+    The map of ``NAME.jpg`` is ``NAME.regions.png`` or ``regions/NAME.png`` with ids of the eight face regions, or
+    ``masks/NAME.png`` with ids of CelebAMask-HQ's parts; the folders may also be in the parent folder. Without a map,
+    ``find`` finds the face.
 
     Args:
         photo: the photo.
-        canvas: size of the picture wanted.
+        canvas: size of the result.
         background: ``plain`` paints it light grey, ``keep`` keeps it.
-        find: finds the face if need be.
+        find: finds the face of a photo without a map.
 
     Raises:
-        ScmError: naming the photo, and what is missing or does not fit.
+        ScmError: naming the photo and the problem.
     """
     try:
         image = read_photo(photo)
@@ -60,7 +60,7 @@ def read_face(photo: Path, canvas: Canvas, background: str = "keep", find: FaceF
         labels = read_label_map(region_map)
         if labels.shape != image.shape[:2]:
             have, want = ("x".join(map(str, array.shape[:2])) for array in (labels, image))
-            raise ScmError(f"{region_map}: is {have}, the photo is {want}; make the map of the photo as it is")
+            raise ScmError(f"{region_map}: is {have}, the photo is {want}; make the map at the photo's size")
         has_parts = region_map.parent.name == "masks"
         num_ids = len(CELEBAMASK_PARTS if has_parts else FACE_REGIONS)
         if labels.max() >= num_ids:

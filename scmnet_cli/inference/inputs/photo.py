@@ -1,9 +1,9 @@
-"""One photo as a person on a canvas, by the region map and joints beside it or by the analyser."""
+"""Read a photo as a person on a canvas, with the region map and joints next to it or by the analyser."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scmnet_cli.analyser.people import Analyser
@@ -19,62 +19,63 @@ __all__ = ["read_keypoint_file", "read_person"]
 
 
 MAP_ENDING = ".regions.png"
-"""How the file ends that holds the region map of the photo beside it."""
+"""Suffix of a region map next to its photo."""
 
 
-def read_person(
-    photo: Path,
-    canvas: Canvas,
-    background: str = "plain",
-    analyser: Callable[[], Analyser] = Analyser.load,
-    number: int = 0,
-    largest: int = 0,
-) -> Person:
-    """Read a photo as :func:`read_framed` does, and return the person on the canvas alone.
+@dataclass(frozen=True)
+class PhotoOptions:
+    """Options for reading a photo.
+
+    Attributes:
+        analyser: returns the analyser; called only if it is needed.
+        number: number of the person in an analysed photo, from 1; 0 for the most prominent.
+        largest: height up to which a larger crop keeps its own pixels, on a canvas of the same aspect; 0 to always
+            resize to the canvas.
+    """
+
+    analyser: Callable[[], Analyser] = Analyser.load
+    number: int = 0
+    largest: int = 0
+
+
+def read_person(photo: Path, canvas: Canvas, background: str = "plain", options: PhotoOptions | None = None) -> Person:
+    """Read a photo like :func:`read_framed`, and return only the person on the canvas.
 
     Raises:
         ScmError: as :func:`read_framed`.
     """
-    return read_framed(photo, canvas, background, analyser, number, largest).cropped
+    return read_framed(photo, canvas, background, options).cropped
 
 
-def read_framed(
-    photo: Path,
-    canvas: Canvas,
-    background: str = "plain",
-    analyser: Callable[[], Analyser] = Analyser.load,
-    number: int = 0,
-    largest: int = 0,
-) -> Framed:
-    """Read a photo, and the map and joints that belong to it, and put the person on a canvas.
+def read_framed(photo: Path, canvas: Canvas, background: str = "plain", options: PhotoOptions | None = None) -> Framed:
+    """Read a photo with its region map and joints, and crop the person to a canvas.
 
-    Beside ``NAME.jpg`` either ``NAME.regions.png`` or ``regions/NAME.png`` holds the region map, and either
-    ``NAME.joints.json`` (18 times [x, y, score]) or a row of ``joints.csv`` or ``keypoints.csv`` the joints;
-    ``regions/`` and the tables may also lie one folder higher. Without a map and ``NAME.joints.json`` the analyser
-    finds the most prominent person; with a map alone it finds that person's joints.
+    The region map of ``NAME.jpg`` is ``NAME.regions.png`` or ``regions/NAME.png``; its joints are ``NAME.joints.json``
+    (18 times [x, y, score]) or a row of ``joints.csv`` or ``keypoints.csv``. ``regions/`` and the tables may also be in
+    the parent folder. Without region map and ``NAME.joints.json``, the analyser finds the person; with a region map
+    alone, it finds the joints.
 
     Args:
         photo: the photo.
-        canvas: size of the picture wanted.
+        canvas: size of the result.
         background: ``plain`` paints it light grey, ``keep`` keeps it.
-        analyser: gives the analyser if need be.
-        number: which person of a photo that is analysed, from 1; 0: the most prominent.
-        largest: height up to which a larger crop keeps its own pixels, on a canvas of the same shape; 0: none does.
+        options: further options; None for the defaults.
 
     Raises:
-        ScmError: naming the photo and what is missing beside it or in it, or what does not fit.
+        ScmError: naming the photo and the problem.
     """
+    options = options or PhotoOptions()
     if not photo.is_file():
         raise ScmError(f"{photo}: no such file")
     try:
         if any(path.is_file() for path in (*_maps(photo), _own_joints(photo))):
-            if number > 1:
-                raise ScmError(f"there is no person {number}; the map and joints beside it are of one person")
-            person = _read_with_map(photo, _find_map(photo), analyser)
+            if options.number > 1:
+                raise ScmError(f"there is no person {options.number}; the map and joints beside it are of one person")
+            person = _read_with_map(photo, _find_map(photo), options.analyser)
         else:
-            person = read_analysed(photo.stem, photo, analyser(), number)
+            person = read_analysed(photo.stem, photo, options.analyser(), options.number)
         cropped, crop = crop_person(person, canvas, background)
-        own = canvas.enlarged(min(largest, crop.height))
+        own = canvas.enlarged(min(options.largest, crop.height))
         if own != canvas:
             cropped, crop = crop_person(person, own, background, replace(crop, canvas=own))
         return Framed(person, cropped, crop, background)

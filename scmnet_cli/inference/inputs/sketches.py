@@ -1,4 +1,4 @@
-"""Edges from a picture: of an edge image, a sketch on paper or on black, or a photo."""
+"""Read edges from an image: an edge image, a sketch on light or dark paper, or a photo."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ KINDS = ("edges", "sketch", "photo")
 
 _LEAST_CONTRAST = 24.0
 _PAPER, _TINT = 32.0, 8.0
-"""Grey levels by which paper differs from itself, and by which its colour does."""
+"""Greatest variation of paper in grey levels, and of its colour."""
 _LEAST_PAPER, _TWO_LEVELS = 0.55, 0.97
-"""Shares of the pixels: paper in a line drawing, and the two levels together in an edge image."""
+"""Least shares of pixels: of paper in a line drawing, and of the two levels in an edge image."""
 _THICKEST = 0.02
 """Widest stroke of a line drawing, as a share of the height."""
 
@@ -29,23 +29,23 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Drawing(Pose):
-    """Edges that were taken from a picture.
+    """Edges of an image.
 
     Attributes:
-        taken_from: as what the picture was read, one of :data:`KINDS`.
+        taken_from: kind of the image, one of :data:`KINDS`.
     """
 
     taken_from: str = "edges"
 
 
 def read_drawing(path: Path, canvas: Canvas, kind: str = "auto") -> Drawing:
-    """Read the edges that a picture shows, on a canvas: equally high, centre on centre.
+    """Read the edges of an image on a canvas, at full height and centred.
 
     Args:
-        path: the picture.
+        path: the image file.
         canvas: size of the edge map.
-        kind: ``edges``: lines at full contrast, taken as they are; ``sketch``: strokes of any grey, thinned to lines;
-            ``photo``: its edges by Canny; ``auto``: whichever it looks like. Lines may be dark or light.
+        kind: ``edges``: lines at full contrast, used unchanged; ``sketch``: strokes of any grey, thinned to lines;
+            ``photo``: Canny edges; ``auto``: the most likely kind. Lines may be dark or light.
 
     Raises:
         ScmError: if it cannot be read, or shows no line.
@@ -70,9 +70,9 @@ def read_drawing(path: Path, canvas: Canvas, kind: str = "auto") -> Drawing:
 
 
 def likely_kind(image: UInt8Array) -> str:
-    """Say what a picture looks like: an edge image, a sketch or a photo.
+    """Classify an image as edge image, sketch or photo.
 
-    A drawing is thin strokes on paper of one colour; in an edge image nearly all pixels have one of two levels.
+    A drawing has thin strokes on paper of one colour; nearly all pixels of an edge image have one of two levels.
 
     Shape:
         image: (H, W, 3) uint8.
@@ -90,7 +90,7 @@ def likely_kind(image: UInt8Array) -> str:
 
 
 def _lines(image: UInt8Array, *, has_shades: bool) -> Mask:
-    """Return where a drawing has ink; paper is what most of it is."""
+    """Return the mask of ink in a drawing; most pixels are paper."""
     grey = _grey(image)
     low, high = float(grey.min()), float(grey.max())
     if float(np.median(grey)) < (low + high) / 2:
@@ -98,7 +98,7 @@ def _lines(image: UInt8Array, *, has_shades: bool) -> Mask:
     if has_shades:
         from scipy.ndimage import gaussian_filter
 
-        ink = gaussian_filter(grey, sigma=max(image.shape[:2]) / 20) - grey  # uneven light on the paper goes
+        ink = gaussian_filter(grey, sigma=max(image.shape[:2]) / 20) - grey  # removes uneven lighting
     else:
         ink = grey.max() - grey
     if high - low < _LEAST_CONTRAST:
