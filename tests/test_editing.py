@@ -230,6 +230,24 @@ def test_the_wearers_bare_arms_stay_in_front_of_a_filled_torso(pipeline: Pipelin
     assert has_colour(found.person.image[arms], (30, 40, 220)).mean() > 0.9
 
 
+@pytest.mark.parametrize(("wears", "goes"), [(PANTS, True), (SKIRT, False)], ids=["a coat", "a dress"])
+def test_a_coat_over_trousers_goes_whole_and_the_skirt_of_a_dress_stays(
+    pipeline: Pipeline, wears: int, goes: bool
+) -> None:
+    wearer = dressed(wears, upper=GREEN)
+    hip, knee = (float(wearer.joints[JOINTS.index(name), 1]) for name in ("right_hip", "right_knee"))
+    labels, image = wearer.regions.copy(), wearer.image.copy()
+    rows = np.arange(len(labels))[:, None]
+    hanging = regions_of(wearer, "pants", "skirt") & (rows < 0.3 * hip + 0.7 * knee)
+    labels[hanging], image[hanging] = region_id("upper"), GREEN
+    labels[regions_of(wearer, "skirt") & ~hanging] = region_id("legs")
+    wearer = replace(wearer, image=image, regions=labels)
+    found = edit(pipeline, wearer, "upper", dressed(PANTS, "other", upper=RED))
+    below = hanging & (rows > hip + 0.35 * (knee - hip))
+    assert below.sum() > 50
+    assert (found.area[below] > 0.9).mean() == pytest.approx(1.0 if goes else 0.0, abs=0.25)
+
+
 def test_several_edits_are_made_one_after_the_other(pipeline: Pipeline) -> None:
     wearer, other = dressed(PANTS), dressed(SKIRT, "other", upper=RED, skirt=GREEN)
     both = edit_photo(pipeline, wearer, {"upper": other, "skirt": other})

@@ -68,6 +68,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
 }
 _ON_TORSO = ("upper", "dress")
 _FACE_JOINTS = ("nose", "right_eye", "left_eye")
+_COAT_SHOWS_TROUSERS = 0.08  # share of the coat's area
 _DRESS_BELOW_HIPS = 0.35  # in torso lengths: an upper garment that reaches further down is a dress
 _SURE = (0.3, 0.7)
 _COVERED = 0.2
@@ -249,18 +250,24 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str)
 
 
 def _dress_split(wearer: Person, kind: str) -> Person:
-    """Call what hangs far below the hips a skirt, so that a new top leaves it where it is."""
+    """Call what hangs far below the hips a skirt, so that a new top leaves it where it is.
+
+    A coat over trousers is no dress: it is replaced whole.
+    """
     hips = [wearer.joints[JOINTS.index(name)] for name in ("right_hip", "left_hip")]
     known = [hip[1] for hip in hips if hip[2] > 0]
     if kind != "upper" or not known:
         return wearer
     line, size = float(np.mean(known)), float(body_size(torch.from_numpy(wearer.joints)[None])[0])
-    rows = np.flatnonzero((wearer.regions == region_id("upper")).any(1))
+    upper = wearer.regions == region_id("upper")
+    rows = np.flatnonzero(upper.any(1))
+    if (wearer.regions == region_id("pants")).sum() > _COAT_SHOWS_TROUSERS * upper.sum():
+        return wearer
     if not len(rows) or rows[-1] < line + _DRESS_BELOW_HIPS * size:
         return wearer
     below = np.arange(len(wearer.regions))[:, None] > line - 0.1 * size
     labels = wearer.regions.copy()
-    labels[(labels == region_id("upper")) & below] = region_id("skirt")
+    labels[upper & below] = region_id("skirt")
     return replace(wearer, regions=labels)
 
 
