@@ -1,4 +1,4 @@
-"""What tests of several commands share: a prepared folder, a model of random weights, and ``scm`` in this process."""
+"""Shared fixtures: a prepared folder, a model with random weights, and ``scm`` run in this process."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ CANVAS = Canvas(64, 48)
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach what tests start: a script that starts the suite with ``&`` has it ignored by all of us."""
+    """Restore SIGINT for child processes: a shell ignores it in everything started with ``&``."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def drawn_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source folder of twelve drawn people; not to be written into."""
+    """A source folder of twelve drawn people; read only."""
     folder = tmp_path_factory.mktemp("drawn") / "people"
     write_drawn_source(folder, 12)
     return folder
@@ -50,7 +50,7 @@ def drawn_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def drawn_data(drawn_source: Path) -> Path:
-    """The prepared folder of twelve drawn people at 64x48; not to be written into."""
+    """The prepared folder of twelve drawn people at 64x48; read only."""
     folder = drawn_source.parent / "data"
     prepare_source(FolderSource(drawn_source), folder, CANVAS, jobs=1)
     return folder
@@ -85,7 +85,7 @@ def prepare(folder: Path, people: list[Person], pairs: list[tuple[str, str]]) ->
 
 @dataclass(frozen=True)
 class Place:
-    """The current folder: prepared people in ``data``, a model of random weights in ``run``."""
+    """The current folder, with prepared people in ``data`` and a model with random weights in ``run``."""
 
     path: Path
 
@@ -125,7 +125,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 @pytest.fixture
 def float64_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a network in float64 compute in float64 throughout: our ``.float()`` is there to lift bfloat16.
+    """Make a float64 network compute in float64 throughout: our ``.float()`` only casts up from bfloat16.
 
     Two ways to compute the same thing differ by rounding, and by how much depends on the CPU, which sets the order of
     sums. In float64 rounding stays far below any fault, so one tight tolerance holds everywhere.
@@ -171,7 +171,7 @@ def scm(capfd: pytest.CaptureFixture[str]) -> Scm:
 
 @pytest.fixture(scope="session")
 def seeded_inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a file of pytorch-fid's Inception: the right layout, seeded noise for weights."""
+    """A folder with a file in the layout of pytorch-fid's Inception; the weights are seeded noise."""
     folder = tmp_path_factory.mktemp("inception")
     generator = torch.Generator().manual_seed(0)
     state: dict[str, torch.Tensor] = {}
@@ -188,7 +188,7 @@ def seeded_inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def seeded_backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with AlexNet and the first layers of VGG-16: the right layout, seeded noise for weights."""
+    """A folder with AlexNet and the first layers of VGG-16 in the right layout; the weights are seeded noise."""
     folder = tmp_path_factory.mktemp("backbones")
     generator = torch.Generator().manual_seed(0)
     first_layers = {"alexnet": "features.", "vgg16": ("features.0.", "features.2.")}  # VGG-16 to relu1_2
@@ -206,7 +206,7 @@ def seeded_backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Callable[[str], Path]:
-    """Return a function that finds a file or folder of real data, which users do not have: without it a test skips."""
+    """Return a function that finds a file or folder of real data; a test skips where it is missing."""
     root = Path(os.environ.get("SCM_SHARED", Path(__file__).parents[2] / "shared"))
 
     def find(name: str) -> Path:
@@ -225,7 +225,7 @@ def shared_weights(shared: Callable[[str], Path]) -> Path:
 
 @dataclass(frozen=True)
 class SomeFaces:
-    """A prepared folder of two faces in one colour each, and a model of faces with random weights, at 32x32."""
+    """A prepared folder of two single-colour faces and a face model with random weights, at 32x32."""
 
     data: Path
     model: Path
@@ -233,7 +233,7 @@ class SomeFaces:
 
 @pytest.fixture(scope="session")
 def some_faces(tmp_path_factory: pytest.TempPathFactory) -> SomeFaces:
-    """Not to be written into."""
+    """Read only."""
     folder, canvas = tmp_path_factory.mktemp("some-faces"), Canvas(32, 32)
     writer = PreparedWriter(folder / "data", canvas, FACE)
     entries = []

@@ -25,7 +25,7 @@ SECONDS = 60
 
 
 def run(reader: Reader, folder: Path, seeds: range, minutes_end: float) -> tuple[int, int, float, int]:
-    """Return how many mutants were read and refused, the longest processor time of one, and its seed."""
+    """Return the numbers of mutants read and refused, the longest CPU time of one, and its seed."""
     folder.mkdir(parents=True)
     reader.beside(folder)
     path = folder / reader.file

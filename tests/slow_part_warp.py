@@ -1,4 +1,4 @@
-"""The part warp as its equations read: one person, one part and one pose at a time, in float64.
+"""Reference implementation of the part warp: one person, one part and one pose at a time, in float64.
 
 It is the oracle of test_part_warp.py. It shares no code with the package and holds its own copy of every constant, so a
 constant that changes there without being meant to shows here.
@@ -22,7 +22,7 @@ FACE = 4  # region
 
 @dataclass(frozen=True)
 class Bone:
-    """A limb part: its joints, then its radius, what lies beyond its end, and how far it is in front, in torsos."""
+    """A limb part: its joints, then its radius, its length beyond the last joint and its depth, in torso lengths."""
 
     start: int
     end: int
@@ -44,7 +44,7 @@ FROM_BONE = {
 
 @dataclass(frozen=True)
 class Person:
-    """Joints as complex numbers x + i y, and which are there."""
+    """Joints as complex numbers x + i y, and which are known."""
 
     at: npt.NDArray[np.complex128]
     has: npt.NDArray[np.bool_]
@@ -57,13 +57,13 @@ class Person:
         return cls(np.where(has, values[:, 0] + 1j * values[:, 1], 0), has)
 
     def middle(self, pair: tuple[int, int]) -> complex | None:
-        """Return the middle of two joints, or the one that is there."""
+        """Return the middle of two joints, or the known one."""
         there = [self.at[joint] for joint in pair if self.has[joint]]
         return complex(np.mean(there)) if there else None
 
     @property
     def size(self) -> float:
-        """The torso's length, or what the longest other bone says where it is missing or foreshortened."""
+        """The torso's length, or an estimate from the longest other bone if it is missing or foreshortened."""
         hips = self.middle(HIPS)
         torso = abs(self.at[NECK] - hips) if hips is not None and self.has[NECK] else None
         others = [
@@ -95,7 +95,7 @@ class Similarity:
         return cls(complex(factor), mirrored, float(error))
 
     def scaled(self, scale: float, limits: tuple[float, float]) -> Array:
-        """Return its matrix, its scale clamped to ``limits`` times ``scale``; an upright one where it has no scale."""
+        """Return the matrix with its scale clamped to ``limits`` times ``scale``; upright if the scale is 0."""
         own = abs(self.factor)
         if own <= 1e-3 * scale:
             return np.eye(2) * scale

@@ -24,9 +24,9 @@ class Pictures(HTMLParser):
 
 
 def test_a_demo_draws_a_real_photo_in_other_poses_and_clothes_on_one_page(place: Place, scm: Scm):
-    closet = ["--wardrobe", "mine.safetensors", "-m", "run"]
-    assert scm("wardrobe", "add", "striped-top", "--region", "upper", "--src", "data/cleo", *closet).code == 0
-    done = scm("demo", "-o", "shown", "--no-open", *closet)
+    wardrobe = ["--wardrobe", "mine.safetensors", "-m", "run"]
+    assert scm("wardrobe", "add", "striped-top", "--region", "upper", "--src", "data/cleo", *wardrobe).code == 0
+    done = scm("demo", "-o", "shown", "--no-open", *wardrobe)
     assert done.code == 0
     assert done.paths[-2:] == [Path("shown/sheet.png"), Path("shown/index.html")]
     sources = Pictures(Path("shown/index.html")).sources

@@ -132,12 +132,12 @@ def test_a_larger_photo_with_a_background_stays_outside_the_area(pipeline: Pipel
 
 
 @pytest.mark.parametrize(
-    ("wears", "kind", "lender"),
+    ("wears", "kind", "donor"),
     [(PANTS, "upper", SKIRT), (SKIRT, "upper", PANTS), (PANTS, "pants", PANTS), (PANTS, "skirt", SKIRT)],
 )
-def test_the_garments_colour_arrives_where_it_is_worn(pipeline: Pipeline, wears: int, kind: str, lender: int) -> None:
+def test_the_garments_colour_arrives_where_it_is_worn(pipeline: Pipeline, wears: int, kind: str, donor: int) -> None:
     wearer = dressed(wears, upper=GREEN, pants=GREEN, skirt=GREEN)
-    found = edit(pipeline, wearer, kind, dressed(lender, "other", **{kind: RED}))
+    found = edit(pipeline, wearer, kind, dressed(donor, "other", **{kind: RED}))
     worn = regions_of(found.person, kind) & (found.area == 1)
     assert not has_colour(wearer.image, RED).any()
     assert worn.sum() > 100
@@ -146,7 +146,7 @@ def test_the_garments_colour_arrives_where_it_is_worn(pipeline: Pipeline, wears:
 
 
 @pytest.mark.parametrize(
-    ("wears", "old", "kind", "lender"),
+    ("wears", "old", "kind", "donor"),
     [
         (PANTS, ("pants",), "skirt", SKIRT),
         (SKIRT, ("skirt",), "pants", PANTS),
@@ -155,13 +155,13 @@ def test_the_garments_colour_arrives_where_it_is_worn(pipeline: Pipeline, wears:
     ],
 )  # fmt: skip
 def test_a_garment_replaces_what_cannot_be_worn_with_it(
-    pipeline: Pipeline, wears: int, old: tuple[str, ...], kind: str, lender: int
+    pipeline: Pipeline, wears: int, old: tuple[str, ...], kind: str, donor: int
 ) -> None:
     new = "upper" if kind == "dress" else kind
     wearer = dressed(wears, **dict.fromkeys(old, GREEN))
-    lender_wears = dressed(lender, "other", **{new: RED})
+    donor_wears = dressed(donor, "other", **{new: RED})
     assert has_colour(wearer.image, GREEN).any()
-    found = edit(pipeline, wearer, kind, lender_wears)
+    found = edit(pipeline, wearer, kind, donor_wears)
     assert not has_colour(found.person.image, GREEN).any()
     assert not regions_of(found.person, *(name for name in old if name != new)).any()
     assert (has_colour(found.person.image, RED) & regions_of(found.person, new)).sum() > 100

@@ -1,4 +1,4 @@
-"""Requests that no page of ours sends get a 4xx; folders that killed apps left are swept."""
+"""Requests that our page never sends get a 4xx; folders left by killed apps are deleted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def form(num: int, name: str = "a.png") -> bytes:
 
 
 class Page:
-    """A guard before an application that reads the whole request, and fails on request."""
+    """A guard in front of an application that reads the whole request and can be told to fail."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.bodies: list[bytes] = []

@@ -329,7 +329,7 @@ def photo_in_a_folder_of_no_name(root: Path) -> None:
     (root / "img" / f"{RAW[A]}.png").rename(folder / f"{A}.png")
 
 
-def photo_twice(root: Path) -> None:
+def duplicate_photo(root: Path) -> None:
     save(root / "img" / "copies" / f"{A}.png", picture((256, 176)))
 
 
@@ -337,7 +337,7 @@ def map_path(root: Path) -> Path:
     return root / "semantic_merge3" / f"{RAW[A]}.npy"
 
 
-def map_twice(root: Path) -> None:
+def duplicate_map(root: Path) -> None:
     shutil.copy(map_path(root), root / "semantic_merge3" / f"{A}.npy")
 
 
@@ -370,8 +370,8 @@ def joints(*rows: str) -> Callable[[Path], None]:
         (odd_photo, "the photo is 300x100; DeepFashion has 176x256, 256x256 and 750x1101"),
         (photo_leads_out, "leads out of"),
         (photo_in_a_folder_of_no_name, r"its name is not UTF-8; rename it"),
-        (photo_twice, r"several photos .*keep one, or give a folder with only one"),
-        (map_twice, "several maps"),
+        (duplicate_photo, r"several photos .*keep one, or give a folder with only one"),
+        (duplicate_map, "several maps"),
         (map_leads_out, "leads out of"),
         (lambda root: map_path(root).unlink(), "has no map in"),
         (another_map(np.ones((100, 100), int)), r"is 100x100; a map is 176x256, 256x256 or as its photo, 256x256"),

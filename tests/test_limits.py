@@ -1,4 +1,4 @@
-"""No input under 50 MB takes more than 1.5 GB of memory or 20 seconds: measured in a child process of its own."""
+"""No input under 50 MB takes more than 1.5 GB of memory or 20 seconds; each is measured in its own child process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GIGABYTE = 2**30
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of a call: processor time, since the machine may be busy, and the peak memory of its process."""
+    """Cost of a call: CPU time, since the machine may be busy, and the peak memory of its process."""
 
     outcome: str
     seconds: float

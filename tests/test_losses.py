@@ -409,7 +409,7 @@ def test_region_loss_of_a_uniform_field_is_log_8() -> None:
     assert field_region_loss(torch.full((2, 8, 2, 2), 1 / 8), masks).item() == pytest.approx(math.log(8), rel=1e-4)
 
 
-def test_region_loss_is_least_for_the_targets_own_shares() -> None:
+def test_region_loss_is_lowest_for_the_targets_own_shares() -> None:
     masks = random_masks(1, 16, 16)
     shares = F.interpolate(masks, size=(2, 2), mode="area")
     floor = -(shares * (shares + 1e-6).log()).sum(1).mean()

@@ -378,7 +378,7 @@ def test_consistency_ignores_regions_of_a_few_stray_pixels_and_is_nan_without_a_
 
 
 def standing(nose: tuple[float, float], torso: float) -> Tensor:
-    """Joints of somebody upright: nose, both eyes and the trunk, (1, 18, 3)."""
+    """Return joints of an upright person: nose, both eyes and the trunk, (1, 18, 3)."""
     joints = torch.zeros(1, 18, 3)
     x, y = nose
     places = {0: (x, y), 14: (x - 2, y - 2), 15: (x + 2, y - 2), 1: (x, y + 20), 8: (x - 8, y + 20 + torso)}

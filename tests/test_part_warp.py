@@ -1,4 +1,4 @@
-"""The part warp moves pixels as the joints say: exactly where it can be known, and like the slow oracle everywhere."""
+"""The part warp moves pixels with the joints: exactly in known cases, and like the slow reference everywhere."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STANDING = {
     "left_hip": (45, 52), "right_knee": (34, 68), "left_knee": (46, 68), "right_ankle": (34, 83),
     "left_ankle": (46, 83),
 }  # fmt: skip
-"""A person who faces us: its right side is at our left."""
+"""A person facing the camera: their right side is on the left of the picture."""
 
 on_boxes = pytest.mark.parametrize("boxed", [True, False], ids=["on boxes", "whole canvases"])
 
@@ -48,7 +48,7 @@ def moved(joints: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
 
 
 def turned(joints: Tensor, pivot: str, names: tuple[str, ...], degrees: float) -> Tensor:
-    """Turn some joints about another one."""
+    """Rotate some joints about another one."""
     angle = torch.deg2rad(torch.tensor(degrees))
     rotation = torch.tensor([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]])
     result, about = joints.clone(), joints[:, JOINTS.index(pivot), :2]
@@ -62,13 +62,13 @@ def noise(batch: int = 1, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
 
 
 def ramp() -> Tensor:
-    """A picture whose red is its column and whose green is its row, in pixels: sampled exactly between pixels too."""
+    """A picture whose red is the column and green the row, in pixels, so that bilinear samples are exact."""
     y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
     return torch.stack([x, y, x - y])[None]
 
 
 def labels_of(joints: Tensor, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
-    """Return the region that the nearest joint usually lies in, (B, H, W) uint8."""
+    """Return the usual region of the nearest joint, (B, H, W) uint8."""
     y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
     distance = (torch.stack([x, y], -1)[None, None] - joints[:, :, None, None, :2]).norm(dim=-1)  # (B, 18, H, W)
     nearest = torch.tensor(REGION_OF_JOINT)[distance.argmin(1)]
@@ -114,7 +114,7 @@ def assert_moved(warp: PartWarp, expected: Tensor, least: float = 0.5) -> None:
 
 
 def gathered(image: Tensor, find: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Tensor:
-    """Return image at the whole pixels that ``find`` gives for x and y; nan outside."""
+    """Return the image at the integer pixels that ``find`` returns for x and y; nan outside."""
     y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
     from_x, from_y = (found.round().long() for found in find(x, y))
     inside = (from_x >= 0) & (from_x < WIDTH) & (from_y >= 0) & (from_y < HEIGHT)
@@ -175,7 +175,7 @@ def test_rotating_a_pose_by_90_degrees_rotates_every_pixel() -> None:
 
 
 def test_a_mirrored_pose_mirrors_every_pixel() -> None:
-    """Left and right are not exchanged: the person in the mirror lifts the same hand as a person seen from behind."""
+    """Left and right are not swapped: the mirrored person lifts the same hand as a person seen from behind."""
     joints = turned(standing(), "right_shoulder", ("right_elbow", "right_wrist"), 70)
     joints = turned(joints, "left_hip", ("left_knee", "left_ankle"), -20)
     image = noise()
@@ -186,7 +186,7 @@ def test_a_mirrored_pose_mirrors_every_pixel() -> None:
 
 
 def test_a_mirrored_pose_with_swapped_sides_is_not_inverted() -> None:
-    """The photo of a symmetric pose and its mirror image, labelled anew, are one pose."""
+    """The photo of a symmetric pose and its mirror image, with left and right swapped, have the same pose."""
     joints, image = standing(), noise()
     target = joints[:, list(MIRRORED)].clone()
     target[..., 0] = WIDTH - target[..., 0]  # STANDING is symmetric about 40
@@ -197,7 +197,7 @@ def test_a_mirrored_pose_with_swapped_sides_is_not_inverted() -> None:
 
 def test_rotating_one_limb_moves_only_that_limb() -> None:
     joints, image = standing(), noise()
-    target = turned(joints, "left_elbow", ("left_wrist",), -90)  # to our right, away from the body
+    target = turned(joints, "left_elbow", ("left_wrist",), -90)  # to the right of the picture, away from the body
     warp = warp_parts(image, one_hot(labels_of(joints)), joints, target)
     y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
     near = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
@@ -335,7 +335,7 @@ def slowly(image: Tensor, masks: Tensor, source: Tensor, target: Tensor) -> Part
 
 
 def assert_close(one: PartWarp, other: PartWarp, tolerance: float) -> None:
-    """Compare two warps, but for the few pixels where coverage meets its threshold or two parts lead alike."""
+    """Compare two warps except for the few pixels where coverage is at its threshold or two parts tie."""
     gap = (one.coverage - other.coverage).abs()[:, 0]
     at_threshold = gap > tolerance
     assert at_threshold.float().mean() < 1e-3
@@ -358,7 +358,7 @@ def test_a_batch_equals_a_float64_loop_over_people_and_parts(seed: int, boxed: b
 
 
 def test_the_oracle_detects_a_wrong_part() -> None:
-    """A check of the check: another pose of one forearm is noticed."""
+    """The comparison itself is tested: it detects another pose of one forearm."""
     joints = standing()
     image, masks = noise(), one_hot(labels_of(joints))
     other = turned(joints, "left_elbow", ("left_wrist",), 3)
@@ -368,7 +368,7 @@ def test_the_oracle_detects_a_wrong_part() -> None:
 
 @on_boxes
 def test_a_batch_equals_its_members(boxed: bool) -> None:
-    """Bit for bit: training on two processes and resuming depend on it."""
+    """Bit for bit, since training on two processes and resuming depend on it."""
     source, target = people(9, seed=3), people(9, seed=30)
     image, masks = noise(9), one_hot(labels_of(source))
     whole = warp_parts(image, masks, source, target, on_boxes=boxed)
@@ -390,7 +390,7 @@ def test_boxes_contain_every_pixel_of_a_part() -> None:
 
 
 def face_and_hair(joints: Tensor) -> Tensor:
-    """Return label maps: a face in front of hair, a shirt, and skin of the neck that counts as face."""
+    """Return label maps with a face in front of hair, a shirt, and skin of the neck labelled as face."""
     y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
     labels = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)
     labels[27:53, 30:50] = region_id("upper")
@@ -401,7 +401,7 @@ def face_and_hair(joints: Tensor) -> Tensor:
 
 
 def from_behind(joints: Tensor) -> Tensor:
-    """Exchange left and right, and drop what a back of a head does not show."""
+    """Swap left and right, and drop the joints that the back of a head hides."""
     behind = joints.clone()
     behind[..., 0] = 80 - behind[..., 0]
     behind[:, [JOINTS.index(name) for name in ("nose", "right_eye", "left_eye")], 2] = 0
@@ -535,7 +535,7 @@ def test_legs_are_warped_only_if_the_source_shows_them() -> None:
 
 @st.composite
 def strange_joints(draw: st.DrawFn) -> Tensor:
-    """Return any subset of joints: all on one spot, outside the canvas, of no length, far away."""
+    """Return subsets of joints: all at one point, outside the canvas, of length 0, far away."""
     kind = draw(st.sampled_from(["standing", "one spot", "anywhere", "outside", "flat"]))
     joints = standing()[0]
     numbers = st.floats(-4 * WIDTH, 4 * WIDTH, width=32, allow_subnormal=False)
@@ -596,7 +596,7 @@ def test_affine_maps_of_random_poses_equal_the_oracle() -> None:
 
 
 class Memory(TorchDispatchMode):
-    """Counts the bytes of the tensors that live at once, each storage once."""
+    """Counts the bytes of all live tensors, each storage once."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The network with part warp: what it reads, what it blends, its field's prior, and that nothing else changes."""
+"""The network with part warp: its inputs, its blending, the prior of its field, and that nothing else changes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def draw(net: SCMNet, given: PartWarp | None) -> Any:
 
 
 def set_masks(net: SCMNet, blend: float, foreground: float | None) -> None:
-    """Make the last layer predict these values everywhere, before the sigmoid."""
+    """Make the last layer predict these logits everywhere."""
     layer = net.generator.to_rgb
     with torch.no_grad():
         layer.weight[3:] = 0
@@ -71,7 +71,7 @@ def set_masks(net: SCMNet, blend: float, foreground: float | None) -> None:
             layer.bias[4] = foreground
 
 
-# What is read ---------------------------------------------------------------------------------------------------------
+# Inputs ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fields", [{}, SHIPPED], ids=["plain", "shipped"])
@@ -111,7 +111,7 @@ def test_a_network_without_part_warp_has_neither_blend_map_nor_foreground_mask()
     assert rendering.alpha is None
 
 
-# What is blended ------------------------------------------------------------------------------------------------------
+# Blending -------------------------------------------------------------------------------------------------------------
 
 
 def test_the_image_blends_warped_pixels_drawn_pixels_and_background() -> None:
@@ -225,7 +225,7 @@ def test_uncovered_positions_have_no_prior() -> None:
 
 
 def test_a_sharp_prior_selects_the_position_of_the_warp() -> None:
-    """The warp of a pose to itself, moved by one position to the right."""
+    """The identity warp, moved one position to the right."""
     given = warp(1)
     y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
     places = torch.stack([x + 8, y])[None] * given.coverage

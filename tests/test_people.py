@@ -1,4 +1,4 @@
-"""People in memory or on disk: how they are kept changes nothing that training sees."""
+"""People in memory or on disk: the way they are stored does not change the training data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models of one person: training pairs, the run, the file, the cache, and ``scm personalize``."""
+"""Personalized models: training pairs, the run, the file, the cache, and ``scm personalize``."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def test_the_target_is_the_photo_and_the_source_another_view_of_it() -> None:
     assert ((pairs.source.image - pairs.target.image).abs().mean((1, 2, 3)) > 0.01).all()
 
 
-def test_a_place_of_the_stream_is_the_same_pair_however_batches_are_cut() -> None:
+def test_a_position_of_the_stream_holds_the_same_pair_for_any_batch_size() -> None:
     whole, first, second = (stream(a_photo(), a_photo(1)).batch(*cut) for cut in ((0, 4), (0, 2), (2, 2)))
     for side in ("target", "source"):
         joined = torch.cat([getattr(part, side).image for part in (first, second)])
         torch.testing.assert_close(getattr(whole, side).image, joined)
 
 
-def test_with_two_photos_some_sources_are_the_other_photo_as_it_is() -> None:
+def test_with_two_photos_some_sources_are_the_other_photo_unwarped() -> None:
     photos = [a_photo(0), a_photo(1)]
     plain = DATA.model_copy(update={"close_up": 0.0, "close_up_both": 0.0, "mirror": 0.0, "anti_copy": False})
     plain = plain.model_copy(update={"joint_noise": 0.0})
@@ -95,7 +95,7 @@ def test_with_two_photos_some_sources_are_the_other_photo_as_it_is() -> None:
     assert 2 <= crossed <= 12  # a quarter
 
 
-def test_held_out_views_are_not_among_the_training_pairs_and_keep_the_photo_as_truth() -> None:
+def test_held_out_views_are_no_training_pairs_and_their_target_is_the_photo() -> None:
     photo = a_photo()
     people = PeopleGiven([photo], CANVAS, CPU, plain=True)
     views = held_out_views(people, list(library_poses(CANVAS).values())[::4], 4)
@@ -106,7 +106,7 @@ def test_held_out_views_are_not_among_the_training_pairs_and_keep_the_photo_as_t
     assert len({tuple(image.flatten().tolist()) for image in views.source.image}) == 4
 
 
-def test_donors_give_the_poses_of_a_stream() -> None:
+def test_the_poses_of_a_stream_come_from_donors() -> None:
     photos = PeopleGiven([a_photo()], CANVAS, CPU, plain=True)
     own = TrainingStream(photos, DATA, 0).batch(0, 8)
     lent = TrainingStream(photos, DATA, 0, list(library_poses(CANVAS).values())).batch(0, 8)
@@ -144,20 +144,20 @@ def test_only_the_decoder_is_trained_and_batch_norm_stays_frozen(base: Pipeline)
     assert not any("running" in name or "num_batches" in name for name in changed)
 
 
-def test_where_held_out_views_get_worse_the_base_is_kept(base: Pipeline) -> None:
+def test_the_base_is_kept_if_held_out_views_get_worse(base: Pipeline) -> None:
     run = run_of(base, learning_rate=1.0)
     states = list(run.steps(Budget(None, 6)))
     assert states[-1].best == 1
     assert run.difference() == {}
 
 
-def test_the_run_ends_early_once_views_gain_no_more(base: Pipeline) -> None:
+def test_the_run_ends_early_once_held_out_views_stop_improving(base: Pipeline) -> None:
     states = list(run_of(base, learning_rate=1.0, num_checks=12, patience=2).steps(Budget(None, 24)))
     assert states[-1].steps == 4
     assert "no more" in states[-1].finished
 
 
-def test_the_run_ends_when_its_time_is_used(base: Pipeline) -> None:
+def test_the_run_ends_at_its_time_limit(base: Pipeline) -> None:
     states = list(run_of(base).steps(Budget(0.05)))
     assert states[-1].finished == BUDGET_USED
 
@@ -173,7 +173,7 @@ def test_two_runs_learn_the_same(base: Pipeline) -> None:
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
-def test_a_budget_needs_an_end() -> None:
+def test_a_budget_needs_a_limit() -> None:
     with pytest.raises(ScmError, match="give one of them"):
         Budget(None, None)
 
@@ -210,7 +210,7 @@ def a_difference(pipeline: Pipeline) -> dict[str, torch.Tensor]:
     }
 
 
-def test_a_file_on_its_base_draws_as_the_model_that_was_taught(base: Pipeline, tmp_path: Path) -> None:
+def test_a_personal_file_on_its_base_draws_like_the_trained_model(base: Pipeline, tmp_path: Path) -> None:
     path = tmp_path / "me.safetensors"
     difference = {name: tensor.half().float() for name, tensor in a_difference(base).items()}
     checkpoint.save_personal(path, difference, base.path)
@@ -224,7 +224,7 @@ def test_a_file_on_its_base_draws_as_the_model_that_was_taught(base: Pipeline, t
     assert not base.is_personal
 
 
-def test_what_was_not_taught_is_shared_with_the_base(base: Pipeline) -> None:
+def test_untrained_parameters_are_shared_with_the_base(base: Pipeline) -> None:
     taught = base.with_difference(a_difference(base))
     assert taught.model.pose_encoder is not base.model.pose_encoder
     own, others = (dict(each.model.named_parameters()) for each in (taught, base))
@@ -255,7 +255,7 @@ def test_a_damaged_file_is_refused_in_one_line(base: Pipeline, tmp_path: Path) -
         base.with_personal(base.path)
 
 
-def test_a_personal_file_is_no_start_for_training(base: Pipeline, tmp_path: Path) -> None:
+def test_training_does_not_start_from_a_personal_file(base: Pipeline, tmp_path: Path) -> None:
     checkpoint.save_personal(tmp_path / "me.safetensors", a_difference(base), base.path)
     with pytest.raises(ScmError, match="a model of one person"):
         checkpoint.load_model(tmp_path / "me.safetensors")
@@ -266,7 +266,7 @@ def test_a_file_of_over_four_megabytes_is_refused(base: Pipeline, tmp_path: Path
         checkpoint.save_personal(tmp_path / "me.safetensors", {"x": torch.zeros(2_000_001)}, base.path)
 
 
-def test_what_the_default_recipe_trains_of_the_shipped_model_fits_into_the_file() -> None:
+def test_the_parameters_trained_by_default_fit_into_the_file() -> None:
     from scmnet_cli.inference.pipeline import SHIPPED_MODEL
     from scmnet_cli.training.personalizing import recipe_for
 
@@ -282,7 +282,7 @@ def test_what_the_default_recipe_trains_of_the_shipped_model_fits_into_the_file(
 # The cache ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_cache_answers_for_the_same_photo_model_and_settings_only(
+def test_the_cache_is_used_for_the_same_photo_model_and_settings_only(
     base: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCM_CACHE", str(tmp_path / "cache"))
@@ -357,7 +357,7 @@ def test_the_command_writes_a_small_file_and_a_sheet_that_transfer_and_edit_draw
         (["drawn/drawn-0", "-m", "run", "-o", "me.safetensors"], "give a PyTorch model with part warp"),
     ],
 )
-def test_bad_input_is_one_line(prepared: Place, scm: Scm, arguments: list[str], line: str) -> None:
+def test_invalid_input_is_a_one_line_error(prepared: Place, scm: Scm, arguments: list[str], line: str) -> None:
     given = arguments if "-m" in arguments else [*arguments, "-m", "base.safetensors"]
     outcome = scm("personalize", *given, "--steps", 1)
     assert outcome.code == 2

@@ -1,4 +1,4 @@
-"""Folders of photos: every kind that can be read is, and what cannot is named with the remedy."""
+"""Folders of photos: every readable format is read; an unreadable file is an error with the remedy."""
 
 from __future__ import annotations
 

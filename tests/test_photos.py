@@ -1,4 +1,4 @@
-"""Anyone's own photos, of any kind and with nothing beside them, become prepared people, sources and poses."""
+"""Plain photos, without joints or maps, become prepared people, sources and poses."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from conftest import Place, Scm
 
 CANVAS = Canvas(64, 48)
-# What the picture shows plainly. The elbows are at its lower edge, where the analyser guesses: a grain of noise moves
-# them by a quarter of the picture.
+# Joints that the picture clearly shows. The elbows are at its lower edge, where the analyser guesses: slight noise
+# moves them by a quarter of the picture.
 IN_PLAIN_SIGHT = [
     JOINTS.index(name)
     for name in ("nose", "neck", "right_shoulder", "left_shoulder", "right_eye", "left_eye", "right_ear", "left_ear")
@@ -44,7 +44,7 @@ def analyser() -> Analyser:
 
 @pytest.fixture
 def loads(analyser: Analyser, monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """How often a command asks for the analyser; it gets the one that is loaded already."""
+    """Counts how often a command opens the analyser; it gets the one already loaded."""
     asked: list[None] = []
 
     def load(**_: object) -> Analyser:
@@ -57,20 +57,20 @@ def loads(analyser: Analyser, monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
 @pytest.fixture(scope="session")
 def astronaut() -> Image.Image:
-    """Eileen Collins to the hips, before a flag and a model of a shuttle."""
+    """Eileen Collins, down to the hips, in front of a flag and a model of a shuttle."""
     return Image.fromarray(skimage.data.astronaut()).resize((240, 240), Image.Resampling.LANCZOS)
 
 
 @pytest.fixture(scope="session")
 def found(analyser: Analyser, astronaut: Image.Image) -> Person:
-    """What the analyser finds in the picture as it is."""
+    """The analyser's result for the unchanged picture."""
     result = analyser(astronaut)
     return Person("astronaut", np.asarray(astronaut), result.regions, result.joints)
 
 
 @pytest.fixture(scope="session")
 def coffee() -> Image.Image:
-    """A cup; nobody is there."""
+    """A cup, without a person."""
     return Image.fromarray(skimage.data.coffee()).resize((150, 100))
 
 
@@ -107,7 +107,7 @@ def save_as(mode: str) -> Callable[[Image.Image, Path], None]:
 
 
 def save_in_colours(num: int, dither: Image.Dither = Image.Dither.NONE) -> Callable[[Image.Image, Path], None]:
-    """Save with a palette made for the picture."""
+    """Save with a palette adapted to the picture."""
     return lambda picture, path: picture.quantize(num, dither=dither).save(path)
 
 
@@ -121,7 +121,7 @@ def joint(joints: FloatArray, name: str) -> FloatArray:
     return joints[JOINTS.index(name)]
 
 
-# a photo
+# One photo
 
 
 def test_regions_and_joints_of_photos_match_hand_annotations(found: Person) -> None:
@@ -209,7 +209,7 @@ def test_a_photo_without_a_person_is_a_one_line_error(analyser: Analyser, coffee
 
 @pytest.fixture
 def photos(tmp_path: Path, astronaut: Image.Image, coffee: Image.Image) -> Path:
-    """A folder as people have them: a person twice, a cup, and files that are no photos."""
+    """A typical folder: one person in two photos, a cup, and files that are not photos."""
     folder = tmp_path / "photos"
     folder.mkdir()
     astronaut.save(folder / "me 1, at work.png")
@@ -325,9 +325,9 @@ def test_a_command_on_a_photo_without_a_person_is_a_one_line_error(
     done = scm("transfer", *[word for pair in inputs.items() for word in pair], "-m", "run")
     assert done.code == 2
     assert not done.paths
-    told = [line for line in done.errors if "no person found in the photo" in line]
-    assert len(told) == 1
-    assert "cup.jpg" in told[0]
+    lines = [line for line in done.errors if "no person found in the photo" in line]
+    assert len(lines) == 1
+    assert "cup.jpg" in lines[0]
 
 
 def test_unusable_photos_of_a_folder_are_skipped_and_reported(

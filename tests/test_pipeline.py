@@ -339,7 +339,7 @@ def test_a_model_without_regions_transfers_but_refuses_to_edit(tmp_path: Path) -
         pipeline.edit(ANNA, {"upper": BEN})
 
 
-# People from pictures
+# make_person
 
 
 def test_make_person_combines_image_map_and_joints() -> None:

@@ -1,4 +1,4 @@
-"""Pose files: ours, OpenPose's and COCO's are read into 18 joints, and whatever else a file holds is one line."""
+"""Pose files: ours, OpenPose's and COCO's are read into 18 joints; anything else is a one-line error."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(path: Path, values: Any) -> Path:
 
 
 def flat(names: tuple[str, ...], score: float = 1, scale: float = 1) -> list[float]:
-    """Return x, y, score of joints, of which each lies where its name says."""
+    """Return x, y, score of joints, each at the position of its name."""
     return [value for name in names for value in (*(scale * part for part in place(name)), score)]
 
 

@@ -1,4 +1,4 @@
-"""Poses on other canvases, the poses that are shipped, and ``scm poses``."""
+"""Poses on other canvases, the shipped poses, and ``scm poses``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PORTRAIT, FILM = Canvas(256, 176), Canvas(480, 640)
 
 
 def standing(x: float = 300, height: float = 200, canvas: Canvas = FILM, name: str = "standing") -> Pose:
-    """Return somebody upright, whose nose is at (x, 100) and whose ankles are ``height`` lower."""
+    """Return an upright person with the nose at (x, 100) and the ankles ``height`` lower."""
     down = {
         "nose": 0, "eye": 0, "ear": 0, "neck": 0.15, "shoulder": 0.15, "elbow": 0.3, "wrist": 0.45, "hip": 0.5,
         "knee": 0.75, "ankle": 1,

@@ -1,4 +1,4 @@
-"""The prepared folder gives back what was written, and says in one line what is wrong with a broken one."""
+"""The prepared folder returns what was written; a broken one is a one-line error."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ CANVAS = Canvas(64, 48)
 
 @pytest.fixture
 def source(drawn_source: Path, tmp_path: Path) -> Path:
-    """Twelve drawn people to spoil."""
+    """Twelve drawn people that a test may damage."""
     return Path(shutil.copytree(drawn_source, tmp_path / "people"))
 
 
@@ -250,7 +250,7 @@ def test_after_kill_9_the_same_command_resumes_with_the_same_result(source: Path
     with pytest.raises(ScmError, match=r"no manifest\.json"):
         PreparedFolder(killed)
     with (killed / "journal.jsonl").open("a") as journal:
-        journal.write('{"name": "drawn_0005", "stam')  # as a kill in the middle of a line leaves it
+        journal.write('{"name": "drawn_0005", "stam')  # a line cut by a kill
     (killed / "images" / ".drawn_0006.png.abc").write_bytes(b"half a picture")
     assert run(source, killed).num_new == 7
     run(source, whole)
@@ -366,7 +366,7 @@ def test_ccps_skin_label_is_split_into_face_arms_and_legs(ccp: Path) -> None:
 
 
 class FoundPerson:
-    """Stands for the analyser: in every photo it finds a person in one half."""
+    """Stands in for the analyser: it finds a person in one half of every photo."""
 
     parser = stamp = "f" * 64
 
@@ -549,8 +549,8 @@ def test_a_row_of_joints_that_leads_out_of_the_folder_is_reported_and_not_follow
     zeros = ",0" * 54
     edit_table(lambda lines: [*lines, f"../outside{zeros}", f"/etc/passwd{zeros}", f"elsewhere{zeros}"])(source)
     outcome = run(source, tmp_path / "data")
-    told = outcome.left_out
+    skipped = outcome.left_out
     assert outcome.num_usable == 12
-    assert set(told) == {"../outside", "/etc/passwd"}  # a row without a photo is no harm
-    assert all("leads out of the folder" in reason for reason in told.values())
-    assert PreparedFolder(tmp_path / "data").manifest.left_out == told
+    assert set(skipped) == {"../outside", "/etc/passwd"}  # a row without a photo is ignored
+    assert all("leads out of the folder" in reason for reason in skipped.values())
+    assert PreparedFolder(tmp_path / "data").manifest.left_out == skipped

@@ -1,4 +1,4 @@
-"""Test the statement of origin in every written picture, format by format."""
+"""The provenance mark of every written image format."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_gif_has_xmp_in_its_application_extension(tmp_path: Path) -> None:
     content = (tmp_path / "a.gif").read_bytes()
     start = content.index(b"\x21\xff\x0bXMP DataXMP") + 14
     place = start
-    while content[place]:  # as a reader does that knows nothing of XMP: skip blocks by their length
+    while content[place]:  # like a reader without XMP support, skip blocks by their length
         place += 1 + content[place]
     assert content[place - 257 : place + 1] == b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
     assert content[place + 1] in (0x00, 0x21, 0x2C)

@@ -1,4 +1,4 @@
-"""Several processes do what one does: the same training, the same folder, the same pictures, and stop together."""
+"""Several processes give the results of one, in training, preprocessing and drawing, and stop together."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_means_are_over_images_however_they_are_split_and_skip_values_that_are_n
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return everything that a reader of a prepared folder may read."""
+    """Return the whole content of a prepared folder."""
     paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", "journal"))]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
@@ -132,7 +132,7 @@ def test_a_folder_that_another_run_writes_to_is_refused(drawn_source: Path, tmp_
             prepare(FolderSource(drawn_source), out, CANVAS, jobs=1)
         with pytest.raises(ScmError, match="is writing into it"):
             share(drawn_source, out, 0, 2)
-    with lock_folder(out, together=True):  # a share at work
+    with lock_folder(out, together=True):  # a share that is being prepared
         with pytest.raises(ScmError, match="is writing into it"):
             prepare(FolderSource(drawn_source), out, CANVAS, jobs=1)
         share(drawn_source, out, 0, 2)
@@ -198,7 +198,7 @@ CASES = {
 
 
 def ranks(number: int, *command: object) -> list[subprocess.Popen[str]]:
-    """Start processes as torchrun would, without the seconds that torchrun itself takes."""
+    """Start processes as torchrun does, without torchrun's own start-up time."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -219,7 +219,7 @@ def finish(started: Sequence[subprocess.Popen[str]]) -> list[tuple[int, str, str
 
 @dataclass(frozen=True)
 class Trained:
-    """Where one and where two processes left their trainings."""
+    """The run folders of one process and of two."""
 
     alone: Path
     together: Path
@@ -278,7 +278,7 @@ def test_two_processes_log_the_losses_of_the_whole_batch(trained: Trained, case:
 def test_accumulated_parts_train_as_one_batch_without_batch_statistics(trained: Trained) -> None:
     apart = furthest(trained.state("instance norm"), trained.state("instance norm in parts"))
     assert max(apart.values()) < 1e-7
-    # Batch norm sees a part at a time: another training, and the running averages take two steps.
+    # Batch norm sees one part at a time: training differs, and the running averages are updated once per part.
     apart = furthest(trained.state("batch norm"), trained.state("batch norm in parts"))
     assert max(apart.values()) > 1e-3
 

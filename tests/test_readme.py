@@ -1,4 +1,4 @@
-"""The README's code blocks run in order, in an empty folder, as they stand; others say here why they do not."""
+"""The README's code blocks run unchanged, in order, in an empty folder; exceptions are listed with the reason."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ NOT_RUN = {
     "git clone --depth 1 https://github.com/bearpaw/clothing-co-parsing ccp": "downloads a data set and backbones",
     "scm preprocess ccp/photos -o data/ccp": "trains for hours; run in small by the last test of this file",
 }
-"""First lines of blocks that no test runs as they stand, and why."""
+"""First lines of blocks that no test runs unchanged, and why."""
 
 TRAINS = next(iter(reversed(NOT_RUN)))
 
 
 @dataclass(frozen=True)
 class Block:
-    """A code block: its commands, and what the README says they print."""
+    """A code block: its commands and the output that the README shows."""
 
     commands: str
     printed: str | None
@@ -41,7 +41,7 @@ class Block:
 
 
 def blocks() -> list[Block]:
-    """Return the blocks of the README in order; a ``text`` block is what the block before it prints."""
+    """Return the README's blocks in order; a ``text`` block is the output of the block before it."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     found: list[Block] = []
     for kind, content in re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
@@ -54,7 +54,7 @@ def blocks() -> list[Block]:
 
 
 def run(commands: str, folder: Path, scripts: Path) -> str:
-    """Run commands in bash as a user with an activated environment would; return what they print."""
+    """Run commands in bash with the environment activated; return their output."""
     scripts.mkdir(exist_ok=True)
     scm = scripts / "scm"
     scm.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m scmnet_cli "$@"\n', encoding="utf-8")

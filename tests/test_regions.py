@@ -1,4 +1,4 @@
-"""Other label sets lead into the eight body regions as docs/design.md, section 1 lists them."""
+"""Other label sets map to the eight body regions as listed in docs/design.md, section 1."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ PUBLISHED = {
     "ccp59": (CCP_CLASSES, CCP),
     "spl8": ("background hat hair upper lower-1 lower-2 skin face", SPL8),
 }
-"""The classes of each set in order of their ids, as its maker publishes them, and the region each belongs to."""
+"""The published classes of each label set, ordered by id, and the region of each class."""
 
 
 @pytest.mark.parametrize(

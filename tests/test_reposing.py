@@ -1,4 +1,4 @@
-"""Training by re-posing: other poses, their warps, joints that move with their picture, and the stream of all of it."""
+"""Training by re-posing: new poses, warped sources, joints that move with the image, and the training stream."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def joints_of(seed: int) -> FloatArray:
 
 
 def people(num: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return noise in the shape of people: images, labels and joints."""
+    """Return random images, labels and joints of people."""
     joints = torch.from_numpy(np.stack([joints_of(seed) for seed in range(num)]))
     y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
     distance = (torch.stack([x, y], -1)[None, None] - joints[:, :, None, None, :2]).norm(dim=-1)
@@ -94,7 +94,7 @@ def test_half_of_the_poses_are_a_donors_at_this_bodys_neck_and_torso_length() ->
 
 
 def test_rotated_limbs_keep_their_lengths_and_the_body_stays() -> None:
-    """Nobody lends a pose: limbs turn at random, at times on a narrower torso."""
+    """Without a donor pose, limbs turn at random, sometimes on a narrower torso."""
     mine = joints_of(0)
     for pose in poses_of(np.zeros((18, 3), np.float32)):
         np.testing.assert_allclose(lengths(pose), lengths(mine), rtol=1e-3)
@@ -160,11 +160,11 @@ def test_a_reposed_batch_equals_its_members_bit_for_bit() -> None:
         assert all(torch.equal(part[one], single) for part, single in zip(whole, alone, strict=True))
 
 
-# Joints that move with their picture ----------------------------------------------------------------------------------
+# Joints that move with the image --------------------------------------------------------------------------------------
 
 
 def dots(joints: Tensor) -> Tensor:
-    """Paint each joint as a soft bright dot in a channel of its own, (B, 18, H, W)."""
+    """Draw each joint as a soft bright dot in its own channel, (B, 18, H, W)."""
     y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
     away = (x - joints[..., 0, None, None]).square() + (y - joints[..., 1, None, None]).square()
     return torch.exp(-away / (2 * 2.0**2))
@@ -390,7 +390,7 @@ def test_l1_weights_pixels_of_the_person() -> None:
 
 
 def test_weighted_l1_is_a_mean_over_images() -> None:
-    """Else two processes with half of the batch each would train otherwise than one."""
+    """Otherwise two processes with half the batch each would train differently from one."""
     image, labels, _ = people(4)
     person = (labels != BACKGROUND)[:, None].float()
     person[0] = 0

@@ -1,4 +1,4 @@
-"""Metrics of sets of pictures, and PSNR, masked SSIM and PCK."""
+"""Metrics on sets of images, and PSNR, masked SSIM and PCK."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scmnet_cli.weights import backbone_shapes
 
 
 def random_images(batch: int, height: int = 48, width: int = 32, seed: int = 0) -> Tensor:
-    """Coloured noise on the 8-bit grid, in [-1, 1]."""
+    """Colour noise quantised to 8 bits, in [-1, 1]."""
     noise = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
     return (noise * 255).round() / 127.5 - 1
 
@@ -104,7 +104,7 @@ def test_pck_counts_the_targets_joints_that_are_near() -> None:
     found[0, 0, 0] = 10.5
     assert pck(found, wanted).item() == 0.75
     found[0, 1, 2] = 0  # not found
-    found[0, 9] = torch.tensor([5, 5, 1])  # the target has it not
+    found[0, 9] = torch.tensor([5, 5, 1])  # missing in the target
     assert pck(found, wanted).item() == 0.5
     assert pck(found, torch.zeros(1, 18, 3)).isnan().all()
 
@@ -223,7 +223,7 @@ def test_fid_and_is_run_on_a_file_of_the_right_layout(inception: Inception) -> N
     torch.testing.assert_close(probabilities.sum(1), torch.ones(6))
     score = InceptionScore(6, 2)
     score.add(probabilities)
-    assert 1 <= score.result()[0] <= 3  # three pictures a split
+    assert 1 <= score.result()[0] <= 3  # three images per split
 
     noisy = [inception((pictures + level * random_images(6, seed=1)).clamp(-1, 1)) for level in (0.1, 1.0)]
     one = statistics(features)

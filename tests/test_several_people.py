@@ -1,4 +1,4 @@
-"""Photos with several people, with somebody small, cut off or away from the middle; and results put into the photo."""
+"""Photos with several people, or with a small, cut-off or off-centre person; and results put back into the photo."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def loaded(analyser: Analyser, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def woman() -> Image.Image:
-    """Eileen Collins to the hips."""
+    """Eileen Collins, down to the hips."""
     return Image.fromarray(skimage.data.astronaut()).crop((60, 0, 400, 512))
 
 
 @pytest.fixture(scope="module")
 def pair(woman: Image.Image) -> Image.Image:
-    """Somebody small at the left, somebody large at the right, before grey."""
+    """A small person on the left and a large one on the right, on grey."""
     picture = Image.new("RGB", (420, 250), (120, 130, 120))
     picture.paste(woman.resize(SMALL), (35, 250 - SMALL[1]))
     picture.paste(woman.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize(LARGE), (240, 250 - LARGE[1]))
@@ -65,7 +65,7 @@ def columns_of(found: Analysis) -> tuple[int, int]:
     return int(columns[0]), int(columns[-1])
 
 
-# several people
+# Several people
 
 
 def test_every_person_is_found_once_and_the_larger_comes_first(both: list[Analysis]) -> None:
@@ -136,7 +136,7 @@ def test_all_people_of_a_photo_are_prepared_in_one_split(
 
 
 class TwoInEach:
-    """Stands for the analyser: two people in every photo."""
+    """Stands in for the analyser: it finds two people in every photo."""
 
     sha256 = stamp = "f" * 64
     pose_estimator = parser = "two in each"
@@ -174,7 +174,7 @@ def test_all_people_cannot_be_combined_with_joints_or_maps(tmp_path: Path) -> No
         PhotoSource(tmp_path, joints=tmp_path / "joints.csv", all=True)
 
 
-# small, off the middle, cut off, nobody
+# Small, off-centre, cut off, none
 
 
 def test_a_person_an_eighth_of_the_photo_high_is_found_by_a_search(analyser: Analyser, woman: Image.Image) -> None:
@@ -286,7 +286,7 @@ def test_a_transfer_with_keep_size_replaces_the_person_of_the_pose(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "line"),
     [
         (("--pose", "walking", "--keep-size"), "is no photo that the result could be put into"),
         (("--pose", "data/ben", "--keep-size"), "is no photo that the result could be put into"),
@@ -294,14 +294,14 @@ def test_a_transfer_with_keep_size_replaces_the_person_of_the_pose(
     ],
 )
 def test_keep_size_needs_one_photo_to_put_the_result_into(
-    place: Place, scm: Scm, words: tuple[str, ...], told: str
+    place: Place, scm: Scm, words: tuple[str, ...], line: str
 ) -> None:
     done = scm("transfer", "--src", "data/anna", *words, "-m", "run")
     assert done.code == 2
-    assert told in done.errors[0]
+    assert line in done.errors[0]
 
 
-# in use
+# In commands
 
 
 def test_transfer_and_inspect_use_the_requested_person(place: Place, pair: Image.Image, loaded: None, scm: Scm) -> None:

@@ -1,4 +1,4 @@
-"""Several photos of one person: which photo gives which part, the warp made of them, and ``--same-person``."""
+"""Several photos of one person: the choice of photo for each part, their joint warp, and ``--same-person``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def coloured(person: Person, colour: tuple[int, int, int]) -> Person:
 
 
 def from_behind(person: Person) -> Person:
-    """Return a person whose joints say that they are seen from behind: sides change, the face is hidden."""
+    """Return a person whose joints are seen from behind: sides are swapped, the face is hidden."""
     joints = person.joints[list(MIRRORED)].copy()
     joints[[0, 14, 15]] = 0
     return dataclasses.replace(person, joints=joints)
@@ -65,7 +65,7 @@ def colour_of(warp: PartWarp) -> np.ndarray:
     return found
 
 
-def test_front_and_back_photos_answer_front_and_back_poses() -> None:
+def test_front_poses_are_drawn_from_the_front_photo_and_back_poses_from_the_back_photo() -> None:
     person = a_photo(1, LARGE)
     front, back = coloured(person, RED), from_behind(coloured(person, BLUE))
     photos = [as_photo(front), as_photo(back)]
@@ -115,7 +115,7 @@ def test_parts_of_a_warp_sum_to_the_whole() -> None:
     assert second.coverage.sum() > first.coverage.sum()
 
 
-def test_what_one_photo_hides_the_other_fills() -> None:
+def test_holes_of_one_photo_are_filled_from_the_other() -> None:
     person = a_photo(1, LARGE)
     holed = person.regions.copy()
     x, y = person.joints[[8, 11], :2].mean(0).round().astype(int)
@@ -125,7 +125,7 @@ def test_what_one_photo_hides_the_other_fills() -> None:
     photos = [first, as_photo(coloured(person, BLUE))]
     found = warp_photos(photos, pose, part_scores(photos, pose))
     alone = warp_parts(first.image, first.masks, first.joints, pose)
-    assert alone.regions[0, 1:, y, x].sum() < 0.2  # nobody there
+    assert alone.regions[0, 1:, y, x].sum() < 0.2  # empty there
     assert found.regions[0, 0].sum() <= alone.regions[0, 0].sum()
 
 
@@ -134,7 +134,7 @@ def base(tmp_path: Path) -> Pipeline:
     return Pipeline.from_pretrained(save_model(tmp_path / "base.safetensors"), "cpu")
 
 
-def test_one_photo_draws_as_ever(base: Pipeline) -> None:
+def test_one_photo_is_drawn_as_without_this_feature(base: Pipeline) -> None:
     photo = a_photo(1)
     drawn = [np.asarray(base.transfer(source, a_photo(3)).image) for source in (photo, base.encode_photos([photo]))]
     assert (drawn[0] == drawn[1]).all()

@@ -1,4 +1,4 @@
-"""The decomposed style encoder: what each region's features depend on, and what they cost."""
+"""The decomposed style encoder: the inputs that each region's features depend on, and their cost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def image(batch: int = 1, seed: int = 1) -> Tensor:
 
 
 def boxes(*placed: tuple[int, int, int, int, int]) -> Tensor:
-    """One image's masks: background, and in it regions as (region, top, bottom, left, right)."""
+    """Return one image's masks: background with rectangles given as (region, top, bottom, left, right)."""
     labels = torch.zeros(HEIGHT, WIDTH, dtype=torch.long)
     for region, top, bottom, left, right in placed:
         labels[top:bottom, left:right] = region

@@ -1,4 +1,4 @@
-"""Training resumes exactly, refuses what changed, survives signals and bad numbers, and learns."""
+"""Training resumes exactly, refuses changed settings, survives signals and non-finite losses, and learns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from scmnet_cli.training.state import STATE_FILE
 from scmnet_cli.training.tracking import read_stats
 
 OF_64X48 = ("model.height=64", "model.width=48")
-"""The canvas of ``drawn_data``."""
+"""Canvas of ``drawn_data``."""
 
 
 def smoke(*settings: str) -> Config:

@@ -1,4 +1,4 @@
-"""``scm transfer --pose clip.mp4``: films are read and written, joints followed, steadied and framed."""
+"""``scm transfer --pose clip.mp4``: videos are read and written; joints are tracked, smoothed and framed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RATE = 10
 
 
 def standing(x: float = 40, y: float = 10, height: float = 60) -> np.ndarray:
-    """Joints of somebody whose middle is at x and whose head is at y."""
+    """Joints of a person with the middle at x and the head at y."""
     joints = np.ones((18, 3), np.float32)
     joints[:, 0] = x + height / 8 * np.array([0, 0, -1, -1, -1, 1, 1, 1, -1, -1, -1, 1, 1, 1, -0.3, 0.3, -0.5, 0.5])
     shares = [0.05, 0.2, 0.2, 0.35, 0.5, 0.2, 0.35, 0.5, 0.5, 0.75, 1, 0.5, 0.75, 1, 0, 0, 0.03, 0.03]
@@ -45,7 +45,7 @@ def standing(x: float = 40, y: float = 10, height: float = 60) -> np.ndarray:
 
 
 def a_film(path: Path, num: int = 8, size: tuple[int, int] = (48, 64), rate: Fraction = Fraction(RATE)) -> Path:
-    """A grey film whose frames get lighter, ten levels a frame."""
+    """A grey video that gets lighter by ten levels per frame."""
     writer = ClipWriter(path, rate, {"Comment": "made for a test"})
     for number in range(num):
         writer.write(np.full((*size, 3), 40 + 10 * number % 200, np.uint8))
@@ -75,7 +75,7 @@ def test_odd_sizes_are_padded_by_a_pixel(tmp_path: Path) -> None:
 def test_frames_are_read_lazily(tmp_path: Path) -> None:
     frames = read_frames(a_film(tmp_path / "clip.mp4", num=60))
     next(frames)
-    frames.close()  # nothing is left open that would complain
+    frames.close()  # an unclosed file would warn
 
 
 STORED = np.arange(24, dtype=np.uint8).reshape(4, 6)
@@ -100,7 +100,7 @@ def test_a_frame_is_rotated_and_mirrored_by_the_display_matrix(how: str) -> None
 
 @pytest.mark.parametrize("how", MATRICES)
 def test_a_video_is_read_upright_by_its_header(how: str, tmp_path: Path) -> None:
-    """The matrix is written into the track's header, as a telephone's camera does."""
+    """The matrix is written into the track's header, as phone cameras do."""
     matrix, _ = MATRICES[how]
     a_film(tmp_path / "a.mp4", 2)
     (plain, *_) = read_frames(tmp_path / "a.mp4")
@@ -155,11 +155,11 @@ def test_without_the_video_extra_the_error_has_the_remedy(tmp_path: Path, monkey
         open_film(tmp_path / "clip.mp4")
 
 
-# Following
+# Tracking
 
 
 class Scene:
-    """Frames that name their number, and who is where in each: found if the part that is looked at shows them."""
+    """Numbered frames and the people in each; a person is found if the analysed crop shows them."""
 
     def __init__(self, *people: list[np.ndarray | None], size: tuple[int, int] = (100, 200)) -> None:
         self.people = people
@@ -206,7 +206,7 @@ def test_a_video_without_people_is_refused() -> None:
         follow(Scene([None] * 5))
 
 
-# Steadying
+# Smoothing
 
 
 def walk(num: int = 40, noise: float = 0.0) -> np.ndarray:
@@ -221,7 +221,7 @@ def test_smoothing_removes_noise_and_keeps_the_motion() -> None:
     steady = steadied(noisy, RATE, 0.9)
     assert np.abs(steady - true).mean() < 0.65 * np.abs(noisy - true).mean()
     assert jitter(torch.from_numpy(steady)) < 0.25 * jitter(torch.from_numpy(noisy))
-    np.testing.assert_allclose(steadied(true, RATE, 0.9), true, atol=1e-3)  # an even walk stays: nothing lags
+    np.testing.assert_allclose(steadied(true, RATE, 0.9), true, atol=1e-3)  # constant velocity is unchanged: no lag
 
 
 def test_an_outlier_of_one_frame_is_removed() -> None:
@@ -264,7 +264,7 @@ def test_a_walking_person_stays_in_the_frame_at_a_constant_size() -> None:
 
 def test_a_jump_of_the_joints_box_does_not_move_the_crop_abruptly() -> None:
     joints = np.stack([standing() for _ in range(40)])
-    joints[20, 4, :2] = (90, 0)  # an arm flung out for one frame
+    joints[20, 4, :2] = (90, 0)  # an outlier: an arm flung out for one frame
     necks = np.array([pose.joints[1, :2] for pose in framed(joints, RATE, CANVAS) if pose])
     assert np.abs(np.diff(necks, axis=0)).max() < 1.5
 
@@ -310,7 +310,7 @@ def test_jitter_is_relative_to_the_persons_height_and_needs_three_frames() -> No
 
 @pytest.fixture
 def film(place: Place, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A film of eight frames in which somebody walks; the seventh and eighth show nobody."""
+    """A video of eight frames of a person walking; the last two show nobody."""
 
     def finder_of(analyser: object, person: int = 0) -> Any:
         def find(frame: np.ndarray) -> np.ndarray | None:
@@ -369,7 +369,7 @@ def test_a_clip_can_be_written_as_an_animation_of_strips(film: Path, scm: Scm) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "line"),
     [
         (["--pose", "walk.mp4", "--pose", "walking"], "a film is drawn alone"),
         (["--pose", "absent.mp4"], "absent.mp4: no such file"),
@@ -380,12 +380,12 @@ def test_a_clip_can_be_written_as_an_animation_of_strips(film: Path, scm: Scm) -
     ],
 )
 def test_a_wrong_option_is_a_one_line_error_and_writes_nothing(
-    arguments: list[str], told: str, film: Path, place: Place, scm: Scm
+    arguments: list[str], line: str, film: Path, place: Place, scm: Scm
 ) -> None:
     before = film.read_bytes()
     done = scm("transfer", "--src", "data/anna", *arguments, "-m", "run")
     assert done.code == 2
-    assert told in done.errors[0]
+    assert line in done.errors[0]
     assert not list(place.path.glob("out*"))
     assert film.read_bytes() == before
 

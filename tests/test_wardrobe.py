@@ -39,10 +39,10 @@ def test_a_written_garment_is_read_back_unchanged(place: Place) -> None:
     cleo = place.person("cleo", 2)
     smooth = np.linspace(0, 255, cleo.image.size, dtype=np.uint8).reshape(cleo.image.shape)
     taken = take(replace(cleo, image=smooth), "upper", "top", "striped")
-    Wardrobe([taken], "mine").write(Path("closet.safetensors"))
-    closet = Wardrobe.read(Path("closet.safetensors"))
-    found = closet.garments["top"]
-    assert (found.kind, found.about, closet.about) == ("upper", "striped", "mine")
+    Wardrobe([taken], "mine").write(Path("wardrobe.safetensors"))
+    wardrobe = Wardrobe.read(Path("wardrobe.safetensors"))
+    found = wardrobe.garments["top"]
+    assert (found.kind, found.about, wardrobe.about) == ("upper", "striped", "mine")
     assert found.image.shape == taken.image.shape
     assert np.abs(found.joints - taken.joints).max() < 0.06
     assert np.array_equal(found.image[..., 3] > 127, taken.image[..., 3] > 127)
@@ -66,25 +66,25 @@ def test_a_garment_as_a_person_matches_its_joints(place: Place) -> None:
 def test_every_model_of_people_can_use_a_garment(place: Place, fields: dict[str, object]) -> None:
     pipeline, anna = pipeline_of(**fields), place.person("anna", 0)
     wearer = replace(place.person("cleo", 2), joints=anna.joints)
-    closet = Wardrobe([take(wearer, "upper", "top")])
-    worn = pipeline.edit(anna, {"upper": closet.reference("top", pipeline)})
+    wardrobe = Wardrobe([take(wearer, "upper", "top")])
+    worn = pipeline.edit(anna, {"upper": wardrobe.reference("top", pipeline)})
     assert not np.array_equal(np.asarray(worn.image), np.asarray(pipeline.transfer(anna, anna).image))
 
 
 def test_garments_are_listed_by_kind() -> None:
     image, joints = np.zeros((4, 4, 4), np.uint8), np.zeros((18, 3), np.float32)
     kinds = {"a": "upper", "b": "pants", "c": "upper"}
-    closet = Wardrobe([Garment(name, kind, image, joints) for name, kind in kinds.items()])
-    assert {kind: [garment.name for garment in garments] for kind, garments in closet.by_kind().items()} == {
+    wardrobe = Wardrobe([Garment(name, kind, image, joints) for name, kind in kinds.items()])
+    assert {kind: [garment.name for garment in garments] for kind, garments in wardrobe.by_kind().items()} == {
         "upper": ["a", "c"], "pants": ["b"],
     }  # fmt: skip
 
 
 def test_unknown_garments_bad_names_and_absent_regions_are_one_line_errors(place: Place) -> None:
     pipeline, cleo = pipeline_of(), place.person("cleo", 2)
-    closet = Wardrobe([take(cleo, "upper", "denim-jacket")])
+    wardrobe = Wardrobe([take(cleo, "upper", "denim-jacket")])
     with pytest.raises(ScmError, match=r"no such garment.*denim-jacket"):
-        closet.reference("denim-jaket", pipeline)
+        wardrobe.reference("denim-jaket", pipeline)
     with pytest.raises(ScmError, match="lower-case letters"):
         take(cleo, "upper", "Denim Jacket")
     with pytest.raises(ScmError, match="has no skirt to take"):
@@ -95,14 +95,14 @@ def test_unknown_garments_bad_names_and_absent_regions_are_one_line_errors(place
 
 @pytest.mark.parametrize("garments", ["", "{", "[]", '{"top": {}}', '{"top": {"kind": "upper", "joints": []}}'])
 def test_a_damaged_wardrobe_is_a_one_line_error(place: Place, garments: str) -> None:
-    path = Path("closet.safetensors")
+    path = Path("wardrobe.safetensors")
     save_tensors(path, {"other": torch.zeros(1)}, {"kind": "scm wardrobe", "version": "2", "garments": garments})
-    with pytest.raises(ScmError, match=r"closet\.safetensors.*the file is damaged, copy it again"):
+    with pytest.raises(ScmError, match=r"wardrobe\.safetensors.*the file is damaged, copy it again"):
         Wardrobe.read(path)
 
 
 def test_a_wardrobe_of_features_is_refused_with_the_remedy(place: Place) -> None:
-    path = Path("closet.safetensors")
+    path = Path("wardrobe.safetensors")
     save_tensors(path, {"other": torch.zeros(1)}, {"kind": "scm wardrobe", "model": "0", "garments": "{}"})
     with pytest.raises(ScmError, match="scm wardrobe add"):
         Wardrobe.read(path)
@@ -115,11 +115,11 @@ def test_a_file_of_other_tensors_is_refused_as_a_wardrobe(place: Place) -> None:
 
 
 def test_the_shipped_garments_are_cc0_small_and_of_every_kind() -> None:
-    closet = Wardrobe.read(SHIPPED_WARDROBE)
-    assert "CC0" in closet.about
-    assert set(closet.by_kind()) >= {"upper", "pants", "skirt", "dress"}
+    wardrobe = Wardrobe.read(SHIPPED_WARDROBE)
+    assert "CC0" in wardrobe.about
+    assert set(wardrobe.by_kind()) >= {"upper", "pants", "skirt", "dress"}
     assert SHIPPED_WARDROBE.stat().st_size < 4e6
-    for garment in closet.garments.values():
+    for garment in wardrobe.garments.values():
         assert (garment.joints[:, 2] > 0).sum() >= 2
         assert (garment.image[..., 3] > 127).mean() > 0.1
 
@@ -131,10 +131,10 @@ def test_the_command_adds_garments_draws_them_and_edits_with_them(place: Place, 
     )
     assert (added.code, added.paths) == (0, [Path("mine.safetensors")])
     assert scm("wardrobe", "add", "dark-hair", "--region", "hair", "--src", "data/anna", *mine).code == 0
-    drawn = scm("wardrobe", "--src", "data/anna", "-o", "closet.png", *mine)
+    drawn = scm("wardrobe", "--src", "data/anna", "-o", "wardrobe.png", *mine)
     assert drawn.code == 0
     assert "striped-top  upper   a stripe" in "\n".join(map(str, drawn.paths))
-    with Image.open("closet.png") as sheet:
+    with Image.open("wardrobe.png") as sheet:
         assert sheet.width > 3 * 48
     edited = scm("edit", "--src", "data/anna", "--region", "shirt", "--ref", "wardrobe:striped-top", "--strip", *mine)
     assert edited.paths == [Path("outputs/anna_upper-from-striped-top.png")]

@@ -181,7 +181,7 @@ def test_a_file_that_contains_code_is_refused(tmp_path: Path) -> None:
         load_backbone("vgg16", tmp_path, FIRST_BLOCK)
 
 
-# Fetching
+# Downloading
 
 
 CONTENT = bytes(range(256)) * 5_000  # 1.28 MB: more than one chunk
@@ -189,7 +189,7 @@ CONTENT = bytes(range(256)) * 5_000  # 1.28 MB: more than one chunk
 
 @dataclass
 class Server:
-    """Serves files from memory, by name, with ranges; may break off, or not know ranges."""
+    """Serves files from memory by name; it may break off, and supports range requests or not."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
@@ -235,7 +235,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def known(server: Server, monkeypatch: pytest.MonkeyPatch) -> Backbone:
-    """A network of which the server has the file that its name promises."""
+    """A network whose file the server has, with the digest in its name."""
     sha256 = hashlib.sha256(CONTENT).hexdigest()
     file = f"alexnet-owt-{sha256[:8]}.pth"
     backbone = replace(BACKBONES["alexnet"], file=file, sha256=sha256, url=f"{server.url}/{file}")
@@ -245,11 +245,11 @@ def known(server: Server, monkeypatch: pytest.MonkeyPatch) -> Backbone:
 
 
 def test_a_fetched_file_is_complete_found_afterwards_and_reported(server: Server, known: Backbone) -> None:
-    told: list[tuple[int, int | None]] = []
-    path = fetch_backbone("alexnet", progress=lambda done, total: told.append((done, total)))
+    reports: list[tuple[int, int | None]] = []
+    path = fetch_backbone("alexnet", progress=lambda done, total: reports.append((done, total)))
     assert path.read_bytes() == CONTENT
     assert find_backbone("alexnet") == path
-    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert reports[-1] == (len(CONTENT), len(CONTENT))
     assert [file.name for file in path.parent.iterdir()] == [known.file]
 
 

@@ -21,7 +21,7 @@ torch.Tensor.float = lambda self: self if self.dtype == torch.float64 else in_si
 
 
 def doubled(value):
-    """The same tensor, or dataclass of tensors, in float64."""
+    """Return a tensor, or dataclass of tensors, in float64."""
     if isinstance(value, torch.Tensor):
         return value.double()
     if dataclasses.is_dataclass(value):

@@ -1,6 +1,6 @@
-"""Models of one person: teach them, write and read their files, and keep those of ``--personalize`` in the cache.
+"""Personalized models: fine-tune on one person, read and write the files, and cache those of ``--personalize``.
 
-A personal file is as private as the photos it was made of: it draws this person.
+A personal file is as private as the photos it was made from, since it draws this person.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEFAULT_BUDGET = Budget(seconds=120)
 """Two minutes."""
 
 SHOWN_POSES = ("walking", "hands-on-hips", "arms-open")
-"""Shipped poses of the sheet of before and after."""
+"""Shipped poses that the before/after sheet draws."""
 
 _MOST_CACHED = 20
 _FOLDER = "personal"
@@ -38,11 +38,11 @@ _FOLDER = "personal"
 
 @dataclass(frozen=True)
 class Learned:
-    """Outcome of a training on one person.
+    """Outcome of training on one person.
 
     Attributes:
-        difference: what the best weights add to the base's, by the parameter's name; empty where the base is the best.
-        finished: whether the training came to its end.
+        difference: best weights minus the base's weights, by parameter name; empty if the base is the best.
+        finished: False if training was interrupted.
     """
 
     difference: dict[str, Tensor]
@@ -61,7 +61,7 @@ def library_poses(canvas: Canvas) -> dict[str, FloatArray]:
 def prepare_run(
     pipeline: Pipeline, photos: Sequence[Person], budget: Budget, weights_dir: Path | None = None
 ) -> PersonalRun:
-    """Set up the training on photos of one person; nothing is computed yet.
+    """Set up training on photos of one person, without computing anything yet.
 
     Raises:
         ScmError: if the model has no part warp, or a photo cannot be used.
@@ -86,14 +86,14 @@ def personalize(
     weights_dir: Path | None = None,
     progress: Callable[[PersonalProgress], None] | None = None,
 ) -> Learned:
-    """Teach a model one person.
+    """Fine-tune a model on one person.
 
-    An interruption (Ctrl-C) ends the training; the best so far is returned.
+    Ctrl-C ends training; the best weights so far are returned.
 
     Args:
-        pipeline: the base.
-        photos: of one person in the same clothes, of the shape of the model's canvas.
-        budget: how long; None: :data:`DEFAULT_BUDGET`.
+        pipeline: the base model.
+        photos: of one person in the same clothes, with the canvas's aspect ratio.
+        budget: when training ends; None: :data:`DEFAULT_BUDGET`.
         weights_dir: folder of VGG weights.
         progress: called after each step.
 
@@ -120,9 +120,9 @@ def cached_personal(
     weights_dir: Path | None = None,
     progress: Callable[[PersonalProgress], None] | None = None,
 ) -> Pipeline:
-    """Return a personalized model, from the user's cache where the same photos, model and settings were used before.
+    """Return a personalized model, read from the user's cache if the same photos, model and settings were used before.
 
-    The cache keeps the twenty newest files, readable by the user alone.
+    The cache keeps the 20 newest files. Only the user can read them.
 
     Raises:
         ScmError: as :func:`personalize`, and if the cache cannot be written.
@@ -147,7 +147,7 @@ def cached_personal(
 
 
 def _key(pipeline: Pipeline, photos: Sequence[Person], budget: Budget) -> str:
-    """Return a name that changes with model, settings, program and every pixel of the photos."""
+    """Return a hash of the model, the settings, the program's version and every pixel of the photos."""
     digest = hashlib.sha256()
     for text in (sha256(pipeline.path), repr(asdict(budget)), repr(asdict(recipe_for(budget))), __version__):
         digest.update(text.encode())
@@ -159,7 +159,7 @@ def _key(pipeline: Pipeline, photos: Sequence[Person], budget: Budget) -> str:
 
 
 def before_after_sheet(base: Pipeline, personal: Pipeline, photos: Sequence[Person]) -> UInt8Array:
-    """Draw a sheet: a row a photo; the photo, then each of :data:`SHOWN_POSES` before and after.
+    """Draw a sheet with one row per photo: the photo, then each of :data:`SHOWN_POSES` before and after.
 
     Shape:
         result: (H', W', 3) uint8.

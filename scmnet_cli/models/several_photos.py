@@ -1,7 +1,7 @@
 """Part warp of several photos of one person: each part comes from the photo that shows it best for the pose.
 
-A photo shows a part well where much of it is visible, the body is turned as the pose is, and the photo is large. Holes
-that the chosen photos leave are filled from the others, unless they show the person from another side.
+A photo shows a part well if much of the part is visible, the body faces the same way as the pose, and the photo is
+large. Holes in the chosen photos are filled from the others, unless those show the person from another side.
 """
 
 from __future__ import annotations
@@ -25,22 +25,24 @@ from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 
 _NUM_PARTS = 10
 _TURN_SIGMA = 0.5
-"""Standard deviation of the shoulders' signed width, in torso lengths, over which a photo stops to fit a pose."""
+"""Standard deviation of the difference of two signed shoulder widths, in torso lengths, in the score of a photo."""
 
-_UNKNOWN_TURN = 0.7  # how well a photo fits whose shoulders do not tell how the body is turned
-_OTHER_SIDE_OF_HEAD = 0.02  # how well a face fits the back of a head
+_UNKNOWN_TURN = 0.7  # score of a photo if the turn of the body is unknown
+_OTHER_SIDE_OF_HEAD = 0.02  # factor if one of photo and pose shows the face and the other the back of the head
 _LARGER = 0.25  # exponent of the body's size: a larger photo shows more detail
-_AS_OTHERS = 1.25  # how much the photo that shows most parts best is preferred, so that parts match
-_SPARE = 0.3  # share of the best photo's score from which another one fills its holes
+_AS_OTHERS = 1.25  # factor for the photo that shows most parts best, so that parts match
+_SPARE = 0.3  # a photo fills holes from this share of the best photo's score on
 
 
 @dataclass(frozen=True)
 class Photo:
     """One photo on the canvas.
 
+    Attributes:
+        detail: pixels of the original photo per pixel of the canvas.
+
     Shape:
-        image: (1, 3, H, W); masks: (1, 8, H, W); joints: (1, 18, 3); detail: pixels of the photo per pixel of the
-        canvas.
+        image: (1, 3, H, W); masks: (1, 8, H, W); joints: (1, 18, 3).
     """
 
     image: Tensor
@@ -50,7 +52,7 @@ class Photo:
 
 
 def part_scores(photos: Sequence[Photo], pose: Tensor) -> Tensor:
-    """Return how well each photo shows each part for a pose; 0: not at all.
+    """Score how well each photo shows each part for a pose; 0: not at all.
 
     Shape:
         pose: (1, 18, 3) on the photos' canvas; result: (V, 10).
@@ -74,7 +76,7 @@ def _scores_of(photo: Photo, pose: Tensor) -> Tensor:
 
 
 def _turn_fits(joints: Tensor, pose: Tensor) -> float:
-    """Return in [0, 1] how alike two bodies are turned, by the signed widths of their shoulders."""
+    """Return the similarity in [0, 1] of the directions two bodies face, by the signed widths of their shoulders."""
     turns = [_turn(joints), _turn(pose)]
     if turns[0] is None or turns[1] is None:
         return _UNKNOWN_TURN
@@ -83,7 +85,7 @@ def _turn_fits(joints: Tensor, pose: Tensor) -> float:
 
 
 def _turn(joints: Tensor) -> float | None:
-    """Return the shoulders' width in torso lengths, negative from behind; None where they are not both known."""
+    """Return the shoulders' width in torso lengths, negative from behind; None if a shoulder is missing."""
     right, left = joints[0, RIGHT_SHOULDER], joints[0, LEFT_SHOULDER]
     if right[2] <= 0 or left[2] <= 0:
         return None
@@ -95,20 +97,20 @@ def _shows_face(joints: Tensor) -> bool:
 
 
 def best_photo(scores: Tensor) -> int:
-    """Return the photo that shows most of a pose, by the scores of :func:`part_scores`."""
+    """Return the index of the photo with the highest sum of :func:`part_scores`, each relative to the part's best."""
     return int((scores / scores.amax(0).clamp(min=1e-6)).sum(1).argmax())
 
 
 def warp_photos(photos: Sequence[Photo], pose: Tensor, scores: Tensor, fill: float = PLAIN_BACKGROUND) -> PartWarp:
-    """Bring several photos of one person into a pose, each part from the photo that shows it best.
+    """Warp several photos of one person into a pose, each part from the photo that shows it best.
 
-    The coordinates are those of :func:`best_photo`, whose style is read.
+    The returned coordinates are those of :func:`best_photo`, whose style is used.
 
     Args:
         photos: of one person, on one canvas.
         pose: joints of the pose.
-        scores: as :func:`part_scores` gives them, also those of the photos on another canvas.
-        fill: value of pixels that nothing covers.
+        scores: from :func:`part_scores`; they may have been computed on another canvas.
+        fill: value of uncovered pixels.
 
     Shape:
         pose: (1, 18, 3) on the photos' canvas; scores: (V, 10).
@@ -134,7 +136,7 @@ def _warped(photo: Photo, pose: Tensor, parts: Tensor, fill: float) -> PartWarp:
 
 
 def _mixed(warps: Sequence[PartWarp], fill: float) -> PartWarp:
-    """Mix warps that each hold some of the parts, by their coverage."""
+    """Average warps of disjoint parts, weighted by coverage."""
     total = torch.stack([warp.coverage for warp in warps]).sum(0)
     shares = [warp.coverage / total.clamp(min=1e-6) for warp in warps]
     image = sum(((warp.image - fill) * share for warp, share in zip(warps, shares, strict=True)), torch.zeros(()))
@@ -143,7 +145,7 @@ def _mixed(warps: Sequence[PartWarp], fill: float) -> PartWarp:
 
 
 def _over(front: PartWarp, behind: PartWarp, fill: float) -> PartWarp:
-    """Fill what a warp covers less than another one from that one."""
+    """Composite one warp over another: the one behind fills where it covers more."""
     filled = (behind.coverage - front.coverage).clamp(min=0)
     coverage = front.coverage + filled
     share, rest = front.coverage / coverage.clamp(min=1e-6), filled / coverage.clamp(min=1e-6)

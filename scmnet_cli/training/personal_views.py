@@ -1,7 +1,7 @@
 """Endless training pairs of one person: the target is a photo, the source a view of it or of another photo.
 
-A view is a photo that the part warp brought into another pose. With several photos a source may also be another photo
-as it is: then the pair is a real one.
+A view is a photo warped into another pose by the part warp. With several photos, a source may also be another photo,
+unwarped; such a pair is a real one.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from scmnet_cli.types import FloatArray
 
 _PARTNER_STREAM, _POSE_STREAM, _HELD_OUT_STREAM = 20, 21, 22
 _ANOTHER_PHOTO = 0.5
-"""Chance that the source is another photo, where there are several."""
+"""Probability that the source is another photo than the target, if there are several."""
 
 _AS_IT_IS = 0.5
-"""Chance that another photo is not brought into a third pose first."""
+"""Probability that another photo is used unwarped."""
 
 
 _OF_DONORS = 3
-"""Of four held-out views, how many are in a pose of a donor; the others turn limbs at random."""
+"""How many of every four held-out views have a donor's pose; in the others limbs are turned at random."""
 
 
 class PersonalStream(TrainingStream):
-    """The endless stream of training pairs of one person; place k of it is the same pair in every run."""
+    """Endless stream of training pairs of one person; position k holds the same pair in every run."""
 
     def __init__(self, photos: PeopleGiven, config: DataConfig, seed: int, donors: Sequence[FloatArray]) -> None:
-        """Take what the pairs are made of.
+        """Create the stream.
 
         Args:
             photos: of one person.
-            config: ranges and chances; regions and lower halves are never lost.
-            seed: of every random choice.
-            donors: joints on the photos' canvas into which sources are brought.
+            config: ranges and probabilities of augmentation; regions and lower halves are never dropped.
+            seed: seed of every random choice.
+            donors: joints on the photos' canvas; sources are warped into these poses.
         """
         super().__init__(photos, config.model_copy(update={"drop_region": 0.0, "half_body": 0.0}), seed, donors)
 
     def batch(self, start: int, size: int) -> TrainingBatch:
-        """Return the pairs at places ``start`` to ``start + size`` of the stream."""
+        """Return the pairs at positions ``start`` to ``start + size`` (exclusive)."""
         positions = range(start, start + size)
         targets = [self._index(position) for position in positions]
         sources = [self._partner(index, position) for index, position in zip(targets, positions, strict=True)]
@@ -71,14 +71,14 @@ class PersonalStream(TrainingStream):
 
 
 def held_out_views(photos: PeopleGiven, donors: Sequence[FloatArray], num: int) -> TrainingBatch:
-    """Return views for validation: each photo in turn, its source warped into a pose that no training pair has.
+    """Return validation views: each photo in turn is the target, and its source is warped into a pose not trained on.
 
-    With several photos every second source is another photo as it is. Joints that leave the picture are missing.
+    With several photos, every second source is another photo, unwarped. Joints outside the picture count as missing.
 
     Args:
         photos: of one person.
-        donors: joints on the photos' canvas, none of which the training pairs use.
-        num: how many.
+        donors: joints on the photos' canvas that no training pair uses.
+        num: number of views.
     """
     targets = [index % len(photos) for index in range(num)]
     rounds = [index // len(photos) for index in range(num)]

@@ -1,6 +1,6 @@
-"""Teach a trained model one person: a short training run on views of their photos (docs/use.md, scm personalize).
+"""Fine-tune a trained model on one person: a short run on views of their photos (docs/use.md, scm personalize).
 
-The run keeps the weights that draw held-out views best; where no weights are better than the base's, the base stays.
+The run keeps the weights with the lowest error on held-out views. If none beat the base's weights, the base stays.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ DECODER = ("generator.up.", "generator.refine.", "generator.draw.", "generator.t
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is taught one person.
+    """Hyperparameters of training on one person.
 
     Attributes:
-        trained: prefixes of the parameters that are trained; empty: all.
-        learning_rate: Adam's at the start; it falls to a tenth by the end of the budget.
-        height: of the training views; 0: the model's own canvas.
-        batch: views a step.
-        num_checks: on held-out views, spread evenly over the budget.
-        patience: checks without a gain after which training stops.
-        num_held_out: held-out views.
+        trained: name prefixes of the trained parameters; empty: all are trained.
+        learning_rate: Adam's initial learning rate; it falls to a tenth by the end of the budget.
+        height: height of the training views in pixels; 0: the model's own canvas.
+        batch: views per step.
+        num_checks: number of validations on held-out views, spread evenly over the budget.
+        patience: validations without improvement after which training stops.
+        num_held_out: number of held-out views.
     """
 
     trained: tuple[str, ...] = DECODER
@@ -50,33 +50,33 @@ class Recipe:
     num_held_out: int = 4
 
 
-BUDGET_USED, NO_GAIN = "the budget is used", "held-out views gain no more"
-"""Why training ended."""
+BUDGET_USED, NO_GAIN = "the budget is used up", "held-out views no longer improve"
+"""Reasons why training ended."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When training ends, whichever comes first; one of the two has to be given.
+    """When training ends: at the first of two limits, of which at least one must be given.
 
     Attributes:
-        seconds: most seconds of the clock, checks included; None: as long as the steps take.
-        steps: most steps; None: as many as fit into the time.
+        seconds: maximum wall-clock seconds, validation included; None: no time limit.
+        steps: maximum number of steps; None: no limit on steps.
     """
 
     seconds: float | None = 120.0
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a budget without an end.
+        """Check that at least one limit is given and that both are positive.
 
         Raises:
-            ScmError: if it has none.
+            ScmError: if not.
         """
         if (self.seconds is None and self.steps is None) or (self.seconds or 1) <= 0 or (self.steps or 1) <= 0:
             raise ScmError(f"budget of {self.seconds} seconds and {self.steps} steps: give one of them, above 0")
 
     def share(self, steps: int, seconds: float) -> float:
-        """Return which share of the budget is used, 1 at its end."""
+        """Return the share of the budget used so far, from 0 to 1."""
         by_steps = 0.0 if self.steps is None else steps / max(self.steps, 1)
         by_seconds = 0.0 if self.seconds is None else seconds / max(self.seconds, 1e-9)
         return min(max(by_steps, by_seconds), 1.0)
@@ -87,12 +87,12 @@ class PersonalProgress:
     """State of a run after a step.
 
     Attributes:
-        steps: done so far.
-        seconds: since the run began.
-        share: of the budget that is used.
-        error: of held-out views at the last check, as a share of the base's; 1 before training.
-        best: the least of these.
-        finished: why training ended; empty: it goes on.
+        steps: number of steps so far.
+        seconds: time since the run began.
+        share: share of the budget used, from 0 to 1.
+        error: error on held-out views at the last validation, divided by the base's; 1 before training.
+        best: lowest ``error`` so far.
+        finished: why training ended; empty while it continues.
     """
 
     steps: int
@@ -109,10 +109,10 @@ def recipe_for(budget: Budget) -> Recipe:  # noqa: ARG001
 
 
 class PersonalRun:
-    """A short training run on photos of one person; iterate over :meth:`steps`, and read :meth:`difference`.
+    """A short training run on photos of one person: iterate over :meth:`steps`, then read :meth:`difference`.
 
-    The base network is copied and stays as it is. The run can be left after any step: :meth:`difference` is then the
-    best so far.
+    The base network is copied and stays unchanged. The caller may stop after any step: :meth:`difference` then returns
+    the best weights so far.
     """
 
     def __init__(
@@ -130,18 +130,18 @@ class PersonalRun:
 
         Args:
             base: the network, in eval mode.
-            config: the one it was trained with.
-            photos: of one person, of the shape of the network's canvas.
-            donors: joints on the network's canvas into which the photos are brought; every fourth is held out.
-            recipe: how it is trained; None: the default.
+            config: config that the network was trained with.
+            photos: of one person, with the aspect ratio of the network's canvas.
+            donors: joints on the network's canvas; the photos are warped into these poses. Every fourth is held out.
+            recipe: hyperparameters; None: the defaults.
             plain: whether the background is plain.
-            weights_dir: folder of VGG weights; where none are found the losses on VGG features are left out.
+            weights_dir: folder of VGG weights; without weights the losses on VGG features are left out.
 
         Raises:
-            ScmError: if the network has no part warp, or a photo shows nobody or has another shape.
+            ScmError: if the network has no part warp, or a photo shows no person or has another aspect ratio.
         """
         if not base.reads_part_warp:
-            raise ScmError("personalize: needs a model with part warp; the one that ships has it")
+            raise ScmError("personalize: needs a model with part warp, such as the shipped one")
         self.recipe = recipe = recipe or Recipe()
         self.device = next(base.parameters()).device
         own = config.model.canvas
@@ -167,9 +167,9 @@ class PersonalRun:
         self._band_share = config.loss.vgg_band
 
     def steps(self, budget: Budget) -> Iterator[PersonalProgress]:
-        """Train until the budget is used or held-out views gain no more, yielding after each step.
+        """Train until the budget is used up or held-out views stop improving; yield the state after each step.
 
-        The first state, of 0 steps, comes once the base is measured.
+        The first state, with 0 steps, is yielded after the base is validated.
         """
         recipe, start = self.recipe, time.perf_counter()
         base = self.error()
@@ -194,7 +194,7 @@ class PersonalRun:
                 return
 
     def difference(self) -> dict[str, Tensor]:
-        """Return what the best weights differ by from the base's, by parameter; empty if the base is the best."""
+        """Return the best weights minus the base's, by parameter name; empty if the base is the best."""
         if self._best is None:
             return {}
         return {name: best - self._base[name] for name, best in self._best.items()}
@@ -232,11 +232,11 @@ _MAX_GRADIENT, _BAND_STREAM = 20.0, 23
 def _objective(
     config: Config, device: torch.device, weights_dir: Path | None, *, fields: bool
 ) -> tuple[GeneratorObjective, bool]:
-    """Return the losses, and whether those on VGG features are among them.
+    """Return the objective, and whether it includes the losses on VGG features.
 
     Args:
-        config: the model's.
-        device: where the losses compute.
+        config: the model's config.
+        device: device of the loss networks.
         weights_dir: folder of VGG weights.
         fields: whether the correlation field is trained.
     """
