@@ -10,7 +10,7 @@ import torch
 
 from scmnet_cli.analyser.network import REGION_STRIDE
 from scmnet_cli.images import CropBox, nearest_places
-from scmnet_cli.regions import BACKGROUND, NUM_REGIONS
+from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, region_id
 from scmnet_cli.skeleton import LIMBS
 from scmnet_cli.types import FloatArray, UInt8Array
 
@@ -22,6 +22,8 @@ _MAX_MAP_PIXELS = 2_000_000
 _NEAR = 0.05
 
 _SPECK = 6
+_SMALL_PIECE = 0.35
+_PANTS, _SKIRT, _UPPER = (region_id(name) for name in ("pants", "skirt", "upper"))
 
 _BoolArray = npt.NDArray[np.bool_]
 _IntArray = npt.NDArray[np.int64]
@@ -100,7 +102,57 @@ def clean_probabilities(probabilities: FloatArray, joints: FloatArray) -> FloatA
     cleaned[BACKGROUND, others] = 1
     chosen[others] = BACKGROUND
     without_specks(cleaned, chosen)
+    _order_garments(cleaned, chosen)
     return cleaned
+
+
+def _order_garments(probabilities: FloatArray, chosen: UInt8Array) -> None:
+    """Rename pieces of garments that are out of order, in place.
+
+    A piece of upper garment that hangs on pants or skirt is what it hangs on. A piece of pants that touches a larger
+    skirt and ends above its hem is skirt. A piece of skirt that touches much larger pants is pants.
+
+    Shape:
+        probabilities: (8, h, w); chosen: (h, w), the likeliest of each cell.
+    """
+    for piece in _pieces(chosen == _UPPER)[1:]:
+        edge = np.nonzero(piece & ~_moved_down(piece))
+        above = chosen[np.maximum(edge[0] - 1, 0), edge[1]]
+        for region in (_PANTS, _SKIRT):
+            if (above == region).mean() > 0.5:
+                _rename(probabilities, chosen, piece, _UPPER, region)
+    skirt = chosen == _SKIRT
+    hem = int(np.nonzero(skirt)[0].max(initial=-1))
+    for piece in _pieces(chosen == _PANTS):
+        if piece.sum() < skirt.sum() and np.nonzero(piece)[0].max() <= hem and (_grown(piece) & skirt).any():
+            _rename(probabilities, chosen, piece, _PANTS, _SKIRT)
+    pants = chosen == _PANTS
+    for piece in _pieces(chosen == _SKIRT):
+        if piece.sum() < _SMALL_PIECE * pants.sum() and (_grown(piece) & pants).any():
+            _rename(probabilities, chosen, piece, _SKIRT, _PANTS)
+
+
+def _rename(probabilities: FloatArray, chosen: UInt8Array, piece: _BoolArray, region: int, other: int) -> None:
+    probabilities[other, piece] += probabilities[region, piece]
+    probabilities[region, piece] = 0
+    chosen[piece] = probabilities[:, piece].argmax(0)
+
+
+def _pieces(mask: _BoolArray) -> list[_BoolArray]:
+    """Return the connected components, the largest first."""
+    labels, num = components(mask)
+    pieces = [labels == number for number in range(1, num + 1)]
+    return sorted(pieces, key=np.count_nonzero, reverse=True)
+
+
+def _moved_down(mask: _BoolArray) -> _BoolArray:
+    return np.concatenate([np.zeros_like(mask[:1]), mask[:-1]])
+
+
+def _grown(mask: _BoolArray) -> _BoolArray:
+    from scipy import ndimage
+
+    return np.asarray(ndimage.binary_dilation(mask, np.ones((3, 3), bool)))
 
 
 def without_specks(probabilities: FloatArray, chosen: UInt8Array) -> None:
