@@ -290,7 +290,7 @@ def test_a_back_view_is_refused_for_a_garment_seen_from_the_front(pipeline: Pipe
 def test_an_unknown_kind_is_refused_with_the_kinds_there_are(pipeline: Pipeline) -> None:
     with pytest.raises(ScmError, match=r"--region skrit: .* one of upper, pants, skirt, .*; did you mean 'skirt'\?"):
         edit(pipeline, dressed(PANTS), "skrit", dressed(SKIRT, "other"))
-    with pytest.raises(ScmError, match="no region is named"):
+    with pytest.raises(ScmError, match="no region is given"):
         edit_photo(pipeline, dressed(PANTS), {})
 
 
