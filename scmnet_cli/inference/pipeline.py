@@ -384,7 +384,7 @@ class Pipeline:
                 " use a model with 'style: decomposed'"
             )
         if not references:
-            raise ScmError("edit: no region is named; name at least one and whom to take it from")
+            raise ScmError("edit: no region is given; give at least one, with a reference for it")
         if self.config.model.part_warp:
             return self._edited(source, references, force=force)
         region_id = self.domain.region_id
