@@ -17,7 +17,8 @@ from scmnet_cli.config import parse_config
 from scmnet_cli.data.dataset import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, CropBox
-from scmnet_cli.inference.editing import Edit, edit_photo, kind_of
+from scmnet_cli.inference.editing import Edit, edit_photo
+from scmnet_cli.inference.garments import kind_of
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from scmnet_cli.data.dataset import collate, resized
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, to_uint8
+from scmnet_cli.inference.garments import KINDS
 from scmnet_cli.models.layers import STRIDE
 from scmnet_cli.models.part_joints import HEAD_JOINTS, body_size
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
@@ -37,9 +38,6 @@ _IntArray = npt.NDArray[np.int64]
 
 _TAKEN: Mapping[str, tuple[str, ...]] = {"dress": ("upper", "skirt")}
 """Regions of the reference that make up a kind of garment, if not the region of the same name."""
-
-KINDS = ("upper", "pants", "skirt", "dress", "hair", "face", "arms", "legs")
-"""Kinds of garment that an edit can change; a dress replaces upper, skirt and pants."""
 
 _REPLACED: Mapping[str, tuple[str, ...]] = {
     "pants": ("pants", "skirt"),
@@ -143,24 +141,6 @@ def edit_photo(pipeline: Pipeline, wearer: Person, references: Mapping[str, Pers
         area = np.maximum(area, one.area)
         person = one.person
     return Edit(person, colour, opacity, area)
-
-
-_WORDS: Mapping[str, str] = {
-    **dict.fromkeys(("trousers", "jeans", "shorts", "leggings", "bottoms"), "pants"),
-    **dict.fromkeys(
-        ("shirt", "t-shirt", "tee", "top", "blouse", "jacket", "coat", "blazer", "sweater", "jumper", "hoodie",
-         "cardigan", "vest", "pullover"), "upper",
-    ),
-    **dict.fromkeys(("gown", "frock"), "dress"),
-    **dict.fromkeys(("hairstyle", "haircut", "hat"), "hair"),
-    **dict.fromkeys(("shoes", "boots", "socks", "tights", "stockings"), "legs"),
-    "sleeves": "arms",
-}  # fmt: skip
-
-
-def kind_of(word: str) -> str:
-    """Return the kind of garment that a word means: ``trousers`` are pants; other words stay as they are."""
-    return _WORDS.get(word.lower(), word)
 
 
 def regions_taken(kind: str) -> list[int]:

@@ -6,6 +6,8 @@ the network's canvas, and the part warp samples the photo at its own resolution 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,7 +22,19 @@ _CONTRAST = 1.8
 """Factor by which the edge of the upsampled foreground mask is steepened."""
 
 
-def enlarge(rendering: Rendering, warp: PartWarp, background: float | None) -> Tensor:
+@dataclass(frozen=True)
+class Enlarged:
+    """A picture at the photo's resolution, and its foreground mask.
+
+    Shape:
+        image: (B, 3, H', W') in [-1, 1]; alpha: (B, 1, H', W') in [0, 1], None where the background is drawn.
+    """
+
+    image: Tensor
+    alpha: Tensor | None = None
+
+
+def enlarge(rendering: Rendering, warp: PartWarp, background: float | None) -> Enlarged:
     """Composite the picture at the resolution of a part warp.
 
     Args:
@@ -29,7 +43,7 @@ def enlarge(rendering: Rendering, warp: PartWarp, background: float | None) -> T
         background: level of the plain background in [-1, 1]; None if the network draws the background.
 
     Shape:
-        rendering: (B, ..., H, W); warp: (B, ..., H', W'); result: (B, 3, H', W') in [-1, 1].
+        rendering: (B, ..., H, W); warp: (B, ..., H', W').
 
     Raises:
         ValueError: if the network reads no part warp.
@@ -42,9 +56,9 @@ def enlarge(rendering: Rendering, warp: PartWarp, background: float | None) -> T
     image = blend * warp.image + (1 - blend) * _enlarged(rendering.drawn, size).clamp(-1, 1)
     alpha = rendering.alpha
     if alpha is None or background is None:
-        return image.clamp(-1, 1)
+        return Enlarged(image.clamp(-1, 1))
     sharp = sharpened(alpha, warp, blend)
-    return (sharp * image + (1 - sharp) * background).clamp(-1, 1)
+    return Enlarged((sharp * image + (1 - sharp) * background).clamp(-1, 1), sharp)
 
 
 def sharpened(alpha: Tensor, warp: PartWarp, blend: Tensor) -> Tensor:
