@@ -272,7 +272,7 @@ def load_config(name_or_file: str, settings: tuple[str, ...] | list[str] = ()) -
         ScmError: if there is no such config, or a key or value is wrong; the message suggests the nearest known key.
     """
     path = Path(name_or_file)
-    if path.suffix not in {".yaml", ".yml"}:
+    if path.suffix not in {".yaml", ".yml", ".json"}:
         path = config_folder() / f"{name_or_file}.yaml"
         if not path.is_file():
             known = shipped_configs()

@@ -19,7 +19,7 @@ from typing import IO, Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
-from PIL import ExifTags, Image, ImageDraw, ImageFont, PngImagePlugin
+from PIL import ExifTags, Image, ImageChops, ImageDraw, ImageFont, PngImagePlugin
 
 from scmnet_cli import __version__
 from scmnet_cli.errors import ScmError
@@ -74,7 +74,7 @@ def add_mark(picture: UInt8Array) -> UInt8Array:
     """Return the image with a small visible mark, "AI-generated", in the lower right corner.
 
     Shape:
-        picture, result: (H, W, 3) uint8.
+        picture, result: (H, W, 3) uint8, or (H, W, 4) with an opacity, which is full below the mark.
     """
     image = Image.fromarray(picture)
     size = max(9, round(min(image.height / 36, image.width / 18)))
@@ -86,7 +86,9 @@ def add_mark(picture: UInt8Array) -> UInt8Array:
     ImageDraw.Draw(ground).rounded_rectangle(
         (x - pad, y - pad, image.width + pad, image.height + pad), radius=pad, fill=150
     )
-    image.paste((20, 20, 20), mask=ground)
+    if image.mode == "RGBA":
+        image.putalpha(ImageChops.lighter(image.getchannel("A"), ground.point(lambda level: 255 if level else 0)))
+    image.paste((20, 20, 20) if image.mode == "RGB" else (20, 20, 20, 255), mask=ground)
     ImageDraw.Draw(image).text((x - left, y - top), MARK, font=font, fill=(255, 255, 255))
     return np.asarray(image)
 
@@ -117,7 +119,7 @@ def save_generated(path: Path, picture: UInt8Array, text: dict[str, str] | None 
         mark: add the visible mark.
 
     Shape:
-        picture: (H, W, 3) uint8.
+        picture: (H, W, 3) uint8, or (H, W, 4) with an opacity, but for a JPEG.
 
     Raises:
         ScmError: if it cannot be written.

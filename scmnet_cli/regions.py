@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.types import UInt8Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BODY_REGIONS = ("background", "pants", "hair", "skirt", "face", "upper", "arms", "legs")
 """Names of the body regions; the index is the id in every label map."""
@@ -132,6 +134,8 @@ def one_hot(labels: Tensor) -> Tensor:
     Shape:
         labels: (B, H, W) integers 0-7; result: (B, 8, H, W) float32, one-hot over regions.
     """
+    import torch
+
     ids = torch.arange(NUM_REGIONS, device=labels.device, dtype=labels.dtype)
     return (labels[:, None] == ids[None, :, None, None]).float()
 

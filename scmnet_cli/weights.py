@@ -111,6 +111,10 @@ BACKBONES = {
 FACE_PARSER = "face-parser.safetensors"
 """Weight file of the face parser, in the repository's research/; like its training data for non-commercial research."""
 
+FACE_MODEL = "faces.safetensors"
+"""File of the model of faces, in the repository's research/: for non-commercial research too."""
+
+_ROOT = Path(__file__).parents[1]
 _MAX_PICKLE = 10_000_000
 
 
@@ -190,6 +194,13 @@ def find_face_parser(weights_dir: Path | None = None) -> Path | None:
         ScmError: if ``weights_dir`` is not a folder.
     """
     files = (folder / FACE_PARSER for folder, _ in searched_folders(weights_dir))
+    return next((file for file in files if file.is_file()), None)
+
+
+def find_research_file(name: str) -> Path | None:
+    """Return a file of the repository's research/: from there in a checkout, else from the searched folders."""
+    checkout = [_ROOT / "research"] if (_ROOT / "pyproject.toml").is_file() else []
+    files = (folder / name for folder in [*checkout, *(path for path, _ in searched_folders())])
     return next((file for file in files if file.is_file()), None)
 
 

@@ -17,7 +17,8 @@ from scmnet_cli.config import parse_config
 from scmnet_cli.data.dataset import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, CropBox
-from scmnet_cli.inference.editing import Edit, edit_photo, kind_of
+from scmnet_cli.inference.editing import Edit, edit_photo
+from scmnet_cli.inference.garments import kind_of
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
@@ -290,7 +291,7 @@ def test_a_back_view_is_refused_for_a_garment_seen_from_the_front(pipeline: Pipe
 def test_an_unknown_kind_is_refused_with_the_kinds_there_are(pipeline: Pipeline) -> None:
     with pytest.raises(ScmError, match=r"--region skrit: .* one of upper, pants, skirt, .*; did you mean 'skirt'\?"):
         edit(pipeline, dressed(PANTS), "skrit", dressed(SKIRT, "other"))
-    with pytest.raises(ScmError, match="no region is named"):
+    with pytest.raises(ScmError, match="no region is given"):
         edit_photo(pipeline, dressed(PANTS), {})
 
 

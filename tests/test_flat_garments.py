@@ -99,9 +99,9 @@ def test_a_flat_garment_is_read_whole(tmp_path: Path, wardrobe: Wardrobe) -> Non
 @pytest.mark.parametrize(
     ("kind", "picture", "says"),
     [
-        ("hair", "garment", r"--region hair cannot be read off a garment that lies flat; give one of upper, pants"),
+        ("hair", "garment", r"--region hair is not possible for a flat garment; give one of upper, pants"),
         ("upper", "plain", r"no garment stands out .*; lay the garment flat, whole and alone"),
-        ("pants", "bar", r"has no outline of pants; lay the garment flat"),
+        ("pants", "bar", r"does not have the outline of pants; lay the garment flat"),
     ],
 )
 def test_what_is_no_garment_is_refused(tmp_path: Path, wardrobe: Wardrobe, kind: str, picture: str, says: str) -> None:

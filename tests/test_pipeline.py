@@ -328,7 +328,7 @@ def test_a_region_that_the_reference_lacks_is_an_error_that_lists_its_regions(pi
 def test_an_unknown_region_is_an_error_that_suggests_the_nearest(pipeline: Pipeline) -> None:
     with pytest.raises(ScmError, match=r"'pant' is not one of.*did you mean 'pants'"):
         pipeline.edit(ANNA, {"pant": BEN})
-    with pytest.raises(ScmError, match="no region is named"):
+    with pytest.raises(ScmError, match="no region is given"):
         pipeline.edit(ANNA, {})
 
 

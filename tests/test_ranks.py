@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.checkpoint import load_tensors
-from scmnet_cli.cli.drawing.artist import Task, _of_rank
 from scmnet_cli.cli.drawing.input import Input
+from scmnet_cli.cli.drawing.task import Task
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.models.layers import BatchNorm
@@ -149,7 +149,7 @@ def test_several_processes_draw_each_picture_once_and_one_source_in_one_process(
     poses = [given("x", "x"), given("y", "y"), given("x", "z"), given("x_2", "w")]
     task = Task(sources, poses, {})
     drawn = [
-        [(source.where, pose.where) for source, own in _of_rank(task, Rank(index, 3)) for pose in own]
+        [(source.where, pose.where) for source, own in task.of_rank(Rank(index, 3)) for pose in own]
         for index in range(3)
     ]
     assert all(drawn)

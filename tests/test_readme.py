@@ -77,7 +77,7 @@ def test_every_block_of_the_readme_is_run_or_has_a_reason_why_not():
     assert [line for line in first_lines if line in NOT_RUN] == list(NOT_RUN)
     assert [line for line in first_lines if line not in NOT_RUN] == [
         "scm demo",
-        "scm transfer --src demo:coral-jacket --pose walking --strip",
+        "scm transfer demo:coral-jacket walking --strip",
     ]
 
 

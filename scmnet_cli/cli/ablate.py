@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.completion import complete_configs
 from scmnet_cli.cli.console import warn
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.results import AsJson, show
@@ -55,7 +56,12 @@ class JudgedOptions:
 
 @grouped
 def ablate(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="Name of a shipped config, or a YAML file.")],
+    config: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG", autocompletion=complete_configs, help="Name of a shipped config, or a YAML file."
+        ),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the study; an unfinished one goes on.")],
     trained: TrainedOptions,
     judged: JudgedOptions,

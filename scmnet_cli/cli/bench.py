@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.completion import complete_configs
 from scmnet_cli.cli.console import note
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.results import AsJson, show
@@ -94,7 +95,13 @@ def bench(
     networks: NetworkOptions,
     trained: TrainingOptions,
     config: Annotated[
-        str, typer.Option("-c", "--config", help="Name of a shipped config, or a YAML file; its model is timed.")
+        str,
+        typer.Option(
+            "-c",
+            "--config",
+            autocompletion=complete_configs,
+            help="Name of a shipped config, or a YAML file; its model is timed.",
+        ),
     ] = "ccp",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the config; repeatable.")

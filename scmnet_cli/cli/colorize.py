@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from scmnet_cli.cli.face_parser import FaceParserFile
 from scmnet_cli.cli.grouping import grouped
+from scmnet_cli.cli.interrupts import NOTHING_DRAWN, stops_with
 from scmnet_cli.cli.options import Data, DrawingOptions, InputOptions
+from scmnet_cli.errors import ScmError
 
 
 class EdgesFrom(StrEnum):
@@ -54,6 +59,10 @@ def colorize(
 ) -> None:
     """Colour every E like every B, with a model of faces.
 
+    Without -m it uses research/faces.safetensors of the repository, or of a
+    folder of `scm weights path`, and prints its terms (non-commercial
+    research); the package itself holds no model of faces.
+
     Writes OUT/E_like_B.png with a JSON beside it (inputs, what E was read as,
     model, settings, seconds, metrics), and prints the path of each picture.
     Pictures are laid on the model's canvas equally high: a face should stand
@@ -63,6 +72,7 @@ def colorize(
 
     \b
     Examples:
+      scm colorize --edges sketch.png --ref friend.jpg
       scm colorize --edges sketch.png --ref data/faces/00017 -m runs/faces
       scm colorize --data data/faces --edges 00001 --ref 00017 --ref 00018 \\
                    --strip -m runs/faces
@@ -70,19 +80,46 @@ def colorize(
       scm colorize --edges me.jpg --ref friend.jpg -m runs/faces \\
                    --face-parser research/face-parser.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from functools import partial
-
-    from scmnet_cli.cli.drawing.artist import Task, set_up
+    from scmnet_cli.cli.drawing.artist import set_up
+    from scmnet_cli.cli.drawing.task import Task
     from scmnet_cli.cli.face_parser import load_face_parser
     from scmnet_cli.domains import FACE
-    from scmnet_cli.errors import ScmError
 
-    finder, artist = set_up(drawing, InputOptions(data=data), strip=strip)
-    if finder.domain is not FACE:
+    if drawing.model is None:
+        drawing = replace(drawing, model=_face_model())
+        face_parser = face_parser or _face_parser()
+    further = {"edges_from": edges_from.value, "face_parser": face_parser}
+    with stops_with(NOTHING_DRAWN):
+        finder, artist = set_up(drawing, InputOptions(data=data), further, strip=strip)
+        if finder.domain is not FACE:
+            raise ScmError(
+                f"-m {drawing.model}: draws {finder.domain.members}; colorize needs a model of faces: leave -m and "
+                "SCM_MODEL out, or give one of your own, 'scm train DATA -o RUN -c faces'"
+            )
+        finder.find_faces_with(partial(load_face_parser, face_parser))
+        drawings = finder.drawings(edges, "--edges", edges_from.value)
+        artist.draw(Task(finder.people(references, "--ref"), drawings, {}, colours=True))
+
+
+def _face_model() -> Path:
+    """Return the model of faces of the repository's research/, whose terms are printed when it is opened.
+
+    Raises:
+        ScmError: if it is in no place that is looked in.
+    """
+    from scmnet_cli.weights import FACE_MODEL, find_research_file, searched_folders
+
+    found = find_research_file(FACE_MODEL)
+    if found is None:
+        folders = ", ".join(str(path) for path, _ in searched_folders())
         raise ScmError(
-            f"-m {drawing.model}: draws {finder.domain.members}; colorize needs a model of faces: "
-            "'-m research/faces.safetensors', or one of your own, 'scm train DATA -o RUN -c faces'"
+            "colorize: no model of faces is installed, since its terms are non-commercial research; copy "
+            f"research/{FACE_MODEL} of the SCM-Net repository to {folders}, or give a file or run folder with -m"
         )
-    finder.find_faces_with(partial(load_face_parser, face_parser))
-    drawings = finder.drawings(edges, "--edges", edges_from.value)
-    artist.draw(Task(finder.people(references, "--ref"), drawings, {}, colours=True))
+    return found
+
+
+def _face_parser() -> Path | None:
+    from scmnet_cli.weights import FACE_PARSER, find_research_file
+
+    return find_research_file(FACE_PARSER)

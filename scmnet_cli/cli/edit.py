@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.completion import complete_poses, complete_references, complete_regions
 from scmnet_cli.cli.drawing.same_person import PersonOptions
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.face_parser import FaceParserFile, load_face_parser
 from scmnet_cli.cli.grouping import grouped
+from scmnet_cli.cli.interrupts import NOTHING_DRAWN, stops_with
 from scmnet_cli.cli.options import Closet, InputOptions, PhotoOptions, Sources
 from scmnet_cli.errors import ScmError
-from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class EditOptions:
         typer.Option(
             "--region",
             metavar="REGION",
+            autocompletion=complete_regions,
             help="What to exchange: upper, pants, skirt, dress, hair, face, arms or legs, or words such as jacket and "
             "trousers; on a model of faces skin, hair, brows, eyes, nose, mouth, cloth or background; repeatable.",
         ),
@@ -35,7 +37,7 @@ class EditOptions:
         typer.Option(
             "--ref",
             metavar="B",
-            autocompletion=complete_demo_people,
+            autocompletion=complete_references,
             help="Whom it is taken from, as --src; or wardrobe:NAME ('scm wardrobe' lists them); or flat:PHOTO of a "
             "garment that nobody wears; one for each "
             "--region, in order.",
@@ -65,7 +67,7 @@ def edit(
         typer.Option(
             "--pose",
             metavar="P",
-            autocompletion=complete_demo_people,
+            autocompletion=complete_poses,
             help="Draw in this pose instead of A's own; as for `scm transfer`.",
         ),
     ] = None,
@@ -92,8 +94,9 @@ def edit(
       scm edit --src me.jpg --region hair --ref friend.jpg -m runs/faces \\
                --face-parser research/face-parser.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from scmnet_cli.cli.drawing.artist import Task, set_up
-    from scmnet_cli.inference.editing import kind_of
+    from scmnet_cli.cli.drawing.artist import set_up
+    from scmnet_cli.cli.drawing.task import Task
+    from scmnet_cli.inference.garments import kind_of
 
     regions, references = [kind_of(region) for region in edits.regions], edits.references
     _check_regions(regions, references)
@@ -101,22 +104,24 @@ def edit(
         raise ScmError("--mirror: mirrors the pose of --pose; give one")
     if person.same_person:
         raise ScmError("--same-person: an edit changes one photo; give each photo its own edit")
-    finder, artist = set_up(drawing, inputs, strip=strip, teach=person.teach())
-    finder.look_with(estimators.analyser)
-    finder.find_faces_with(partial(load_face_parser, face_parser))
-    for region in regions:
-        if not artist.edits_photos:
-            finder.domain.region_id(region)
-    taken = {
-        region: artist.reference(reference, region, finder, edits.closet)
-        for region, reference in zip(regions, references, strict=True)
-    }
-    poses = None if pose is None else finder.poses([pose], "--pose")
-    artist.draw(Task(finder.people(sources, "--src"), poses, taken, force=edits.force))
+    further = {**estimators.given, "force": edits.force, "face_parser": face_parser, **person.changing}
+    with stops_with(NOTHING_DRAWN):
+        finder, artist = set_up(drawing, inputs, further, strip=strip, teach=person.teach())
+        finder.look_with(estimators.analyser)
+        finder.find_faces_with(partial(load_face_parser, face_parser))
+        for region in regions:
+            if not artist.edits_photos:
+                finder.domain.region_id(region)
+        taken = {
+            region: artist.reference(reference, region, finder, edits.closet)
+            for region, reference in zip(regions, references, strict=True)
+        }
+        poses = None if pose is None else finder.poses([pose], "--pose")
+        artist.draw(Task(finder.people(sources, "--src"), poses, taken, force=edits.force))
 
 
 def _check_regions(regions: list[str], references: list[str]) -> None:
-    from scmnet_cli.inference.editing import KINDS
+    from scmnet_cli.inference.garments import KINDS
     from scmnet_cli.regions import BODY_REGIONS, FACE_REGIONS, region_id
 
     if len(regions) != len(references):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,6 +73,11 @@ class EstimatorOptions:
     labels: ParserLabels = None
     pixels: ParserInput = None
     size: ParserSize = None
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The options that are given, by name."""
+        return {f"estimator_{name}": value for name, value in asdict(self).items() if value is not None}
 
     @property
     def first(self) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.completion import complete_poses
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import InputOptions, OutputOptions
@@ -31,7 +32,7 @@ def inspect(
         typer.Option(
             "--pose",
             metavar="B",
-            autocompletion=complete_demo_people,
+            autocompletion=complete_poses,
             help="The pose, as for `scm transfer`. With a region map it is judged too.",
         ),
     ],

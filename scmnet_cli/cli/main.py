@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -21,6 +22,7 @@ from scmnet_cli.cli.app import app as page
 from scmnet_cli.cli.bench import bench
 from scmnet_cli.cli.colorize import colorize
 from scmnet_cli.cli.commands import Commands
+from scmnet_cli.cli.completion import complete_in_bash
 from scmnet_cli.cli.demo import demo
 from scmnet_cli.cli.doctor import doctor
 from scmnet_cli.cli.edit import edit
@@ -114,7 +116,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="surrogateescape")  # names of files may hold bytes that are not UTF-8
     try:
         try:
-            app(args=arguments, prog_name="scm")
+            run = partial(app, args=arguments, prog_name="scm")
+            if os.environ.get("_SCM_COMPLETE") == "complete_bash":
+                complete_in_bash(run)
+            else:
+                run()
         finally:
             sys.stdout.flush()
     except ScmError as error:

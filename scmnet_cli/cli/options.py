@@ -30,16 +30,15 @@ class DomainName(StrEnum):
     FACE = "face"
 
 
-Sources = Annotated[
-    list[str],
-    typer.Option(
-        "--src",
-        metavar="A",
-        autocompletion=complete_demo_people,
-        help="Who is drawn: DATA/NAME of a prepared folder, any photo, demo:NAME of the photos that ship, or a whole "
-        "folder of either kind; repeatable.",
-    ),
-]
+_SOURCE = typer.Option(
+    "--src",
+    metavar="A",
+    autocompletion=complete_demo_people,
+    help="Who is drawn: DATA/NAME of a prepared folder, any photo, demo:NAME of the photos that ship, or a whole "
+    "folder of either kind; repeatable.",
+)
+Sources = Annotated[list[str], _SOURCE]
+OptionalSources = Annotated[list[str] | None, _SOURCE]
 Model = Annotated[
     Path | None,
     typer.Option(
@@ -88,6 +87,12 @@ KeepSize = Annotated[
     typer.Option(
         "--keep-size",
         help="Put the result into the photo that gives the pose, in its full size, in the place of who stands there.",
+    ),
+]
+BeforeAfter = Annotated[
+    bool,
+    typer.Option(
+        "--before-after", help="With --keep-size: also write NAME.before-after.png, photo and result side by side."
     ),
 ]
 Mirror = Annotated[bool, typer.Option("--mirror", help="Mirror the poses, left and right joints swapped.")]
@@ -142,11 +147,28 @@ class OutputOptions:
     mark: Mark = False
 
 
+Cutout = Annotated[
+    bool,
+    typer.Option(
+        "--cutout", help="Leave the background transparent (PNG or WebP), with a model that draws a foreground mask."
+    ),
+]
+SkipExisting = Annotated[
+    bool,
+    typer.Option(
+        "--skip-existing",
+        help="Keep pictures that are there already, of the same inputs, model and options, and draw the others.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class DrawingOptions(OutputOptions):
-    """The same, and how many pictures at a time."""
+    """The same, how many pictures at a time, and which of them."""
 
     batch: Batch = 0
+    cutout: Cutout = False
+    skip_existing: SkipExisting = False
 
 
 @dataclass(frozen=True)
@@ -154,6 +176,7 @@ class PhotoOptions(DrawingOptions):
     """The same, where the result may go back into the photo."""
 
     keep_size: KeepSize = False
+    before_after: BeforeAfter = False
 
 
 def read_size(text: str, option: str, example: str) -> Canvas:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.completion import complete_poses
 from scmnet_cli.cli.console import warn
 from scmnet_cli.cli.options import Data, Frame, Mirror, read_size
 from scmnet_cli.cli.results import AsJson, show
@@ -24,6 +25,7 @@ def poses(
         list[str] | None,
         typer.Argument(
             metavar="[POSE]...",
+            autocompletion=complete_poses,
             help="Shipped poses by name, pose files (FILE.json, FILE.csv, FILE.csv#ROW) or folders of these, entries "
             "of a prepared folder, or photos with map and joints beside them. By default all shipped poses.",
         ),

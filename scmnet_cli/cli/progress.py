@@ -30,6 +30,8 @@ class Bars(Progress):
         super().__init__(*columns, **settings)
         self._of: dict[str, TaskID] = {}
         self._told: dict[str, tuple[float, int]] = {}
+        self.latest = ""
+        """The step that counted last and how far it is, in words."""
 
     def __enter__(self) -> Self:
         return self
@@ -51,10 +53,11 @@ class Bars(Progress):
         if step not in self._of:
             self._of[step] = self.add_task(step, total=total, **fields)
         self.update(self._of[step], completed=done, total=total, **fields)
+        self.latest = f"{step}: {done:,}" + ("" if total is None else f" of {total:,}")
         if not self.console.is_terminal:
-            self._tell(step, done, total)
+            self._tell(step, done, total, str(fields.get("note", "")))
 
-    def _tell(self, step: str, done: int, total: int | None) -> None:
+    def _tell(self, step: str, done: int, total: int | None, note: str) -> None:
         """Write a line if the last one is some time ago, with what the pace since then says of the time left."""
         now = time.monotonic()
         since, before = self._told.setdefault(step, (now, done))
@@ -64,7 +67,10 @@ class Bars(Progress):
         known = "" if total is None else f" of {total:,}"
         left = 0 if total is None else round((total - done) * (now - since) / (done - before))
         self.console.print(
-            f"{step}: {done:,}{known}" + (f", {timedelta(seconds=left)} left" if left else ""), highlight=False
+            f"{step}: {done:,}{known}"
+            + (f", {timedelta(seconds=left)} left" if left else "")
+            + (f"; {note}" if note else ""),
+            highlight=False,
         )
 
 

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scmnet_cli.cli.completion import complete_configs
+from scmnet_cli.cli.console import note, warn
 from scmnet_cli.cli.grouping import grouped
+from scmnet_cli.cli.results import AsJson, show
+from scmnet_cli.errors import ScmError
+
+if TYPE_CHECKING:
+    from scmnet_cli.config import Config
+    from scmnet_cli.training.counted import Report
+    from scmnet_cli.training.loop import Plan, Run
+
+_SHIPPED = "shipped"
+_LONG = 2 * 24 * 3600.0
+
+_LOSSES = {
+    "reconstruction": "L1",
+    "perceptual": "perceptual",
+    "style": "style",
+    "adversarial": "GAN",
+    "region_accuracy": "regions",
+}
+"""Numbers beside the progress bar, as the run calls them and as they are shown."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +44,38 @@ class RunOptions:
     weights_dir: Annotated[
         Path | None, typer.Option("--weights-dir", help="Folder of VGG weights; also $SCM_WEIGHTS.")
     ] = None
-    init: Annotated[Path | None, typer.Option("--init", help="Start from this saved model's weights.")] = None
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            "--init", metavar="MODEL", help="Start from this saved model's weights; `shipped`: those of the package."
+        ),
+    ] = None
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Go on although config, seed or people changed.")
     ] = False
+
+
+@dataclass(frozen=True)
+class ConfigOptions:
+    """What is trained, and for how long."""
+
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "-c",
+            "--config",
+            autocompletion=complete_configs,
+            help="Name of a shipped config, or a YAML file; else the one that fits data and machine, or that of an "
+            "unfinished run.",
+        ),
+    ] = None
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the config; repeatable.")
+    ] = None
+    images: Annotated[
+        int | None,
+        typer.Option("--images", min=1, metavar="N", help="Train on N images; short for --set train.images=N."),
+    ] = None
 
 
 @grouped
@@ -34,15 +83,18 @@ def train(
     data: Annotated[Path, typer.Argument(help="Prepared folder, as `scm preprocess` writes it.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an unfinished run in it goes on.")],
     options: RunOptions,
-    config: Annotated[str, typer.Option("-c", "--config", help="Name of a shipped config, or a YAML file.")] = "ccp",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the config; repeatable.")
-    ] = None,
+    chosen: ConfigOptions,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Build and load everything, say what would run, stop.")
+        bool,
+        typer.Option("--dry-run", help="Build and load everything, say what would run and how long it takes, stop."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train on the train list of a prepared folder; the val list is only looked at.
+
+    Without -c it chooses the config that fits the data and this machine, and
+    says which and why. Before it starts it measures a few steps and says how
+    long the run will take.
 
     Ctrl-C or SIGTERM saves and stops; the same command goes on, also after kill -9.
 
@@ -50,64 +102,154 @@ def train(
 
     \b
     Examples:
-      scm train data/ccp -o runs/ccp -c ccp
-      scm train data/ccp -o runs/try -c cpu --set train.images=2000 --set loss.bsr=0
+      scm train data/mine -o runs/mine
+      scm train data/mine -o runs/mine --dry-run
+      scm train data/mine -o runs/fine --init shipped --images 4000
+      scm train data/ccp -o runs/try -c cpu --images 2000 --set loss.bsr=0
       scm train data/ccp -o runs/fine -c ccp --init runs/ccp
       torchrun --nproc-per-node 4 -m scmnet_cli train data/ccp -o runs/ccp -c ccp
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from scmnet_cli.config import load_config
-
-    loaded = load_config(config, settings or [])
-
     from rich.progress import TextColumn, TimeElapsedColumn
 
     from scmnet_cli.cli.progress import bars
     from scmnet_cli.system.processes import this_rank
-    from scmnet_cli.training.counted import Report
-    from scmnet_cli.training.loop import Run
 
     first = this_rank().is_first
+    config, why = _read_config(data, out, chosen, options)
     with bars(TimeElapsedColumn(), TextColumn("{task.fields[note]}")) as bar:
-        run = Run(
-            data,
-            out,
-            loaded,
-            seed=options.seed,
-            device=options.device,
-            weights_dir=options.weights_dir,
-            init=options.init,
-            allow_changes=options.allow_changes,
-            loading=lambda done, total: bar.count("loading", done, total, note=""),
-        )
+        run = _open_run(data, out, config, options, lambda done, total: bar.count("loading", done, total, note=""))
         plan = run.plan()
+        seconds = run.seconds_left()
         if dry_run:
             bar.stop()
             run.team.leave()
-            if not first:
-                return
-            print(plan.config.model_dump_json(indent=2))
-            for name, number in plan.num_parameters.items():
-                print(f"{name}: {number / 1e6:.2f} M parameters")
-            print(f"{plan.num_train} people to train on, {plan.num_val} to validate on; device {plan.device}")
-            print(f"{plan.steps} steps from {plan.resumes_at} images; nothing was written")
+            if first:
+                lines = [*_lines(plan, why, seconds), "nothing was written; --json prints the whole config"]
+                show(lines, _document(plan, why, seconds), as_json=as_json)
             return
-        if plan.resumes_at:
-            bar.console.print(f"going on from {plan.resumes_at} images")
-        training = bar.add_task("training", total=plan.config.train.images, completed=plan.resumes_at, note="")
+        if first:
+            _announce(plan, why, seconds, say=bar.console.print)
 
-        def show(report: Report) -> None:
-            shown = {
-                "L1": report.stats.get("reconstruction"),
-                "regions": report.stats.get("region_accuracy"),
-            }
-            note = " ".join(f"{name} {value:.3f}" for name, value in shown.items() if value is not None)
-            bar.update(training, completed=report.images, note=f"{report.images_per_second:.1f} images/s {note}")
+        def show_progress(report: Report) -> None:
+            bar.count("training", report.images, report.total, note=_numbers(report))
 
-        outcome = run.train(show if first else None)
+        outcome = run.train(show_progress if first else None)
         run.team.leave()
     if outcome.signal is not None and not outcome.finished:
         if first:
-            print(f"stopped and saved at {outcome.images} images; the same command goes on", file=sys.stderr)
+            warn(f"stopped and saved at {outcome.images} images; the same command goes on")
         raise typer.Exit(128 + outcome.signal)
     if first:
-        print(outcome.model)
+        ended = {"model": outcome.model, "images": outcome.images, "finished": outcome.finished, "seconds": run.seconds}
+        show([outcome.model], ended, as_json=as_json)
+
+
+def _read_config(data: Path, out: Path, chosen: ConfigOptions, options: RunOptions) -> tuple[Config, str]:
+    """Read the config that is named, or that of an unfinished run, or choose one; return it, and which it is and why.
+
+    Raises:
+        ScmError: if none fits, or --images and --set give two lengths.
+    """
+    from scmnet_cli.config import load_config
+
+    settings = list(chosen.settings or [])
+    if chosen.images is not None:
+        if doubled := next((one for one in settings if one.partition("=")[0].strip() == "train.images"), None):
+            raise ScmError(f"--images {chosen.images} and --set {doubled}: both give the length; give one of them")
+        settings.append(f"train.images={chosen.images}")
+    if chosen.config is not None:
+        return load_config(chosen.config, settings), chosen.config
+    unfinished = out / "config.json"
+    if unfinished.is_file():
+        return load_config(str(unfinished), settings), f"that of the unfinished run {out}"
+
+    from scmnet_cli.system.devices import choose_device
+    from scmnet_cli.system.processes import this_rank
+    from scmnet_cli.training.choice import choose_config
+
+    is_shipped = options.init is not None and str(options.init) == _SHIPPED
+    found = choose_config(data, choose_device(options.device), from_shipped=is_shipped, num_processes=this_rank().count)
+    changed = "".join(f" --set {one}" for one in found.settings)
+    why = f"{found.name}{changed}, chosen for {found.reason}; -c names another"
+    return load_config(found.name, [*found.settings, *settings]), why
+
+
+def _open_run(data: Path, out: Path, config: Config, options: RunOptions, loading: Callable[[int, int], None]) -> Run:
+    from scmnet_cli.inference.pipeline import SHIPPED_MODEL
+    from scmnet_cli.training.loop import Run
+
+    init = options.init
+    return Run(
+        data,
+        out,
+        config,
+        seed=options.seed,
+        device=options.device,
+        weights_dir=options.weights_dir,
+        init=SHIPPED_MODEL if init is not None and str(init) == _SHIPPED else init,
+        allow_changes=options.allow_changes,
+        loading=loading,
+    )
+
+
+def _lines(plan: Plan, why: str, seconds: float | None) -> list[str]:
+    """Return a short plan."""
+    model, train = plan.config.model, plan.config.train
+    networks = ", ".join(f"{name} {number / 1e6:.1f} M" for name, number in plan.num_parameters.items())
+    return [
+        f"config: {why}",
+        f"networks: {model.size}, {model.canvas}; {networks} parameters; {train.precision} on {plan.device}",
+        f"data: {plan.num_train} to train on, {plan.num_val} to validate on",
+        f"run: {train.images:,} images, {plan.steps:,} steps of {train.batch} from {plan.resumes_at:,}",
+        f"time: {_time(plan, seconds)}",
+    ]
+
+
+def _document(plan: Plan, why: str, seconds: float | None) -> dict[str, Any]:
+    return {
+        "config_is": why,
+        "parameters": plan.num_parameters,
+        "num_train": plan.num_train,
+        "num_val": plan.num_val,
+        "device": plan.device,
+        "steps": plan.steps,
+        "resumes_at": plan.resumes_at,
+        "seconds": seconds,
+        "config": plan.config.model_dump(mode="json"),
+    }
+
+
+def _announce(plan: Plan, why: str, seconds: float | None, say: Callable[[str], None]) -> None:
+    """Say which config is trained and how long that takes; a time of days is a warning."""
+    if plan.resumes_at:
+        say(f"going on from {plan.resumes_at} images")
+    note(f"config: {why}")
+    if seconds is not None and seconds >= _LONG:
+        shorter = "" if plan.device.startswith("cuda") else "; -c cpu is made for a machine without a GPU"
+        warn(f"time: {_time(plan, seconds)}; Ctrl-C saves and stops{shorter}, and --images N shortens the run")
+    elif seconds is not None:
+        note(f"time: {_time(plan, seconds)}")
+
+
+def _time(plan: Plan, seconds: float | None) -> str:
+    if seconds is None:
+        return "too short to be measured"
+    left = plan.config.train.images - plan.resumes_at
+    if left <= 0:
+        return "none, the run has all its images"
+    how = "at the speed so far" if plan.resumes_at else "measured"
+    return f"about {in_words(seconds)} on {plan.device} ({left / max(seconds, 1e-9):,.2g} images/s, {how})"
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration in the unit that suits it, such as ``3.2 hours``."""
+    for unit, size, least in (("days", 86_400, 1.5), ("hours", 3_600, 1.5), ("minutes", 60, 1.5)):
+        if seconds >= least * size:
+            return f"{seconds / size:.1f} {unit}" if seconds < 10 * size else f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def _numbers(report: Report) -> str:
+    values = {shown: report.stats.get(name) for name, shown in _LOSSES.items()}
+    losses = [f"{name} {value:.3g}" for name, value in values.items() if value is not None]
+    return " ".join([f"{report.images_per_second:.1f} images/s", *losses])

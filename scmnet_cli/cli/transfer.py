@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.completion import complete_poses
 from scmnet_cli.cli.drawing.same_person import PersonOptions
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.grouping import grouped
-from scmnet_cli.cli.options import InputOptions, PhotoOptions, Runtime, RuntimeChoice, Sources
+from scmnet_cli.cli.interrupts import NOTHING_DRAWN, stops_with
+from scmnet_cli.cli.options import InputOptions, OptionalSources, PhotoOptions, Runtime, RuntimeChoice
 from scmnet_cli.errors import ScmError
-from scmnet_cli.inference.inputs.demo_people import complete_demo_people
+
+_NUM_WORDS = 2
 
 
 @dataclass(frozen=True)
@@ -38,19 +41,56 @@ class AnimationOptions:
     ] = None
 
 
-@grouped
-def transfer(
-    sources: Sources,
+@dataclass(frozen=True)
+class InputNames:
+    """Who is drawn in which poses: by options, or the two words after the command."""
+
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[A B]", autocompletion=complete_poses, help="Short for --src A --pose B.", show_default=False
+        ),
+    ] = None
+    sources: OptionalSources = None
     poses: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--pose",
             metavar="B",
-            autocompletion=complete_demo_people,
+            autocompletion=complete_poses,
             help="The pose: as --src, or a shipped pose (`scm poses` lists them), a pose file (FILE.json, FILE.csv, "
             "FILE.csv#ROW), or a folder of these; repeatable.",
         ),
-    ],
+    ] = None
+
+    def read(self) -> tuple[list[str], list[str]]:
+        """Return sources and poses.
+
+        Raises:
+            ScmError: if both forms are given, not two words, or an option is missing.
+        """
+        words, sources, poses = self.words or [], self.sources or [], self.poses or []
+        if words and (sources or poses):
+            option = f"--src {sources[0]}" if sources else f"--pose {poses[0]}"
+            raise ScmError(f"{' '.join(words)}: stands beside {option}; give all by options, or A and B alone")
+        if words and len(words) != _NUM_WORDS:
+            raise ScmError(
+                f"{' '.join(words)}: expected one person and one pose, not {len(words)} words; name any number with "
+                "--src and --pose"
+            )
+        if words:
+            return words[:1], words[1:]
+        if not sources or not poses:
+            missing = "--pose" if sources else "--src"
+            raise ScmError(
+                f"{missing}: is missing; say who is drawn in which pose, such as: scm transfer me.jpg walking"
+            )
+        return sources, poses
+
+
+@grouped
+def transfer(
+    named: InputNames,
     drawing: PhotoOptions,
     inputs: InputOptions,
     animation: AnimationOptions,
@@ -71,9 +111,9 @@ def transfer(
 
     \b
     Examples:
+      scm transfer me.jpg walking
       scm transfer --src data/ccp/0010 --pose data/ccp/0020 -m runs/ccp
       scm transfer --data data/ccp --src 0010 --src 0030 --pose 0020 --strip
-      scm transfer --src me.jpg --pose dancer.jpg
       scm transfer --src group.jpg --person 2 --pose dancer.jpg --keep-size
       scm transfer --src photo.jpg --pose poses.csv -o outputs/poses
       scm transfer --src photo.jpg --pose walking --pose catwalk --mirror
@@ -86,26 +126,66 @@ def transfer(
       scm transfer --src me.jpg --pose walking --parser schp.onnx \\
                    --parser-labels schp-atr
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from scmnet_cli.cli.drawing.artist import Task, check_animation, set_up
+    sources, poses = named.read()
+    with stops_with(NOTHING_DRAWN):
+        _transfer(sources, poses, drawing, inputs, animation, Extras(estimators, person, strip, runtime))
+
+
+@dataclass(frozen=True)
+class Extras:
+    """Estimators of raw photos, how a person is learned, whether strips are written, and what runs the networks."""
+
+    estimators: EstimatorOptions
+    person: PersonOptions
+    strip: bool
+    runtime: Runtime
+
+
+def _transfer(
+    sources: list[str],
+    poses: list[str],
+    drawing: PhotoOptions,
+    inputs: InputOptions,
+    animation: AnimationOptions,
+    extras: Extras,
+) -> None:
+    from scmnet_cli.cli.drawing.artist import check_animation, set_up
+    from scmnet_cli.cli.drawing.task import Task
     from scmnet_cli.cli.video import ClipOptions, draw_clip, is_clip
 
-    animate = animation.animate
+    animate, look = animation.animate, extras.estimators.analyser
     if any(is_clip(word) for word in poses):
-        if drawing.keep_size:
-            raise ScmError("--keep-size: is for single pictures; leave it out, or the film")
+        _check_film(drawing, f"--pose {next(filter(is_clip, poses))}")
         drawing = drawing if animate is None else replace(drawing, out=animate)
-        clip = ClipOptions(strip, animation.smooth, runtime, person)
-        draw_clip(sources, poses, drawing, inputs, clip, estimators.analyser)
+        clip = ClipOptions(extras.strip, animation.smooth, extras.runtime, extras.person)
+        draw_clip(sources, poses, drawing, inputs, clip, look)
         return
     if animate is not None:
         check_animation(animate)
-        if drawing.keep_size:
-            raise ScmError("--keep-size: is for single pictures; leave it or --animate out")
+        _check_film(drawing, f"--animate {animate}")
         drawing = replace(drawing, out=animate.parent)
-    finder, artist = set_up(drawing, inputs, strip=strip, runtime=runtime, teach=person.teach())
-    finder.look_with(estimators.analyser)
+    person, runtime = extras.person, extras.runtime
+    further = {**extras.estimators.given, "runtime": runtime.value, **person.changing}
+    finder, artist = set_up(drawing, inputs, further, strip=extras.strip, runtime=runtime, teach=person.teach())
+    finder.look_with(look)
     people = person.grouped(finder.people(sources, "--src"))
     if animate is None:
         artist.draw(Task(people, finder.poses(poses, "--pose"), {}))
     else:
         artist.animate(Task(people, finder.sequence(poses, "--pose"), {}), animate, animation.rate)
+
+
+def _check_film(drawing: PhotoOptions, film: str) -> None:
+    """Refuse options of single pictures for a film or an animated picture.
+
+    Raises:
+        ScmError: naming the first of them.
+    """
+    for option, given in (
+        ("--keep-size", drawing.keep_size),
+        ("--cutout", drawing.cutout),
+        ("--skip-existing", drawing.skip_existing),
+        ("--before-after", drawing.before_after),
+    ):
+        if given:
+            raise ScmError(f"{option}: is for single pictures; leave it or {film} out")

@@ -16,6 +16,7 @@ from scmnet_cli.cli.console import note, warn
 from scmnet_cli.cli.drawing.opening import find_inputs, open_model, read_output_size
 from scmnet_cli.cli.drawing.outputs import Outputs, make_folder, safe_name
 from scmnet_cli.cli.drawing.same_person import PersonOptions
+from scmnet_cli.cli.interrupts import interrupts_wait, stops_with
 from scmnet_cli.cli.options import DrawingOptions, InputOptions, Runtime
 from scmnet_cli.cli.progress import Bars, bars
 from scmnet_cli.data.dataset import resized
@@ -117,7 +118,7 @@ def draw_clip(
         | ({"further_photos": [photo.where for photo in photos[1:]]} if photos[1:] else {}),
         "clip": {"name": clip.stem, "path": str(clip.resolve())},
     }
-    with bars() as bar:
+    with bars() as bar, stops_with(lambda: f"{bar.latest or 'no'} frames; no film is written: it is written whole"):
         steps = _find_poses(clip, film, look, inputs, options, bar)
         placed = framed(steps.steady, rate, pipeline.canvas)
         held = sum(pose is None for pose in placed)
@@ -206,14 +207,16 @@ def _write(
     """Write the clip, or an animated picture by its ending, with the report of what was drawn by then."""
     if wanted.suffix.lower() in ANIMATED:
         collected = list(frames)
-        return outputs.write_animation(wanted, collected, float(film.rate), named, report())
+        with interrupts_wait():
+            return outputs.write_animation(wanted, collected, float(film.rate), named, report())
     part = wanted.with_name(f".{wanted.stem}.{os.getpid()}.mp4")
     writer = ClipWriter(part, film.rate, GENERATED, mark=outputs.mark)
     try:
         for frame in frames:
             writer.write(frame)
-        writer.close()
-        return outputs.adopt(wanted, part, named, report())
+        with interrupts_wait():
+            writer.close()
+            return outputs.adopt(wanted, part, named, report())
     finally:
         part.unlink(missing_ok=True)
 

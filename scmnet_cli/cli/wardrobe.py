@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from scmnet_cli.cli.commands import Commands
+from scmnet_cli.cli.completion import complete_poses, complete_regions
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import Closet, Data, Device, InputOptions, Model
 from scmnet_cli.cli.results import AsJson, show
 from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
 app = Commands(invoke_without_command=True)
 
@@ -24,9 +26,17 @@ def wardrobe(
     context: typer.Context,
     source: Annotated[
         str | None,
-        typer.Option("--src", metavar="A", help="Who wears them, as for `scm edit`; else a photo that ships."),
+        typer.Option(
+            "--src",
+            metavar="A",
+            autocompletion=complete_demo_people,
+            help="Who wears them, as for `scm edit`; else a photo that ships.",
+        ),
     ] = None,
-    pose: Annotated[str | None, typer.Option("--pose", metavar="P", help="In this pose instead of A's own.")] = None,
+    pose: Annotated[
+        str | None,
+        typer.Option("--pose", metavar="P", autocompletion=complete_poses, help="In this pose instead of A's own."),
+    ] = None,
     model: Model = None,
     closet: Closet = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Picture of all garments, worn.")] = Path(
@@ -80,7 +90,15 @@ class GarmentOptions:
     """Options of the garment that is added."""
 
     name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits and hyphens, such as my-jacket.")]
-    region: Annotated[str, typer.Option("--region", metavar="REGION", help="What is taken: upper, pants, skirt, hair…")]
+    region: Annotated[
+        str,
+        typer.Option(
+            "--region",
+            metavar="REGION",
+            autocompletion=complete_regions,
+            help="What is taken: upper, pants, skirt, hair…",
+        ),
+    ]
     about: Annotated[str, typer.Option("--about", help="A line that describes it.")] = ""
     replace: Annotated[bool, typer.Option("--replace", help="Replace a garment of this name.")] = False
 
@@ -115,8 +133,8 @@ def add(
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing.opening import find_inputs, open_model
     from scmnet_cli.cli.drawing.outputs import make_folder
-    from scmnet_cli.inference.editing import kind_of
     from scmnet_cli.inference.flat_garments import PREFIX, read_flat_garment
+    from scmnet_cli.inference.garments import kind_of
     from scmnet_cli.inference.opening import open_wardrobe
     from scmnet_cli.inference.wardrobe import Wardrobe, check_name, take
     from scmnet_cli.types import Person

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from scmnet_cli.cli.commands import Commands
+from scmnet_cli.cli.completion import complete_weights
 from scmnet_cli.cli.results import AsJson, show
 from scmnet_cli.errors import ScmError
 
@@ -23,7 +24,10 @@ Examples:
 
 app = Commands(no_args_is_help=True, help=_HELP)
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="vgg19, vgg16, alexnet, inception.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NAME", autocompletion=complete_weights, help="vgg19, vgg16, alexnet, inception."),
+]
 Folder = Annotated[
     Path | None, typer.Option("--weights-dir", help="Folder looked in first; then $SCM_WEIGHTS, then the downloads.")
 ]
@@ -78,7 +82,10 @@ def list_weights(weights_dir: Folder = None, as_json: AsJson = False) -> None:
 @app.command()
 def fetch(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="vgg19, vgg16, alexnet, inception, or all (1.4 GB).")
+        list[str],
+        typer.Argument(
+            metavar="NAME", autocompletion=complete_weights, help="vgg19, vgg16, alexnet, inception, or all (1.4 GB)."
+        ),
     ],
     to: Annotated[
         Path | None,
@@ -146,7 +153,10 @@ def verify(names: Names = None, weights_dir: Folder = None, as_json: AsJson = Fa
 
 @app.command("path")
 def show_path(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One network; its file is printed.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", autocompletion=complete_weights, help="One network; its file is printed."),
+    ] = None,
     weights_dir: Folder = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,8 +1,8 @@
-"""Change a garment or the hair of a photo, and nothing else (docs/design.md, inference).
+"""Replace a garment or the hair in a photo and change nothing else (docs/design.md, inference).
 
-The reference's garment is brought into the wearer's pose by the part warp. The edited area is the wearer's old garment,
-the warped new one, and what the old one uncovers; the network draws what is uncovered, from the wearer's and the new
-garment's features. Outside the area the photo stays as it is, bit for bit.
+The part warp moves the reference's garment into the wearer's pose. The edited area consists of the wearer's old
+garment, the warped new one, and the pixels that removing the old one uncovers. The network inpaints the uncovered
+pixels from the features of the wearer and of the new garment. All pixels outside the area stay identical.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from scmnet_cli.data.dataset import collate, resized
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, to_uint8
+from scmnet_cli.inference.garments import KINDS
 from scmnet_cli.models.layers import STRIDE
 from scmnet_cli.models.part_joints import HEAD_JOINTS, body_size
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
@@ -30,16 +31,13 @@ if TYPE_CHECKING:
     from scmnet_cli.inference.pipeline import Pipeline
 
 CUT_OUT = "wardrobe:"
-"""Prefix of the names of garments that were cut out of their photo."""
+"""Prefix of the names of cut-out garments."""
 
 _BoolArray = npt.NDArray[np.bool_]
 _IntArray = npt.NDArray[np.int64]
 
 _TAKEN: Mapping[str, tuple[str, ...]] = {"dress": ("upper", "skirt")}
-"""Regions of the reference that a kind of garment consists of, where it is not the one of its name."""
-
-KINDS = ("upper", "pants", "skirt", "dress", "hair", "face", "arms", "legs")
-"""Kinds of garment that an edit can change; a dress replaces upper, skirt and pants."""
+"""Regions of the reference that make up a kind of garment, if not the region of the same name."""
 
 _REPLACED: Mapping[str, tuple[str, ...]] = {
     "pants": ("pants", "skirt"),
@@ -56,7 +54,7 @@ _IN_FRONT: Mapping[str, tuple[str, ...]] = {
     "hair": (),
     "face": ("hair",),
 }
-"""Regions of the wearer that stay in front of a garment."""
+"""Regions of the wearer that occlude a garment."""
 
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "upper": ("right_shoulder", "left_shoulder"),
@@ -73,13 +71,13 @@ _DRESS_BELOW_HIPS = 0.35  # in torso lengths: an upper garment that reaches furt
 _SURE = (0.3, 0.7)
 _COVERED = 0.2
 _FLAT_GIRTHS = {region_id("upper"): (0.8, 1.0), region_id("pants"): (1.0, 0.75)}
-"""How wide arms and legs of a garment that lies flat become when it is worn: a tube is narrower than it lies."""
-_ISLAND = 0.1  # share of the largest piece
-_LEAST_GARMENT = 0.002  # share of the canvas
+"""Factors for the widths of arms and legs of a flat garment: a worn tube is narrower than a flat one."""
+_ISLAND = 0.1  # minimum size of a component, as a share of the largest
+_LEAST_GARMENT = 0.002  # minimum share of the canvas
 _SHOULDERS_APART = 0.15
 _TORSO_MARGIN = 0.12
 _FRAYED = 0.015
-"""Widths in torso lengths: of a torso beyond its joints, and of a piece's edge that is not to be trusted."""
+"""In torso lengths: margin of the torso around its joints, and width of the unreliable edge of a warped piece."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +85,9 @@ class Edit:
     """Result of an edit, and the area that it changed.
 
     Attributes:
-        person: the wearer after the edit, on a plain background, regions alike.
-        colour: (H, W, 3) float32 in 0-255, what stands in the edited area.
-        opacity: (H, W) float32 in [0, 1]; what remains shows the background.
+        person: the wearer after the edit, with updated regions, on a plain background.
+        colour: (H, W, 3) float32 in 0-255, colours of the edited area.
+        opacity: (H, W) float32 in [0, 1]; the background shows through where it is below 1.
         area: (H, W) float32 in [0, 1], 0 outside the edited area, with a soft edge inside.
     """
 
@@ -99,7 +97,7 @@ class Edit:
     area: npt.NDArray[np.float32]
 
     def over(self, picture: UInt8Array, behind: UInt8Array) -> UInt8Array:
-        """Put the edit into a picture of the wearer; where it is transparent the picture ``behind`` shows.
+        """Composite the edit over a picture of the wearer; where it is transparent, ``behind`` shows.
 
         Shape:
             picture, behind, result: (H, W, 3) uint8.
@@ -113,20 +111,20 @@ class Edit:
 
 
 def edit_photo(pipeline: Pipeline, wearer: Person, references: Mapping[str, Person], *, force: bool = False) -> Edit:
-    """Put garments or hair of others on a person.
+    """Put other people's garments or hair on a person.
 
     Args:
         pipeline: a model with a part warp.
-        wearer: on a plain background, of the model's shape and any size; the result has its size.
-        references: for each kind (``upper``, ``pants``, ``skirt``, ``dress``, ``hair`` ...), who wears it, or a single
-            garment with its joints.
-        force: edit even where the photo does not show the place.
+        wearer: on a plain background, with the canvas's aspect ratio and any size; the result has the same size.
+        references: for each kind (``upper``, ``pants``, ``skirt``, ``dress``, ``hair`` ...), a person who wears it, or
+            a single garment with its joints.
+        force: skip :func:`check_place`.
 
     Raises:
         ScmError: if a reference has no such garment, or the wearer's photo does not show where it goes.
     """
     if not references:
-        raise ScmError("edit: no region is named; name at least one and whom to take it from")
+        raise ScmError("edit: no region is given; give at least one, with a reference for it")
     colour = wearer.image.astype(np.float32)
     opacity = (wearer.regions != BACKGROUND).astype(np.float32)
     area = np.zeros(wearer.regions.shape, np.float32)
@@ -145,34 +143,16 @@ def edit_photo(pipeline: Pipeline, wearer: Person, references: Mapping[str, Pers
     return Edit(person, colour, opacity, area)
 
 
-_WORDS: Mapping[str, str] = {
-    **dict.fromkeys(("trousers", "jeans", "shorts", "leggings", "bottoms"), "pants"),
-    **dict.fromkeys(
-        ("shirt", "t-shirt", "tee", "top", "blouse", "jacket", "coat", "blazer", "sweater", "jumper", "hoodie",
-         "cardigan", "vest", "pullover"), "upper",
-    ),
-    **dict.fromkeys(("gown", "frock"), "dress"),
-    **dict.fromkeys(("hairstyle", "haircut", "hat"), "hair"),
-    **dict.fromkeys(("shoes", "boots", "socks", "tights", "stockings"), "legs"),
-    "sleeves": "arms",
-}  # fmt: skip
-
-
-def kind_of(word: str) -> str:
-    """Return the kind of garment that a word means: ``trousers`` are pants; other words stay as they are."""
-    return _WORDS.get(word.lower(), word)
-
-
 def regions_taken(kind: str) -> list[int]:
-    """Return the ids of the regions of a wearer that a kind of garment consists of."""
+    """Return the ids of the regions that make up a kind of garment."""
     return [region_id(name) for name in _TAKEN.get(kind, (kind,))]
 
 
 def check_place(wearer: Person, reference: Person, kind: str) -> None:
-    """Check that the wearer's photo shows where a garment goes, from the side that the reference shows.
+    """Check that the wearer's photo shows where a garment goes, seen from the same side as the reference.
 
     Raises:
-        ScmError: if it does not.
+        ScmError: if not.
     """
     missing = [name for name in _NEEDED.get(kind, ()) if wearer.joints[JOINTS.index(name), 2] <= 0]
     if missing:
@@ -182,8 +162,8 @@ def check_place(wearer: Person, reference: Person, kind: str) -> None:
         )
     if lies_flat(reference) and not reference.name.startswith(CUT_OUT):
         raise ScmError(
-            f"{reference.name}: shows no head, so nobody seems to wear this; give --ref flat:PHOTO for a garment that "
-            "lies or hangs, or --force"
+            f"{reference.name}: shows no head, so it seems to have no wearer; give --ref flat:PHOTO for a flat or "
+            "hanging garment, or --force"
         )
     if kind in ("hair", "face"):
         if not any(wearer.joints[JOINTS.index(name), 2] > 0 for name in _FACE_JOINTS):
@@ -196,12 +176,12 @@ def check_place(wearer: Person, reference: Person, kind: str) -> None:
 
 
 def lies_flat(person: Person) -> bool:
-    """Whether nobody wears what the photo shows: no joint of a head is known."""
+    """Return whether the photo shows a garment without a wearer: no joint of the head is known."""
     return not (person.joints[list(HEAD_JOINTS), 2] > 0).any()
 
 
 def _side(person: Person) -> float:
-    """Return 1 for a person seen from the front, -1 from behind, 0 where the shoulders do not tell."""
+    """Return 1 for a person seen from the front, -1 from behind, 0 if the shoulders do not show it."""
     right, left = (person.joints[JOINTS.index(name)] for name in ("right_shoulder", "left_shoulder"))
     if right[2] <= 0 or left[2] <= 0:
         return 0.0
@@ -250,9 +230,9 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str)
 
 
 def _dress_split(wearer: Person, kind: str) -> Person:
-    """Call what hangs far below the hips a skirt, so that a new top leaves it where it is.
+    """Relabel the part of a dress below the hips as a skirt, so that a new top does not replace it.
 
-    A coat over trousers is no dress: it is replaced whole.
+    A coat over trousers is not a dress: it is replaced whole.
     """
     hips = [wearer.joints[JOINTS.index(name)] for name in ("right_hip", "left_hip")]
     known = [hip[1] for hip in hips if hip[2] > 0]
@@ -274,10 +254,10 @@ def _dress_split(wearer: Person, kind: str) -> Person:
 def _warped_garment(
     wearer: Person, reference: Person, taken: list[int], region: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Bring the reference's garment into the wearer's pose.
+    """Warp the reference's garment into the wearer's pose.
 
     Returns:
-        how much of each pixel it covers, (H, W) in [0, 1], and its colours, (H, W, 3) in 0-255.
+        its coverage, (H, W) in [0, 1], and its colours, (H, W, 3) in 0-255.
     """
     worn = resized(reference, wearer.canvas)
     mask = np.isin(worn.regions, taken)
@@ -299,11 +279,11 @@ def _warped_garment(
 def _torso_filled(
     wearer: Person, cover: npt.NDArray[np.float32], colour: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Close the gaps that the reference's arms leave in a garment's torso, with the cloth above and below them.
+    """Fill the gaps that the reference's arms leave in a garment's torso, from the cloth above and below.
 
-    A gap is the run of pixels in a column between two covered ones, within the wearer's torso. The wearer's own bare
-    arms stay in front. Each edge of the gap is mirrored into it, and the two mirror images are blended, so that the
-    cloth keeps its folds and grain.
+    A gap is a run of uncovered pixels in a column between two covered ones, inside the wearer's torso. The wearer's own
+    bare arms stay in front. Each edge of the gap is mirrored into it and the two mirror images are blended, so that the
+    texture of the cloth continues.
     """
     from scipy import ndimage
 
@@ -320,7 +300,7 @@ def _torso_filled(
     near = ndimage.distance_transform_edt(~dressed) <= reach / 2 if dressed.any() else dressed
     torso = (columns >= left) & (columns <= right) & (rows >= top) & (rows <= bottom)
     torso &= near & (wearer.regions != region_id("arms"))
-    # the outermost pixels of a piece already mix with what hid the garment
+    # the outermost pixels of a piece are already mixed with whatever occluded the garment
     sound = ndimage.binary_erosion(cover > 0.99, iterations=max(1, round(_FRAYED * size))) & torso
     above = np.maximum.accumulate(np.where(sound, rows, -1), axis=0)
     below = np.minimum.accumulate(np.where(sound, rows, len(rows))[::-1], axis=0)[::-1]
@@ -338,7 +318,7 @@ def _torso_filled(
 def _mirrored(
     colour: npt.NDArray[np.float32], sound: _BoolArray, rows: _IntArray, edge: _IntArray, columns: _IntArray
 ) -> npt.NDArray[np.float32]:
-    """Return the colours at mirrored rows; where those lie outside the garment, the colours of its edge."""
+    """Return the colours at mirrored rows, or those of the edge if a mirrored row lies outside the garment."""
     last = len(colour) - 1
     rows, edge = rows.clip(0, last), edge.clip(0, last)
     picked: npt.NDArray[np.float32] = colour[np.where(sound[rows, columns], rows, edge), columns]
@@ -346,7 +326,7 @@ def _mirrored(
 
 
 def _without_islands(cover: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Leave out pieces that hang on nothing: a part that reaches beyond its limb samples them from another one."""
+    """Remove small separate components: a part that reaches beyond its limb samples them from another limb."""
     from scipy import ndimage
 
     pieces, num = ndimage.label(cover > 0)
@@ -358,7 +338,7 @@ def _without_islands(cover: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _extended(image: UInt8Array, mask: _BoolArray) -> UInt8Array:
-    """Continue a garment's colours beyond its edge, so that its edge takes none of what is beside it."""
+    """Extend a garment's colours beyond its edge, so that interpolation mixes in no neighbouring colours."""
     from scipy import ndimage
 
     inner = ndimage.binary_erosion(mask, iterations=1)
@@ -384,7 +364,7 @@ def _below_forehead(wearer: Person) -> _BoolArray:
 def _drawn_beneath(
     pipeline: Pipeline, pasted: Person, bare: _BoolArray
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], UInt8Array]:
-    """Draw the person as if what is bare had not been seen.
+    """Draw the person with the uncovered pixels masked out of the network's input.
 
     Returns:
         colours, (H, W, 3) in 0-255; the foreground mask, (H, W) in [0, 1]; region ids, (H, W).
@@ -409,14 +389,14 @@ def _drawn_beneath(
     alpha = torch.ones(1, 1, *size)
     if rendering.alpha is not None:
         alpha = ((F.interpolate(rendering.alpha, size=size, mode="bicubic") - 0.5) * 1.8 + 0.5).clamp(0, 1)
-    labels = painted.moved[:, 1:NUM_REGIONS].argmax(1) + 1  # never background: alpha says where that is
+    labels = painted.moved[:, 1:NUM_REGIONS].argmax(1) + 1  # never background: alpha marks it
     labels = labels.repeat_interleave(STRIDE, 1).repeat_interleave(STRIDE, 2)
     regions = F.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")[0, 0]
     return to_uint8(drawn[0]).astype(np.float32), alpha[0, 0].cpu().numpy(), regions.cpu().numpy().astype(np.uint8)
 
 
 def _softened(area: _BoolArray, kept: _BoolArray) -> npt.NDArray[np.float32]:
-    """Widen an area a little and soften its edge; what is kept stays outside."""
+    """Dilate an area slightly and soften its edge, excluding the kept pixels."""
     from scipy import ndimage
 
     reach = max(1.0, len(area) / 256)

@@ -1,10 +1,12 @@
-"""Any resolution: the network says what to draw, the photo gives the pixels (docs/design.md, any resolution).
+"""Output at the photo's resolution: the network's maps are upsampled, the photo is warped at full resolution.
 
-image = alpha (c warped + (1 - c) drawn) + (1 - alpha) background, with c, alpha and what is drawn enlarged from the
-network's canvas, and the part warp sampled from the photo at its own resolution.
+image = alpha (c warped + (1 - c) drawn) + (1 - alpha) background, where c, alpha and the drawn image are upsampled from
+the network's canvas, and the part warp samples the photo at its own resolution (docs/design.md, any resolution).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,22 +16,34 @@ from scmnet_cli.models.part_warp import PartWarp
 
 _LEAST_COVERED = 0.05
 _SURE = (0.15, 0.65)
-"""Values of c between which warped pixels fade in: an enlarged mixture is soft, the photo's own pixels are not."""
+"""Values of c between which warped pixels fade in: an upsampled blend is blurred, the photo's own pixels are not."""
 
 _CONTRAST = 1.8
-"""How much steeper the edge of the enlarged foreground mask is made: an enlarged edge is as wide as it was coarse."""
+"""Factor by which the edge of the upsampled foreground mask is steepened."""
 
 
-def enlarge(rendering: Rendering, warp: PartWarp, background: float | None) -> Tensor:
-    """Compose the picture at the resolution of a part warp.
-
-    Args:
-        rendering: what the network drew on its canvas.
-        warp: the same source, larger, in the same pose.
-        background: level of the plain background in [-1, 1]; None where it is drawn.
+@dataclass(frozen=True)
+class Enlarged:
+    """A picture at the photo's resolution, and its foreground mask.
 
     Shape:
-        rendering: (B, ..., H, W); warp: (B, ..., H', W'); result: (B, 3, H', W') in [-1, 1].
+        image: (B, 3, H', W') in [-1, 1]; alpha: (B, 1, H', W') in [0, 1], None where the background is drawn.
+    """
+
+    image: Tensor
+    alpha: Tensor | None = None
+
+
+def enlarge(rendering: Rendering, warp: PartWarp, background: float | None) -> Enlarged:
+    """Composite the picture at the resolution of a part warp.
+
+    Args:
+        rendering: output of the network on its canvas.
+        warp: the same source in the same pose, at the larger size.
+        background: level of the plain background in [-1, 1]; None if the network draws the background.
+
+    Shape:
+        rendering: (B, ..., H, W); warp: (B, ..., H', W').
 
     Raises:
         ValueError: if the network reads no part warp.
@@ -42,13 +56,13 @@ def enlarge(rendering: Rendering, warp: PartWarp, background: float | None) -> T
     image = blend * warp.image + (1 - blend) * _enlarged(rendering.drawn, size).clamp(-1, 1)
     alpha = rendering.alpha
     if alpha is None or background is None:
-        return image.clamp(-1, 1)
+        return Enlarged(image.clamp(-1, 1))
     sharp = sharpened(alpha, warp, blend)
-    return (sharp * image + (1 - sharp) * background).clamp(-1, 1)
+    return Enlarged((sharp * image + (1 - sharp) * background).clamp(-1, 1), sharp)
 
 
 def sharpened(alpha: Tensor, warp: PartWarp, blend: Tensor) -> Tensor:
-    """Enlarge a foreground mask: steeper, and with the warped silhouette's own edge where the network trusts the warp.
+    """Upsample a foreground mask, steepened, with the warped silhouette's edge where the network relies on the warp.
 
     Shape:
         alpha: (B, 1, H, W); blend: (B, 1, H', W'), the enlarged c; result: (B, 1, H', W') in [0, 1].

@@ -1,8 +1,8 @@
-"""Garments photographed flat, on a bed, a floor or a hanger: cut out, with joints read off the outline.
+"""Garments photographed flat on a bed or floor, or on a hanger: segment them and estimate joints from the outline.
 
-The garment is what differs in colour from the picture's border: two mixtures of Gaussians in CIELAB, one of the border,
-one of the middle, refined in turn, and a random walk that settles the edge. Its joints are those of the garments of a
-wardrobe with the most alike outlines.
+The garment is the part that differs in colour from the picture's border. Two Gaussian mixtures in CIELAB, one of the
+border and one of the middle, are refined in turn; a random walker then refines the edge. The joints are those of the
+garments in a wardrobe with the most similar outlines.
 """
 
 from __future__ import annotations
@@ -23,45 +23,45 @@ from scmnet_cli.skeleton import MIRRORED, NUM_JOINTS
 from scmnet_cli.types import FloatArray, UInt8Array
 
 PREFIX = "flat:"
-"""Prefix that marks a photo of a garment that nobody wears."""
+"""Prefix that marks a photo of a garment without a wearer."""
 
 FLAT_KINDS = ("upper", "pants", "skirt", "dress")
-"""Kinds of garment whose outline shows where joints lie."""
+"""Kinds of garment whose joints can be estimated from the outline."""
 
 _BoolArray = npt.NDArray[np.bool_]
 _Array = npt.NDArray[np.float64]
 
-_WORKING_SIDE = 192  # pixels of the longer side on which the garment is found
-_BORDER = 0.04  # of the longer side
+_WORKING_SIDE = 192  # longer side in pixels of the picture that is segmented
+_BORDER = 0.04  # width of the border as a share of the longer side
 _COLOURS, _ROUNDS = 5, 3
-_MOST_SURE = 12.0  # of a log-likelihood ratio
-_IN_THE_MIDDLE = 1.5  # how much more likely the middle is garment, as a log-likelihood ratio
-_UNSURE = 5  # pixels on either side of the edge that the random walk settles
-_LARGEST_HOLE = 0.01  # share of the garment; larger ones are gaps, as between trouser legs
-_LEAST, _MOST = 0.04, 0.9  # shares of the picture that a garment covers
-_LEAST_ALIKE = 0.7  # likeness of the most alike outline
-_LEAST_APART = 1.0  # mean log-likelihood ratio of the garment's colours
+_MOST_SURE = 12.0  # clamp of the log-likelihood ratio
+_IN_THE_MIDDLE = 1.5  # prior log-odds of garment at the centre
+_UNSURE = 5  # pixels on either side of the edge that the random walker labels
+_LARGEST_HOLE = 0.01  # share of the garment; larger holes are gaps, such as between trouser legs
+_LEAST, _MOST = 0.04, 0.9  # share of the picture that a garment may cover
+_LEAST_ALIKE = 0.7  # minimum similarity of the best outline
+_LEAST_APART = 1.0  # minimum mean log-likelihood ratio on the garment
 _OUTLINE = 64
 _ASPECT_COUNTS = 0.15
 _ALIKE = 3
 
 
 def read_flat_garment(path: Path, kind: str, name: str, wardrobe: Wardrobe, about: str = "") -> Garment:
-    """Read a photo of a single garment that nobody wears.
+    """Read a photo of a single garment without a wearer.
 
     Args:
-        path: the photo; the garment lies whole, upright and apart from other things on a background of other colours.
-        kind: what it is: upper, pants, skirt or dress.
-        name: of the result.
-        wardrobe: garments whose outlines are known.
-        about: a line that describes it.
+        path: the photo; the whole garment lies upright, apart from other things, on a background of other colours.
+        kind: upper, pants, skirt or dress.
+        name: name of the result.
+        wardrobe: garments with known outlines and joints.
+        about: description in one line.
 
     Raises:
-        ScmError: if the file is no photo, the kind has no outline, or no garment is found.
+        ScmError: if the file is not a photo, the kind is not one of :data:`FLAT_KINDS`, or no garment is found.
     """
     if kind not in FLAT_KINDS:
         raise ScmError(
-            f"{path}: --region {kind} cannot be read off a garment that lies flat; give one of "
+            f"{path}: --region {kind} is not possible for a flat garment; give one of "
             f"{', '.join(FLAT_KINDS)}{nearest(kind, FLAT_KINDS)}"
         )
     image = read_photo(path)
@@ -74,14 +74,12 @@ def read_flat_garment(path: Path, kind: str, name: str, wardrobe: Wardrobe, abou
         )
     joints, alike = outline_joints(mask, kind, wardrobe)
     if alike < _LEAST_ALIKE:
-        raise ScmError(
-            f"{path}: what stands out from the background has no outline of {kind}; {remedy}, collar upwards"
-        )
+        raise ScmError(f"{path}: the garment found does not have the outline of {kind}; {remedy}, collar upwards")
     return cut_out(image, mask, joints, Garment(name, kind, np.dstack([image, mask * np.uint8(255)]), joints, about))
 
 
 def find_garment(image: UInt8Array) -> _BoolArray:
-    """Return where the garment is.
+    """Return a mask of the garment.
 
     Shape:
         image: (H, W, 3) uint8; result: (H, W).
@@ -91,7 +89,7 @@ def find_garment(image: UInt8Array) -> _BoolArray:
     size = (max(round(width * scale), 8), max(round(height * scale), 8))
     small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of empty clusters, and of a faster solver that this size does not need
+        warnings.simplefilter("ignore")  # about empty clusters, and about a faster solver that this size does not need
         mask = Image.fromarray(_segmented(small).astype(np.uint8) * 255)
     large = mask.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(large, np.uint8).astype(np.int16) > 127
@@ -131,7 +129,7 @@ def _segmented(image: UInt8Array) -> _BoolArray:
 
 
 def _largest_piece(mask: _BoolArray) -> _BoolArray:
-    """Return the largest connected piece, its small holes filled."""
+    """Return the largest connected component, with small holes filled."""
     from scipy import ndimage
 
     mask = ndimage.binary_opening(mask)
@@ -148,10 +146,10 @@ def _largest_piece(mask: _BoolArray) -> _BoolArray:
 
 @dataclass(frozen=True)
 class _Mixture:
-    """Gaussians over colours.
+    """Mixture of Gaussians over colours.
 
     Shape:
-        means: (K, 3); precisions: (K, 3, 3); logs: (K,), the logarithm of weight and normalisation.
+        means: (K, 3); precisions: (K, 3, 3); logs: (K,), the logarithms of weight times normalisation.
     """
 
     means: _Array
@@ -160,7 +158,7 @@ class _Mixture:
 
     @classmethod
     def of(cls, colours: _Array) -> _Mixture:
-        """Fit it to colours, (N, 3), by k-means from a fixed start."""
+        """Fit the mixture to colours, (N, 3), by k-means with a deterministic initialisation."""
         from scipy.cluster.vq import kmeans2
 
         by_lightness = colours[np.argsort(colours[:, 0], kind="stable")]
@@ -176,7 +174,7 @@ class _Mixture:
         )
 
     def log_likelihood(self, colours: _Array) -> _Array:
-        """Return it for colours (..., 3), up to a constant."""
+        """Return the log-likelihood of colours, (..., 3), up to a constant."""
         away = colours[..., None, :] - self.means
         logs = self.logs - 0.5 * np.einsum("...ki,kij,...kj->...k", away, self.precisions, away)
         total: _Array = np.logaddexp.reduce(logs, axis=-1)
@@ -185,7 +183,7 @@ class _Mixture:
 
 @dataclass(frozen=True)
 class _Outline:
-    """A garment's mask stretched to a square, and its joints in it.
+    """A garment's mask stretched to a square, with its joints in coordinates of the square.
 
     Shape:
         mask: (64, 64) in [0, 1]; joints: (18, 3), x and y in [0, 1].
@@ -197,7 +195,7 @@ class _Outline:
 
     @classmethod
     def of(cls, mask: _BoolArray, joints: FloatArray) -> _Outline:
-        """Cut the mask to its box."""
+        """Crop the mask to its bounding box."""
         left, top, right, bottom = _box(mask)
         cut = Image.fromarray(mask[top:bottom, left:right].astype(np.uint8) * 255)
         square = np.asarray(cut.resize((_OUTLINE, _OUTLINE), Image.Resampling.BILINEAR)) / 255.0
@@ -206,33 +204,33 @@ class _Outline:
         return cls(square, float(np.log((bottom - top) / (right - left))), placed)
 
     def mirrored(self) -> _Outline:
-        """Return its mirror image, left and right joints exchanged."""
+        """Return the mirror image, with left and right joints swapped."""
         joints = self.joints[list(MIRRORED)].copy()
         joints[:, 0] = 1 - joints[:, 0]
         return _Outline(self.mask[:, ::-1], self.log_aspect, joints)
 
     def overlap(self, other: _Outline) -> float:
-        """Return intersection over union."""
+        """Return the intersection over union of the masks."""
         return float(np.minimum(self.mask, other.mask).sum() / np.maximum(self.mask, other.mask).sum())
 
     def likeness(self, other: _Outline) -> float:
-        """Return the overlap, less for another aspect."""
+        """Return the overlap minus a penalty for the difference of the aspect ratios."""
         return self.overlap(other) - _ASPECT_COUNTS * abs(self.log_aspect - other.log_aspect)
 
 
 def outline_joints(mask: _BoolArray, kind: str, wardrobe: Wardrobe) -> tuple[FloatArray, float]:
-    """Return where the joints of a wearer would lie, from the garments with the most alike outlines.
+    """Estimate the joints of a garment's wearer from the garments with the most similar outlines.
 
-    Each joint is the mean over the three most alike garments, of those that have it; it is missing where fewer than two
-    have it and the most alike one has not.
+    Each joint is the mean over the three most similar garments that have it. It is missing if fewer than two of them
+    have it and the most similar one does not.
 
     Args:
-        mask: the garment.
-        kind: what it is.
-        wardrobe: garments with joints; those of the same kind that lie flat are compared.
+        mask: mask of the garment.
+        kind: kind of the garment.
+        wardrobe: garments with joints; flat ones of the same kind are compared.
 
     Shape:
-        mask: (H, W); result: (18, 3) in pixels of the mask, and how alike the best outline is, at most 1.
+        mask: (H, W); result: (18, 3) in pixels of the mask, and the similarity of the best outline, at most 1.
     """
     mine = _Outline.of(mask, np.zeros((NUM_JOINTS, 3), np.float32))
     known = [

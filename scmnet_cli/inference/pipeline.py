@@ -29,7 +29,7 @@ from scmnet_cli.data.dataset import Batch, collate, resized
 from scmnet_cli.domains import DOMAINS, Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, to_uint8
-from scmnet_cli.inference.enlarging import enlarge
+from scmnet_cli.inference.enlarging import Enlarged, enlarge
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.layers import STRIDE, pool_positions
@@ -126,6 +126,7 @@ class Result:
         pose: name of the pose.
         joints: (18, 3), the pose on the model's canvas; a face has none.
         edges: (H, W) uint8 bits, the edge map of a face on the model's canvas.
+        alpha: (H, W) uint8, opacity of the person in ``image``; None where the model draws no foreground mask.
         moved_regions: (H, W) uint8; of which of the source's regions each place took its style, in steps of 8 pixels.
         moved_source: the source's colours moved to where the correlation field takes them, before anything is drawn.
         entropy: of the correlation field, a mean over positions, from 0 (each takes one source position) to 1 (all).
@@ -141,6 +142,20 @@ class Result:
     entropy: float
     seconds: float
     edges: UInt8Array | None = None
+    alpha: UInt8Array | None = None
+
+    def cutout(self) -> Image.Image:
+        """Return the picture without its plain background, RGBA.
+
+        Raises:
+            ScmError: if the model draws no foreground mask.
+        """
+        if self.alpha is None:
+            raise ScmError(f"{self.source}: the model draws no foreground mask to cut the person out with")
+        opacity = self.alpha[..., None].astype(np.float32) / 255
+        colour = (np.asarray(self.image) - PLAIN_GREY * (1 - opacity)) / np.maximum(opacity, 1 / 255)
+        pixels = np.concatenate([colour.round().clip(0, 255), self.alpha[..., None]], axis=-1)
+        return Image.fromarray(pixels.astype(np.uint8), "RGBA")
 
 
 def make_person(
@@ -384,7 +399,7 @@ class Pipeline:
                 " use a model with 'style: decomposed'"
             )
         if not references:
-            raise ScmError("edit: no region is named; name at least one and whom to take it from")
+            raise ScmError("edit: no region is given; give at least one, with a reference for it")
         if self.config.model.part_warp:
             return self._edited(source, references, force=force)
         region_id = self.domain.region_id
@@ -556,19 +571,22 @@ class Pipeline:
         with torch.inference_mode():
             painted = self._painted(structure, encoded)
             entropies = painted.entropy.tolist()
-            images = painted.rendering.image
+            drawn = Enlarged(painted.rendering.image, painted.rendering.alpha)
             if canvas != self.canvas:
-                images = self._enlarged(painted, encoded, structure, canvas)
+                drawn = self._enlarged(painted, encoded, structure, canvas)
+        images, alphas = drawn.image, _levels(drawn.alpha, num)
         own = None if encoded.edit is None else resized(encoded.edit.person, canvas).image
+        own_alpha = None if encoded.edit is None else _resized_alpha(encoded.edit.opacity, canvas)
         moved = painted.moved
         labels = moved[:, :NUM_REGIONS].argmax(1).to(torch.uint8).cpu().numpy()  # (B, H/8, W/8)
         labels = labels.repeat(STRIDE, axis=1).repeat(STRIDE, axis=2)
         colours = F.interpolate(moved[:, NUM_REGIONS:], scale_factor=STRIDE, mode="nearest")
         self._finish()
         seconds = (time.perf_counter() - start) / num
+        is_edit = [own is not None and encoded.is_in(pose) for pose in poses]
         return [
             Result(
-                image=Image.fromarray(to_uint8(images[i]) if own is None or not encoded.is_in(pose) else own),
+                image=Image.fromarray(own if own is not None and is_edit[i] else to_uint8(images[i])),
                 source=encoded.person.name,
                 pose=pose.name,
                 joints=pose.joints,
@@ -577,6 +595,7 @@ class Pipeline:
                 entropy=entropies[i],
                 seconds=seconds,
                 edges=pose.edges,
+                alpha=own_alpha if is_edit[i] else alphas[i],
             )
             for i, pose in enumerate(poses)
         ]
@@ -604,21 +623,24 @@ class Pipeline:
             found.append(Photo(batch.image, one_hot(batch.labels), batch.structure, detail))
         return found
 
-    def _enlarged(self, painted: Painted, encoded: EncodedSource, structure: Tensor, canvas: Canvas) -> Tensor:
+    def _enlarged(self, painted: Painted, encoded: EncodedSource, structure: Tensor, canvas: Canvas) -> Enlarged:
         """Draw at the photo's resolution, one pose after the other: large pictures need memory."""
         photos = self._photos(encoded, canvas)
         small = self._photos(encoded, self.canvas) if encoded.others else []
         scale = structure.new_tensor([canvas.width / self.canvas.width, canvas.height / self.canvas.height, 1.0])
         background = self.background_level
-        images = []
+        images, alphas = [], []
         for row, joints in enumerate(structure * scale):
             if small:
                 warp = warp_photos(photos, joints[None], part_scores(small, structure[row : row + 1]))
             else:
                 warp = warp_parts(photos[0].image, photos[0].masks, photos[0].joints, joints[None])
             rendering = painted.rendering.row(row)
-            images.append(enlarge(rendering, warp, background))
-        return torch.cat(images)
+            enlarged = enlarge(rendering, warp, background)
+            images.append(enlarged.image)
+            if enlarged.alpha is not None:
+                alphas.append(enlarged.alpha)
+        return Enlarged(torch.cat(images), torch.cat(alphas) if alphas else None)
 
     @property
     def background_level(self) -> float | None:
@@ -673,6 +695,19 @@ class Pipeline:
     def _finish(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def _levels(alpha: Tensor | None, num: int) -> list[UInt8Array | None]:
+    """Return opacities as bytes, (H, W) each; None for each without a mask."""
+    if alpha is None:
+        return [None] * num
+    levels = (alpha[:, 0].float() * 255).round().to(torch.uint8).cpu().numpy()
+    return list(levels)
+
+
+def _resized_alpha(opacity: FloatArray, canvas: Canvas) -> UInt8Array:
+    levels = Image.fromarray((opacity * 255).round().astype(np.uint8))
+    return np.asarray(levels.resize((canvas.width, canvas.height), Image.Resampling.LANCZOS))
 
 
 def _without(person: Person, region: int) -> Person:

@@ -25,7 +25,8 @@ from scmnet_cli.data.dataset import resized
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.files import parse_json
 from scmnet_cli.images import PLAIN_GREY, contact_sheet
-from scmnet_cli.inference.editing import CUT_OUT, KINDS, regions_taken
+from scmnet_cli.inference.editing import CUT_OUT, regions_taken
+from scmnet_cli.inference.garments import KINDS
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
 from scmnet_cli.models.part_joints import HEAD_JOINTS
 from scmnet_cli.regions import region_id

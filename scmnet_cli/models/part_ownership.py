@@ -1,8 +1,9 @@
-"""What a part of the part warp leaves behind: pixels near its bone that belong to another part of the body.
+"""Pixels near a part's bone that belong to another part of the body, and so do not move with the part.
 
-A sleeve that lies against a coat, or a foot beside the other foot, shows no border to it. Its other side often does:
-then the limb is taken to be as wide on the hidden side, and what lies beyond stays behind when the limb moves. A hand
-leaves the garments around it behind, an upper arm the forearm, a leg the other leg, and the torso the arms beside it.
+A sleeve against a coat, or a foot beside the other foot, has no visible border there. Its other side often has one: the
+limb is then assumed to be as wide on the hidden side, and pixels beyond that width stay in place when the limb moves. A
+hand does not move the garments around it, an upper arm not the forearm, a leg not the other leg, and the torso not the
+arms beside it.
 """
 
 from __future__ import annotations
@@ -16,30 +17,30 @@ from torch import Tensor
 from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, TORSO_PART, length_of
 from scmnet_cli.models.part_shapes import BONE_RADII, BONES_BEYOND, Box, PartShapes, pixels
 
-_ALONG, _OUTWARDS = 16, 20  # places along a bone; steps away from it on either side
-_REACH = 0.4  # torso lengths that the steps cover
-_LEAST_WIDTH, _MARGIN, _SOFTNESS = 0.5, 0.15, 0.3  # of a bone's typical radius
-_PAST_END = 0.25  # of a bone's length: so far past a joint, pixels are surely past it
-_EDGE = 200  # rows of a picture to each pixel by which regions are grown: the edge of a silhouette stays with it
+_ALONG, _OUTWARDS = 16, 20  # sample positions along a bone; steps away from it on either side
+_REACH = 0.4  # in torso lengths: distance that the steps cover
+_LEAST_WIDTH, _MARGIN, _SOFTNESS = 0.5, 0.15, 0.3  # in radii of the bone
+_PAST_END = 0.25  # in lengths of the bone: distance past a joint from which pixels certainly are past it
+_EDGE = 200  # regions are dilated by 1 pixel per this many rows, so that silhouettes keep their edges
 
 _FOREARMS, _GARMENTS = (3, 5), [1, 3, 5]
 _HELD = ([1, 3, 5, 7], [], *[[1, 3, 5, 6, 7]] * 4, *[[1, 7]] * 4)
-"""For each part the regions that it may leave behind: a skirt or a coat hangs between both legs."""
+"""For each part, the regions that may stay in place; for legs neither skirt nor upper, which hang between both legs."""
 _OTHERS: tuple[tuple[int, ...], ...] = ((2, 3, 4, 5), (), *[()] * 4, *[(8, 9)] * 2, *[(6, 7)] * 2)
-"""For each part those whose pixels it leaves behind."""
+"""For each part, the other parts whose pixels it does not move."""
 
 
 def left_behind(
     weights: list[Tensor | None], boxes: list[Box | None], total: Tensor, masks: Tensor, shapes: PartShapes
 ) -> list[Tensor | None]:
-    """Return how surely each part leaves the pixels of its box behind; None: nothing.
+    """Return, for each part, the degree in [0, 1] to which pixels of its box belong to other parts; None: 0 everywhere.
 
     Args:
-        weights: each part's weight in the source, on its box.
-        boxes: the boxes.
-        total: the sum of all weights.
-        masks: the source's region masks.
-        shapes: the source's parts.
+        weights: weights of each part in the source, inside its box.
+        boxes: bounding box of each part.
+        total: sum of all weights.
+        masks: region masks of the source.
+        shapes: parts of the source.
 
     Shape:
         weights, results: (B, h, w) each; total: (B, H, W); masks: (B, 8, H, W).
@@ -76,7 +77,7 @@ def left_behind(
 
 
 def _around(box: Box, like: Tensor) -> tuple[int, int, int, int]:
-    """Return the columns left and right, and the rows above and below, of a box."""
+    """Return the padding that extends a box to the canvas: left, right, top, bottom."""
     height, width = like.shape[-2:]
     return box[1].start, width - box[1].stop, box[0].start, height - box[0].stop
 
@@ -96,13 +97,13 @@ class _Bone:
 
     @classmethod
     def of(cls, shapes: PartShapes, part: int) -> _Bone:
-        """Read it off the parts' shapes."""
+        """Create it from the parts' shapes."""
         bone = shapes.end[:, part] - shapes.start[:, part]
         length = length_of(*bone.unbind(-1)).clamp(min=1e-3)
         return cls(shapes.start[:, part], bone / length[:, None], length, shapes.size)
 
     def local(self, box: Box) -> tuple[Tensor, Tensor]:
-        """Return how far pixels lie along the bone, in its lengths, and across it, in torso lengths.
+        """Return pixel coordinates along the bone, in lengths of it, and across it, in torso lengths.
 
         Shape:
             results: (B, h, w).
@@ -114,21 +115,21 @@ class _Bone:
         return u / self.length[:, None, None], v / self.size[:, None, None]
 
     def past(self, box: Box) -> Tensor:
-        """Return how surely pixels lie past the bone's last joint, (B, h, w)."""
+        """Return a soft mask of the pixels past the bone's last joint, (B, h, w)."""
         return ((self.local(box)[0] - 1) / _PAST_END).clamp(0, 1)
 
     def before(self, box: Box) -> Tensor:
-        """Return how surely pixels lie before the bone's first joint, (B, h, w)."""
+        """Return a soft mask of the pixels before the bone's first joint, (B, h, w)."""
         return (self.local(box)[0] / -_PAST_END).clamp(0, 1)
 
 
 @dataclass(frozen=True)
 class _Borders:
-    """How far a limb reaches on either side of its bone, at K places from its start to its tip.
+    """Width of a limb on either side of its bone, at K positions from its start to its tip.
 
     Shape:
-        width: (B, 2, K), in torso lengths, on the sides of positive and of negative v, as the other side shows it;
-        hidden: (B, 2, K) in [0, 1], how surely a side hides its border while the other one shows it.
+        width: (B, 2, K), in torso lengths, on the sides of positive and negative v, each measured on the opposite side;
+        hidden: (B, 2, K) in [0, 1], 1 where a side has no visible border and the opposite side has one.
     """
 
     width: Tensor
@@ -138,10 +139,10 @@ class _Borders:
 
     @classmethod
     def of(cls, shapes: PartShapes, part: int, person: Tensor, share: Tensor) -> _Borders:
-        """Walk from the bone outwards on both sides, to the background or to what other parts own.
+        """Walk outwards from the bone on both sides until the background or another part begins.
 
         Shape:
-            person: (B, H, W), 1 on the person; share: (B, H, W), the limb's of all weights.
+            person: (B, H, W), 1 on the person; share: (B, H, W), the limb's share of all weights.
         """
         bone, number = _Bone.of(shapes, part), part - FIRST_BONE
         normal = torch.stack([-bone.along[:, 1], bone.along[:, 0]], dim=-1)
@@ -155,7 +156,7 @@ class _Borders:
         seen = torch.stack([person, share, torch.ones_like(person)], dim=1)
         values = F.grid_sample(seen, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         on_person, own, inside = _surely(values).view(len(person), 3, 2, _ALONG, _OUTWARDS).unbind(1)  # (B, 2, K, J)
-        on_person = on_person + (1 - inside) * (1 - on_person)  # nobody knows what lies outside the picture
+        on_person = on_person + (1 - inside) * (1 - on_person)  # outside the picture nothing is known
         background = on_person.cumprod(-1).sum(-1)
         others = (on_person * own).cumprod(-1).sum(-1)
         shows = (1 - (background - others)).clamp(0, 1) * on_person[..., 0] * (1 - on_person.amin(-1))
@@ -164,7 +165,7 @@ class _Borders:
         return cls(width.flip(1), (1 - shows) * shows.flip(1), bone, number)
 
     def beyond(self, box: Box) -> Tensor:
-        """Return how surely the pixels of a box lie beyond a hidden border, (B, h, w): 0 inside, 1 beyond."""
+        """Return a soft mask of the pixels beyond a hidden border, (B, h, w): 0 inside, 1 beyond."""
         u, v = self.bone.local(box)
         place = (u / (1 + BONES_BEYOND[self.number])).clamp(0, 1) * (_ALONG - 1)
         first = place.floor().clamp(max=_ALONG - 2)
@@ -174,7 +175,7 @@ class _Borders:
 
 
 def _surely(share: Tensor) -> Tensor:
-    """Return 1 from a share of 0.7 on, 0 up to 0.3."""
+    """Rescale a share from [0.3, 0.7] to [0, 1], clamped."""
     return ((share - 0.3) / 0.4).clamp(0, 1)
 
 

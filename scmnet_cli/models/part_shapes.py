@@ -1,7 +1,7 @@
-"""Soft membership of pixels in the parts of the part warp: how far a pixel lies from a bone, the head or the torso.
+"""Soft masks of the parts of the part warp, from a pixel's distance to a bone, the head or the torso.
 
-A part's weight is exp(-cost), the cost growing with the square of the distance in units of the part's radius, times a
-nearness that is 0 beyond about half a torso length. Each part's weight is computed on the box that it can reach only.
+A part's weight is exp(-cost) times a nearness. The cost grows with the square of the distance in units of the part's
+radius; the nearness is 0 beyond about half a torso length. Each weight is computed only inside the part's bounding box.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from scmnet_cli.models.part_joints import (
 Box = tuple[slice, slice]
 """Rows and columns."""
 
-# Bones, in torso lengths: half width, how far they reach beyond their last joint (hands and feet), how far in front.
+# Bones, in torso lengths: half width, extension beyond the last joint (hands and feet), depth in front of the torso.
 BONE_RADII = (0.16, 0.13, 0.16, 0.13, 0.24, 0.18, 0.24, 0.18)
 BONES_BEYOND = (0.0, 0.35, 0.0, 0.35, 0.0, 0.25, 0.0, 0.25)
-_IN_FRONT = (1.8, 3.0, 1.8, 3.0, 0.0, 0.0, 0.0, 0.0)  # arms lie in front of the torso: lower cost on them
-_UPPER_ARMS, _ABOVE_SHOULDER = (0, 2), 2.0  # bones; how much further away than it is the cloth above a shoulder counts
-_CORE = 0.6  # share of a bone's radius that is inside
-_SHARPNESS, _FRONT_SHARPNESS = 0.5, 0.3  # shares of a bone's radius in which cost and front change
-_HEAD_RADIUS, _SOFTNESS = 0.22, 0.15  # of the head; of head and torso
-_LEAST_HALF_WIDTH, _SHOULDERS_INSIDE = 0.18, 0.95  # of the torso; share of the shoulders that it is wide
-_NEAR, _FAR = 0.35, 0.55  # nearness falls from 1 to 0
+_IN_FRONT = (1.8, 3.0, 1.8, 3.0, 0.0, 0.0, 0.0, 0.0)  # arms lie in front of the torso: their cost is lowered by this
+_UPPER_ARMS, _ABOVE_SHOULDER = (0, 2), 2.0  # bones; factor for the distance of pixels above a shoulder
+_CORE = 0.6  # share of a bone's radius with distance 0
+_SHARPNESS, _FRONT_SHARPNESS = 0.5, 0.3  # in radii of the bone: scales of the cost and of the depth
+_HEAD_RADIUS, _SOFTNESS = 0.22, 0.15  # in torso lengths: radius of the head; soft border of head and torso
+_LEAST_HALF_WIDTH, _SHOULDERS_INSIDE = 0.18, 0.95  # minimum half width of the torso; its share of the shoulder width
+_NEAR, _FAR = 0.35, 0.55  # distances between which nearness falls from 1 to 0
 _HIGHEST_COST = 40.0
 _FAR_AWAY = 1e6
 
 
 @dataclass(frozen=True)
 class PartShapes:
-    """Where the parts of a body lie: segments with a radius, the head a point, the torso an oriented box.
+    """Geometry of the parts: limbs are line segments with a radius, the head is a disc, the torso an oriented box.
 
     Shape:
         start, end: (B, 10, 2); half: (B,), half width of the torso; size: (B,); valid: (B, 10) bool.
@@ -63,7 +63,7 @@ class PartShapes:
 
     @classmethod
     def of(cls, joints: Tensor, valid: Tensor) -> PartShapes:
-        """Read the shapes off completed joints, (B, 18, 3), of parts that are valid, (B, 10)."""
+        """Create the shapes from completed joints, (B, 18, 3), and a mask of the valid parts, (B, 10)."""
         places, present = joints[..., :2], joints[..., 2] > 0
         size = body_size(joints)
         shoulders, has_shoulder = middle(places, present, RIGHT_SHOULDER, LEFT_SHOULDER)
@@ -84,7 +84,7 @@ class PartShapes:
         )  # fmt: skip
 
     def weight(self, part: int, box: Box) -> tuple[Tensor, Tensor]:
-        """Return exp(-cost) of each pixel of a box, not normalised over parts, and its nearness.
+        """Return the weight of each pixel of a box, not normalised over parts, and its nearness.
 
         Shape:
             results: (B, h, w); 0 beyond 0.55 torso lengths.
@@ -102,11 +102,11 @@ class PartShapes:
         return cost.clamp_(max=_HIGHEST_COST).neg_().exp_().mul_(near), near
 
     def near(self, part: int, box: Box) -> Tensor:
-        """Return how near the pixels of a box are to a part, (B, h, w): 0 beyond 0.55 torso lengths."""
+        """Return the nearness of a box's pixels to a part, (B, h, w): 0 beyond 0.55 torso lengths."""
         return _nearness(self._distance(part, box))
 
     def outside(self, part: int, box: Box) -> Tensor:
-        """Return how surely the pixels of a box lie outside head or torso: 0 inside, 1 from its soft border on.
+        """Return a soft mask of a box's pixels outside a part: 0 inside, 1 beyond the soft border.
 
         Shape:
             result: (B, h, w).
@@ -114,7 +114,7 @@ class PartShapes:
         return self._distance(part, box).mul_(1 / _SOFTNESS).clamp_(0, 1)
 
     def _distance(self, part: int, box: Box) -> Tensor:
-        """Return how far the pixels of a box lie outside a part, in torso lengths; 0 inside; far for an invalid part.
+        """Return the distance of a box's pixels to a part in torso lengths: 0 inside, very large for an invalid part.
 
         Shape:
             result: (B, h, w).
@@ -143,7 +143,7 @@ class PartShapes:
         return torch.addcmul(away - _CORE * BONE_RADII[bone], length_of(u, v), per_size).clamp_(min=0)
 
     def boxes(self, size: tuple[int, int], *, boxed: bool) -> list[Box | None]:
-        """Return, for each part, rows and columns that hold all its pixels of non-zero weight, over the whole batch."""
+        """Return each part's bounding box of the pixels with non-zero weight, over the whole batch; None if empty."""
         height, width = size
         if not boxed:
             return [(slice(0, height), slice(0, width))] * len(PARTS)
@@ -170,7 +170,7 @@ def _nearness(distance: Tensor) -> Tensor:
 
 
 def pixels(box: Box, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the columns, (1, 1, w), and rows, (1, h, 1), of a box, as numbers of the kind of ``like``."""
+    """Return column numbers, (1, 1, w), and row numbers, (1, h, 1), of a box, with the dtype and device of ``like``."""
     y = torch.arange(box[0].start, box[0].stop, device=like.device, dtype=like.dtype)
     x = torch.arange(box[1].start, box[1].stop, device=like.device, dtype=like.dtype)
     return x[None, None, :], y[None, :, None]

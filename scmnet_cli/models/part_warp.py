@@ -1,15 +1,14 @@
-"""Part warp: where each pixel of a target pose lies in the source, from the joints alone (docs/design.md, part warp).
+"""Part warp: a piecewise affine warp of the source into a target pose, from joints alone (docs/design.md, part warp).
 
-The body is ten parts. Each part p has one affine map M_p from target pixels to source pixels, a soft membership of the
-target's pixels, w_p, and one of the source's pixels, v_p. With s_p(x) = v_p(M_p x), zero outside the picture,
+The body has ten parts. Each part p has an affine map M_p from target pixels to source pixels, a soft mask w_p on the
+target's pixels, and a soft mask v_p on the source's pixels. With s_p(x) = v_p(M_p x), zero outside the picture,
 
     warped(x) = sum_p w_p(x) b_p(x) s_p(x) source(M_p x) / sum_p w_p(x) b_p(x) s_p(x)
     coverage(x) = n(x) sum_p w_p(x) s_p(x) / sum_p w_p(x)
 
-where n(x) falls to 0 half a torso length away from every part, and b_p(x) is 1 on the source's person, 0.2 on its
-background. Nothing is learned. Each part is only evaluated on the
-box that it can reach, so cost and memory are linear in the number of pixels, with about three samples a pixel instead
-of ten.
+where n(x) falls to 0 half a torso length away from all parts, and b_p(x) is 1 on the source's person and 0.2 on its
+background. The warp has no learned parameters. Each part is evaluated only inside its bounding box, so cost and memory
+are linear in the number of pixels, with about three samples per pixel instead of ten.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ NUM_WARP_CHANNELS = 12
 """Channels of :meth:`PartWarp.channels`: warped image (3), coverage (1), warped regions (8)."""
 
 PLAIN_BACKGROUND = 230 / 127.5 - 1
-"""The light grey of a plain background, in [-1, 1]; also what stands where nothing is covered."""
+"""Light grey of a plain background, in [-1, 1]; uncovered pixels have it too."""
 
 _FACE = 4  # region id
 _LEAST_COVERAGE = 0.02
@@ -39,21 +38,21 @@ _LEAST_SOURCE = 0.05  # weight of a source pixel that another part owns
 
 _ON_HEAD, _ON_ARMS, _ON_LEGS = (1, 3, 7), (1, 2, 3, 4, 7), (2, 4, 6)
 _FOREIGN = ((), _ON_HEAD, *[_ON_ARMS] * 4, *[_ON_LEGS] * 4)
-"""For each part the regions that it never carries: pants beside a hand stay behind when the arm moves."""
+"""For each part, the regions that never move with it: pants beside a hand stay in place when the arm moves."""
 
 _BACKGROUND_COUNTS = 0.2
-"""Weight of a background pixel against a pixel of the person where parts disagree."""
+"""Weight of a background pixel relative to a pixel of the person where parts overlap."""
 
 
 @dataclass(frozen=True)
 class PartWarp:
-    """A source brought into a target pose, part by part.
+    """A source warped into a target pose.
 
     Shape:
-        image: (B, 3, H, W), in the source's range, ``fill`` where nothing is covered; regions: (B, 8, H, W), shares
-        that sum to 1 where something is covered, else 0; coverage: (B, 1, H, W) in [0, 1], how much of the source is
-        visible there; coordinates: (B, 2, H, W), x and y in source pixels of the part that counts most, 0 where nothing
-        is covered.
+        image: (B, 3, H, W), in the source's range, ``fill`` on uncovered pixels; regions: (B, 8, H, W), shares that sum
+        to 1 on covered pixels, else 0; coverage: (B, 1, H, W) in [0, 1], how much of the source is visible;
+        coordinates: (B, 2, H, W), x and y in source pixels from the part with the largest weight, 0 on uncovered
+        pixels.
     """
 
     image: Tensor
@@ -62,7 +61,7 @@ class PartWarp:
     coordinates: Tensor
 
     def channels(self) -> Tensor:
-        """Return image, coverage and regions as the networks read them, (B, 12, H, W)."""
+        """Return the input channels of the networks: image, coverage and regions, (B, 12, H, W)."""
         return torch.cat([self.image, self.coverage, self.regions], dim=1)
 
 
@@ -77,17 +76,17 @@ def warp_parts(
     on_boxes: bool | None = None,
     parts: Tensor | None = None,
 ) -> PartWarp:
-    """Bring a source into a target pose.
+    """Warp a source into a target pose.
 
     Args:
-        image: the source picture.
-        masks: its region masks; id 0 is background, 4 the face.
-        source: its joints, as detected; missing ones are completed here.
+        image: the source image.
+        masks: region masks of the source; id 0 is background, 4 the face.
+        source: joints of the source, as detected; missing ones are completed here.
         target: joints of the pose.
-        fill: value of pixels that nothing covers.
-        girth: how wide arms and legs become, as a share of the width that the source shows.
-        on_boxes: evaluate each part on the box it can reach only. None: on a CPU; a GPU takes whole canvases.
-        parts: how much of each part this source gives; what it does not give is not covered. None: all.
+        fill: value of uncovered pixels.
+        girth: widths of arms and of legs in the result, relative to their width in the source.
+        on_boxes: evaluate each part only inside its bounding box. None: True on a CPU, False on a GPU.
+        parts: weight of each part in this source; parts with weight 0 are left uncovered. None: all 1.
 
     Shape:
         image: (B, 3, H, W); masks: (B, 8, H, W); source, target: (B, 18, 3), x, y in pixels of the canvas and a score;
@@ -104,7 +103,7 @@ def warp_parts(
 
 
 def inside_body(joints: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return 1 inside a body of typical width around these joints, falling to 0 around it.
+    """Return a soft mask of a body of typical width around the joints: 1 inside, falling to 0 around it.
 
     Shape:
         joints: (B, 18, 3), as detected; result: (B, 1, H, W).
@@ -121,12 +120,12 @@ def inside_body(joints: Tensor, size: tuple[int, int]) -> Tensor:
 
 @dataclass(frozen=True)
 class _Layers:
-    """The source as it is sampled: for each part image, regions and the part's own membership.
+    """The sampled layers of the source: image, regions, and one part's soft mask at a time.
 
     Shape:
-        source: (B, 12, H, W), the last channel written anew for each part; weights: each part's on its box of
-        ``boxes``; behind: how surely a part leaves those pixels behind; total: (B, H, W), the sum of the weights;
-        hidden: (B, 1, 1) in {0, 1}, whose face is not warped.
+        source: (B, 12, H, W), the last channel is overwritten for each part; weights: each part's weights inside its
+        box; behind: probability that a pixel in the box does not belong to the part; total: (B, H, W), the sum of the
+        weights; hidden: (B, 1, 1) in {0, 1}, 1 where the face is not warped.
     """
 
     source: Tensor
@@ -150,13 +149,13 @@ class _Layers:
         return cls(source, boxes, weights, behind, total, hidden[:, None, None].to(image.dtype))
 
     def parts(self) -> Iterator[Tensor]:
-        """Yield what each part samples; the same tensor, overwritten each time."""
+        """Yield the layers that each part samples; the same tensor is overwritten each time."""
         membership = self.source[:, -1]
         for part, (box, weight) in enumerate(zip(self.boxes, self.weights, strict=True)):
             membership.zero_()
             if box is not None and weight is not None:
                 own = torch.div(weight, self.total[(..., *box)], out=membership[(..., *box)])
-                if (behind := self.behind[part]) is not None:  # no share at all: the least one is taken off too
+                if (behind := self.behind[part]) is not None:  # down to exactly 0: the minimum share is subtracted too
                     own.sub_(behind * (own + _LEAST_SOURCE / (1 - _LEAST_SOURCE)))
             if part == HEAD_PART:
                 membership *= 1 - self.source[:, 3 + _FACE] * self.hidden
@@ -164,7 +163,7 @@ class _Layers:
 
 
 def _total(weights: list[Tensor | None], boxes: list[Box | None], image: Tensor) -> Tensor:
-    """Add the weights of all parts, (B, H, W); at least 1e-30."""
+    """Return the sum of the weights of all parts, (B, H, W), at least 1e-30."""
     total = image.new_zeros(image.shape[0], *image.shape[2:])
     for box, weight in zip(boxes, weights, strict=True):
         if box is not None and weight is not None:
@@ -181,7 +180,7 @@ def _composite(
     boxed: bool,
     parts: Tensor | None = None,
 ) -> PartWarp:
-    """Sample every part and blend: the module's equations."""
+    """Sample every part and blend by the equations of the module."""
     batch, channels, height, width = layers.source.shape
     sums = layers.source.new_zeros(batch, channels, height, width)  # the last channel sums the weights
     total, shares, nearness, best = (layers.source.new_zeros(batch, 1, height, width) for _ in range(4))
@@ -221,14 +220,14 @@ def _composite(
 
 
 def _grid(transforms: PartTransforms, part: int, box: Box, size: tuple[int, int]) -> Tensor:
-    """Return where the target pixels of a box lie in the source, x and y in [-1, 1] as grid_sample counts.
+    """Return the source positions of a box's target pixels, x and y in the [-1, 1] coordinates of grid_sample.
 
     Shape:
         result: (B, 2, h, w).
     """
     matrix, offset = transforms.matrix[:, part], transforms.offset[:, part]
     extent = matrix.new_tensor([size[1], size[0]])
-    across, down = (matrix * (2 / extent[:, None])).unbind(-1)  # (B, 2): what a column and a row further change
+    across, down = (matrix * (2 / extent[:, None])).unbind(-1)  # (B, 2): change per column and per row
     origin = (2 * offset + 1) / extent - 1
     x, y = pixels(box, matrix)
     return across[..., None, None] * x[:, None] + (down[..., None, None] * y[:, None] + origin[..., None, None])

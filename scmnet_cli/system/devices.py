@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from scmnet_cli.errors import ScmError
+from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.system.processes import this_rank
+
+_KINDS = ("cpu", "cuda", "mps", "xpu", "meta")
 
 
 def choose_device(wanted: str | torch.device | None) -> torch.device:
@@ -22,6 +24,10 @@ def choose_device(wanted: str | torch.device | None) -> torch.device:
         device = torch.device(wanted)
         torch.zeros(1, device=device).item()  # fails on "meta", whose tensors have no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
+        kind = str(wanted).partition(":")[0]
+        if kind not in _KINDS:
+            meant = nearest(kind, [*_KINDS, "auto"]) or "; try cpu, cuda, cuda:1 or auto"
+            raise ScmError(f"--device {wanted}: is no device{meant}") from error
         raise ScmError(f"--device {wanted}: cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
     return _of_this_process(device)
 

@@ -6,6 +6,8 @@ There is no random state between steps: the k-th image of the run and its augmen
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 import logging
 import time
@@ -52,6 +54,12 @@ SUMMARY_FILE = "summary.json"
 _MEASURED_PEOPLE = 100
 _MAX_BAD_STEPS = 10
 _BAND_STREAM = 10
+_WORTH_MEASURING = 50
+"""Steps of a run whose time is worth measuring."""
+_TIMED_IMAGES = 2
+_TIMED_STEPS = 3
+_QUICK, _LONGEST_MEASURING = 3.0, 20.0
+"""Seconds: of a step that is repeated, and after which no further phase is measured."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,71 @@ class Run(CountedRun):
             self.config, len(self.people), self.num_val, sizes, -(-left // self.config.train.batch), str(self.device),
             self.images,
         )  # fmt: skip
+
+    def seconds_left(self) -> float | None:
+        """Return about how long the rest of the run takes; None for a run too short to be worth measuring.
+
+        A resumed run goes on at its own speed. A new one times a step in each of its phases, which start where the VGG
+        losses and the discriminators join; on a CPU with two images at a time. Weights, optimisers and counts are put
+        back, so the run is the same as without, tensor by tensor.
+        """
+        train, count = self.config.train, self.team.rank.count
+        left = train.images - self.images
+        if self.images and self.seconds:
+            return left * self.seconds / self.images
+        if left < _WORTH_MEASURING * train.batch:
+            return None
+        if self.device.type == "cpu":
+            batch = _TIMED_IMAGES * count
+            trial = train.model_copy(update={"batch": batch, "accumulate": 1})
+        else:
+            trial = train
+        ends = [at for at in (train.vgg_losses_from, train.discriminators_from) if self.images < at < train.images]
+        phases = list(itertools.pairwise([self.images, *sorted(set(ends)), train.images]))
+        kept = self.config, self.images, self._kept()
+        seconds, spent, an_image = 0.0, 0.0, 0.0
+        self.config = self.config.model_copy(update={"train": trial})
+        try:
+            for start, end in reversed(phases):  # the dearest first: it stands for the others if it takes long
+                if spent < _LONGEST_MEASURING:
+                    self.images = start
+                    step, took = self._timed_step()
+                    an_image, spent = step / trial.batch, spent + took
+                seconds += (end - start) * an_image
+        finally:
+            self.config, self.images, state = kept
+            self._put_back(state)
+        return seconds
+
+    def _timed_step(self) -> tuple[float, float]:
+        """Return the seconds of a step, warmed up if that is quick, and what measuring took."""
+        began = time.perf_counter()
+        step = 0.0
+        for _ in range(_TIMED_STEPS):
+            start = time.perf_counter()
+            self._step(self.generator_pass, self.discriminators)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            step = time.perf_counter() - start
+            if step > _QUICK:
+                break
+        return step, time.perf_counter() - began
+
+    def _kept(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+        weights = {
+            name: {key: tensor.clone() for key, tensor in module.state_dict().items()}
+            for name, module in self.modules.items()
+        }
+        return weights, copy.deepcopy({name: one.state_dict() for name, one in self.optimizers.items()})
+
+    def _put_back(self, state: tuple[dict[str, dict[str, Tensor]], dict[str, Any]]) -> None:
+        weights, optimizers = state
+        for name, module in self.modules.items():
+            module.load_state_dict(weights[name])
+            module.zero_grad(set_to_none=True)
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(optimizers[name])
+        self.means = Means()
 
     def train(self, progress: Callable[[Report], None] | None = None) -> Outcome:
         """Train up to the config's number of images, or until SIGINT or SIGTERM; save the state either way.

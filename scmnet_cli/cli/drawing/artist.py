@@ -1,29 +1,30 @@
-"""The loop that ``scm transfer`` and ``scm edit`` share: every source, as it is or edited, in every pose."""
+"""The loop that ``scm transfer``, ``edit`` and ``colorize`` share: every source, as it is or edited, in every pose."""
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scmnet_cli.cli.console import is_quiet
+from scmnet_cli.cli.console import is_quiet, note
 from scmnet_cli.cli.drawing.input import Input
 from scmnet_cli.cli.drawing.inputs import Finder
 from scmnet_cli.cli.drawing.opening import find_inputs, open_model, read_output_size
-from scmnet_cli.cli.drawing.outputs import Outputs, safe_name
+from scmnet_cli.cli.drawing.outputs import Outputs
+from scmnet_cli.cli.drawing.task import Reference, Task, are_pair, named
+from scmnet_cli.cli.interrupts import interrupts_wait, stops_with
 from scmnet_cli.cli.options import DrawingOptions, InputOptions, PhotoOptions, Runtime
 from scmnet_cli.data.dataset import resized
-from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.domains import DOMAINS
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.one_result import TransferMetrics
@@ -35,49 +36,58 @@ from scmnet_cli.inference.inputs.sketches import Drawing
 from scmnet_cli.inference.opening import open_wardrobe
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
 from scmnet_cli.inference.wardrobe import PREFIX, SHIPPED_WARDROBE, Wardrobe
-from scmnet_cli.system.processes import Rank, Team, this_rank
+from scmnet_cli.system.processes import Team, this_rank
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
+
+Skip = Callable[[Input, ScmError, int], None]
+"""Reports an input that cannot be used, for the reason, and that so many pictures are not drawn."""
 
 _POSES_KEPT = 256
 _FEWEST_FRAMES = 2
 _FRAMES_KEPT = 4
+_SHEET_HEIGHT = 1024
+_WITHOUT_EFFECT = ("model", "out", "device", "batch", "data", "skip_existing", "before_after")
+"""Options that are named elsewhere in a report, or change no picture."""
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Whom or what a region is taken from: somebody's, or a garment of a wardrobe.
+class Wanted:
+    """What is wanted of every picture of a command.
 
     Attributes:
-        name: for file names and messages.
-        where: the file it comes from.
-        encode: reads and encodes it; raises ScmError if it cannot.
+        batch: poses drawn at a time.
+        size: of the pictures; None: the source's own.
+        strip: also write source, pose and result side by side.
+        keep_size: put the result into the photo that gives the pose.
+        before_after: also write that photo and the result side by side.
+        cutout: leave the background transparent.
+        skip_existing: keep pictures that are there already, of the same inputs, model and options.
+        options: those that change a picture, by name, as its report holds them.
     """
 
-    name: str
-    where: str
-    encode: Callable[[], EncodedSource]
+    batch: int
+    size: Canvas | None = None
+    strip: bool = False
+    keep_size: bool = False
+    before_after: bool = False
+    cutout: bool = False
+    skip_existing: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sheets(self) -> tuple[str, ...]:
+        """The pictures that are written beside each picture, by the end of their names."""
+        return ("strip",) * self.strip + ("before-after",) * self.before_after
 
 
 @dataclass(frozen=True)
-class Task:
-    """Sources, poses and references of one command.
+class Drawn:
+    """A result, what gave its pose, and the sheets to be written beside it."""
 
-    Attributes:
-        sources: who is drawn.
-        poses: in which poses; None: each source in its own.
-        references: for each region to exchange, whom it is taken from.
-        colours: whether edges are coloured: files and reports name them first, and the source as their reference.
-        force: edit photos that do not show where a garment goes, or show another side than the reference.
-    """
-
-    sources: list[Input]
-    poses: list[Input] | None
-    references: dict[str, Reference]
-    colours: bool = False
-    force: bool = False
-
-    def __len__(self) -> int:
-        return len(self.sources) * (1 if self.poses is None else len(self.poses))
+    given: Input
+    pose: Person | Pose
+    result: Result
+    sheets: Mapping[str, UInt8Array]
 
 
 Teach = Callable[[Pipeline, Sequence[Person]], Pipeline]
@@ -87,24 +97,11 @@ Teach = Callable[[Pipeline, Sequence[Person]], Pipeline]
 class Artist:
     """Draws tasks; an unusable input is reported in one line, and the others are drawn."""
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        outputs: Outputs,
-        *,
-        batch: int,
-        strip: bool,
-        keep_size: bool = False,
-        size: Canvas | None = None,
-        teach: Teach | None = None,
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, outputs: Outputs, wanted: Wanted, teach: Teach | None = None) -> None:
         self._team = Team(this_rank())
         self._pipeline = pipeline
         self._outputs = outputs
-        self._batch = batch
-        self._strip = strip
-        self._keep_size = keep_size
-        self._size = size
+        self._wanted = wanted
         self._teach = teach
         self._framed = lru_cache(_FRAMES_KEPT)(_read_framed)
         self._metrics = TransferMetrics()
@@ -149,35 +146,86 @@ class Artist:
         """
         if self._outputs.file is not None and len(task) > 1:
             raise ScmError(f"--out {self._outputs.file}: is one file for {len(task)} pictures; name a folder")
-        references = {region: given.encode() for region, given in task.references.items()}
         paths: list[Path] = []
-        taught = self._learn([source for source, _ in _of_rank(task, self._team.rank)])
-        with self._counting(len(task)) as (advance, skip):
-            for source, poses in _of_rank(task, self._team.rank):
-                pipeline = taught.get(source.where, self._pipeline)
-                try:
-                    shown = self._encode(source, pipeline)
-                    encoded = shown
-                    if references:
-                        encoded = pipeline.exchange(shown, references, force=task.force)
-                except ScmError as error:
-                    skip(source, error, len(poses))
-                    continue
-                waiting: deque[tuple[Input, Person | Pose]] = deque()
-                usable = self._usable(poses, waiting, skip)
-                for result in pipeline.transfer_many(encoded, usable, self._batch, self._size):
-                    given, pose = waiting.popleft()
-                    strip = _strip(task, shown, references, pose, result) if self._strip else None
-                    paths.append(self._write(task, source, encoded, given, pose, result, strip))
-                    if self._team.rank.is_first:
-                        print(paths[-1], flush=True)
-                    advance()
-        if not self._with_the_others(paths):
+        kept: list[Path] = []
+        with stops_with(lambda: self._so_far(len(task), paths, kept)):
+            missing = self._missing(task, kept)
+            references = {region: given.encode() for region, given in task.references.items()} if missing else {}
+            taught = self._learn([source for source, _ in missing])
+            with self._counting(len(task), sum(len(poses) for _, poses in missing)) as (advance, skip):
+                for source, poses in missing:
+                    pipeline = taught.get(source.where, self._pipeline)
+                    for write in self._drawn(pipeline, task, (source, poses), references, skip):
+                        with interrupts_wait():
+                            paths.append(write())
+                            self._print(paths[-1])
+                            advance()
+        if kept:
+            note(f"{len(kept)} of {len(task)} pictures were there already and are kept")
+        if not self._with_the_others(paths, kept):
             raise ScmError("nothing was drawn: none of the inputs could be used, for the reasons above")
 
-    def _with_the_others(self, paths: list[Path]) -> int:
-        """Let the first process tell what the others drew and skipped; return how many pictures there are of all."""
-        of_all = self._team.gather((paths, self._unusable))
+    def _missing(self, task: Task, kept: list[Path]) -> list[tuple[Input, list[Input]]]:
+        """Return what this process has to draw; with --skip-existing, pictures that are there go to ``kept``."""
+        asked = list(task.of_rank(self._team.rank))
+        if not self._wanted.skip_existing:
+            return asked
+        missing = []
+        for source, poses in asked:
+            left = []
+            for given in poses:
+                path = self._outputs.existing(
+                    task.stem(source, given), task.inputs(source, given), self._wanted.options, self._wanted.sheets
+                )
+                if path is None:
+                    left.append(given)
+                else:
+                    kept.append(path)
+                    self._print(path)
+            if left:
+                missing.append((source, left))
+        return missing
+
+    def _drawn(
+        self,
+        pipeline: Pipeline,
+        task: Task,
+        asked: tuple[Input, list[Input]],
+        references: dict[str, EncodedSource],
+        skip: Skip,
+    ) -> Iterator[Callable[[], Path]]:
+        """Draw one source in its poses; give for each picture what writes it."""
+        source, poses = asked
+        try:
+            shown = self._encode(source, pipeline)
+            encoded = pipeline.exchange(shown, references, force=task.force) if references else shown
+        except ScmError as error:
+            skip(source, error, len(poses))
+            return
+        waiting: deque[tuple[Input, Person | Pose]] = deque()
+        usable = self._usable(poses, waiting, skip)
+        for result in pipeline.transfer_many(encoded, usable, self._wanted.batch, self._wanted.size):
+            given, pose = waiting.popleft()
+            sheets = {}
+            if self._wanted.strip:
+                sheets["strip"] = _strip(task, shown, references, pose, result)
+            yield partial(self._write, task, source, encoded, Drawn(given, pose, result, sheets))
+
+    def _print(self, path: Path) -> None:
+        if self._team.rank.is_first:
+            print(path, flush=True)
+
+    def _so_far(self, total: int, paths: list[Path], kept: list[Path]) -> str:
+        """Say what is done and what is not, when Ctrl-C stopped the drawing."""
+        rank = self._team.rank
+        share = f"{rank}: " if rank.count > 1 else ""
+        before = f" and {len(kept)} were there already" if kept else ""
+        written = f"{share}{len(paths)} of {total} pictures are written to {self._outputs.folder}{before}"
+        return f"{written}; each is whole; the same command with --skip-existing draws the rest"
+
+    def _with_the_others(self, paths: list[Path], kept: list[Path]) -> int:
+        """Let the first process list what the others drew and skipped; return how many pictures there are of all."""
+        of_all = self._team.gather((paths + kept, self._unusable))
         if self._team.rank.is_first:
             reported = set(self._unusable)
             for others_paths, others_unusable in of_all[1:]:
@@ -211,11 +259,13 @@ class Artist:
         drawn: list[Input] = []
         seconds = 0.0
         waiting: deque[tuple[Input, Person | Pose]] = deque()
-        with self._counting(len(task)) as (advance, skip):
+        stopped = stops_with(lambda: f"{len(frames)} of {len(task)} frames are drawn; {path} is not written")
+        with stopped, self._counting(len(task), len(task)) as (advance, skip):
             usable = self._usable(poses, waiting, skip)
-            for result in pipeline.transfer_many(encoded, usable, self._batch, self._size):
+            for result in pipeline.transfer_many(encoded, usable, self._wanted.batch, self._wanted.size):
                 given, pose = waiting.popleft()
-                frames.append(_strip(task, encoded, {}, pose, result) if self._strip else np.asarray(result.image))
+                strip = self._wanted.strip
+                frames.append(_strip(task, encoded, {}, pose, result) if strip else np.asarray(result.image))
                 drawn.append(given)
                 seconds += result.seconds
                 advance()
@@ -223,16 +273,25 @@ class Artist:
             raise ScmError(
                 f"--animate {path}: needs at least {_FEWEST_FRAMES} poses that can be drawn, not {len(frames)}"
             )
-        inputs = {"source": _named(source), "poses": [_named(given) for given in drawn]}
+        inputs = {"source": named(source), "poses": [named(given) for given in drawn]}
         report = {
-            "settings": {**self._settings(), "frames_a_second": rate, "strip": self._strip},
+            "options": self._wanted.options,
+            "settings": {**self._settings(), "frames_a_second": rate, "strip": self._wanted.strip},
             "seconds": {"reading_style": encoded.seconds, "drawing": seconds},
         }
-        print(self._outputs.write_animation(path, frames, rate, inputs, report))
+        with interrupts_wait():
+            print(self._outputs.write_animation(path, frames, rate, inputs, report))
 
     @contextmanager
-    def _counting(self, total: int) -> Iterator[tuple[Callable[[], None], Callable[[Input, ScmError, int], None]]]:
-        """Show progress; give what counts a picture, and what tells once of an input that cannot be used."""
+    def _counting(
+        self, total: int, own: int
+    ) -> Iterator[tuple[Callable[[], None], Callable[[Input, ScmError, int], None]]]:
+        """Show progress; give what counts a picture, and what reports once an input that cannot be used.
+
+        Args:
+            total: pictures of all processes; a single one fails instead of being skipped.
+            own: pictures of this process.
+        """
         columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         console = Console(stderr=True, soft_wrap=True, quiet=not self._team.rank.is_first)
         with Progress(
@@ -242,7 +301,7 @@ class Artist:
             redirect_stdout=sys.stdout.isatty(),  # paths that somebody else reads stay on stdout
             redirect_stderr=False,
         ) as bar:
-            pictures = bar.add_task("drawing", total=-(-total // self._team.rank.count))
+            pictures = bar.add_task("drawing", total=own)
 
             def skip(given: Input, error: ScmError, num_pictures: int) -> None:
                 if total == 1:
@@ -276,14 +335,14 @@ class Artist:
         """Read all photos of a person."""
         found = []
         for each in (given, *given.others):
-            person = self._framed(each).cropped if self._keep_size and each.framed else each.read()
+            person = self._framed(each).cropped if self._wanted.keep_size and each.framed else each.read()
             if not isinstance(person, Person):
                 raise ScmError(f"{each.where}: is a pose without a picture")
             found.append(person)
         return found
 
     def _read_pose(self, given: Input) -> Person | Pose:
-        pose = self._framed(given).cropped if self._keep_size else given.read()
+        pose = self._framed(given).cropped if self._wanted.keep_size else given.read()
         self._pipeline.fit_pose(pose)
         return pose
 
@@ -291,7 +350,7 @@ class Artist:
         self,
         poses: list[Input],
         waiting: deque[tuple[Input, Person | Pose]],
-        skip: Callable[[Input, ScmError, int], None],
+        skip: Skip,
     ) -> Iterator[Person | Pose]:
         for given in poses:
             try:
@@ -302,78 +361,43 @@ class Artist:
             waiting.append((given, pose))
             yield pose
 
-    def _write(
-        self,
-        task: Task,
-        source: Input,
-        encoded: EncodedSource,
-        given: Input,
-        pose: Person | Pose,
-        result: Result,
-        strip: UInt8Array | None,
-    ) -> Path:
+    def _write(self, task: Task, source: Input, encoded: EncodedSource, drawn: Drawn) -> Path:
+        given, pose, result = drawn.given, drawn.pose, drawn.result
         in_place = given.where == source.where
         layout = pose if isinstance(pose, Person) else None
         if in_place and encoded.removed:
             layout = None  # the source's own map still shows what the edit took away
-        target = layout if not task.references and (in_place or _are_pair(source, given)) else None
+        target = layout if not task.references and (in_place or are_pair(source, given)) else None
         measures = self._metrics.measure(result, encoded, layout, target, moves=not in_place)
 
-        inputs: dict[str, Any] = {
-            "source": _named(source),
-            "pose": _named(given),
-            "exchanged": {region: _named(reference) for region, reference in task.references.items()},
-        }
+        inputs = task.inputs(source, given)
         if task.colours:
-            read_as = pose.taken_from if isinstance(pose, Drawing) else "prepared"
-            inputs = {"edges": _named(given) | {"read_as": read_as}, "reference": _named(source)}
+            inputs["edges"]["read_as"] = pose.taken_from if isinstance(pose, Drawing) else "prepared"
         report = {
             "removed_regions": list(encoded.removed),
+            "options": self._wanted.options,
             "settings": self._settings(),
             "seconds": {"reading_style": encoded.seconds, "drawing": result.seconds},
             "metrics": measures.values,
             "not_computed": measures.not_computed,
         }
-        drawn = np.asarray(result.image)
-        if self._keep_size:
+        picture, sheets = np.asarray(result.cutout() if self._wanted.cutout else result.image), dict(drawn.sheets)
+        if self._wanted.keep_size:
             framed = self._framed(given)
             edit = encoded.edit if in_place else None
-            drawn = framed.put_back(drawn) if edit is None else framed.put_back_edit(edit)
+            picture = framed.put_back(picture) if edit is None else framed.put_back_edit(edit)
             crop = framed.crop
             report["kept_size"] = {"photo": given.where, "crop": [crop.left, crop.top, crop.width, crop.height]}
-        return self._outputs.write(_stem(task, source, given), drawn, inputs, report, strip)
+            if self._wanted.before_after:
+                sheets["before-after"] = before_after(framed.photo.image, picture)
+        return self._outputs.write(task.stem(source, given), picture, inputs, report, sheets)
 
     def _settings(self) -> dict[str, Any]:
-        return {"device": str(self._pipeline.device), "batch": self._batch, "canvas": str(self._pipeline.canvas)}
-
-
-def _stem(task: Task, source: Input, given: Input) -> str:
-    if task.colours:
-        return f"{safe_name(given.name)}_like_{safe_name(source.name)}"
-    return "_".join([
-        safe_name(source.name),
-        *(f"{region}-from-{safe_name(reference.name)}" for region, reference in task.references.items()),
-        *([] if task.poses is None else ["to", safe_name(given.name)]),
-    ])  # fmt: skip
-
-
-def _of_rank(task: Task, rank: Rank) -> Iterator[tuple[Input, list[Input]]]:
-    """Give the sources and poses that one of several processes draws: neighbours, so that it reads few sources.
-
-    Pictures that may want the same file name fall to the same process, which numbers them.
-    """
-    poses_of = [(source, [source] if task.poses is None else task.poses) for source in task.sources]
-    if rank.count == 1:
-        yield from poses_of
-        return
-    stems = dict.fromkeys(_stem(task, source, given) for source, poses in poses_of for given in poses)
-    owners = {stem: place * rank.count // len(stems) for place, stem in enumerate(stems)}
-    for stem in stems:
-        owners[stem] = owners.get(re.sub(r"_\d+$", "", stem), owners[stem])
-    for source, poses in poses_of:
-        own = [given for given in poses if owners[_stem(task, source, given)] == rank.index]
-        if own:
-            yield source, own
+        return {
+            "device": str(self._pipeline.device),
+            "batch": self._wanted.batch,
+            "canvas": str(self._pipeline.canvas),
+        }
 
 
 def _read_framed(given: Input) -> Framed:
@@ -403,25 +427,6 @@ def _strip(
     return contact_sheet([row], ["source", *references, "pose" if result.edges is None else "edges", "result"])
 
 
-def _named(given: Input | Reference) -> dict[str, Any]:
-    named: dict[str, Any] = {"name": given.name, "path": given.where}
-    if isinstance(given, Input) and given.others:
-        named["further_photos"] = [other.where for other in given.others]
-    return named
-
-
-def _are_pair(source: Input, pose: Input) -> bool:
-    """Whether a prepared folder lists the two as pictures of one person."""
-    if source.folder is None or pose.folder is None or source.folder.path != pose.folder.path:
-        return False
-    return (source.name, pose.name) in _pairs(source.folder)
-
-
-@cache
-def _pairs(folder: PreparedFolder) -> set[tuple[str, str]]:
-    return set(folder.pairs())
-
-
 def check_animation(path: Path) -> None:
     """Refuse a file name of no kind of animated picture, before anything is loaded.
 
@@ -432,9 +437,24 @@ def check_animation(path: Path) -> None:
         raise ScmError(f"--animate {path}: cannot be written; give a name that ends with {', '.join(ANIMATED)}")
 
 
+def before_after(before: UInt8Array, after: UInt8Array) -> UInt8Array:
+    """Return a photo and its changed copy side by side, at most 1,024 pixels high.
+
+    Shape:
+        before, after: (H, W, 3) uint8; result: (H', W', 3) uint8.
+    """
+    pictures = []
+    for pixels in (before, after):
+        picture = Image.fromarray(pixels)
+        picture.thumbnail((picture.width, _SHEET_HEIGHT), Image.Resampling.LANCZOS)
+        pictures.append(np.asarray(picture))
+    return contact_sheet([pictures], ["before", "after"])
+
+
 def set_up(
     drawing: DrawingOptions,
     inputs: InputOptions,
+    further: Mapping[str, Any] | None = None,
     *,
     strip: bool,
     runtime: Runtime = Runtime.torch,
@@ -442,13 +462,60 @@ def set_up(
 ) -> tuple[Finder, Artist]:
     """Load the model and open the folders that the options name.
 
+    Args:
+        drawing: options of the pictures.
+        inputs: options of people and poses.
+        further: options of the command itself that change the pictures.
+        strip: also write strips.
+        runtime: what runs the networks.
+        teach: teaches the model each person first; None: it is taken as it is.
+
     Raises:
-        ScmError: if no model is given, or an option names what is not there.
+        ScmError: if no model is given, or an option names what is not there or does not fit another.
     """
-    pipeline = open_model(drawing.model, drawing.device, runtime)
-    size = read_output_size(drawing.size, pipeline)
-    finder = find_inputs(pipeline, inputs, size)
-    batch = drawing.batch or (8 if pipeline.device.type == "cuda" else 1)
     keep_size = isinstance(drawing, PhotoOptions) and drawing.keep_size
-    outputs = Outputs(drawing.out, pipeline, mark=drawing.mark)
-    return finder, Artist(pipeline, outputs, batch=batch, strip=strip, keep_size=keep_size, size=size, teach=teach)
+    with_before = isinstance(drawing, PhotoOptions) and drawing.before_after
+    check_cutout(drawing, keep_size=keep_size)
+    if with_before and not keep_size:
+        raise ScmError("--before-after: shows the photo that --keep-size puts the result into; give both")
+    pipeline = open_model(drawing.model, drawing.device, runtime)
+    if drawing.cutout and pipeline.background_level is None:
+        raise ScmError(
+            f"--cutout: {pipeline.path} draws no foreground mask; leave --cutout out, or use a model with one, such as "
+            "the one that ships"
+        )
+    size = read_output_size(drawing.size, pipeline)
+    options = changing_options(drawing, inputs, further or {})
+    wanted = Wanted(
+        batch=drawing.batch or (8 if pipeline.device.type == "cuda" else 1),
+        size=size,
+        strip=strip,
+        keep_size=keep_size,
+        before_after=with_before,
+        cutout=drawing.cutout,
+        skip_existing=drawing.skip_existing,
+        options=options,
+    )
+    finder = find_inputs(pipeline, inputs, size)
+    return finder, Artist(pipeline, Outputs(drawing.out, pipeline, mark=drawing.mark), wanted, teach)
+
+
+def check_cutout(drawing: DrawingOptions, *, keep_size: bool) -> None:
+    """Refuse --cutout where there is no transparency.
+
+    Raises:
+        ScmError: beside --keep-size, or for a JPEG.
+    """
+    if drawing.cutout and keep_size:
+        raise ScmError("--cutout and --keep-size: one leaves the background out, the other keeps it; give one of them")
+    if drawing.cutout and drawing.out.suffix.lower() in (".jpg", ".jpeg"):
+        raise ScmError(f"--out {drawing.out}: JPEG has no transparency for --cutout; end the name with .png or .webp")
+
+
+def changing_options(
+    drawing: DrawingOptions, inputs: InputOptions, further: Mapping[str, Any]
+) -> dict[str, str | int | float]:
+    """Return the given options that change a picture, but for the model and inputs themselves."""
+    given = {**asdict(drawing), **asdict(inputs), **further}
+    kept = {name: value for name, value in given.items() if value and name not in _WITHOUT_EFFECT}
+    return {name: value if isinstance(value, int | float) else str(value) for name, value in kept.items()}

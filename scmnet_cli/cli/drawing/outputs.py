@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from scmnet_cli.provenance import KINDS, SOFTWARE, save_generated, save_generate
 from scmnet_cli.types import UInt8Array
 
 _LONGEST_NAME = 80
+_SHEETS = ("strip", "before-after")
 
 
 class Outputs:
@@ -56,17 +57,17 @@ class Outputs:
         picture: UInt8Array,
         inputs: dict[str, Any],
         report: dict[str, Any],
-        strip: UInt8Array | None = None,
+        sheets: Mapping[str, UInt8Array] | None = None,
     ) -> Path:
         """Write a picture and its report.
 
         Args:
             stem: the wanted file name without ending, unless ``--out`` is a file; a number follows it where that name
                 is taken by other inputs.
-            picture: (H, W, 3).
+            picture: (H, W, 3), or (H, W, 4) with an opacity.
             inputs: names the inputs; the same inputs and model overwrite their earlier picture.
             report: what else the JSON holds.
-            strip: a picture of the inputs and the result, if wanted.
+            sheets: pictures to be written beside it, by the end of their names.
 
         Returns:
             the path of the picture, a PNG unless ``--out`` says otherwise; the JSON lies beside it.
@@ -76,8 +77,8 @@ class Outputs:
         """
         path = self._free(stem, inputs) if self.file is None else self._free(self.file.stem, inputs, self.file.suffix)
         with self._report_beside(path, inputs, report):
-            if strip is not None:
-                save_generated(path.with_suffix(".strip.png"), strip, mark=self.mark)
+            for kind, sheet in (sheets or {}).items():
+                save_generated(path.with_suffix(f".{kind}.png"), sheet, mark=self.mark)
             save_generated(path, picture, mark=self.mark)
         return path
 
@@ -131,7 +132,8 @@ class Outputs:
         except BaseException:
             if not path.exists():
                 path.with_suffix(".json").unlink(missing_ok=True)
-                path.with_suffix(".strip.png").unlink(missing_ok=True)
+                for kind in _SHEETS:
+                    path.with_suffix(f".{kind}.png").unlink(missing_ok=True)
             raise
 
     def _write_report(self, path: Path, inputs: dict[str, Any], report: dict[str, Any]) -> None:
@@ -146,12 +148,69 @@ class Outputs:
                 return path
         raise AssertionError
 
+    def existing(
+        self, stem: str, inputs: Mapping[str, Any], options: Mapping[str, Any], sheets: tuple[str, ...] = ()
+    ) -> Path | None:
+        """Return the picture of these inputs, model file and options, if it is there and no input is newer.
+
+        Args:
+            stem: as for :meth:`write`.
+            inputs: as for :meth:`write`; what the report says of an input beyond that does not count.
+            options: those that change the picture.
+            sheets: which must lie beside it.
+        """
+        stem, ending = (stem, ".png") if self.file is None else (self.file.stem, self.file.suffix)
+        for number in itertools.count(1):
+            path = self.folder / f"{stem}{'' if number == 1 else f'_{number}'}{ending}"
+            if not path.is_file():
+                return None
+            earlier = _read_report(path.with_suffix(".json"))
+            if not _holds(earlier.get("inputs"), inputs) or earlier.get("options") != options:
+                continue
+            model = earlier.get("model")
+            if not isinstance(model, dict) or model.get("sha256") != self._model["sha256"]:
+                continue
+            has_sheets = all(path.with_suffix(f".{kind}.png").is_file() for kind in sheets)
+            return path if has_sheets and not _is_older(path, inputs) else None
+        raise AssertionError
+
     def _is_of(self, report: Path, inputs: dict[str, Any]) -> bool:
-        try:
-            earlier = json.loads(report.read_bytes())
-            return bool(earlier["inputs"] == inputs and earlier["model"]["path"] == self._model["path"])
-        except (OSError, ValueError, RecursionError, KeyError, TypeError):
-            return False
+        earlier = _read_report(report)
+        model = earlier.get("model")
+        path = model.get("path") if isinstance(model, dict) else None
+        return bool(earlier.get("inputs") == inputs and path == self._model["path"])
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    """Return what a report holds; nothing if it is absent, or another program's."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _holds(found: Any, wanted: Any) -> bool:
+    """Return whether JSON has everything that is wanted, and perhaps more."""
+    if isinstance(wanted, Mapping):
+        return isinstance(found, dict) and all(_holds(found.get(key), value) for key, value in wanted.items())
+    return bool(found == wanted)
+
+
+def _is_older(picture: Path, inputs: Mapping[str, Any]) -> bool:
+    """Return whether a file among the inputs changed after the picture was written."""
+    written = picture.stat().st_mtime
+    for value in inputs.values():
+        if "path" not in value:
+            if _is_older(picture, value):
+                return True
+            continue
+        for place in (value["path"], *value.get("further_photos", ())):
+            where = place.removesuffix(" (mirrored)")
+            file = Path(where if Path(where).exists() else where.rpartition("#")[0])
+            if file.is_file() and file.stat().st_mtime > written:
+                return True
+    return False
 
 
 def _named_file(out: Path) -> Path | None:

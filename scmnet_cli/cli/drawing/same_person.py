@@ -44,6 +44,14 @@ class PersonOptions:
     minutes: Minutes = 2
     steps: Steps = None
 
+    @property
+    def changing(self) -> dict[str, int | float]:
+        """The options that change a picture, by name, where the person is learned."""
+        if not self.personalize:
+            return {}
+        budget = {"minutes": self.minutes} if self.steps is None else {"steps": self.steps}
+        return {"personalize": True, **budget}
+
     def teach(self) -> Teach | None:
         """Return what teaches a model a person, if that is wanted."""
         if not self.personalize:

@@ -1,0 +1,101 @@
+"""Choose the shipped config that fits a prepared folder and a machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from scmnet_cli.config import load_config
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.errors import ScmError
+from scmnet_cli.types import Canvas
+
+SHIPPED_WEIGHTS = "person"
+"""The config of the person model that ships."""
+
+_FIXED, _WORKSPACE = 0.8e9, 1.5e9
+"""Bytes on a GPU for weights, optimisers and losses, and for the convolutions' workspace (docs/distributed.md)."""
+
+_PER_PIXEL = 0.33e9 / (256 * 176)
+"""Bytes kept for the backward pass, by pixel of an image, of the base networks in bf16 (docs/distributed.md)."""
+
+_LEAST_IMAGES = 4
+"""Batch statistics need at least so many images at a time."""
+
+_WITH_GPU = {"person": ("ccp", "deepfashion", "market", "cpu"), "face": ("faces", "faces-cpu")}
+_WITHOUT = {"person": ("cpu", "market"), "face": ("faces-cpu",)}
+
+
+@dataclass(frozen=True)
+class ChosenConfig:
+    """A shipped config, changes to it, and why it was chosen, in words."""
+
+    name: str
+    settings: tuple[str, ...]
+    reason: str
+
+
+def choose_config(
+    data: Path, device: torch.device, *, from_shipped: bool = False, num_processes: int = 1
+) -> ChosenConfig:
+    """Return the config for a prepared folder on a device.
+
+    A GPU gets the large networks; if they need more memory than is free, a batch is cut into parts, and if that does
+    not help, the small networks are taken, as on a CPU.
+
+    Args:
+        data: the prepared folder, whose domain and shape decide too.
+        device: where it will be trained.
+        from_shipped: whether training starts from the weights that ship, which need their own config.
+        num_processes: that share a batch, one GPU each.
+
+    Raises:
+        ScmError: if the folder cannot be read, or no shipped config has its shape.
+    """
+    folder = PreparedFolder(data)
+    domain, canvas = folder.domain.name, folder.manifest.canvas
+    what = f"{folder.domain.members} at {canvas}"
+    if from_shipped:
+        keep = folder.manifest.background != "plain"
+        settings = ("model.foreground=false",) if keep else ()
+        return ChosenConfig(SHIPPED_WEIGHTS, settings, "the networks of the weights that ship")
+    if device.type == "cuda" and (name := _of_shape(_WITH_GPU[domain], canvas)):
+        free = torch.cuda.mem_get_info(device)[0]
+        parts = parts_that_fit(name, free, num_processes)
+        if parts:
+            settings = (f"train.accumulate={parts}",) if parts > 1 else ()
+            cut = f", each batch in {parts} parts" if parts > 1 else ""
+            return ChosenConfig(name, settings, f"{what}, a GPU with {free / 1e9:.0f} GB free{cut}")
+        what = f"{what}, a GPU with only {free / 1e9:.1f} GB free"
+    name = _of_shape(_WITHOUT[domain], canvas)
+    if not name:
+        raise ScmError(
+            f"{data}: no shipped config for this machine has the shape of its {canvas}; name one with -c, such as "
+            f"-c cpu --set model.height={canvas.height} --set model.width={canvas.width}"
+        )
+    return ChosenConfig(name, (), f"{what}{'' if device.type == 'cuda' else ', no GPU'}")
+
+
+def _of_shape(names: tuple[str, ...], canvas: Canvas) -> str:
+    """Return the first config whose canvas has that shape and is not larger; empty if there is none."""
+    for name in names:
+        own = load_config(name).model.canvas
+        if own.has_shape_of(canvas) and own.height <= canvas.height:
+            return name
+    return ""
+
+
+def parts_that_fit(name: str, free: float, num_processes: int = 1) -> int:
+    """Return into how many parts a config's batch must be cut to fit a GPU's free bytes; 0 if no cut is enough."""
+    config = load_config(name)
+    per_image = _PER_PIXEL * config.model.height * config.model.width
+    share = config.train.batch // num_processes
+    for parts in range(1, share + 1):
+        images = share // parts
+        if share % parts or images < min(_LEAST_IMAGES, share):
+            continue
+        if _FIXED + _WORKSPACE + images * per_image <= free:
+            return parts
+    return 0
