@@ -109,18 +109,23 @@ def clean_probabilities(probabilities: FloatArray, joints: FloatArray) -> FloatA
 def _order_garments(probabilities: FloatArray, chosen: UInt8Array) -> None:
     """Rename pieces of garments that are out of order, in place.
 
-    A piece of upper garment that hangs on pants or skirt is what it hangs on. A piece of pants that touches a larger
+    A piece of upper garment that hangs on pants is pants. One that hangs on a much larger skirt is skirt; else both are
+    a dress, which counts as upper garment. A piece of pants that touches a larger
     skirt and ends above its hem is skirt. A piece of skirt that touches much larger pants is pants.
 
     Shape:
         probabilities: (8, h, w); chosen: (h, w), the likeliest of each cell.
     """
-    for piece in _pieces(chosen == _UPPER)[1:]:
+    for piece in _pieces(chosen == _UPPER)[1:]:  # below the first, from the top
         edge = np.nonzero(piece & ~_moved_down(piece))
         above = chosen[np.maximum(edge[0] - 1, 0), edge[1]]
-        for region in (_PANTS, _SKIRT):
-            if (above == region).mean() > 0.5:
-                _rename(probabilities, chosen, piece, _UPPER, region)
+        skirt = chosen == _SKIRT
+        if (above == _PANTS).mean() > 0.5:
+            _rename(probabilities, chosen, piece, _UPPER, _PANTS)
+        elif (above == _SKIRT).mean() > 0.5 and piece.sum() < _SMALL_PIECE * skirt.sum():
+            _rename(probabilities, chosen, piece, _UPPER, _SKIRT)
+        elif (above == _SKIRT).mean() > 0.5:
+            _rename(probabilities, chosen, skirt, _SKIRT, _UPPER)
     skirt = chosen == _SKIRT
     hem = int(np.nonzero(skirt)[0].max(initial=-1))
     for piece in _pieces(chosen == _PANTS):
@@ -139,10 +144,10 @@ def _rename(probabilities: FloatArray, chosen: UInt8Array, piece: _BoolArray, re
 
 
 def _pieces(mask: _BoolArray) -> list[_BoolArray]:
-    """Return the connected components, the largest first."""
+    """Return the connected components, from the top down."""
     labels, num = components(mask)
     pieces = [labels == number for number in range(1, num + 1)]
-    return sorted(pieces, key=np.count_nonzero, reverse=True)
+    return sorted(pieces, key=lambda piece: int(piece.any(1).argmax()))
 
 
 def _moved_down(mask: _BoolArray) -> _BoolArray:

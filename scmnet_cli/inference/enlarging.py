@@ -18,8 +18,9 @@ _LEAST_COVERED = 0.05
 _SURE = (0.15, 0.65)
 """Values of c between which warped pixels fade in: an upsampled blend is blurred, the photo's own pixels are not."""
 
-_CONTRAST = 1.8
-"""Factor by which the edge of the upsampled foreground mask is steepened."""
+_EDGE, _CONTRAST = 0.62, 3.0
+"""Value of the upsampled foreground mask at the edge of the person, and the factor by which the edge is steepened: the
+network's mask is soft, and wider than the person."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def sharpened(alpha: Tensor, warp: PartWarp, blend: Tensor) -> Tensor:
         alpha: (B, 1, H, W); blend: (B, 1, H', W'), the enlarged c; result: (B, 1, H', W') in [0, 1].
     """
     size = (warp.image.shape[2], warp.image.shape[3])
-    steep = ((_enlarged(alpha, size) - 0.5) * _CONTRAST + 0.5).clamp(0, 1)
+    steep = ((_enlarged(alpha, size) - _EDGE) * _CONTRAST + 0.5).clamp(0, 1)
     person = (1 - warp.regions[:, :1]) * (warp.coverage > _LEAST_COVERED)
     coarse = F.interpolate(person, size=(alpha.shape[2], alpha.shape[3]), mode="area")
     detail = person - _enlarged(coarse, size)
