@@ -55,8 +55,8 @@ VARIANTS = {
     "60s-all": Variant(Recipe(trained=(), learning_rate=1e-4, num_checks=3), 120),
     "60s-last-layers": Variant(Recipe(trained=DECODER[1:], num_checks=3), 120),
     "60s-batch-4": Variant(Recipe(batch=4, num_checks=3), 120),
-    "60s-lr-1e-4": Variant(Recipe(learning_rate=1e-4, num_checks=3), 120),
-    "60s-lr-5e-4": Variant(Recipe(learning_rate=5e-4, num_checks=3), 120),
+    "60s-lr-2e-4": Variant(Recipe(learning_rate=2e-4, num_checks=3), 120),
+    "60s-lr-5e-5": Variant(Recipe(learning_rate=5e-5, num_checks=3), 120),
     "60s-half-size": Variant(Recipe(height=128, batch=8, num_checks=3), 120),
 }
 

@@ -20,7 +20,7 @@ from scmnet_cli.data.dataset import PeopleGiven, TrainingBatch
 from scmnet_cli.data.reposing import align_pose
 from scmnet_cli.errors import ScmError
 from scmnet_cli.models.scmnet import SCMNet
-from scmnet_cli.training.objective import GeneratorObjective, GeneratorPass, Inputs
+from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, GeneratorPass, Inputs
 from scmnet_cli.training.personal_views import PersonalStream, held_out_views
 from scmnet_cli.types import FloatArray, Person
 from scmnet_cli.weights import find_backbone
@@ -35,7 +35,7 @@ class Recipe:
 
     Attributes:
         trained: name prefixes of the trained parameters; empty: all are trained.
-        learning_rate: Adam's initial learning rate; it falls to a tenth by the end of the budget.
+        learning_rate: Adam's learning rate after a short warm-up; it falls to a tenth by the end of the budget.
         height: height of the training views in pixels; 0: the model's own canvas.
         batch: views per step.
         num_checks: number of validations on held-out views, spread evenly over the budget.
@@ -44,7 +44,7 @@ class Recipe:
     """
 
     trained: tuple[str, ...] = DECODER
-    learning_rate: float = 2e-4
+    learning_rate: float = 1e-4
     height: int = 0
     batch: int = 2
     num_checks: int = 5
@@ -250,11 +250,12 @@ class PersonalRun:
     @torch.no_grad()
     def _foreground(self) -> Tensor | None:
         """Return the foreground mask of the photos in held-out poses; None where the network draws backgrounds."""
-        return self._generator(self._uses).rendering.alpha
+        drawn: GeneratorOutput = self._generator(self._uses)
+        return drawn.rendering.alpha
 
     def _step(self, step: int, share: float) -> None:
         for group in self._optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate * (1 - 0.9 * share)
+            group["lr"] = self.recipe.learning_rate * min((step + 1) / _WARM_UP, 1) * (1 - 0.9 * share)
         inputs = Inputs.of(self._stream.batch(step * self.recipe.batch, self.recipe.batch), part_warp=True)
         self._optimizer.zero_grad(set_to_none=True)
         loss = self._objective.total(self._terms(inputs, self._band(step, inputs.target.shape[2])))
@@ -275,6 +276,9 @@ class PersonalRun:
 
 
 _MAX_GRADIENT, _BAND_STREAM = 20.0, 23
+_WARM_UP = 8
+"""Steps over which the learning rate rises: Adam's first steps are as long as all others, and know least."""
+
 _USED_POSES, _SOLID, _HOLE = 3, 0.8, 0.4
 
 
