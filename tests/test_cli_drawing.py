@@ -166,8 +166,11 @@ def test_a_cutout_is_transparent_where_the_model_sees_background(
     opacity = pixels[..., 3:] / 255
     assert 0 < opacity.mean() < 1
     over_grey = pixels[..., :3] * opacity + PLAIN_GREY * (1 - opacity)
-    tolerance = 2 if ending == ".png" else 40  # WebP loses some
-    assert np.abs(over_grey - wanted).max() < tolerance
+    away = np.abs(over_grey - wanted)
+    if ending == ".png":
+        assert away.max() < 2
+    else:  # WebP loses single pixels of so small a picture
+        assert away.mean() < 6
     assert read_provenance(path).is_generated
     assert json.loads(path.with_suffix(".json").read_text())["options"] == {"cutout": True, "runtime": "torch"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.training.personal_views import PersonalStream, held_out_views
-from scmnet_cli.training.personalizing import BUDGET_USED, DECODER, Budget, PersonalRun, Recipe
+from scmnet_cli.training.personalizing import BUDGET_USED, DECODER, MOST_LOST, Budget, PersonalRun, Recipe
 from scmnet_cli.types import Canvas, Person
 
 CANVAS = Canvas(64, 48)
@@ -149,6 +150,43 @@ def test_the_base_is_kept_if_held_out_views_get_worse(base: Pipeline) -> None:
     states = list(run.steps(Budget(None, 6)))
     assert states[-1].best == 1
     assert run.difference() == {}
+
+
+def test_weights_that_tear_holes_into_the_person_are_not_kept(base: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, errors = run_of(base), iter([1.0, *[0.5] * 9])
+    monkeypatch.setattr(run, "error", lambda: next(errors))
+
+    def open_holes(step: int, share: float) -> None:
+        with torch.no_grad():
+            run.net.generator.to_rgb.bias[4] -= 10.0
+
+    monkeypatch.setattr(run, "_foreground", solid_at_first(run))
+    monkeypatch.setattr(run, "_step", open_holes)
+    for _ in run.steps(Budget(None, 4)):
+        pass
+    assert run.lost() > MOST_LOST
+    assert run.difference() == {}
+
+
+def solid_at_first(run: PersonalRun) -> Callable[[], torch.Tensor]:
+    """Let the untrained base draw a solid person: the logits of this network plus 5."""
+    drawn = run._foreground
+
+    def shifted() -> torch.Tensor:
+        alpha = drawn()
+        assert alpha is not None
+        return torch.sigmoid(torch.logit(alpha) + 5)
+
+    return shifted
+
+
+def test_a_network_that_draws_backgrounds_loses_nothing(tmp_path: Path) -> None:
+    path = save_model(tmp_path / "keep.safetensors", foreground=False)
+    run = run_of(Pipeline.from_pretrained(path, "cpu"), learning_rate=3e-3)
+    for _ in run.steps(Budget(None, 6)):
+        pass
+    assert run.lost() == 0
+    assert run.difference()
 
 
 def test_the_run_ends_early_once_held_out_views_stop_improving(base: Pipeline) -> None:

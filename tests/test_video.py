@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -388,6 +389,23 @@ def test_a_wrong_option_is_a_one_line_error_and_writes_nothing(
     assert line in done.errors[0]
     assert not list(place.path.glob("out*"))
     assert film.read_bytes() == before
+
+
+def test_ctrl_c_leaves_no_half_film_and_says_how_far_it_was(
+    film: Path, scm: Scm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing = command.draw_film
+
+    def stopping(*given: Any) -> Iterator[Any]:
+        drawn = drawing(*given)
+        yield next(drawn)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "draw_film", stopping)
+    done = scm("transfer", "data/anna", film, "-m", "run", "-o", "out/clip.mp4")
+    assert (done.code, done.paths) == (130, [])
+    assert done.errors == ["scm: stopped: drawing: 1 of 8 frames; no film is written: it is written whole"]
+    assert list(Path("out").iterdir()) == []
 
 
 def test_dropped_sound_is_reported(film: Path, scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:

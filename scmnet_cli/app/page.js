@@ -486,11 +486,16 @@ window.scm = (() => {
       type: "button", class: strong ? "scm-strong" : "scm-quiet", "data-save": `${what}-${kind}`,
       onclick: () => trigger("save", { what, kind }),
     }, text);
+    const learn = make("button", { type: "button", class: "scm-quiet", "data-learn": "", onclick: () => {
+      busy("Learning this person: waiting for its turn");
+      trigger("learn", {});
+    } });
     const mark = make("input", { type: "checkbox", checked: true, onchange: () => trigger("marked", { on: mark.checked }) });
     const removed = make("p", { class: "scm-hint" });
     const hint = make("p", { class: "scm-hint" }, "Click into the result to see which places of the photo that point was made of.");
     const below = make("div", { class: "scm-below", hidden: true }, slider,
       make("div", { class: "scm-row" }, save("picture", "PNG", "Download PNG", true), save("picture", "JPEG", "JPEG"), save("strip", "PNG", "Strip"), size),
+      make("div", { class: "scm-row" }, learn),
       make("label", { class: "scm-check" }, mark, "Mark the picture as AI-generated, visibly"), removed, hint);
     element.replaceChildren(stage, below);
     const peek = make("button", { type: "button", id: "peek", hidden: true, "aria-label": "Show the result", onclick: () =>
@@ -551,6 +556,8 @@ window.scm = (() => {
       picture.style.setProperty("--shape", value.width / value.height);
       size.textContent = `${value.width} × ${value.height}`;
       mark.checked = value.mark;
+      learn.disabled = value.learned;
+      learn.textContent = value.learned ? "This person is learned" : "Learn this person (about a minute)";
       after.alt = `The generated picture, in the pose ${value.pose}`;
       removed.textContent = value.removed.length ? `Not kept, for it does not go with what was put on: ${value.removed.join(", ")}.` : "";
       removed.hidden = !value.removed.length;

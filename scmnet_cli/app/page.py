@@ -36,7 +36,10 @@ _SWEEP, _KEPT = 60, 300
 
 _STATE_KEPT = 3600
 _MOST_WAITING = 200
-_ONE_MODEL = "model"
+_ONE_MODEL, _LEARNING = "model", "learning"
+"""Queues: of what draws, and of what learns a visitor, one at a time, while others go on drawing."""
+
+_RESULT_CARD = "card-result"
 _PAD, _STROKE = 420, 3
 """Pixels: of the sketch pad in each direction, and half a stroke's width, thin enough to be read as a line."""
 
@@ -46,8 +49,9 @@ _HEAD = """
 <div id="head"><h1>SCM-Net <small>another pose, other clothes</small></h1>
 <details><summary>Private: everything stays on this machine</summary>
 <p>The machine that runs <code>scm app</code> computes everything; nothing is sent anywhere else, and photos are
-deleted from its disk within minutes. Use photos of people who agreed to it. Say that the picture is generated where you
-show it: its file says so too.</p></details></div>
+deleted from its disk within minutes. What it learns of a person stays in its memory and goes with the visit. Use photos
+of people who agreed to it. Say that the picture is generated where you show it: its file says so
+too.</p></details></div>
 """
 
 Step = Callable[[Session], Session]
@@ -114,7 +118,7 @@ def _lay_out_people(studio: Studio) -> None:
             pose_upload = _upload("pose-upload")
         with gr.Column(elem_id="card-result", min_width=100):
             _html(_title("3", "Result"))
-            result = _part("result", None, ["trace", "save", "marked"])
+            result = _part("result", None, ["trace", "save", "marked", "learn"])
             origin = _part("origin", None, [])
         with gr.Column(elem_id="card-clothes", min_width=100, visible=studio.pipeline.model.has_regions):
             wardrobe = views.garment_views(studio.garment_cards())
@@ -178,10 +182,50 @@ def _lay_out_people(studio: Studio) -> None:
         lambda data: [("", lambda visit: steps.set_mark(visit, mark=data.get("on") is True))],
     )
 
+    _connect_learning(studio, session, shown, draw)
+
     def save(visit: Session, event: gr.EventData) -> Any:
         return _file(visit, event._data or {})  # noqa: SLF001
 
     result.save(save, [session], [file], queue=False, api_visibility="private")
+
+
+def _connect_learning(studio: Studio, session: Any, shown: _Components, draw: Step) -> None:
+    """Let the result's button teach a copy of the model the visitor; only the notice moves until that is done."""
+    learned = gr.State(None, time_to_live=_STATE_KEPT)
+
+    def learn(visit: Session) -> Iterator[tuple[Any, Any]]:
+        yield None, _notice("busy", "Learning this person")
+        try:
+            for state in steps.learn(studio, visit):
+                if isinstance(state, steps.Learned):
+                    yield state, gr.skip()
+                else:
+                    yield gr.skip(), _notice("busy", f"Learning this person: {state.share:.0%}")
+        except ScmError as error:
+            yield None, _notice("error", str(error), _RESULT_CARD)
+        except Exception:  # noqa: BLE001 - whatever it was, the visitor must not wait for ever
+            _log.exception("the page could not learn a person")
+            yield None, _notice("error", "This failed; the terminal of scm app says why.", _RESULT_CARD)
+
+    def use(visit: Session, found: steps.Learned | None) -> Iterator[tuple[Any, ...]]:
+        if found is None:
+            yield visit, gr.skip(), *_UNCHANGED
+            return
+        if found.personal is None:
+            yield (
+                visit,
+                _notice("error", "Nothing was gained on this photo; all stays as it was.", _RESULT_CARD),
+                *_UNCHANGED,
+            )
+            return
+        yield from _run([("Drawing", lambda before: draw(steps.use_learned(before, found)))], visit, _RESULT_CARD)
+
+    private: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 1}
+    event = shown.result.learn(
+        learn, [session], [learned, shown.notice], concurrency_id=_LEARNING, trigger_mode="once", **private
+    )
+    event.then(use, [session, learned], [session, *shown.all()], concurrency_id=_ONE_MODEL, **private)
 
 
 def _run(stages: Stages, before: Session, at: str) -> Iterator[tuple[Any, ...]]:
@@ -225,6 +269,7 @@ def _shown(before: Session, after: Session) -> tuple[Any, ...]:
         if new or after.mark is not before.mark:
             serial = {"serial": next(_serial)} if new else {"serial": None}
             result = views.result_view(after.drawn, after.found, mark=after.mark) | serial
+            result |= {"learned": after.personal is not None}
     if after.origin is not before.origin:
         origin = None if after.origin is None else views.origin_view(after.origin)
     return photo, pose, clothes, result, origin

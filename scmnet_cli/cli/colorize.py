@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.face_parser import FaceParserFile
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.interrupts import NOTHING_DRAWN, stops_with
@@ -26,7 +27,33 @@ class EdgesFrom(StrEnum):
     photo = "photo"
 
 
+_HELP = """Colour every E like every B, with a model of faces.
+
+Without -m it uses research/faces.safetensors of the repository, or of a
+folder of `scm weights path`, and prints its terms (non-commercial
+research); the package itself holds no model of faces.
+
+Writes OUT/E_like_B.png with a JSON beside it (inputs, what E was read as,
+model, settings, seconds, metrics), and prints the path of each picture.
+Pictures are laid on the model's canvas equally high: a face should stand
+in them as in the photos that the model was trained on. The face parser
+finds the most prominent face of a photo that has no map of its regions
+beside it, and aligns it so.
+
+\b
+Examples:
+  scm colorize --edges sketch.png --ref friend.jpg
+  scm colorize --edges sketch.png --ref data/faces/00017 -m runs/faces
+  scm colorize --data data/faces --edges 00001 --ref 00017 --ref 00018 \\
+               --strip -m runs/faces
+  scm colorize --edges drawings/ --edges-from sketch --ref data/faces/00017
+  scm colorize --edges me.jpg --ref friend.jpg -m runs/faces \\
+               --face-parser research/face-parser.safetensors
+"""
+
+
 @grouped
+@with_help(_HELP)
 def colorize(
     edges: Annotated[
         list[str],
@@ -57,29 +84,7 @@ def colorize(
     strip: Annotated[bool, typer.Option("--strip", help="Also write a strip: edges, reference, result.")] = False,
     face_parser: FaceParserFile = None,
 ) -> None:
-    """Colour every E like every B, with a model of faces.
-
-    Without -m it uses research/faces.safetensors of the repository, or of a
-    folder of `scm weights path`, and prints its terms (non-commercial
-    research); the package itself holds no model of faces.
-
-    Writes OUT/E_like_B.png with a JSON beside it (inputs, what E was read as,
-    model, settings, seconds, metrics), and prints the path of each picture.
-    Pictures are laid on the model's canvas equally high: a face should stand
-    in them as in the photos that the model was trained on. The face parser
-    finds the most prominent face of a photo that has no map of its regions
-    beside it, and aligns it so.
-
-    \b
-    Examples:
-      scm colorize --edges sketch.png --ref friend.jpg
-      scm colorize --edges sketch.png --ref data/faces/00017 -m runs/faces
-      scm colorize --data data/faces --edges 00001 --ref 00017 --ref 00018 \\
-                   --strip -m runs/faces
-      scm colorize --edges drawings/ --edges-from sketch --ref data/faces/00017
-      scm colorize --edges me.jpg --ref friend.jpg -m runs/faces \\
-                   --face-parser research/face-parser.safetensors
-    """  # noqa: D301 - a backspace keeps the lines of the examples
+    """Colour every E like every B, with a model of faces."""
     from scmnet_cli.cli.drawing.artist import set_up
     from scmnet_cli.cli.drawing.task import Task
     from scmnet_cli.cli.face_parser import load_face_parser

@@ -37,6 +37,21 @@ Verbose = Annotated[
 ]
 
 
+def with_help(text: str) -> Callable[[Function], Function]:
+    """Return a decorator that makes a longer text than its docstring the help of a command.
+
+    Lines are joined, but for those of a paragraph that starts with a backspace.
+    """
+    paragraphs = text.split("\n\n")
+    joined = [part if part.startswith("\b") else " ".join(part.split("\n")) for part in paragraphs]
+
+    def changed(command: Function) -> Function:
+        command.__doc__ = "\n\n".join(joined)
+        return command
+
+    return changed
+
+
 class Commands(typer.Typer):
     """A group of commands; each takes -v and -q, and its help shows no type beside a flag."""
 

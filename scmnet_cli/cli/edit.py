@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.completion import complete_poses, complete_references, complete_regions
 from scmnet_cli.cli.drawing.same_person import PersonOptions
 from scmnet_cli.cli.estimators import EstimatorOptions
@@ -54,7 +55,28 @@ class EditOptions:
     ] = False
 
 
+_HELP = """Draw the person of A with regions of B, in A's own pose.
+
+Writes OUT/A_REGION-from-B.png with a JSON beside it, and prints its path,
+as `scm transfer` does. Who wears pants and gets a skirt loses the pants,
+and the other way round, unless both are named.
+
+\b
+Examples:
+  scm edit --src data/ccp/0010 --region upper --ref data/ccp/0020
+  scm edit --src me.jpg --region upper --ref friend.jpg --keep-size
+  scm edit --src me.jpg --region trousers --ref wardrobe:jungle-print-trousers
+  scm edit --src me.jpg --region upper --ref flat:tee-on-my-bed.jpg
+  scm edit --data data/ccp --src 0010 --region pants --ref 0020 \\
+           --region hair --ref 0030 --strip -m runs/ccp
+  scm edit --data data/faces --src ann --region mouth --ref eve -m runs/faces
+  scm edit --src me.jpg --region hair --ref friend.jpg -m runs/faces \\
+           --face-parser research/face-parser.safetensors
+"""
+
+
 @grouped
+@with_help(_HELP)
 def edit(
     sources: Sources,
     edits: EditOptions,
@@ -76,24 +98,7 @@ def edit(
     ] = False,
     face_parser: FaceParserFile = None,
 ) -> None:
-    """Draw the person of A with regions of B, in A's own pose.
-
-    Writes OUT/A_REGION-from-B.png with a JSON beside it, and prints its path,
-    as `scm transfer` does. Who wears pants and gets a skirt loses the pants,
-    and the other way round, unless both are named.
-
-    \b
-    Examples:
-      scm edit --src data/ccp/0010 --region upper --ref data/ccp/0020
-      scm edit --src me.jpg --region upper --ref friend.jpg --keep-size
-      scm edit --src me.jpg --region trousers --ref wardrobe:jungle-print-trousers
-      scm edit --src me.jpg --region upper --ref flat:tee-on-my-bed.jpg
-      scm edit --data data/ccp --src 0010 --region pants --ref 0020 \\
-               --region hair --ref 0030 --strip -m runs/ccp
-      scm edit --data data/faces --src ann --region mouth --ref eve -m runs/faces
-      scm edit --src me.jpg --region hair --ref friend.jpg -m runs/faces \\
-               --face-parser research/face-parser.safetensors
-    """  # noqa: D301 - a backspace keeps the lines of the examples
+    """Draw the person of A with regions of B, in A's own pose."""
     from scmnet_cli.cli.drawing.artist import set_up
     from scmnet_cli.cli.drawing.task import Task
     from scmnet_cli.inference.garments import kind_of

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import Model, read_size
 from scmnet_cli.cli.results import AsJson, show
@@ -123,7 +124,31 @@ class MetricOptions:
     ] = None
 
 
+_HELP = """Judge a model on a prepared folder, or the results of any method beside their references.
+
+The model and the baselines draw what --set says: every person of a split
+from a moved or re-posed source, the pairs of the folder, or whole people
+from half bodies. The baselines are the source unchanged, the mean colour
+of each region, and the part warp alone. Writes metrics.json, where each
+number names its protocol, per_image.csv, table.md and report.html; of a
+prepared folder also a sheet of cases, and with a model one of transfers
+and one of edits. Metrics that cannot be computed are listed, with the
+command that helps (`scm weights`).
+
+\b
+Examples:
+  scm eval data/ccp -o outputs/shipped
+  scm eval data/ccp -m runs/ccp -o outputs/ccp
+  scm eval data/ccp -m runs/ccp --set reposed --size 256x176 -o outputs/reposed
+  scm eval data/ccp -m runs/ccp --set half2full -o outputs/half2full
+  scm eval data/faces -m runs/faces --set cross -o outputs/cross
+  scm eval data/market --split test --method source-copy
+  scm eval --generated results/ --reference deepfashion/test/ --protocol patn --compare
+"""
+
+
 @grouped
+@with_help(_HELP)
 def evaluate(
     context: typer.Context,
     results: ResultOptions,
@@ -145,27 +170,7 @@ def evaluate(
     compare: Annotated[bool, typer.Option("--compare", help="Print the paper's tables with ours in them.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a model on a prepared folder, or the results of any method beside their references.
-
-    The model and the baselines draw what --set says: every person of a split
-    from a moved or re-posed source, the pairs of the folder, or whole people
-    from half bodies. The baselines are the source unchanged, the mean colour
-    of each region, and the part warp alone. Writes metrics.json, where each
-    number names its protocol, per_image.csv, table.md and report.html; of a
-    prepared folder also a sheet of cases, and with a model one of transfers
-    and one of edits. Metrics that cannot be computed are listed, with the
-    command that helps (`scm weights`).
-
-    \b
-    Examples:
-      scm eval data/ccp -o outputs/shipped
-      scm eval data/ccp -m runs/ccp -o outputs/ccp
-      scm eval data/ccp -m runs/ccp --set reposed --size 256x176 -o outputs/reposed
-      scm eval data/ccp -m runs/ccp --set half2full -o outputs/half2full
-      scm eval data/faces -m runs/faces --set cross -o outputs/cross
-      scm eval data/market --split test --method source-copy
-      scm eval --generated results/ --reference deepfashion/test/ --protocol patn --compare
-    """  # noqa: D301 - a backspace keeps the lines of the examples
+    """Judge a model on a prepared folder, or the results of any method beside their references."""
     import sys
 
     from scmnet_cli.evaluation.prepared_cases import PreparedCases

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.completion import complete_poses
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.grouping import grouped
@@ -16,7 +18,47 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
 
+@dataclass(frozen=True)
+class FurtherOptions:
+    """What is shown beside the source, the pose and the result."""
+
+    points: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at", metavar="X,Y", help="Show the field at this pixel of the result, from the top left; repeatable."
+        ),
+    ] = None
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            "--compare",
+            metavar="MODEL",
+            help="Show the source's features in this model too, for example one without the DSE (model.style=global).",
+        ),
+    ] = None
+
+
+_HELP = """Draw where each part of a result came from, in one picture.
+
+It shows source, pose and result with an arrow to each part of the body
+from where it came; the source moved through the correlation field; the
+field's entropy; the field at points of the result; and the style features
+with and without the Decomposed Style Encoder, as the paper's figure 3.
+
+Writes OUT/A_to_B_inspect.png with its numbers in a JSON beside it, and
+prints the path of the picture.
+
+\b
+Examples:
+  scm inspect --src data/ccp/0010 --pose data/ccp/0020 -m runs/ccp
+  scm inspect --data data/ccp --src 0010 --pose 0020 --at 88,60
+  scm inspect --data data/ccp --src 0010 --pose 0020 -m runs/ccp \\
+              --compare runs/ccp-global
+"""
+
+
 @grouped
+@with_help(_HELP)
 def inspect(
     source: Annotated[
         str,
@@ -39,40 +81,11 @@ def inspect(
     output: OutputOptions,
     inputs: InputOptions,
     estimators: EstimatorOptions,
-    points: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--at", metavar="X,Y", help="Show the field at this pixel of the result, from the top left; repeatable."
-        ),
-    ] = None,
-    compare: Annotated[
-        Path | None,
-        typer.Option(
-            "--compare",
-            metavar="MODEL",
-            help="Show the source's features in this model too, for example one without the DSE (model.style=global).",
-        ),
-    ] = None,
+    further: FurtherOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Draw where each part of a result came from, in one picture.
-
-    It shows source, pose and result with an arrow to each part of the body
-    from where it came; the source moved through the correlation field; the
-    field's entropy; the field at points of the result; and the style features
-    with and without the Decomposed Style Encoder, as the paper's figure 3.
-
-    Writes OUT/A_to_B_inspect.png with its numbers in a JSON beside it, and
-    prints the path of the picture.
-
-    \b
-    Examples:
-      scm inspect --src data/ccp/0010 --pose data/ccp/0020 -m runs/ccp
-      scm inspect --data data/ccp --src 0010 --pose 0020 --at 88,60
-      scm inspect --data data/ccp --src 0010 --pose 0020 -m runs/ccp \\
-                  --compare runs/ccp-global
-    """  # noqa: D301 - a backspace keeps the lines of the examples
-    at = [_point(text) for text in points or []]
+    """Draw where each part of a result came from, in one picture."""
+    at, compare = [_point(text) for text in further.points or []], further.compare
 
     from scmnet_cli.cli.drawing.opening import find_inputs, open_model
     from scmnet_cli.cli.drawing.outputs import Outputs, safe_name

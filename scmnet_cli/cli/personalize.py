@@ -105,10 +105,12 @@ def personalize(
     read = [given.read() for given in finder.people(photos, "PHOTO")]
     people = [shown for shown in read if isinstance(shown, Person)]
     with learning_bar() as show:
-        difference = learn(pipeline, people, budget, progress=show).difference
-    save_personal(out, difference, pipeline.path)
+        learned = learn(pipeline, people, budget, progress=show)
+    if learned.lacks_vgg:
+        note("no VGG weights are found, so it learned from pixels alone; 'scm weights fetch vgg16' gets them")
+    save_personal(out, learned.difference, pipeline.path)
     if sheet:
-        drawn = before_after_sheet(pipeline, pipeline.with_difference(difference, out), people)
+        drawn = before_after_sheet(pipeline, pipeline.with_personal(out), people)
         save_generated(out.with_name(out.stem + _SHEET_ENDING), drawn)
         note(f"before and after: {out.with_name(out.stem + _SHEET_ENDING)}")
     print(out)

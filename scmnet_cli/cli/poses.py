@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.completion import complete_poses
 from scmnet_cli.cli.console import warn
 from scmnet_cli.cli.options import Data, Frame, Mirror, read_size
@@ -20,6 +21,23 @@ if TYPE_CHECKING:
 _MOST_DRAWN = 180
 
 
+_HELP = """List poses and draw their skeletons, or save them as JSON to be edited.
+
+Prints a line a pose (name, how many joints are known, frame, description)
+and the path of the picture; with --save, the paths of the files. A saved
+file names each joint with its x, y and score, and holds nothing else of a
+picture.
+
+\b
+Examples:
+  scm poses
+  scm poses walking poses.csv openpose/ --frame 1080x1920 -o mine.png
+  scm poses walking --mirror --save poses/
+  scm poses --json
+"""
+
+
+@with_help(_HELP)
 def poses(
     words: Annotated[
         list[str] | None,
@@ -53,20 +71,7 @@ def poses(
     mirror: Mirror = False,
     as_json: AsJson = False,
 ) -> None:
-    """List poses and draw their skeletons, or save them as JSON to be edited.
-
-    Prints a line a pose (name, how many joints are known, frame, description)
-    and the path of the picture; with --save, the paths of the files. A saved
-    file names each joint with its x, y and score, and holds nothing else of a
-    picture.
-
-    \b
-    Examples:
-      scm poses
-      scm poses walking poses.csv openpose/ --frame 1080x1920 -o mine.png
-      scm poses walking --mirror --save poses/
-      scm poses --json
-    """  # noqa: D301 - a backspace keeps the lines of the examples
+    """List poses and draw their skeletons, or save them as JSON to be edited."""
     from scmnet_cli.cli.drawing.inputs import Finder
     from scmnet_cli.cli.drawing.pose_inputs import DEFAULT_FRAME, LIBRARY
 

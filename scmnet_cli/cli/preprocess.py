@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.console import note
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.face_parser import FaceParserFile
@@ -144,7 +145,61 @@ class SourceOptions:
     face_parser: FaceParserFile = None
 
 
+_HELP = """Crop the people of a folder of photos to one canvas, with region maps and joints, and split them.
+
+Unusable photos are skipped; each is listed with the reason. The same command goes on after an interruption, and
+later does only what is missing or changed. A benchmark's own lists split its people; without lists, every tenth
+usable person by name is for validation. OUT/report.html shows what was found, and everybody who was left out.
+
+Started by torchrun, N processes share the work. Without it, --shard 1/N to N/N may run at the same time, on any
+machines that see OUT; the same command without --shard then makes the lists.
+
+\b
+Layouts (docs/format.md shows their folders):
+  ccp          Clothing Co-Parsing: photos/, annotations/, keypoints.csv
+  celebamask   faces: CelebAMask-HQ as published, or images/ and masks/ of
+               its parts' ids; edges are taken from both
+  deepfashion  In-shop photos in img/, img_highres/ or by flattened names;
+               lists, pairs and joints of the benchmark; maps of ADGAN,
+               MUST-GAN (semantic_merge3/) or PISE (trainSPL8/, testSPL8/)
+  face-photos  your photos alone: the face parser finds the most prominent
+               face of each, aligned, and its regions
+  folder       your photos, regions/NAME.png and joints.csv
+  market1501   Market-1501 with lists, pairs and joints; maps are drawn
+  photos       your photos alone: the built-in analyser finds the most
+               prominent person of each, joints and regions; either may
+               come from --joints or from --maps instead
+
+\b
+Labels: regions, lip20, cihp20, atr18, schp-lip, schp-atr, schp-pascal,
+        fashn18, ccp59, spl8
+
+\b
+Examples:
+  scm preprocess photos -o data/mine
+  scm preprocess photos -o data/everybody --all
+  scm preprocess photos -o data/mine --pose-estimator rtmpose-m
+  scm preprocess photos -o data/mine --parser schp.onnx \\
+                 --parser-labels schp-atr
+  scm preprocess photos -o data/mine --layout photos --maps parsed \\
+                 --labels schp-lip
+  scm preprocess ccp -o data/ccp --layout ccp --sheet
+  scm preprocess ccp -o data/ccp-all --layout ccp --unlabelled
+  scm preprocess fashion -o data/fashion --layout deepfashion
+  scm preprocess fashion/img -o data/fashion --layout deepfashion \\
+                 --lists lists --maps parsed --labels atr18
+  scm preprocess market -o data/market --layout market1501 --sheet
+  scm preprocess CelebAMask-HQ -o data/faces --domain face
+  scm preprocess photos -o data/faces --domain face \\
+                 --face-parser research/face-parser.safetensors
+  scm preprocess photos -o data/mine --layout folder --background keep
+  torchrun --nproc-per-node 4 -m scmnet_cli preprocess ccp -o data/ccp \\
+           --layout ccp
+"""
+
+
 @grouped
+@with_help(_HELP)
 def preprocess(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of photos.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Prepared folder; an unfinished one is completed.")],
@@ -156,57 +211,7 @@ def preprocess(
     reports: ReportOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Crop the people of a folder of photos to one canvas, with region maps and joints, and split them.
-
-    Unusable photos are skipped; each is listed with the reason. The same command goes on after an interruption, and
-    later does only what is missing or changed. A benchmark's own lists split its people; without lists, every tenth
-    usable person by name is for validation. OUT/report.html shows what was found, and everybody who was left out.
-
-    Started by torchrun, N processes share the work. Without it, --shard 1/N to N/N may run at the same time, on any
-    machines that see OUT; the same command without --shard then makes the lists.
-
-    \b
-    Layouts (docs/format.md shows their folders):
-      ccp          Clothing Co-Parsing: photos/, annotations/, keypoints.csv
-      celebamask   faces: CelebAMask-HQ as published, or images/ and masks/ of
-                   its parts' ids; edges are taken from both
-      deepfashion  In-shop photos in img/, img_highres/ or by flattened names;
-                   lists, pairs and joints of the benchmark; maps of ADGAN,
-                   MUST-GAN (semantic_merge3/) or PISE (trainSPL8/, testSPL8/)
-      face-photos  your photos alone: the face parser finds the most prominent
-                   face of each, aligned, and its regions
-      folder       your photos, regions/NAME.png and joints.csv
-      market1501   Market-1501 with lists, pairs and joints; maps are drawn
-      photos       your photos alone: the built-in analyser finds the most
-                   prominent person of each, joints and regions; either may
-                   come from --joints or from --maps instead
-
-    \b
-    Labels: regions, lip20, cihp20, atr18, schp-lip, schp-atr, schp-pascal,
-            fashn18, ccp59, spl8
-
-    \b
-    Examples:
-      scm preprocess photos -o data/mine
-      scm preprocess photos -o data/everybody --all
-      scm preprocess photos -o data/mine --pose-estimator rtmpose-m
-      scm preprocess photos -o data/mine --parser schp.onnx \\
-                     --parser-labels schp-atr
-      scm preprocess photos -o data/mine --layout photos --maps parsed \\
-                     --labels schp-lip
-      scm preprocess ccp -o data/ccp --layout ccp --sheet
-      scm preprocess ccp -o data/ccp-all --layout ccp --unlabelled
-      scm preprocess fashion -o data/fashion --layout deepfashion
-      scm preprocess fashion/img -o data/fashion --layout deepfashion \\
-                     --lists lists --maps parsed --labels atr18
-      scm preprocess market -o data/market --layout market1501 --sheet
-      scm preprocess CelebAMask-HQ -o data/faces --domain face
-      scm preprocess photos -o data/faces --domain face \\
-                     --face-parser research/face-parser.safetensors
-      scm preprocess photos -o data/mine --layout folder --background keep
-      torchrun --nproc-per-node 4 -m scmnet_cli preprocess ccp -o data/ccp \\
-               --layout ccp
-    """  # noqa: D301 - a backspace keeps the lines of the examples
+    """Crop the people of a folder of photos to one canvas, with region maps and joints, and split them."""
     size = None if pictures.canvas is None else read_canvas(pictures.canvas)
     share = None if work.shard is None else read_share(work.shard)
 

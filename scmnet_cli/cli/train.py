@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.completion import complete_configs
 from scmnet_cli.cli.console import note, warn
 from scmnet_cli.cli.grouping import grouped
@@ -78,7 +79,29 @@ class ConfigOptions:
     ] = None
 
 
+_HELP = """Train on the train list of a prepared folder; the val list is only looked at.
+
+Without -c it chooses the config that fits the data and this machine, and
+says which and why. Before it starts it measures a few steps and says how
+long the run will take.
+
+Ctrl-C or SIGTERM saves and stops; the same command goes on, also after kill -9.
+
+Started by torchrun, N processes share each batch, one GPU each (docs/distributed.md).
+
+\b
+Examples:
+  scm train data/mine -o runs/mine
+  scm train data/mine -o runs/mine --dry-run
+  scm train data/mine -o runs/fine --init shipped --images 4000
+  scm train data/ccp -o runs/try -c cpu --images 2000 --set loss.bsr=0
+  scm train data/ccp -o runs/fine -c ccp --init runs/ccp
+  torchrun --nproc-per-node 4 -m scmnet_cli train data/ccp -o runs/ccp -c ccp
+"""
+
+
 @grouped
+@with_help(_HELP)
 def train(
     data: Annotated[Path, typer.Argument(help="Prepared folder, as `scm preprocess` writes it.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an unfinished run in it goes on.")],
@@ -90,25 +113,7 @@ def train(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train on the train list of a prepared folder; the val list is only looked at.
-
-    Without -c it chooses the config that fits the data and this machine, and
-    says which and why. Before it starts it measures a few steps and says how
-    long the run will take.
-
-    Ctrl-C or SIGTERM saves and stops; the same command goes on, also after kill -9.
-
-    Started by torchrun, N processes share each batch, one GPU each (docs/distributed.md).
-
-    \b
-    Examples:
-      scm train data/mine -o runs/mine
-      scm train data/mine -o runs/mine --dry-run
-      scm train data/mine -o runs/fine --init shipped --images 4000
-      scm train data/ccp -o runs/try -c cpu --images 2000 --set loss.bsr=0
-      scm train data/ccp -o runs/fine -c ccp --init runs/ccp
-      torchrun --nproc-per-node 4 -m scmnet_cli train data/ccp -o runs/ccp -c ccp
-    """  # noqa: D301 - a backspace keeps the lines of the examples
+    """Train on the train list of a prepared folder; the val list is only looked at."""
     from rich.progress import TextColumn, TimeElapsedColumn
 
     from scmnet_cli.cli.progress import bars

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.completion import complete_poses
 from scmnet_cli.cli.drawing.same_person import PersonOptions
 from scmnet_cli.cli.estimators import EstimatorOptions
@@ -88,7 +89,37 @@ class InputNames:
         return sources, poses
 
 
+_HELP = """Draw the person of A in the pose of B: every A in every B.
+
+Writes OUT/A_to_B.png with a JSON beside it (inputs, model, settings,
+seconds, metrics), and prints the path of each picture. The same inputs
+overwrite their earlier picture; other inputs of the same names get a
+number.
+
+An unusable input is reported in one line and skipped; the exit
+code is 2 only if nothing at all could be drawn.
+
+\b
+Examples:
+  scm transfer me.jpg walking
+  scm transfer --src data/ccp/0010 --pose data/ccp/0020 -m runs/ccp
+  scm transfer --data data/ccp --src 0010 --src 0030 --pose 0020 --strip
+  scm transfer --src group.jpg --person 2 --pose dancer.jpg --keep-size
+  scm transfer --src photo.jpg --pose poses.csv -o outputs/poses
+  scm transfer --src photo.jpg --pose walking --pose catwalk --mirror
+  scm transfer --src photo.jpg --pose openpose/ --frame 1080x1920 \\
+               --animate outputs/dance.gif --fps 12
+  scm transfer --src me.jpg --pose clip.mp4 -o out.mp4
+  scm transfer --src me.jpg --pose walking --personalize
+  scm transfer --src front.jpg --src back.jpg --same-person --pose walking
+  scm transfer --src me.jpg --pose walking -m exported --runtime onnx
+  scm transfer --src me.jpg --pose walking --parser schp.onnx \\
+               --parser-labels schp-atr
+"""
+
+
 @grouped
+@with_help(_HELP)
 def transfer(
     named: InputNames,
     drawing: PhotoOptions,
@@ -99,33 +130,7 @@ def transfer(
     strip: Annotated[bool, typer.Option("--strip", help="Also write a strip: source, pose, result.")] = False,
     runtime: RuntimeChoice = Runtime.torch,
 ) -> None:
-    """Draw the person of A in the pose of B: every A in every B.
-
-    Writes OUT/A_to_B.png with a JSON beside it (inputs, model, settings,
-    seconds, metrics), and prints the path of each picture. The same inputs
-    overwrite their earlier picture; other inputs of the same names get a
-    number.
-
-    An unusable input is reported in one line and skipped; the exit
-    code is 2 only if nothing at all could be drawn.
-
-    \b
-    Examples:
-      scm transfer me.jpg walking
-      scm transfer --src data/ccp/0010 --pose data/ccp/0020 -m runs/ccp
-      scm transfer --data data/ccp --src 0010 --src 0030 --pose 0020 --strip
-      scm transfer --src group.jpg --person 2 --pose dancer.jpg --keep-size
-      scm transfer --src photo.jpg --pose poses.csv -o outputs/poses
-      scm transfer --src photo.jpg --pose walking --pose catwalk --mirror
-      scm transfer --src photo.jpg --pose openpose/ --frame 1080x1920 \\
-                   --animate outputs/dance.gif --fps 12
-      scm transfer --src me.jpg --pose clip.mp4 -o out.mp4
-      scm transfer --src me.jpg --pose walking --personalize
-      scm transfer --src front.jpg --src back.jpg --same-person --pose walking
-      scm transfer --src me.jpg --pose walking -m exported --runtime onnx
-      scm transfer --src me.jpg --pose walking --parser schp.onnx \\
-                   --parser-labels schp-atr
-    """  # noqa: D301 - a backspace keeps the lines of the examples
+    """Draw the person of A in the pose of B: every A in every B."""
     sources, poses = named.read()
     with stops_with(NOTHING_DRAWN):
         _transfer(sources, poses, drawing, inputs, animation, Extras(estimators, person, strip, runtime))

@@ -13,9 +13,12 @@ import numpy as np
 
 from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.cli.console import note, warn
+from scmnet_cli.cli.drawing.input import Input, one_person
+from scmnet_cli.cli.drawing.inputs import Finder
 from scmnet_cli.cli.drawing.opening import find_inputs, open_model, read_output_size
 from scmnet_cli.cli.drawing.outputs import Outputs, make_folder, safe_name
 from scmnet_cli.cli.drawing.same_person import PersonOptions
+from scmnet_cli.cli.drawing.task import named
 from scmnet_cli.cli.interrupts import interrupts_wait, stops_with
 from scmnet_cli.cli.options import DrawingOptions, InputOptions, Runtime
 from scmnet_cli.cli.progress import Bars, bars
@@ -91,31 +94,12 @@ def draw_clip(
     film = open_film(clip)
     if wanted is not None and wanted.suffix.lower() in ANIMATED and film.num_frames > _MOST_FRAMES:
         raise ScmError(f"-o {wanted}: {film.num_frames} frames are too many for an animated picture; write an .mp4")
-    pipeline = open_model(drawing.model, drawing.device, options.runtime)
-    if len(sources) != 1 and not options.person.same_person:
-        raise ScmError(
-            f"--pose {clip}: is drawn with one person, and --src names {len(sources)}; name one of them, or give "
-            "--same-person if all show one"
-        )
-    size = read_output_size(drawing.size, pipeline)
-    finder = find_inputs(pipeline, InputOptions(inputs.data, person=inputs.person), size)
-    finder.look_with(look)
-    photos = finder.people(sources, "--src") if options.person.same_person else [finder.person(sources[0], "--src")]
-    source = photos[0]
-    wanted = wanted or drawing.out / f"{safe_name(source.name)}_to_{safe_name(clip.stem)}.mp4"
-    make_folder(wanted.parent, "-o")
-    outputs = Outputs(wanted.parent, pipeline, mark=drawing.mark)
-    people = [shown for shown in (photo.read() for photo in photos) if isinstance(shown, Person)]
-    if len(people) != len(photos):
-        raise ScmError(f"--src {' '.join(sources)}: is a pose without a picture")
-    teach = options.person.teach()
-    pipeline = pipeline if teach is None else teach(pipeline, people)
-    encoded = pipeline.encode_photos(people)
+    opened = _open(clip, sources, drawing, inputs, options, look)
+    pipeline, encoded, outputs = opened.pipeline, opened.encoded, opened.outputs
     batch = drawing.batch or (8 if pipeline.device.type == "cuda" else 1)
     rate = float(film.rate)
-    named = {
-        "source": {"name": source.name, "path": source.where}
-        | ({"further_photos": [photo.where for photo in photos[1:]]} if photos[1:] else {}),
+    inputs_named = {
+        "source": named(one_person(opened.photos)),
         "clip": {"name": clip.stem, "path": str(clip.resolve())},
     }
     with bars() as bar, stops_with(lambda: f"{bar.latest or 'no'} frames; no film is written: it is written whole"):
@@ -123,7 +107,7 @@ def draw_clip(
         placed = framed(steps.steady, rate, pipeline.canvas)
         held = sum(pose is None for pose in placed)
         placed = [mirrored(pose) if inputs.mirror and pose else pose for pose in placed]
-        canvas = pipeline.output_canvas(encoded, size)
+        canvas = pipeline.output_canvas(encoded, opened.size)
         pictures = _pictures(pipeline, encoded, placed, batch, canvas, strip=options.strip)
         meter = ClipMetrics()
 
@@ -133,26 +117,76 @@ def draw_clip(
                 yield picture
                 bar.count("drawing", number, len(placed))
 
+        settings = {
+            "device": str(pipeline.device), "batch": batch, "canvas": str(pipeline.canvas), "size": str(canvas),
+            "strip": options.strip, "smooth_seconds": steps.smooth, "mirror": inputs.mirror, "person": inputs.person,
+            "pose_person": inputs.pose_person, "frames_a_second": rate,
+        }  # fmt: skip
+
         def report() -> dict[str, Any]:
             return {
-                "settings": {
-                    "device": str(pipeline.device), "batch": batch, "canvas": str(pipeline.canvas), "size": str(canvas),
-                    "strip": options.strip, "smooth_seconds": steps.smooth, "mirror": inputs.mirror,
-                    "person": inputs.person, "pose_person": inputs.pose_person, "frames_a_second": rate,
-                },
-                "frames": steps.counts | {"picture_held": held},
+                "settings": settings, "frames": steps.counts | {"picture_held": held},
                 "seconds": {
                     "finding_joints": steps.seconds, "reading_style": encoded.seconds, "drawing": meter.seconds,
                 },
                 "metrics": meter.values(steps.found, steps.steady),
             }  # fmt: skip
 
-        path = _write(outputs, wanted, film, frames(), named, report)
+        path = _write(outputs, opened.wanted, film, frames(), inputs_named, report)
     if held:
         warn(f"{held} of {len(placed)} frames show nobody for longer than half a second; the picture before them stays")
     if film.has_sound:
         note(f"the sound of {clip.name} is not kept")
     print(path)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """The model, the photos of the person, and where the clip goes."""
+
+    pipeline: Pipeline
+    photos: list[Input]
+    encoded: EncodedSource
+    outputs: Outputs
+    wanted: Path
+    size: Canvas | None
+
+
+def _open(
+    clip: Path,
+    sources: Sequence[str],
+    drawing: DrawingOptions,
+    inputs: InputOptions,
+    options: ClipOptions,
+    look: Callable[[], Analyser],
+) -> _Opened:
+    pipeline = open_model(drawing.model, drawing.device, options.runtime)
+    size = read_output_size(drawing.size, pipeline)
+    finder = find_inputs(pipeline, InputOptions(inputs.data, person=inputs.person), size)
+    finder.look_with(look)
+    photos = _photos_of_one(finder, sources, clip, options.person)
+    wanted = _wanted(drawing.out, clip) or drawing.out / f"{safe_name(photos[0].name)}_to_{safe_name(clip.stem)}.mp4"
+    make_folder(wanted.parent, "-o")
+    outputs = Outputs(wanted.parent, pipeline, mark=drawing.mark)
+    people = [shown for shown in (photo.read() for photo in photos) if isinstance(shown, Person)]
+    if len(people) != len(photos):
+        raise ScmError(f"--src {' '.join(sources)}: is a pose without a picture")
+    teach = options.person.teach()
+    pipeline = pipeline if teach is None else teach(pipeline, people)
+    encoded = pipeline.encode_photos(people)
+    return _Opened(pipeline, photos, encoded, outputs, wanted, size)
+
+
+def _photos_of_one(finder: Finder, sources: Sequence[str], clip: Path, person: PersonOptions) -> list[Input]:
+    """Find the photos of the one person that a film is drawn with."""
+    if person.same_person:
+        return finder.people(sources, "--src")
+    if len(sources) != 1:
+        raise ScmError(
+            f"--pose {clip}: is drawn with one person, and --src names {len(sources)}; name one of them, or give "
+            "--same-person if all show one"
+        )
+    return [finder.person(sources[0], "--src")]
 
 
 def _only_clip(poses: Sequence[str]) -> Path:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scmnet_cli.cli.commands import Commands
+from scmnet_cli.cli.commands import Commands, with_help
 from scmnet_cli.cli.completion import complete_poses, complete_regions
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import Closet, Data, Device, InputOptions, Model
@@ -21,7 +21,23 @@ app = Commands(invoke_without_command=True)
 _A_ROW = 8
 
 
+_HELP = """List the garments of a wardrobe and draw them worn by one person.
+
+A garment is worn with `scm edit --region upper --ref wardrobe:NAME`. The
+garments that ship are CC0 photos; any model of people wears them.
+
+\b
+Examples:
+  scm wardrobe
+  scm wardrobe --src me.jpg -o mine.png
+  scm wardrobe --json
+  scm wardrobe add my-jacket --region upper --src me.jpg \\
+                   --wardrobe mine.safetensors
+"""
+
+
 @app.callback()
+@with_help(_HELP)
 def wardrobe(
     context: typer.Context,
     source: Annotated[
@@ -46,19 +62,7 @@ def wardrobe(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """List the garments of a wardrobe and draw them worn by one person.
-
-    A garment is worn with `scm edit --region upper --ref wardrobe:NAME`. The
-    garments that ship are CC0 photos; any model of people wears them.
-
-    \b
-    Examples:
-      scm wardrobe
-      scm wardrobe --src me.jpg -o mine.png
-      scm wardrobe --json
-      scm wardrobe add my-jacket --region upper --src me.jpg \\
-                       --wardrobe mine.safetensors
-    """  # noqa: D301 - a backspace keeps the lines of the examples
+    """List the garments of a wardrobe and draw them worn by one person."""
     if context.invoked_subcommand is not None:
         return
     from scmnet_cli.cli.drawing.opening import find_inputs, open_model

@@ -43,10 +43,12 @@ class Learned:
     Attributes:
         difference: best weights minus the base's weights, by parameter name; empty if the base is the best.
         finished: False if training was interrupted.
+        lacks_vgg: True if the losses on VGG features were left out because their weights were not found.
     """
 
     difference: dict[str, Tensor]
     finished: bool
+    lacks_vgg: bool
 
 
 def library_poses(canvas: Canvas) -> dict[str, FloatArray]:
@@ -109,7 +111,7 @@ def personalize(
                 progress(state)
     except KeyboardInterrupt:
         finished = False
-    return Learned(run.difference(), finished)
+    return Learned(run.difference(), finished, run.lacks_vgg)
 
 
 def cached_personal(

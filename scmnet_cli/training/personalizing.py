@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,14 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.config import Config
-from scmnet_cli.data.dataset import PeopleGiven
+from scmnet_cli.data.dataset import PeopleGiven, TrainingBatch
+from scmnet_cli.data.reposing import align_pose
 from scmnet_cli.errors import ScmError
 from scmnet_cli.models.scmnet import SCMNet
-from scmnet_cli.training.objective import GeneratorObjective, GeneratorPass, Inputs
+from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, GeneratorPass, Inputs
 from scmnet_cli.training.personal_views import PersonalStream, held_out_views
 from scmnet_cli.types import FloatArray, Person
+from scmnet_cli.weights import find_backbone
 
 DECODER = ("generator.up.", "generator.refine.", "generator.draw.", "generator.to_rgb.")
 """Prefixes of the parameters that draw, from H/16 to the picture."""
@@ -33,7 +35,7 @@ class Recipe:
 
     Attributes:
         trained: name prefixes of the trained parameters; empty: all are trained.
-        learning_rate: Adam's initial learning rate; it falls to a tenth by the end of the budget.
+        learning_rate: Adam's learning rate after a short warm-up; it falls to a tenth by the end of the budget.
         height: height of the training views in pixels; 0: the model's own canvas.
         batch: views per step.
         num_checks: number of validations on held-out views, spread evenly over the budget.
@@ -42,16 +44,20 @@ class Recipe:
     """
 
     trained: tuple[str, ...] = DECODER
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-4
     height: int = 0
-    batch: int = 4
-    num_checks: int = 6
+    batch: int = 2
+    num_checks: int = 5
     patience: int = 2
     num_held_out: int = 4
 
 
 BUDGET_USED, NO_GAIN = "the budget is used up", "held-out views no longer improve"
 """Reasons why training ended."""
+
+
+MOST_LOST = 0.01
+"""Share of the person that may be lost in a held-out pose; weights that lose more are not kept."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +109,18 @@ class PersonalProgress:
     finished: str = ""
 
 
-def recipe_for(budget: Budget) -> Recipe:  # noqa: ARG001
-    """Return the best measured recipe for a budget (docs/lab/personalize.md)."""
-    return Recipe()
+def recipe_for(budget: Budget) -> Recipe:
+    """Return the recipe for a budget: a longer one can afford more checks (docs/lab/personalize.md)."""
+    seconds = budget.seconds
+    if seconds is None:
+        return Recipe()
+    if seconds < _SHORT:
+        return Recipe(num_checks=3)
+    return Recipe() if seconds < _LONG else Recipe(num_checks=8, patience=3)
+
+
+_SHORT, _LONG = 90.0, 200.0
+"""Seconds."""
 
 
 class PersonalRun:
@@ -113,6 +128,9 @@ class PersonalRun:
 
     The base network is copied and stays unchanged. The caller may stop after any step: :meth:`difference` then returns
     the best weights so far.
+
+    Attributes:
+        lacks_vgg: True if the losses on VGG features are left out because their weights were not found.
     """
 
     def __init__(
@@ -125,6 +143,7 @@ class PersonalRun:
         *,
         plain: bool = True,
         weights_dir: Path | None = None,
+        vgg: bool = True,
     ) -> None:
         """Copy the network and prepare the views.
 
@@ -136,6 +155,7 @@ class PersonalRun:
             recipe: hyperparameters; None: the defaults.
             plain: whether the background is plain.
             weights_dir: folder of VGG weights; without weights the losses on VGG features are left out.
+            vgg: False: leave the losses on VGG features out in any case.
 
         Raises:
             ScmError: if the network has no part warp, or a photo shows no person or has another aspect ratio.
@@ -156,40 +176,50 @@ class PersonalRun:
             parameter.requires_grad = True
         self._base = {name: parameter.detach().clone() for name, parameter in self._trained.items()}
         self._best: dict[str, Tensor] | None = None
-        self._objective, self.uses_vgg = _objective(config, self.device, weights_dir, fields=not recipe.trained)
+        losses = _losses_of(config, weights_dir, fields=not recipe.trained, vgg=vgg)
+        self._objective = GeneratorObjective(losses, weights_dir, self.device)
+        wanted = config.loss.perceptual or config.loss.style or config.loss.bsr
+        self.lacks_vgg = bool(wanted) and self._objective.vgg is None
         self._generator = GeneratorPass(self.net)
         self._optimizer = torch.optim.Adam(self._trained.values(), recipe.learning_rate, (0.5, 0.999))
         held_out, used = list(donors[::4]), [pose for k, pose in enumerate(donors) if k % 4]
         self._views = held_out_views(PeopleGiven(photos, own, self.device, plain=plain), held_out, recipe.num_held_out)
+        self._uses = _photos_in_poses(PeopleGiven(photos, own, self.device, plain=plain), held_out)
+        self._solid: Tensor | None = None
         scale = np.array([canvas.width / own.width, canvas.height / own.height, 1], np.float32)
         training = PeopleGiven(photos, canvas, self.device, plain=plain)
         self._stream = PersonalStream(training, config.data, 0, [pose * scale for pose in used])
         self._band_share = config.loss.vgg_band
 
-    def steps(self, budget: Budget) -> Iterator[PersonalProgress]:
+    def steps(self, budget: Budget, clock: Callable[[], float] = time.perf_counter) -> Iterator[PersonalProgress]:
         """Train until the budget is used up or held-out views stop improving; yield the state after each step.
 
         The first state, with 0 steps, is yielded after the base is validated.
+
+        Args:
+            budget: when training ends.
+            clock: clock of the budget's seconds; with ``time.process_time`` they are CPU seconds.
         """
-        recipe, start = self.recipe, time.perf_counter()
-        base = self.error()
-        yield PersonalProgress(0, time.perf_counter() - start, 0.0, 1.0, 1.0)
+        recipe, start = self.recipe, clock()
+        base, self._solid = self.error(), self._foreground()
+        yield PersonalProgress(0, clock() - start, 0.0, 1.0, 1.0)
         best, error, stale, step, checked, share = 1.0, 1.0, 0, 0, 0, 0.0
         while True:
             self._step(step, share)
             step += 1
-            share = budget.share(step, time.perf_counter() - start)
+            share = budget.share(step, clock() - start)
             finished = BUDGET_USED if share >= 1 else ""
             if int(share * recipe.num_checks) > checked:
                 checked = int(share * recipe.num_checks)
                 error = self.error() / base
-                stale = 0 if error < best else stale + 1
-                if error < best:
+                gains = error < best and self.lost() <= MOST_LOST
+                stale = 0 if gains else stale + 1
+                if gains:
                     best = error
                     self._best = {name: parameter.detach().clone() for name, parameter in self._trained.items()}
                 if stale >= recipe.patience and not finished:
                     finished = NO_GAIN
-            yield PersonalProgress(step, time.perf_counter() - start, share, error, best, finished)
+            yield PersonalProgress(step, clock() - start, share, error, best, finished)
             if finished:
                 return
 
@@ -204,9 +234,28 @@ class PersonalRun:
         """Return the loss on the held-out views."""
         return float(self._objective.total(self._terms(Inputs.of(self._views, part_warp=True), None)))
 
+    @torch.no_grad()
+    def lost(self) -> float:
+        """Return which share of the person the base draws and this network does not: holes, in photos brought to poses.
+
+        The held-out views cannot show them: their truth is the photo in its own pose.
+        """
+        if self._solid is None:
+            return 0.0
+        drawn, solid = self._foreground(), self._solid > _SOLID
+        assert drawn is not None
+        lost = ((drawn < _HOLE) & solid).float().sum((1, 2, 3)) / solid.float().sum((1, 2, 3)).clamp(min=1)
+        return float(lost.max())
+
+    @torch.no_grad()
+    def _foreground(self) -> Tensor | None:
+        """Return the foreground mask of the photos in held-out poses; None where the network draws backgrounds."""
+        drawn: GeneratorOutput = self._generator(self._uses)
+        return drawn.rendering.alpha
+
     def _step(self, step: int, share: float) -> None:
         for group in self._optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate * (1 - 0.9 * share)
+            group["lr"] = self.recipe.learning_rate * min((step + 1) / _WARM_UP, 1) * (1 - 0.9 * share)
         inputs = Inputs.of(self._stream.batch(step * self.recipe.batch, self.recipe.batch), part_warp=True)
         self._optimizer.zero_grad(set_to_none=True)
         loss = self._objective.total(self._terms(inputs, self._band(step, inputs.target.shape[2])))
@@ -227,23 +276,42 @@ class PersonalRun:
 
 
 _MAX_GRADIENT, _BAND_STREAM = 20.0, 23
+_WARM_UP = 8
+"""Steps over which the learning rate rises: Adam's first steps are as long as all others, and know least."""
+
+_USED_POSES, _SOLID, _HOLE = 3, 0.8, 0.4
 
 
-def _objective(
-    config: Config, device: torch.device, weights_dir: Path | None, *, fields: bool
-) -> tuple[GeneratorObjective, bool]:
-    """Return the objective, and whether it includes the losses on VGG features.
+def _photos_in_poses(photos: PeopleGiven, poses: Sequence[FloatArray]) -> Inputs:
+    """Return the photos as sources and held-out poses as targets, as in use."""
+    num = max(len(photos), _USED_POSES)
+    source = photos.batch([index % len(photos) for index in range(num)])
+    posed = source.structure.clone()
+    for row in range(num):
+        pose = align_pose(source.structure[row].cpu().numpy(), poses[row % len(poses)])
+        posed[row] = posed[row] if pose is None else torch.from_numpy(pose).to(posed)
+    target = replace(source, structure=posed)
+    return Inputs.of(TrainingBatch(target, source), part_warp=True)
+
+
+def _losses_of(config: Config, weights_dir: Path | None, *, fields: bool, vgg: bool) -> Config:
+    """Return the config of the losses; those on VGG features need its weights.
 
     Args:
         config: the model's config.
-        device: device of the loss networks.
         weights_dir: folder of VGG weights.
         fields: whether the correlation field is trained.
+        vgg: whether losses on VGG features are wanted.
     """
     changes = {"adversarial": 0.0} | ({} if fields else {"field_regions": 0.0, "field_colours": 0.0})
-    loss = config.loss.model_copy(update=changes)
+    if not (vgg and _has_weights(config.loss.vgg, weights_dir)):
+        changes |= {"perceptual": 0.0, "style": 0.0, "bsr": 0.0}
+    return config.model_copy(update={"loss": config.loss.model_copy(update=changes)})
+
+
+def _has_weights(name: str, weights_dir: Path | None) -> bool:
     try:
-        return GeneratorObjective(config.model_copy(update={"loss": loss}), weights_dir, device), True
+        find_backbone(name, weights_dir)
     except ScmError:
-        loss = loss.model_copy(update={"perceptual": 0.0, "style": 0.0, "bsr": 0.0})
-        return GeneratorObjective(config.model_copy(update={"loss": loss}), weights_dir, device), False
+        return False
+    return True
