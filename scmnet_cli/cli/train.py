@@ -79,6 +79,22 @@ class ConfigOptions:
     ] = None
 
 
+@dataclass(frozen=True)
+class ClockOptions:
+    """When a run ends by the clock, and what it leaves on the way."""
+
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--minutes", min=0.01, metavar="N", help="Save and end after N minutes; the same command goes on."
+        ),
+    ] = None
+    snapshots: Annotated[
+        Path | None,
+        typer.Option("--snapshots", metavar="FOLDER", help="Leave the averaged weights here every minute, as float16."),
+    ] = None
+
+
 _HELP = """Train on the train list of a prepared folder; the val list is only looked at.
 
 Without -c it chooses the config that fits the data and this machine, and
@@ -94,6 +110,7 @@ Examples:
   scm train data/mine -o runs/mine
   scm train data/mine -o runs/mine --dry-run
   scm train data/mine -o runs/fine --init shipped --images 4000
+  scm train data/mine -o runs/short -c person --minutes 12 --snapshots snaps
   scm train data/ccp -o runs/try -c cpu --images 2000 --set loss.bsr=0
   scm train data/ccp -o runs/fine -c ccp --init runs/ccp
   torchrun --nproc-per-node 4 -m scmnet_cli train data/ccp -o runs/ccp -c ccp
@@ -107,6 +124,7 @@ def train(
     out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an unfinished run in it goes on.")],
     options: RunOptions,
     chosen: ConfigOptions,
+    clock: ClockOptions,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Build and load everything, say what would run and how long it takes, stop."),
@@ -118,6 +136,7 @@ def train(
 
     from scmnet_cli.cli.progress import bars
     from scmnet_cli.system.processes import this_rank
+    from scmnet_cli.training.limits import Limits
 
     first = this_rank().is_first
     config, why = _read_config(data, out, chosen, options)
@@ -138,12 +157,14 @@ def train(
         def show_progress(report: Report) -> None:
             bar.count("training", report.images, report.total, note=_numbers(report))
 
-        outcome = run.train(show_progress if first else None)
+        outcome = run.train(show_progress if first else None, Limits(clock.minutes, clock.snapshots))
         run.team.leave()
     if outcome.signal is not None and not outcome.finished:
         if first:
             warn(f"stopped and saved at {outcome.images} images; the same command goes on")
         raise typer.Exit(128 + outcome.signal)
+    if first and not outcome.finished:
+        warn(f"time is up at {outcome.images} of {config.train.images} images; the same command goes on")
     if first:
         ended = {"model": outcome.model, "images": outcome.images, "finished": outcome.finished, "seconds": run.seconds}
         show([outcome.model], ended, as_json=as_json)

@@ -31,6 +31,7 @@ from scmnet_cli.system.devices import choose_device
 from scmnet_cli.system.locks import held
 from scmnet_cli.system.processes import Team, this_rank
 from scmnet_cli.training.counted import CountedRun, Outcome, Report
+from scmnet_cli.training.limits import Limits
 from scmnet_cli.training.means import Means
 from scmnet_cli.training.measure import draw_grid, field_statistics, measure, spread_of
 from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, Inputs, discriminator_terms
@@ -210,8 +211,8 @@ class Run(CountedRun):
             optimizer.load_state_dict(optimizers[name])
         self.means = Means()
 
-    def train(self, progress: Callable[[Report], None] | None = None) -> Outcome:
-        """Train up to the config's number of images, or until SIGINT or SIGTERM; save the state either way.
+    def train(self, progress: Callable[[Report], None] | None = None, limits: Limits | None = None) -> Outcome:
+        """Train up to the config's number of images, a time limit, SIGINT or SIGTERM; save the state in each case.
 
         Raises:
             ScmError: if the losses stop being finite (the last good state stays), or another process trains in ``run``.
@@ -224,14 +225,17 @@ class Run(CountedRun):
                     f"{self.run}: another 'scm train' is writing into it; wait for it to end, or choose another -o"
                 )
                 stack.enter_context(held(self.run / LOCK_FILE, refusal))
-            return self._train(progress)
+            return self._train(progress, limits or Limits())
 
-    def _train(self, progress: Callable[[Report], None] | None) -> Outcome:
+    def _train(self, progress: Callable[[Report], None] | None, limits: Limits) -> Outcome:
         config, team = self.config.train, self.team
         tracker = None
         if team.rank.is_first:
             write_text(self.run / "config.json", self.config.model_dump_json(indent=2))
             tracker = Tracker(self.run, self.images)
+            if limits.snapshots is not None:
+                make_folders(limits.snapshots)
+        limits.start()
         with warnings.catch_warnings():
             # torch 2.15 renames broadcast_buffers; accelerate does not know the new name yet.
             warnings.simplefilter("ignore", FutureWarning)
@@ -246,7 +250,7 @@ class Run(CountedRun):
             if self.images == 0:
                 measured = self._validate(tracker)
             # A signal reaches the processes in different steps, so they agree here; they also wait for rank 0 to save.
-            while self.images < config.images and not team.any(bool(stopped)):
+            while self.images < config.images and not team.any(bool(stopped) or limits.is_over()):
                 self._set_learning_rates()
                 good = self._step(generator_pass, discriminators)
                 if self.images == counted_from:
@@ -270,6 +274,8 @@ class Run(CountedRun):
                     measured, log_started, log_from = {}, time.perf_counter(), self.images
                 if tracker and self._passed(config.save_every):
                     self._save()
+                if tracker and (snapshot := limits.snapshot_due(self.images)):
+                    self._save_model(snapshot, half=True)
                 if progress:
                     progress(self._report(config.images, latest))
             finished = self.images >= config.images
@@ -399,10 +405,14 @@ class Run(CountedRun):
                 )
         progress = Progress(self.images, self.seconds, self.seed, self.config, self.people_hash)
         save_state(self.run, self.modules, self.optimizers, progress)
+        self._save_model(self.run / MODEL_FILE)
+
+    def _save_model(self, path: Path, *, half: bool = False) -> None:
+        """Save the averaged weights."""
         extra = {"images": str(self.images), "seconds": f"{self.seconds:.0f}", "people": self.people_hash}
         extra["background"] = "keep" if self.people.fill is None else "plain"  # inference treats photos likewise
         extra |= {"licence": self.licence} if self.licence else {}
-        save_model(self.run / MODEL_FILE, self.average.module.state_dict(), self.config, extra=extra)
+        save_model(path, self.average.module.state_dict(), self.config, half=half, extra=extra)
 
     def _summarise(self, latest: Mapping[str, Any], finished: bool) -> None:
         summary = {"finished": finished, "seed": self.seed, "device": str(self.device), **latest}
