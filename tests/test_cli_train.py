@@ -97,10 +97,20 @@ def test_the_plan_is_short_and_json_holds_the_rest(
 
 
 def test_a_run_names_its_time_trains_and_prints_its_model(
-    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    drawn_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("train", data, "-o", tmp_path, "-c", "smoke", "--device", "cpu", "--images", 52)
-    assert run(*arguments, "--set=train.batch=1", "--set=train.sample_every=100", "--json") == 0
+    arguments = ("train", drawn_data, "-o", tmp_path, "-c", "smoke", "--device", "cpu", "--images", 52)
+    assert (
+        run(
+            *arguments,
+            "--set=train.batch=1",
+            "--set=model.height=64",
+            "--set=model.width=48",
+            "--set=train.sample_every=100",
+            "--json",
+        )
+        == 0
+    )
     shown = capfd.readouterr()
     ended = json.loads(shown.out)
     assert ended["model"] == str(tmp_path / "model.safetensors")

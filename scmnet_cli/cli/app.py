@@ -10,14 +10,36 @@ from typing import Annotated
 
 import typer
 
+from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.console import note, warn
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.options import Closet, Device, Model
 from scmnet_cli.errors import ScmError
 
+_HELP = """Open a page in the browser: upload a photo, choose a pose, change clothes.
+
+Poses come from the library, from another photo, or from joints that you
+drag; clothes from another photo, or from the wardrobe where the model has
+one. A click on the result shows where that point came from.
+
+The page is served to this machine only, and nothing leaves it. Photos are
+deleted from the disk within minutes, and all that is left when the page is
+stopped with Ctrl-C. Prints the page's address. Needs Gradio, which comes
+with the extra `app` of this package.
+
+\b
+Examples:
+  scm app -m runs/ccp
+  scm app -m runs/ccp --port 8000 --no-browser --max-upload-mb 5
+  scm app -m runs/ccp --host 0.0.0.0
+  scm app -m runs/ccp --face-model runs/faces --faces data/faces
+  scm app -m runs/ccp --pose-estimator rtmpose-m
+"""
+
 
 @grouped
+@with_help(_HELP)
 def app(
     estimators: EstimatorOptions,
     model: Model = None,
@@ -42,25 +64,7 @@ def app(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page in a browser.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Open a page in the browser: upload a photo, choose a pose, change clothes.
-
-    Poses come from the library, from another photo, or from joints that you
-    drag; clothes from another photo, or from the wardrobe where the model has
-    one. A click on the result shows where that point came from.
-
-    The page is served to this machine only, and nothing leaves it. Photos are
-    deleted from the disk within minutes, and all that is left when the page is
-    stopped with Ctrl-C. Prints the page's address. Needs Gradio, which comes
-    with the extra `app` of this package.
-
-    \b
-    Examples:
-      scm app -m runs/ccp
-      scm app -m runs/ccp --port 8000 --no-browser --max-upload-mb 5
-      scm app -m runs/ccp --host 0.0.0.0
-      scm app -m runs/ccp --face-model runs/faces --faces data/faces
-      scm app -m runs/ccp --pose-estimator rtmpose-m
-    """  # noqa: D301 - a backspace keeps the lines of the examples
+    """Open a page in the browser: upload a photo, choose a pose, change clothes."""
     from scmnet_cli.app.faces import FaceStudio
     from scmnet_cli.app.server import LOCAL, serve
     from scmnet_cli.app.studio import Studio
