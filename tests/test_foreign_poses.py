@@ -261,6 +261,56 @@ def test_predictions_of_other_programs_are_read(tmp_path: Path) -> None:
     assert np.array_equal(only(tmp_path, mediapipe()).person(), expected())
 
 
+AP10K = (
+    "L_Eye", "R_Eye", "Nose", "Neck", "Root of tail", "L_Shoulder", "L_Elbow", "L_F_Paw", "R_Shoulder", "R_Elbow",
+    "R_F_Paw", "L_Hip", "L_Knee", "L_B_Paw", "R_Hip", "R_Knee", "R_B_Paw",
+)  # fmt: skip
+
+
+def mmpose(names: tuple[str, ...], placed: tuple[str, ...]) -> dict[str, Any]:
+    """Return what MMPose's demos write with --save-predictions: names of the data set beside the people."""
+    rows = points(placed)
+    person = {"keypoints": [row[:2] for row in rows], "keypoint_scores": [1.0] * len(rows), "bbox": [[0, 0, 9, 9]]}
+    id2name = {str(number): name for number, name in enumerate(names)}
+    return {"meta_info": {"dataset_name": "x", "keypoint_id2name": id2name}, "instance_info": [person]}
+
+
+def test_predictions_of_mmpose_are_mapped_by_the_names_beside_them(tmp_path: Path) -> None:
+    """Human3.6M and AP-10K have 17 points too: read as COCO's, a person would come out in knots."""
+    standing = tuple(name.replace("foot", "ankle") for name in H36M)
+    joints = only(tmp_path, mmpose(H36M, standing)).person()
+    assert tuple(joints[JOINTS.index("left_ankle"), :2]) == place("left_ankle")
+    assert tuple(joints[JOINTS.index("right_hip"), :2]) == place("right_hip")
+    assert np.array_equal(only(tmp_path, mmpose(OTHER, OTHER)).person(), expected())
+    with pytest.raises(ScmError, match="person 1 is not of people; its keypoints are L_Eye, R_Eye, Nose"):
+        read(tmp_path, mmpose(AP10K, COCO))
+    with pytest.raises(ScmError, match="person 1 has 17 points and 16 names of points"):
+        read(tmp_path, mmpose(COCO[:16], COCO))
+    with pytest.raises(ScmError, match="'keypoint_id2name' does not hold the names of keypoints 0, 1, 2"):
+        read(tmp_path, mmpose(COCO, COCO) | {"meta_info": {"keypoint_id2name": {"7": "nose"}}})
+
+
+def test_a_prediction_without_people_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ScmError, match="a: no person was found in this picture"):
+        only(tmp_path, []).person()
+
+
+@pytest.mark.parametrize("form", ["python", "nested", "web", "android"])
+def test_mediapipes_landmarks_are_read_as_its_interfaces_write_them(tmp_path: Path, form: str) -> None:
+    dicts = [{"x": x, "y": y, "z": -0.1, "visibility": 1.0} for x, y, _ in mediapipe(SIZE)]
+    world = [{"x": 0.1, "y": -0.5, "z": 0.2, "visibility": 1.0}] * 33
+    values: dict[str, dict[str, Any]] = {
+        "python": {"landmark": dicts},  # MessageToDict of NormalizedLandmarkList
+        "nested": {"pose_landmarks": {"landmark": dicts}, "pose_world_landmarks": {"landmark": world}},
+        "web": {"poseLandmarks": dicts, "poseWorldLandmarks": world},
+        "android": {"landmarks": [dicts], "worldLandmarks": [world]},  # PoseLandmarker: a list of people
+    }
+    posed = only(tmp_path, values[form])
+    assert len(posed.people) == 1
+    neck = np.arange(18) != NECK
+    assert np.allclose(posed.person(frame=SIZE)[neck], expected()[neck], atol=0.02)
+
+
 @pytest.mark.parametrize("missing", [[0, 0, 1], [0, 0, 0], None, [None, None, None], [float("nan"), 3, 1]])
 def test_a_joint_at_0_0_or_null_or_nan_is_missing(tmp_path: Path, missing: Any) -> None:
     rows: list[Any] = points(JOINTS, 1)
@@ -310,6 +360,39 @@ def test_files_in_other_encodings_are_read(tmp_path: Path, encoding: str) -> Non
     (tmp_path / "b.json").write_bytes('{"name": "fünf"}'.encode("cp1252"))
     with pytest.raises(ScmError, match=r"b\.json: .*save it as UTF-8"):
         read_pose_file(tmp_path / "b.json")
+
+
+CVAT = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <image id="0" name="a.jpg">\n</annotations>\n'
+YOLO = "0 0.5 0.5 0.3 0.8 " + " ".join(f"0.4 0.{n} 2" for n in range(20, 37)) + "\n"
+IS_XML = "is XML, as CVAT writes its annotations; export the skeletons as COCO keypoints"
+IS_YOLO = "is a label file of YOLO, which does not say what its points are; export the skeletons as COCO keypoints"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.xml", CVAT, IS_XML),
+        ("a.txt", CVAT, IS_XML),
+        ("a.txt", YOLO, IS_YOLO),
+        ("a.txt", "1 0.5 0.5 0.2 0.2", IS_YOLO),
+    ],
+)
+def test_cvats_xml_and_yolos_labels_are_refused_with_a_remedy(
+    place: Place, scm: Scm, name: str, content: str, says: str
+) -> None:
+    Path(name).write_text(content)
+    Path("labels").mkdir()
+    (Path("labels") / name).write_text(content)
+    for command in (
+        ("poses", name, "--frame", "256x176", "--save", "saved"),
+        ("transfer", "--src", "data/anna", "--pose", name, "-m", "run"),
+        ("preprocess", "data/images", "-o", "out", "--layout", "folder", "--joints", name),
+        ("preprocess", "data/images", "-o", "out", "--layout", "folder", "--joints", "labels"),
+    ):
+        done = scm(*command)
+        assert done.code == 2
+        assert len(done.errors) == 1
+        assert f"{name}{' ' if 'labels' in command else ': '}{says}" in done.errors[0]
 
 
 # The command

@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -29,15 +31,21 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_label_map, read_photo
 from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.inference.video import ClipWriter, open_film, read_frames
+from scmnet_cli.inference.wardrobe import SHIPPED_WARDROBE, Wardrobe
+from scmnet_cli.metrics.frechet import FeatureStatistics
 from scmnet_cli.models.build import build_generator
+from scmnet_cli.photo_files import has_heif
 from scmnet_cli.poses.files import read_pose_file
 from scmnet_cli.preprocess.layouts import open_source
 from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.sources.ccp import CcpSource
 from scmnet_cli.sources.drawn import draw_person, write_drawn_source
+from scmnet_cli.sources.dresscode import DressCodeSource
 from scmnet_cli.sources.keypoints import read_joints, read_keypoint_table
 from scmnet_cli.sources.label_maps import read_ids
 from scmnet_cli.training.state import read_state
+from scmnet_cli.training.tracking import read_stats
 from scmnet_cli.types import Canvas, Person
 from scmnet_cli.weights import load_backbone
 
@@ -161,6 +169,66 @@ def coco_file() -> bytes:
             "annotations": [{"image_id": 7, "num_keypoints": 17, "keypoints": [*range(51)]}],
         }
     ).encode()
+
+
+def mmpose_file() -> bytes:
+    person = {"keypoints": [[n, 2 * n] for n in range(17)], "keypoint_scores": [0.9] * 17, "bbox": [[0, 0, 9, 9]]}
+    names = {str(n): f"left_{n}" if n else "nose" for n in range(17)}
+    names |= {"5": "l_shoulder", "6": "r_shoulder", "11": "l_hip", "12": "r_hip", "13": "l_knee", "14": "r_knee"}
+    frames = [{"frame_id": 0, "instances": [person]}, {"frame_id": 1, "instances": []}]
+    return json.dumps({"meta_info": {"keypoint_id2name": names}, "instance_info": frames}).encode()
+
+
+def landmarks_file() -> bytes:
+    point = {"x": 0.4, "y": 0.2, "z": -0.1, "visibility": 0.9}
+    return json.dumps({"landmarks": [[point] * 33], "width": 48, "height": 64}).encode()
+
+
+DRESSCODE_KEYPOINTS = json.dumps({"keypoints": [[20 + n, 30 + 20 * n, 0.9, n] for n in range(18)]})
+
+
+def dresscode_beside(folder: Path) -> None:
+    for name in ("images", "label_maps", "keypoints"):
+        (folder / name).mkdir(exist_ok=True)
+    (folder / "images" / "000000_0.jpg").write_bytes(picture("JPEG"))
+    (folder / "label_maps" / "000000_4.png").write_bytes(label_map())
+    (folder / "keypoints" / "000000_2.json").write_text(DRESSCODE_KEYPOINTS, encoding="utf-8")
+    (folder / "train_pairs.txt").write_text("000000_0.jpg\t000000_1.jpg\n", encoding="utf-8")
+
+
+def animation() -> bytes:
+    frames = [Image.new("P", (24, 32), number) for number in (3, 80, 200)]
+    stream = io.BytesIO()
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], duration=100)
+    return stream.getvalue()
+
+
+def read_film(path: Path) -> None:
+    open_film(path)
+    list(read_frames(path))
+
+
+def clip() -> bytes:
+    path = Path(os.environ["SCM_HOSTILE"]) / "saved.mp4"
+    writer = ClipWriter(path, Fraction(10), {"Comment": "made for a test"})
+    for level in (20, 90, 160):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.close()
+    return path.read_bytes()
+
+
+def heic() -> bytes:
+    import pillow_heif
+
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(drawn().image)).save(stream)
+    return stream.getvalue()
+
+
+def statistics_file() -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, count=4, sum=np.zeros(3), products=np.zeros((3, 3)))
+    return stream.getvalue()
 
 
 def model_file() -> bytes:
@@ -296,6 +364,28 @@ READERS = {
     "pose": Reader("a.json", pose_file, lambda path: [posed.person() for posed in read_pose_file(path)]),
     "openpose": Reader("a.json", openpose_file, lambda path: [posed.person() for posed in read_pose_file(path)]),
     "coco": Reader("a.json", coco_file, lambda path: [posed.person() for posed in read_pose_file(path)]),
+    "mmpose": Reader("a.json", mmpose_file, lambda path: [posed.person() for posed in read_pose_file(path)][:1]),
+    "mediapipe": Reader("a.json", landmarks_file, lambda path: [posed.person() for posed in read_pose_file(path)]),
+    "dresscode keypoints": Reader(
+        "keypoints/000000_2.json",
+        DRESSCODE_KEYPOINTS.encode,
+        lambda path: DressCodeSource(path.parents[1]).read("000000"),
+        dresscode_beside,
+    ),
+    "dresscode list": Reader(
+        "train_pairs.txt",
+        lambda: b"000000_0.jpg\t000000_1.jpg\n",
+        lambda path: DressCodeSource(path.parent).splits(),
+        dresscode_beside,
+    ),
+    "animation": Reader("a.gif", animation, read_film),
+    **({"video": Reader("a.mp4", clip, read_film)} if find_spec("av") else {}),
+    **({"heic": Reader("a.heic", heic, read_photo)} if has_heif() else {}),
+    "stats": Reader(
+        "stats.jsonl", lambda: b'{"images": 4, "loss": 0.5, "x": null}\n' * 3, lambda path: read_stats(path.parent)
+    ),
+    "statistics": Reader("a.npz", statistics_file, FeatureStatistics.read),
+    "wardrobe": Reader("closet.safetensors", SHIPPED_WARDROBE.read_bytes, Wardrobe.read),
     "config": Reader("a.yaml", yaml_file, lambda path: load_config(str(path))),
     "model": Reader("model.safetensors", model_file, lambda path: Pipeline.from_pretrained(path, "cpu")),
     "state": Reader("state.safetensors", state_file, lambda path: read_state(path.parent)),

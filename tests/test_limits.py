@@ -9,8 +9,9 @@ import resource
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +23,15 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import make_folders, open_to_append, translate_os_errors, write_text
 from scmnet_cli.images import crop_around, read_label_map, read_photo
+from scmnet_cli.inference.animations import animation_rate, is_animation, read_animation
+from scmnet_cli.inference.editing import Edit
+from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.metrics.frechet import FeatureStatistics
 from scmnet_cli.sources.keypoints import read_keypoint_table
 from scmnet_cli.system.devices import choose_device
 from scmnet_cli.system.locks import held
 from scmnet_cli.training.tracking import read_stats
-from scmnet_cli.types import Canvas
+from scmnet_cli.types import Canvas, Person
 
 GIGABYTE = 2**30
 
@@ -108,6 +112,25 @@ def test_a_panorama_is_cropped_in_bounded_memory(size: tuple[int, int]) -> None:
     check(crop, "read")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("background", ["plain", "keep"])
+def test_a_person_is_put_back_into_the_largest_photo_in_bounded_memory(background: str) -> None:
+    height, width = 8_500, 6_100  # --keep-size takes 52 megapixels
+    photo, regions = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
+    photo[:] = 200
+    regions[500:8_000, 1_500:4_500] = 5
+    crop = crop_around((1_500, 500, 4_500, 8_000), Canvas(256, 176))
+    blank = np.zeros((256, 176, 3), np.uint8)
+    small = Person("a", blank, blank[..., 0], np.zeros((18, 3), np.float32))
+    framed = Framed(replace(small, image=photo, regions=regions), small, crop, background)
+    drawn = np.full((256, 176, 3), 230, np.uint8)
+    drawn[20:230, 50:120] = (200, 30, 30)
+    whole = np.ones((256, 176), np.float32)
+    edit = Edit(small, np.ones((256, 176, 3), np.float32), whole, whole)
+    check(lambda: framed.put_back(drawn), "read")
+    check(lambda: framed.put_back_edit(edit), "read")
+
+
 def chunk(kind: bytes, content: bytes = b"") -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
@@ -150,6 +173,38 @@ def test_a_file_that_takes_minutes_to_decode_is_refused_in_seconds(make: Callabl
     path.write_bytes(make())
     check(lambda: read_photo(path), "refused")
     check(lambda: read_label_map(path), "refused")
+
+
+def animated(path: Path, size: tuple[int, int], num: int, **options: Any) -> Path:
+    first, *others = (Image.new("L", size, number * 5 % 256) for number in range(num))
+    first.save(path, "GIF", save_all=True, append_images=others, **options)
+    return path
+
+
+def test_an_animated_picture_of_large_frames_is_refused(tmp_path: Path) -> None:
+    path = animated(tmp_path / "a.gif", (4200, 4200), 2)
+    for read in (animation_rate, lambda given: list(read_animation(given))):
+        with pytest.raises(ScmError, match=r"a\.gif: 4200x4200 is over 16,800,000 pixels for an animated picture"):
+            read(path)
+    assert not is_animation(path)
+
+
+def test_an_animated_picture_that_decodes_for_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = animated(tmp_path / "a.gif", (40, 40), 30)
+    assert animation_rate(path)[1] == 30
+    monkeypatch.setattr("scmnet_cli.inference.animations._MAX_SECONDS", 0.0)
+    with pytest.raises(ScmError, match=r"a\.gif: takes over 0 s to decode; convert it to \.mp4"):
+        animation_rate(path)
+
+
+@pytest.mark.slow
+def test_an_animated_picture_of_many_frames_is_refused_in_seconds(tmp_path: Path) -> None:
+    path = animated(tmp_path / "a.gif", (4000, 4000), 3)
+    content = path.read_bytes()
+    frames = content.index(b"\x21\xf9")
+    path.write_bytes(content[:frames] + content[frames:-1] * 400 + b";")
+    assert path.stat().st_size < 50_000_000
+    check(lambda: animation_rate(path), "refused")
 
 
 def test_a_photo_of_one_million_by_one_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import types
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from scmnet_cli import photo_files
+from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import picture_formats, read_photo
 from scmnet_cli.photo_files import files_of, is_photo, photo_endings, unread_photos, why_unread, without_photo_ending
@@ -103,6 +105,47 @@ def test_pillow_heif_decodes_heic_if_it_is_installed(monkeypatch: pytest.MonkeyP
     assert registered == [True]
 
 
+@pytest.mark.parametrize("ending", ["heic", "HEIF", "hif"])
+def test_heic_photos_are_found_and_read_upright(tmp_path: Path, ending: str) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="the extra 'heif' (pillow-heif) is not installed")
+    picture = GREY.copy()
+    picture[:8] = (200, 30, 40)
+    turned = Image.fromarray(np.rot90(picture).copy())
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the file's picture lies on its side
+    path = tmp_path / f"a.{ending}"
+    heif.from_pillow(turned).save(path, quality=95, exif=exif.tobytes(), save_nclx_profile=True)
+    assert find_photos(tmp_path) == {"a": [path]}
+    found = read_photo(path)
+    assert found.shape == picture.shape
+    assert np.abs(found.astype(int) - picture)[[0, -1]].max() <= 12  # HEIC halves colour, and the edge between blurs
+
+
+def test_a_damaged_heic_photo_is_refused_in_one_line(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="the extra 'heif' (pillow-heif) is not installed")
+    path = tmp_path / "a.heic"
+    heif.from_pillow(Image.fromarray(GREY)).save(path)
+    content = path.read_bytes()
+    for damaged in (content[: len(content) // 2], content[:40], content[:200] + bytes(50) + content[250:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ScmError, match=r"a\.heic: cannot be read as a picture"):
+            read_photo(path)
+
+
+def test_a_command_reads_heic_photos_of_a_folder(place: Place, scm: Scm) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="the extra 'heif' (pillow-heif) is not installed")
+    Path("photos").mkdir()
+    with Image.open("data/images/anna.png") as image:
+        heif.from_pillow(image.convert("RGB")).save("photos/anna.heic", quality=90)
+    for of, to in (("data/regions/anna.png", "anna.regions.png"),):
+        shutil.copy(of, Path("photos") / to)
+    joints = PreparedFolder(Path("data")).load("anna").joints
+    Path("photos/anna.joints.json").write_text(json.dumps(joints.tolist()))
+    done = scm("transfer", "--src", "photos", "--pose", "data/ben", "-m", "run", "-o", "out")
+    assert (done.code, done.errors) == (0, [])
+    assert [path.name for path in done.paths] == ["anna_to_ben.png"]
+
+
 def test_only_suffixes_of_photos_are_removed_from_names() -> None:
     names = ["a.jpg", "a.HEIC", "a.b.png", "1.5", "dir/a.webp"]
     assert [without_photo_ending(name) for name in names] == ["a", "a", "a.b", "1.5", "dir/a"]
@@ -136,8 +179,6 @@ def test_a_photo_or_an_archive_that_cannot_be_read_is_refused_with_the_remedy(pl
 
 def test_pose_files_with_hash_or_colon_in_their_name_are_found(place: Place, scm: Scm) -> None:
     joints = {"joints": {"nose": {"x": 20, "y": 10}, "neck": {"x": 20, "y": 20}}, "canvas": {"height": 64, "width": 48}}
-    import json
-
     for name in ("my pose #1.json", "12:30 #2.json", "library:x.json"):
         Path(name).write_text(json.dumps(joints))
         done = scm("poses", name, "-o", "out/poses.png")

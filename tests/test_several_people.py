@@ -12,10 +12,11 @@ import skimage.data
 from PIL import Image
 from scipy import ndimage
 
-from scmnet_cli.analyser.people import Analyser, Analysis
+from scmnet_cli.analyser.people import BEYOND, Analyser, Analysis, _without
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, CropBox, read_photo
+from scmnet_cli.inference.editing import Edit
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.inputs.photo import PhotoOptions, read_framed
 from scmnet_cli.preprocess.photos import PhotoSource, read_analysed
@@ -204,6 +205,38 @@ def test_a_photo_without_people_gives_an_empty_list(analyser: Analyser) -> None:
     assert analyser.people(Image.fromarray(skimage.data.coffee()).resize((150, 100))) == []
 
 
+def test_people_of_a_large_photo_are_searched_for_on_a_smaller_one(
+    analyser: Analyser, pair: Image.Image, both: list[Analysis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = pair.resize((pair.width * 2, pair.height * 2), Image.Resampling.BICUBIC)
+    monkeypatch.setattr("scmnet_cli.analyser.people._MAX_SEARCHED_PIXELS", pair.width * pair.height)
+    found = analyser.people(large)
+    assert len(found) == len(both)
+    for one, expected in zip(found, both, strict=True):
+        assert one.size == (large.height, large.width)
+        assert one.regions.shape == one.size
+        known = (one.joints[:, 2] > 0) & (expected.joints[:, 2] > 0)
+        assert known.sum() >= 6
+        assert np.abs(one.joints[known, :2] - 2 * expected.joints[known, :2]).mean() < 0.02 * large.height
+
+
+@pytest.mark.parametrize("widened_at_once", [24, 2])
+def test_a_person_is_painted_out_with_a_margin_and_nothing_else(
+    both: list[Analysis], pair: Image.Image, monkeypatch: pytest.MonkeyPatch, widened_at_once: int
+) -> None:
+    monkeypatch.setattr("scmnet_cli.analyser.people._WIDENED_AT_ONCE", widened_at_once)
+    photo = np.full((*both[0].size, 3), 3, np.uint8)
+    painted = _without(photo, both[0])
+    gone = (painted == BEYOND).all(2)
+    assert gone[both[0].regions > 0].all()
+    assert (painted[~gone] == 3).all()
+    height = both[0].box[3] - both[0].box[1]
+    margin = round(0.03 * height)
+    widened = ndimage.binary_dilation(both[0].regions > 0, iterations=margin + 2 * -(-margin // widened_at_once))
+    assert not (gone & ~widened).any()
+    assert gone.sum() >= ndimage.binary_dilation(both[0].regions > 0, iterations=margin).sum()
+
+
 # --keep-size
 
 
@@ -254,6 +287,42 @@ def test_a_crop_beyond_the_photo_is_put_back_in_place() -> None:
     assert whole.shape == (120, 160, 3)
     assert (whole[:, :40] == given.photo.image[:, :40]).all()
     assert tuple(whole[60, 120]) == (0, 0, 250)
+
+
+def edit_of(given: Framed) -> Edit:
+    colour = np.full((64, 48, 3), (0, 200, 0), np.float32)
+    area = np.zeros((64, 48), np.float32)
+    area[20:40, 15:30] = 1
+    return Edit(given.cropped, colour, np.full((64, 48), 0.9, np.float32), area)
+
+
+@pytest.mark.parametrize("background", ["plain", "keep"])
+def test_strips_give_the_same_picture_as_the_whole_at_once(background: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = framed(background)
+    drawn = np.random.default_rng(1).integers(0, 255, (64, 48, 3), dtype=np.uint8)
+    at_once = given.put_back(drawn).astype(int), given.put_back_edit(edit_of(given)).astype(int)
+    monkeypatch.setattr("scmnet_cli.inference.inputs.framed._STRIP_PIXELS", 60 * 7)
+    in_strips = given.put_back(drawn), given.put_back_edit(edit_of(given))
+    for whole, strips in zip(at_once, in_strips, strict=True):
+        assert np.abs(whole - strips).max() <= 1
+        assert (whole != given.photo.image).any()
+
+
+def test_a_large_crop_is_worked_on_small_and_stays_as_it_is_away_from_the_person(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = framed()
+    drawn = np.full((64, 48, 3), PLAIN_GREY, np.uint8)
+    drawn[8:56, 10:30] = (250, 0, 0)
+    exact = given.put_back(drawn).astype(int), given.put_back_edit(edit_of(given)).astype(int)
+    monkeypatch.setattr("scmnet_cli.inference.inputs.framed._WORKED_ON", 60 * 80 // 4)
+    small = given.put_back(drawn), given.put_back_edit(edit_of(given))
+    for whole, found in zip(exact, small, strict=True):
+        assert np.abs(whole - found).mean() < 3  # noise; nothing put back would be 20
+        same = (found == given.photo.image).all(2)
+        same[24:96, 54:96] = True
+        assert same.all()
+        assert (found != given.photo.image).any()
 
 
 def test_an_edit_with_keep_size_is_the_photo_with_the_edited_person(

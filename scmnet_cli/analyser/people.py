@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -58,6 +59,12 @@ _MAX_WIDE_PIXELS = 1_600_000
 _MAX_PLACES = 4
 _MOST_PEOPLE = 12
 _SAME_PERSON = 0.4
+_WIDENED_AT_ONCE = 24
+"""Pixels by which a mask is widened pixel by pixel; a step looks at all of it."""
+
+_MAX_SEARCHED_PIXELS = 24_000_000
+"""Larger photos are searched for everybody at a smaller size: each person found takes a map of the photo."""
+
 _SMALLEST = 24
 """Least size of a candidate in a search, in cells of the region logits."""
 
@@ -254,6 +261,13 @@ class Analyser:
             the most prominent person first, then all others by size; empty if there is no person.
         """
         photo = _pixels(image)
+        step = math.ceil(math.sqrt(photo.shape[0] * photo.shape[1] / _MAX_SEARCHED_PIXELS))
+        found = self._everybody(_reduced(photo, step) if step > 1 else photo)
+        return [
+            self._apply_estimators(photo, _enlarged(one, step, photo.shape[:2]) if step > 1 else one) for one in found
+        ]
+
+    def _everybody(self, photo: UInt8Array) -> list[Analysis]:
         first = self._most_prominent(photo)
         if not first.has_person:
             return []
@@ -267,8 +281,7 @@ class Analyser:
                 if not any(_same(found, one) for one in others):
                     others.append(found)
                     hidden = _without(hidden, found)
-        others.sort(key=lambda found: -_prominence(found))
-        return [self._apply_estimators(photo, found) for found in (first, *others)]
+        return [first, *sorted(others, key=lambda found: -_prominence(found))]
 
     def _most_prominent(self, photo: UInt8Array) -> Analysis:
         height, width = photo.shape[:2]
@@ -447,15 +460,50 @@ def _same(a: Analysis, b: Analysis) -> bool:
     return bool((one & other).sum() > _SAME_PERSON * min(one.sum(), other.sum()))
 
 
+def _reduced(photo: UInt8Array, step: int) -> UInt8Array:
+    """Return a photo of the means of blocks of pixels, without those at the right and lower end that fill no block."""
+    height, width = (length // step for length in photo.shape[:2])
+    whole = CropBox(0, 0, max(1, width) * step, max(1, height) * step, Canvas(max(1, height), max(1, width)))
+    return whole.crop_image(photo, None, Image.Resampling.BOX)
+
+
+def _enlarged(found: Analysis, step: int, size: tuple[int, int]) -> Analysis:
+    """Return an analysis of a reduced photo in pixels of the photo itself."""
+    joints = found.joints.copy()
+    joints[:, :2] = np.where(joints[:, 2:] > 0, (joints[:, :2] + 0.5) * step - 0.5, 0)
+    crop = found.crop
+    crop = CropBox(crop.left * step, crop.top * step, crop.width * step, crop.height * step, crop.canvas)
+    return replace(found, joints=joints, crop=crop, size=size)
+
+
 def _without(photo: UInt8Array, found: Analysis) -> UInt8Array:
     """Return the photo with a person, and a margin around them, painted grey."""
     from scipy import ndimage
 
-    height = found.box[3] - found.box[1]
-    mask = ndimage.binary_dilation(found.regions != BACKGROUND, iterations=max(1, round(0.03 * height)))
+    left, top, right, bottom = found.box
+    margin = max(1, round(0.03 * (bottom - top)))
+    around = margin + 2 + found.crop.height // found.probabilities.shape[1]  # enlarged regions reach into the next cell
+    rows = slice(max(0, math.floor(top) - around), max(0, math.ceil(bottom) + around))
+    columns = slice(max(0, math.floor(left) - around), max(0, math.ceil(right) + around))
     painted = photo.copy()
-    painted[mask] = BEYOND
+    within = painted[rows, columns]
+    step = -(
+        -margin // _WIDENED_AT_ONCE
+    )  # large photos are widened on a coarser grid: an erosion a pixel takes minutes
+    coarse = _any_of_blocks(found.regions[rows, columns] != BACKGROUND, step)
+    mask = ndimage.binary_dilation(coarse, iterations=-(-margin // step))
+    within[mask.repeat(step, 0).repeat(step, 1)[: within.shape[0], : within.shape[1]]] = BEYOND
     return painted
+
+
+def _any_of_blocks(mask: npt.NDArray[np.bool_], step: int) -> npt.NDArray[np.bool_]:
+    """Return a mask of blocks of pixels: whether any pixel of each is set."""
+    if step == 1:
+        return mask
+    height, width = (-(-length // step) * step for length in mask.shape)
+    padded = np.zeros((height, width), bool)
+    padded[: mask.shape[0], : mask.shape[1]] = mask
+    return np.asarray(padded.reshape(height // step, step, width // step, step).any(axis=(1, 3)), np.bool_)
 
 
 def _framed(box: Box, canvas: Canvas, margin: float) -> CropBox:

@@ -33,6 +33,7 @@ class Layout(StrEnum):
     CCP = "ccp"
     CELEBAMASK = "celebamask"
     DEEPFASHION = "deepfashion"
+    DRESSCODE = "dresscode"
     FACE_PHOTOS = "face-photos"
     FOLDER = "folder"
     MARKET1501 = "market1501"
@@ -79,7 +80,9 @@ class PictureOptions:
     canvas: Annotated[
         str | None,
         typer.Option(
-            "--canvas", metavar="HxW", help="Size of the pictures (256x176; celebamask 256x256, market1501 128x64)."
+            "--canvas",
+            metavar="HxW",
+            help="Size of the pictures (256x176; celebamask 256x256, dresscode 256x192, market1501 128x64).",
         ),
     ] = None
     background: Annotated[
@@ -139,7 +142,8 @@ class SourceOptions:
     layout: Annotated[
         Layout | None,
         typer.Option(
-            "--layout", help="How SRC is laid out; see below (folder with joints or maps in SRC, else photos)."
+            "--layout",
+            help="How SRC is laid out; see below (folder with joints or maps in SRC, dresscode if it is, else photos).",
         ),
     ] = None
     face_parser: FaceParserFile = None
@@ -162,6 +166,7 @@ Layouts (docs/format.md shows their folders):
   deepfashion  In-shop photos in img/, img_highres/ or by flattened names;
                lists, pairs and joints of the benchmark; maps of ADGAN,
                MUST-GAN (semantic_merge3/) or PISE (trainSPL8/, testSPL8/)
+  dresscode    Dress Code with its label maps, keypoints and lists
   face-photos  your photos alone: the face parser finds the most prominent
                face of each, aligned, and its regions
   folder       your photos, regions/NAME.png and joints.csv

@@ -135,7 +135,7 @@ def open_picture(path: Path, *, decode: bool = True) -> Image.Image:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
             # Pillow only uses read, seek, tell and fileno of the file.
-            image = Image.open(cast(IO[bytes], _TimedFile(file, path)), formats=picture_formats())
+            image = Image.open(cast(IO[bytes], TimedFile(file, path)), formats=picture_formats())
             if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                 raise ScmError(
                     f"{path}: {image.width}x{image.height} is over {MAX_PIXELS:,} pixels, or over {MAX_SIDE:,} in one "
@@ -156,7 +156,7 @@ def open_picture(path: Path, *, decode: bool = True) -> Image.Image:
     return image
 
 
-class _TimedFile:
+class TimedFile:
     """A file whose reads fail after its thread has used too much CPU time since it was opened.
 
     A small file can keep a decoder busy for hours, for example with thousands of scans in a progressive JPEG or
@@ -166,9 +166,18 @@ class _TimedFile:
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self.seek, self.tell, self.fileno = file.seek, file.tell, file.fileno
         self._file, self._path = file, path
+        self.restart()
+
+    def restart(self) -> None:
+        """Start the time anew."""
         self._started = time.thread_time()
 
     def read(self, size: int = -1) -> bytes:
+        """Read from the file.
+
+        Raises:
+            ScmError: if the thread has computed for too long.
+        """
         if time.thread_time() - self._started > _DECODE_SECONDS:
             raise ScmError(f"{self._path}: takes over {_DECODE_SECONDS} s to decode; save it again in another program")
         return self._file.read(size)

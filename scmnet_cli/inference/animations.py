@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 from PIL import Image, ImageSequence
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import ANIMATED, MAX_PIXELS
+from scmnet_cli.images import ANIMATED, TimedFile
 from scmnet_cli.types import UInt8Array
 
 _FORMATS = tuple(sorted(set(ANIMATED.values())))
@@ -20,13 +22,21 @@ _BACKDROP = (230, 230, 230, 255)
 _DEFAULT_MS = 100
 """Milliseconds of a frame without a duration, as in browsers."""
 
+_MOST_MS = 3_600_000
+
+_MAX_PIXELS = 16_800_000
+"""Of a frame: a decoder holds several of them."""
+
+_MAX_SECONDS = 15.0
+"""Processor time for all frames; a small file can hold a hundred thousand of them."""
+
 
 def is_animation(path: Path) -> bool:
     """Return whether a file is an animation: GIF, WebP or PNG with more than one frame."""
     if path.suffix.lower() not in ANIMATED or not path.is_file():
         return False
     try:
-        with _opened(path) as image:
+        with _opened(path) as (image, _):
             return bool(getattr(image, "is_animated", False))
     except ScmError:
         return False
@@ -38,8 +48,16 @@ def animation_rate(path: Path) -> tuple[Fraction, int]:
     Raises:
         ScmError: if it cannot be read.
     """
-    with _opened(path) as image:
-        durations = [frame.info.get("duration") or _DEFAULT_MS for frame in ImageSequence.Iterator(image)]
+    started = time.thread_time()
+    durations = []
+    with _opened(path) as (image, timed):
+        for frame in ImageSequence.Iterator(image):
+            timed.restart()
+            durations.append(_duration(frame))
+            if time.thread_time() - started > _MAX_SECONDS:
+                raise ScmError(
+                    f"{path}: takes over {_MAX_SECONDS:g} s to decode; convert it to .mp4, or leave frames out"
+                )
     return Fraction(1000 * len(durations), max(1, round(sum(durations)))), len(durations)
 
 
@@ -52,20 +70,32 @@ def read_animation(path: Path) -> Iterator[UInt8Array]:
     Raises:
         ScmError: if it cannot be read.
     """
-    with _opened(path) as image:
+    with _opened(path) as (image, timed):
         for frame in ImageSequence.Iterator(image):
             whole = frame.convert("RGBA")
             yield np.asarray(Image.alpha_composite(Image.new("RGBA", whole.size, _BACKDROP), whole).convert("RGB"))
+            timed.restart()
+
+
+def _duration(frame: Image.Image) -> float:
+    """Return for how many milliseconds a frame is shown."""
+    given = frame.info.get("duration")
+    return float(given) if isinstance(given, int | float) and 0 < given < _MOST_MS else _DEFAULT_MS
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path) -> Iterator[tuple[Image.Image, TimedFile]]:
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=_FORMATS) as image:
+        with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
-            if image.width * image.height > MAX_PIXELS:
-                raise ScmError(f"{path}: {image.width}x{image.height} is over {MAX_PIXELS:,} pixels; make it smaller")
-            yield image
+            timed = TimedFile(file, path)
+            with Image.open(cast(IO[bytes], timed), formats=_FORMATS) as image:
+                if image.width * image.height > _MAX_PIXELS:
+                    raise ScmError(
+                        f"{path}: {image.width}x{image.height} is over {_MAX_PIXELS:,} pixels for an animated picture; "
+                        "make it smaller"
+                    )
+                yield image, timed
     except ScmError:
         raise
     except Exception as error:  # Pillow's decoders raise many types

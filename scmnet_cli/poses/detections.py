@@ -27,10 +27,11 @@ MIN_SCORE = 0.05
 """Joints with a lower score are missing; OpenPose does not draw them either."""
 
 _MAX_SIDE = 100_000
+_NUM_MEDIAPIPE = 33
 _NECK, _SHOULDERS = JOINTS.index("neck"), (JOINTS.index("right_shoulder"), JOINTS.index("left_shoulder"))
 _HEIGHTS, _WIDTHS = ("canvas_height", "height", "image_height"), ("canvas_width", "width", "image_width")
 
-LANDMARK_KEYS = ("pose_landmarks", "poseLandmarks", "landmarks", "keypoints")
+LANDMARK_KEYS = ("pose_landmarks", "poseLandmarks", "landmarks", "landmark", "keypoints")
 """Keys of the landmarks of one image."""
 
 
@@ -244,8 +245,13 @@ def _category_of(annotation: Mapping[str, Any], categories: dict[Any, _Category]
     return next(iter(categories.values())) if len(categories) == 1 else _Category()
 
 
-def read_people(name: str, people: Sequence[Any], canvas: Canvas | None = None) -> PoseEntry:
+def read_people(name: str, people: Sequence[Any], names: Sequence[str] = ()) -> PoseEntry:
     """Read the people of one image from a list of dicts with ``keypoints``: MMPose, Ultralytics, TensorFlow.js.
+
+    Args:
+        name: of the picture.
+        people: the dicts.
+        names: of the keypoints in their order, if the file says them.
 
     Raises:
         ScmError: if one of them is damaged.
@@ -254,16 +260,36 @@ def read_people(name: str, people: Sequence[Any], canvas: Canvas | None = None) 
     for count, person in enumerate(people, start=1):
         if not isinstance(person, dict) or "keypoints" not in person:
             raise ScmError(f"person {count} has no 'keypoints'")
-        found.append(read_landmarks(person["keypoints"], f"person {count}", person.get("keypoint_scores")))
-    return PoseEntry(name, tuple(found), canvas)
+        found.append(read_landmarks(person["keypoints"], f"person {count}", person.get("keypoint_scores"), names))
+    return PoseEntry(name, tuple(found))
 
 
-def read_landmarks(points: Any, where: str, scores: Any = None) -> FloatArray:
+def mmpose_names(meta_info: Any) -> tuple[str, ...]:
+    """Return the names of keypoints that MMPose writes beside its predictions, in their order; none if it has none.
+
+    Raises:
+        ScmError: if they are damaged.
+    """
+    by_id = meta_info.get("keypoint_id2name") if isinstance(meta_info, dict) else None
+    if not by_id:
+        return ()
+    if not isinstance(by_id, dict) or set(by_id) != {str(number) for number in range(len(by_id))}:
+        raise ScmError("'keypoint_id2name' does not hold the names of keypoints 0, 1, 2 ...; save the predictions anew")
+    return tuple(str(by_id[str(number)]) for number in range(len(by_id)))
+
+
+def read_landmarks(points: Any, where: str, scores: Any = None, names: Sequence[str] = ()) -> FloatArray:
     """Read the points of one person.
 
     Points are ``[x, y, score]``; ``[x, y]`` with a separate list of scores; MediaPipe's ``[x, y, z, visibility]``;
-    dicts with x, y and score, visibility or presence (mapped by ``name`` if they have one); or separate lists of x, y
-    and ``visible``.
+    Dress Code's 18 ``[x, y, score, index]``; dicts with x, y and score, visibility or presence (mapped by ``name`` if
+    they have one); or separate lists of x, y and ``visible``.
+
+    Args:
+        points: of the person.
+        where: what they are, for messages.
+        scores: of the points, if they stand beside them.
+        names: of the points in their order, if the file says them elsewhere.
 
     Shape:
         result: (18, 3) float32.
@@ -271,21 +297,19 @@ def read_landmarks(points: Any, where: str, scores: Any = None) -> FloatArray:
     Raises:
         ScmError: if they are something else, or no known order has this number of points.
     """
-    names: list[str] = []
     if isinstance(points, dict):
-        points = _columns(points, where)
+        points = points["landmark"] if "landmark" in points else _columns(points, where)
     points = as_list(points, "keypoints")
     if points and isinstance(points[0], int | float) and not isinstance(points[0], bool) and len(points) % 3 == 0:
         points = [points[first : first + 3] for first in range(0, len(points), 3)]
     if points and all(isinstance(point, dict) for point in points):
-        names = [str(point["name"]) for point in points if "name" in point]
+        names = [str(point["name"]) for point in points if "name" in point] or names
         points = [_from_dict(point, where) for point in points]
     if scores is not None:
         points = _with_scores(points, as_list(scores, "keypoint_scores"), where)
-    if len(names) == len(points) and names:
-        order: Order | None = order_of_names(names, where)
-    else:
-        order = LANDMARKS.get(len(points))
+    if names and len(names) != len(points):
+        raise ScmError(f"{where} has {len(points)} points and {len(names)} names of points")
+    order = order_of_names(names, where) if names else LANDMARKS.get(len(points))
     if order is None:
         known = ", ".join(map(str, sorted(LANDMARKS)))
         raise ScmError(f"{where} has {len(points)} points, expected [x, y, score] of {known} points")
@@ -299,12 +323,30 @@ def _rows(points: list[Any], where: str) -> npt.NDArray[np.float64]:
         if point is None:
             rows.append([np.nan] * 3)
             continue
-        if isinstance(point, list) and len(point) == 4:  # MediaPipe's third value is depth
-            point = [point[0], point[1], point[3]]
+        if isinstance(point, list) and len(point) == 4:
+            point = _without_fourth(point, len(points), label)
         if not isinstance(point, list) or len(point) != 3:
             raise ScmError(f"{label}: expected [x, y, score]")
         rows.append([number_or_nan(value, label) for value in point])
     return np.array(rows, np.float64).reshape(-1, 3)
+
+
+def _without_fourth(point: list[Any], num_points: int, where: str) -> list[Any]:
+    """Return x, y and score of a point of four numbers."""
+    x, y, third, fourth = point
+    if num_points == _NUM_MEDIAPIPE:
+        return [x, y, fourth]
+    if num_points == NUM_JOINTS and _is_index(fourth):
+        return [x, y, third]
+    raise ScmError(
+        f"{where}: has four numbers; expected [x, y, score], MediaPipe's 33 [x, y, z, visibility], or Dress Code's 18 "
+        "[x, y, score, index]"
+    )
+
+
+def _is_index(value: Any) -> bool:
+    """Return whether a number counts what a detector found, from 0; -1 marks what it did not find."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= -1 and value == int(value)
 
 
 def _from_dict(point: Mapping[str, Any], where: str) -> list[Any]:

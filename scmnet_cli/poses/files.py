@@ -20,6 +20,7 @@ is our format, which can be written by hand: a joint that is null or absent is m
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from scmnet_cli.poses.detections import (
     LANDMARK_KEYS,
     as_list,
     canvas_of,
+    mmpose_names,
     read_coco,
     read_landmarks,
     read_openpose,
@@ -43,7 +45,7 @@ from scmnet_cli.poses.joints import known_joints, number, number_or_nan
 from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
 from scmnet_cli.types import FloatArray, Pose
 
-__all__ = ["FORMAT", "VERSION", "PoseEntry", "list_of_joints", "read_pose_file", "save_pose"]
+__all__ = ["FORMAT", "VERSION", "XML_REMEDY", "PoseEntry", "list_of_joints", "read_pose_file", "save_pose"]
 
 FORMAT = "scm-net pose"
 VERSION = 1
@@ -64,6 +66,8 @@ _TOOLS = (
     (("layout", "pose_estimator"), "is the manifest of a prepared folder; give the folder itself"),
 )
 """Unsupported files of other tools, by their keys, with the remedy."""
+
+XML_REMEDY = "is XML, as CVAT writes its annotations; export the skeletons as COCO keypoints"
 
 
 def read_pose_file(path: Path) -> list[PoseEntry]:
@@ -98,7 +102,8 @@ def _read(path: Path, values: Any) -> list[PoseEntry]:
     if values.get("format") == FORMAT or "joints" in values:
         return [_read_ours(path.stem, values)]
     if "instance_info" in values:  # MMPose's --save-predictions, of a video or of one picture
-        return _read_mmpose(name, as_list(values["instance_info"], "instance_info"))
+        names = mmpose_names(values.get("meta_info"))
+        return _read_mmpose(name, as_list(values["instance_info"], "instance_info"), names)
     for key in LANDMARK_KEYS:
         if key in values:
             return [_read_one_picture(name, values[key], values)]
@@ -108,6 +113,8 @@ def _read(path: Path, values: Any) -> list[PoseEntry]:
 
 
 def _read_list(path: Path, name: str, values: list[Any]) -> list[PoseEntry]:
+    if not values:  # MMPose's prediction of a picture without people
+        return [PoseEntry(name, ())]
     first = next((value for value in values if value is not None), None)
     if not isinstance(first, dict):
         joints = list_of_joints(values) if len(values) == NUM_JOINTS else None
@@ -139,13 +146,14 @@ def _refuse_other_tools(values: dict[str, Any]) -> None:
             raise ScmError(what)
 
 
-def _read_mmpose(name: str, frames: list[Any]) -> list[PoseEntry]:
+def _read_mmpose(name: str, frames: list[Any], names: Sequence[str] = ()) -> list[PoseEntry]:
     if frames and all(isinstance(frame, dict) and "instances" in frame for frame in frames):
         named = [f"{name}_{count:04d}" if len(frames) > 1 else name for count in range(1, len(frames) + 1)]
         return [
-            read_people(of, as_list(frame["instances"], "instances")) for of, frame in zip(named, frames, strict=True)
+            read_people(of, as_list(frame["instances"], "instances"), names)
+            for of, frame in zip(named, frames, strict=True)
         ]
-    return [read_people(name, frames)]
+    return [read_people(name, frames, names)]
 
 
 def _read_one_picture(name: str, given: Any, values: dict[str, Any]) -> PoseEntry:

@@ -14,6 +14,7 @@ from scmnet_cli.preprocess.photos import PhotoSource
 from scmnet_cli.sources.ccp import CcpSource
 from scmnet_cli.sources.celebamask import CelebAMaskSource, is_celebamask
 from scmnet_cli.sources.deepfashion import DeepFashionSource
+from scmnet_cli.sources.dresscode import DressCodeSource, is_dresscode
 from scmnet_cli.sources.folder import FolderSource, find_table
 from scmnet_cli.sources.market import MarketSource
 from scmnet_cli.sources.source import Source
@@ -29,6 +30,7 @@ LAYOUTS: dict[str, tuple[Callable[..., Source], tuple[str, ...]]] = {
     "ccp": (_open_ccp, ("joints", "unlabelled", "analyser")),
     "celebamask": (CelebAMaskSource, ()),
     "deepfashion": (DeepFashionSource, ("joints", "maps", "labels", "lists")),
+    "dresscode": (DressCodeSource, ()),
     "face-photos": (FacePhotoSource, ("face_parser",)),
     "folder": (FolderSource, ("joints", "maps", "labels")),
     "market1501": (MarketSource, ("joints", "maps", "labels", "lists")),
@@ -38,14 +40,18 @@ LAYOUTS: dict[str, tuple[Callable[..., Source], tuple[str, ...]]] = {
 
 
 def likely_layout(root: Path, *annotations: Path | str | None) -> str:
-    """Return ``folder`` if joints or region maps are in the folder or given as options, else ``photos``.
+    """Return ``folder`` if joints or region maps are in the folder or given as options.
+
+    Otherwise return ``dresscode`` for a folder in that layout, and ``photos`` for any other.
 
     Args:
         root: the folder.
         annotations: ``joints``, ``maps`` and ``labels`` of ``scm preprocess``.
     """
     is_annotated = any(annotations) or find_table(root) is not None or (root / "regions").is_dir()
-    return "folder" if is_annotated else "photos"
+    if is_annotated:
+        return FolderSource.layout
+    return DressCodeSource.layout if is_dresscode(root) else PhotoSource.layout
 
 
 def likely_face_layout(root: Path) -> str:

@@ -61,6 +61,7 @@ def write_report(path: Path, source: Source, folder: PreparedFolder, num: int = 
         people=_people(source, folder, num),
         colours=list(zip(folder.domain.regions, COLOURS, strict=True)),
         left_out=_left_out(source, manifest.left_out),
+        remarks=[_without_root(source, remark) for remark in manifest.remarks],
         reasons=[(kind, f"{number:,}") for kind, number in kinds.most_common()],
         most_thumbnails=MOST_THUMBNAILS,
         joints=_joints(folder),
@@ -80,6 +81,7 @@ def _left_out(source: Source, left_out: dict[str, str]) -> list[dict[str, str]]:
     known = set(source.names())
     found = []
     for number, (name, reason) in enumerate(left_out.items()):
+        reason = _without_root(source, reason)
         photo = source.photo(name) if name in known else None
         picture = _thumbnail(source, photo) if photo and number < MOST_THUMBNAILS else ""
         found.append({"picture": picture, "file": _relative(source, photo) if photo else name, "reason": reason})
@@ -95,6 +97,12 @@ def _kind(reason: str) -> str:
 
 def _relative(source: Source, photo: Path) -> str:
     return str(photo.relative_to(source.root)) if photo.is_relative_to(source.root) else photo.name
+
+
+def _without_root(source: Source, text: str) -> str:
+    """Return a text with paths below the source folder, which stand in messages, as below SRC."""
+    root = str(source.root)
+    return text.replace(f"{root}/", "SRC/").replace(f"{root}:", "SRC:") if root not in ("", ".", "/") else text
 
 
 def _thumbnail(source: Source, photo: Path) -> str:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import read_lines, read_text
 from scmnet_cli.photo_files import files_of, without_photo_ending
-from scmnet_cli.poses.files import list_of_joints, read_pose_file
+from scmnet_cli.poses.files import XML_REMEDY, list_of_joints, read_pose_file
 from scmnet_cli.poses.joints import are_fractions, cell, in_pixels, known_joints
 from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
 from scmnet_cli.types import Canvas, FloatArray
@@ -31,6 +31,8 @@ _BENCHMARK_ROW = re.compile(r"(?P<name>.*?):\s*(?P<y>\[[^:]*):(?P<x>[^:]*)")
 
 _NULL = re.compile(r"\b(?:None|nan|null)\b|(?<=[\[,])\s*(?=[,\]])")
 """A missing number in a list: a word, or nothing between two commas."""
+
+_YOLO_ROW = re.compile(r"\d+(?:\s+-?[\d.]+(?:e[-+]?\d+)?){4,}")
 
 _MISSING = -1
 """The benchmark's value for a missing joint."""
@@ -143,6 +145,8 @@ def read_keypoint_table(path: Path) -> KeypointTable:
         raise ScmError(f"{path}: cannot be read as a table ({error})") from error
     if set(COLUMNS) <= set(re.split(r"[;\t]", header)):
         raise ScmError(f"{path}: its columns are not separated by commas; save it with commas, and points in numbers")
+    if remedy := _other_tool(header):
+        raise ScmError(f"{path}: {remedy}")
     raise ScmError(
         f"{path}: is not a keypoint file; its first line must be '{':'.join(BENCHMARK_HEADER)}' "
         f"or name,{COLUMNS[1]},{COLUMNS[2]},{COLUMNS[3]},..."
@@ -187,7 +191,10 @@ def read_joints(path: Path) -> FloatArray:
 def _read_folder(folder: Path) -> KeypointTable:
     files = [path for path in files_of(folder) if path.suffix.lower() == ".json"]
     if not files:
-        raise ScmError(f"{folder}: holds no pose files (.json); give a folder of them, or a table of joints")
+        others = [path for path in files_of(folder) if path.suffix.lower() in (".txt", ".xml")]
+        other = _other_tool(next(iter(read_lines(others[0], "a table")), "").strip()) if others else ""
+        found = f"; {others[0].name} {other}" if other else "; give a folder of them, or a table of joints"
+        raise ScmError(f"{folder}: holds no pose files (.json){found}")
     joints: dict[str, FloatArray] = {}
     problems: dict[str, str] = {}
     for file in files:
@@ -200,6 +207,18 @@ def _read_folder(folder: Path) -> KeypointTable:
         except ScmError as error:
             problems[file.stem.removesuffix("_keypoints")] = str(error)
     return KeypointTable(folder, joints, problems)
+
+
+def _other_tool(header: str) -> str:
+    """Return what a file of another annotation tool is and what to do with it, by its first line; else nothing."""
+    if header.startswith(("<?xml", "<annotations")):
+        return XML_REMEDY
+    if _YOLO_ROW.fullmatch(header):
+        return (
+            "is a label file of YOLO, which does not say what its points are; export the skeletons as COCO keypoints, "
+            "or save predictions with Ultralytics' to_json()"
+        )
+    return ""
 
 
 def _read_benchmark(path: Path, lines: list[str]) -> KeypointTable:

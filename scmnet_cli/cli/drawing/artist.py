@@ -31,7 +31,7 @@ from scmnet_cli.evaluation.one_result import TransferMetrics
 from scmnet_cli.images import ANIMATED, PLAIN_GREY, contact_sheet
 from scmnet_cli.inference.flat_garments import PREFIX as FLAT
 from scmnet_cli.inference.flat_garments import read_flat_garment
-from scmnet_cli.inference.inputs.framed import Framed
+from scmnet_cli.inference.inputs.framed import MAX_KEPT_PIXELS, Framed
 from scmnet_cli.inference.inputs.sketches import Drawing
 from scmnet_cli.inference.opening import open_wardrobe
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
@@ -406,7 +406,13 @@ def _read_framed(given: Input) -> Framed:
             f"{given.where}: is no photo that the result could be put into; leave --keep-size out, or let a photo give "
             "the pose"
         )
-    return given.framed()
+    framed = given.framed()
+    if framed.num_pixels > MAX_KEPT_PIXELS:
+        raise ScmError(
+            f"{given.where}: has over {MAX_KEPT_PIXELS // 1_000_000} million pixels; make it smaller, or leave "
+            "--keep-size out"
+        )
+    return framed
 
 
 def _strip(

@@ -34,6 +34,7 @@ from scmnet_cli.inference.inputs.faces import no_face_finder, read_face
 from scmnet_cli.inference.inputs.photo import MAP_ENDING, PhotoOptions, read_framed, read_person
 from scmnet_cli.inference.inputs.sketches import Drawing, read_drawing
 from scmnet_cli.photo_files import files_of, is_photo, photo_endings, unread_photos, why_unread
+from scmnet_cli.poses.files import XML_REMEDY
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place, place_together
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
@@ -272,6 +273,8 @@ class Finder:
             return f"cannot be read here; {remedy}" if path.is_file() else f"holds no photo that can be read; {remedy}"
         if zipfile.is_zipfile(path):
             return "is an archive; unpack it and give the folder"
+        if path.is_file() and path.suffix.lower() == ".xml":
+            return XML_REMEDY
         if path.is_dir():
             return f"is neither a prepared folder nor a folder of photos{' or pose files' if shipped else ''}; {may}"
         if path.is_file():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +14,18 @@ from PIL import Image
 from scmnet_cli.images import PLAIN_GREY, CropBox
 from scmnet_cli.inference.editing import Edit
 from scmnet_cli.regions import BACKGROUND
-from scmnet_cli.types import FloatArray, Person, UInt8Array
+from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
+
+MAX_KEPT_PIXELS = 52_000_000
+"""Photos with more pixels are not written at their own size: that alone takes half a minute."""
 
 _DRAWN = 18
 """Levels by which a drawn pixel differs from the plain background."""
+
+_WORKED_ON = 4_000_000
+"""Pixels of the copy of a crop on which masks and surroundings are computed: they take a hundred bytes a pixel."""
+
+_STRIP_PIXELS = 2_000_000
 
 _LEAST_AREA = 0.02
 _MARGIN = 0.006
@@ -40,6 +51,11 @@ class Framed:
     crop: CropBox
     background: str
 
+    @property
+    def num_pixels(self) -> int:
+        """Number of pixels of the photo."""
+        return self.photo.regions.size
+
     def put_back(self, drawn: UInt8Array) -> UInt8Array:
         """Put what was drawn in the person's place into the photo.
 
@@ -50,26 +66,21 @@ class Framed:
         Shape:
             drawn: (H, W, 3) uint8, of the canvas; result: of the photo.
         """
-        height, width = self.photo.image.shape[:2]
-        left, top = max(0, self.crop.left), max(0, self.crop.top)
-        right = min(width, self.crop.left + self.crop.width)
-        bottom = min(height, self.crop.top + self.crop.height)
-        within = (slice(top, bottom), slice(left, right))
-        size = (self.crop.width, self.crop.height)
-        cut = (slice(top - self.crop.top, bottom - self.crop.top), slice(left - self.crop.left, right - self.crop.left))
-
-        was = self.photo.regions[within] != BACKGROUND
-        enlarged = np.asarray(Image.fromarray(drawn).resize(size, Image.Resampling.LANCZOS))[cut]
-        if self.background == "plain":
-            mask = Image.fromarray(_cut_out(drawn).astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
-            opaque = np.asarray(mask)[cut]
-        else:
-            opaque = _softened(was, self.crop.height)
-        gone = _softened(was, self.crop.height)
-        ground = self.photo.image[within].astype(np.float32)
-        emptied = _mixed(ground, _surroundings(ground, was, self.crop.height), gone)
+        part = _Part.of(self)
+        gone = _softened(part.was, part.crop_height)
+        surroundings = _surroundings(part.ground.astype(np.float32), part.was, part.crop_height)
+        shape = _cut_out(drawn).astype(np.float32) if self.background == "plain" else None
+        picture = Image.fromarray(drawn)
         whole = self.photo.image.copy()
-        whole[within] = _mixed(emptied, enlarged.astype(np.float32), opaque).round().clip(0, 255).astype(np.uint8)
+        for rows in part.strips():
+            taken = part.enlarged(gone, rows)
+            opaque = taken if shape is None else part.of_canvas(Image.fromarray(shape), rows, Image.Resampling.BILINEAR)
+            if not (taken.any() or opaque.any()):
+                continue
+            ground = whole[part.place(rows)]
+            emptied = _mixed(ground.astype(np.float32), part.enlarged(surroundings, rows), taken)
+            new = part.of_canvas(picture, rows, Image.Resampling.LANCZOS).astype(np.float32)
+            whole[part.place(rows)] = _mixed(emptied, new, opaque).round().clip(0, 255).astype(np.uint8)
         return whole
 
     def put_back_edit(self, edit: Edit) -> UInt8Array:
@@ -80,27 +91,92 @@ class Framed:
         Shape:
             result: (H, W, 3) uint8, of the photo.
         """
-        height, width = self.photo.image.shape[:2]
-        crop = self.crop
-        left, top = max(0, crop.left), max(0, crop.top)
-        right, bottom = min(width, crop.left + crop.width), min(height, crop.top + crop.height)
-        within = (slice(top, bottom), slice(left, right))
-        cut = (slice(top - crop.top, bottom - crop.top), slice(left - crop.left, right - crop.left))
-        size = (crop.width, crop.height)
-        colour = np.stack([_scaled(edit.colour[..., channel], size)[cut] for channel in range(3)], axis=-1)
-        opacity, area = (_scaled(values, size)[cut] for values in (edit.opacity, edit.area))
-        area[area < _LEAST_AREA] = 0
-        ground = self.photo.image[within]
-        was = self.photo.regions[within] != BACKGROUND
-        behind = _surroundings(ground.astype(np.float32), was, crop.height).round().clip(0, 255).astype(np.uint8)
+        part = _Part.of(self)
+        behind = _surroundings(part.ground.astype(np.float32), part.was, part.crop_height)
+        channels = [edit.area, edit.opacity, *np.moveaxis(edit.colour, -1, 0)]
+        pictures = [Image.fromarray(np.ascontiguousarray(values, np.float32)) for values in channels]
         whole = self.photo.image.copy()
-        whole[within] = replace(edit, colour=colour, opacity=opacity, area=area).over(ground, behind)
+        for rows in part.strips():
+            area = part.of_canvas(pictures[0], rows, Image.Resampling.BICUBIC)
+            area[area < _LEAST_AREA] = 0
+            if not area.any():
+                continue
+            opacity, *colours = (part.of_canvas(values, rows, Image.Resampling.BICUBIC) for values in pictures[1:])
+            enlarged = replace(edit, colour=np.stack(colours, axis=-1), opacity=opacity, area=area)
+            under = part.enlarged(behind, rows).round().clip(0, 255).astype(np.uint8)
+            whole[part.place(rows)] = enlarged.over(whole[part.place(rows)], under)
         return whole
 
 
-def _scaled(values: FloatArray, size: tuple[int, int]) -> FloatArray:
-    picture = Image.fromarray(np.ascontiguousarray(values, np.float32))
-    return np.array(picture.resize(size, Image.Resampling.BICUBIC))
+@dataclass(frozen=True)
+class _Part:
+    """The part of a photo that a crop covers, in strips, with a smaller copy of it where it is large.
+
+    Masks and surroundings are soft, so they are computed on the copy; the photo's own pixels are mixed strip by strip.
+
+    Shape:
+        ground: (h, w, 3), the copy; was: (h, w), where it shows the person.
+    """
+
+    crop: CropBox
+    left: int
+    top: int
+    width: int
+    height: int
+    ground: UInt8Array
+    was: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, framed: Framed) -> _Part:
+        crop = framed.crop
+        rows, columns = framed.photo.image.shape[:2]
+        left, top = max(0, crop.left), max(0, crop.top)
+        width, height = min(columns, crop.left + crop.width) - left, min(rows, crop.top + crop.height) - top
+        scale = min(1.0, math.sqrt(_WORKED_ON / max(1, width * height)))
+        size = Canvas(max(1, round(height * scale)), max(1, round(width * scale)))
+        box = CropBox(left, top, width, height, size)
+        was = box.crop_labels(framed.photo.regions) != BACKGROUND
+        return cls(crop, left, top, width, height, box.crop_image(framed.photo.image, None), was)
+
+    @property
+    def crop_height(self) -> float:
+        """Height of the crop in pixels of the copy."""
+        return float(self.crop.height * self.was.shape[0] / self.height)
+
+    def strips(self) -> Iterator[slice]:
+        """Yield rows of the part that hold few enough pixels to be worked on at once."""
+        num = max(1, _STRIP_PIXELS // self.width)
+        for first in range(0, self.height, num):
+            yield slice(first, min(first + num, self.height))
+
+    def place(self, rows: slice) -> tuple[slice, slice]:
+        """Return where some rows of the part lie in the photo."""
+        return slice(self.top + rows.start, self.top + rows.stop), slice(self.left, self.left + self.width)
+
+    def enlarged(self, values: FloatArray, rows: slice) -> FloatArray:
+        """Return some rows of what was computed on the copy, (h, w) or (h, w, channels), in the photo's size."""
+        if values.ndim == 3:
+            return np.stack([self.enlarged(values[..., channel], rows) for channel in range(values.shape[2])], axis=-1)
+        height, width = values.shape
+        if (height, width) == (self.height, self.width):
+            return values[rows]
+        step = height / self.height
+        box = (0, rows.start * step, width, min(rows.stop * step, height))
+        size = (self.width, rows.stop - rows.start)
+        picture = Image.fromarray(np.ascontiguousarray(values, np.float32))
+        return np.array(picture.resize(size, Image.Resampling.BILINEAR, box))
+
+    def of_canvas(self, picture: Image.Image, rows: slice, resampling: Image.Resampling) -> npt.NDArray[Any]:
+        """Return some rows of a picture of the canvas, enlarged to the crop."""
+        across, down = picture.width / self.crop.width, picture.height / self.crop.height
+        left, top = self.left - self.crop.left, self.top - self.crop.top
+        box = (
+            left * across,
+            (top + rows.start) * down,
+            min((left + self.width) * across, picture.width),
+            min((top + rows.stop) * down, picture.height),
+        )
+        return np.array(picture.resize((self.width, rows.stop - rows.start), resampling, box))
 
 
 def _cut_out(drawn: UInt8Array) -> npt.NDArray[np.bool_]:
@@ -118,7 +194,7 @@ def _cut_out(drawn: UInt8Array) -> npt.NDArray[np.bool_]:
     return np.asarray(kept[labels])
 
 
-def _softened(mask: npt.NDArray[np.bool_], height: int) -> FloatArray:
+def _softened(mask: npt.NDArray[np.bool_], height: float) -> FloatArray:
     """Widen a mask and soften its edge; zero where the widened mask ends."""
     from scipy import ndimage
 
@@ -128,7 +204,7 @@ def _softened(mask: npt.NDArray[np.bool_], height: int) -> FloatArray:
     return opaque
 
 
-def _surroundings(ground: FloatArray, gone: npt.NDArray[np.bool_], height: int) -> FloatArray:
+def _surroundings(ground: FloatArray, gone: npt.NDArray[np.bool_], height: float) -> FloatArray:
     """Return the picture with the nearest colours around a mask inside it, blurred."""
     from scipy import ndimage
 
