@@ -20,8 +20,8 @@ from scmnet_cli.errors import ScmError
 _HELP = """Open a page in the browser: upload a photo, choose a pose, change clothes.
 
 Poses come from the library, from another photo, or from joints that you
-drag; clothes from another photo, or from the wardrobe where the model has
-one. A click on the result shows where that point came from.
+drag; clothes from another photo, or from the wardrobe. A click on the result
+shows where that point came from.
 
 The page is served to this machine only, and nothing leaves it. Photos are
 deleted from the disk within minutes, and all that is left when the page is
@@ -71,15 +71,12 @@ def app(
     from scmnet_cli.app.uploads import Limits
     from scmnet_cli.cli.drawing.opening import open_model
     from scmnet_cli.inference.opening import open_wardrobe
-    from scmnet_cli.inference.wardrobe import SHIPPED_WARDROBE
 
     if (face_model is None) != (faces is None):
         raise ScmError("--face-model and --faces: each needs the other")
     analyser = estimators.analyser()
     pipeline = open_model(model, device)
-    has_wardrobe = closet is not None or (model is None and SHIPPED_WARDROBE.is_file())
-    wardrobe = open_wardrobe(closet) if has_wardrobe else None
-    studio = Studio(pipeline, analyser, Limits(max_upload_mb, max_megapixels), wardrobe)
+    studio = Studio(pipeline, analyser, Limits(max_upload_mb, max_megapixels), open_wardrobe(closet))
     colouring = None if faces is None else FaceStudio(open_model(face_model, device), faces, studio.limits)
     if host not in LOCAL:
         warn(f"{host}: everybody who reaches this machine can use the page, without a password")
