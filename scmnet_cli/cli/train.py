@@ -11,7 +11,7 @@ import typer
 
 from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.completion import complete_configs
-from scmnet_cli.cli.console import note, warn
+from scmnet_cli.cli.console import is_quiet, note, warn
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.results import AsJson, show
 from scmnet_cli.errors import ScmError
@@ -143,7 +143,8 @@ def train(
     with bars(TimeElapsedColumn(), TextColumn("{task.fields[note]}")) as bar:
         run = _open_run(data, out, config, options, lambda done, total: bar.count("loading", done, total, note=""))
         plan = run.plan()
-        seconds = run.seconds_left()
+        tells_time = dry_run or not (is_quiet() or clock.minutes)
+        seconds = run.seconds_left() if tells_time else None
         if dry_run:
             bar.stop()
             run.team.leave()

@@ -92,8 +92,7 @@ def draw_clip(
     clip = _only_clip(poses)
     wanted = _wanted(drawing.out, clip)
     film = open_film(clip)
-    if wanted is not None and wanted.suffix.lower() in ANIMATED and film.num_frames > _MOST_FRAMES:
-        raise ScmError(f"-o {wanted}: {film.num_frames} frames are too many for an animated picture; write an .mp4")
+    _check_length(wanted, film)
     opened = _open(clip, sources, drawing, inputs, options, look)
     pipeline, encoded, outputs = opened.pipeline, opened.encoded, opened.outputs
     batch = drawing.batch or (8 if pipeline.device.type == "cuda" else 1)
@@ -138,6 +137,11 @@ def draw_clip(
     if film.has_sound:
         note(f"the sound of {clip.name} is not kept")
     print(path)
+
+
+def _check_length(wanted: Path | None, film: Film) -> None:
+    if wanted is not None and wanted.suffix.lower() in ANIMATED and film.num_frames > _MOST_FRAMES:
+        raise ScmError(f"-o {wanted}: {film.num_frames} frames are too many for an animated picture; write an .mp4")
 
 
 @dataclass(frozen=True)
