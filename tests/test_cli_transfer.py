@@ -213,7 +213,7 @@ def test_a_single_unusable_input_is_a_one_line_error(place: Place, scm: Scm) -> 
         (("--data", "data", "--src", "cloe", "--pose", "ben", "-m", "run"), "did you mean 'cleo'?"),
         (("--data", "run", "--src", "anna", "--pose", "ben", "-m", "run"), "is not a prepared folder"),
         (("--src", "run/model.safetensors", "--pose", "data/ben", "-m", "run"), "neither a photo"),
-        (("--src", "data/anna", "--pose", "data/ben"), "does not have the shape of the model's 256x176"),
+        (("--src", "data/anna", "--pose", "data/ben"), "does not have the aspect of the model's 256x176"),
         (("--src", "data/anna", "--pose", "data/ben", "-m", "nowhere"), "model nowhere: no such file"),
         (("--src", "data/anna", "--pose", "data/ben", "-m", "data/manifest.json"), "not a safetensors file"),
         (("--src", "data/anna", "--pose", "data/ben", "-m", "run", "--device", "abacus"), "--device abacus"),
