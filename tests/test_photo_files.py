@@ -205,7 +205,7 @@ def test_out_as_a_file_is_refused_for_unsupported_formats_and_several_pictures(p
     given = ("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", "run")
     assert "--out mine.bmp: is a picture of a kind that is not written" in scm(*given, "-o", "mine.bmp").errors[0]
     done = scm(*given, "--pose", "data/cleo", "-o", "mine.png")
-    assert "--out mine.png: is one file for 2 pictures; name a folder" in done.errors[0]
+    assert "--out mine.png: is one file for 2 pictures; give a folder" in done.errors[0]
     assert not list(Path().glob("mine*"))
 
 
