@@ -450,18 +450,18 @@ def test_a_drawing_gets_the_colours_of_the_chosen_face(place: Place, some_faces:
 def test_an_empty_drawing_is_reported_with_the_remedy(place: Place, some_faces: SomeFaces):
     studio = FaceStudio(Pipeline.from_pretrained(some_faces.model, "cpu"), some_faces.data)
     Image.new("RGB", (90, 90), "white").save("empty.png")
-    with pytest.raises(ScmError, match="shows no line"):
+    with pytest.raises(ScmError, match="has no lines"):
         studio.colour(Path("empty.png"), "red")
 
 
 def test_the_domain_of_a_model_is_checked_before_serving(place: Place, some_faces: SomeFaces, scm: Scm):
-    with pytest.raises(ScmError, match="is of people; give one of faces"):
+    with pytest.raises(ScmError, match="is for people; give one for faces"):
         FaceStudio(Pipeline.from_pretrained(some_faces.model, "cpu"), place.data)
     given = ["app", "-m", place.model, "--face-model", place.model, "--device", "cpu"]
     assert scm(*given).errors == ["scm: --face-model and --faces: each needs the other"]
     done = scm(*given, "--faces", some_faces.data)
     assert done.code == 2
-    assert "is of people; give one of faces" in done.errors[0]
+    assert "is for people; give one for faces" in done.errors[0]
 
 
 def test_the_page_uses_the_estimators_named_on_the_command_line(

@@ -174,7 +174,7 @@ def test_a_port_in_use_is_a_one_line_error(model: Path, scm: Scm):
         refused = scm("app", "-m", model, "--no-browser", "--device", "cpu", "--port", port)
     assert refused.code == 2
     (line,) = refused.errors
-    assert f"--port {port}: cannot be listened on" in line
+    assert f"--port {port}: not available" in line
 
 
 def test_without_gradio_the_command_says_what_to_install(model: Path, monkeypatch: pytest.MonkeyPatch):

@@ -250,11 +250,10 @@ def bench(
     show(lines, document, as_json=as_json)
 
 
-_EVAL_HELP = """Measure the analyser on the val photos: regions, joints, the same photos cut, and pictures without
-anybody.
+_EVAL_HELP = """Evaluate the analyser on the val photos: regions, joints, cropped photos, and pictures without people.
 
-Writes metrics.json, table.md and cases.png, the best, median and worst photos. With --domain face the face parser,
-on the val faces, on pictures without any and on street photos, of which street.png shows the faces.
+Writes metrics.json, table.md and cases.png with the best, median and worst photos. With --domain face it evaluates
+the face parser on the val faces, on pictures without faces, and on street photos; street.png shows those faces.
 
 \b
 Examples:

@@ -28,7 +28,7 @@ class Bars(Progress):
 
     def __init__(self, *columns: Any, **settings: Any) -> None:
         super().__init__(*columns, **settings)
-        self._tasks: dict[str, TaskID] = {}
+        self._task_ids: dict[str, TaskID] = {}
         self._last_lines: dict[str, tuple[float, int]] = {}
         self.latest = ""
         """Name and progress of the step that was updated last."""
@@ -50,9 +50,9 @@ class Bars(Progress):
 
     def count(self, step: str, done: int, total: int | None, **fields: Any) -> None:
         """Show the progress of a step; the first call adds its bar."""
-        if step not in self._tasks:
-            self._tasks[step] = self.add_task(step, total=total, **fields)
-        self.update(self._tasks[step], completed=done, total=total, **fields)
+        if step not in self._task_ids:
+            self._task_ids[step] = self.add_task(step, total=total, **fields)
+        self.update(self._task_ids[step], completed=done, total=total, **fields)
         self.latest = f"{step}: {done:,}" + ("" if total is None else f" of {total:,}")
         if not self.console.is_terminal:
             self._print_line(step, done, total, str(fields.get("note", "")))
