@@ -458,7 +458,7 @@ def test_the_domain_of_a_model_is_checked_before_serving(place: Place, some_face
     with pytest.raises(ScmError, match="is for people; give one for faces"):
         FaceStudio(Pipeline.from_pretrained(some_faces.model, "cpu"), place.data)
     given = ["app", "-m", place.model, "--face-model", place.model, "--device", "cpu"]
-    assert scm(*given).errors == ["scm: --face-model and --faces: each needs the other"]
+    assert scm(*given).errors == ["scm: --face-model and --faces: each needs the other; give both"]
     done = scm(*given, "--faces", some_faces.data)
     assert done.code == 2
     assert "is for people; give one for faces" in done.errors[0]

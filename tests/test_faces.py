@@ -290,8 +290,8 @@ def test_a_person_for_a_face_model_and_a_face_for_a_person_model_are_one_line_er
     place: Place, scm: Scm, faces: Path, face_model: Path
 ) -> None:
     for arguments, message in (
-        (("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", face_model), "is of people, and the model"),
-        (("transfer", "--src", faces / "face00", "--pose", "data/ben", "-m", "run"), "is of faces, and the model"),
+        (("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", face_model), "is for people, but the model"),
+        (("transfer", "--src", faces / "face00", "--pose", "data/ben", "-m", "run"), "is for faces, but the model"),
         (("colorize", "--edges", faces / "face00", "--ref", faces / "face01", "-m", "run"), "draws people; colorize"),
         (("colorize", "--edges", "data/anna", "--ref", faces / "face01", "-m", face_model), "which have no edges"),
         (

@@ -274,10 +274,10 @@ def test_another_base_is_refused_in_one_line(base: Pipeline, tmp_path: Path) -> 
     path = tmp_path / "me.safetensors"
     checkpoint.save_personal(path, a_difference(base), base.path)
     other = Pipeline.from_pretrained(save_model(tmp_path / "other.safetensors", seed=1), "cpu")
-    with pytest.raises(ScmError, match=r"me\.safetensors: was made for another model .*other\.safetensors"):
+    with pytest.raises(ScmError, match=r"me\.safetensors: its base model .*is not .*other\.safetensors"):
         other.with_personal(path)
     save_model(base.path, seed=2)  # the base itself is replaced
-    with pytest.raises(ScmError, match=r"me\.safetensors: was made for another model.*run 'scm personalize' again"):
+    with pytest.raises(ScmError, match=r"me\.safetensors: its base model .*run 'scm personalize' again"):
         Pipeline.from_pretrained(path, "cpu")
 
 
