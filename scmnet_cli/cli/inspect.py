@@ -20,7 +20,7 @@ from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
 @dataclass(frozen=True)
 class FurtherOptions:
-    """What is shown beside the source, the pose and the result."""
+    """Options of further content."""
 
     points: Annotated[
         list[str] | None,
