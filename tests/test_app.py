@@ -189,7 +189,7 @@ def test_a_picture_with_too_many_pixels_is_refused_before_decoding(place: Place,
 
 def test_a_photo_without_a_person_is_reported_and_keeps_the_session(place: Place):
     Image.new("RGB", (40, 60)).save("night.png")
-    with pytest.raises(ScmError, match=r"night\.png: nobody is seen"):
+    with pytest.raises(ScmError, match=r"night\.png: no person found"):
         studio_of().read(Path("night.png"))
 
 
@@ -265,9 +265,9 @@ def test_clothes_of_another_photo_default_to_the_top_and_match_an_edit(place: Pl
 def test_what_is_not_offered_cannot_be_worn(place: Place):
     studio = studio_of()
     session = taken(studio, steps.start(studio), "me")
-    with pytest.raises(ScmError, match="upper: is not among what is offered"):
+    with pytest.raises(ScmError, match="upper: is not available"):
         steps.wear(studio, session, ["upper"], [])
-    with pytest.raises(ScmError, match="crown: is not among what is offered"):
+    with pytest.raises(ScmError, match="crown: is not available"):
         steps.wear(studio, session, [], ["crown"])
 
 
