@@ -37,7 +37,7 @@ _SWEEP, _KEPT = 60, 300
 _STATE_KEPT = 3600
 _MOST_WAITING = 200
 _ONE_MODEL, _LEARNING = "model", "learning"
-"""Queues: of what draws, and of what learns a visitor, one at a time, while others go on drawing."""
+"""Queues of drawing and of fine-tuning on a visitor: one task at a time in each."""
 
 _RESULT_CARD = "card-result"
 _PAD, _STROKE = 420, 3
@@ -191,7 +191,7 @@ def _lay_out_people(studio: Studio) -> None:
 
 
 def _connect_learning(studio: Studio, session: Any, shown: _Components, draw: Step) -> None:
-    """Let the result's button teach a copy of the model the visitor; only the notice moves until that is done."""
+    """Connect the button that fine-tunes a copy of the model on the visitor; only the notice changes until the end."""
     learned = gr.State(None, time_to_live=_STATE_KEPT)
 
     def learn(visit: Session) -> Iterator[tuple[Any, Any]]:
@@ -204,7 +204,7 @@ def _connect_learning(studio: Studio, session: Any, shown: _Components, draw: St
                     yield gr.skip(), _notice("busy", f"Learning this person: {state.share:.0%}")
         except ScmError as error:
             yield None, _notice("error", str(error), _RESULT_CARD)
-        except Exception:  # noqa: BLE001 - whatever it was, the visitor must not wait for ever
+        except Exception:  # noqa: BLE001 - after any error the visitor must not wait forever
             _log.exception("the page could not learn a person")
             yield None, _notice("error", "This failed; the terminal of scm app says why.", _RESULT_CARD)
 

@@ -54,11 +54,11 @@ class Session:
 
 @dataclass(frozen=True)
 class Learned:
-    """A model that was taught a visitor, for as long as they stay.
+    """A model fine-tuned on a visitor, kept during the visit.
 
     Attributes:
-        found: the photo it was taught.
-        personal: the model; None: nothing was gained, and the model stays as it is.
+        found: the photo it was fine-tuned on.
+        personal: the model; None if held-out views did not improve, so that the shared model is used.
     """
 
     found: Found
@@ -83,15 +83,15 @@ def read_photo(studio: Studio, session: Session, upload: Path) -> Session:
 
 
 def learn(studio: Studio, session: Session) -> Iterator[PersonalProgress | Learned]:
-    """Teach a copy of the model the visitor, yielding after each step, and in the end what was learned.
+    """Fine-tune a copy of the model on the visitor; yield the progress after each step, and the result at the end.
 
     The session stays as it is meanwhile: :func:`use_learned` takes the outcome up. Nothing is written to a disk.
 
     Raises:
-        ScmError: if there is no photo yet, or the model cannot be taught.
+        ScmError: if there is no photo yet, or the model cannot be fine-tuned.
     """
     if session.found is None:
-        raise ScmError("choose your photo first: there is nobody to learn yet")
+        raise ScmError("choose your photo first: there is no person to learn yet")
     run = studio.prepare_learning(session.found)
     yield from run.steps(studio.learning)
     difference = run.difference()
@@ -99,7 +99,7 @@ def learn(studio: Studio, session: Session) -> Iterator[PersonalProgress | Learn
 
 
 def use_learned(session: Session, learned: Learned | None) -> Session:
-    """Draw with what was learned from now on, unless the visitor has chosen another photo meanwhile."""
+    """Use the fine-tuned model from now on, unless the visitor has chosen another photo meanwhile."""
     if learned is None or learned.found is not session.found:
         return session
     return replace(session, personal=learned.personal)

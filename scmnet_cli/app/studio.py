@@ -33,7 +33,7 @@ from scmnet_cli.training.personalizing import Budget, PersonalRun
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 
 LEARNING = Budget(60)
-"""How long the page learns a visitor."""
+"""Training length for a visitor."""
 
 _SHOWN_HEIGHT = 640
 _TRACED_HEIGHT = 512
@@ -172,10 +172,10 @@ class Studio:
         return Found(small, _shown(person), seen)
 
     def prepare_learning(self, found: Found) -> PersonalRun:
-        """Set up a short training on a visitor's photo; nothing of it is written to a disk.
+        """Set up fine-tuning on a visitor's photo, in memory only.
 
         Raises:
-            ScmError: if the model cannot be taught a person.
+            ScmError: if the model cannot be fine-tuned on a person.
         """
         return prepare_run(self.pipeline, [found.person], self.learning)
 

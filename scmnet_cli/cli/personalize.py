@@ -107,7 +107,7 @@ def personalize(
     with learning_bar() as show:
         learned = learn(pipeline, people, budget, progress=show)
     if learned.lacks_vgg:
-        note("no VGG weights are found, so it learned from pixels alone; 'scm weights fetch vgg16' gets them")
+        note("no VGG weights found, so the losses on VGG features were left out; 'scm weights fetch vgg16' gets them")
     save_personal(out, learned.difference, pipeline.path)
     if sheet:
         drawn = before_after_sheet(pipeline, pipeline.with_personal(out), people)
