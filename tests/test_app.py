@@ -483,4 +483,4 @@ def test_the_page_uses_the_estimators_named_on_the_command_line(
     assert scm("app", "-m", place.model, "--device", "cpu", "--pose-estimator", "rtmpose-m").code == 0
     assert served[0].analyser.pose_estimator == "rtmpose-m"
     refused = scm("app", "-m", place.model, "--parser-labels", "fashn18")
-    assert refused.errors == ["scm: --parser-labels fashn18: there is no --parser; give its file, or leave this out"]
+    assert refused.errors == ["scm: --parser-labels fashn18: needs --parser; give its file, or leave this out"]

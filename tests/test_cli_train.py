@@ -86,8 +86,8 @@ def test_the_plan_is_short_and_json_holds_the_rest(
     assert run(*arguments) == 0
     shown = capfd.readouterr().out
     assert len(shown.splitlines()) == 6
-    assert "config: cpu, chosen for people at 256x176, no GPU; -c names another" in shown
-    assert "11 to train on, 1 to validate on" in shown
+    assert "config: cpu, chosen for people at 256x176, no GPU; use -c to choose another" in shown
+    assert "11 for training, 1 for validation" in shown
     assert "80 images, 10 steps of batch 8, from image 0" in shown
     assert run(*arguments, "--json") == 0
     plan = json.loads(capfd.readouterr().out)

@@ -536,7 +536,7 @@ def test_a_foreign_animation_is_not_overwritten(place: Place, scm: Scm) -> None:
     [
         (("--pose", "clip", "--animate", "a.mp4"), "--animate a.mp4: cannot be written; give a name that ends"),
         (("--pose", "data/ben", "--animate", "a.gif"), "a.gif: needs at least 2 poses that can be drawn, found 1"),
-        (("--src", "data/ben", "--pose", "data", "--animate", "a.gif"), "--animate a.gif: shows one person, and --src"),
+        (("--src", "data/ben", "--pose", "data", "--animate", "a.gif"), "--animate a.gif: shows one person, but --src"),
         (("--pose", "data", "--animate", "data/manifest.json/a.gif"), "--out data/manifest.json: cannot be made"),
         (("--pose", "wakling"), "--pose wakling: no such entry, file or shipped pose; did you mean 'walking'?"),
         (("--pose", "data/ben", "--frame", "9999999999x1"), "--frame 9999999999x1"),

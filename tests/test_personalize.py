@@ -390,7 +390,7 @@ def test_the_command_writes_a_small_file_and_a_sheet_that_transfer_and_edit_draw
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["drawn/drawn-0", "-o", "me.png"], r"-o me\.png: is no name of a model file"),
+        (["drawn/drawn-0", "-o", "me.png"], r"-o me\.png: is not the name of a model file"),
         (["nobody.jpg", "-o", "me.safetensors"], r"PHOTO nobody\.jpg: no such entry or file"),
         (["drawn/drawn-0", "-m", "run", "-o", "me.safetensors"], "give a PyTorch model with part warp"),
     ],

@@ -197,7 +197,7 @@ def test_another_aspect_is_refused_with_the_canvas_to_prepare_for(pipeline: Pipe
 def test_a_pose_without_joints_and_a_source_without_a_person_are_errors(pipeline: Pipeline) -> None:
     with pytest.raises(ScmError, match=r"^ghost: holds no joint"):
         pipeline.transfer(ANNA, Pose("ghost", np.zeros((18, 3), np.float32), pipeline.canvas))
-    with pytest.raises(ScmError, match=r"^nobody: .*nothing but background"):
+    with pytest.raises(ScmError, match=r"^nobody: .*all background"):
         pipeline.encode(replace(ANNA, name="nobody", regions=np.zeros_like(ANNA.regions)))
 
 

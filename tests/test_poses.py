@@ -181,9 +181,9 @@ def test_a_saved_pose_is_never_overwritten(place: Place, scm: Scm) -> None:
     assert scm("poses", "walking", "--save", "mine.json").paths == [Path("mine.json")]
     again = scm("poses", "side", "--save", "mine.json")
     assert again.code == 2
-    assert "--save mine.json: exists, and may have been edited by hand" in again.errors[0]
+    assert "--save mine.json: exists and may have been edited" in again.errors[0]
     assert read_pose_file(Path("mine.json"))[0].name == "walking"
-    assert "is one file for 2 poses; name a folder" in scm("poses", "side", "front", "--save", "two.json").errors[0]
+    assert "is one file for 2 poses; give a folder" in scm("poses", "side", "front", "--save", "two.json").errors[0]
 
 
 def test_a_name_from_a_file_never_leaves_the_folder(place: Place, scm: Scm) -> None:
