@@ -190,7 +190,10 @@ def test_a_marked_cutout_shows_its_mark(place: Place, warping: Path, scm: Scm) -
         (("-m", "run", "--cutout", "-o", "a.jpg"), "--out a.jpg: JPEG has no transparency for --cutout"),
         (("-m", "run", "--cutout", "--keep-size"), "--cutout and --keep-size: one removes the background"),
         (("-m", "run", "--before-after"), "--before-after: needs --keep-size"),
-        (("-m", "run", "--cutout", "--animate", "a.gif"), "--cutout: is for single pictures; leave it or --animate"),
+        (
+            ("-m", "run", "--cutout", "--animate", "a.gif"),
+            "--cutout: is for single pictures; leave out --cutout or --animate",
+        ),
         (("-m", "run", "--skip-existing", "--animate", "a.gif"), "--skip-existing: is for single pictures"),
     ],
 )

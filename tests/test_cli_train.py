@@ -125,7 +125,7 @@ def test_an_unfinished_run_goes_on_with_its_own_config(
 ) -> None:
     assert run("train", data, "-o", tmp_path, "-c", "smoke", "--device", "cpu", "--images", 8) == 0
     assert run("train", data, "-o", tmp_path, "--device", "cpu", "--images", 16, "--allow-changes") == 0
-    assert f"config: that of the unfinished run {tmp_path}" in capfd.readouterr().err
+    assert f"config: the one of the unfinished run {tmp_path}" in capfd.readouterr().err
     assert load_model(tmp_path).config.train.images == 16
     assert load_model(tmp_path).config.model.size == "tiny"
 

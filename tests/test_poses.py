@@ -205,8 +205,8 @@ def test_a_name_from_a_file_never_leaves_the_folder(place: Place, scm: Scm) -> N
         (("run",), "is neither a prepared folder nor a folder of photos or pose files"),
         (("data/joints.csv#ben", "--person", "2"), "ben: there is no person 2; the file has 1 in this picture"),
         (("data/joints.csv#bean",), "the file has no row 'bean'; did you mean 'ben'?"),
-        (("walking", "--save", "data/manifest.json/x"), "--save data/manifest.json/x: cannot be made"),
-        (("walking", "-o", "data/manifest.json/x.png"), "cannot be made"),
+        (("walking", "--save", "data/manifest.json/x"), "--save data/manifest.json/x: cannot be created"),
+        (("walking", "-o", "data/manifest.json/x.png"), "cannot be created"),
     ],
 )
 def test_a_users_mistake_with_poses_is_one_line_and_exit_code_2(

@@ -303,7 +303,7 @@ def evaluate(
     if street is not None and not is_face:
         raise ScmError(f"--street {street}: is for --domain face only; leave it out, or give --domain face")
     if is_face and flip_tta:
-        raise ScmError("--twice: is for people only; leave out it or --domain face")
+        raise ScmError("--twice: is for people only; leave out --twice or --domain face")
     if is_face:
         found: AnalyserScores | FaceScores = _face_scores(source, weights, street, limit)
     else:

@@ -199,4 +199,4 @@ def _check_no_picture_options(drawing: PhotoOptions, video: str) -> None:
         ("--before-after", drawing.before_after),
     ):
         if given:
-            raise ScmError(f"{option}: is for single pictures; leave out it or {video}")
+            raise ScmError(f"{option}: is for single pictures; leave out {option} or {video}")

@@ -70,7 +70,7 @@ def resized(person: Person, canvas: Canvas) -> Person:
     have = person.canvas
     if not have.has_shape_of(canvas):
         raise ScmError(
-            f"{person.name}: its canvas {have} does not have the aspect of the model's {canvas}; "
+            f"{person.name}: its canvas {have} does not have the aspect ratio of the model's {canvas}; "
             f"prepare the photos with --canvas {canvas}"
         )
     size = (canvas.width, canvas.height)
