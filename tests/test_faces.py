@@ -267,7 +267,7 @@ def test_data_of_another_domain_than_the_config_is_a_one_line_error(
 ) -> None:
     with pytest.raises(ScmError, match=r"holds people, but model.domain is 'face'"):
         Run(drawn_data, tmp_path / "run", config(), device="cpu")
-    with pytest.raises(ScmError, match=r"holds faces, and model.domain is 'person'"):
+    with pytest.raises(ScmError, match=r"holds faces, but model.domain is 'person'"):
         Run(faces, tmp_path / "run", config(domain="person"), device="cpu")
 
 
