@@ -281,7 +281,7 @@ def test_damaged_rows_and_rows_without_joints_are_reported_and_skipped(place: Pl
     assert done.code == 0
     assert [path.name for path in done.paths] == ["anna_to_good.png"]
     assert len(done.errors) == 2
-    assert "empty: holds no joint" in done.errors[0]
+    assert "empty: has no joints" in done.errors[0]
     assert "line 4 ('damaged')" in done.errors[1]
 
 
