@@ -147,7 +147,7 @@ class SourceOptions:
         Layout | None,
         typer.Option(
             "--layout",
-            help="Layout of SRC, see below [default: folder if SRC has joints or maps; dresscode if it is; else photos].",
+            help="Layout of SRC, see below [default: folder with joints or maps in SRC, dresscode, else photos].",
         ),
     ] = None
     face_parser: FaceParserFile = None
