@@ -17,7 +17,7 @@ from PIL import Image
 from scmnet_cli.config import load_config, parse_config
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation import ablation
-from scmnet_cli.evaluation.ablation import Ablation, Asked, Study
+from scmnet_cli.evaluation.ablation import Ablation, EvaluationOptions, Study
 from scmnet_cli.evaluation.ablation_settings import SETTINGS, Budget, shrunk
 from scmnet_cli.training.loop import Run
 
@@ -29,7 +29,7 @@ model: {size: tiny, height: 64, width: 48, carry_colours: true}
 loss: {perceptual: 0, style: 0, bsr: 0, adversarial: 0}
 train: {images: 16, batch: 4, vgg_losses_from: 4, discriminators_from: 8, ema_images: 0}
 """
-QUICK = Asked(metrics=("ssim", "l1", "copy_score"))
+QUICK = EvaluationOptions(metrics=("ssim", "l1", "copy_score"))
 
 
 @pytest.fixture
@@ -72,14 +72,16 @@ def test_a_study_trains_evaluates_and_tabulates_and_repeats_no_work(
     assert list(found["settings"]) == ["full"], "settings evaluated with other metrics are left out"
 
     plan = [str(line) for line in scm(*asked, "--dry-run").paths]
-    assert "full: the config as it is; 8 images; 8 done; judged" in plan
+    assert "full: the unchanged config; 8 images; 8 done; evaluated" in plan
     assert "tau-1: model.tau=1; 8 images" in plan
     assert not (out / "tau-1").exists()
 
 
 def test_a_killed_run_resumes_from_its_last_saved_state(tiny: str, drawn_data: Path, tmp_path: Path) -> None:
-    study = Ablation(tiny, tmp_path / "study", drawn_data, Study(images=16, only=["full"], asked=QUICK, device="cpu"))
-    study.begin()
+    study = Ablation(
+        tiny, tmp_path / "study", drawn_data, Study(images=16, only=["full"], evaluation=QUICK, device="cpu")
+    )
+    study.prepare()
     full = SETTINGS["full"]
 
     class Killed(BaseException):
@@ -132,8 +134,8 @@ def test_every_setting_changes_only_what_it_names(tmp_path: Path) -> None:
 
 def test_a_study_with_other_settings_is_refused_in_the_same_folder(tiny: str, drawn_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
-    Ablation(tiny, out, drawn_data, Study(images=8)).begin()
-    assert Ablation(tiny, out, drawn_data).budget == Budget(8), "it goes on with its own budget"
+    Ablation(tiny, out, drawn_data, Study(images=8)).prepare()
+    assert Ablation(tiny, out, drawn_data).budget == Budget(8), "it resumes with its own budget"
     with pytest.raises(ScmError, match=r"budget: 8 images -> 12 images.*choose another -o"):
         Ablation(tiny, out, drawn_data, Study(images=12))
     with pytest.raises(ScmError, match=r"model\.tau: 0\.01 -> 0\.1"):
@@ -148,7 +150,7 @@ def test_a_time_budget_is_converted_to_images_once(
     monkeypatch.setattr(ablation, "_TRIAL_STEPS", 8)
     study = Ablation(tiny, tmp_path / "study", drawn_data, Study(minutes=0.5, device="cpu"))
     assert study.budget is None
-    budget = study.begin()
+    budget = study.prepare()
     assert budget.images_per_second is not None
     assert budget.images == pytest.approx(30 * budget.images_per_second, abs=4)
     assert budget.images % 4 == 0

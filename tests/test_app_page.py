@@ -174,7 +174,7 @@ def test_a_port_in_use_is_a_one_line_error(model: Path, scm: Scm):
         refused = scm("app", "-m", model, "--no-browser", "--device", "cpu", "--port", port)
     assert refused.code == 2
     (line,) = refused.errors
-    assert f"--port {port}: cannot be listened on" in line
+    assert f"--port {port}: not available" in line
 
 
 def test_without_gradio_the_command_says_what_to_install(model: Path, monkeypatch: pytest.MonkeyPatch):
@@ -433,7 +433,7 @@ def test_a_click_on_the_result_shows_where_that_point_came_from(drawn: Browser):
     for across, down in ((0.0, 0.1), (-0.4, -0.4)):
         browser.changes("origin", lambda across=across, down=down: browser.press_at(".scm-picture", across, down))
         texts.add(browser.message("origin"))
-    assert all("This point is made of" in text for text in texts)
+    assert all("This point comes from" in text for text in texts)
 
 
 def test_downloads_have_the_full_resolution_the_mark_that_was_asked_for_and_their_origin(drawn: Browser):

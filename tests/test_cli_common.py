@@ -104,7 +104,7 @@ def test_quiet_hides_notes_and_keeps_results_and_warnings(place: Place, capsys: 
 
 def test_quiet_and_verbose_together_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("-q", "poses", "-v") == 2
-    assert capsys.readouterr().err == "scm: -q and -v: one asks for less and the other for more; give one of them\n"
+    assert capsys.readouterr().err == "scm: -q and -v: cannot be combined; give one of them\n"
 
 
 MEASURING = ["doctor", "inspect", "eval", "ablate", "bench", "poses", "wardrobe", "weights list", "weights verify",

@@ -65,7 +65,9 @@ def test_ctrl_c_finishes_the_picture_and_says_what_is_done(
     done = scm(*TRANSFER)
     assert done.code == 130
     (line,) = done.errors
-    assert line.startswith("scm: stopped: 4 of 9 pictures are written to outputs; each is whole; the same command with")
+    assert line.startswith(
+        "scm: stopped: 4 of 9 pictures are written to outputs; each is complete; the same command with"
+    )
     assert len(done.paths) == 4
     assert sorted(Path("outputs").iterdir()) == sorted(
         [*done.paths, *(path.with_suffix(".json") for path in done.paths)]
@@ -77,7 +79,7 @@ def test_ctrl_c_finishes_the_picture_and_says_what_is_done(
     monkeypatch.chdir(place.path)
     again = scm(*TRANSFER, "--skip-existing")
     assert (again.code, len(again.paths)) == (0, 9)
-    assert again.errors == ["scm: 4 of 9 pictures were there already and are kept"]
+    assert again.errors == ["scm: 4 of 9 pictures existed already and are kept"]
 
 
 def test_ctrl_c_before_anything_is_drawn_says_so(place: Place, scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +103,7 @@ def test_a_signal_from_outside_ends_a_transfer_with_130_and_whole_files(place: P
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     written = sorted(Path("outputs").glob("*.png"))
-    assert err.startswith(f"scm: stopped: {len(written)} of 1600 pictures are written to outputs; each is whole")
+    assert err.startswith(f"scm: stopped: {len(written)} of 1600 pictures are written to outputs; each is complete")
     assert len(out.splitlines()) + 1 == len(written)
     assert [path.suffix for path in Path("outputs").iterdir() if path.suffix not in (".png", ".json")] == []
 
@@ -149,7 +151,7 @@ def test_edits_are_skipped_too(place: Place, scm: Scm) -> None:
     first = scm(*command)
     before = {path: path.stat().st_mtime_ns for path in first.paths}
     again = scm(*command)
-    assert again.errors == ["scm: 3 of 3 pictures were there already and are kept"]
+    assert again.errors == ["scm: 3 of 3 pictures existed already and are kept"]
     assert drawn_again(before) == set()
 
 
@@ -184,11 +186,14 @@ def test_a_marked_cutout_shows_its_mark(place: Place, warping: Path, scm: Scm) -
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("-m", "run", "--cutout"), "draws no foreground mask; leave --cutout out, or use a model with one"),
+        (("-m", "run", "--cutout"), "predicts no foreground mask; leave out --cutout, or use a model that does"),
         (("-m", "run", "--cutout", "-o", "a.jpg"), "--out a.jpg: JPEG has no transparency for --cutout"),
-        (("-m", "run", "--cutout", "--keep-size"), "--cutout and --keep-size: one leaves the background out"),
-        (("-m", "run", "--before-after"), "--before-after: shows the photo that --keep-size puts the result into"),
-        (("-m", "run", "--cutout", "--animate", "a.gif"), "--cutout: is for single pictures; leave it or --animate"),
+        (("-m", "run", "--cutout", "--keep-size"), "--cutout and --keep-size: one removes the background"),
+        (("-m", "run", "--before-after"), "--before-after: needs --keep-size"),
+        (
+            ("-m", "run", "--cutout", "--animate", "a.gif"),
+            "--cutout: is for single pictures; leave out --cutout or --animate",
+        ),
         (("-m", "run", "--skip-existing", "--animate", "a.gif"), "--skip-existing: is for single pictures"),
     ],
 )

@@ -103,7 +103,7 @@ def test_a_source_that_cannot_be_edited_is_skipped(place: Place, scm: Scm) -> No
             ("--region", "skirt", "--ref", "data/ben"),
             "ben: has no region 'skirt' to take; it has background, pants, hair, upper",
         ),
-        (("--region", "hair", "--ref", "data"), "--ref data: is a folder of 3 people; name one of them"),
+        (("--region", "hair", "--ref", "data"), "--ref data: is a folder of 3 people; give one of them"),
         (("--region", "hair", "--ref", "data/bean"), "--ref data/bean: data has no entry 'bean'; did you mean 'ben'?"),
     ],
 )

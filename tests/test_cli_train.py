@@ -86,9 +86,9 @@ def test_the_plan_is_short_and_json_holds_the_rest(
     assert run(*arguments) == 0
     shown = capfd.readouterr().out
     assert len(shown.splitlines()) == 6
-    assert "config: cpu, chosen for people at 256x176, no GPU; -c names another" in shown
-    assert "11 to train on, 1 to validate on" in shown
-    assert "80 images, 10 steps of 8 from 0" in shown
+    assert "config: cpu, chosen for people at 256x176, no GPU; use -c to choose another" in shown
+    assert "11 for training, 1 for validation" in shown
+    assert "80 images, 10 steps of batch 8, from image 0" in shown
     assert run(*arguments, "--json") == 0
     plan = json.loads(capfd.readouterr().out)
     assert plan["config"]["train"]["images"] == 80
@@ -125,7 +125,7 @@ def test_an_unfinished_run_goes_on_with_its_own_config(
 ) -> None:
     assert run("train", data, "-o", tmp_path, "-c", "smoke", "--device", "cpu", "--images", 8) == 0
     assert run("train", data, "-o", tmp_path, "--device", "cpu", "--images", 16, "--allow-changes") == 0
-    assert f"config: that of the unfinished run {tmp_path}" in capfd.readouterr().err
+    assert f"config: the one of the unfinished run {tmp_path}" in capfd.readouterr().err
     assert load_model(tmp_path).config.train.images == 16
     assert load_model(tmp_path).config.model.size == "tiny"
 

@@ -213,7 +213,7 @@ def test_a_single_unusable_input_is_a_one_line_error(place: Place, scm: Scm) -> 
         (("--data", "data", "--src", "cloe", "--pose", "ben", "-m", "run"), "did you mean 'cleo'?"),
         (("--data", "run", "--src", "anna", "--pose", "ben", "-m", "run"), "is not a prepared folder"),
         (("--src", "run/model.safetensors", "--pose", "data/ben", "-m", "run"), "neither a photo"),
-        (("--src", "data/anna", "--pose", "data/ben"), "does not have the shape of the model's 256x176"),
+        (("--src", "data/anna", "--pose", "data/ben"), "does not have the aspect ratio of the model's 256x176"),
         (("--src", "data/anna", "--pose", "data/ben", "-m", "nowhere"), "model nowhere: no such file"),
         (("--src", "data/anna", "--pose", "data/ben", "-m", "data/manifest.json"), "not a safetensors file"),
         (("--src", "data/anna", "--pose", "data/ben", "-m", "run", "--device", "abacus"), "--device abacus"),
@@ -281,7 +281,7 @@ def test_damaged_rows_and_rows_without_joints_are_reported_and_skipped(place: Pl
     assert done.code == 0
     assert [path.name for path in done.paths] == ["anna_to_good.png"]
     assert len(done.errors) == 2
-    assert "empty: holds no joint" in done.errors[0]
+    assert "empty: has no joints" in done.errors[0]
     assert "line 4 ('damaged')" in done.errors[1]
 
 
@@ -295,8 +295,8 @@ def test_joints_with_another_aspect_ratio_are_refused_with_a_fitting_frame(place
     done = scm("transfer", "--src", "data/anna", "--pose", "poses.csv", "-m", "run")
     assert done.code == 2
     assert len(done.errors) == 1
-    assert "does not say in which frame the joints lie, and 256x176 has not the shape of" in done.errors[0]
-    assert "64x48; say in which frame they are (--frame)" in done.errors[0]
+    assert "gives no image size, and the default 256x176 does not have the aspect ratio of" in done.errors[0]
+    assert "64x48; give the image size with --frame" in done.errors[0]
 
 
 def photo(place: Place, name: str, seed: int, folder: Path = Path("photos")) -> np.ndarray:
@@ -359,7 +359,7 @@ def test_joints_outside_the_frame_ask_for_the_frame_option(place: Place, scm: Sc
     run = ("transfer", "--src", "data/anna", "--pose", "photos/eve.joints.json", "-m", "run", "--frame")
     done = scm(*run, "64x48")
     assert done.code == 2
-    assert "eve: most joints lie beyond a frame of 64x48; say in which frame they are (--frame)" in done.errors[0]
+    assert "eve: most joints lie outside a frame of 64x48; give the image size with --frame" in done.errors[0]
     assert scm(*run, "400x300").paths == [Path("outputs/anna_to_eve.png")]
 
 
@@ -429,7 +429,7 @@ def test_an_openpose_file_is_drawn_in_the_given_frame(place: Place, scm: Scm) ->
     people = [{"pose_keypoints_2d": person.reshape(-1).tolist()} for person in (small, joints)]
     Path("clip_0001_keypoints.json").write_text(json.dumps({"version": 1.3, "people": people}))
     run = ("transfer", "--src", "data/anna", "--pose", "clip_0001_keypoints.json", "-m", "run")
-    assert "say in which frame they are (--frame)" in scm(*run).errors[0]
+    assert "give the image size with --frame" in scm(*run).errors[0]
     largest = scm(*run, "--frame", "64x48")
     assert largest.paths == [Path("outputs/anna_to_clip_0001.png")]
     picture = largest.paths[0].read_bytes()
@@ -535,9 +535,9 @@ def test_a_foreign_animation_is_not_overwritten(place: Place, scm: Scm) -> None:
     ("arguments", "says"),
     [
         (("--pose", "clip", "--animate", "a.mp4"), "--animate a.mp4: cannot be written; give a name that ends"),
-        (("--pose", "data/ben", "--animate", "a.gif"), "a.gif: needs at least 2 poses that can be drawn, not 1"),
-        (("--src", "data/ben", "--pose", "data", "--animate", "a.gif"), "--animate a.gif: shows one person, and --src"),
-        (("--pose", "data", "--animate", "data/manifest.json/a.gif"), "--out data/manifest.json: cannot be made"),
+        (("--pose", "data/ben", "--animate", "a.gif"), "a.gif: needs at least 2 poses that can be drawn, found 1"),
+        (("--src", "data/ben", "--pose", "data", "--animate", "a.gif"), "--animate a.gif: shows one person, but --src"),
+        (("--pose", "data", "--animate", "data/manifest.json/a.gif"), "--out data/manifest.json: cannot be created"),
         (("--pose", "wakling"), "--pose wakling: no such entry, file or shipped pose; did you mean 'walking'?"),
         (("--pose", "data/ben", "--frame", "9999999999x1"), "--frame 9999999999x1"),
     ],

@@ -32,13 +32,13 @@ def test_person_and_pose_can_be_named_without_options(place: Place, scm: Scm) ->
     [
         (
             ("a", "b", "c"),
-            "a b c: expected one person and one pose, not 3 words; name any number with --src and --pose",
+            "a b c: expected one person and one pose, not 3 words; for more, use --src and --pose",
         ),
-        (("a",), "a: expected one person and one pose, not 1 words; name any number with --src and --pose"),
-        (("a", "--pose", "b"), "a: stands beside --pose b; give all by options, or A and B alone"),
-        (("a", "b", "--src", "c"), "a b: stands beside --src c; give all by options, or A and B alone"),
-        (("--src", "a"), "--pose: is missing; say who is drawn in which pose, such as: scm transfer me.jpg walking"),
-        ((), "--src: is missing; say who is drawn in which pose, such as: scm transfer me.jpg walking"),
+        (("a",), "a: expected one person and one pose, not 1 words; for more, use --src and --pose"),
+        (("a", "--pose", "b"), "a: given together with --pose b; use only options, or only A and B"),
+        (("a", "b", "--src", "c"), "a b: given together with --src c; use only options, or only A and B"),
+        (("--src", "a"), "--pose: is missing; give a person and a pose, such as: scm transfer me.jpg walking"),
+        ((), "--src: is missing; give a person and a pose, such as: scm transfer me.jpg walking"),
     ],
 )
 def test_a_mixture_of_both_forms_is_one_clear_line(scm: Scm, arguments: tuple[str, ...], says: str) -> None:
@@ -68,9 +68,7 @@ def test_colorize_without_a_model_finds_the_one_of_the_checkout_and_prints_its_t
     monkeypatch.setattr(weights, "_ROOT", empty)
     done = scm(*arguments)
     assert done.code == 2
-    assert done.errors[0].startswith(
-        "scm: colorize: no model of faces is installed, since its terms are non-commercial"
-    )
+    assert done.errors[0].startswith("scm: colorize: no face model is installed, since its terms are non-commercial")
     assert f"copy research/faces.safetensors of the SCM-Net repository to {empty}" in done.errors[0]
 
 

@@ -43,7 +43,7 @@ def test_a_demo_draws_a_real_photo_in_other_poses_and_clothes_on_one_page(place:
     ("arguments", "said"),
     [
         (["no.jpg", "-m", "run"], "no.jpg: no such file"),
-        (["no.jpg", "--train"], "leave the photo or --train out"),
+        (["no.jpg", "--train"], "leave out the photo or --train"),
         (["-m", "nowhere"], "no such file or folder"),
     ],
 )

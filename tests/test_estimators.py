@@ -385,13 +385,16 @@ def test_estimators_are_named_on_the_command_line_and_in_the_manifest(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--parser-labels", "atr18"], r"--parser-labels atr18: there is no --parser"),
+        (["--parser-labels", "atr18"], r"--parser-labels atr18: needs --parser"),
         (["--parser", "none.onnx"], r"--parser none\.onnx: no file none\.onnx here or in"),
         (
             ["--pose-estimator", "rtmpose-m", "--layout", "folder"],
             r"--pose-estimator rtmpose-m: layout folder says itself",
         ),
-        (["--parser", "n.onnx", "--parser-labels", "atr18", "--parser-size", "big"], r"--parser-size big: is no size"),
+        (
+            ["--parser", "n.onnx", "--parser-labels", "atr18", "--parser-size", "big"],
+            r"--parser-size big: is not a size",
+        ),
     ],
 )
 def test_conflicting_options_are_a_one_line_error(

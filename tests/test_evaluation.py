@@ -293,8 +293,8 @@ def test_pictures_of_a_model_without_part_warp_are_enlarged_and_the_numbers_say_
 @pytest.mark.parametrize(
     ("size", "said"),
     [
-        ("wide", "--size wide: is no size"),
-        ("64x64", "--size 64x64: does not have the aspect of the folder's 64x48; try 64x48"),
+        ("wide", "--size wide: is not a size"),
+        ("64x64", "--size 64x64: does not have the aspect ratio of the folder's 64x48; try 64x48"),
         ("128x96", "--size 128x96: is larger than the images of"),
         ("32x24", "--size 32x24: is smaller than the model's 64x48; choose that or more"),
     ],

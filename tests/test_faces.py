@@ -265,9 +265,9 @@ def test_a_face_model_trains_and_records_its_domain(faces: Path, tmp_path: Path)
 def test_data_of_another_domain_than_the_config_is_a_one_line_error(
     drawn_data: Path, faces: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ScmError, match=r"holds people, and model.domain is 'face'"):
+    with pytest.raises(ScmError, match=r"holds people, but model.domain is 'face'"):
         Run(drawn_data, tmp_path / "run", config(), device="cpu")
-    with pytest.raises(ScmError, match=r"holds faces, and model.domain is 'person'"):
+    with pytest.raises(ScmError, match=r"holds faces, but model.domain is 'person'"):
         Run(faces, tmp_path / "run", config(domain="person"), device="cpu")
 
 
@@ -290,9 +290,12 @@ def test_a_person_for_a_face_model_and_a_face_for_a_person_model_are_one_line_er
     place: Place, scm: Scm, faces: Path, face_model: Path
 ) -> None:
     for arguments, message in (
-        (("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", face_model), "is of people, and the model"),
-        (("transfer", "--src", faces / "face00", "--pose", "data/ben", "-m", "run"), "is of faces, and the model"),
-        (("colorize", "--edges", faces / "face00", "--ref", faces / "face01", "-m", "run"), "draws people; colorize"),
+        (("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", face_model), "is for people, but the model"),
+        (("transfer", "--src", faces / "face00", "--pose", "data/ben", "-m", "run"), "is for faces, but the model"),
+        (
+            ("colorize", "--edges", faces / "face00", "--ref", faces / "face01", "-m", "run"),
+            "draws people, but colorize",
+        ),
         (("colorize", "--edges", "data/anna", "--ref", faces / "face01", "-m", face_model), "which have no edges"),
         (
             ("edit", "--src", faces / "face00", "--region", "pants", "--ref", faces / "face01", "-m", face_model),
@@ -417,7 +420,7 @@ def test_an_empty_drawing_is_a_one_line_error(tmp_path: Path) -> None:
 def test_a_photo_needs_a_region_map_beside_it_to_be_a_reference(tmp_path: Path) -> None:
     image, parts = drawn_face(0)
     save_png(tmp_path / "ann.png", image)
-    with pytest.raises(ScmError, match=r"ann.png: has no map of its face's regions beside it"):
+    with pytest.raises(ScmError, match=r"ann.png: has no region map of its face beside it"):
         read_face(tmp_path / "ann.png", CANVAS)
     save_png(tmp_path / "ann.regions.png", np.full((64, 64), 9, np.uint8))
     with pytest.raises(ScmError, match=r"holds id 9, beyond 0-7"):

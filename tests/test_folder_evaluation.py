@@ -336,9 +336,9 @@ def test_the_command_writes_the_same_numbers_twice_and_a_self_contained_report(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "nothing to judge"),
-        (("--generated", "."), "go together"),
-        (("data", "-m", "run", "--method", "source-copy"), "give one of -m RUN"),
+        ((), "nothing to evaluate"),
+        (("--generated", "."), "each needs the other"),
+        (("data", "-m", "run", "--method", "source-copy"), "-m and --method: give one"),
         (("--generated", ".", "--reference", ".", "--save"), "--save"),
         (("--generated", ".", "--reference", ".", "--set", "half2full"), "--set half2full"),
         (("data", "-m", "run", "--joints", "joints.csv"), "--joints joints.csv"),

@@ -596,7 +596,7 @@ def test_the_command_prints_each_reason_once(fashion: Path, tmp_path: Path, capf
     out, err = capfd.readouterr()
     assert out == f"2 people (2 train, 0 test; 2 new), 2 left out: {tmp_path / 'data'}\n"
     assert [line for line in err.splitlines() if line] == [
-        f"left out 2, {A} the first of them: no joint is known",
+        f"left out 2 (first: {A}): no joint is known",
         "2 of 2 pairs were left out: 2 because an end was left out",
         f"scm: report: {tmp_path / 'data' / 'report.html'}",
     ]
@@ -647,7 +647,7 @@ def test_the_benchmarks_own_lists_are_read_whole_and_619_rows_without_joints_are
         f"{len(some)} people (0 train, {len(some)} test; {len(some)} new), {len(data.pairs())} pairs, 619"
     )
     lines = [line for line in err.splitlines() if line]
-    assert [line for line in lines if line.startswith("left out 619, ") and line.endswith("no joint is known")]
+    assert [line for line in lines if line.startswith("left out 619 (") and line.endswith("no joint is known")]
     assert [line for line in lines if line.startswith("train.lst: 48,674 names (")]
     assert [line for line in lines if line.startswith(f"test.lst: {4038 - 619 - len(some):,} names (")]
     assert [line for line in lines if line.startswith(f"{8570 - len(data.pairs()):,} of 8,570 pairs were left out: ")]

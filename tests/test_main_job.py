@@ -90,7 +90,7 @@ def test_the_same_train_command_on_a_finished_run_changes_nothing(job: Path):
 def test_the_demo_describes_its_people_and_its_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     scm("demo", "--train", "-o", tmp_path / "demo", "--people", "20", "--images", "8", "--device", "cpu")
     printed = capsys.readouterr().out
-    assert "drawn by this program" in printed
+    assert "20 synthetic people" in printed
     assert "2 steps" in printed
     sheet = tmp_path / "demo" / "sheet.png"
     assert str(sheet) in printed

@@ -274,10 +274,10 @@ def test_another_base_is_refused_in_one_line(base: Pipeline, tmp_path: Path) -> 
     path = tmp_path / "me.safetensors"
     checkpoint.save_personal(path, a_difference(base), base.path)
     other = Pipeline.from_pretrained(save_model(tmp_path / "other.safetensors", seed=1), "cpu")
-    with pytest.raises(ScmError, match=r"me\.safetensors: was made for another model .*other\.safetensors"):
+    with pytest.raises(ScmError, match=r"me\.safetensors: its base model .*is not .*other\.safetensors"):
         other.with_personal(path)
     save_model(base.path, seed=2)  # the base itself is replaced
-    with pytest.raises(ScmError, match=r"me\.safetensors: was made for another model.*run 'scm personalize' again"):
+    with pytest.raises(ScmError, match=r"me\.safetensors: its base model .*run 'scm personalize' again"):
         Pipeline.from_pretrained(path, "cpu")
 
 
@@ -390,7 +390,7 @@ def test_the_command_writes_a_small_file_and_a_sheet_that_transfer_and_edit_draw
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["drawn/drawn-0", "-o", "me.png"], r"-o me\.png: is no name of a model file"),
+        (["drawn/drawn-0", "-o", "me.png"], r"-o me\.png: is not the name of a model file"),
         (["nobody.jpg", "-o", "me.safetensors"], r"PHOTO nobody\.jpg: no such entry or file"),
         (["drawn/drawn-0", "-m", "run", "-o", "me.safetensors"], "give a PyTorch model with part warp"),
     ],

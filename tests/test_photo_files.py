@@ -169,7 +169,7 @@ def test_a_photo_or_an_archive_that_cannot_be_read_is_refused_with_the_remedy(pl
         archive.writestr("a.jpg", b"")
     for word, says in (
         ("only/b.heic", "only/b.heic: cannot be read here; install the extra 'heif'"),
-        ("only", "only: holds no photo that can be read; 1 photo is left out, b.heic the first: install"),
+        ("only", "only: has no readable photo; 1 photo is left out, b.heic the first: install"),
         ("photos.zip", "photos.zip: is an archive; unpack it and give the folder"),
     ):
         done = scm("transfer", "--src", word, "--pose", "data/ben", "-m", "run")
@@ -203,9 +203,9 @@ def test_out_can_be_the_file_of_a_single_picture(place: Place, scm: Scm, ending:
 
 def test_out_as_a_file_is_refused_for_unsupported_formats_and_several_pictures(place: Place, scm: Scm) -> None:
     given = ("transfer", "--src", "data/anna", "--pose", "data/ben", "-m", "run")
-    assert "--out mine.bmp: is a picture of a kind that is not written" in scm(*given, "-o", "mine.bmp").errors[0]
+    assert "--out mine.bmp: this image format cannot be written" in scm(*given, "-o", "mine.bmp").errors[0]
     done = scm(*given, "--pose", "data/cleo", "-o", "mine.png")
-    assert "--out mine.png: is one file for 2 pictures; name a folder" in done.errors[0]
+    assert "--out mine.png: is one file for 2 pictures; give a folder" in done.errors[0]
     assert not list(Path().glob("mine*"))
 
 

@@ -195,9 +195,9 @@ def test_another_aspect_is_refused_with_the_canvas_to_prepare_for(pipeline: Pipe
 
 
 def test_a_pose_without_joints_and_a_source_without_a_person_are_errors(pipeline: Pipeline) -> None:
-    with pytest.raises(ScmError, match=r"^ghost: holds no joint"):
+    with pytest.raises(ScmError, match=r"^ghost: has no joint"):
         pipeline.transfer(ANNA, Pose("ghost", np.zeros((18, 3), np.float32), pipeline.canvas))
-    with pytest.raises(ScmError, match=r"^nobody: .*nothing but background"):
+    with pytest.raises(ScmError, match=r"^nobody: .*all background"):
         pipeline.encode(replace(ANNA, name="nobody", regions=np.zeros_like(ANNA.regions)))
 
 
@@ -370,7 +370,7 @@ def test_a_missing_joint_may_have_any_coordinates() -> None:
 @pytest.mark.parametrize(
     ("regions", "joints", "says"),
     [
-        (ANNA.regions[:-1], ANNA.joints, r"region map is \(63, 48\), the picture \(64, 48\)"),
+        (ANNA.regions[:-1], ANNA.joints, r"region map is \(63, 48\), the image \(64, 48\)"),
         (ANNA.regions + 5, ANNA.joints, "ids 0 to 7"),
         (ANNA.regions / 2, ANNA.joints, "ids 0 to 7"),
         (ANNA.image, ANNA.joints, r"region map is \(64, 48, 3\)"),

@@ -181,9 +181,9 @@ def test_a_saved_pose_is_never_overwritten(place: Place, scm: Scm) -> None:
     assert scm("poses", "walking", "--save", "mine.json").paths == [Path("mine.json")]
     again = scm("poses", "side", "--save", "mine.json")
     assert again.code == 2
-    assert "--save mine.json: exists, and may have been edited by hand" in again.errors[0]
+    assert "--save mine.json: exists and may have been edited" in again.errors[0]
     assert read_pose_file(Path("mine.json"))[0].name == "walking"
-    assert "is one file for 2 poses; name a folder" in scm("poses", "side", "front", "--save", "two.json").errors[0]
+    assert "is one file for 2 poses; give a folder" in scm("poses", "side", "front", "--save", "two.json").errors[0]
 
 
 def test_a_name_from_a_file_never_leaves_the_folder(place: Place, scm: Scm) -> None:
@@ -205,8 +205,8 @@ def test_a_name_from_a_file_never_leaves_the_folder(place: Place, scm: Scm) -> N
         (("run",), "is neither a prepared folder nor a folder of photos or pose files"),
         (("data/joints.csv#ben", "--person", "2"), "ben: there is no person 2; the file has 1 in this picture"),
         (("data/joints.csv#bean",), "the file has no row 'bean'; did you mean 'ben'?"),
-        (("walking", "--save", "data/manifest.json/x"), "--save data/manifest.json/x: cannot be made"),
-        (("walking", "-o", "data/manifest.json/x.png"), "cannot be made"),
+        (("walking", "--save", "data/manifest.json/x"), "--save data/manifest.json/x: cannot be created"),
+        (("walking", "-o", "data/manifest.json/x.png"), "cannot be created"),
     ],
 )
 def test_a_users_mistake_with_poses_is_one_line_and_exit_code_2(

@@ -357,8 +357,8 @@ def test_a_transfer_with_keep_size_replaces_the_person_of_the_pose(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("--pose", "walking", "--keep-size"), "is no photo that the result could be put into"),
-        (("--pose", "data/ben", "--keep-size"), "is no photo that the result could be put into"),
+        (("--pose", "walking", "--keep-size"), "is not a photo that the result can be put into"),
+        (("--pose", "data/ben", "--keep-size"), "is not a photo that the result can be put into"),
         (("--pose", "walking", "--keep-size", "--animate", "a.gif"), "--keep-size: is for single pictures"),
     ],
 )

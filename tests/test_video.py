@@ -372,12 +372,12 @@ def test_a_clip_can_be_written_as_an_animation_of_strips(film: Path, scm: Scm) -
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--pose", "walk.mp4", "--pose", "walking"], "a film is drawn alone"),
+        (["--pose", "walk.mp4", "--pose", "walking"], "is a video; give no other --pose"),
         (["--pose", "absent.mp4"], "absent.mp4: no such file"),
-        (["--pose", "walk.mp4", "-o", "walk.mp4"], "is the film itself"),
+        (["--pose", "walk.mp4", "-o", "walk.mp4"], "is the input video"),
         (["--pose", "walk.mp4", "-o", "out.avi"], "ends with .mp4"),
         (["--pose", "walk.mp4", "-o", "out.jpg"], "ends with .mp4"),
-        (["--pose", "walk.mp4", "--src", "data/ben"], "--src names 2"),
+        (["--pose", "walk.mp4", "--src", "data/ben"], "--src gives 2"),
     ],
 )
 def test_a_wrong_option_is_a_one_line_error_and_writes_nothing(
@@ -404,7 +404,7 @@ def test_ctrl_c_leaves_no_half_film_and_says_how_far_it_was(
     monkeypatch.setattr(command, "draw_film", stopping)
     done = scm("transfer", "data/anna", film, "-m", "run", "-o", "out/clip.mp4")
     assert (done.code, done.paths) == (130, [])
-    assert done.errors == ["scm: stopped: drawing: 1 of 8 frames; no film is written: it is written whole"]
+    assert done.errors == ["scm: stopped: drawing: 1 of 8 frames; no video is written"]
     assert list(Path("out").iterdir()) == []
 
 

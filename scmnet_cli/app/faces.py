@@ -1,4 +1,4 @@
-"""Drawings in the colours of faces, for the page: plain functions, as those of ``studio.py`` are."""
+"""Colour drawings like faces, for the page; independent of Gradio, like ``studio.py``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Coloured:
 
     Attributes:
         result: the picture.
-        strip: the lines that were read, the face whose colours they got, and the picture.
+        strip: the lines, the reference face, and the picture side by side.
     """
 
     result: Result
@@ -33,15 +33,15 @@ class Coloured:
 
 
 class FaceStudio:
-    """A model of faces and some faces whose colours it gives, for everybody; several threads may ask."""
+    """A face model and reference faces, shared by all visitors; thread-safe."""
 
     def __init__(self, pipeline: Pipeline, faces: Path, limits: Limits | None = None) -> None:
-        """Take what was loaded.
+        """Open the folder of faces.
 
         Args:
-            pipeline: a model of faces.
-            faces: a prepared folder; of its ``val`` list, or of all, the first 40 are offered.
-            limits: of what is uploaded.
+            pipeline: a face model.
+            faces: a prepared folder; the first 40 faces of its ``val`` split, or of all, are offered.
+            limits: limits of uploads.
 
         Raises:
             ScmError: if the model or the folder is not of faces.
@@ -49,13 +49,13 @@ class FaceStudio:
         self._folder = PreparedFolder(faces)
         for what, domain in ((pipeline.path, pipeline.domain), (faces, self._folder.domain)):
             if domain is not FACE:
-                raise ScmError(f"{what}: is of {domain.members}; give one of faces")
+                raise ScmError(f"{what}: is for {domain.members}; give one for faces")
         self.pipeline = pipeline
         self.limits = limits or Limits()
         self.names = tuple((self._folder.names("val") or self._folder.names())[:_MOST_SHOWN])
 
     def faces(self) -> list[UInt8Array]:
-        """Return the pictures of the faces on offer, in the order of ``names``.
+        """Return the images of the offered faces, in the order of ``names``.
 
         Raises:
             ScmError: if one cannot be read.
@@ -66,17 +66,17 @@ class FaceStudio:
         """Colour a drawing like one of the faces.
 
         Args:
-            drawing: a picture of any kind: lines, a sketch, or a photo whose edges are taken.
-            name: of the face.
+            drawing: line drawing, sketch, or photo whose edges are used.
+            name: name of the face.
 
         Raises:
-            ScmError: if the drawing is too large, no picture or empty, or there is no such face.
+            ScmError: if the drawing is too large, not an image or empty, or there is no such face.
         """
         read_upload(drawing, self.limits)
         try:
             lines = read_drawing(drawing, self.pipeline.canvas)
         except ScmError as error:
-            raise ScmError("the drawing shows no line; draw with dark strokes on white") from error
+            raise ScmError("the drawing has no lines; draw dark strokes on white") from error
         face = self.pipeline.encode(self._folder.load(name))
         result = self.pipeline.transfer(face, lines)
         shown = FACE.draw(np.asarray(result.image), result.edges)

@@ -1,4 +1,4 @@
-"""Refuse requests that the page's own browsers never send, before Gradio sees them; sweep what killed apps left."""
+"""Reject requests that the page never sends, before Gradio sees them; delete folders left by killed apps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from scmnet_cli.system.locks import held
 log = logging.getLogger(__name__)
 
 HOSTS_VARIABLE = "SCM_APP_HOSTS"
-"""Environment variable with further names of the server, separated by commas, such as that of a proxy."""
+"""Environment variable with further host names of the server, separated by commas, such as that of a proxy."""
 
 _LOCAL_NAMES = ("localhost", "localhost.localdomain")
 _PREFIX, _LOCK = "scm-app-", ".lock"
@@ -37,15 +37,15 @@ _FORM_OVERHEAD = 1 << 16
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """Limits of what visitors may upload.
+    """Limits of uploads.
 
     Attributes:
-        file_bytes: of one file.
-        files: in one request; the sketch pad sends three.
-        visitor_files: of one address, while uploads are kept.
-        visitor_bytes: likewise.
-        all_bytes: of all visitors together, while uploads are kept.
-        seconds: how long uploads are kept.
+        file_bytes: maximum size of a file.
+        files: maximum files per request; the sketch pad sends three.
+        visitor_files: maximum files per client address within ``seconds``.
+        visitor_bytes: maximum bytes per client address within ``seconds``.
+        all_bytes: maximum bytes of all clients together within ``seconds``.
+        seconds: time that uploads are kept.
     """
 
     file_bytes: int
@@ -56,7 +56,7 @@ class UploadLimits:
     seconds: float = 300
 
 
-class _Refused(Exception):  # noqa: N818 - an answer, not an error
+class _Refused(Exception):  # noqa: N818 - an HTTP response, not an error
     def __init__(self, status: HTTPStatus, text: str) -> None:
         super().__init__(text)
         self.status = status
@@ -64,7 +64,7 @@ class _Refused(Exception):  # noqa: N818 - an answer, not an error
 
 @dataclass
 class _Ledger:
-    """Uploads of the last minutes: time, address of the visitor, bytes."""
+    """Recent uploads: time, client address, bytes."""
 
     limits: UploadLimits
     entries: deque[tuple[float, str, int]] = field(default_factory=deque)
@@ -82,13 +82,13 @@ class _Ledger:
 
 
 def allowed_hosts(host: str) -> frozenset[str]:
-    """Return the names under which the page may be asked for; addresses of numbers are always allowed.
+    """Return the host names that requests may use; IP addresses are always allowed.
 
-    A page of another site can make a browser send requests here under that site's own name (DNS rebinding), but not
-    under one of these.
+    Against DNS rebinding: another site can make a browser send requests here under its own host name, but not under one
+    of these.
 
     Args:
-        host: what the server listens on.
+        host: address that the server listens on.
     """
     given = os.environ.get(HOSTS_VARIABLE, "").split(",")
     name = socket.gethostname()
@@ -97,7 +97,7 @@ def allowed_hosts(host: str) -> frozenset[str]:
 
 
 class Guard:
-    """ASGI middleware: allows known hosts, bounds uploads, and answers 4xx to what is not a request of the page."""
+    """ASGI middleware that checks the host, limits uploads, and responds with 4xx to requests the page never sends."""
 
     def __init__(self, app: Any, hosts: Iterable[str], limits: UploadLimits) -> None:
         self._app = app
@@ -106,7 +106,7 @@ class Guard:
         self._ledger = _Ledger(limits)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request, or hand it on."""
+        """Reject a request or pass it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -116,7 +116,7 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                # What computes runs in Gradio's queue: a handler that fails was asked for what there is not.
+                # All computation runs in Gradio's queue, so a handler that fails received an invalid request.
                 if scope["method"] == "POST" and message["status"] == HTTPStatus.INTERNAL_SERVER_ERROR:
                     message = {**message, "status": int(HTTPStatus.BAD_REQUEST)}
             await send(message)
@@ -181,14 +181,14 @@ def _without_port(host: str) -> str:
 
 
 def _check_json(body: bytes) -> None:
-    """Refuse what is no JSON object that Gradio reads."""
+    """Reject a body that is not a JSON object as Gradio expects it."""
     if not body:
         return
     try:
         values = json.loads(body)
         if not isinstance(values, dict):
             raise _Refused(HTTPStatus.BAD_REQUEST, "the request is not a JSON object")
-        json.dumps(values, allow_nan=False, ensure_ascii=False).encode()  # no NaN, no half characters
+        json.dumps(values, allow_nan=False, ensure_ascii=False).encode()  # no NaN, no lone surrogates
         wrong = [
             name for name, kind in (("data", list), ("fn_index", int), ("session_hash", str), ("event_id", str))
             if values.get(name) is not None and not isinstance(values[name], kind)
@@ -213,7 +213,7 @@ async def _read(receive: Any, limit: int) -> bytes:
 
 
 def _replay(body: bytes, receive: Any) -> Any:
-    """Return a receive that gives the body once, and then what the client sends."""
+    """Return a ``receive`` that returns the body once and then passes on the client's messages."""
     given = False
 
     async def again() -> Any:
@@ -227,7 +227,7 @@ def _replay(body: bytes, receive: Any) -> Any:
 
 
 def _counting_files(receive: Any, most: int) -> Any:
-    """Return a receive that refuses a form of more than ``most`` files, or a file whose name is not one."""
+    """Return a ``receive`` that rejects a form with more than ``most`` files."""
     mark, seen, tail = b"filename=", 0, b""
 
     async def counted() -> Any:
@@ -252,7 +252,7 @@ async def _answer(send: Any, status: HTTPStatus, text: str) -> None:
 
 @contextmanager
 def temporary_folder() -> Iterator[str]:
-    """Yield a folder for uploads that is removed at the end; folders of apps that were killed are removed first."""
+    """Yield a folder for uploads and delete it at the end; first delete folders left by killed apps."""
     sweep(Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
         lock = Path(folder) / _LOCK
@@ -261,9 +261,9 @@ def temporary_folder() -> Iterator[str]:
 
 
 def sweep(parent: Path) -> list[Path]:
-    """Remove the folders that apps of this user left when they were killed, and return them."""
+    """Delete the folders of this user's apps that were killed; return them."""
     if os.name != "posix":
-        return []  # no locks: a folder in use looks like any other
+        return []  # without locks, folders in use cannot be told from others
     removed = []
     for folder in sorted(parent.glob(f"{_PREFIX}*")):
         try:
@@ -271,7 +271,7 @@ def sweep(parent: Path) -> list[Path]:
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
                 continue
             if not (folder / _LOCK).is_file() and time.time() - found.st_mtime < _DAY:
-                continue  # an app that is starting has not locked it yet
+                continue  # an app that is just starting has not locked it yet
             with held(folder / _LOCK, f"{folder}: is in use"):
                 shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder)

@@ -1,7 +1,7 @@
 """Lay out the page and connect its components with the functions of ``session.py``.
 
-This module alone knows Gradio; it is imported when a page is made, for that takes seconds. What Gradio's components
-cannot do is in ``page.js``: each of the page's own parts is a ``gr.HTML`` that a function there fills.
+Only this module uses Gradio; it is imported late, since importing Gradio takes seconds. Custom components are in
+``page.js``: each is a ``gr.HTML`` that a function there fills.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
 
 _SWEEP, _KEPT = 60, 300
-"""Seconds between two sweeps of the folder that uploads and shown pictures are in, and how long they stay there."""
+"""Seconds between two clean-ups of the folder of uploads and shown pictures, and how long these are kept."""
 
 _STATE_KEPT = 3600
 _MOST_WAITING = 200
 _ONE_MODEL, _LEARNING = "model", "learning"
-"""Queues: of what draws, and of what learns a visitor, one at a time, while others go on drawing."""
+"""Queues of drawing and of fine-tuning on a visitor: one task at a time in each."""
 
 _RESULT_CARD = "card-result"
 _PAD, _STROKE = 420, 3
-"""Pixels: of the sketch pad in each direction, and half a stroke's width, thin enough to be read as a line."""
+"""Pixels: side of the sketch pad, and half the width of a stroke, thin enough to be read as a line."""
 
 _EXAMPLE_HEIGHT = 120
 
@@ -56,12 +56,12 @@ too.</p></details></div>
 
 Step = Callable[[Session], Session]
 Stages = list[tuple[str, Step]]
-"""Steps of the work, each with the words that the visitor reads meanwhile."""
+"""Steps, each with the message shown while it runs."""
 
 
 @dataclass(frozen=True)
 class _Components:
-    """The components that show a session, in the order of :func:`_shown`."""
+    """The components that display a session, in the order of :func:`_shown`."""
 
     notice: Any
     photo: Any
@@ -76,16 +76,16 @@ class _Components:
 
 
 def head() -> str:
-    """Return what the document's head needs beside Gradio's own."""
+    """Return the elements to add to the document's head."""
     return f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>"
 
 
 def build_page(studio: Studio, faces: FaceStudio | None = None) -> gr.Blocks:
-    """Lay out the page and connect it with what computes; nothing is served yet.
+    """Lay out the page and connect it with the models, without serving it yet.
 
     Args:
-        studio: for people.
-        faces: for drawings of faces; None: the page offers none.
+        studio: operations on people.
+        faces: operations on drawn faces; None: no tab for them.
     """
     with gr.Blocks(title="SCM-Net", analytics_enabled=False, delete_cache=(_SWEEP, _KEPT)) as page:
         _html(_HEAD)
@@ -128,7 +128,7 @@ def _lay_out_people(studio: Studio) -> None:
     shown = _Components(notice, photo, pose, clothes, result, origin)
 
     def on(listen: Any, at: str, stages: Callable[[Any], Stages], inputs: Any = None, name: str | None = None) -> None:
-        """Run stages on an event; what cannot be done is said at the card ``at``."""
+        """Run stages on an event; show errors at the card ``at``."""
 
         def given(visit: Session, upload: str) -> Iterator[tuple[Any, ...]]:
             yield from _run(stages(upload), visit, at)
@@ -191,7 +191,7 @@ def _lay_out_people(studio: Studio) -> None:
 
 
 def _connect_learning(studio: Studio, session: Any, shown: _Components, draw: Step) -> None:
-    """Let the result's button teach a copy of the model the visitor; only the notice moves until that is done."""
+    """Connect the button that fine-tunes a copy of the model on the visitor; only the notice changes until the end."""
     learned = gr.State(None, time_to_live=_STATE_KEPT)
 
     def learn(visit: Session) -> Iterator[tuple[Any, Any]]:
@@ -204,7 +204,7 @@ def _connect_learning(studio: Studio, session: Any, shown: _Components, draw: St
                     yield gr.skip(), _notice("busy", f"Learning this person: {state.share:.0%}")
         except ScmError as error:
             yield None, _notice("error", str(error), _RESULT_CARD)
-        except Exception:  # noqa: BLE001 - whatever it was, the visitor must not wait for ever
+        except Exception:  # noqa: BLE001 - after any error the visitor must not wait forever
             _log.exception("the page could not learn a person")
             yield None, _notice("error", "This failed; the terminal of scm app says why.", _RESULT_CARD)
 
@@ -229,7 +229,7 @@ def _connect_learning(studio: Studio, session: Any, shown: _Components, draw: St
 
 
 def _run(stages: Stages, before: Session, at: str) -> Iterator[tuple[Any, ...]]:
-    """Take the stages, showing each one's outcome before the next begins; after an error what was done stays."""
+    """Run the stages and show the outcome of each before the next; after an error the earlier outcomes stay."""
     for doing, step in stages:
         if doing:
             yield before, _notice("busy", doing), *_UNCHANGED
@@ -238,9 +238,9 @@ def _run(stages: Stages, before: Session, at: str) -> Iterator[tuple[Any, ...]]:
         except ScmError as error:
             yield before, _notice("error", str(error), at), *_UNCHANGED
             return
-        except Exception:  # noqa: BLE001 - whatever it was, the visitor must not wait for ever
-            _log.exception("the page could not do this: %s", doing)
-            yield before, _notice("error", "This failed; the terminal of scm app says why.", at), *_UNCHANGED
+        except Exception:  # noqa: BLE001 - after any error the visitor must not wait forever
+            _log.exception("this step of the page failed: %s", doing)
+            yield before, _notice("error", "This failed; see the terminal of scm app for the reason.", at), *_UNCHANGED
             return
         yield after, gr.skip(), *_shown(before, after)
         before = after
@@ -256,7 +256,7 @@ def _notice(state: str, text: str = "", at: str = "") -> views.View:
 
 
 def _shown(before: Session, after: Session) -> tuple[Any, ...]:
-    """Return updates for what has changed of a session, in the order of :class:`_Components`, without the notice."""
+    """Return updates for the changed parts of a session, in the order of :class:`_Components` without the notice."""
     same = gr.skip()
     photo = views.photo_view(after.found) if after.found is not None and after.found is not before.found else same
     pose, clothes, result, origin = same, same, same, same
@@ -283,7 +283,7 @@ def _clothes_view(session: Session) -> views.View:
 def _number(data: dict[str, Any]) -> int:
     number = data.get("number")
     if not isinstance(number, int):
-        raise ScmError("the choice is no number; reload the page")
+        raise ScmError("the choice is not a number; reload the page")
     return number
 
 
@@ -294,7 +294,7 @@ def _chosen(examples: Sequence[Path], data: dict[str, Any]) -> str:
 def _clothes(data: dict[str, Any]) -> tuple[list[str], list[str]]:
     regions, garments = data.get("regions"), data.get("garments")
     if not (isinstance(regions, list) and isinstance(garments, list)):
-        raise ScmError("the choice of clothes is no list; reload the page")
+        raise ScmError("the choice of clothes is not a list; reload the page")
     return list(map(str, regions)), list(map(str, garments))
 
 
@@ -302,7 +302,7 @@ def _trace(studio: Studio, session: Session, data: dict[str, Any]) -> Session:
     try:
         return steps.trace(studio, session, float(data["across"]), float(data["down"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise ScmError("the point is no pair of numbers; reload the page") from error
+        raise ScmError("the point is not a pair of numbers; reload the page") from error
 
 
 def _file(session: Session, data: dict[str, Any]) -> views.View | None:
@@ -330,7 +330,7 @@ def _lay_out_faces(studio: FaceStudio) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=340):
             _html(_title("1", "Drawing"))
-            _html(_hint("Draw a face here with the brush at the left, large and from the front, or give a picture."))
+            _html(_hint("Draw a face with the brush on the left, large and from the front, or upload a picture."))
             pad = gr.Sketchpad(
                 type="filepath",
                 show_label=False,
@@ -361,7 +361,7 @@ def _lay_out_faces(studio: FaceStudio) -> None:
 
     def colour(path: str | None, number: int) -> tuple[Any, ...]:
         if path is None:
-            return _alert("Draw a face first, or give a picture of one."), gr.skip()
+            return _alert("Draw a face first, or upload a picture of one."), gr.skip()
         try:
             made = studio.colour(Path(path), studio.names[number])
         except ScmError as error:
@@ -390,7 +390,7 @@ def _lay_out_faces(studio: FaceStudio) -> None:
 
 
 def _links(result: Any, strip: Any) -> str:
-    """Offer both pictures as downloads, inside the page itself: no file has to wait for them."""
+    """Return download links for both pictures, with the data inside the page, so that no file is needed."""
     links = []
     for name, text, picture in (("result", "Download picture", result), ("strip", "Download strip", strip)):
         shown = views.file_view(f"scm-{name}", picture, "PNG", mark=True)
@@ -399,9 +399,9 @@ def _links(result: Any, strip: Any) -> str:
 
 
 def _part(name: str, value: Any, events: Sequence[str], **props: Any) -> Any:
-    """Return one of the page's own parts: an element that ``scm.NAME`` of page.js fills.
+    """Return a custom component: an element that ``scm.NAME`` of page.js fills.
 
-    Gradio reads from the script which events there are, so their names stand in it.
+    Gradio finds the events by their names in the script.
     """
     script = f"scm.{name}({{element, trigger, props, watch}}, {list(events)})"
     return gr.HTML(
@@ -410,7 +410,7 @@ def _part(name: str, value: Any, events: Sequence[str], **props: Any) -> Any:
 
 
 def _upload(name: str) -> Any:
-    """Return a hidden button that takes a file; page.js hands it what is dropped, pasted or chosen."""
+    """Return a hidden upload button; page.js passes it files that are dropped, pasted or chosen."""
     with gr.Column(elem_id=name, elem_classes="scm-hidden"):
         return gr.UploadButton("Upload", type="filepath", file_count="single")
 

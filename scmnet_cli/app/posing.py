@@ -1,4 +1,4 @@
-"""Change a pose by hand: move joints, leave some out, mirror it."""
+"""Edit a pose: move or remove joints, mirror it."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class Posing:
     """The pose that a visitor has chosen.
 
     Attributes:
-        pose: on the model's canvas.
-        number: its place in the library; None: it comes from elsewhere or was changed.
+        pose: the pose on the model's canvas.
+        number: index in the library; None if it is not from the library or was edited.
     """
 
     pose: Pose
     number: int | None = None
 
     def moved(self, joints: Sequence[Sequence[float] | None]) -> Posing:
-        """Return the pose with other joints.
+        """Return the pose with new joints.
 
         Args:
-            joints: x, y of each joint in pixels of the canvas, None where it is left out; places outside the canvas
-                are moved to its edge.
+            joints: x, y of each joint in pixels of the canvas, or None for a removed joint; positions outside the
+                canvas are clamped to its edge.
 
         Raises:
-            ScmError: if there are not 18, or all are left out, or one is no place.
+            ScmError: if there are not 18 joints, all are removed, or one is not a pair of numbers.
         """
         canvas = self.pose.canvas
         placed = np.zeros((NUM_JOINTS, 3), np.float32)
@@ -49,7 +49,7 @@ class Posing:
         except (TypeError, ValueError) as error:
             raise ScmError(f"pose: expected {NUM_JOINTS} joints as x, y in pixels; reload the page") from error
         if not placed[:, 2].any():
-            raise ScmError("pose: holds no joint; keep at least one")
+            raise ScmError("pose: has no joint; keep at least one")
         name = self.pose.name.replace("-by-hand", "")
         return Posing(replace(self.pose, name=f"{name}-by-hand", joints=placed))
 

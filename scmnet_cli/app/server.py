@@ -1,4 +1,4 @@
-"""Serve the page: to this machine only unless another host is given, and with nothing loaded from elsewhere."""
+"""Serve the page: by default to this machine only, and without loading anything from other hosts."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from scmnet_cli.app.studio import Studio
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
-"""Hosts that only this machine reaches."""
+"""Hosts that only this machine can reach."""
 
 _MOST_VISITORS = 50
-"""Sessions kept at a time, 7 MB each; the oldest is forgotten, and its visitor starts anew."""
+"""Maximum number of sessions, 7 MB each; beyond it the oldest is dropped, and its visitor starts again."""
 
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
 _MONO = ["ui-monospace", "Consolas", "monospace"]
 
-# Gradio's page builds its styles and some of its code while it runs. All of it comes from the server itself; a browser
-# with that setting asks nobody else, even if another version of Gradio wanted to.
+# Gradio's page creates styles and code at run time, hence 'unsafe-inline' and 'unsafe-eval'. Everything is served from
+# here; with this policy a browser contacts no other host, even if another version of Gradio tries to.
 _POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self';"
     " form-action 'self'; frame-ancestors 'self'"
@@ -32,7 +32,7 @@ _POLICY = (
 
 
 class _OnlyFromHere:
-    """Adds to each answer what the browser may load: nothing from another host."""
+    """ASGI middleware that adds a content security policy: load nothing from other hosts."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -56,20 +56,20 @@ def serve(
     faces: FaceStudio | None = None,
     open_browser: bool = False,
 ) -> Iterator[str]:
-    """Serve the page until the block is left; then everything that it had on the disk is removed.
+    """Serve the page until the block ends; then delete all its files.
 
     Args:
-        studio: what it does.
-        host: address to listen on; any but :data:`LOCAL` lets others in.
-        port: where; 0: any that is free.
-        faces: what it does with drawings of faces, if anything.
+        studio: model and analyser.
+        host: address to listen on; any but :data:`LOCAL` opens the page to other machines.
+        port: port; 0: any free port.
+        faces: face model for drawings; None: no tab for drawings.
         open_browser: open the page in the user's browser.
 
     Yields:
-        the page's address.
+        URL of the page.
 
     Raises:
-        ScmError: if Gradio is not installed, or the address cannot be listened on.
+        ScmError: if Gradio is not installed or the address is not available.
     """
     try:
         port = _free_port(host, port)
@@ -116,13 +116,13 @@ def serve(
 
 @contextmanager
 def _environment(folder: str) -> Iterator[None]:
-    """Tell Gradio, by the only way there is, to keep its files in a folder and to report to nobody."""
+    """Set environment variables that make Gradio keep its files in a folder and send no telemetry."""
     local = ",".join([*filter(None, [os.environ.get("NO_PROXY", "")]), *LOCAL])
     wanted = {
         "GRADIO_TEMP_DIR": folder,
         "GRADIO_ANALYTICS_ENABLED": "False",
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        "NO_PROXY": local,  # it asks its own server whether it is up
+        "NO_PROXY": local,  # Gradio checks its own server by HTTP
         "no_proxy": local,
     }
     before = {name: os.environ.get(name) for name in wanted}
@@ -138,19 +138,19 @@ def _environment(folder: str) -> Iterator[None]:
 
 
 def _free_port(host: str, port: int) -> int:
-    """Return a port that can be listened on now: the one that is given or, for 0, any.
+    """Return the given port, or for 0 a free one.
 
     Raises:
-        OSError: if it is taken, or there is no such host here.
+        OSError: if the port is taken, or the host is not an address of this machine.
     """
     import socket
 
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        if os.name == "posix":  # else a page that was just stopped would keep its port for a minute
+        if os.name == "posix":  # otherwise the port of a page that was just stopped stays taken for a minute
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
         return int(probe.getsockname()[1])
 
 
 def _refused(host: str, port: int, error: OSError) -> ScmError:
-    return ScmError(f"--host {host} --port {port}: cannot be listened on ({error}); choose another port")
+    return ScmError(f"--host {host} --port {port}: not available ({error}); choose another port")

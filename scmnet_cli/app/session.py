@@ -1,4 +1,4 @@
-"""State of one visitor and its transitions: each step maps a state to a new one."""
+"""State of one visitor and its transitions: each function returns a new state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FIRST_REGION = "upper"
 
 @dataclass(frozen=True)
 class Session:
-    """One visitor's photos and choices; nothing of it is on a disk.
+    """Photos and choices of one visitor, in memory only.
 
     Attributes:
         posing: the pose that is drawn.
@@ -30,12 +30,12 @@ class Session:
         source: its style.
         reference_found: the photo that regions are taken from.
         reference: its style.
-        regions: which are taken from it.
-        garments: names of garments of the wardrobe that are worn.
-        mark: whether pictures carry the visible mark.
-        drawn: the newest result.
-        origin: where the last clicked point of it came from.
-        personal: the model after it learned the person of ``found``; None: it did not.
+        regions: regions that are taken from it.
+        garments: names of the worn garments of the wardrobe.
+        mark: whether pictures have the visible mark.
+        drawn: the latest result.
+        origin: origin of the last clicked point of it.
+        personal: the model fine-tuned on the person of ``found``; None if it was not.
     """
 
     posing: Posing
@@ -54,11 +54,11 @@ class Session:
 
 @dataclass(frozen=True)
 class Learned:
-    """A model that was taught a visitor, for as long as they stay.
+    """A model fine-tuned on a visitor, kept during the visit.
 
     Attributes:
-        found: the photo it was taught.
-        personal: the model; None: nothing was gained, and the model stays as it is.
+        found: the photo it was fine-tuned on.
+        personal: the model; None if held-out views did not improve, so that the shared model is used.
     """
 
     found: Found
@@ -66,7 +66,7 @@ class Learned:
 
 
 def start(studio: Studio) -> Session:
-    """Return what a visitor finds."""
+    """Return the initial state of a visitor."""
     poses = studio.library()
     number = next((number for number, pose in enumerate(poses) if pose.name == FIRST_POSE), 0)
     return Session(Posing(poses[number], number))
@@ -83,15 +83,15 @@ def read_photo(studio: Studio, session: Session, upload: Path) -> Session:
 
 
 def learn(studio: Studio, session: Session) -> Iterator[PersonalProgress | Learned]:
-    """Teach a copy of the model the visitor, yielding after each step, and in the end what was learned.
+    """Fine-tune a copy of the model on the visitor; yield the progress after each step, and the result at the end.
 
     The session stays as it is meanwhile: :func:`use_learned` takes the outcome up. Nothing is written to a disk.
 
     Raises:
-        ScmError: if there is no photo yet, or the model cannot be taught.
+        ScmError: if there is no photo yet, or the model cannot be fine-tuned.
     """
     if session.found is None:
-        raise ScmError("choose your photo first: there is nobody to learn yet")
+        raise ScmError("choose your photo first: there is no person to learn yet")
     run = studio.prepare_learning(session.found)
     yield from run.steps(studio.learning)
     difference = run.difference()
@@ -99,7 +99,7 @@ def learn(studio: Studio, session: Session) -> Iterator[PersonalProgress | Learn
 
 
 def use_learned(session: Session, learned: Learned | None) -> Session:
-    """Draw with what was learned from now on, unless the visitor has chosen another photo meanwhile."""
+    """Use the fine-tuned model from now on, unless the visitor has chosen another photo meanwhile."""
     if learned is None or learned.found is not session.found:
         return session
     return replace(session, personal=learned.personal)
@@ -109,7 +109,7 @@ def choose_pose(studio: Studio, session: Session, number: int) -> Session:
     """Choose a pose of the library.
 
     Raises:
-        ScmError: if there is none of that number.
+        ScmError: if there is no such pose.
     """
     poses = studio.library()
     if not 0 <= number < len(poses):
@@ -128,10 +128,10 @@ def read_pose(studio: Studio, session: Session, upload: Path) -> Session:
 
 
 def use_own_pose(session: Session) -> Session:
-    """Take the pose of the visitor's own photo.
+    """Use the pose of the visitor's own photo.
 
     Raises:
-        ScmError: if there is none yet.
+        ScmError: if there is no photo yet.
     """
     if session.found is None:
         raise ScmError("choose your photo first: its pose is not known yet")
@@ -139,10 +139,10 @@ def use_own_pose(session: Session) -> Session:
 
 
 def move_joints(session: Session, joints: Sequence[Sequence[float] | None]) -> Session:
-    """Take the joints as they were placed by hand; see :meth:`scmnet_cli.app.posing.Posing.moved`.
+    """Use joints placed by hand; see :meth:`scmnet_cli.app.posing.Posing.moved`.
 
     Raises:
-        ScmError: if they are none.
+        ScmError: if they are not valid joints.
     """
     return replace(session, posing=session.posing.moved(joints))
 
@@ -153,7 +153,7 @@ def mirror_pose(session: Session) -> Session:
 
 
 def read_reference(studio: Studio, session: Session, upload: Path) -> Session:
-    """Read the photo of somebody whose clothes, or hair, are wanted; their top is taken to begin with.
+    """Read the photo of a person whose clothes or hair to use; at first their top is selected.
 
     Raises:
         ScmError: if it cannot be used.
@@ -165,25 +165,25 @@ def read_reference(studio: Studio, session: Session, upload: Path) -> Session:
 
 
 def wear(studio: Studio, session: Session, regions: Sequence[str], garments: Sequence[str]) -> Session:
-    """Choose what is taken from the other photo and from the wardrobe.
+    """Choose regions of the reference photo and garments of the wardrobe.
 
     Raises:
-        ScmError: if something is not there to be taken.
+        ScmError: if one of them does not exist.
     """
     offered = () if session.reference_found is None else session.reference_found.regions
     for name, known in [(name, offered) for name in regions] + [(name, studio.garments) for name in garments]:
         if name not in known:
-            raise ScmError(f"{name}: is not among what is offered; reload the page")
+            raise ScmError(f"{name}: is not available; reload the page")
     return replace(session, regions=tuple(regions), garments=tuple(garments))
 
 
 def set_mark(session: Session, *, mark: bool) -> Session:
-    """Choose whether pictures carry the visible mark."""
+    """Choose whether pictures have the visible mark."""
     return replace(session, mark=mark)
 
 
 def draw(studio: Studio, session: Session) -> Session:
-    """Draw what was chosen; without a photo there is nothing to draw yet.
+    """Draw the chosen person, pose and clothes; without a photo return the state unchanged.
 
     Raises:
         ScmError: if it cannot be drawn.
@@ -196,13 +196,13 @@ def draw(studio: Studio, session: Session) -> Session:
 
 
 def trace(studio: Studio, session: Session, across: float, down: float) -> Session:
-    """Find where a point of the result came from.
+    """Find the origin of a point of the result.
 
     Args:
-        studio: has the model.
-        session: whose result.
-        across: place of the point, as a share of the result's width.
-        down: likewise of its height.
+        studio: the model.
+        session: the session with the result.
+        across: horizontal position of the point, as a share of the result's width.
+        down: vertical position, as a share of the height.
 
     Raises:
         ScmError: if it lies outside the result.

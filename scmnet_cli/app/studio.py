@@ -1,6 +1,6 @@
-"""The page's work without the page: one model in memory, and plain functions from photos and clicks to pictures.
+"""Operations of the page, independent of Gradio: one model in memory, and functions from photos and clicks to pictures.
 
-Nothing here keeps anything of a user: what belongs to one is in the values that go in and come out.
+No user's data is stored here; it is only in arguments and results.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from scmnet_cli.training.personalizing import Budget, PersonalRun
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 
 LEARNING = Budget(60)
-"""How long the page learns a visitor."""
+"""Training length for a visitor."""
 
 _SHOWN_HEIGHT = 640
 _TRACED_HEIGHT = 512
@@ -44,12 +44,12 @@ _MARK = (255, 255, 255), (220, 30, 60)
 
 @dataclass(frozen=True)
 class Found:
-    """Analysis of a photo, as the page shows it.
+    """Analysis of a photo.
 
     Attributes:
-        person: cropped to the model's canvas, at the photo's own resolution where the model can use it.
-        photo: the whole photo, no higher than 640 pixels, with its joints and regions.
-        regions: names of the regions that are seen, without the background.
+        person: the person cropped to the canvas, at the photo's own resolution if the model can use it.
+        photo: the whole photo, at most 640 pixels high, with joints and regions.
+        regions: names of the visible regions, without the background.
     """
 
     person: Person
@@ -63,9 +63,9 @@ class Drawn:
 
     Attributes:
         result: the picture.
-        strip: source, whom regions were taken from, pose and result side by side.
-        worn: the source as it was drawn, after the edit if there was one.
-        removed: regions that the edit took away because another took their place.
+        strip: source, references, pose and result side by side.
+        worn: the source that was drawn, after an edit.
+        removed: regions that the edit removed because they exclude a new one.
     """
 
     result: Result
@@ -76,11 +76,11 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a clicked point of a result came from.
+    """Origin of a clicked point of a result.
 
     Attributes:
-        picture: the result with the point marked, and beside it the source, bright where the point looks.
-        sentence: the same in a sentence.
+        picture: the result with the point marked, beside the source, which is bright at the positions used.
+        sentence: description in one sentence.
     """
 
     picture: UInt8Array
@@ -89,12 +89,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class GarmentCard:
-    """A garment of the wardrobe, as it is offered.
+    """A garment of the wardrobe, as shown on the page.
 
     Attributes:
-        name: in the wardrobe.
+        name: name in the wardrobe.
         kind: upper, pants, skirt, dress, hair…; garments of one kind exclude each other.
-        picture: what it looks like, cropped to it.
+        picture: thumbnail, cropped to the garment.
     """
 
     name: str
@@ -103,21 +103,21 @@ class GarmentCard:
 
 
 class Studio:
-    """A model and an analyser, loaded once for everybody; several threads may ask."""
+    """A model and an analyser, loaded once for all visitors; thread-safe."""
 
     def __init__(
         self, pipeline: Pipeline, analyser: Analyser, limits: Limits | None = None, wardrobe: Wardrobe | None = None
     ) -> None:
-        """Take what was loaded.
+        """Store model and analyser.
 
         Args:
             pipeline: a model of people.
-            analyser: reads the photos.
-            limits: of what is uploaded.
-            wardrobe: garments on offer; None: there are none.
+            analyser: finds joints and regions in photos.
+            limits: limits of uploads.
+            wardrobe: the offered garments, if any.
 
         Raises:
-            ScmError: if the model draws no people.
+            ScmError: if the model is not of people.
         """
         if pipeline.domain is not PERSON:
             raise ScmError(f"{pipeline.path}: draws {pipeline.domain.members}; give a model of people")
@@ -129,13 +129,13 @@ class Studio:
 
     @property
     def garments(self) -> dict[str, str]:
-        """The region of each garment by its name; none without a wardrobe, or if the model keeps no regions apart."""
+        """The region of each garment by name; empty without a wardrobe, or if the model has no separate regions."""
         if self.wardrobe is None or not self.pipeline.model.has_regions:
             return {}
         return {name: garment.region for name, garment in self.wardrobe.garments.items()}
 
     def garment_cards(self) -> list[GarmentCard]:
-        """Return names, kinds and thumbnails of the wardrobe's garments; the page asks for them here alone."""
+        """Return names, kinds and thumbnails of the wardrobe's garments."""
         if self.wardrobe is None:
             return []
         garments = [self.wardrobe.garments[name] for name in self.garments]
@@ -153,13 +153,13 @@ class Studio:
         """Read an uploaded photo and find its person.
 
         Raises:
-            ScmError: if it is too large or no picture, or shows nobody.
+            ScmError: if it is too large, not an image, or shows no person.
         """
         image = read_upload(upload, self.limits)
         found = self.analyser(image)
         if not (found.has_person and (found.joints[:, 2] > 0).any() and found.regions.any()):
             raise ScmError(
-                f"{upload.name}: nobody is seen in this photo; try one that shows one person, large and upright"
+                f"{upload.name}: no person found in this photo; try one that shows one person, large and upright"
             )
         person = Person(upload.stem, image, found.regions, found.joints)
         canvas = self.pipeline.canvas
@@ -172,18 +172,18 @@ class Studio:
         return Found(small, _shown(person), seen)
 
     def prepare_learning(self, found: Found) -> PersonalRun:
-        """Set up a short training on a visitor's photo; nothing of it is written to a disk.
+        """Set up fine-tuning on a visitor's photo, in memory only.
 
         Raises:
-            ScmError: if the model cannot be taught a person.
+            ScmError: if the model cannot be fine-tuned on a person.
         """
         return prepare_run(self.pipeline, [found.person], self.learning)
 
     def encode(self, found: Found) -> EncodedSource:
-        """Read the style of a person, once for all that is drawn of them.
+        """Encode the style of a person, once for all pictures of them.
 
         Raises:
-            ScmError: if there is none to read.
+            ScmError: if the region map is all background.
         """
         return self.pipeline.encode(found.person)
 
@@ -196,18 +196,18 @@ class Studio:
         garments: Sequence[str] = (),
         pipeline: Pipeline | None = None,
     ) -> Drawn:
-        """Draw a person in a pose, with regions of somebody else or garments of the wardrobe.
+        """Draw a person in a pose, with regions of another person or garments of the wardrobe.
 
         Args:
-            source: who is drawn.
-            pose: on any canvas.
-            reference: whom regions are taken from.
-            regions: which ones.
-            garments: names in the wardrobe; where two want the same region the last one has it.
-            pipeline: a model that was taught this person; None: the studio's.
+            source: the person to draw.
+            pose: the pose, on any canvas.
+            reference: person whose regions are used.
+            regions: regions to take from the reference.
+            garments: names in the wardrobe; of two for the same region the last one counts.
+            pipeline: a model fine-tuned on this person; None: the shared model.
 
         Raises:
-            ScmError: if a region or garment is not there to be taken.
+            ScmError: if the reference or wardrobe does not have a region or garment.
         """
         taken: dict[str, EncodedSource] = {}
         if reference is not None:
@@ -227,7 +227,7 @@ class Studio:
         return Drawn(result, strip, worn, worn.removed)
 
     def origin(self, drawn: Drawn, x: int, y: int) -> Origin:
-        """Find where in the source a pixel of the canvas took its style.
+        """Find the source positions that a pixel of the canvas took its style from.
 
         Raises:
             ScmError: if the pixel lies outside the canvas.
@@ -243,29 +243,29 @@ class Studio:
         shares = [f"{share:.0%} {name}" for name, share in point.region_shares.items() if share >= _LEAST_SHARE]
         places = max(1, round(math.exp(point.entropy)))
         sentence = (
-            f"This point is made of {', '.join(shares)} of the source. It mixes about {places} "
-            f"place{'' if places == 1 else 's'} of {point.weights.size}; the brightest counts most."
+            f"This point comes from {', '.join(shares)} of the source. It mixes about {places} "
+            f"position{'' if places == 1 else 's'} of {point.weights.size}; the brightest has the largest weight."
         )
         return Origin(np.concatenate([np.asarray(marked), draw_point(source, point)], axis=1), sentence)
 
 
 def example_photos() -> list[Path]:
-    """Return the photos of people that ship with the package; if there are none, the one that scikit-image carries.
+    """Return the shipped photos of people, or else the one of scikit-image.
 
     Raises:
-        ScmError: if there is none at all.
+        ScmError: if there is none.
     """
     return list(demo_people().values()) or [example_photo()]
 
 
 def enlarged(image: Image.Image, canvas: Canvas) -> Image.Image:
-    """Return a picture of the canvas enlarged by a whole number, to about 512 pixels in height."""
+    """Enlarge a picture of the canvas by an integer factor, to a height of about 512 pixels."""
     scale = max(1, round(_TRACED_HEIGHT / canvas.height))
     return image.resize((scale * canvas.width, scale * canvas.height), Image.Resampling.BICUBIC)
 
 
 def _shown(person: Person) -> Person:
-    """Return a photo no higher than it is shown, with its joints and regions."""
+    """Downscale a person's photo, joints and regions to the height shown on the page."""
     height = min(_SHOWN_HEIGHT, person.canvas.height)
     shown = Canvas(height, max(1, round(person.canvas.width * height / person.canvas.height)))
     size = (shown.width, shown.height)

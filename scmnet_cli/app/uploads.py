@@ -1,4 +1,4 @@
-"""Read pictures that a browser uploaded: their bytes and pixels are limited before anything is decoded."""
+"""Read uploaded images; file size and pixels are checked before decoding."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from scmnet_cli.images import picture_size, read_photo
 from scmnet_cli.types import UInt8Array
 
 _MAX_RATIO = 20
-"""A picture this many times as wide as high, or as high as wide, is refused."""
+"""Maximum aspect ratio of an image."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How large an uploaded picture may be.
+    """Maximum size of an uploaded image.
 
     Attributes:
-        megabytes: of the file, 2^20 bytes each.
-        megapixels: of the picture unpacked.
+        megabytes: file size in MiB.
+        megapixels: number of pixels in millions.
     """
 
     megabytes: float = 20
@@ -27,18 +27,18 @@ class Limits:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes that a file may have."""
+        """Maximum file size in bytes."""
         return int(self.megabytes * 2**20)
 
 
 def read_upload(path: Path, limits: Limits) -> UInt8Array:
-    """Read an uploaded picture as upright RGB; a message names the file as the user does, without its folder.
+    """Read an uploaded image as upright RGB. Errors contain the user's file name without the folder.
 
     Shape:
         result: (H, W, 3) uint8.
 
     Raises:
-        ScmError: if it is too large, or no picture that can be read.
+        ScmError: if it is too large or not a readable image.
     """
     try:
         if path.is_file() and path.stat().st_size > limits.num_bytes:
@@ -49,7 +49,7 @@ def read_upload(path: Path, limits: Limits) -> UInt8Array:
                 f"{path}: has {width} x {height} pixels, over {limits.megapixels:g} million; make the picture smaller"
             )
         if max(width, height) > _MAX_RATIO * min(width, height):
-            raise ScmError(f"{path}: has {width} x {height} pixels; cut it around the person")
+            raise ScmError(f"{path}: has {width} x {height} pixels; crop it around the person")
         return read_photo(path)
     except ScmError as error:
         raise ScmError(str(error).replace(str(path), path.name)) from error

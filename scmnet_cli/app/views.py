@@ -1,6 +1,6 @@
-"""Turn what the page computes into what its components in the browser show: plain values that JSON can hold.
+"""Convert results of the page to the JSON values that its components in the browser display.
 
-Pictures travel inside the values, as data URLs: no file of a visitor has to lie on the disk for them.
+Images are sent inside the values as data URLs, so no file of a visitor is needed on disk.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _KIND_TITLES = {
 
 
 def skeleton_view() -> View:
-    """Return the joints' names and the limbs with their colours."""
+    """Return the names of the joints, and the limbs with their colours."""
     colours = [f"rgb{colour}" for colour in LIMB_COLOURS]
     return {
         "joints": [name.replace("_", " ") for name in JOINTS],
@@ -42,7 +42,7 @@ def skeleton_view() -> View:
 
 
 def pose_view(pose: Pose) -> View:
-    """Return a pose: its name in words, its joints and the size of its canvas."""
+    """Return a pose: its readable name, its joints, and the size of its canvas."""
     return {
         "name": readable(pose.name),
         "joints": _places(pose.joints),
@@ -52,7 +52,7 @@ def pose_view(pose: Pose) -> View:
 
 
 def posing_view(posing: Posing, photo: Found | None) -> View:
-    """Return the chosen pose, where it is in the library, and the photo it was read from."""
+    """Return the chosen pose, its index in the library, and the photo that it comes from."""
     return {
         "pose": pose_view(posing.pose),
         "number": posing.number,
@@ -61,7 +61,7 @@ def posing_view(posing: Posing, photo: Found | None) -> View:
 
 
 def photo_view(found: Found) -> View:
-    """Return a photo with its analysis: joints as places, regions as a picture to lay over it, and their legend."""
+    """Return a photo with its analysis: joint positions, regions as an overlay image, and their legend."""
     photo = found.photo
     return {
         "image": photo_url(photo.image),
@@ -74,7 +74,7 @@ def photo_view(found: Found) -> View:
 
 
 def garment_views(cards: Sequence[GarmentCard]) -> list[View]:
-    """Return the wardrobe by kind, in the order in which kinds first occur."""
+    """Return the wardrobe grouped by kind, in order of first occurrence."""
     kinds: dict[str, list[View]] = {}
     for card in cards:
         shown = {"name": card.name, "title": readable(card.name), "image": photo_url(card.picture)}
@@ -86,7 +86,7 @@ def garment_views(cards: Sequence[GarmentCard]) -> list[View]:
 
 
 def result_view(drawn: Drawn, found: Found, *, mark: bool) -> View:
-    """Return a result, the photo it was made of, and what a visitor should know of both."""
+    """Return a result, its source photo, and information about both."""
     picture = np.asarray(drawn.result.image)
     height, width = picture.shape[:2]
     kind = "PNG" if width * height <= _LOSSLESS_PIXELS else "WEBP"
@@ -103,18 +103,18 @@ def result_view(drawn: Drawn, found: Found, *, mark: bool) -> View:
 
 
 def origin_view(origin: Origin) -> View:
-    """Return where a point of the result came from, as a picture and in words."""
+    """Return the origin of a point of the result, as an image and a sentence."""
     return {"image": data_url(encode_generated(origin.picture, "JPEG"), "JPEG"), "text": origin.sentence}
 
 
 def file_view(name: str, picture: UInt8Array, kind: str, *, mark: bool) -> View:
-    """Return a file to be saved, at the picture's full resolution."""
+    """Return a download of a picture at full resolution."""
     ending = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}[kind]
     return {"name": f"{name}.{ending}", "data": data_url(encode_generated(picture, kind, mark=mark), kind)}
 
 
 def photo_url(picture: UInt8Array) -> str:
-    """Return a picture that nobody generated as a data URL."""
+    """Return a photo, which is not generated, as a data URL."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=_QUALITY)
     return data_url(buffer.getvalue(), "JPEG")

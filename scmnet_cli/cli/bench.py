@@ -1,4 +1,4 @@
-"""``scm bench``: how fast a model is on this machine, and how much memory it takes."""
+"""``scm bench``: measure the speed and memory of a model on this machine."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 class Precision(StrEnum):
-    """Arithmetic of the networks."""
+    """Floating-point precision of the networks."""
 
     float32 = "float32"
     bf16 = "bf16"
 
 
 class Cache(StrEnum):
-    """Where training keeps decoded pictures."""
+    """Where training caches decoded images."""
 
     ram = "ram"
     device = "device"
@@ -42,7 +42,7 @@ class Cache(StrEnum):
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """How the networks run."""
+    """Options of running the networks."""
 
     precision: Annotated[Precision, typer.Option("--precision", help="float32, or bf16 as in training.")] = (
         Precision.float32
@@ -51,24 +51,24 @@ class NetworkOptions:
         bool, typer.Option("--channels-last/--contiguous", help="Memory format of the networks.")
     ] = True
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the networks; needs a C++ compiler.")] = False
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.")] = None
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads [default: all cores].")] = None
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "cpu"
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Whether training is timed too, and on what."""
+    """Options of timing training."""
 
     training: Annotated[
-        bool, typer.Option("--training", help="Time training steps of the config too, with and without cache.")
+        bool, typer.Option("--training", help="Also time training steps of the config, with and without cache.")
     ] = False
     caches: Annotated[
         list[Cache] | None,
-        typer.Option("--cache", help="Where training keeps its pictures; repeatable [default: ram and none]."),
+        typer.Option("--cache", help="Where training caches images; repeatable [default: ram and none]."),
     ] = None
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps that are timed.")] = 3
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Number of training steps to time.")] = 3
     data: Annotated[
-        Path | None, typer.Option("--data", help="Prepared folder to train on; drawn people by default.")
+        Path | None, typer.Option("--data", help="Prepared folder to train on [default: synthetic people].")
     ] = None
     weights_dir: Annotated[
         Path | None, typer.Option("--weights-dir", help="Folder of VGG weights for training; also $SCM_WEIGHTS.")
@@ -79,22 +79,26 @@ class TrainingOptions:
 class TimingOptions:
     """Options of the measurement."""
 
-    batch: Annotated[list[int] | None, typer.Option("--batch", min=1, help="Images in a pass; repeatable.")] = None
+    batch: Annotated[
+        list[int] | None, typer.Option("--batch", min=1, help="Batch size; repeatable [default: 1 and 8].")
+    ] = None
     compare: Annotated[
-        bool, typer.Option("--compare", help="Measure these options in one table; a minute more for compiling.")
+        bool, typer.Option("--compare", help="Compare all options in one table; compiling takes another minute.")
     ] = False
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Measure peak memory.")] = True
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Passes of each kind; medians are shown.")] = 5
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Passes of each kind; the median is shown.")] = 5
     cpu_time: Annotated[
-        bool, typer.Option("--cpu-time", help="Count CPU seconds, with --threads 1, on a machine that does other work.")
+        bool,
+        typer.Option("--cpu-time", help="Measure CPU time instead of wall time, for busy machines; with --threads 1."),
     ] = False
 
 
-_HELP = """Time the generator on a drawn person, beside its convolutions alone.
+_HELP = """Time the generator on a synthetic person, and its convolutions alone.
 
-The share of plain convolutions is the time these take alone, by the time
-of the whole pass, in the same run. Peak memory is that of a process of
-its own that draws a batch once; Python and torch are in it.
+The share of plain convolutions is the time that these take alone,
+divided by the time of the whole pass, in the same run. Peak memory is
+that of a separate process that draws one batch, including Python and
+torch.
 
 \b
 Examples:
@@ -119,18 +123,18 @@ def bench(
             "-c",
             "--config",
             autocompletion=complete_configs,
-            help="Name of a shipped config, or a YAML file; its model is timed.",
+            help="Config of the model to time: name of a shipped config, or a YAML file.",
         ),
     ] = "ccp",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the config; repeatable.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write the numbers as JSON to this file too.")
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Also write the numbers as JSON to this file.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time the generator on a drawn person, beside its convolutions alone."""
+    """Time the generator on a synthetic person, and its convolutions alone."""
     from scmnet_cli.config import load_config
 
     loaded = load_config(config, settings or [])
@@ -189,7 +193,7 @@ def _time_training(config: Config, options: Options, wanted: TrainingOptions, *,
 
 
 def _variants(chosen: Options) -> list[Options]:
-    """Return what is compared: each option switched on after the other, then compiling on top of both precisions."""
+    """Return the variants to compare: options switched on one after the other, then compilation in both precisions."""
     from dataclasses import replace
 
     plain = replace(chosen, precision="float32", channels_last=False, compiled=False)
@@ -207,11 +211,11 @@ def _print(measured: Sequence[tuple[Speed, list[Memory], list[Training]]]) -> No
     print(f"{speed.machine}; {speed.options.device}, {speed.threads} threads; torch {speed.torch}")
     print(f"{speed.size} at {speed.canvas}, {speed.tokens} tokens; medians of {speed.repeats}{seconds}")
     print(
-        f"{speed.num_parameters / 1e6:.1f} M parameters; GFLOP an image: {speed.gflop:.1f} with all regions on the "
+        f"{speed.num_parameters / 1e6:.1f} M parameters; GFLOP per image: {speed.gflop:.1f} with all regions on the "
         f"whole canvas, {speed.gflop_boxes:.1f} as timed"
     )
     console = Console(width=None if sys.stdout.isatty() else 120)
-    table = Table("options", "batch", "s an image", "s a further pose", "of plain convs", "their GFLOP/s", "peak MB")
+    table = Table("options", "batch", "s/image", "s/further pose", "share of plain convs", "their GFLOP/s", "peak MB")
     for speed, peaks, _ in measured:
         for place, timing in enumerate(speed.timings):
             table.add_row(
@@ -225,10 +229,10 @@ def _print(measured: Sequence[tuple[Speed, list[Memory], list[Training]]]) -> No
             )
     console.print(table)
     if measured[0][1]:
-        print(f"of the peak, {measured[0][1][0].imports:.0f} MB are Python and torch before anything is built")
+        print(f"{measured[0][1][0].imports:.0f} MB of the peak are Python and torch before the model is built")
     if not any(trained for _, _, trained in measured):
         return
-    table = Table("training", "cache", "batch", "s a step", "images/s", "peak MB")
+    table = Table("training", "cache", "batch", "s/step", "images/s", "peak MB")
     for speed, _, trained in measured:
         for run in trained:
             table.add_row(

@@ -1,4 +1,4 @@
-"""``scm colorize``: edges of faces in the colours of other faces."""
+"""``scm colorize``: colour edges of faces like other faces."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class EdgesFrom(StrEnum):
     photo = "photo"
 
 
-_HELP = """Colour every E like every B, with a model of faces.
+_HELP = """Colour every E like every B, with a face model.
 
 Without -m it uses research/faces.safetensors of the repository, or of a
 folder of `scm weights path`, and prints its terms (non-commercial
-research); the package itself holds no model of faces.
+research). The package itself contains no face model.
 
-Writes OUT/E_like_B.png with a JSON beside it (inputs, what E was read as,
-model, settings, seconds, metrics), and prints the path of each picture.
-Pictures are laid on the model's canvas equally high: a face should stand
-in them as in the photos that the model was trained on. The face parser
-finds the most prominent face of a photo that has no map of its regions
-beside it, and aligns it so.
+Writes OUT/E_like_B.png and a JSON of the same name (inputs, how E was
+read, model, settings, seconds, metrics), and prints the path of each
+picture. Pictures are scaled to the height of the model's canvas, so the
+face should have the same size and place as in the training photos. In
+photos without a region map the face parser finds the most prominent
+face and aligns it in this way.
 
 \b
 Examples:
@@ -60,7 +60,7 @@ def colorize(
         typer.Option(
             "--edges",
             metavar="E",
-            help="The edges: an edge image, a sketch (dark on light or light on dark), a photo, a face of a prepared "
+            help="Edges: an edge image, a sketch (dark on light or light on dark), a photo, a face of a prepared "
             "folder (DATA/NAME), or a folder of any of these; repeatable.",
         ),
     ],
@@ -69,7 +69,8 @@ def colorize(
         typer.Option(
             "--ref",
             metavar="B",
-            help="Whose colours: a face of a prepared folder (DATA/NAME), a photo, or a folder of either; repeatable.",
+            help="Reference for the colours: a face of a prepared folder (DATA/NAME), a photo, or a folder of either; "
+            "repeatable.",
         ),
     ],
     drawing: DrawingOptions,
@@ -78,14 +79,14 @@ def colorize(
         EdgesFrom,
         typer.Option(
             "--edges-from",
-            help="What the pictures of --edges show: lines as they are, strokes to be thinned, or a photo.",
+            help="Content of the pictures of --edges: lines to use as they are, strokes to thin, or a photo.",
         ),
     ] = EdgesFrom.auto,
     strip: Annotated[bool, typer.Option("--strip", help="Also write a strip: edges, reference, result.")] = False,
     face_parser: FaceParserFile = None,
 ) -> None:
-    """Colour every E like every B, with a model of faces."""
-    from scmnet_cli.cli.drawing.artist import set_up
+    """Colour every E like every B, with a face model."""
+    from scmnet_cli.cli.drawing.setup import set_up
     from scmnet_cli.cli.drawing.task import Task
     from scmnet_cli.cli.face_parser import load_face_parser
     from scmnet_cli.domains import FACE
@@ -95,22 +96,22 @@ def colorize(
         face_parser = face_parser or _face_parser()
     further = {"edges_from": edges_from.value, "face_parser": face_parser}
     with stops_with(NOTHING_DRAWN):
-        finder, artist = set_up(drawing, InputOptions(data=data), further, strip=strip)
+        finder, renderer = set_up(drawing, InputOptions(data=data), further, strip=strip)
         if finder.domain is not FACE:
             raise ScmError(
-                f"-m {drawing.model}: draws {finder.domain.members}; colorize needs a model of faces: leave -m and "
-                "SCM_MODEL out, or give one of your own, 'scm train DATA -o RUN -c faces'"
+                f"-m {drawing.model}: draws {finder.domain.members}, but colorize needs a face model; leave out -m and "
+                "SCM_MODEL, or train one with 'scm train DATA -o RUN -c faces'"
             )
-        finder.find_faces_with(partial(load_face_parser, face_parser))
+        finder.use_face_parser(partial(load_face_parser, face_parser))
         drawings = finder.drawings(edges, "--edges", edges_from.value)
-        artist.draw(Task(finder.people(references, "--ref"), drawings, {}, colours=True))
+        renderer.draw(Task(finder.people(references, "--ref"), drawings, {}, colours=True))
 
 
 def _face_model() -> Path:
-    """Return the model of faces of the repository's research/, whose terms are printed when it is opened.
+    """Return the face model of the repository's research/ folder; its terms are printed when it is opened.
 
     Raises:
-        ScmError: if it is in no place that is looked in.
+        ScmError: if it is not found.
     """
     from scmnet_cli.weights import FACE_MODEL, find_research_file, searched_folders
 
@@ -118,7 +119,7 @@ def _face_model() -> Path:
     if found is None:
         folders = ", ".join(str(path) for path, _ in searched_folders())
         raise ScmError(
-            "colorize: no model of faces is installed, since its terms are non-commercial research; copy "
+            "colorize: no face model is installed, since its terms are non-commercial research; copy "
             f"research/{FACE_MODEL} of the SCM-Net repository to {folders}, or give a file or run folder with -m"
         )
     return found

@@ -1,4 +1,4 @@
-"""What all commands of ``scm`` have in common: -v and -q, also after the command's name, and help without clutter."""
+"""Common behaviour of all ``scm`` commands: -v and -q before and after the command's name, and shorter help."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _QUIET, _VERBOSE = "scm.quiet", "scm.verbose"
 Quiet = Annotated[
     bool,
     typer.Option(
-        "-q", "--quiet", help="No progress and no notes: only warnings and errors.", rich_help_panel="Messages"
+        "-q", "--quiet", help="Print only warnings and errors, no progress or notes.", rich_help_panel="Messages"
     ),
 ]
 Verbose = Annotated[
@@ -31,16 +31,16 @@ Verbose = Annotated[
         count=True,
         metavar="",
         show_default=False,
-        help="Log to stderr what is done; -vv: in detail.",
+        help="Log each step to stderr; -vv: in detail.",
         rich_help_panel="Messages",
     ),
 ]
 
 
 def with_help(text: str) -> Callable[[Function], Function]:
-    """Return a decorator that makes a longer text than its docstring the help of a command.
+    """Return a decorator that sets the help text of a command, in place of its short docstring.
 
-    Lines are joined, but for those of a paragraph that starts with a backspace.
+    The lines of a paragraph are joined, unless it starts with a backspace.
     """
     paragraphs = text.split("\n\n")
     joined = [part if part.startswith("\b") else " ".join(part.split("\n")) for part in paragraphs]
@@ -53,18 +53,18 @@ def with_help(text: str) -> Callable[[Function], Function]:
 
 
 class Commands(typer.Typer):
-    """A group of commands; each takes -v and -q, and its help shows no type beside a flag."""
+    """A group of commands that take -v and -q, and whose help shows no type for flags."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(cls=_Group, **settings)
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Function], Function]:
-        """Register a command, as typer does."""
+        """Register a command, like typer's method."""
         register = super().command(name, cls=_Command, **settings)
         return lambda function: _kept(function, register(leveled(function)))
 
     def callback(self, **settings: Any) -> Callable[[Function], Function]:
-        """Register what a group does before its commands, as typer does."""
+        """Register the callback of a group, like typer's method."""
         register = super().callback(cls=_Group, **settings)
         return lambda function: _kept(function, register(leveled(function)))
 
@@ -74,10 +74,10 @@ def _kept(function: Function, _registered: object) -> Function:
 
 
 def leveled(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that also takes -v and -q; they add to those given before its name.
+    """Wrap a command so that it also takes -v and -q, in addition to those given before its name.
 
     Raises:
-        ScmError: when it is called with both.
+        ScmError: when called with both.
     """
     hints = get_type_hints(command, include_extras=True)
     own = [
@@ -99,7 +99,7 @@ def leveled(command: Callable[..., None]) -> Callable[..., None]:
         found.meta[_QUIET] = found.meta.get(_QUIET, False) or quiet
         found.meta[_VERBOSE] = found.meta.get(_VERBOSE, 0) + verbose
         if found.meta[_QUIET] and found.meta[_VERBOSE]:
-            raise ScmError("-q and -v: one asks for less and the other for more; give one of them")
+            raise ScmError("-q and -v: cannot be combined; give one of them")
         set_level(quiet=found.meta[_QUIET], verbose=found.meta[_VERBOSE])
         command(**given)
 

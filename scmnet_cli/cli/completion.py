@@ -1,4 +1,4 @@
-"""Values that the shell completes: poses, regions, garments, configs; nothing here imports torch."""
+"""Shell completion of poses, regions, garments and configs; nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIBRARY = "library:"
 
 
 def complete_poses(incomplete: str) -> list[str]:
-    """Return shipped poses and shipped photos; nothing for other words, so that the shell completes files."""
+    """Return matching shipped poses and photos; an empty list makes the shell complete file names."""
     from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
     names = sorted(path.stem for path in (Path(__file__).parents[1] / "poses" / "shipped").glob("*.json"))
@@ -25,10 +25,10 @@ def complete_poses(incomplete: str) -> list[str]:
 
 
 def complete_references(incomplete: str) -> list[tuple[str, str]]:
-    """Return ``wardrobe:NAME`` of the wardrobe of SCM_WARDROBE or the one that ships, and shipped photos."""
+    """Return matching shipped photos, and ``wardrobe:NAME`` from the wardrobe of SCM_WARDROBE or the shipped one."""
     from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
-    found = [(name, "a photo that ships") for name in complete_demo_people(incomplete)]
+    found = [(name, "a shipped photo") for name in complete_demo_people(incomplete)]
     if incomplete and incomplete != WARDROBE and WARDROBE.startswith(incomplete):
         return [*found, (WARDROBE, "garments, see scm wardrobe")]
     if not incomplete.startswith(WARDROBE):
@@ -38,7 +38,7 @@ def complete_references(incomplete: str) -> list[tuple[str, str]]:
 
 
 def complete_regions(incomplete: str) -> list[str]:
-    """Return the regions of people and faces, and everyday words for them."""
+    """Return matching regions of people and faces, and everyday words for them."""
     from scmnet_cli.inference.garments import KINDS, WORDS
     from scmnet_cli.regions import FACE_REGIONS
 
@@ -46,19 +46,19 @@ def complete_regions(incomplete: str) -> list[str]:
 
 
 def complete_configs(incomplete: str) -> list[str]:
-    """Return the shipped configs; nothing for other words, so that the shell completes files."""
+    """Return matching shipped configs; an empty list makes the shell complete file names."""
     from scmnet_cli.config import shipped_configs
 
     return [name for name in shipped_configs() if name.startswith(incomplete)]
 
 
 def complete_weights(incomplete: str) -> list[str]:
-    """Return the pretrained networks that ``scm weights`` knows."""
+    """Return matching names of pretrained networks."""
     return [name for name in ("vgg19", "vgg16", "alexnet", "inception", "all") if name.startswith(incomplete)]
 
 
 def _garments() -> list[tuple[str, str]]:
-    """Return name and description of each garment; nothing if there is no wardrobe, since a shell shows no errors."""
+    """Return name and description of each garment; empty on any error, since a shell shows none."""
     import json
 
     from safetensors import SafetensorError, safe_open
@@ -74,13 +74,13 @@ def _garments() -> list[tuple[str, str]]:
 
 
 def complete_in_bash(complete: Callable[[], object]) -> None:
-    """Complete a word with a colon in bash, which splits it there: ``wardrobe:red`` arrives as three words.
+    """Complete words with a colon in bash, which splits them at it: ``wardrobe:red`` arrives as three words.
 
-    The words are joined again, and of what is found only the part behind the colon is printed, which is what bash
+    The words are joined again. Only the part of each match after the colon is printed, which is the part that bash
     replaces.
 
     Args:
-        complete: reads COMP_WORDS and COMP_CWORD and prints a word a line; it may exit.
+        complete: reads COMP_WORDS and COMP_CWORD and prints one word per line; it may exit.
     """
     words = os.environ.get("COMP_WORDS", "").split()
     current = int(os.environ.get("COMP_CWORD") or 0)

@@ -1,4 +1,4 @@
-"""Notes, warnings and progress on stderr, and how many of them -q and -v ask for; results go to stdout."""
+"""Notes, warnings and progress on stderr, at the level of -q and -v; results go to stdout."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _level = _Level()
 
 
 def set_level(*, quiet: bool, verbose: int) -> None:
-    """Choose what is written to stderr.
+    """Set the level of messages on stderr.
 
     Args:
-        quiet: neither notes nor progress; warnings and errors stay.
-        verbose: 0: warnings; 1: also what is done; 2 and more: in detail.
+        quiet: print no notes and no progress, only warnings and errors.
+        verbose: 0: log warnings; 1: also each step; 2 or more: in detail.
     """
     from rich.console import Console
     from rich.logging import RichHandler
@@ -34,29 +34,29 @@ def set_level(*, quiet: bool, verbose: int) -> None:
     _level.quiet = quiet
     chosen = (logging.NOTSET, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logger = logging.getLogger("scmnet_cli")
-    # Other processes of one start would log the same once more.
+    # Other ranks would log the same again.
     logger.setLevel(chosen if this_rank().is_first else logging.ERROR)
     logger.handlers = [RichHandler(console=Console(stderr=True), show_path=chosen == logging.DEBUG)]
 
 
 def is_quiet() -> bool:
-    """Return whether notes and progress are unwanted."""
+    """Return whether notes and progress are suppressed."""
     return _level.quiet
 
 
 def note(text: str) -> None:
-    """Write a line that is good to know to stderr, unless -q is given."""
+    """Print a note to stderr, unless -q is given."""
     if not _level.quiet:
         warn(text)
 
 
 def warn(text: str) -> None:
-    """Write a line that nobody should miss to stderr."""
+    """Print a warning to stderr."""
     print(f"scm: {text}", file=sys.stderr, flush=True)
 
 
 def progress_console(**settings: Any) -> Console:
-    """Return the console for progress bars: stderr, of the first process only, and silent with -q."""
+    """Return the console for progress bars on stderr: silent with -q and on ranks other than the first."""
     from rich.console import Console
 
     return Console(stderr=True, quiet=_level.quiet or not this_rank().is_first, **settings)

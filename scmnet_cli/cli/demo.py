@@ -1,4 +1,4 @@
-"""``scm demo``: what the shipped model makes of a photo, or, with ``--train``, the whole job in miniature."""
+"""``scm demo``: draw a photo with the shipped model, or, with ``--train``, run the whole workflow in miniature."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scmnet_cli.cli.grouping import grouped
-from scmnet_cli.cli.options import Closet, Device, Model
+from scmnet_cli.cli.options import Device, Model, WardrobeFile
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.inputs.demo_people import DEFAULT, PREFIX, complete_demo_people, find_demo_people
 
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MiniatureOptions:
-    """The main job in miniature."""
+    """Options of the miniature workflow."""
 
     train: Annotated[
-        bool, typer.Option("--train", help="Instead: draw people, prepare them, train on them for a minute, and draw.")
+        bool,
+        typer.Option(
+            "--train", help="Instead, run the workflow: make synthetic people, prepare, train for a minute, transfer."
+        ),
     ] = False
-    images: Annotated[int, typer.Option("--images", min=1, help="--train: on this many images.")] = 640
-    people: Annotated[int, typer.Option("--people", min=10, help="--train: draw this many people.")] = 120
-    seed: Annotated[int, typer.Option("--seed", min=0, help="--train: seed of people and weights.")] = 0
+    images: Annotated[int, typer.Option("--images", min=1, help="With --train: number of training images.")] = 640
+    people: Annotated[int, typer.Option("--people", min=10, help="With --train: number of synthetic people.")] = 120
+    seed: Annotated[int, typer.Option("--seed", min=0, help="With --train: seed of people and weights.")] = 0
 
 
 @grouped
@@ -37,20 +40,20 @@ def demo(
         typer.Argument(
             metavar="[PHOTO]",
             autocompletion=complete_demo_people,
-            help="A photo of a person, or demo:NAME; by default demo:coral-jacket.",
+            help="A photo of a person, or demo:NAME [default: demo:coral-jacket].",
         ),
     ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the page and the pictures.")] = Path("demo"),
     model: Model = None,
-    closet: Closet = None,
-    show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page, where there is a browser.")] = True,
+    wardrobe_file: WardrobeFile = None,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser, if there is one.")] = True,
     device: Device = "auto",
 ) -> None:
     """Draw the person of a photo in other poses and clothes, and show where pixels came from.
 
-    Needs no network: photo, model, poses and wardrobe are installed. Writes
-    OUT/index.html and OUT/sheet.png. With --train the main job is done in
-    miniature, each step the real one, on people that the package draws.
+    Works offline: photo, model, poses and wardrobe are installed. Writes
+    OUT/index.html and OUT/sheet.png. With --train it runs the real steps of
+    the main workflow in miniature, on synthetic people.
 
     \b
     Examples:
@@ -60,20 +63,22 @@ def demo(
       scm demo --train -o outputs/miniature
     """  # noqa: D301 - a backspace keeps the lines of the examples
     if miniature.train and photo is not None:
-        raise ScmError(f"demo {photo} --train: trains on people that it draws itself; leave the photo or --train out")
+        raise ScmError(f"demo {photo} --train: trains on synthetic people; leave out the photo or --train")
     if miniature.train:
         _train(out, miniature, device)
     else:
-        _show(photo, out, model, closet, show, device)
+        _show(photo, out, model, wardrobe_file, show, device)
 
 
-def _show(photo: str | None, out: Path, model: Path | None, closet: Path | None, show: bool, device: str) -> None:
+def _show(
+    photo: str | None, out: Path, model: Path | None, wardrobe_file: Path | None, show: bool, device: str
+) -> None:
     from scmnet_cli.cli.drawing.opening import open_model
     from scmnet_cli.demo.photo import run_demo
     from scmnet_cli.inference.opening import open_wardrobe
 
     pipeline = open_model(model, device)
-    garments = open_wardrobe(closet) if closet is not None or model is None else None
+    garments = open_wardrobe(wardrobe_file) if wardrobe_file is not None or model is None else None
     photo = photo or f"{PREFIX}{DEFAULT}"
     path = find_demo_people(photo, "demo")[0] if photo.startswith(PREFIX) else Path(photo)
     with _bars() as bar:
@@ -86,7 +91,7 @@ def _show(photo: str | None, out: Path, model: Path | None, closet: Path | None,
 
 
 def _open(page: Path) -> None:
-    """Open a page in a browser that shows windows; without one nothing happens."""
+    """Open a page in a graphical browser, if there is one."""
     import os
     import sys
     import webbrowser
@@ -108,10 +113,10 @@ def _train(out: Path, options: MiniatureOptions, device: str) -> None:
             device=device,
             progress=bar.count,
         )
-    print(f"{made.num_people} people, drawn by this program and prepared: {made.data}")
+    print(f"{made.num_people} synthetic people, prepared: {made.data}")
     print(f"a small model, trained on them for {made.steps} steps ({made.images} images): {made.run}")
-    print("It has seen too little to draw well; for a real model see 'Train' in the README.")
-    print(f"what it draws: {made.sheet}")
+    print("It is trained too briefly to draw well; for a real model see 'Train' in the README.")
+    print(f"pictures that it draws: {made.sheet}")
 
 
 def _bars() -> Bars:

@@ -1,4 +1,4 @@
-"""``scm doctor``: what of this machine would make a command fail, and what a file says of its origin."""
+"""``scm doctor``: check the machine for problems, and read the provenance of files."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ _MEANINGS = {
     "humanEdits": "a photo edited by a person",
     "digitalCreation": "made by a person with digital tools",
 }
-"""Meaning of the commonest of IPTC's terms for a digital source."""
+"""Meanings of the most common IPTC digital source types."""
 
 
 def doctor(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="Pictures or videos: say only what each states about its origin."),
+        typer.Argument(metavar="[FILE]...", help="Pictures or videos: only print what each states about its origin."),
     ] = None,
     model: Model = None,
     out: OutFolder = Path("outputs"),
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Say what would fail on this machine, and how to mend it.
+    """List problems of this machine and how to fix them.
 
-    Looks at Python, torch, the device, cores, memory, disk, write access,
-    what ships with the package, the model, pretrained weights and extras.
-    It downloads nothing and changes nothing.
+    Checks Python, torch, the device, cores, memory, disk, write access, the
+    package's own files, the model, pretrained weights and extras. It
+    downloads and changes nothing.
 
-    A line begins with "ok"; with "--" where something is absent that only
-    some commands need; with "!!" where commands will fail. The exit code is 1
-    if there is a "!!", else 0.
+    A line starts with "ok"; with "--" if something is missing that only some
+    commands need; with "!!" if commands will fail. The exit code is 1 if
+    there is a "!!", else 0.
 
     With FILE: reads the metadata that generators, cameras and agencies write
-    (IPTC's digital source type, in XMP) from a picture or video, and says what
-    it states. Metadata can be removed: a file that states nothing may still be
+    to a picture or video (IPTC's digital source type, in XMP), and prints
+    what it states. Metadata can be removed: a file without it may still be
     generated.
 
     \b
@@ -70,9 +70,9 @@ def doctor(
         if finding.remedy:
             lines.append(f"     {finding.remedy}")
     lines.append(
-        f"{len(broken)} of these would make commands fail"
+        f"{len(broken)} of these will make commands fail"
         if broken
-        else "nothing is broken; only some commands need what is marked --"
+        else "no problems found; only some commands need the items marked --"
     )
     show(lines, {"fine": not broken, "findings": findings}, as_json=as_json)
     if broken:

@@ -1,4 +1,4 @@
-"""``scm edit``: people with some regions taken from others."""
+"""``scm edit``: replace regions of people by those of others."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.face_parser import FaceParserFile, load_face_parser
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.interrupts import NOTHING_DRAWN, stops_with
-from scmnet_cli.cli.options import Closet, InputOptions, PhotoOptions, Sources
+from scmnet_cli.cli.options import InputOptions, PhotoOptions, Sources, WardrobeFile
 from scmnet_cli.errors import ScmError
 
 
 @dataclass(frozen=True)
 class EditOptions:
-    """Options that name the garments and their references."""
+    """Regions to replace and their references."""
 
     regions: Annotated[
         list[str],
@@ -29,8 +29,8 @@ class EditOptions:
             "--region",
             metavar="REGION",
             autocompletion=complete_regions,
-            help="What to exchange: upper, pants, skirt, dress, hair, face, arms or legs, or words such as jacket and "
-            "trousers; on a model of faces skin, hair, brows, eyes, nose, mouth, cloth or background; repeatable.",
+            help="Region to replace: upper, pants, skirt, dress, hair, face, arms or legs, or words such as jacket and "
+            "trousers; with a face model skin, hair, brows, eyes, nose, mouth, cloth or background; repeatable.",
         ),
     ]
     references: Annotated[
@@ -39,27 +39,26 @@ class EditOptions:
             "--ref",
             metavar="B",
             autocompletion=complete_references,
-            help="Whom it is taken from, as --src; or wardrobe:NAME ('scm wardrobe' lists them); or flat:PHOTO of a "
-            "garment that nobody wears; one for each "
-            "--region, in order.",
+            help="Reference to take it from: a person as in --src, wardrobe:NAME (`scm wardrobe` lists them), or "
+            "flat:PHOTO for a flat garment; one for each --region, in order.",
         ),
     ]
-    closet: Closet = None
+    wardrobe_file: WardrobeFile = None
     force: Annotated[
         bool,
         typer.Option(
             "--force",
             help="Edit even if the photo does not show where the garment goes, or shows another side than the "
-            "reference; the result may look wrong.",
+            "reference. The result may look wrong.",
         ),
     ] = False
 
 
 _HELP = """Draw the person of A with regions of B, in A's own pose.
 
-Writes OUT/A_REGION-from-B.png with a JSON beside it, and prints its path,
-as `scm transfer` does. Who wears pants and gets a skirt loses the pants,
-and the other way round, unless both are named.
+Writes OUT/A_REGION-from-B.png and a JSON of the same name, and prints
+the path, as `scm transfer` does. Adding a skirt removes pants, and
+adding pants removes a skirt, unless both are given.
 
 \b
 Examples:
@@ -99,30 +98,30 @@ def edit(
     face_parser: FaceParserFile = None,
 ) -> None:
     """Draw the person of A with regions of B, in A's own pose."""
-    from scmnet_cli.cli.drawing.artist import set_up
+    from scmnet_cli.cli.drawing.setup import set_up
     from scmnet_cli.cli.drawing.task import Task
     from scmnet_cli.inference.garments import kind_of
 
     regions, references = [kind_of(region) for region in edits.regions], edits.references
     _check_regions(regions, references)
     if inputs.mirror and pose is None:
-        raise ScmError("--mirror: mirrors the pose of --pose; give one")
+        raise ScmError("--mirror: mirrors the pose of --pose; give --pose too")
     if person.same_person:
-        raise ScmError("--same-person: an edit changes one photo; give each photo its own edit")
+        raise ScmError("--same-person: an edit changes one photo; edit each photo with its own command")
     further = {**estimators.given, "force": edits.force, "face_parser": face_parser, **person.changing}
     with stops_with(NOTHING_DRAWN):
-        finder, artist = set_up(drawing, inputs, further, strip=strip, teach=person.teach())
-        finder.look_with(estimators.analyser)
-        finder.find_faces_with(partial(load_face_parser, face_parser))
+        finder, renderer = set_up(drawing, inputs, further, strip=strip, personalizer=person.personalizer())
+        finder.use_analyser(estimators.analyser)
+        finder.use_face_parser(partial(load_face_parser, face_parser))
         for region in regions:
-            if not artist.edits_photos:
+            if not renderer.edits_photos:
                 finder.domain.region_id(region)
         taken = {
-            region: artist.reference(reference, region, finder, edits.closet)
+            region: renderer.reference(reference, region, finder, edits.wardrobe_file)
             for region, reference in zip(regions, references, strict=True)
         }
         poses = None if pose is None else finder.poses([pose], "--pose")
-        artist.draw(Task(finder.people(sources, "--src"), poses, taken, force=edits.force))
+        renderer.draw(Task(finder.people(sources, "--src"), poses, taken, force=edits.force))
 
 
 def _check_regions(regions: list[str], references: list[str]) -> None:
@@ -131,10 +130,10 @@ def _check_regions(regions: list[str], references: list[str]) -> None:
 
     if len(regions) != len(references):
         raise ScmError(
-            f"--region is given {len(regions)} times and --ref {len(references)} times; each needs the other"
+            f"--region is given {len(regions)} times and --ref {len(references)} times; give one --ref per --region"
         )
     for region in regions:
         if region not in KINDS:
             region_id(region, list(dict.fromkeys([*BODY_REGIONS, "dress", *FACE_REGIONS])))
         if regions.count(region) > 1:
-            raise ScmError(f"--region {region}: is given twice; one region can come from one reference only")
+            raise ScmError(f"--region {region}: is given twice; a region can come from one reference only")

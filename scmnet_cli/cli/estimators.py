@@ -1,4 +1,4 @@
-"""Options that say who finds joints and regions in raw photos, for every command that reads such."""
+"""Options that choose the estimators of joints and regions in raw photos."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PoseEstimatorName = Annotated[
     typer.Option(
         "--pose-estimator",
         metavar="NAME",
-        help="Who finds joints in raw photos: rtmpose-s, -m, -l, -x, dwpose-m, -l, or an ONNX file of that family "
-        "(extra rtmlib); by default the built-in analyser.",
+        help="Pose estimator for raw photos: rtmpose-s, -m, -l, -x, dwpose-m, -l, or an ONNX file of that family "
+        "(extra rtmlib) [default: the built-in analyser].",
         rich_help_panel="Other estimators",
     ),
 ]
@@ -30,7 +30,8 @@ ParserFile = Annotated[
     typer.Option(
         "--parser",
         metavar="FILE.onnx",
-        help="Who finds regions in raw photos: a human parser (extra onnx); by default the built-in analyser.",
+        help="Human parser for raw photos, which predicts the region maps (extra onnx) [default: the built-in "
+        "analyser].",
         rich_help_panel="Other estimators",
     ),
 ]
@@ -39,7 +40,7 @@ ParserLabels = Annotated[
     typer.Option(
         "--parser-labels",
         metavar="NAME",
-        help="What the parser's outputs are, such as schp-atr or fashn18; see --labels.",
+        help="Label set of the parser's outputs, such as schp-atr or fashn18; see --labels.",
         rich_help_panel="Other estimators",
     ),
 ]
@@ -48,8 +49,8 @@ ParserInput = Annotated[
     typer.Option(
         "--parser-input",
         metavar="NAME",
-        help="How it reads pixels: rgb or bgr (ImageNet's mean and deviation), signed (-1 to 1), unit (0 to 1), bytes "
-        "(0 to 255); by default bgr for SCHP's labels, else rgb.",
+        help="Normalisation of the parser's input: rgb or bgr (ImageNet mean and deviation), signed (-1 to 1), unit (0 "
+        "to 1), bytes (0 to 255) [default: bgr for SCHP's labels, else rgb].",
         rich_help_panel="Other estimators",
     ),
 ]
@@ -58,7 +59,8 @@ ParserSize = Annotated[
     typer.Option(
         "--parser-size",
         metavar="HxW",
-        help="Size of what it reads, where the file leaves it open (512x512; schp-lip 473x473, fashn18 576x384).",
+        help="Input size of the parser, if its file does not fix one [default: 512x512; schp-lip 473x473, fashn18 "
+        "576x384].",
         rich_help_panel="Other estimators",
     ),
 ]
@@ -66,7 +68,7 @@ ParserSize = Annotated[
 
 @dataclass(frozen=True)
 class EstimatorOptions:
-    """Options of the estimators of joints and regions; None where an option is not given."""
+    """Options of the estimators of joints and regions; None if not given."""
 
     pose: PoseEstimatorName = None
     parser: ParserFile = None
@@ -76,27 +78,27 @@ class EstimatorOptions:
 
     @property
     def given(self) -> dict[str, str]:
-        """The options that are given, by name."""
+        """The given options, by name."""
         return {f"estimator_{name}": value for name, value in asdict(self).items() if value is not None}
 
     @property
     def first(self) -> str:
-        """The first of the options that is given, as on the command line; empty if none is."""
+        """The first given option, as on the command line; empty if none is given."""
         names = ("pose-estimator", "parser", "parser-labels", "parser-input", "parser-size")
         values = (self.pose, self.parser, self.labels, self.pixels, self.size)
         return next((f"--{name} {value}" for name, value in zip(names, values, strict=True) if value is not None), "")
 
     def analyser(self, device: torch.device | None = None) -> Analyser:
-        """Load the analyser with the estimators behind it.
+        """Load the analyser with the chosen estimators.
 
         Raises:
-            ScmError: if one cannot be loaded, or an option of a parser is given without it.
+            ScmError: if one cannot be loaded, or an option of the parser is given without --parser.
         """
         from scmnet_cli.analyser.estimators import Estimators, Parser, PoseEstimator
         from scmnet_cli.analyser.people import Analyser
 
         if self.parser is None and (alone := EstimatorOptions(None, None, self.labels, self.pixels, self.size).first):
-            raise ScmError(f"{alone}: there is no --parser; give its file, or leave this out")
+            raise ScmError(f"{alone}: needs --parser; give its file, or leave this out")
         pose: PoseEstimator | None = None
         parser: Parser | None = None
         if self.pose is not None:

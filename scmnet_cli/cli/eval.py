@@ -1,4 +1,4 @@
-"""``scm eval``: how good pictures are, by metrics whose protocol is named."""
+"""``scm eval``: evaluate a model, or results of any method, by metrics with a named protocol."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class MethodName(StrEnum):
-    """Baselines: answers that need no model."""
+    """Baselines, which need no model."""
 
     source_copy = "source-copy"
     region_mean = "region-mean"
@@ -30,7 +30,7 @@ class MethodName(StrEnum):
 
 
 class SetName(StrEnum):
-    """Set of cases that is drawn of a prepared folder."""
+    """Sets of cases that can be drawn from a prepared folder."""
 
     reconstruction = "reconstruction"
     reposed = "reposed"
@@ -50,20 +50,20 @@ class ProtocolName(StrEnum):
 
 @dataclass(frozen=True)
 class ResultOptions:
-    """Results of any method, drawn already."""
+    """Existing results of any method."""
 
     generated: Annotated[
-        Path | None, typer.Option("--generated", metavar="G", help="Folder of results, of any method.")
+        Path | None, typer.Option("--generated", metavar="G", help="Folder of existing results of any method.")
     ] = None
     reference: Annotated[
-        Path | None, typer.Option("--reference", metavar="R", help="Folder of what the results should be.")
+        Path | None, typer.Option("--reference", metavar="R", help="Folder of ground truth images.")
     ] = None
     pairs: Annotated[
         Path | None,
         typer.Option(
             "--pairs",
             metavar="FILE",
-            help="CSV with columns generated,reference (and source), or from,to; by default the names tell.",
+            help="CSV with columns generated,reference (and source), or from,to [default: matched by file name].",
         ),
     ] = None
     joints: Annotated[
@@ -71,7 +71,7 @@ class ResultOptions:
         typer.Option(
             "--joints",
             metavar="FILE",
-            help="Table of the joints that another estimator found in G, for PCK; by default the analyser finds them.",
+            help="Table of joints in G from another pose estimator, for PCK [default: found by the analyser].",
         ),
     ] = None
 
@@ -80,16 +80,16 @@ class ResultOptions:
 class CaseOptions:
     """Options of the cases of a prepared folder."""
 
-    method: Annotated[
-        MethodName | None, typer.Option("--method", help="Judge one of the baselines, in place of a model.")
-    ] = None
+    method: Annotated[MethodName | None, typer.Option("--method", help="Evaluate a baseline instead of a model.")] = (
+        None
+    )
     case_set: Annotated[
         SetName | None,
         typer.Option(
             "--set",
-            help="What to draw of DATA. reconstruction: everybody from a moved source; reposed: everybody from a "
-            "source warped into the next person's pose; pairs; half2full: whole people from pictures cut at the hips; "
-            "cross: everybody in another's layout. By default pairs where it has any, else reconstruction.",
+            help="Cases to draw from DATA. reconstruction: each person from an augmented source; reposed: each person "
+            "from a source warped into the next person's pose; pairs; half2full: full bodies from photos cut at the "
+            "hips; cross: each person in another's layout [default: pairs if DATA has any, else reconstruction].",
         ),
     ] = None
     size: Annotated[
@@ -97,13 +97,13 @@ class CaseOptions:
         typer.Option(
             "--size",
             metavar="HxW",
-            help="Draw and compare at this size, such as 256x176, up to DATA's own; by default the model's.",
+            help="Draw and compare at this size, such as 256x176, at most DATA's own [default: the model's canvas].",
         ),
     ] = None
     split: Annotated[
-        str | None, typer.Option("--split", help="train, val or test; by default val, or test where there is no val.")
+        str | None, typer.Option("--split", help="train, val or test [default: val, or test if there is no val].")
     ] = None
-    limit: Annotated[int | None, typer.Option("--limit", min=2, help="At most this many people or pairs.")] = None
+    limit: Annotated[int | None, typer.Option("--limit", min=2, help="Maximum number of people or pairs.")] = None
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,14 @@ class MetricOptions:
     """Options of the metrics."""
 
     protocol: Annotated[
-        ProtocolName, typer.Option("--protocol", help="Size, crop, padding and window; see docs/evaluation.md.")
+        ProtocolName,
+        typer.Option("--protocol", help="Protocol: size, crop, padding and window; see docs/evaluation.md."),
     ] = ProtocolName.raw
     metrics: Annotated[
-        str | None, typer.Option("--metrics", metavar="A,B", help="Only these, such as ssim,psnr,l1; by default all.")
+        str | None,
+        typer.Option("--metrics", metavar="A,B", help="Metrics to compute, such as ssim,psnr,l1 [default: all]."),
     ] = None
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Pictures at a time.")] = 8
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Batch size.")] = 8
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto"
     weights_dir: Annotated[
         Path | None,
@@ -124,16 +126,16 @@ class MetricOptions:
     ] = None
 
 
-_HELP = """Judge a model on a prepared folder, or the results of any method beside their references.
+_HELP = """Evaluate a model on a prepared folder, or results of any method against their references.
 
-The model and the baselines draw what --set says: every person of a split
-from a moved or re-posed source, the pairs of the folder, or whole people
-from half bodies. The baselines are the source unchanged, the mean colour
-of each region, and the part warp alone. Writes metrics.json, where each
-number names its protocol, per_image.csv, table.md and report.html; of a
-prepared folder also a sheet of cases, and with a model one of transfers
-and one of edits. Metrics that cannot be computed are listed, with the
-command that helps (`scm weights`).
+The model and the baselines draw the cases of --set: every person of a
+split from an augmented or re-posed source, the pairs of the folder, or
+full bodies from half bodies. The baselines are the unchanged source, the
+mean colour of each region, and the part warp alone. Writes metrics.json,
+with the protocol of each number, per_image.csv, table.md and report.html;
+for a prepared folder also a sheet of cases, and with a model sheets of
+transfers and edits. Metrics that cannot be computed are listed, with the
+command that provides what is missing (`scm weights`).
 
 \b
 Examples:
@@ -158,7 +160,7 @@ def evaluate(
         Path | None,
         typer.Argument(
             metavar="DATA",
-            help="Prepared folder, as `scm preprocess` writes it; with --generated, the one that knows region maps and "
+            help="Prepared folder, the output of `scm preprocess`; with --generated, the one with region maps and "
             "joints of the references.",
         ),
     ] = None,
@@ -166,11 +168,11 @@ def evaluate(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for numbers, report and sheets.")] = Path(
         "outputs/eval"
     ),
-    save: Annotated[bool, typer.Option("--save", help="Write the pictures to OUT/images too.")] = False,
-    compare: Annotated[bool, typer.Option("--compare", help="Print the paper's tables with ours in them.")] = False,
+    save: Annotated[bool, typer.Option("--save", help="Also write the pictures to OUT/images.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Also print the paper's tables with our row.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a model on a prepared folder, or the results of any method beside their references."""
+    """Evaluate a model on a prepared folder, or results of any method against their references."""
     import sys
 
     from scmnet_cli.evaluation.prepared_cases import PreparedCases
@@ -206,7 +208,7 @@ def _evaluated(
     *,
     save: bool,
 ) -> tuple[Cases, Pipeline | None, Evaluation]:
-    """Draw and measure all cases, and save the pictures if that is asked for."""
+    """Draw and evaluate all cases; save the pictures with --save."""
     from scmnet_cli.cli.drawing.opening import open_model
     from scmnet_cli.cli.drawing.outputs import make_folder
     from scmnet_cli.cli.progress import bars
@@ -237,14 +239,14 @@ def _evaluated(
             metric_networks,
             batch=measured.batch,
             keep=keep,
-            progress=lambda done, total: bar.count("judging", done, total),
+            progress=lambda done, total: bar.count("evaluating", done, total),
         )
     return cases, pipeline, evaluation
 
 
 def _check(data: Path | None, model: Path | None, results: ResultOptions, drawn: CaseOptions, *, save: bool) -> None:
     if (results.generated is None) != (results.reference is None):
-        raise ScmError("--generated and --reference go together: the results, and what they should be")
+        raise ScmError("--generated and --reference: each needs the other; give results and ground truth")
     if results.generated is not None:
         drawing = {
             "--model": model,
@@ -255,22 +257,18 @@ def _check(data: Path | None, model: Path | None, results: ResultOptions, drawn:
         }
         for option, given in drawing.items():
             if given is not None:
-                raise ScmError(f"{option} {given}: draws pictures, and --generated names ones that are drawn; drop one")
+                raise ScmError(f"{option} {given}: is for drawing, but --generated gives existing results; drop one")
         return
     if results.pairs is not None:
-        raise ScmError(
-            f"--pairs {results.pairs}: says which result belongs to which reference; give --generated and --reference"
-        )
+        raise ScmError(f"--pairs {results.pairs}: maps results to references; give --generated and --reference too")
     if results.joints is not None:
-        raise ScmError(
-            f"--joints {results.joints}: says what was found in the results; give --generated and --reference"
-        )
+        raise ScmError(f"--joints {results.joints}: holds joints of the results; give --generated and --reference too")
     if data is None:
         raise ScmError(
-            "nothing to judge: give a prepared folder, with -m RUN or --method, or --generated G --reference R"
+            "nothing to evaluate: give a prepared folder, with -m RUN or --method, or --generated G --reference R"
         )
     if model is not None and drawn.method is not None:
-        raise ScmError("give one of -m RUN, which is judged beside the answers that need no model, and --method")
+        raise ScmError("-m and --method: give one of them; with -m the baselines are evaluated too")
 
 
 def _cases(data: Path | None, results: ResultOptions, drawn: CaseOptions, pipeline: Pipeline | None) -> Cases:

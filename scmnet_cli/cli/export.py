@@ -1,4 +1,4 @@
-"""``scm export``: a model for programs that have no torch."""
+"""``scm export``: write a model as ONNX for programs without torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scmnet_cli.cli.results import AsJson, show
 
 
 class Format(StrEnum):
-    """Kinds of file a model can be exported as."""
+    """Export formats."""
 
     onnx = "onnx"
 
@@ -25,19 +25,19 @@ def export(
         typer.Argument(
             metavar="MODEL",
             envvar="SCM_MODEL",
-            help="Run folder of `scm train`, or a model file; else the one that ships.",
+            help="Run folder of `scm train`, or a model file [default: the shipped model].",
             show_default="",
         ),
     ] = None,
-    _kind: Annotated[Format, typer.Option("--format", help="Kind of file.")] = Format.onnx,
+    _kind: Annotated[Format, typer.Option("--format", help="File format.")] = Format.onnx,
     as_json: AsJson = False,
 ) -> None:
-    """Write a model as ONNX, for programs that have no torch.
+    """Write a model as ONNX, for programs without torch.
 
-    Makes OUT/style_encoder.onnx, which reads a source once, and
+    Writes OUT/style_encoder.onnx, which encodes a source once, and
     OUT/pose_to_image.onnx, which draws it in any number of poses. Then runs
-    both and the model itself on the same input, and prints how far the
-    pictures differ at most. docs/export.md says what goes in and out.
+    both and the original model on the same input, and prints the largest
+    difference of the pictures. docs/export.md describes inputs and outputs.
 
     Needs an extra: pip install 'scmnet-cli\\[onnx]'.
 
@@ -53,7 +53,7 @@ def export(
     from scmnet_cli.inference.pipeline import SHIPPED_MODEL
 
     paths = export_onnx(model or SHIPPED_MODEL, out, note)
-    note("comparing")
+    note("comparing with the original model")
     difference = largest_difference(open_model(model, "cpu"), ExportedPipeline.from_exported(out))
-    note(f"the pictures of the exported model differ by at most {difference:.1e} of a range of 2")
+    note(f"the exported model's pictures differ by at most {difference:.1e}, in a range of 2")
     show(paths, {"files": paths, "largest_difference": difference, "range": 2}, as_json=as_json)

@@ -1,4 +1,4 @@
-"""The option that says who finds faces in photos, and the line that says on which terms."""
+"""The option ``--face-parser``, and loading the face parser with a line about its licence."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ FaceParserFile = Annotated[
     typer.Option(
         "--face-parser",
         metavar="FILE",
-        help="Who finds faces in photos: weights of `scm analyser train --domain face`, for non-commercial research; "
-        "else face-parser.safetensors in a folder of `scm weights path`.",
+        help="Face parser for photos: weights of `scm analyser train --domain face`, for non-commercial research "
+        "[default: face-parser.safetensors in a folder of `scm weights path`].",
     ),
 ]
 
 
 def load_face_parser(file: Path | None = None, analyser: Callable[[], Analyser] | None = None) -> FaceParser | None:
-    """Load the face parser and say on stderr what its licence is; None if no file is named and none is found.
+    """Load the face parser and print its licence to stderr; return None if no file is given and none is found.
 
     Args:
-        file: of ``--face-parser``.
-        analyser: gives the one that says where people are; None: the one that ships.
+        file: value of ``--face-parser``.
+        analyser: loads the analyser that finds people; None: the shipped one.
 
     Raises:
-        ScmError: if the file is absent, damaged or no face parser.
+        ScmError: if the file is absent, damaged or not a face parser.
     """
     from scmnet_cli.analyser.faces import FaceParser
     from scmnet_cli.analyser.people import Analyser

@@ -1,4 +1,4 @@
-"""Commands that take dataclasses of options: on the command line each field is an option of its own."""
+"""Commands with dataclasses as parameters: on the command line each field is an option."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, get_type_hints
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command for typer whose parameters of a dataclass are replaced by the dataclass's fields.
+    """Wrap a command for typer: each parameter that is a dataclass is replaced by the dataclass's fields.
 
-    A field is annotated as a parameter of a command is; its default is the option's. The command is called with
-    instances of the dataclasses.
+    Fields are annotated like parameters of a command, and their defaults are those of the options. The command is
+    called with instances of the dataclasses.
 
     >>> @dataclass(frozen=True)
     ... class Work:

@@ -1,4 +1,4 @@
-"""``scm inspect``: from where in the source each part of a result came."""
+"""``scm inspect``: show which part of the source each part of a result came from."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
 @dataclass(frozen=True)
 class FurtherOptions:
-    """What is shown beside the source, the pose and the result."""
+    """Options of further content."""
 
     points: Annotated[
         list[str] | None,
         typer.Option(
-            "--at", metavar="X,Y", help="Show the field at this pixel of the result, from the top left; repeatable."
+            "--at",
+            metavar="X,Y",
+            help="Show the correlation field at this pixel of the result, counted from the top left; repeatable.",
         ),
     ] = None
     compare: Annotated[
@@ -33,20 +35,20 @@ class FurtherOptions:
         typer.Option(
             "--compare",
             metavar="MODEL",
-            help="Show the source's features in this model too, for example one without the DSE (model.style=global).",
+            help="Also show the source's features in this model, such as one without the DSE (model.style=global).",
         ),
     ] = None
 
 
-_HELP = """Draw where each part of a result came from, in one picture.
+_HELP = """Draw one picture that shows where each part of a result came from.
 
-It shows source, pose and result with an arrow to each part of the body
-from where it came; the source moved through the correlation field; the
+It shows source, pose and result, with an arrow from each body part of
+the source to the result; the source warped by the correlation field; the
 field's entropy; the field at points of the result; and the style features
-with and without the Decomposed Style Encoder, as the paper's figure 3.
+with and without the Decomposed Style Encoder, as in the paper's figure 3.
 
-Writes OUT/A_to_B_inspect.png with its numbers in a JSON beside it, and
-prints the path of the picture.
+Writes OUT/A_to_B_inspect.png and its numbers to a JSON of the same name,
+and prints the path of the picture.
 
 \b
 Examples:
@@ -66,7 +68,7 @@ def inspect(
             "--src",
             metavar="A",
             autocompletion=complete_demo_people,
-            help="Who is drawn: DATA/NAME of a prepared folder, or a photo; as for `scm transfer`.",
+            help="Person to draw: DATA/NAME of a prepared folder, or a photo; as for `scm transfer`.",
         ),
     ],
     pose: Annotated[
@@ -75,7 +77,7 @@ def inspect(
             "--pose",
             metavar="B",
             autocompletion=complete_poses,
-            help="The pose, as for `scm transfer`. With a region map it is judged too.",
+            help="The pose, as for `scm transfer`. If it has a region map, the result is evaluated too.",
         ),
     ],
     output: OutputOptions,
@@ -84,7 +86,7 @@ def inspect(
     further: FurtherOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Draw where each part of a result came from, in one picture."""
+    """Draw one picture that shows where each part of a result came from."""
     at, compare = [_point(text) for text in further.points or []], further.compare
 
     from scmnet_cli.cli.drawing.opening import find_inputs, open_model
@@ -95,14 +97,14 @@ def inspect(
 
     pipeline = open_model(output.model, output.device)
     finder = find_inputs(pipeline, inputs)
-    finder.look_with(estimators.analyser)
+    finder.use_analyser(estimators.analyser)
     person = finder.person(source, "--src")
     found = finder.poses([pose], "--pose")
     if len(found) != 1:
-        raise ScmError(f"--pose {pose}: names {len(found)} poses; name one of them")
+        raise ScmError(f"--pose {pose}: matches {len(found)} poses; give one of them")
     read = person.read()
     if not isinstance(read, Person):
-        raise ScmError(f"--src {source}: is a pose without a picture")
+        raise ScmError(f"--src {source}: is a pose without a picture; give a photo of a person")
     other = None if compare is None else open_model(compare, output.device)
     inspection = inspect_transfer(pipeline, read, found[0].read(), at, other)
     named = {

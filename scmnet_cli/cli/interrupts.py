@@ -1,4 +1,4 @@
-"""Ctrl-C: what is being written is finished first, and a line says what is done and what is not."""
+"""Ctrl-C: finish the file being written, then print a line with the progress so far."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ NOTHING_DRAWN = "nothing was drawn"
 
 @contextmanager
 def stops_with(said: str | Callable[[], str]) -> Iterator[None]:
-    """Let Ctrl-C in the block end the command with a line and exit code 130.
+    """On Ctrl-C in the block, print a line and exit with code 130.
 
     Args:
-        said: the line, or what gives it when the block was stopped.
+        said: the line, or a function that returns it.
     """
     try:
         yield
@@ -34,11 +34,11 @@ def stops_with(said: str | Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def interrupts_wait() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is done, so that what it writes is whole and counted."""
+    """Delay Ctrl-C until the end of the block, so that its output is complete and counted."""
     if threading.current_thread() is not threading.main_thread() or (
         signal.getsignal(signal.SIGINT) is not signal.default_int_handler
     ):
-        yield  # whoever handles or ignores the signal already goes on doing so
+        yield  # the signal is handled or ignored elsewhere already
         return
     arrived: list[int] = []
 

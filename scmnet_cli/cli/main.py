@@ -1,6 +1,6 @@
-"""The command ``scm``: registers the commands, sets up logging, and turns errors into exit codes.
+"""The command ``scm``: register the commands and turn errors into exit codes.
 
-Commands import what is heavy when they run, so that ``scm --help`` imports no torch.
+Commands import heavy packages only when they run, so that ``scm --help`` imports no torch.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.system.processes import Rank, this_rank
 
 _SHARED = ("preprocess", "train", "transfer", "edit", "colorize")
-"""Commands that several processes share the work of."""
+"""Commands that can run as several processes."""
 
 _HEAD_START = 2.0
-"""Seconds."""
+"""Seconds that other processes wait before they print an error."""
 
 _HELP = """Draw people in other poses and other clothes (SCM-Net, self-supervised correlation mining).
 
@@ -106,14 +106,14 @@ def _options(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``scm`` and exit.
 
-    Exit codes: 0 done; 1 nobody reads the output any more; 2 a mistake of the user or an error of a disk, printed in
-    one line; 130 interrupted. Any other exception is a bug and ends in a traceback.
+    Exit codes: 0 success; 1 the reader of the output closed it; 2 a mistake of the user or a disk error, printed in one
+    line; 130 interrupted. Any other exception is a bug and ends with a traceback.
 
     Args:
-        arguments: what follows ``scm``; ``None`` reads the command line.
+        arguments: arguments after ``scm``; ``None``: those of the command line.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names of files may hold bytes that are not UTF-8
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names may contain bytes that are not UTF-8
     try:
         try:
             run = partial(app, args=arguments, prog_name="scm")
@@ -124,29 +124,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
         finally:
             sys.stdout.flush()
     except ScmError as error:
-        _tell(error)
+        _print_error(error)
         sys.exit(2)
-    except BrokenPipeError:  # the program that read our output has ended, as `head` does
+    except BrokenPipeError:  # the program that reads our output has exited, as `head` does
         _discard_output()
         sys.exit(1)
     except OSError as error:
         if error.errno is None:
             raise
         place = "output" if error.filename is None else error.filename
-        _tell(ScmError(f"{place}: cannot be used ({error.strerror}); name another file or folder, or make room"))
+        _print_error(
+            ScmError(f"{place}: cannot be used ({error.strerror}); give another file or folder, or free some space")
+        )
         _discard_output()
         sys.exit(2)
 
 
 def _discard_output() -> None:
-    """Keep Python from failing once more when it flushes stdout on its way out."""
+    """Redirect stdout to nowhere, so that Python's flush at exit does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _tell(error: ScmError) -> None:
-    """Print an error in one line; of several processes, say which one's it is.
+def _print_error(error: ScmError) -> None:
+    """Print an error in one line, with the rank if there are several processes.
 
-    A mistake in the command meets all of them: the others wait, since torchrun ends them once the first reports it.
+    All processes see a mistake in the command. Those other than the first wait before printing: torchrun ends them as
+    soon as the first exits.
     """
     rank = _rank()
     if not rank.is_first:

@@ -34,33 +34,38 @@ _SOURCE = typer.Option(
     "--src",
     metavar="A",
     autocompletion=complete_demo_people,
-    help="Who is drawn: DATA/NAME of a prepared folder, any photo, demo:NAME of the photos that ship, or a whole "
-    "folder of either kind; repeatable.",
+    help="Person to draw: DATA/NAME of a prepared folder, any photo, demo:NAME for a shipped photo, or a whole "
+    "prepared folder or folder of photos; repeatable.",
 )
 Sources = Annotated[list[str], _SOURCE]
 OptionalSources = Annotated[list[str] | None, _SOURCE]
 Model = Annotated[
     Path | None,
     typer.Option(
-        "-m", "--model", envvar="SCM_MODEL", help="Run folder of `scm train`, or a model file; else the one that ships."
+        "-m",
+        "--model",
+        envvar="SCM_MODEL",
+        help="Run folder of `scm train` or model file [default: the shipped model].",
     ),
 ]
-Closet = Annotated[
+WardrobeFile = Annotated[
     Path | None,
-    typer.Option("--wardrobe", envvar="SCM_WARDROBE", metavar="FILE", help="Wardrobe file; else the one that ships."),
+    typer.Option(
+        "--wardrobe", envvar="SCM_WARDROBE", metavar="FILE", help="Wardrobe file [default: the shipped wardrobe]."
+    ),
 ]
 OutFolder = Annotated[
-    Path, typer.Option("-o", "--out", help="Folder for the pictures, or FILE.png, .jpg or .webp for one.")
+    Path, typer.Option("-o", "--out", help="Output folder, or FILE.png, .jpg or .webp for a single picture.")
 ]
 Data = Annotated[
-    Path | None, typer.Option("--data", help="Prepared folder whose entries A and B name without its path.")
+    Path | None, typer.Option("--data", help="Prepared folder; A and B may then be just the names of its entries.")
 ]
 Frame = Annotated[
     str | None,
     typer.Option(
         "--frame",
         metavar="HxW",
-        help="Size of the pictures that a pose file refers to, where it does not say so itself; else 256x176.",
+        help="Image size for pose files that do not give one themselves [default: 256x176].",
     ),
 ]
 PersonNumber = Annotated[
@@ -69,7 +74,7 @@ PersonNumber = Annotated[
         "--person",
         min=0,
         metavar="N",
-        help="Of a photo with several people, who is drawn: the N-th by size, from 1. 0: the most prominent.",
+        help="Person to draw from a photo with several people: the N-th largest, from 1. 0: the most prominent.",
     ),
 ]
 PosePersonNumber = Annotated[
@@ -78,7 +83,7 @@ PosePersonNumber = Annotated[
         "--pose-person",
         min=0,
         metavar="N",
-        help="Of a photo or pose file with several people, who gives the pose: the N-th, from 1. 0: the most "
+        help="Person who gives the pose, in a photo or pose file with several people: the N-th, from 1. 0: the most "
         "prominent.",
     ),
 ]
@@ -86,7 +91,7 @@ KeepSize = Annotated[
     bool,
     typer.Option(
         "--keep-size",
-        help="Put the result into the photo that gives the pose, in its full size, in the place of who stands there.",
+        help="Put the result back into the photo that gives the pose, at full size, in place of the person there.",
     ),
 ]
 BeforeAfter = Annotated[
@@ -95,20 +100,22 @@ BeforeAfter = Annotated[
         "--before-after", help="With --keep-size: also write NAME.before-after.png, photo and result side by side."
     ),
 ]
-Mirror = Annotated[bool, typer.Option("--mirror", help="Mirror the poses, left and right joints swapped.")]
-Batch = Annotated[int, typer.Option("--batch", min=0, max=1024, help="Poses at a time; 0: 1 on a CPU, 8 on a GPU.")]
+Mirror = Annotated[bool, typer.Option("--mirror", help="Mirror the poses and swap left and right joints.")]
+Batch = Annotated[
+    int, typer.Option("--batch", min=0, max=1024, help="Poses per forward pass; 0: 1 on a CPU, 8 on a GPU.")
+]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")]
 RuntimeChoice = Annotated[
     Runtime,
     typer.Option(
-        "--runtime", help="What runs the networks; onnx: ONNX Runtime on the CPU, -m a folder of `scm export`."
+        "--runtime", help="Runtime of the networks; onnx: ONNX Runtime on the CPU, with -m a folder of `scm export`."
     ),
 ]
 
 
 @dataclass(frozen=True)
 class InputOptions:
-    """Where people and poses are looked for, and which of several is meant."""
+    """Where to find people and poses, and which person to take from several."""
 
     data: Data = None
     frame: Frame = None
@@ -122,8 +129,8 @@ Size = Annotated[
     typer.Option(
         "--size",
         metavar="HxW",
-        help="Size of the pictures, height first, such as 512x352; `model`: the network's own canvas. Default: the "
-        "photo's own size, up to 1024x704.",
+        help="Size of the pictures, height first, such as 512x352; `model`: the network's canvas [default: the photo's "
+        "own size, at most 1024x704].",
     ),
 ]
 
@@ -131,7 +138,8 @@ Size = Annotated[
 Mark = Annotated[
     bool,
     typer.Option(
-        "--mark", help="Write a small visible “AI-generated” into the corner of each picture; all say so in metadata."
+        "--mark",
+        help="Write a small visible “AI-generated” into the corner of each picture. The metadata always says so.",
     ),
 ]
 
@@ -150,21 +158,22 @@ class OutputOptions:
 Cutout = Annotated[
     bool,
     typer.Option(
-        "--cutout", help="Leave the background transparent (PNG or WebP), with a model that draws a foreground mask."
+        "--cutout",
+        help="Make the background transparent (PNG or WebP); needs a model that predicts a foreground mask.",
     ),
 ]
 SkipExisting = Annotated[
     bool,
     typer.Option(
         "--skip-existing",
-        help="Keep pictures that are there already, of the same inputs, model and options, and draw the others.",
+        help="Skip pictures that already exist for the same inputs, model and options.",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class DrawingOptions(OutputOptions):
-    """The same, how many pictures at a time, and which of them."""
+    """Output options, and the batch size, cut-outs and skipping of existing pictures."""
 
     batch: Batch = 0
     cutout: Cutout = False
@@ -173,26 +182,26 @@ class DrawingOptions(OutputOptions):
 
 @dataclass(frozen=True)
 class PhotoOptions(DrawingOptions):
-    """The same, where the result may go back into the photo."""
+    """Drawing options, and putting the result back into the photo."""
 
     keep_size: KeepSize = False
     before_after: BeforeAfter = False
 
 
 def read_size(text: str, option: str, example: str) -> Canvas:
-    """Read a size such as ``256x176``, height first.
+    """Parse a size such as ``256x176``, height first.
 
     Args:
-        text: what was given.
-        option: where, for the message.
-        example: a size that makes sense there, for the message.
+        text: value of the option.
+        option: name of the option for the error.
+        example: valid size for the error.
 
     Raises:
-        ScmError: if it is none.
+        ScmError: if it is not a size.
     """
     from scmnet_cli.types import Canvas
 
     size = Canvas.parse(text)
     if size is None:
-        raise ScmError(f"{option} {text}: is no size; write height x width, such as {example}")
+        raise ScmError(f"{option} {text}: is not a size; write height x width, such as {example}")
     return size

@@ -1,4 +1,4 @@
-"""``scm personalize``: teach the model one person, from one or more photos."""
+"""``scm personalize``: fine-tune the model on one person, from one or more photos."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 _ENDING = ".safetensors"
 _SHEET_ENDING = ".before-after.png"
 _TICKS = 1000
-"""Of the bar."""
+"""Resolution of the progress bar."""
 
 Minutes = Annotated[
-    float, typer.Option("--minutes", min=0.1, max=600, help="Longest time to learn a person; it may end earlier.")
+    float, typer.Option("--minutes", min=0.1, max=600, help="Maximum training time per person; it may end earlier.")
 ]
 Steps = Annotated[
     int | None,
-    typer.Option("--steps", min=1, max=100_000, metavar="N", help="Learn for N steps instead of a time."),
+    typer.Option("--steps", min=1, max=100_000, metavar="N", help="Train for N steps instead of a time."),
 ]
 
 
 @dataclass(frozen=True)
 class LearningOptions:
-    """How long a person is learned."""
+    """Options of the training length."""
 
     minutes: Minutes = 2
     steps: Steps = None
 
 
 def budget_of(options: LearningOptions) -> Budget:
-    """Return the budget that the options mean."""
+    """Return the training budget of the options."""
     from scmnet_cli.training.personalizing import Budget
 
     return Budget(60 * options.minutes) if options.steps is None else Budget(None, options.steps)
@@ -65,19 +65,19 @@ def personalize(
     device: Device = "auto",
     data: Data = None,
     person: PersonNumber = 0,
-    sheet: Annotated[bool, typer.Option("--sheet/--no-sheet", help="Write a sheet of before and after.")] = True,
+    sheet: Annotated[bool, typer.Option("--sheet/--no-sheet", help="Write a sheet with before and after.")] = True,
 ) -> None:
-    """Teach the model one person: edges, hands, shoes and hems become theirs.
+    """Fine-tune the model on one person, for sharper hands, shoes and hems.
 
-    Writes FILE, at most 4 MB, with what the person's model adds to the model
-    it starts from; use it wherever a model is asked for: -m FILE. Beside it,
-    FILE.before-after.png shows three poses before and after.
+    Writes FILE, at most 4 MB, with the difference to the base model; use it
+    like any model: -m FILE. FILE.before-after.png shows three poses before
+    and after.
 
-    Views of the photos that are not trained on are checked on the way. The
-    best weights are kept, and learning ends when views gain no more. Ctrl-C
-    keeps the best so far. If nothing was gained, nothing is added.
+    Training is validated on held-out views of the photos. It ends when these
+    no longer improve, and the best weights are kept. Ctrl-C keeps the best
+    so far. If nothing improved, the base model's weights are kept.
 
-    FILE is as private as the photos: it draws this person.
+    FILE is as private as the photos, since it draws this person.
 
     \b
     Examples:
@@ -95,19 +95,19 @@ def personalize(
     from scmnet_cli.types import Person
 
     if out.suffix != _ENDING:
-        raise ScmError(f"-o {out}: is no name of a model file; end it with {_ENDING}")
+        raise ScmError(f"-o {out}: is not the name of a model file; use the ending {_ENDING}")
     budget = budget_of(learning)
     pipeline = open_model(model, device)
     if pipeline.is_personal:
-        raise ScmError(f"-m {model}: is a model of one person already; give the model that it was made of")
+        raise ScmError(f"-m {model}: is a personalized model already; give its base model")
     finder = find_inputs(pipeline, InputOptions(data=data, person=person))
-    finder.look_with(estimators.analyser)
+    finder.use_analyser(estimators.analyser)
     read = [given.read() for given in finder.people(photos, "PHOTO")]
     people = [shown for shown in read if isinstance(shown, Person)]
     with learning_bar() as show:
         learned = learn(pipeline, people, budget, progress=show)
     if learned.lacks_vgg:
-        note("no VGG weights are found, so it learned from pixels alone; 'scm weights fetch vgg16' gets them")
+        note("no VGG weights found, so the losses on VGG features were left out; 'scm weights fetch vgg16' gets them")
     save_personal(out, learned.difference, pipeline.path)
     if sheet:
         drawn = before_after_sheet(pipeline, pipeline.with_personal(out), people)
@@ -118,7 +118,7 @@ def personalize(
 
 @contextmanager
 def learning_bar(name: str = "") -> Iterator[Callable[[PersonalProgress], None]]:
-    """Show a bar on stderr, and at the end a line that says what was gained; give what moves the bar."""
+    """Show a progress bar on stderr and a summary line at the end; yield the function that updates the bar."""
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
     from scmnet_cli.cli.console import note, progress_console
@@ -131,7 +131,7 @@ def learning_bar(name: str = "") -> Iterator[Callable[[PersonalProgress], None]]
         last[:] = [state]
         found = f"{state.steps} steps, held-out error {state.best - 1:+.1%}"
         done = _TICKS if state.finished else int(_TICKS * state.share)
-        bar.count(f"learning {name}".strip(), done, _TICKS, found=found)
+        bar.count(f"training on {name}" if name else "training", done, _TICKS, found=found)
 
     with Bars(*columns, console=progress_console()) as bar:
         yield show
@@ -143,5 +143,5 @@ def _summary(state: PersonalProgress) -> str:
     why = state.finished or "interrupted"
     done = f"{state.steps} steps in {state.seconds:.0f} s ({why})"
     if state.best < 1:
-        return f"learned in {done}; error on held-out views {state.best - 1:+.1%}"
-    return f"nothing gained on held-out views in {done}; the model stays as it was"
+        return f"trained: {done}; error on held-out views {state.best - 1:+.1%}"
+    return f"no improvement on held-out views: {done}; the base model is kept"

@@ -1,4 +1,4 @@
-"""``scm poses``: list, draw, save and mirror poses of any kind."""
+"""``scm poses``: list, draw, save and mirror poses."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 _MOST_DRAWN = 180
 
 
-_HELP = """List poses and draw their skeletons, or save them as JSON to be edited.
+_HELP = """List poses and draw their skeletons, or save them as JSON for editing.
 
-Prints a line a pose (name, how many joints are known, frame, description)
-and the path of the picture; with --save, the paths of the files. A saved
-file names each joint with its x, y and score, and holds nothing else of a
-picture.
+Prints one line per pose (name, number of known joints, frame size,
+description) and the path of the picture; with --save, the paths of the
+files. A saved file contains each joint's name, x, y and score, and
+nothing else from the picture.
 
 \b
 Examples:
@@ -44,8 +44,8 @@ def poses(
         typer.Argument(
             metavar="[POSE]...",
             autocompletion=complete_poses,
-            help="Shipped poses by name, pose files (FILE.json, FILE.csv, FILE.csv#ROW) or folders of these, entries "
-            "of a prepared folder, or photos with map and joints beside them. By default all shipped poses.",
+            help="Names of shipped poses, pose files (FILE.json, FILE.csv, FILE.csv#ROW) or folders of them, entries "
+            "of a prepared folder, or photos with map and joints beside them [default: all shipped poses].",
         ),
     ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Picture of the skeletons.")] = Path("outputs/poses.png"),
@@ -54,7 +54,7 @@ def poses(
         typer.Option(
             "--save",
             metavar="FOLDER",
-            help="Write each pose to FOLDER/NAME.json, and nothing else; or one pose to a file that ends with .json.",
+            help="Only write each pose to FOLDER/NAME.json, or a single pose to a file that ends with .json.",
         ),
     ] = None,
     data: Data = None,
@@ -65,13 +65,14 @@ def poses(
             "--person",
             min=0,
             metavar="N",
-            help="Of a photo or pose file with several people: the N-th, from 1. 0: the most prominent.",
+            help="Person to take from a photo or pose file with several people: the N-th, from 1. 0: the most "
+            "prominent.",
         ),
     ] = 0,
     mirror: Mirror = False,
     as_json: AsJson = False,
 ) -> None:
-    """List poses and draw their skeletons, or save them as JSON to be edited."""
+    """List poses and draw their skeletons, or save them as JSON for editing."""
     from scmnet_cli.cli.drawing.inputs import Finder
     from scmnet_cli.cli.drawing.pose_inputs import DEFAULT_FRAME, LIBRARY
 
@@ -116,23 +117,23 @@ def _save(found: list[Input], to: Path, *, as_json: bool) -> None:
 
     one = to.suffix.lower() == ".json"
     if one and len(found) != 1:
-        raise ScmError(f"--save {to}: is one file for {len(found)} poses; name a folder")
+        raise ScmError(f"--save {to}: is one file for {len(found)} poses; give a folder")
     folder = to.parent if one else to
     make_folder(folder, "--save")
     named = [(to if one else folder / f"{safe_name(pose.name)}.json", given, pose) for given, pose in _read(found)]
     paths = [path for path, _, _ in named]
     for path in paths:
         if path.exists():
-            raise ScmError(f"--save {path}: exists, and may have been edited by hand; remove it or name another")
+            raise ScmError(f"--save {path}: exists and may have been edited; remove it or give another path")
         if paths.count(path) > 1:
-            raise ScmError(f"--save {path}: is the file of several poses; save them to folders of their own")
+            raise ScmError(f"--save {path}: several poses have this name; save them to different folders")
     for path, given, pose in named:
         save_pose(path, pose, given.description, given.where)
     show(paths, {"saved": paths}, as_json=as_json)
 
 
 def _read(found: list[Input]) -> list[tuple[Input, Pose]]:
-    """Read all that can be read, and tell of the rest."""
+    """Read all readable poses; report each of the others in one line."""
     from scmnet_cli.types import Person, Pose
 
     read = []

@@ -1,4 +1,4 @@
-"""``scm preprocess``: make a prepared folder of photos."""
+"""``scm preprocess``: turn a folder of photos into a prepared folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Layout(StrEnum):
-    """How the source folder is laid out."""
+    """Layouts of the source folder."""
 
     CCP = "ccp"
     CELEBAMASK = "celebamask"
@@ -49,26 +49,27 @@ class Background(StrEnum):
 
 @dataclass(frozen=True)
 class AnnotationOptions:
-    """Options that name what is known of the photos."""
+    """Options of existing annotations."""
 
-    joints: Annotated[Path | None, typer.Option("--joints", help="Table of joints; by default the one in SRC.")] = None
+    joints: Annotated[Path | None, typer.Option("--joints", help="Table of joints [default: the one in SRC].")] = None
     maps: Annotated[
-        Path | None, typer.Option("--maps", help="Folder of label maps (.png or .npy); by default the one in SRC.")
+        Path | None, typer.Option("--maps", help="Folder of label maps (.png or .npy) [default: the one in SRC].")
     ] = None
     labels: Annotated[
-        str | None, typer.Option("--labels", help="What the ids of the maps mean, such as lip20 or atr18.")
+        str | None, typer.Option("--labels", help="Label set of the maps, such as lip20 or atr18; see below.")
     ] = None
     lists: Annotated[
-        Path | None, typer.Option("--lists", help="Folder of a benchmark's list files; by default SRC.")
+        Path | None, typer.Option("--lists", help="Folder of a benchmark's list files [default: SRC].")
     ] = None
     everybody: Annotated[
         bool,
-        typer.Option("--all", help="Layout photos: everybody of a photo, as NAME, NAME_2 ..., not one person alone."),
+        typer.Option("--all", help="Layout photos: take all people of a photo, as NAME, NAME_2 ..., not just one."),
     ] = False
     unlabelled: Annotated[
         bool,
         typer.Option(
-            "--unlabelled", help="Layout ccp: photos without an annotation join train, with the analyser's maps."
+            "--unlabelled",
+            help="Layout ccp: add photos without annotation to the train split, with maps from the analyser.",
         ),
     ] = False
 
@@ -82,42 +83,43 @@ class PictureOptions:
         typer.Option(
             "--canvas",
             metavar="HxW",
-            help="Size of the pictures (256x176; celebamask 256x256, dresscode 256x192, market1501 128x64).",
+            help="Size of the pictures [default: 256x176; celebamask 256x256, dresscode 256x192, market1501 128x64].",
         ),
     ] = None
     background: Annotated[
         Background | None,
-        typer.Option("--background", help="Light grey, or as it is (plain; keep for faces and where maps are drawn)."),
+        typer.Option(
+            "--background",
+            help="plain: light grey; keep: as photographed [default: plain; keep for faces and drawn region maps].",
+        ),
     ] = None
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many usable people.")] = None
 
 
 @dataclass(frozen=True)
 class WorkOptions:
-    """Where the work is done, and which share of it."""
+    """Options of devices, threads and shares of the work."""
 
     device: Annotated[
-        str, typer.Option("--device", help="Where raw photos are looked at: cpu, cuda, cuda:1 or auto.")
+        str, typer.Option("--device", help="Device that analyses raw photos: cpu, cuda, cuda:1 or auto.")
     ] = "auto"
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Threads; all cores by default.")] = None
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Threads [default: all cores].")] = None
     shard: Annotated[
         str | None,
-        typer.Option(
-            "--shard", metavar="I/N", help="Make only the I-th of N shares; the lists are left to a last run."
-        ),
+        typer.Option("--shard", metavar="I/N", help="Prepare only the I-th of N shares; a final run writes the lists."),
     ] = None
 
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Options of what is written beside the prepared folder."""
+    """Options of the report and the contact sheet."""
 
     report: Annotated[
         Path | None,
         typer.Option(
             "--report",
             metavar="FILE",
-            help="The report, an HTML file: counts, some people, everybody left out (OUT/report.html).",
+            help="HTML report with counts, some people, and all skipped photos [default: OUT/report.html].",
         ),
     ] = None
     sheet: Annotated[bool, typer.Option("--sheet", help="Draw OUT/sheet.png: photos, regions and skeletons.")] = False
@@ -137,43 +139,46 @@ class SourceOptions:
 
     domain: Annotated[
         DomainName | None,
-        typer.Option("--domain", help="People after joints, or faces after edges; by default what the layout holds."),
+        typer.Option(
+            "--domain", help="People, drawn from joints, or faces, drawn from edges [default: that of the layout]."
+        ),
     ] = None
     layout: Annotated[
         Layout | None,
         typer.Option(
             "--layout",
-            help="How SRC is laid out; see below (folder with joints or maps in SRC, dresscode if it is, else photos).",
+            help="Layout of SRC, see below [default: folder with joints or maps in SRC, dresscode, else photos].",
         ),
     ] = None
     face_parser: FaceParserFile = None
 
 
-_HELP = """Crop the people of a folder of photos to one canvas, with region maps and joints, and split them.
+_HELP = """Crop the people in a folder of photos to one canvas, with region maps and joints, and split them.
 
-Unusable photos are skipped; each is listed with the reason. The same command goes on after an interruption, and
-later does only what is missing or changed. A benchmark's own lists split its people; without lists, every tenth
-usable person by name is for validation. OUT/report.html shows what was found, and everybody who was left out.
+Unusable photos are skipped; each is listed with the reason. The same command resumes after an interruption; run
+again later, it only processes new and changed photos. Benchmarks keep their own split; otherwise every tenth usable
+person by name goes to val. OUT/report.html shows the result and all skipped photos.
 
-Started by torchrun, N processes share the work. Without it, --shard 1/N to N/N may run at the same time, on any
-machines that see OUT; the same command without --shard then makes the lists.
+Under torchrun, N processes share the work. Without it, --shard 1/N to N/N can run at the same time on machines that
+share OUT; afterwards the same command without --shard writes the lists.
 
 \b
 Layouts (docs/format.md shows their folders):
   ccp          Clothing Co-Parsing: photos/, annotations/, keypoints.csv
-  celebamask   faces: CelebAMask-HQ as published, or images/ and masks/ of
-               its parts' ids; edges are taken from both
-  deepfashion  In-shop photos in img/, img_highres/ or by flattened names;
+  celebamask   faces: CelebAMask-HQ as published, or images/ and masks/
+               with the ids of its parts; edges are computed from both
+  deepfashion  In-shop photos in img/, img_highres/ or with flattened names;
                lists, pairs and joints of the benchmark; maps of ADGAN,
                MUST-GAN (semantic_merge3/) or PISE (trainSPL8/, testSPL8/)
   dresscode    Dress Code with its label maps, keypoints and lists
-  face-photos  your photos alone: the face parser finds the most prominent
-               face of each, aligned, and its regions
-  folder       your photos, regions/NAME.png and joints.csv
-  market1501   Market-1501 with lists, pairs and joints; maps are drawn
-  photos       your photos alone: the built-in analyser finds the most
-               prominent person of each, joints and regions; either may
-               come from --joints or from --maps instead
+  face-photos  photos only: the face parser finds and aligns the most
+               prominent face of each, and its regions
+  folder       photos with regions/NAME.png and joints.csv
+  market1501   Market-1501 with lists, pairs and joints; region maps are
+               drawn from joints
+  photos       photos only: the built-in analyser finds the most prominent
+               person of each, with joints and regions; either may be
+               given by --joints or --maps instead
 
 \b
 Labels: regions, lip20, cihp20, atr18, schp-lip, schp-atr, schp-pascal,
@@ -216,7 +221,7 @@ def preprocess(
     reports: ReportOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Crop the people of a folder of photos to one canvas, with region maps and joints, and split them."""
+    """Crop the people in a folder of photos to one canvas, with region maps and joints, and split them."""
     size = None if pictures.canvas is None else read_canvas(pictures.canvas)
     share = None if work.shard is None else read_share(work.shard)
 
@@ -229,16 +234,14 @@ def preprocess(
 
     team = Team(this_rank())
     if share and team.rank.count > 1:
-        raise ScmError(f"--shard {work.shard}: torchrun shares the work already; leave one of them out")
+        raise ScmError(f"--shard {work.shard}: torchrun shares the work already; leave out one of them")
     opened, jobs = _open(source, found, annotations, estimators, work, team)
     ground = pictures.background.value if pictures.background else opened.background
     settings = _Settings(size or opened.canvas, ground, pictures.limit, jobs)
     outcome = _make(opened, out, settings, team, share)
     team.leave()
     if isinstance(outcome, int):
-        line = (
-            f"share {work.shard} is made, {outcome} new; when all are, the same command without --shard makes the lists"
-        )
+        line = f"share {work.shard} is done, {outcome} new; after all shares, run the same command without --shard"
         show([line], {"share": work.shard, "new": outcome, "out": out}, as_json=as_json)
         return
     if not team.rank.is_first:
@@ -282,7 +285,7 @@ def _open(
     work: WorkOptions,
     team: Team,
 ) -> tuple[Source, int | None]:
-    """Open the source with what finds people in it; return it and the number of threads."""
+    """Open the source with its analyser or face parser; return it and the number of threads."""
     import torch
 
     from scmnet_cli.cli.face_parser import load_face_parser
@@ -294,7 +297,7 @@ def _open(
     if layout is None and domain == DomainName.FACE:
         layout = Layout(likely_face_layout(source))
     chosen = layout.value if layout else likely_layout(source, annotations.joints, annotations.maps, annotations.labels)
-    # People are read side by side, a thread each: the analyser's own threads would be in each other's way.
+    # Each person is processed in its own thread; further threads of the analyser would only compete with these.
     torch.set_num_threads(1)
     analyser = None
     if chosen == Layout.PHOTOS or (chosen == Layout.CCP and annotations.unlabelled):
@@ -303,13 +306,13 @@ def _open(
         if place.type != "cpu" and jobs is None:  # threads that wait for the GPU need no core
             jobs = 2 * max(1, (os.cpu_count() or 1) // team.rank.local_count)
     elif chosen != Layout.FACE_PHOTOS and face_parser is not None:
-        raise ScmError(f"--face-parser {face_parser}: layout {chosen} is not of photos of faces alone; leave it out")
+        raise ScmError(f"--face-parser {face_parser}: layout {chosen} does not use a face parser; leave it out")
     elif estimators.first:
-        raise ScmError(f"{estimators.first}: layout {chosen} says itself where joints and regions are; leave it out")
+        raise ScmError(f"{estimators.first}: layout {chosen} has its own joints and regions; leave it out")
     faces = load_face_parser(face_parser) if chosen == Layout.FACE_PHOTOS else None
     if faces is None and chosen == Layout.FACE_PHOTOS:
         raise ScmError(
-            f"--domain face: {source} is not laid out as CelebAMask-HQ, so its faces must be found; give "
+            f"--domain face: {source} does not have the layout of CelebAMask-HQ, so faces must be detected; give "
             "--face-parser, the face-parser.safetensors of 'scm analyser train CelebAMask-HQ --domain face'"
         )
     opened = open_source(
@@ -326,12 +329,12 @@ def _open(
     )
     if domain is not None and domain.value != opened.domain:
         members = DOMAINS[opened.domain].members
-        raise ScmError(f"--domain {domain.value}: layout {chosen} holds {members}; leave one of them out")
+        raise ScmError(f"--domain {domain.value}: layout {chosen} holds {members}; leave out one of them")
     return opened, jobs
 
 
 def _make(opened: Source, out: Path, settings: _Settings, team: Team, share: Rank | None) -> Prepared | int:
-    """Prepare everything, or a share alone; return what was made, of a share the number of people that are new."""
+    """Prepare everything and return the outcome, or prepare one share and return the number of new people."""
     from scmnet_cli.cli.progress import bars
     from scmnet_cli.preprocess.prepare import prepare, prepare_share
 
@@ -347,37 +350,37 @@ def _make(opened: Source, out: Path, settings: _Settings, team: Team, share: Ran
 
 
 def _summary(left_out: dict[str, str]) -> list[str]:
-    """Return a line a reason: who was left out for it, or how many and who is the first of them."""
+    """Return one line per reason with the skipped name, or the number of names and the first of them."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in left_out.items():
         by_reason.setdefault(reason, []).append(name)
     return [
-        f"left out {names[0] if len(names) == 1 else f'{len(names)}, {names[0]} the first of them'}: {reason}"
+        f"left out {names[0] if len(names) == 1 else f'{len(names)} (first: {names[0]})'}: {reason}"
         for reason, names in by_reason.items()
     ]
 
 
 def read_share(text: str) -> Rank:
-    """Read a share such as ``2/4``, counted from 1.
+    """Parse a share such as ``2/4``, counted from 1.
 
     Raises:
-        ScmError: if it is none.
+        ScmError: if it is not a share.
     """
     from scmnet_cli.system.processes import Rank
 
     number, _, count = text.partition("/")
     if not (number.isdecimal() and count.isdecimal() and len(text) < 12 and 1 <= int(number) <= int(count)):
-        raise ScmError(f"--shard {text}: is no share; write which of how many, such as 2/4")
+        raise ScmError(f"--shard {text}: is not a share; write number/count, such as 2/4")
     return Rank(int(number) - 1, int(count))
 
 
 def read_canvas(text: str) -> Canvas:
-    """Read a canvas such as ``256x176``, height first.
+    """Parse a canvas such as ``256x176``, height first.
 
     Raises:
-        ScmError: if it is no canvas.
+        ScmError: if it is not a valid canvas.
     """
     size = read_size(text, "--canvas", "256x176")
     if size.height % 8 or size.width % 8 or not (16 <= size.height <= 4096 and 16 <= size.width <= 4096):
-        raise ScmError(f"--canvas {text}: both must be multiples of 8 between 16 and 4096")
+        raise ScmError(f"--canvas {text}: height and width must be multiples of 8 between 16 and 4096")
     return size

@@ -1,4 +1,4 @@
-"""Progress bars on stderr; in a log, where no bar can move, a line now and then."""
+"""Progress bars on stderr; if that is not a terminal, occasional lines instead."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from rich.progress import (
 from scmnet_cli.cli.console import progress_console
 
 _LINE_EVERY = 30.0
-"""Seconds between two lines of a step in a log."""
+"""Seconds between two lines of a step."""
 
 
 class Bars(Progress):
-    """Bars that show from the first task on: a run that is refused before it counts anything leaves no empty bar."""
+    """Progress bars that appear with the first task, so that an early error leaves no empty bar."""
 
     def __init__(self, *columns: Any, **settings: Any) -> None:
         super().__init__(*columns, **settings)
-        self._of: dict[str, TaskID] = {}
-        self._told: dict[str, tuple[float, int]] = {}
+        self._task_ids: dict[str, TaskID] = {}
+        self._last_lines: dict[str, tuple[float, int]] = {}
         self.latest = ""
-        """The step that counted last and how far it is, in words."""
+        """Name and progress of the step that was updated last."""
 
     def __enter__(self) -> Self:
         return self
@@ -43,27 +43,27 @@ class Bars(Progress):
             self.stop()
 
     def add_task(self, *given: Any, **settings: Any) -> TaskID:
-        """Add a task, as ever, and show the bars."""
+        """Add a task and show the bars."""
         task = super().add_task(*given, **settings)
         self.start()
         return task
 
     def count(self, step: str, done: int, total: int | None, **fields: Any) -> None:
-        """Show how far a step is; the first call adds its bar."""
-        if step not in self._of:
-            self._of[step] = self.add_task(step, total=total, **fields)
-        self.update(self._of[step], completed=done, total=total, **fields)
+        """Show the progress of a step; the first call adds its bar."""
+        if step not in self._task_ids:
+            self._task_ids[step] = self.add_task(step, total=total, **fields)
+        self.update(self._task_ids[step], completed=done, total=total, **fields)
         self.latest = f"{step}: {done:,}" + ("" if total is None else f" of {total:,}")
         if not self.console.is_terminal:
-            self._tell(step, done, total, str(fields.get("note", "")))
+            self._print_line(step, done, total, str(fields.get("note", "")))
 
-    def _tell(self, step: str, done: int, total: int | None, note: str) -> None:
-        """Write a line if the last one is some time ago, with what the pace since then says of the time left."""
+    def _print_line(self, step: str, done: int, total: int | None, note: str) -> None:
+        """Print progress and estimated time left, unless the last line was less than 30 seconds ago."""
         now = time.monotonic()
-        since, before = self._told.setdefault(step, (now, done))
+        since, before = self._last_lines.setdefault(step, (now, done))
         if now - since < _LINE_EVERY or done == before:
             return
-        self._told[step] = (now, done)
+        self._last_lines[step] = (now, done)
         known = "" if total is None else f" of {total:,}"
         left = 0 if total is None else round((total - done) * (now - since) / (done - before))
         self.console.print(
@@ -75,11 +75,11 @@ class Bars(Progress):
 
 
 def bars(*further: ProgressColumn, count: tuple[ProgressColumn, ...] | None = None, transient: bool = False) -> Bars:
-    """Return bars on stderr, silent with -q: what is done, how far, the time left.
+    """Return progress bars on stderr, silent with -q, with columns for step, progress and time left.
 
     Args:
-        further: columns at the end.
-        count: columns that say how far; None: done and total.
+        further: columns to append.
+        count: columns of the progress; None: done and total.
         transient: remove the bars at the end.
     """
     how_far = count or (MofNCompleteColumn(),)

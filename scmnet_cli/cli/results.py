@@ -1,4 +1,4 @@
-"""Results of commands on stdout: lines for people, or with --json exactly one JSON document for programs."""
+"""Results of commands on stdout: text lines, or with --json a single JSON document."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Annotated, Any
 import typer
 
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document to stdout, for programs; all else goes to stderr.")
+    bool, typer.Option("--json", help="Print one JSON document to stdout; everything else goes to stderr.")
 ]
 
 
 def show(lines: Iterable[object], document: object, *, as_json: bool) -> None:
-    """Print lines, or the document in their place.
+    """Print lines, or with ``--json`` the document.
 
     Args:
-        lines: for people.
-        document: the same for programs: dataclasses, mappings, sequences, paths, numbers and text.
+        lines: lines of text.
+        document: the same content of dataclasses, mappings, sequences, paths, numbers and text.
         as_json: whether ``--json`` is given.
     """
     if as_json:
@@ -32,7 +32,7 @@ def show(lines: Iterable[object], document: object, *, as_json: bool) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON knows it; numbers that are not finite become null."""
+    """Convert a value to JSON types; non-finite numbers become null."""
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
     if isinstance(value, Mapping):

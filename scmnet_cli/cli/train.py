@@ -1,4 +1,4 @@
-"""``scm train``: learn from a prepared folder."""
+"""``scm train``: train on a prepared folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from scmnet_cli.cli.commands import with_help
 from scmnet_cli.cli.completion import complete_configs
-from scmnet_cli.cli.console import note, warn
+from scmnet_cli.cli.console import is_quiet, note, warn
 from scmnet_cli.cli.grouping import grouped
 from scmnet_cli.cli.results import AsJson, show
 from scmnet_cli.errors import ScmError
@@ -31,12 +31,12 @@ _LOSSES = {
     "adversarial": "GAN",
     "region_accuracy": "regions",
 }
-"""Numbers beside the progress bar, as the run calls them and as they are shown."""
+"""Statistics beside the progress bar: name in the run, and name on screen."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run starts, or goes on, and where."""
+    """Options of starting and resuming a run."""
 
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of weights, order and augmentation.")
@@ -48,17 +48,17 @@ class RunOptions:
     init: Annotated[
         Path | None,
         typer.Option(
-            "--init", metavar="MODEL", help="Start from this saved model's weights; `shipped`: those of the package."
+            "--init", metavar="MODEL", help="Start from the weights of this model; `shipped`: the package's model."
         ),
     ] = None
     allow_changes: Annotated[
-        bool, typer.Option("--allow-changes", help="Go on although config, seed or people changed.")
+        bool, typer.Option("--allow-changes", help="Resume even if config, seed or people changed.")
     ] = False
 
 
 @dataclass(frozen=True)
 class ConfigOptions:
-    """What is trained, and for how long."""
+    """Options of the config and the length of training."""
 
     config: Annotated[
         str | None,
@@ -66,8 +66,8 @@ class ConfigOptions:
             "-c",
             "--config",
             autocompletion=complete_configs,
-            help="Name of a shipped config, or a YAML file; else the one that fits data and machine, or that of an "
-            "unfinished run.",
+            help="Name of a shipped config, or a YAML file [default: that of the unfinished run, else one that fits "
+            "data and machine].",
         ),
     ] = None
     settings: Annotated[
@@ -75,35 +75,35 @@ class ConfigOptions:
     ] = None
     images: Annotated[
         int | None,
-        typer.Option("--images", min=1, metavar="N", help="Train on N images; short for --set train.images=N."),
+        typer.Option("--images", min=1, metavar="N", help="Train on N images; short form of --set train.images=N."),
     ] = None
 
 
 @dataclass(frozen=True)
 class ClockOptions:
-    """When a run ends by the clock, and what it leaves on the way."""
+    """Options of a time limit and of snapshots."""
 
     minutes: Annotated[
         float | None,
         typer.Option(
-            "--minutes", min=0.01, metavar="N", help="Save and end after N minutes; the same command goes on."
+            "--minutes", min=0.01, metavar="N", help="Save and stop after N minutes; the same command resumes."
         ),
     ] = None
     snapshots: Annotated[
         Path | None,
-        typer.Option("--snapshots", metavar="FOLDER", help="Leave the averaged weights here every minute, as float16."),
+        typer.Option("--snapshots", metavar="FOLDER", help="Write the EMA weights here every minute, as float16."),
     ] = None
 
 
-_HELP = """Train on the train list of a prepared folder; the val list is only looked at.
+_HELP = """Train on the train split of a prepared folder; the val split is for validation only.
 
 Without -c it chooses the config that fits the data and this machine, and
-says which and why. Before it starts it measures a few steps and says how
-long the run will take.
+prints which one and why. Before training it times a few steps and prints
+the estimated time.
 
-Ctrl-C or SIGTERM saves and stops; the same command goes on, also after kill -9.
+Ctrl-C or SIGTERM saves and stops; the same command resumes, also after kill -9.
 
-Started by torchrun, N processes share each batch, one GPU each (docs/distributed.md).
+Under torchrun, N processes share each batch, with one GPU each (docs/distributed.md).
 
 \b
 Examples:
@@ -120,18 +120,18 @@ Examples:
 @grouped
 @with_help(_HELP)
 def train(
-    data: Annotated[Path, typer.Argument(help="Prepared folder, as `scm preprocess` writes it.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an unfinished run in it goes on.")],
+    data: Annotated[Path, typer.Argument(help="Prepared folder, the output of `scm preprocess`.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an unfinished run in it is resumed.")],
     options: RunOptions,
     chosen: ConfigOptions,
     clock: ClockOptions,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Build and load everything, say what would run and how long it takes, stop."),
+        typer.Option("--dry-run", help="Load everything, print the plan and the estimated time, and stop."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train on the train list of a prepared folder; the val list is only looked at."""
+    """Train on the train split of a prepared folder; the val split is for validation only."""
     from rich.progress import TextColumn, TimeElapsedColumn
 
     from scmnet_cli.cli.progress import bars
@@ -143,12 +143,13 @@ def train(
     with bars(TimeElapsedColumn(), TextColumn("{task.fields[note]}")) as bar:
         run = _open_run(data, out, config, options, lambda done, total: bar.count("loading", done, total, note=""))
         plan = run.plan()
-        seconds = run.seconds_left()
+        tells_time = dry_run or not (is_quiet() or clock.minutes)
+        seconds = run.seconds_left() if tells_time else None
         if dry_run:
             bar.stop()
             run.team.leave()
             if first:
-                lines = [*_lines(plan, why, seconds), "nothing was written; --json prints the whole config"]
+                lines = [*_lines(plan, why, seconds), "nothing was written; --json prints the full config"]
                 show(lines, _document(plan, why, seconds), as_json=as_json)
             return
         if first:
@@ -161,7 +162,7 @@ def train(
         run.team.leave()
     if outcome.signal is not None and not outcome.finished:
         if first:
-            warn(f"stopped and saved at {outcome.images} images; the same command goes on")
+            warn(f"stopped and saved at {outcome.images} images; the same command resumes")
         raise typer.Exit(128 + outcome.signal)
     if first and not outcome.finished:
         warn(f"time is up at {outcome.images} of {config.train.images} images; the same command goes on")
@@ -171,10 +172,12 @@ def train(
 
 
 def _read_config(data: Path, out: Path, chosen: ConfigOptions, options: RunOptions) -> tuple[Config, str]:
-    """Read the config that is named, or that of an unfinished run, or choose one; return it, and which it is and why.
+    """Return the config, and a description of it for the user.
+
+    It is the given one, else that of the unfinished run, else one chosen for data and machine.
 
     Raises:
-        ScmError: if none fits, or --images and --set give two lengths.
+        ScmError: if no config fits, or --images and --set both give the length.
     """
     from scmnet_cli.config import load_config
 
@@ -187,7 +190,7 @@ def _read_config(data: Path, out: Path, chosen: ConfigOptions, options: RunOptio
         return load_config(chosen.config, settings), chosen.config
     unfinished = out / "config.json"
     if unfinished.is_file():
-        return load_config(str(unfinished), settings), f"that of the unfinished run {out}"
+        return load_config(str(unfinished), settings), f"the one of the unfinished run {out}"
 
     from scmnet_cli.system.devices import choose_device
     from scmnet_cli.system.processes import this_rank
@@ -196,7 +199,7 @@ def _read_config(data: Path, out: Path, chosen: ConfigOptions, options: RunOptio
     is_shipped = options.init is not None and str(options.init) == _SHIPPED
     found = choose_config(data, choose_device(options.device), from_shipped=is_shipped, num_processes=this_rank().count)
     changed = "".join(f" --set {one}" for one in found.settings)
-    why = f"{found.name}{changed}, chosen for {found.reason}; -c names another"
+    why = f"{found.name}{changed}, chosen for {found.reason}; use -c to choose another"
     return load_config(found.name, [*found.settings, *settings]), why
 
 
@@ -219,14 +222,14 @@ def _open_run(data: Path, out: Path, config: Config, options: RunOptions, loadin
 
 
 def _lines(plan: Plan, why: str, seconds: float | None) -> list[str]:
-    """Return a short plan."""
+    """Return the plan in a few lines."""
     model, train = plan.config.model, plan.config.train
     networks = ", ".join(f"{name} {number / 1e6:.1f} M" for name, number in plan.num_parameters.items())
     return [
         f"config: {why}",
         f"networks: {model.size}, {model.canvas}; {networks} parameters; {train.precision} on {plan.device}",
-        f"data: {plan.num_train} to train on, {plan.num_val} to validate on",
-        f"run: {train.images:,} images, {plan.steps:,} steps of {train.batch} from {plan.resumes_at:,}",
+        f"data: {plan.num_train} for training, {plan.num_val} for validation",
+        f"run: {train.images:,} images, {plan.steps:,} steps of batch {train.batch}, from image {plan.resumes_at:,}",
         f"time: {_time(plan, seconds)}",
     ]
 
@@ -246,29 +249,29 @@ def _document(plan: Plan, why: str, seconds: float | None) -> dict[str, Any]:
 
 
 def _announce(plan: Plan, why: str, seconds: float | None, say: Callable[[str], None]) -> None:
-    """Say which config is trained and how long that takes; a time of days is a warning."""
+    """Print the config and the estimated time; a time of days is a warning."""
     if plan.resumes_at:
-        say(f"going on from {plan.resumes_at} images")
+        say(f"resuming at {plan.resumes_at} images")
     note(f"config: {why}")
     if seconds is not None and seconds >= _LONG:
-        shorter = "" if plan.device.startswith("cuda") else "; -c cpu is made for a machine without a GPU"
-        warn(f"time: {_time(plan, seconds)}; Ctrl-C saves and stops{shorter}, and --images N shortens the run")
+        shorter = "" if plan.device.startswith("cuda") else "; -c cpu is for machines without a GPU"
+        warn(f"time: {_time(plan, seconds)}; Ctrl-C saves and stops{shorter}; --images N shortens the run")
     elif seconds is not None:
         note(f"time: {_time(plan, seconds)}")
 
 
 def _time(plan: Plan, seconds: float | None) -> str:
     if seconds is None:
-        return "too short to be measured"
+        return "too short to measure"
     left = plan.config.train.images - plan.resumes_at
     if left <= 0:
-        return "none, the run has all its images"
+        return "none, the run is finished"
     how = "at the speed so far" if plan.resumes_at else "measured"
     return f"about {in_words(seconds)} on {plan.device} ({left / max(seconds, 1e-9):,.2g} images/s, {how})"
 
 
 def in_words(seconds: float) -> str:
-    """Return a duration in the unit that suits it, such as ``3.2 hours``."""
+    """Format a duration in a suitable unit, such as ``3.2 hours``."""
     for unit, size, least in (("days", 86_400, 1.5), ("hours", 3_600, 1.5), ("minutes", 60, 1.5)):
         if seconds >= least * size:
             return f"{seconds / size:.1f} {unit}" if seconds < 10 * size else f"{seconds / size:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""``scm transfer``: the people of some pictures in the poses of others."""
+"""``scm transfer``: draw people in the poses of others."""
 
 from __future__ import annotations
 
@@ -22,34 +22,40 @@ _NUM_WORDS = 2
 
 @dataclass(frozen=True)
 class AnimationOptions:
-    """An animated picture, or the clip of a film."""
+    """Options of an animated picture or a video."""
 
     animate: Annotated[
         Path | None,
         typer.Option(
             "--animate",
             metavar="FILE",
-            help="Write one animated picture instead, a frame a pose in order: FILE.gif, FILE.webp or FILE.png (APNG). "
+            help="Write one animated picture with one frame per pose instead: FILE.gif, FILE.webp or FILE.png (APNG). "
             "With --strip each frame shows source, pose and result.",
         ),
     ] = None
-    rate: Annotated[float, typer.Option("--fps", min=0.1, max=50, help="Frames a second of the animated picture.")] = 8
+    rate: Annotated[
+        float, typer.Option("--fps", min=0.1, max=50, help="Frames per second of the animated picture.")
+    ] = 8
     smooth: Annotated[
         float | None,
         typer.Option(
-            "--smooth", min=0, max=5, metavar="S", help="Of a clip: smooth the joints over S seconds; 0: not."
+            "--smooth",
+            min=0,
+            max=5,
+            metavar="S",
+            help="For a video: smooth the joints over S seconds; 0: no smoothing.",
         ),
     ] = None
 
 
 @dataclass(frozen=True)
 class InputNames:
-    """Who is drawn in which poses: by options, or the two words after the command."""
+    """Sources and poses, given by options or by two arguments."""
 
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[A B]", autocompletion=complete_poses, help="Short for --src A --pose B.", show_default=False
+            metavar="[A B]", autocompletion=complete_poses, help="Short form of --src A --pose B.", show_default=False
         ),
     ] = None
     sources: OptionalSources = None
@@ -59,8 +65,8 @@ class InputNames:
             "--pose",
             metavar="B",
             autocompletion=complete_poses,
-            help="The pose: as --src, or a shipped pose (`scm poses` lists them), a pose file (FILE.json, FILE.csv, "
-            "FILE.csv#ROW), or a folder of these; repeatable.",
+            help="The pose: any input that --src takes, a shipped pose (`scm poses` lists them), a pose file "
+            "(FILE.json, FILE.csv, FILE.csv#ROW), a folder of pose files, or a video; repeatable.",
         ),
     ] = None
 
@@ -68,36 +74,34 @@ class InputNames:
         """Return sources and poses.
 
         Raises:
-            ScmError: if both forms are given, not two words, or an option is missing.
+            ScmError: if both forms are given, the arguments are not two, or an option is missing.
         """
         words, sources, poses = self.words or [], self.sources or [], self.poses or []
         if words and (sources or poses):
             option = f"--src {sources[0]}" if sources else f"--pose {poses[0]}"
-            raise ScmError(f"{' '.join(words)}: stands beside {option}; give all by options, or A and B alone")
+            raise ScmError(f"{' '.join(words)}: given together with {option}; use only options, or only A and B")
         if words and len(words) != _NUM_WORDS:
             raise ScmError(
-                f"{' '.join(words)}: expected one person and one pose, not {len(words)} words; name any number with "
-                "--src and --pose"
+                f"{' '.join(words)}: expected one person and one pose, not {len(words)} words; for more, use --src and "
+                "--pose"
             )
         if words:
             return words[:1], words[1:]
         if not sources or not poses:
             missing = "--pose" if sources else "--src"
-            raise ScmError(
-                f"{missing}: is missing; say who is drawn in which pose, such as: scm transfer me.jpg walking"
-            )
+            raise ScmError(f"{missing}: is missing; give a person and a pose, such as: scm transfer me.jpg walking")
         return sources, poses
 
 
-_HELP = """Draw the person of A in the pose of B: every A in every B.
+_HELP = """Draw the person of A in the pose of B, for every A and every B.
 
-Writes OUT/A_to_B.png with a JSON beside it (inputs, model, settings,
-seconds, metrics), and prints the path of each picture. The same inputs
-overwrite their earlier picture; other inputs of the same names get a
-number.
+Writes OUT/A_to_B.png and a JSON of the same name (inputs, model,
+settings, seconds, metrics), and prints the path of each picture. The
+same inputs overwrite their earlier picture; for other inputs with the
+same names a number is appended.
 
-An unusable input is reported in one line and skipped; the exit
-code is 2 only if nothing at all could be drawn.
+An unusable input is reported in one line and skipped. The exit code is
+2 only if no picture could be drawn.
 
 \b
 Examples:
@@ -130,7 +134,7 @@ def transfer(
     strip: Annotated[bool, typer.Option("--strip", help="Also write a strip: source, pose, result.")] = False,
     runtime: RuntimeChoice = Runtime.torch,
 ) -> None:
-    """Draw the person of A in the pose of B: every A in every B."""
+    """Draw the person of A in the pose of B, for every A and every B."""
     sources, poses = named.read()
     with stops_with(NOTHING_DRAWN):
         _transfer(sources, poses, drawing, inputs, animation, Extras(estimators, person, strip, runtime))
@@ -138,7 +142,7 @@ def transfer(
 
 @dataclass(frozen=True)
 class Extras:
-    """Estimators of raw photos, how a person is learned, whether strips are written, and what runs the networks."""
+    """Further options: estimators, personalization, strips, and the runtime."""
 
     estimators: EstimatorOptions
     person: PersonOptions
@@ -154,37 +158,39 @@ def _transfer(
     animation: AnimationOptions,
     extras: Extras,
 ) -> None:
-    from scmnet_cli.cli.drawing.artist import check_animation, set_up
+    from scmnet_cli.cli.drawing.setup import check_animation, set_up
     from scmnet_cli.cli.drawing.task import Task
     from scmnet_cli.cli.video import ClipOptions, draw_clip, is_clip
 
-    animate, look = animation.animate, extras.estimators.analyser
+    animate, load_analyser = animation.animate, extras.estimators.analyser
     if any(is_clip(word) for word in poses):
-        _check_film(drawing, f"--pose {next(filter(is_clip, poses))}")
+        _check_no_picture_options(drawing, f"--pose {next(filter(is_clip, poses))}")
         drawing = drawing if animate is None else replace(drawing, out=animate)
         clip = ClipOptions(extras.strip, animation.smooth, extras.runtime, extras.person)
-        draw_clip(sources, poses, drawing, inputs, clip, look)
+        draw_clip(sources, poses, drawing, inputs, clip, load_analyser)
         return
     if animate is not None:
         check_animation(animate)
-        _check_film(drawing, f"--animate {animate}")
+        _check_no_picture_options(drawing, f"--animate {animate}")
         drawing = replace(drawing, out=animate.parent)
     person, runtime = extras.person, extras.runtime
     further = {**extras.estimators.given, "runtime": runtime.value, **person.changing}
-    finder, artist = set_up(drawing, inputs, further, strip=extras.strip, runtime=runtime, teach=person.teach())
-    finder.look_with(look)
+    finder, renderer = set_up(
+        drawing, inputs, further, strip=extras.strip, runtime=runtime, personalizer=person.personalizer()
+    )
+    finder.use_analyser(load_analyser)
     people = person.grouped(finder.people(sources, "--src"))
     if animate is None:
-        artist.draw(Task(people, finder.poses(poses, "--pose"), {}))
+        renderer.draw(Task(people, finder.poses(poses, "--pose"), {}))
     else:
-        artist.animate(Task(people, finder.sequence(poses, "--pose"), {}), animate, animation.rate)
+        renderer.animate(Task(people, finder.sequence(poses, "--pose"), {}), animate, animation.rate)
 
 
-def _check_film(drawing: PhotoOptions, film: str) -> None:
-    """Refuse options of single pictures for a film or an animated picture.
+def _check_no_picture_options(drawing: PhotoOptions, video: str) -> None:
+    """Check that options of single pictures are not given for a video or an animated picture.
 
     Raises:
-        ScmError: naming the first of them.
+        ScmError: for the first such option.
     """
     for option, given in (
         ("--keep-size", drawing.keep_size),
@@ -193,4 +199,4 @@ def _check_film(drawing: PhotoOptions, film: str) -> None:
         ("--before-after", drawing.before_after),
     ):
         if given:
-            raise ScmError(f"{option}: is for single pictures; leave it or {film} out")
+            raise ScmError(f"{option}: is for single pictures; leave out {option} or {video}")

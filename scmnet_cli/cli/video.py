@@ -1,4 +1,4 @@
-"""``scm transfer --pose clip.mp4``: a person in the poses of a film."""
+"""``scm transfer --pose clip.mp4``: draw a person in the poses of a video."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ from scmnet_cli.system.processes import this_rank
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
 _MOST_FRAMES = 1500
-"""Of an animated picture, whose frames are all in memory until it is written."""
+"""Maximum frames of an animated picture, since all are in memory until it is written."""
 
 
 def is_clip(word: str) -> bool:
-    """Return whether a word of ``--pose`` names a video or an animated picture."""
+    """Return whether a value of ``--pose`` is a video or an animated picture."""
     from scmnet_cli.inference.animations import is_animation
 
     return word.lower().endswith(VIDEO_ENDINGS) or is_animation(Path(word))
@@ -61,13 +61,13 @@ def is_clip(word: str) -> bool:
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """How a film is drawn.
+    """Options for drawing a video.
 
     Attributes:
         strip: show source and pose beside the result.
         smooth: seconds over which joints are smoothed; None: the default.
-        runtime: what runs the networks.
-        person: several photos of one person, and whether the person is learned first.
+        runtime: runtime of the networks.
+        person: options of --same-person and --personalize.
     """
 
     strip: bool = False
@@ -82,19 +82,19 @@ def draw_clip(
     drawing: DrawingOptions,
     inputs: InputOptions,
     options: ClipOptions,
-    look: Callable[[], Analyser],
+    load_analyser: Callable[[], Analyser],
 ) -> None:
-    """Draw one person in the poses of one film; the path of the clip goes to stdout.
+    """Draw one person in the poses of one video; print the path of the result to stdout.
 
     Raises:
-        ScmError: if the film cannot be read or shows nobody, an option does not fit, or the clip cannot be written.
+        ScmError: if the video cannot be read or shows no person, an option does not apply, or the result cannot be
+            written.
     """
     clip = _only_clip(poses)
     wanted = _wanted(drawing.out, clip)
     film = open_film(clip)
-    if wanted is not None and wanted.suffix.lower() in ANIMATED and film.num_frames > _MOST_FRAMES:
-        raise ScmError(f"-o {wanted}: {film.num_frames} frames are too many for an animated picture; write an .mp4")
-    opened = _open(clip, sources, drawing, inputs, options, look)
+    _check_length(wanted, film)
+    opened = _open(clip, sources, drawing, inputs, options, load_analyser)
     pipeline, encoded, outputs = opened.pipeline, opened.encoded, opened.outputs
     batch = drawing.batch or (8 if pipeline.device.type == "cuda" else 1)
     rate = float(film.rate)
@@ -102,8 +102,8 @@ def draw_clip(
         "source": named(one_person(opened.photos)),
         "clip": {"name": clip.stem, "path": str(clip.resolve())},
     }
-    with bars() as bar, stops_with(lambda: f"{bar.latest or 'no'} frames; no film is written: it is written whole"):
-        steps = _find_poses(clip, film, look, inputs, options, bar)
+    with bars() as bar, stops_with(lambda: f"{bar.latest or 'no'} frames; no video is written"):
+        steps = _find_poses(clip, film, load_analyser, inputs, options, bar)
         placed = framed(steps.steady, rate, pipeline.canvas)
         held = sum(pose is None for pose in placed)
         placed = [mirrored(pose) if inputs.mirror and pose else pose for pose in placed]
@@ -134,15 +134,22 @@ def draw_clip(
 
         path = _write(outputs, opened.wanted, film, frames(), inputs_named, report)
     if held:
-        warn(f"{held} of {len(placed)} frames show nobody for longer than half a second; the picture before them stays")
+        warn(
+            f"{held} of {len(placed)} frames show no person for over half a second; the last picture is repeated there"
+        )
     if film.has_sound:
         note(f"the sound of {clip.name} is not kept")
     print(path)
 
 
+def _check_length(wanted: Path | None, film: Film) -> None:
+    if wanted is not None and wanted.suffix.lower() in ANIMATED and film.num_frames > _MOST_FRAMES:
+        raise ScmError(f"-o {wanted}: {film.num_frames} frames are too many for an animated picture; write an .mp4")
+
+
 @dataclass(frozen=True)
 class _Opened:
-    """The model, the photos of the person, and where the clip goes."""
+    """The model, the photos of the person, and the output."""
 
     pipeline: Pipeline
     photos: list[Input]
@@ -158,42 +165,42 @@ def _open(
     drawing: DrawingOptions,
     inputs: InputOptions,
     options: ClipOptions,
-    look: Callable[[], Analyser],
+    load_analyser: Callable[[], Analyser],
 ) -> _Opened:
     pipeline = open_model(drawing.model, drawing.device, options.runtime)
     size = read_output_size(drawing.size, pipeline)
     finder = find_inputs(pipeline, InputOptions(inputs.data, person=inputs.person), size)
-    finder.look_with(look)
+    finder.use_analyser(load_analyser)
     photos = _photos_of_one(finder, sources, clip, options.person)
     wanted = _wanted(drawing.out, clip) or drawing.out / f"{safe_name(photos[0].name)}_to_{safe_name(clip.stem)}.mp4"
     make_folder(wanted.parent, "-o")
     outputs = Outputs(wanted.parent, pipeline, mark=drawing.mark)
     people = [shown for shown in (photo.read() for photo in photos) if isinstance(shown, Person)]
     if len(people) != len(photos):
-        raise ScmError(f"--src {' '.join(sources)}: is a pose without a picture")
-    teach = options.person.teach()
-    pipeline = pipeline if teach is None else teach(pipeline, people)
+        raise ScmError(f"--src {' '.join(sources)}: is a pose without a picture; give photos of a person")
+    personalizer = options.person.personalizer()
+    pipeline = pipeline if personalizer is None else personalizer(pipeline, people)
     encoded = pipeline.encode_photos(people)
     return _Opened(pipeline, photos, encoded, outputs, wanted, size)
 
 
 def _photos_of_one(finder: Finder, sources: Sequence[str], clip: Path, person: PersonOptions) -> list[Input]:
-    """Find the photos of the one person that a film is drawn with."""
+    """Find the photos of the person to draw."""
     if person.same_person:
         return finder.people(sources, "--src")
     if len(sources) != 1:
         raise ScmError(
-            f"--pose {clip}: is drawn with one person, and --src names {len(sources)}; name one of them, or give "
-            "--same-person if all show one"
+            f"--pose {clip}: is drawn with one person, but --src gives {len(sources)}; give one of them, or "
+            "--same-person if all show one person"
         )
     return [finder.person(sources[0], "--src")]
 
 
 def _only_clip(poses: Sequence[str]) -> Path:
     if len(poses) != 1:
-        raise ScmError(f"--pose {next(filter(is_clip, poses))}: a film is drawn alone; give no other --pose")
+        raise ScmError(f"--pose {next(filter(is_clip, poses))}: is a video; give no other --pose")
     if this_rank().count > 1:
-        raise ScmError(f"--pose {poses[0]}: one process draws a film; start it without torchrun")
+        raise ScmError(f"--pose {poses[0]}: a video is drawn by one process; start it without torchrun")
     clip = Path(poses[0])
     if not clip.is_file():
         raise ScmError(f"--pose {clip}: no such file")
@@ -202,7 +209,7 @@ def _only_clip(poses: Sequence[str]) -> Path:
 
 @dataclass(frozen=True)
 class _FoundPoses:
-    """Joints of every frame, as found and as used, (F, 18, 3), and what the report says of them."""
+    """Joints of every frame, as found and after smoothing, (F, 18, 3), and numbers for the report."""
 
     found: FloatArray
     steady: FloatArray
@@ -219,11 +226,11 @@ class _FoundPoses:
 
 
 def _find_poses(
-    clip: Path, film: Film, look: Callable[[], Analyser], inputs: InputOptions, options: ClipOptions, bar: Bars
+    clip: Path, film: Film, load_analyser: Callable[[], Analyser], inputs: InputOptions, options: ClipOptions, bar: Bars
 ) -> _FoundPoses:
     start = time.perf_counter()
     smooth = SMOOTHING if options.smooth is None else options.smooth
-    analyser = look()
+    analyser = load_analyser()
     follow = Follower(finder_of(analyser), float(film.rate), finder_of(analyser, inputs.pose_person))
     found, size = find_joints(_counted(read_frames(clip), bar, film), follow)
     seconds = time.perf_counter() - start
@@ -238,7 +245,7 @@ def _write(
     named: dict[str, Any],
     report: Callable[[], dict[str, Any]],
 ) -> Path:
-    """Write the clip, or an animated picture by its ending, with the report of what was drawn by then."""
+    """Write a video, or an animated picture, depending on the ending; then compute and write the report."""
     if wanted.suffix.lower() in ANIMATED:
         collected = list(frames)
         with interrupts_wait():
@@ -256,11 +263,11 @@ def _write(
 
 
 def _wanted(out: Path, clip: Path) -> Path | None:
-    """Return the file that is asked for, or None if it is a folder that is named."""
+    """Return ``out`` if it is a file, or None if it is a folder."""
     ending = out.suffix.lower()
     if ending == ".mp4" or ending in ANIMATED:
         if out.resolve() == clip.resolve():
-            raise ScmError(f"-o {out}: is the film itself; give another name")
+            raise ScmError(f"-o {out}: is the input video; give another name")
         return out
     if ending in VIDEO_ENDINGS or (is_photo(out) and not out.is_dir()):
         raise ScmError(f"-o {out}: cannot be written; give a name that ends with .mp4 or {', '.join(ANIMATED)}")
@@ -276,7 +283,7 @@ def _pictures(
     *,
     strip: bool,
 ) -> Iterator[tuple[UInt8Array, UInt8Array]]:
-    """Give what is drawn, and what is shown of it."""
+    """Yield each drawn picture, and the frame that shows it."""
     source = resized(encoded.largest, canvas)
     for pose, result in draw_film(pipeline, encoded, poses, batch, canvas):
         drawn = np.asarray(result.image)

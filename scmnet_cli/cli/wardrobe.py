@@ -1,4 +1,4 @@
-"""``scm wardrobe``: garments and hair kept as cut-outs, worn by one person, and how to add one's own."""
+"""``scm wardrobe``: list, draw and add the garments and hair of a wardrobe file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from scmnet_cli.cli.commands import Commands, with_help
 from scmnet_cli.cli.completion import complete_poses, complete_regions
 from scmnet_cli.cli.grouping import grouped
-from scmnet_cli.cli.options import Closet, Data, Device, InputOptions, Model
+from scmnet_cli.cli.options import Data, Device, InputOptions, Model, WardrobeFile
 from scmnet_cli.cli.results import AsJson, show
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.inputs.demo_people import complete_demo_people
@@ -21,10 +21,10 @@ app = Commands(invoke_without_command=True)
 _A_ROW = 8
 
 
-_HELP = """List the garments of a wardrobe and draw them worn by one person.
+_HELP = """List the garments of a wardrobe and draw one person wearing each.
 
-A garment is worn with `scm edit --region upper --ref wardrobe:NAME`. The
-garments that ship are CC0 photos; any model of people wears them.
+Use a garment with `scm edit --region upper --ref wardrobe:NAME`. The
+shipped garments are CC0 photos and work with any model of people.
 
 \b
 Examples:
@@ -46,23 +46,25 @@ def wardrobe(
             "--src",
             metavar="A",
             autocompletion=complete_demo_people,
-            help="Who wears them, as for `scm edit`; else a photo that ships.",
+            help="Person who wears them, as for `scm edit` [default: a shipped photo].",
         ),
     ] = None,
     pose: Annotated[
         str | None,
-        typer.Option("--pose", metavar="P", autocompletion=complete_poses, help="In this pose instead of A's own."),
+        typer.Option(
+            "--pose", metavar="P", autocompletion=complete_poses, help="Draw in this pose instead of A's own."
+        ),
     ] = None,
     model: Model = None,
-    closet: Closet = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Picture of all garments, worn.")] = Path(
+    wardrobe_file: WardrobeFile = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Picture of the person wearing each garment.")] = Path(
         "outputs/wardrobe.png"
     ),
     data: Data = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """List the garments of a wardrobe and draw them worn by one person."""
+    """List the garments of a wardrobe and draw one person wearing each."""
     if context.invoked_subcommand is not None:
         return
     from scmnet_cli.cli.drawing.opening import find_inputs, open_model
@@ -74,7 +76,7 @@ def wardrobe(
     from scmnet_cli.types import Person
 
     pipeline = open_model(model, device)
-    garments = open_wardrobe(closet)
+    garments = open_wardrobe(wardrobe_file)
     finder = find_inputs(pipeline, InputOptions(data=data))
     given = finder.person(source or f"{PREFIX}{DEFAULT}", "--src").read()
     assert isinstance(given, Person)
@@ -100,10 +102,10 @@ class GarmentOptions:
             "--region",
             metavar="REGION",
             autocompletion=complete_regions,
-            help="What is taken: upper, pants, skirt, hair…",
+            help="Region to cut out: upper, pants, skirt, hair…",
         ),
     ]
-    about: Annotated[str, typer.Option("--about", help="A line that describes it.")] = ""
+    about: Annotated[str, typer.Option("--about", help="Description in one line.")] = ""
     replace: Annotated[bool, typer.Option("--replace", help="Replace a garment of this name.")] = False
 
 
@@ -114,17 +116,20 @@ def add(
     source: Annotated[
         str,
         typer.Option(
-            "--src", metavar="A", help="Who wears it, as for `scm edit`; or flat:PHOTO of a garment that nobody wears."
+            "--src", metavar="A", help="Person who wears it, as for `scm edit`, or flat:PHOTO for a flat garment."
         ),
     ],
-    closet: Annotated[
-        Path, typer.Option("--wardrobe", envvar="SCM_WARDROBE", metavar="FILE", help="File to add to; made if absent.")
+    wardrobe_file: Annotated[
+        Path,
+        typer.Option(
+            "--wardrobe", envvar="SCM_WARDROBE", metavar="FILE", help="Wardrobe file to add to; created if absent."
+        ),
     ],
     model: Model = None,
     data: Data = None,
     device: Device = "auto",
 ) -> None:
-    """Cut a garment, or hair, out of a photo and keep it under a name.
+    """Cut a garment or hair out of a photo and add it to a wardrobe file.
 
     \b
     Examples:
@@ -144,10 +149,10 @@ def add(
     from scmnet_cli.types import Person
 
     pipeline = open_model(model, device)
-    garments = Wardrobe.read(closet) if closet.exists() else Wardrobe()
+    garments = Wardrobe.read(wardrobe_file) if wardrobe_file.exists() else Wardrobe()
     name = garment.name
     if name in garments.garments and not garment.replace:
-        raise ScmError(f"{name}: is in {closet} already; give another name, or --replace")
+        raise ScmError(f"{name}: is in {wardrobe_file} already; give another name, or --replace")
     check_name(name)
     kind = kind_of(garment.region)
     if source.startswith(PREFIX):
@@ -158,6 +163,6 @@ def add(
         assert isinstance(person, Person)
         taken = take(person, kind, name, garment.about)
     garments.garments[name] = taken
-    make_folder(closet.parent, "--wardrobe")
-    garments.write(closet)
-    print(closet)
+    make_folder(wardrobe_file.parent, "--wardrobe")
+    garments.write(wardrobe_file)
+    print(wardrobe_file)

@@ -1,4 +1,4 @@
-"""``scm weights``: the pretrained networks that losses and metrics need, and where they are."""
+"""``scm weights``: find, download and check the pretrained networks of losses and metrics."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ Names = Annotated[
     typer.Argument(metavar="NAME", autocompletion=complete_weights, help="vgg19, vgg16, alexnet, inception."),
 ]
 Folder = Annotated[
-    Path | None, typer.Option("--weights-dir", help="Folder looked in first; then $SCM_WEIGHTS, then the downloads.")
+    Path | None,
+    typer.Option("--weights-dir", help="Folder to search first; then $SCM_WEIGHTS, then the download folder."),
 ]
 
 
 @app.command("list")
 def list_weights(weights_dir: Folder = None, as_json: AsJson = False) -> None:
-    """Say what each command needs: size, licence, checksum, and where it is.
+    """List the networks that commands need: size, licence, checksum and location.
 
     \b
     Examples:
@@ -68,7 +69,7 @@ def list_weights(weights_dir: Folder = None, as_json: AsJson = False) -> None:
         "face parser, opt-in: scm colorize, edit, preprocess --domain face: faces in people's own photos",
         f"  {FACE_PARSER}, 6 MB, {terms}; research/ of the repository has it",
         f"  found: {parser}" if parser else "  absent; scm analyser train CelebAMask-HQ --domain face -o RUN",
-        "looked for in, in this order:",
+        "folders searched, in this order:",
         *(f"  {path} ({origin})" for path, origin in folders),
     ]
     document = {
@@ -89,16 +90,16 @@ def fetch(
     ],
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="FOLDER", help="Download to this folder, and not to where torchvision does."),
+        typer.Option("--to", metavar="FOLDER", help="Download to this folder instead of torchvision's."),
     ] = None,
     mirror: Annotated[
-        str | None, typer.Option("--mirror", metavar="URL", help="Address of a folder that holds the same files.")
+        str | None, typer.Option("--mirror", metavar="URL", help="URL of a folder with the same files.")
     ] = None,
 ) -> None:
-    """Download weights, and check them against the checksum that their names carry.
+    """Download weights and verify them by the checksum in their file names.
 
-    A broken download goes on where it stopped, with the same command. For a machine without internet, fetch with --to
-    on one that has it, copy the folder, and there set SCM_WEIGHTS to it or give --weights-dir.
+    The same command resumes an interrupted download. For a machine without internet access, fetch with --to on another
+    one, copy the folder, and set SCM_WEIGHTS to it or give --weights-dir.
 
     \b
     Examples:
@@ -118,7 +119,7 @@ def fetch(
 
 @app.command()
 def verify(names: Names = None, weights_dir: Folder = None, as_json: AsJson = False) -> None:
-    """Check the files that are there, by checksum and layout; without names, all that are found.
+    """Verify files by checksum and layout; without names, all that are found.
 
     \b
     Example:
@@ -155,12 +156,12 @@ def verify(names: Names = None, weights_dir: Folder = None, as_json: AsJson = Fa
 def show_path(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", autocompletion=complete_weights, help="One network; its file is printed."),
+        typer.Argument(metavar="NAME", autocompletion=complete_weights, help="Network whose file to print."),
     ] = None,
     weights_dir: Folder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the file of one network, or without a name the folders that are looked in.
+    """Print the file of a network, or without a name the folders that are searched.
 
     \b
     Examples:

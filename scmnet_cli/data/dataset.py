@@ -70,7 +70,7 @@ def resized(person: Person, canvas: Canvas) -> Person:
     have = person.canvas
     if not have.has_shape_of(canvas):
         raise ScmError(
-            f"{person.name}: its canvas {have} does not have the aspect of the model's {canvas}; "
+            f"{person.name}: its canvas {have} does not have the aspect ratio of the model's {canvas}; "
             f"prepare the photos with --canvas {canvas}"
         )
     size = (canvas.width, canvas.height)
@@ -185,7 +185,7 @@ class PeopleGiven:
     """People that are already read, such as the photos that a model is personalized on."""
 
     def __init__(self, people: Sequence[Person], canvas: Canvas, device: torch.device, *, plain: bool) -> None:
-        """Bring the people to one canvas.
+        """Resize the people to one canvas.
 
         Args:
             people: at least one.
@@ -256,7 +256,7 @@ class TrainingStream:
     def __init__(
         self, people: People, config: DataConfig, seed: int, donors: Sequence[FloatArray] | None = None
     ) -> None:
-        """Take what the images are made of.
+        """Create the stream.
 
         Args:
             people: the training images.

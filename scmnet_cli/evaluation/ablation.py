@@ -35,13 +35,13 @@ from scmnet_cli.training.counted import Outcome, Report
 from scmnet_cli.training.loop import SUMMARY_FILE, Run
 from scmnet_cli.training.state import read_state
 
-_ASKED = "asked.json"
+_KEY_FILE = "asked.json"
 _NUM_DRAWN = 60
 _TRIAL_STEPS = 30
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluationOptions:
     """Options of the evaluation; the same as those of ``scm eval``."""
 
     split: str | None = None
@@ -57,7 +57,7 @@ class Planned:
     setting: Setting
     images_done: int
     images: int
-    judged: bool
+    evaluated: bool
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Study:
         images: budget of each setting in images. If ``minutes`` is None too, an existing study keeps its budget, and a
             new one takes the config's own.
         minutes: budget as time: as many images as the full config trains on in it.
-        asked: options of the evaluation.
+        evaluation: options of the evaluation.
         seed: seed of all runs.
         device: device to compute on.
         weights_dir: folder of backbones.
@@ -80,7 +80,7 @@ class Study:
     only: Sequence[str] | None = None
     images: int | None = None
     minutes: float | None = None
-    asked: Asked = Asked()
+    evaluation: EvaluationOptions = EvaluationOptions()
     seed: int = 0
     device: str = "auto"
     weights_dir: Path | None = None
@@ -108,11 +108,11 @@ class Ablation:
             ScmError: if config or settings do not fit, or the folder holds another study.
         """
         study = study or Study()
-        self.out, self.data, self.asked = out, data, study.asked
+        self.out, self.data, self.evaluation = out, data, study.evaluation
         self._name, self._changes = config, tuple(study.changes)
         self._seed, self._device, self._weights_dir = study.seed, study.device, study.weights_dir
         self.config = load_config(config, self._changes)
-        self.protocol = find_protocol(self.asked.protocol)
+        self.protocol = find_protocol(self.evaluation.protocol)
         self.settings = [SETTINGS[name] for name in self._choose_settings(study.only)]
         self._minutes = study.minutes
         self.budget = self._find_budget(study.images)
@@ -184,11 +184,11 @@ class Ablation:
         for setting in self.settings:
             found = None if self.budget is None else read_state(self.folder(setting))
             done = 0 if found is None else found[1].images
-            planned.append(Planned(setting, done, total, (self._results(setting) / _ASKED).is_file()))
+            planned.append(Planned(setting, done, total, (self._results(setting) / _KEY_FILE).is_file()))
         return planned
 
-    def begin(self, progress: Callable[[str, int, int], None] | None = None) -> Budget:
-        """Draw people if there is no data, measure the speed if the budget is a time, and write the study's record.
+    def prepare(self, progress: Callable[[str, int, int], None] | None = None) -> Budget:
+        """Draw people if no data is given, measure the speed if the budget is a time, and write the study's record.
 
         Args:
             progress: called with the name of a step, its progress, and its total.
@@ -274,16 +274,16 @@ class Ablation:
 
     @cached_property
     def _metric_networks(self) -> MetricNetworks:
-        return MetricNetworks(self.asked.metrics, self._weights_dir, choose_device(self._device))
+        return MetricNetworks(self.evaluation.metrics, self._weights_dir, choose_device(self._device))
 
     def _cases(self, pipeline: Pipeline | None) -> PreparedCases:
         """Return the cases with the model alone, or, without a model, with the baselines."""
         methods = None if pipeline is None else ()
-        asked = self.asked
+        options = self.evaluation
         canvas = self.config.model.canvas
-        return PreparedCases(self._prepared, asked.split, pipeline, methods, limit=asked.limit, canvas=canvas)
+        return PreparedCases(self._prepared, options.split, pipeline, methods, limit=options.limit, canvas=canvas)
 
-    def judge(self, setting: Setting | None, progress: Callable[[int, int], None] | None = None) -> bool:
+    def evaluate(self, setting: Setting | None, progress: Callable[[int, int], None] | None = None) -> bool:
         """Evaluate a trained setting like ``scm eval``, or the baselines for None.
 
         Returns:
@@ -294,31 +294,31 @@ class Ablation:
         """
         if self._is_evaluated(setting):
             return False
-        out, asked = self._results(setting), self._evaluation_key(setting)
+        out, key = self._results(setting), self._evaluation_key(setting)
         pipeline = None if setting is None else Pipeline.from_pretrained(self.folder(setting), self._device)
         out.mkdir(parents=True, exist_ok=True)
-        (out / _ASKED).unlink(missing_ok=True)
+        (out / _KEY_FILE).unlink(missing_ok=True)
         evaluate(self._cases(pipeline), self.protocol, self._metric_networks, progress=progress).write(out)
-        write_text(out / _ASKED, json.dumps(asked, indent=2) + "\n")
+        write_text(out / _KEY_FILE, json.dumps(key, indent=2) + "\n")
         return True
 
     def _evaluation_key(self, setting: Setting | None) -> dict[str, Any]:
         """Return everything that the metrics of a setting depend on."""
         return {
-            **asdict(self.asked),
+            **asdict(self.evaluation),
             "model": None if setting is None else sha256(self.folder(setting) / MODEL_FILE),
             "data": self._data_name,
             "weights": self._metric_networks.weights,
         }
 
     def _is_evaluated(self, setting: Setting | None) -> bool:
-        path = self._results(setting) / _ASKED
+        path = self._results(setting) / _KEY_FILE
         return path.is_file() and _read(path) == json.loads(json.dumps(self._evaluation_key(setting)))
 
     def _results(self, setting: Setting | None) -> Path:
         return self.out / "trivial" if setting is None else self.folder(setting) / "eval"
 
-    def finish(self) -> str:
+    def write_results(self) -> str:
         """Write table.md, table.json and sheet.png of all settings evaluated with these options so far.
 
         Returns:

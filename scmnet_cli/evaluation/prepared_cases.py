@@ -288,7 +288,7 @@ def check_size(size: Canvas, data: Path, pipeline: Pipeline | None) -> Canvas:
     own = PreparedFolder(data).manifest.canvas
     if not size.has_shape_of(own):
         fitting = Canvas(size.height, round(size.height * own.width / own.height))
-        raise ScmError(f"--size {size}: does not have the aspect of the folder's {own}; try {fitting}")
+        raise ScmError(f"--size {size}: does not have the aspect ratio of the folder's {own}; try {fitting}")
     if size.height > own.height:
         raise ScmError(f"--size {size}: is larger than the images of {data}; choose at most {own}")
     if pipeline is not None and size.height < pipeline.canvas.height:

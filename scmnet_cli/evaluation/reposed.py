@@ -16,7 +16,7 @@ def lend_poses(joints: Sequence[FloatArray]) -> list[FloatArray | None]:
     """Return the pose of each person's source: the joints of the next person, scaled to this body.
 
     The first person follows the last. People without neck and hips are skipped. The pose is None for a person who has
-    neck and hip in common with nobody.
+    neck and hip in common with any other person.
 
     Shape:
         joints: (18, 3) each, in pixels of one canvas; results have the same shape.

@@ -22,7 +22,7 @@ from scmnet_cli.training.tracking import draw_sample_sheet
 from scmnet_cli.types import UInt8Array
 
 _EDIT_PEOPLE = 256
-"""Number of people of a split from whom the sheet of edits chooses references; all are kept in memory."""
+"""Number of people of a split that are candidates for references in the sheet of edits; all are kept in memory."""
 
 
 @torch.no_grad()

@@ -80,7 +80,7 @@ class Garment:
 
     @property
     def lies_flat(self) -> bool:
-        """Whether nobody wore it in its photo: no joint of a head is known."""
+        """Whether the photo shows no wearer: no joint of the head is known."""
         return not (self.joints[list(HEAD_JOINTS), 2] > 0).any()
 
     def person(self, canvas: Canvas) -> Person:

@@ -122,7 +122,7 @@ class _Body:
     size: Tensor
 
     def place(self, joint: int, where: Tensor, allowed: Tensor) -> None:
-        """Put a joint at ``where``, (B, 2), if it is missing and ``allowed``, (B,) bool."""
+        """Place a joint at ``where``, (B, 2), if it is missing and ``allowed``, (B,) bool."""
         new = allowed & ~self.present[:, joint]
         self.places[:, joint] = torch.where(new[:, None], where, self.places[:, joint])
         self.present[:, joint] |= new

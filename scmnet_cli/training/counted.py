@@ -1,4 +1,4 @@
-"""What all training runs share: counters of images and seconds that survive a resume, reports, and the outcome."""
+"""Shared parts of all training runs: counters of images and seconds that survive a resume, reports, the outcome."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ BUDGET_USED, NO_GAIN = "the budget is used up", "held-out views no longer improv
 
 
 MOST_LOST = 0.01
-"""Share of the person that may be lost in a held-out pose; weights that lose more are not kept."""
+"""Maximum share of the person that may be missing in held-out poses; weights with more are rejected."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class PersonalProgress:
 
 
 def recipe_for(budget: Budget) -> Recipe:
-    """Return the recipe for a budget: a longer one can afford more checks (docs/lab/personalize.md)."""
+    """Return the recipe for a budget; longer budgets have more validations (docs/lab/personalize.md)."""
     seconds = budget.seconds
     if seconds is None:
         return Recipe()
@@ -155,7 +155,7 @@ class PersonalRun:
             recipe: hyperparameters; None: the defaults.
             plain: whether the background is plain.
             weights_dir: folder of VGG weights; without weights the losses on VGG features are left out.
-            vgg: False: leave the losses on VGG features out in any case.
+            vgg: False: always leave out the losses on VGG features.
 
         Raises:
             ScmError: if the network has no part warp, or a photo shows no person or has another aspect ratio.
@@ -236,7 +236,7 @@ class PersonalRun:
 
     @torch.no_grad()
     def lost(self) -> float:
-        """Return which share of the person the base draws and this network does not: holes, in photos brought to poses.
+        """Return the share of the base's foreground that this network misses in held-out poses, that is, holes.
 
         The held-out views cannot show them: their truth is the photo in its own pose.
         """
@@ -249,7 +249,7 @@ class PersonalRun:
 
     @torch.no_grad()
     def _foreground(self) -> Tensor | None:
-        """Return the foreground mask of the photos in held-out poses; None where the network draws backgrounds."""
+        """Return the foreground masks of the photos in held-out poses; None if the network draws backgrounds."""
         drawn: GeneratorOutput = self._generator(self._uses)
         return drawn.rendering.alpha
 
@@ -277,13 +277,13 @@ class PersonalRun:
 
 _MAX_GRADIENT, _BAND_STREAM = 20.0, 23
 _WARM_UP = 8
-"""Steps over which the learning rate rises: Adam's first steps are as long as all others, and know least."""
+"""Warm-up steps of the learning rate, since Adam's first steps are full-sized but poorly estimated."""
 
 _USED_POSES, _SOLID, _HOLE = 3, 0.8, 0.4
 
 
 def _photos_in_poses(photos: PeopleGiven, poses: Sequence[FloatArray]) -> Inputs:
-    """Return the photos as sources and held-out poses as targets, as in use."""
+    """Return inputs as at test time: the photos as sources, and held-out poses as targets."""
     num = max(len(photos), _USED_POSES)
     source = photos.batch([index % len(photos) for index in range(num)])
     posed = source.structure.clone()
@@ -295,7 +295,7 @@ def _photos_in_poses(photos: PeopleGiven, poses: Sequence[FloatArray]) -> Inputs
 
 
 def _losses_of(config: Config, weights_dir: Path | None, *, fields: bool, vgg: bool) -> Config:
-    """Return the config of the losses; those on VGG features need its weights.
+    """Return the config of the losses, without those on VGG features if the weights are missing.
 
     Args:
         config: the model's config.

@@ -1,4 +1,4 @@
-"""An input that the command line names, before it is read."""
+"""An input of the command line, before it is read."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from scmnet_cli.types import Person, Pose
 
 @dataclass(frozen=True)
 class Input:
-    """Something to read: named at once, read when its turn comes.
+    """An input that is read lazily.
 
     Attributes:
-        name: for file names and messages.
-        where: the file, with the row of a table after ``#``; the same place is the same input.
-        read: reads it; raises ScmError if it cannot.
-        folder: the prepared folder it is an entry of, if it is one.
-        framed: reads it with the photo that it stands in, if it is a photo of a person.
-        description: what a pose file says of the pose.
+        name: name in file names and messages.
+        where: location: the file, with the row of a table after ``#``; inputs with the same location are the same.
+        read: reads it; raises ScmError on failure.
+        folder: the prepared folder of an entry, else None.
+        framed: for a photo of a person, reads it together with the whole photo.
+        description: description of the pose in a pose file.
         others: further photos of the same person.
     """
 

@@ -1,4 +1,4 @@
-"""Inputs that ``--src``, ``--pose`` and ``--ref`` name: prepared entries, photos, pose files, shipped poses."""
+"""Resolve ``--src``, ``--pose`` and ``--ref``: prepared entries, photos, pose files, shipped poses."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Photos:
-    """How photos are read: which person of each (0: the most prominent), and the height up to which pixels are kept."""
+class _PhotoSelection:
+    """Person to take from each photo (0: the most prominent), and height in pixels up to which resolution is kept."""
 
     person: int = 0
     largest: int = 0
 
 
 class Finder:
-    """Finds what the words of the command line name."""
+    """Finds the inputs given on the command line."""
 
     def __init__(
         self,
@@ -69,15 +69,15 @@ class Finder:
         """Open the prepared folder of ``--data``.
 
         Args:
-            data: the prepared folder whose entries may be called by their name alone.
-            canvas: photos are cropped to it, and poses placed on it.
-            background: photos are put before it.
-            frame: size of the pictures to which pose files refer that do not say it.
-            person: whom of a photo with several people :meth:`people` takes, from 1; 0: the most prominent.
-            pose_person: the same of the photos and pose files that give poses.
-            mirror: whether poses are mirrored.
-            domain: whether photos are of people or of faces.
-            largest: height up to which photos of people keep their own pixels; 0: all are cropped to the canvas.
+            data: prepared folder whose entries may be given by name alone.
+            canvas: photos are cropped to it, and poses are placed on it.
+            background: background of photos, ``plain`` or ``keep``.
+            frame: image size for pose files that do not give one.
+            person: number of the person that :meth:`people` takes from a photo, from 1; 0: the most prominent.
+            pose_person: the same for photos and pose files that give poses.
+            mirror: mirror the poses.
+            domain: photos of people or of faces.
+            largest: height in pixels up to which photos of people keep their resolution; 0: resize all to the canvas.
 
         Raises:
             ScmError: if ``data`` is not a prepared folder.
@@ -95,56 +95,56 @@ class Finder:
         self._face_parser: Callable[[], FaceParser | None] = cache(load_face_parser)
         self._data = self._open(data) if data is not None else None
 
-    def look_with(self, load: Callable[[], Analyser]) -> None:
-        """Let raw photos be looked at by another analyser, which is loaded once if one of them is read."""
+    def use_analyser(self, load: Callable[[], Analyser]) -> None:
+        """Analyse raw photos with another analyser, which is loaded when the first one is read."""
         self._analyser = cache(load)
 
-    def find_faces_with(self, load: Callable[[], FaceParser | None]) -> None:
-        """Let photos of faces be looked at by a face parser, which is loaded once if one of them is read."""
+    def use_face_parser(self, load: Callable[[], FaceParser | None]) -> None:
+        """Find faces in photos with a face parser, which is loaded when the first photo is read."""
         self._face_parser = cache(load)
 
     def person(self, word: str, option: str) -> Input:
         """Find one person, as :meth:`people` does.
 
         Raises:
-            ScmError: if the word names nothing, or several.
+            ScmError: if the word matches nothing or several people.
         """
         return _only(self.people([word], option), word, option)
 
     def people(self, words: Iterable[str], option: str) -> list[Input]:
         """Find people: entries, photos, folders of photos, whole prepared folders, or shipped photos (``demo:NAME``).
 
-        Photos with neither a region map nor joints beside them are analysed when they are read.
+        Photos without a region map and joints beside them are analysed when read.
 
         Raises:
-            ScmError: if a word names nothing, with the option and what it may name.
+            ScmError: if a word matches nothing, with the option and its possible values.
         """
-        photos = _Photos(self._person, self._largest)
+        photos = _PhotoSelection(self._person, self._largest)
         return _once(found for word in words for found in self._people(word, option, photos))
 
     def reference(self, word: str, option: str) -> Input:
-        """Find one person as :meth:`person` does, of a photo the most prominent.
+        """Find one person as :meth:`person` does, but always the most prominent of a photo.
 
         Raises:
-            ScmError: if the word names nothing, or several.
+            ScmError: if the word matches nothing or several people.
         """
-        return _only(self._people(word, option, _Photos(largest=self._largest)), word, option)
+        return _only(self._people(word, option, _PhotoSelection(largest=self._largest)), word, option)
 
     def poses(self, words: Iterable[str], option: str) -> list[Input]:
-        """Find poses: as :meth:`people`, or shipped ones, or of pose files, or of folders of those.
+        """Find poses: the same inputs as :meth:`people`, and shipped poses, pose files, and folders of pose files.
 
-        Poses without a picture are placed on the canvas as they are read.
+        Poses without a picture are placed on the canvas when read.
 
         Raises:
-            ScmError: if a word names nothing, with the option and what it may name.
+            ScmError: if a word matches nothing, with the option and its possible values.
         """
         return [replace(given, read=partial(self._placed, given)) for given in self.unplaced(words, option)]
 
     def sequence(self, words: Iterable[str], option: str) -> list[Input]:
-        """Find poses that follow each other, as :meth:`poses` does: those of one frame are placed together.
+        """Find a sequence of poses, as :meth:`poses` does; poses with the same frame are placed with one crop.
 
         Raises:
-            ScmError: if a word names nothing. What cannot be used fails when it is read again.
+            ScmError: if a word matches nothing. An unusable pose raises its error when it is read.
         """
         found = self.unplaced(words, option)
         read: dict[int, Pose] = {}
@@ -161,10 +161,10 @@ class Finder:
         return found
 
     def unplaced(self, words: Iterable[str], option: str) -> list[Input]:
-        """Find poses as :meth:`poses` does, but leave them in the frames they came in.
+        """Find poses as :meth:`poses` does, but leave them in their original frames.
 
         Raises:
-            ScmError: if a word names nothing.
+            ScmError: if a word matches nothing.
         """
         found = _once(found for word in words for found in self._poses(word, option))
         return [mirrored_input(given) for given in found] if self._mirror else found
@@ -183,19 +183,19 @@ class Finder:
         if not is_prepared(folder) and not _photos(folder) and (files := _pose_files(folder)):
             return [found for file in files for found in self._pose_files.rows_if_any(file, option)]
         try:
-            return self._people(word, option, _Photos(self._pose_person), shipped_poses())
+            return self._people(word, option, _PhotoSelection(self._pose_person), shipped_poses())
         except ScmError:
             if folder.exists() or word not in shipped_poses():
                 raise
             return find_shipped_poses(word, option)
 
     def _people(
-        self, word: str, option: str, photos: _Photos | None = None, shipped: Iterable[str] = ()
+        self, word: str, option: str, photos: _PhotoSelection | None = None, shipped: Iterable[str] = ()
     ) -> list[Input]:
         if self._data is not None and word in self._data.names():
             return [_entry(self._data, word)]
         if word.startswith(PREFIX):
-            return [self._photo(file, photos or _Photos()) for file in find_demo_people(word, option)]
+            return [self._photo(file, photos or _PhotoSelection()) for file in find_demo_people(word, option)]
         path = Path(word)
         if is_prepared(path):
             folder = self._open(path)
@@ -213,20 +213,20 @@ class Finder:
         if files:
             if unread := unread_photos(files_of(path)):
                 _log.warning("%s %s: %s", option, word, unread)
-            return [self._photo(file, photos or _Photos()) for file in files]
+            return [self._photo(file, photos or _PhotoSelection()) for file in files]
         raise ScmError(f"{option} {word}: {self._why_not(path, word, list(shipped))}")
 
     def drawings(self, words: Iterable[str], option: str, kind: str) -> list[Input]:
-        """Find edges: of entries of prepared folders of faces, or of pictures, one by one or in folders.
+        """Find edges: entries of prepared folders of faces, pictures, or folders of pictures.
 
         Args:
-            words: what names them.
-            option: for messages.
-            kind: what the pictures show, as :func:`scmnet_cli.inference.inputs.sketches.read_drawing` takes it; of
-                entries, ``photo`` takes Canny's edges alone.
+            words: values of the option.
+            option: name of the option for messages.
+            kind: kind of the pictures, as for :func:`scmnet_cli.inference.inputs.sketches.read_drawing`; with ``photo``
+                entries give their Canny edges only.
 
         Raises:
-            ScmError: if a word names nothing.
+            ScmError: if a word matches nothing.
         """
         found = _once(found for word in words for found in self._people(word, option))
         return [replace(given, read=partial(self._drawn, given, kind)) for given in found]
@@ -236,11 +236,11 @@ class Finder:
             return self._aligned(read_drawing(Path(given.where), self._canvas, kind), Path(given.where))
         face = given.read()
         if face.edges is None:
-            raise ScmError(f"{given.where}: is of {DOMAINS[face.domain].members}, which have no edges")
+            raise ScmError(f"{given.where}: holds {DOMAINS[face.domain].members}, which have no edges; give faces")
         return replace(face, edges=face.edges & np.uint8(CANNY)) if kind == "photo" else face
 
     def _aligned(self, drawing: Drawing, path: Path) -> Drawing:
-        """Return the edges of a photo with its face aligned, if it is one, and there is one and who finds it."""
+        """Return the edges of a photo after aligning its face, if a face parser is there and finds one."""
         if drawing.taken_from != "photo" or (parser := self._face_parser()) is None:
             return drawing
         face = parser(read_photo(path))
@@ -249,7 +249,7 @@ class Finder:
         lines = canny_edges(face.picture(self._canvas))
         return replace(drawing, edges=CANNY * lines.astype(np.uint8), taken_from="photo of a face, aligned")
 
-    def _photo(self, path: Path, photos: _Photos) -> Input:
+    def _photo(self, path: Path, photos: _PhotoSelection) -> Input:
         person = photos.person
         if self.domain is FACE:
             return Input(path.stem, str(path.resolve()), partial(self._face, path))
@@ -270,7 +270,7 @@ class Finder:
         if shipped:
             may += ", or a pose file, or a shipped pose ('scm poses' lists them)"
         if remedy := why_unread(path) if path.is_file() else unread_photos(files_of(path)):
-            return f"cannot be read here; {remedy}" if path.is_file() else f"holds no photo that can be read; {remedy}"
+            return f"cannot be read here; {remedy}" if path.is_file() else f"has no readable photo; {remedy}"
         if zipfile.is_zipfile(path):
             return "is an archive; unpack it and give the folder"
         if path.is_file() and path.suffix.lower() == ".xml":
@@ -299,7 +299,7 @@ def _given(pose: Pose) -> Pose:
 
 
 def _file_and_row(word: str) -> tuple[Path, str] | None:
-    """Return the pose file that a word names, and the row after ``#``; a file can have ``#`` in its own name."""
+    """Split a word into a pose file and the row after ``#``; None for other words. File names may contain ``#``."""
     ends = [len(word), *(place for place, letter in enumerate(word) if letter == "#")]
     for end in ends:
         if word[:end].lower().endswith(POSE_ENDINGS) and Path(word[:end]).is_file():
@@ -317,7 +317,7 @@ def _photos(folder: Path) -> list[Path]:
 
 def _only(found: list[Input], word: str, option: str) -> Input:
     if len(found) != 1:
-        raise ScmError(f"{option} {word}: is a folder of {len(found)} people; name one of them")
+        raise ScmError(f"{option} {word}: is a folder of {len(found)} people; give one of them")
     return found[0]
 
 

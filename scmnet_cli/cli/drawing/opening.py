@@ -1,4 +1,4 @@
-"""Open the model, the wardrobe and the inputs that the options of a drawing command name."""
+"""Open the model and the inputs of a drawing command."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _OWN_LICENCE = "Apache-2.0"
 
 
 def open_model(model: Path | None, device: str, runtime: Runtime = Runtime.torch) -> Pipeline:
-    """Load the model that -m names, or open an exported one; without a name, load the one that ships.
+    """Load the model given by -m, or open an exported one; by default load the shipped model.
 
-    Says on stderr what its licence is, where that is not the package's own.
+    Prints its licence to stderr if that differs from the package's.
 
     Raises:
         ScmError: if it cannot be read.
@@ -29,10 +29,10 @@ def open_model(model: Path | None, device: str, runtime: Runtime = Runtime.torch
 
 
 def read_output_size(size: str | None, pipeline: Pipeline) -> Canvas | None:
-    """Read --size: a size, ``model`` for the network's canvas, or None for the photo's own.
+    """Parse --size: a size, ``model`` for the network's canvas, or None for the photo's own size.
 
     Raises:
-        ScmError: if it is no size.
+        ScmError: if it is not a size.
     """
     if size == "model":
         return pipeline.canvas
@@ -40,10 +40,10 @@ def read_output_size(size: str | None, pipeline: Pipeline) -> Canvas | None:
 
 
 def find_inputs(pipeline: Pipeline, options: InputOptions, size: Canvas | None = None) -> Finder:
-    """Open what --data and --frame name; photos keep the pixels that pictures of ``size`` need.
+    """Create the finder of inputs from --data, --frame and the like; photos keep the pixels that ``size`` needs.
 
     Raises:
-        ScmError: if there is no such folder or size.
+        ScmError: if --data is not a prepared folder or --frame is not a size.
     """
     frame = None if options.frame is None else read_size(options.frame, "--frame", "256x176")
     return Finder(

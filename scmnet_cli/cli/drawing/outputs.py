@@ -1,4 +1,4 @@
-"""Outputs of ``scm transfer`` and ``scm edit``: the picture, a JSON beside it and, on request, a strip."""
+"""Output files of ``scm transfer`` and ``scm edit``: the picture, a JSON report, and optional sheets."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _SHEETS = ("strip", "before-after")
 
 
 class Outputs:
-    """The folder or file that pictures go to; nothing drawn from other inputs is ever overwritten."""
+    """Writes pictures to a folder or file; never overwrites a picture drawn from other inputs."""
 
     def __init__(self, out: Path, pipeline: Pipeline, *, mark: bool = False) -> None:
-        """Make the folder.
+        """Create the folder.
 
         Args:
-            out: a folder, or a file with the ending of a picture, for one picture.
-            pipeline: draws the pictures.
+            out: a folder, or a file with an image ending for a single picture.
+            pipeline: the model that draws the pictures, for the report.
             mark: add the visible mark to each picture.
 
         Raises:
-            ScmError: if the folder cannot be made, or pictures of the file's kind cannot be written.
+            ScmError: if the folder cannot be created, or the file's format cannot be written.
         """
         self.file = _named_file(out)
         self.folder = out if self.file is None else out.parent
@@ -62,15 +62,15 @@ class Outputs:
         """Write a picture and its report.
 
         Args:
-            stem: the wanted file name without ending, unless ``--out`` is a file; a number follows it where that name
-                is taken by other inputs.
-            picture: (H, W, 3), or (H, W, 4) with an opacity.
-            inputs: names the inputs; the same inputs and model overwrite their earlier picture.
-            report: what else the JSON holds.
-            sheets: pictures to be written beside it, by the end of their names.
+            stem: file name without ending, unless ``--out`` is a file; a number is appended if it is taken by other
+                inputs.
+            picture: (H, W, 3), or (H, W, 4) with opacity.
+            inputs: names and paths of the inputs; the same inputs and model overwrite their earlier picture.
+            report: further content of the JSON.
+            sheets: pictures to write beside it, by their suffixes.
 
         Returns:
-            the path of the picture, a PNG unless ``--out`` says otherwise; the JSON lies beside it.
+            path of the picture, a PNG unless ``--out`` is a file; the JSON has the same name.
 
         Raises:
             ScmError: if a file cannot be written.
@@ -88,14 +88,14 @@ class Outputs:
         """Write an animated picture and its report.
 
         Args:
-            wanted: its file; a number follows the name where that is taken by other inputs.
+            wanted: path of the picture; a number is appended if it is taken by other inputs.
             frames: (H, W, 3) each.
-            rate: frames a second.
-            inputs: names the inputs; the same inputs and model overwrite their earlier picture.
-            report: what else the JSON holds.
+            rate: frames per second.
+            inputs: names and paths of the inputs; the same inputs and model overwrite their earlier picture.
+            report: further content of the JSON.
 
         Returns:
-            the path of the picture; the JSON lies beside it.
+            path of the picture; the JSON has the same name.
 
         Raises:
             ScmError: if a file cannot be written.
@@ -106,13 +106,13 @@ class Outputs:
         return path
 
     def adopt(self, wanted: Path, made: Path, inputs: dict[str, Any], report: dict[str, Any]) -> Path:
-        """Give a finished file its place, and write its report; as :meth:`write_animation` otherwise.
+        """Move a finished file to its path and write its report; otherwise like :meth:`write_animation`.
 
         Args:
-            wanted: its file; a number follows the name where that is taken by other inputs.
-            made: the file as it is, in the same folder; it is moved.
-            inputs: names the inputs.
-            report: what else the JSON holds.
+            wanted: its path; a number is appended if it is taken by other inputs.
+            made: the finished file, in the same folder.
+            inputs: names and paths of the inputs.
+            report: further content of the JSON.
 
         Raises:
             ScmError: if a file cannot be written.
@@ -124,8 +124,8 @@ class Outputs:
 
     @contextmanager
     def _report_beside(self, path: Path, inputs: dict[str, Any], report: dict[str, Any]) -> Iterator[None]:
-        """Write the JSON, then let the picture be written; without a picture no JSON and no strip stays."""
-        # The JSON first: a picture without one is taken for another's and never touched.
+        """Write the JSON before the block that writes the picture; if that fails, delete the JSON and the sheets."""
+        # The JSON first: a picture without one counts as another program's and is never overwritten.
         try:
             self._write_report(path, inputs, report)
             yield
@@ -151,13 +151,13 @@ class Outputs:
     def existing(
         self, stem: str, inputs: Mapping[str, Any], options: Mapping[str, Any], sheets: tuple[str, ...] = ()
     ) -> Path | None:
-        """Return the picture of these inputs, model file and options, if it is there and no input is newer.
+        """Return the path of an existing picture of the same inputs, model file and options; None if an input is newer.
 
         Args:
             stem: as for :meth:`write`.
-            inputs: as for :meth:`write`; what the report says of an input beyond that does not count.
-            options: those that change the picture.
-            sheets: which must lie beside it.
+            inputs: as for :meth:`write`; the report may hold more about each input.
+            options: options that change the picture.
+            sheets: suffixes of sheets that must exist too.
         """
         stem, ending = (stem, ".png") if self.file is None else (self.file.stem, self.file.suffix)
         for number in itertools.count(1):
@@ -182,7 +182,7 @@ class Outputs:
 
 
 def _read_report(path: Path) -> dict[str, Any]:
-    """Return what a report holds; nothing if it is absent, or another program's."""
+    """Read a report; return an empty dict if it is absent or not JSON."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -191,14 +191,14 @@ def _read_report(path: Path) -> dict[str, Any]:
 
 
 def _holds(found: Any, wanted: Any) -> bool:
-    """Return whether JSON has everything that is wanted, and perhaps more."""
+    """Return whether JSON contains all wanted keys and values."""
     if isinstance(wanted, Mapping):
         return isinstance(found, dict) and all(_holds(found.get(key), value) for key, value in wanted.items())
     return bool(found == wanted)
 
 
 def _is_older(picture: Path, inputs: Mapping[str, Any]) -> bool:
-    """Return whether a file among the inputs changed after the picture was written."""
+    """Return whether an input file changed after the picture was written."""
     written = picture.stat().st_mtime
     for value in inputs.values():
         if "path" not in value:
@@ -214,27 +214,27 @@ def _is_older(picture: Path, inputs: Mapping[str, Any]) -> bool:
 
 
 def _named_file(out: Path) -> Path | None:
-    """Return the picture file that ``--out`` names, or None if it names a folder."""
+    """Return ``--out`` if it is an image file, or None if it is a folder."""
     ending = out.suffix.lower()
     if out.is_dir() or (not why_unread(out) and ending not in photo_endings()):
         return None
     if ending not in KINDS:
-        raise ScmError(f"--out {out}: is a picture of a kind that is not written; choose {', '.join(KINDS)}")
+        raise ScmError(f"--out {out}: this image format cannot be written; choose {', '.join(KINDS)}")
     return out
 
 
 def make_folder(folder: Path, option: str) -> None:
-    """Make a folder, and those above it, if need be.
+    """Create a folder and its parents.
 
     Raises:
-        ScmError: if it cannot be made.
+        ScmError: if it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ScmError(f"{option} {folder}: cannot be made ({error}); name a folder you may write to") from error
+        raise ScmError(f"{option} {folder}: cannot be created ({error}); give a folder you may write to") from error
 
 
 def safe_name(name: str) -> str:
-    """Return a name that may stand in a file name: letters, digits, ``_`` and ``-``, not too long."""
+    """Return a name that is safe in file names: letters, digits, ``_`` and ``-``, at most 80 characters."""
     return re.sub(r"[^\w-]+", "_", name)[:_LONGEST_NAME].strip("_") or "unnamed"

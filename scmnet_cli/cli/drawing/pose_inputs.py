@@ -1,4 +1,4 @@
-"""Poses that the command line names: rows of pose files and tables of keypoints, and shipped poses."""
+"""Poses of the command line: rows of pose files and of keypoint tables, and shipped poses."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from scmnet_cli.sources.keypoints import read_keypoint_table
 from scmnet_cli.types import Canvas, Person, Pose
 
 DEFAULT_FRAME = Canvas(256, 176)
-"""Frame of the benchmark's joints: where neither a pose file nor ``--frame`` says one."""
+"""Frame size if neither a pose file nor ``--frame`` gives one: that of the benchmark's joints."""
 
 LIBRARY = "library:"
-"""Prefix that marks the name of a shipped pose; alone it names them all."""
+"""Prefix of the name of a shipped pose; alone it stands for all of them."""
 
 POSE_ENDINGS = (".csv", ".txt", ".json")
 
@@ -33,13 +33,13 @@ class PoseFiles:
     def __init__(
         self, canvas: Canvas, frame: Canvas | None, pose_person: int, open_folder: Callable[[Path], PreparedFolder]
     ) -> None:
-        """Take what the options say of poses.
+        """Store the options.
 
         Args:
-            canvas: the model's.
-            frame: size of the pictures to which pose files refer that do not say it.
-            pose_person: whom of a picture with several people to take, from 1; 0: the most prominent.
-            open_folder: opens the prepared folder that a table of keypoints lies in.
+            canvas: the model's canvas.
+            frame: image size for pose files that do not give one.
+            pose_person: number of the person to take from several, from 1; 0: the most prominent.
+            open_folder: opens the prepared folder that contains a keypoint table.
         """
         self._canvas = canvas
         self._frame = frame
@@ -47,17 +47,17 @@ class PoseFiles:
         self._open_folder = open_folder
 
     def rows_if_any(self, file: Path, option: str) -> list[Input]:
-        """Like :meth:`rows`; a file that cannot be read is reported when its turn comes."""
+        """Find poses as :meth:`rows` does, but report an unreadable file only when it is read."""
         try:
             return self.rows(file, "", option)
         except ScmError as error:
             return [Input(file.name, str(file.resolve()), partial(fail_with, error))]
 
     def rows(self, file: Path, row: str, option: str) -> list[Input]:
-        """Find the poses of a file, or of one row of it.
+        """Find the poses of a file, or of one of its rows.
 
         Raises:
-            ScmError: if the file cannot be read, or has no such row.
+            ScmError: if the file cannot be read or has no such row.
         """
         pictures = self._pictures(file)
         names = [posed.name for posed in pictures]
@@ -94,17 +94,17 @@ class PoseFiles:
         known = joints[joints[:, 2] > 0, :2]
         beyond = ((known < 0) | (known >= (frame.width, frame.height))).any(1)
         if beyond.sum() > len(known) / 2:
-            raise ScmError(f"{name}: most joints lie beyond a frame of {frame}; say in which frame they are (--frame)")
+            raise ScmError(f"{name}: most joints lie outside a frame of {frame}; give the image size with --frame HxW")
         if self._frame is None and not frame.has_shape_of(self._canvas):
             raise ScmError(
-                f"{name}: its file does not say in which frame the joints lie, and {frame} has not the shape of the"
-                f" model's {self._canvas}; say in which frame they are (--frame)"
+                f"{name}: its file gives no image size, and the default {frame} does not have the aspect ratio of the "
+                f"model's {self._canvas}; give the image size with --frame HxW"
             )
         return Pose(name, joints, frame)
 
 
 def find_shipped_poses(name: str, option: str) -> list[Input]:
-    """Find the shipped pose of that name; without a name, all of them.
+    """Find the shipped pose with a name; without a name, return all of them.
 
     Raises:
         ScmError: if no shipped pose has that name.
@@ -125,7 +125,7 @@ def _pose_of(posed: PoseEntry) -> Pose:
 
 
 def mirrored_input(given: Input) -> Input:
-    """Return an input whose pose is mirrored as it is read."""
+    """Return an input whose pose is mirrored when read."""
 
     def read() -> Pose:
         pose = given.read()
@@ -135,7 +135,7 @@ def mirrored_input(given: Input) -> Input:
 
 
 def fail_with(error: ScmError) -> Pose:
-    """Raise an error, where an input would be read."""
+    """Raise an error in place of reading an input."""
     raise error
 
 

@@ -1,4 +1,4 @@
-"""What one command draws: sources, poses and references, the names of the files, and the share of each process."""
+"""Task of one drawing command: sources, poses and references, file names, and the share of each process."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from scmnet_cli.system.processes import Rank
 
 @dataclass(frozen=True)
 class Reference:
-    """Whom or what a region is taken from: somebody's, or a garment of a wardrobe.
+    """Source of an exchanged region: another person, or a garment of a wardrobe.
 
     Attributes:
-        name: for file names and messages.
-        where: the file it comes from.
-        encode: reads and encodes it; raises ScmError if it cannot.
+        name: name in file names and messages.
+        where: file it comes from.
+        encode: reads and encodes it; raises ScmError on failure.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Task:
     """Sources, poses and references of one command.
 
     Attributes:
-        sources: who is drawn.
-        poses: in which poses; None: each source in its own.
-        references: for each region to exchange, whom it is taken from.
-        colours: whether edges are coloured: files and reports name them first, and the source as their reference.
-        force: edit photos that do not show where a garment goes, or show another side than the reference.
+        sources: people to draw.
+        poses: poses to draw them in; None: each source in its own pose.
+        references: reference of each region to exchange.
+        colours: True for ``scm colorize``: files and reports list the edges first, then the source as their reference.
+        force: edit even if a photo does not show where a garment goes, or shows another side than the reference.
     """
 
     sources: list[Input]
@@ -52,7 +52,7 @@ class Task:
         return len(self.sources) * (1 if self.poses is None else len(self.poses))
 
     def stem(self, source: Input, given: Input) -> str:
-        """Return the name of the file of a picture, without ending."""
+        """Return the file name of a picture without its ending."""
         if self.colours:
             return f"{safe_name(given.name)}_like_{safe_name(source.name)}"
         return "_".join([
@@ -62,7 +62,7 @@ class Task:
         ])  # fmt: skip
 
     def inputs(self, source: Input, given: Input) -> dict[str, Any]:
-        """Return the names and paths of a picture's inputs, for its report."""
+        """Return the names and paths of a picture's inputs for its report."""
         if self.colours:
             return {"edges": named(given), "reference": named(source)}
         return {
@@ -72,9 +72,9 @@ class Task:
         }
 
     def of_rank(self, rank: Rank) -> Iterator[tuple[Input, list[Input]]]:
-        """Give the sources and poses that one of several processes draws: neighbours, so that it reads few sources.
+        """Yield the sources and poses that one process draws: a contiguous share, so that it reads few sources.
 
-        Pictures that may want the same file name fall to the same process, which numbers them.
+        Pictures that may get the same file name are drawn by the same process, which numbers them.
         """
         poses_of = [(source, [source] if self.poses is None else self.poses) for source in self.sources]
         if rank.count == 1:
@@ -91,7 +91,7 @@ class Task:
 
 
 def named(given: Input | Reference) -> dict[str, Any]:
-    """Return name and path of an input, for a report."""
+    """Return name and path of an input for a report."""
     found: dict[str, Any] = {"name": given.name, "path": given.where}
     if isinstance(given, Input) and given.others:
         found["further_photos"] = [other.where for other in given.others]
@@ -99,7 +99,7 @@ def named(given: Input | Reference) -> dict[str, Any]:
 
 
 def are_pair(source: Input, pose: Input) -> bool:
-    """Return whether a prepared folder lists the two as pictures of one person."""
+    """Return whether a prepared folder lists the two as a pair, that is, photos of one person."""
     if source.folder is None or pose.folder is None or source.folder.path != pose.folder.path:
         return False
     return (source.name, pose.name) in _pairs(source.folder)
