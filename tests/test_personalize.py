@@ -192,7 +192,7 @@ def test_a_network_that_draws_backgrounds_loses_nothing(tmp_path: Path) -> None:
 def test_the_run_ends_early_once_held_out_views_stop_improving(base: Pipeline) -> None:
     states = list(run_of(base, learning_rate=1.0, num_checks=12, patience=2).steps(Budget(None, 24)))
     assert states[-1].steps == 4
-    assert "no more" in states[-1].finished
+    assert "no longer improve" in states[-1].finished
 
 
 def test_the_run_ends_at_its_time_limit(base: Pipeline) -> None:
