@@ -17,7 +17,7 @@ from scmnet_cli.config import parse_config
 from scmnet_cli.data.dataset import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, CropBox
-from scmnet_cli.inference.editing import Edit, edit_photo
+from scmnet_cli.inference.editing import Edit, edit_photo, skin_toned, uncovered_skin
 from scmnet_cli.inference.garments import kind_of
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.pipeline import Pipeline
@@ -247,6 +247,39 @@ def test_a_coat_over_trousers_goes_whole_and_the_skirt_of_a_dress_stays(
     below = hanging & (rows > hip + 0.35 * (knee - hip))
     assert below.sum() > 50
     assert (found.area[below] > 0.9).mean() == pytest.approx(1.0 if goes else 0.0, abs=0.25)
+
+
+@pytest.mark.parametrize(("kind", "hem"), [("skirt", 0.5), ("pants", 0.5), ("pants", 1.0), ("upper", 0.5)])
+def test_skin_shows_below_shorter_garments_alone(kind: str, hem: float) -> None:
+    wearer = dressed(PANTS)
+    knee, ankle = (float(wearer.joints[JOINTS.index(f"right_{name}"), 1]) for name in ("knee", "ankle"))
+    legs = regions_of(wearer, "pants")
+    rows = np.arange(len(legs))[:, None]
+    worn = legs & (rows < knee + hem * (ankle - knee))
+    skin = uncovered_skin(wearer, kind, legs & ~worn, worn)
+    below = (legs & (rows > np.flatnonzero(worn.any(1)).max())).sum()
+    assert skin.sum() == (below if kind != "upper" and hem < 1 else 0)
+
+
+def test_a_shorter_sleeve_bares_the_arm() -> None:
+    wearer = dressed(PANTS, upper=GREEN)
+    upper = regions_of(wearer, "upper")
+    elbow, wrist = (wearer.joints[JOINTS.index(f"left_{name}"), :2] for name in ("elbow", "wrist"))
+    y, x = np.mgrid[: upper.shape[0], : upper.shape[1]]
+    middle = (elbow + wrist) / 2
+    arm = np.hypot(x - middle[0], y - middle[1]) < 1.5
+    assert uncovered_skin(wearer, "upper", arm, upper & ~arm)[arm].mean() > 0.6
+
+
+def test_drawn_skin_takes_the_colour_of_the_wearers_skin() -> None:
+    wearer = dressed(PANTS)
+    drawn = np.random.default_rng(0).uniform(0, 90, wearer.image.shape).astype(np.float32)
+    skin = regions_of(wearer, "pants")
+    toned = skin_toned(wearer, drawn, skin)
+    own = np.median(wearer.image[regions_of(wearer, "face", "arms")], axis=0)
+    assert abs(toned[skin].mean(0) - own).max() < 3
+    assert np.array_equal(toned[~skin], drawn[~skin])
+    assert np.array_equal(skin_toned(wearer, drawn, np.zeros_like(skin)), drawn)
 
 
 def test_several_edits_are_made_one_after_the_other(pipeline: Pipeline) -> None:

@@ -21,7 +21,8 @@ from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, to_uint8
 from scmnet_cli.inference.garments import KINDS
 from scmnet_cli.models.layers import STRIDE
-from scmnet_cli.models.part_joints import HEAD_JOINTS, body_size
+from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_JOINTS, PARTS, TORSO_PART, body_size, complete_joints
+from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot, region_id
 from scmnet_cli.skeleton import JOINTS
@@ -72,6 +73,10 @@ _SURE = (0.3, 0.7)
 _COVERED = 0.2
 _FLAT_GIRTHS = {region_id("upper"): (0.8, 1.0), region_id("pants"): (1.0, 0.75)}
 """Factors for the widths of arms and legs of a flat garment: a worn tube is narrower than a flat one."""
+_FIRST_LEG = 6  # part
+_ON_LIMB = 0.3  # of the soft border of a part
+_BARE_ABOVE_ANKLE = 0.3  # torso lengths: a garment that ends higher leaves legs bare
+_LEAST_SKIN = 0.001  # share of the canvas
 _ISLAND = 0.1  # minimum size of a component, as a share of the largest
 _LEAST_GARMENT = 0.002  # minimum share of the canvas
 _SHOULDERS_APART = 0.15
@@ -216,6 +221,8 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str)
     pasted = Person(wearer.name, image, labels, wearer.joints)
 
     drawn, alpha, regions = _drawn_beneath(pipeline, pasted, bare)
+    skin = uncovered_skin(wearer, kind, bare, worn)
+    drawn = skin_toned(wearer, drawn, skin & (alpha > 0.5))
     opacity = np.maximum(garment, np.where(old, alpha, (wearer.regions != BACKGROUND).astype(np.float32)))
     below = np.where(old[..., None], drawn, wearer.image.astype(np.float32))
     new = below * (1 - share) + colour * share
@@ -393,6 +400,36 @@ def _drawn_beneath(
     labels = labels.repeat_interleave(STRIDE, 1).repeat_interleave(STRIDE, 2)
     regions = F.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")[0, 0]
     return to_uint8(drawn[0]).astype(np.float32), alpha[0, 0].cpu().numpy(), regions.cpu().numpy().astype(np.uint8)
+
+
+def uncovered_skin(wearer: Person, kind: str, bare: _BoolArray, worn: _BoolArray) -> _BoolArray:
+    """Return the uncovered pixels that are skin: arms that end a shorter sleeve, legs below a skirt or shorts."""
+    joints = complete_joints(torch.from_numpy(wearer.joints)[None])
+    shapes = PartShapes.of(joints, joints.new_ones(1, len(PARTS), dtype=torch.bool))
+    whole = (slice(0, bare.shape[0]), slice(0, bare.shape[1]))
+    outside = [shapes.outside(part, whole)[0].numpy() for part in range(len(PARTS))]
+    skin = np.zeros_like(bare)
+    if kind in _ON_TORSO:
+        arms, legs = np.minimum.reduce(outside[FIRST_BONE:_FIRST_LEG]), np.minimum.reduce(outside[_FIRST_LEG:])
+        skin |= bare & (arms < _ON_LIMB) & (outside[TORSO_PART] > _ON_LIMB) & (legs > arms)
+    rows = np.flatnonzero(worn.any(1))
+    ankles = [wearer.joints[JOINTS.index(name)] for name in ("right_ankle", "left_ankle")]
+    known = [float(ankle[1]) for ankle in ankles if ankle[2] > 0]
+    if kind in ("pants", "skirt", "dress") and len(rows) and known:
+        size = float(body_size(torch.from_numpy(wearer.joints)[None])[0])
+        if rows[-1] < max(known) - _BARE_ABOVE_ANKLE * size:
+            skin |= bare & (np.arange(len(bare))[:, None] > rows[-1])
+    return skin
+
+
+def skin_toned(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolArray) -> npt.NDArray[np.float32]:
+    """Give drawn pixels the wearer's skin colour, of face and arms; what they vary by stays, halved."""
+    own = np.isin(wearer.regions, [region_id("arms"), region_id("face")])
+    if not skin.any() or own.mean() <= _LEAST_SKIN:
+        return drawn
+    colour = np.median(wearer.image[own], axis=0).astype(np.float32)
+    toned = colour + (drawn - drawn[skin].mean(0)) / 2
+    return np.where(skin[..., None], toned.clip(0, 255), drawn).astype(np.float32)
 
 
 def _softened(area: _BoolArray, kept: _BoolArray) -> npt.NDArray[np.float32]:
