@@ -22,7 +22,7 @@ from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.training.personal_views import PersonalStream, held_out_views
-from scmnet_cli.training.personalizing import BUDGET_USED, DECODER, MOST_LOST, Budget, PersonalRun, Recipe
+from scmnet_cli.training.personalizing import BUDGET_USED, DECODER, MOST_LOST, NO_GAIN, Budget, PersonalRun, Recipe
 from scmnet_cli.types import Canvas, Person
 
 CANVAS = Canvas(64, 48)
@@ -191,8 +191,18 @@ def test_a_network_that_draws_backgrounds_loses_nothing(tmp_path: Path) -> None:
 
 def test_the_run_ends_early_once_held_out_views_stop_improving(base: Pipeline) -> None:
     states = list(run_of(base, learning_rate=1.0, num_checks=12, patience=2).steps(Budget(None, 24)))
-    assert states[-1].steps == 4
-    assert "no longer improve" in states[-1].finished
+    assert states[-1].steps == 12  # half of the budget: it never gained
+    assert states[-1].finished == NO_GAIN
+
+
+def test_a_run_that_has_gained_ends_after_two_checks_without_a_gain(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, errors = run_of(base, num_checks=12, patience=2), iter([1.0, 0.9, 0.95, 0.95])
+    monkeypatch.setattr(run, "error", lambda: next(errors))
+    states = list(run.steps(Budget(None, 24)))
+    assert states[-1].steps == 6
+    assert states[-1].best == 0.9
 
 
 def test_the_run_ends_at_its_time_limit(base: Pipeline) -> None:
