@@ -127,6 +127,14 @@ def test_every_source_is_drawn_in_every_pose_and_encoded_once(
     assert read == [1, 1]
 
 
+def test_the_same_command_writes_the_same_bytes_again(place: Place, scm: Scm) -> None:
+    """With the same number of threads (docs/reliability.md)."""
+    given = ("transfer", "--src", "data/anna", "--pose", "data", "-m", "run", "--device", "cpu")
+    one, other = scm(*given, "-o", "one"), scm(*given, "-o", "other")
+    assert [path.name for path in one.paths] == [path.name for path in other.paths]
+    assert [path.read_bytes() for path in one.paths] == [path.read_bytes() for path in other.paths]
+
+
 def test_an_input_named_twice_is_drawn_once(place: Place, scm: Scm) -> None:
     done = scm("transfer", "--src", "data/anna", "--src", "data/images/anna.png", "--pose", "data/ben", "-m", "run")
     assert len(done.paths) == 1

@@ -364,7 +364,7 @@ READERS = {
     "pose": Reader("a.json", pose_file, lambda path: [posed.person() for posed in read_pose_file(path)]),
     "openpose": Reader("a.json", openpose_file, lambda path: [posed.person() for posed in read_pose_file(path)]),
     "coco": Reader("a.json", coco_file, lambda path: [posed.person() for posed in read_pose_file(path)]),
-    "mmpose": Reader("a.json", mmpose_file, lambda path: [posed.person() for posed in read_pose_file(path)][:1]),
+    "mmpose": Reader("a.json", mmpose_file, lambda path: [posed.person() for posed in read_pose_file(path)[:1]]),
     "mediapipe": Reader("a.json", landmarks_file, lambda path: [posed.person() for posed in read_pose_file(path)]),
     "dresscode keypoints": Reader(
         "keypoints/000000_2.json",

@@ -22,7 +22,7 @@ from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.training.personal_views import PersonalStream, held_out_views
-from scmnet_cli.training.personalizing import BUDGET_USED, DECODER, MOST_LOST, Budget, PersonalRun, Recipe
+from scmnet_cli.training.personalizing import BUDGET_USED, DECODER, MOST_LOST, NO_GAIN, Budget, PersonalRun, Recipe
 from scmnet_cli.types import Canvas, Person
 
 CANVAS = Canvas(64, 48)
@@ -145,8 +145,9 @@ def test_only_the_decoder_is_trained_and_batch_norm_stays_frozen(base: Pipeline)
     assert not any("running" in name or "num_batches" in name for name in changed)
 
 
-def test_the_base_is_kept_if_held_out_views_get_worse(base: Pipeline) -> None:
-    run = run_of(base, learning_rate=1.0)
+def test_the_base_is_kept_if_held_out_views_get_worse(base: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, errors = run_of(base), iter([1.0, *[1.1] * 9])
+    monkeypatch.setattr(run, "error", lambda: next(errors))
     states = list(run.steps(Budget(None, 6)))
     assert states[-1].best == 1
     assert run.difference() == {}
@@ -189,10 +190,24 @@ def test_a_network_that_draws_backgrounds_loses_nothing(tmp_path: Path) -> None:
     assert run.difference()
 
 
-def test_the_run_ends_early_once_held_out_views_stop_improving(base: Pipeline) -> None:
-    states = list(run_of(base, learning_rate=1.0, num_checks=12, patience=2).steps(Budget(None, 24)))
-    assert states[-1].steps == 4
-    assert "no longer improve" in states[-1].finished
+def test_the_run_ends_at_half_its_budget_if_held_out_views_never_improve(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, errors = run_of(base, num_checks=12, patience=2), iter([1.0, *[1.1] * 12])
+    monkeypatch.setattr(run, "error", lambda: next(errors))
+    states = list(run.steps(Budget(None, 24)))
+    assert states[-1].steps == 12
+    assert states[-1].finished == NO_GAIN
+
+
+def test_a_run_that_has_gained_ends_after_two_checks_without_a_gain(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, errors = run_of(base, num_checks=12, patience=2), iter([1.0, 0.9, 0.95, 0.95])
+    monkeypatch.setattr(run, "error", lambda: next(errors))
+    states = list(run.steps(Budget(None, 24)))
+    assert states[-1].steps == 6
+    assert states[-1].best == 0.9
 
 
 def test_the_run_ends_at_its_time_limit(base: Pipeline) -> None:

@@ -10,7 +10,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -32,6 +32,9 @@ from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.sources.folder import FolderSource
 from scmnet_cli.sources.label_maps import nearest_limb_regions
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
+
+if TYPE_CHECKING:
+    from conftest import Scm
 
 CANVAS = Canvas(64, 48)
 
@@ -255,6 +258,19 @@ def test_after_kill_9_the_same_command_resumes_with_the_same_result(source: Path
     assert run(source, killed).num_new == 7
     run(source, whole)
     assert contents(killed) == contents(whole)
+
+
+def test_the_report_does_not_depend_on_the_names_of_the_folders(source: Path, tmp_path: Path, scm: Scm) -> None:
+    (source / "regions" / "drawn_0003.png").write_bytes(b"damaged")
+    (source / "drawn_0004.png").write_bytes(b"damaged")
+    (source / "raw.cr2").write_bytes(b"a camera's")
+    shutil.copytree(source, tmp_path / "elsewhere" / "others")
+    reports = []
+    for place, out in ((source, "a"), (tmp_path / "elsewhere" / "others", "b")):
+        assert scm("preprocess", str(place), "-o", str(tmp_path / "made" / out), "--jobs", "1").code == 0
+        reports.append((tmp_path / "made" / out / "report.html").read_bytes())
+    assert reports[0] == reports[1]
+    assert b"SRC/regions/drawn_0003.png" in reports[0]
 
 
 def test_a_folder_prepared_with_other_settings_is_refused_with_the_difference(source: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from scmnet_cli.checkpoint import load_model, load_tensors, save_model
 from scmnet_cli.config import Config, load_config
@@ -45,6 +46,20 @@ def assert_same_state(one: Path, other: Path) -> None:
     assert left.keys() == right.keys()
     for name in left:
         assert torch.equal(left[name], right[name]), name
+
+
+def test_two_runs_of_one_config_and_seed_give_the_same_bits(drawn_data: Path, tmp_path: Path) -> None:
+    """With the same number of threads; with another number the last digits differ (docs/reliability.md)."""
+    for name in ("one", "other"):
+        train(drawn_data, tmp_path / name, smoke(), seed=3)
+    assert_same_state(tmp_path / "one", tmp_path / "other")
+    models = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "other")]
+    assert all(torch.equal(tensor, models[1][key]) for key, tensor in models[0].items())
+    losses = [read_stats(tmp_path / name) for name in ("one", "other")]
+    for line in (*losses[0], *losses[1]):
+        for key in [key for key in line if key.endswith(("_s", "seconds"))]:
+            del line[key]
+    assert losses[0] == losses[1]
 
 
 def test_a_run_writes_model_state_stats_samples_and_summary(drawn_data: Path, tmp_path: Path) -> None:

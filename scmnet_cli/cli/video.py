@@ -121,6 +121,7 @@ def draw_clip(
             "device": str(pipeline.device), "batch": batch, "canvas": str(pipeline.canvas), "size": str(canvas),
             "strip": options.strip, "smooth_seconds": steps.smooth, "mirror": inputs.mirror, "person": inputs.person,
             "pose_person": inputs.pose_person, "frames_a_second": rate,
+            **options.person.changing,
         }  # fmt: skip
 
         def report() -> dict[str, Any]:

@@ -86,14 +86,14 @@ def open_film(path: Path) -> Film:
         return Film(path, *animation_rate(path), has_sound=False)
     av = _av()
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 raise ScmError(f"{path}: holds no pictures; give a video")
             stream = container.streams.video[0]
             rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             seconds = (container.duration or 0) / av.time_base
             return Film(path, rate, stream.frames or round(seconds * rate), bool(container.streams.audio))
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise ScmError(f"{path}: cannot be read as a video ({error}); convert it to .mp4") from error
 
 
@@ -114,11 +114,11 @@ def read_frames(path: Path) -> Iterator[UInt8Array]:
     av = _av()
     number = 0
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             for frame in container.decode(video=0):
                 yield upright(frame.to_ndarray(format="rgb24"), _display_matrix(frame))
                 number += 1
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         if not number:
             raise ScmError(f"{path}: cannot be read as a video ({error}); convert it to .mp4") from error
         _log.warning("%s: ends early after %d frames (%s)", path, number, error)

@@ -217,7 +217,7 @@ class PersonalRun:
                 if gains:
                     best = error
                     self._best = {name: parameter.detach().clone() for name, parameter in self._trained.items()}
-                if stale >= recipe.patience and not finished:
+                if stale >= recipe.patience and (best < 1 or share >= _PATIENT_UNTIL) and not finished:
                     finished = NO_GAIN
             yield PersonalProgress(step, clock() - start, share, error, best, finished)
             if finished:
@@ -278,6 +278,9 @@ class PersonalRun:
 _MAX_GRADIENT, _BAND_STREAM = 20.0, 23
 _WARM_UP = 8
 """Warm-up steps of the learning rate, since Adam's first steps are full-sized but poorly estimated."""
+
+_PATIENT_UNTIL = 0.5
+"""Share of the budget up to which a run goes on that has not gained yet: the first steps may make views worse."""
 
 _USED_POSES, _SOLID, _HOLE = 3, 0.8, 0.4
 
