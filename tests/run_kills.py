@@ -94,7 +94,8 @@ def check_prepared(out: Path) -> int:
 
 def check_run(run: Path) -> int:
     """Check a training run that may be unfinished, and return how many images its state has seen."""
-    read_stats(run)
+    if (run / "stats.jsonl").exists():  # a kill before the first line leaves none
+        read_stats(run)
     if (run / "model.safetensors").exists():
         Pipeline.from_pretrained(run, "cpu")
     found = read_state(run)
