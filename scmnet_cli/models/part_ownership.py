@@ -23,20 +23,26 @@ _LEAST_WIDTH, _MARGIN, _SOFTNESS = 0.5, 0.15, 0.3  # in radii of the bone
 _PAST_END = 0.25  # in lengths of the bone: distance past a joint from which pixels certainly are past it
 _EDGE = 200  # regions are dilated by 1 pixel per this many rows, so that silhouettes keep their edges
 
-_FOREARMS, _GARMENTS = (3, 5), [1, 3, 5]
-_HELD = ([1, 3, 5, 7], [], *[[1, 3, 5, 6, 7]] * 4, *[[1, 7]] * 4)
-"""For each part, the regions that may stay in place; for legs neither skirt nor upper, which hang between both legs."""
+_HELD = ((1, 3, 5, 7), (1, 3, 5, 6, 7), (1, 7), (1, 3, 5))
+"""Regions that may stay in place: for torso, arms, legs (not skirt and upper, which hang between both), and hands."""
+_KIND = (0, 0, *[1] * 4, *[2] * 4)
+"""For each part, which of them."""
+_FOREARMS, _GARMENTS = (3, 5), 3
 _OTHERS: tuple[tuple[int, ...], ...] = ((2, 3, 4, 5), (), *[()] * 4, *[(8, 9)] * 2, *[(6, 7)] * 2)
 """For each part, the other parts whose pixels it does not move."""
 
 
 def left_behind(
-    weights: list[Tensor | None], boxes: list[Box | None], total: Tensor, masks: Tensor, shapes: PartShapes
+    weights: list[tuple[Tensor, Tensor] | None],
+    boxes: list[Box | None],
+    total: Tensor,
+    masks: Tensor,
+    shapes: PartShapes,
 ) -> list[Tensor | None]:
     """Return, for each part, the degree in [0, 1] to which pixels of its box belong to other parts; None: 0 everywhere.
 
     Args:
-        weights: weights of each part in the source, inside its box.
+        weights: weights of each part in the source, inside its box, and its nearness there.
         boxes: bounding box of each part.
         total: sum of all weights.
         masks: region masks of the source.
@@ -46,15 +52,16 @@ def left_behind(
         weights, results: (B, h, w) each; total: (B, H, W); masks: (B, 8, H, W).
     """
     shares = [
-        None if box is None or weight is None else F.pad(weight / total[(..., *box)], _around(box, total))
+        None if box is None or weight is None else F.pad(weight[0] / total[(..., *box)], _around(box, total))
         for box, weight in zip(boxes, weights, strict=True)
     ]
     person = 1 - masks[:, 0]
     radius = max(round(masks.shape[2] / _EDGE), 1)
-    grown = F.max_pool2d(masks, 2 * radius + 1, stride=1, padding=radius)
+    held = torch.stack([masks[:, list(regions)].amax(1) for regions in _HELD], dim=1)
+    held = F.max_pool2d(held, 2 * radius + 1, stride=1, padding=radius)
     found: list[Tensor | None] = []
-    for part, (box, share) in enumerate(zip(boxes, shares, strict=True)):
-        if box is None or share is None or part == HEAD_PART:
+    for part, (box, share, weight) in enumerate(zip(boxes, shares, weights, strict=True)):
+        if box is None or share is None or weight is None or part == HEAD_PART:
             found.append(None)
             continue
         others = torch.zeros_like(share[(..., *box)])
@@ -62,17 +69,19 @@ def left_behind(
             if (theirs := shares[other]) is not None:
                 others += theirs[(..., *box)]
         left = others.sub_(0.5).mul_(4).clamp_(0, 1)
+        kept = held[(slice(None), _KIND[part], *box)]
         if part == TORSO_PART:
-            left *= shapes.outside(part, box)
+            left = left.mul_(shapes.outside(part, box)).mul_(kept)
         else:
-            left = torch.maximum(left, _Borders.of(shapes, part, person, share).beyond(box))
-            bone, upper = _Bone.of(shapes, part), (part - FIRST_BONE) % 2 == 0
-            left = torch.maximum(left, bone.past(box) if upper else bone.before(box))
-        left *= grown[(slice(None), _HELD[part], *box)].amax(1)
-        if part in _FOREARMS:
-            garments = grown[(slice(None), _GARMENTS, *box)].amax(1)
-            left = torch.maximum(left, garments * _Bone.of(shapes, part).past(box))
-        found.append(left * (8 * shapes.near(part, box)).clamp_(max=1))
+            bone = _Bone.of(shapes, part)
+            u, v = bone.local(box)
+            past = ((u - 1) / _PAST_END).clamp_(0, 1)
+            is_upper = (part - FIRST_BONE) % 2 == 0
+            left = torch.maximum(left, _Borders.of(bone, part - FIRST_BONE, person, share).beyond(u, v))
+            left = torch.maximum(left, past if is_upper else (u / -_PAST_END).clamp_(0, 1)).mul_(kept)
+            if part in _FOREARMS:
+                left = torch.maximum(left, past.mul_(held[(slice(None), _GARMENTS, *box)]))
+        found.append(left.mul_((8 * weight[1]).clamp_(max=1)))
     return found
 
 
@@ -114,14 +123,6 @@ class _Bone:
         u, v = dx * unit_x + dy * unit_y, dy * unit_x - dx * unit_y
         return u / self.length[:, None, None], v / self.size[:, None, None]
 
-    def past(self, box: Box) -> Tensor:
-        """Return a soft mask of the pixels past the bone's last joint, (B, h, w)."""
-        return ((self.local(box)[0] - 1) / _PAST_END).clamp(0, 1)
-
-    def before(self, box: Box) -> Tensor:
-        """Return a soft mask of the pixels before the bone's first joint, (B, h, w)."""
-        return (self.local(box)[0] / -_PAST_END).clamp(0, 1)
-
 
 @dataclass(frozen=True)
 class _Borders:
@@ -134,17 +135,15 @@ class _Borders:
 
     width: Tensor
     hidden: Tensor
-    bone: _Bone
     number: int
 
     @classmethod
-    def of(cls, shapes: PartShapes, part: int, person: Tensor, share: Tensor) -> _Borders:
-        """Walk outwards from the bone on both sides until the background or another part begins.
+    def of(cls, bone: _Bone, number: int, person: Tensor, share: Tensor) -> _Borders:
+        """Walk outwards from the bone of this number on both sides until the background or another part begins.
 
         Shape:
             person: (B, H, W), 1 on the person; share: (B, H, W), the limb's share of all weights.
         """
-        bone, number = _Bone.of(shapes, part), part - FIRST_BONE
         normal = torch.stack([-bone.along[:, 1], bone.along[:, 0]], dim=-1)
         places = torch.linspace(0, 1 + BONES_BEYOND[number], _ALONG, device=person.device)
         steps = torch.linspace(0, _REACH, _OUTWARDS, device=person.device)
@@ -162,11 +161,14 @@ class _Borders:
         shows = (1 - (background - others)).clamp(0, 1) * on_person[..., 0] * (1 - on_person.amin(-1))
         width = background * (_REACH / (_OUTWARDS - 1))
         width = width.clamp(min=_LEAST_WIDTH * BONE_RADII[number]) + _MARGIN * BONE_RADII[number]
-        return cls(width.flip(1), (1 - shows) * shows.flip(1), bone, number)
+        return cls(width.flip(1), (1 - shows) * shows.flip(1), number)
 
-    def beyond(self, box: Box) -> Tensor:
-        """Return a soft mask of the pixels beyond a hidden border, (B, h, w): 0 inside, 1 beyond."""
-        u, v = self.bone.local(box)
+    def beyond(self, u: Tensor, v: Tensor) -> Tensor:
+        """Return a soft mask of the pixels beyond a hidden border: 0 inside, 1 beyond.
+
+        Shape:
+            u, v: (B, h, w), coordinates of :meth:`_Bone.local`; result: likewise.
+        """
         place = (u / (1 + BONES_BEYOND[self.number])).clamp(0, 1) * (_ALONG - 1)
         first = place.floor().clamp(max=_ALONG - 2)
         index = first.long().flatten(1) + torch.where(v.flatten(1) > 0, 0, _ALONG)

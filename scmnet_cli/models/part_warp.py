@@ -139,8 +139,9 @@ class _Layers:
     def of(cls, image: Tensor, masks: Tensor, hidden: Tensor, shapes: PartShapes, *, boxed: bool) -> _Layers:
         """Compute the weights of all parts in the source."""
         boxes = shapes.boxes((image.shape[2], image.shape[3]), boxed=boxed)
-        weights = [None if box is None else shapes.weight(part, box)[0] for part, box in enumerate(boxes)]
-        behind = left_behind(weights, boxes, _total(weights, boxes, image), masks, shapes)
+        near = [None if box is None else shapes.weight(part, box) for part, box in enumerate(boxes)]
+        weights = [None if pair is None else pair[0] for pair in near]
+        behind = left_behind(near, boxes, _total(weights, boxes, image), masks, shapes)
         for weight, left in zip(weights, behind, strict=True):
             if weight is not None and left is not None:
                 weight.mul_(1 - left)
