@@ -389,7 +389,7 @@ def test_estimators_are_named_on_the_command_line_and_in_the_manifest(
         (["--parser", "none.onnx"], r"--parser none\.onnx: no file none\.onnx here or in"),
         (
             ["--pose-estimator", "rtmpose-m", "--layout", "folder"],
-            r"--pose-estimator rtmpose-m: layout folder says itself",
+            r"--pose-estimator rtmpose-m: layout folder has its own joints and regions",
         ),
         (
             ["--parser", "n.onnx", "--parser-labels", "atr18", "--parser-size", "big"],

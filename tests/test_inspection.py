@@ -234,7 +234,7 @@ def test_the_same_command_overwrites_its_picture_and_another_point_gets_a_number
     [
         (["--at", "20;30"], "--at 20;30: expected a pixel of the result as X,Y"),
         (["--at", "20,99"], "--at 20,99: is outside the result"),
-        (["--pose", "data"], "--pose data: names 3 poses"),
+        (["--pose", "data"], "--pose data: matches 3 poses"),
         (["--compare", "nowhere"], "nowhere"),
     ],
 )
