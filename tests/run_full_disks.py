@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from run_kills import start
+from run_kills import import_beforehand, start
 from safetensors import safe_open
 
 from scmnet_cli.data.prepared import PreparedFolder
@@ -102,10 +102,15 @@ def done(command: list[str], here: Path) -> list[str]:
 
 
 def mounted(place: Path, num_bytes: int) -> None:
-    """Mount an empty file system of a size, or change its size."""
-    options = f"size={max(4096, num_bytes)}" + (",remount" if place.is_mount() else "")
+    """Mount a file system with room for whole pages of a number of bytes, or change its size.
+
+    A file fills one page more, since the smallest tmpfs has one.
+    """
+    page = os.sysconf("SC_PAGE_SIZE")
+    options = f"size={(1 + num_bytes // page) * page}" + (",remount" if place.is_mount() else "")
     place.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], check=True)
+    (place / "filler").write_bytes(bytes(page))
 
 
 def unmounted(place: Path) -> None:
@@ -170,21 +175,22 @@ def tried(case: Case, here: Path, share: float, needs: int, expected: list[str])
 def main() -> None:
     """Try all commands."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only")
+    parser.add_argument("--only", nargs="+", metavar="COMMAND", help="only these, such as transfer 'wardrobe add'")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    import_beforehand()
     sys.stdout.write(f"| command | room it needs, kB | {' | '.join(f'{share:.0%} of it' for share in SHARES)} |\n")
     sys.stdout.write("| --- | --- |" + " --- |" * len(SHARES) + "\n")
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
         for case in prepare_inputs(here):
-            if given.only not in (None, case.name):
+            if given.only and case.name not in given.only:
                 continue
             place = here / "disk"
             mounted(place, 2**28)
             done(case.command(place), here)
             usage = os.statvfs(place)
-            needs, expected = (usage.f_blocks - usage.f_bfree) * usage.f_frsize, names_in(place)
+            needs, expected = (usage.f_blocks - usage.f_bfree - 1) * usage.f_frsize, names_in(place)
             unmounted(place)
             found = [tried(case, here, share, needs, expected) for share in SHARES]
             sys.stdout.write(f"| `{case.name}` | {needs // 1000} | {' | '.join(found)} |\n")

@@ -1,13 +1,14 @@
 """Kill ``scm preprocess`` and ``scm train`` with SIGKILL again and again: nothing is lost, and the end is the same.
 
 ``python tests/run_kills.py --kills 50`` prints a table for docs/reliability.md. Each command is forked from this
-process, so that importing torch is paid once, and killed after a random time. After every kill its files are checked,
-then the same command continues, until it ends; then its result is compared with that of a run that nobody killed.
+process, which imports torch once, and killed after a random time. After every kill its files are checked, then the same
+command continues, until it ends; then its result is compared with that of a run that nobody killed.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,8 +35,15 @@ from scmnet_cli.training.tracking import read_stats
 NUM_PEOPLE = 24
 
 
+def import_beforehand() -> None:
+    """Import what the commands import when they run, so that a kill rarely meets an import."""
+    for name in ("torch._dynamo", "torch.utils.tensorboard", "accelerate", "onnxscript", "scmnet_cli.training.loop"):
+        importlib.import_module(name)
+
+
 def start(command: list[str], log: Path) -> int:
     """Run a command in a forked process; its id is returned."""
+    sys.stdout.flush()  # or the child would print it again
     child = os.fork()
     if child:
         return child
@@ -46,7 +55,11 @@ def start(command: list[str], log: Path) -> int:
         code = int(scm(command) or 0)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
+    except BaseException:  # noqa: BLE001 - os._exit would hide it
+        os.write(2, traceback.format_exc().encode())
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 
@@ -131,16 +144,21 @@ def run(
     same: Callable[[Path, Path], str],
     kills: int,
     here: Path,
+    seed: int,
+    end: float,
 ) -> tuple[int, int, int, str]:
-    """Kill a command many times; return kills, whole runs, the most kills that one run survived, and differences."""
+    """Kill a command many times, but not after ``end``.
+
+    Returns: how many kills and whole runs, the most kills that one run survived, and differences.
+    """
     log = here / "log.txt"
     reference = here / "reference"
     seconds = finish(command(reference), log)
     check(reference)
-    chance = random.Random(0)
+    chance = random.Random(seed)
     num_killed = num_whole = most = 0
     differences = ""
-    while num_killed < kills:
+    while num_killed < kills and time.monotonic() < end:
         out, known, survived = here / f"out-{num_whole}", 0, 0
         while killed(command(out), chance.uniform(0.02, 0.7) * seconds, log):
             num_killed, survived = num_killed + 1, survived + 1
@@ -148,7 +166,7 @@ def run(
             if now < known - 1:  # a line that was cut short is written again
                 differences += f"kill {num_killed} lost {known - now}; "
             known = now
-            if num_killed >= kills:
+            if num_killed >= kills or time.monotonic() >= end:
                 finish(command(out), log)
                 break
         check(out)
@@ -164,8 +182,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--only", choices=("preprocess", "train"))
+    parser.add_argument("--minutes", type=float, default=60, help="stop then, with fewer kills")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the times")
     given = parser.parse_args()
+    end = time.monotonic() + 60 * given.minutes
     torch.set_num_threads(1)
+    import_beforehand()
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
         people, data = here / "people", here / "data"
@@ -193,7 +215,7 @@ def main() -> None:
         for name_of, (command, check, same) in commands.items():
             if given.only in (None, name_of):
                 (here / name_of).mkdir()
-                found = run(command, check, same, given.kills, here / name_of)
+                found = run(command, check, same, given.kills, here / name_of, given.seed, end)
                 sys.stdout.write(f"| {name_of} | {' | '.join(map(str, found))} |\n")
                 sys.stdout.flush()
 

@@ -22,7 +22,17 @@ from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.training.personal_views import PersonalStream, held_out_views
-from scmnet_cli.training.personalizing import BUDGET_USED, DECODER, MOST_LOST, NO_GAIN, Budget, PersonalRun, Recipe
+from scmnet_cli.training.personalizing import (
+    BUDGET_USED,
+    DECODER,
+    MOST_FADED,
+    MOST_LOST,
+    NO_GAIN,
+    Budget,
+    PersonalRun,
+    Recipe,
+    Validation,
+)
 from scmnet_cli.types import Canvas, Person
 
 CANVAS = Canvas(64, 48)
@@ -123,6 +133,13 @@ def run_of(base: Pipeline, *photos: Person, **recipe: object) -> PersonalRun:
     return PersonalRun(base.model, base.config, photos or [a_photo()], donors, chosen)
 
 
+def measures(run: PersonalRun, monkeypatch: pytest.MonkeyPatch, errors: list[float], **last: float) -> None:
+    """Let a run find these errors one after another, and from the second validation on these other measures."""
+    found = [Validation(error, **({"l1": 0.1} | (last if number else {}))) for number, error in enumerate(errors)]
+    left = iter(found)
+    monkeypatch.setattr(run, "validate", lambda: next(left))
+
+
 def test_learning_lowers_the_error_of_held_out_views_and_leaves_the_base_as_it_was(base: Pipeline) -> None:
     before = weights(base)
     run = run_of(base, learning_rate=3e-3)
@@ -146,27 +163,46 @@ def test_only_the_decoder_is_trained_and_batch_norm_stays_frozen(base: Pipeline)
 
 
 def test_the_base_is_kept_if_held_out_views_get_worse(base: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, errors = run_of(base), iter([1.0, *[1.1] * 9])
-    monkeypatch.setattr(run, "error", lambda: next(errors))
+    run = run_of(base)
+    measures(run, monkeypatch, [1.0, *[1.1] * 9])
     states = list(run.steps(Budget(None, 6)))
     assert states[-1].best == 1
     assert run.difference() == {}
 
 
-def test_weights_that_tear_holes_into_the_person_are_not_kept(base: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, errors = run_of(base), iter([1.0, *[0.5] * 9])
-    monkeypatch.setattr(run, "error", lambda: next(errors))
+@pytest.mark.parametrize(
+    ("harm", "kept"),
+    [
+        ({}, True),
+        ({"lost": MOST_LOST, "faded": MOST_FADED, "l1": 0.1}, True),
+        ({"lost": MOST_LOST + 0.001}, False),
+        ({"faded": MOST_FADED + 0.001}, False),
+        ({"l1": 0.101}, False),
+    ],
+)
+def test_weights_that_harm_the_person_are_not_kept_at_any_error(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch, harm: dict[str, float], kept: bool
+) -> None:
+    run = run_of(base)
+    measures(run, monkeypatch, [1.0, *[0.5] * 9], **harm)
+    states = list(run.steps(Budget(None, 4)))
+    assert bool(run.difference()) == kept
+    assert (states[-1].best == 0.5) == kept
 
-    def open_holes(step: int, share: float) -> None:
-        with torch.no_grad():
-            run.net.generator.to_rgb.bias[4] -= 10.0
 
+@pytest.mark.parametrize(("logit", "lost", "faded"), [(0.0, False, False), (-1.5, False, True), (-10.0, True, True)])
+def test_a_person_that_fades_is_seen_before_it_has_holes(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch, logit: float, lost: bool, faded: bool
+) -> None:
+    run = run_of(base)
     monkeypatch.setattr(run, "_foreground", solid_at_first(run))
-    monkeypatch.setattr(run, "_step", open_holes)
-    for _ in run.steps(Budget(None, 4)):
-        pass
-    assert run.lost() > MOST_LOST
-    assert run.difference() == {}
+    first = run.validate()
+    with torch.no_grad():
+        run.net.generator.to_rgb.bias[4] += logit
+    then = run.validate()
+    assert (first.lost, first.faded) == (0, 0)
+    assert (then.lost > MOST_LOST) == lost
+    assert (then.faded > MOST_FADED) == faded
 
 
 def solid_at_first(run: PersonalRun) -> Callable[[], torch.Tensor]:
@@ -186,15 +222,15 @@ def test_a_network_that_draws_backgrounds_loses_nothing(tmp_path: Path) -> None:
     run = run_of(Pipeline.from_pretrained(path, "cpu"), learning_rate=3e-3)
     for _ in run.steps(Budget(None, 6)):
         pass
-    assert run.lost() == 0
+    assert (run.validate().lost, run.validate().faded) == (0, 0)
     assert run.difference()
 
 
 def test_the_run_ends_at_half_its_budget_if_held_out_views_never_improve(
     base: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, errors = run_of(base, num_checks=12, patience=2), iter([1.0, *[1.1] * 12])
-    monkeypatch.setattr(run, "error", lambda: next(errors))
+    run = run_of(base, num_checks=12, patience=2)
+    measures(run, monkeypatch, [1.0, *[1.1] * 12])
     states = list(run.steps(Budget(None, 24)))
     assert states[-1].steps == 12
     assert states[-1].finished == NO_GAIN
@@ -203,8 +239,8 @@ def test_the_run_ends_at_half_its_budget_if_held_out_views_never_improve(
 def test_a_run_that_has_gained_ends_after_two_checks_without_a_gain(
     base: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, errors = run_of(base, num_checks=12, patience=2), iter([1.0, 0.9, 0.95, 0.95])
-    monkeypatch.setattr(run, "error", lambda: next(errors))
+    run = run_of(base, num_checks=12, patience=2)
+    measures(run, monkeypatch, [1.0, 0.9, 0.95, 0.95])
     states = list(run.steps(Budget(None, 24)))
     assert states[-1].steps == 6
     assert states[-1].best == 0.9

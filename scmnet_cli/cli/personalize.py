@@ -67,7 +67,10 @@ def personalize(
     person: PersonNumber = 0,
     sheet: Annotated[bool, typer.Option("--sheet/--no-sheet", help="Write a sheet with before and after.")] = True,
 ) -> None:
-    """Fine-tune the model on one person, for sharper hands, shoes and hems.
+    """Fine-tune the model on one person (experimental).
+
+    Meant for sharper hands, shoes and hems. A gain has not been shown on
+    enough people yet: compare before and after.
 
     Writes FILE, at most 4 MB, with the difference to the base model; use it
     like any model: -m FILE. FILE.before-after.png shows three poses before

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from scmnet_cli.config import Config
 from scmnet_cli.data.dataset import PeopleGiven, TrainingBatch
 from scmnet_cli.data.reposing import align_pose
 from scmnet_cli.errors import ScmError
+from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, GeneratorPass, Inputs
 from scmnet_cli.training.personal_views import PersonalStream, held_out_views
 from scmnet_cli.types import FloatArray, Person
@@ -58,6 +60,30 @@ BUDGET_USED, NO_GAIN = "the budget is used up", "held-out views no longer improv
 
 MOST_LOST = 0.01
 """Maximum share of the person that may be missing in held-out poses; weights with more are rejected."""
+
+MOST_FADED = 0.02
+"""Maximum fall of the mean foreground mask over the person in held-out poses; weights with more are rejected."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Measures of a network on held-out views and poses.
+
+    Attributes:
+        error: loss on the held-out views.
+        l1: mean absolute difference on the person in the held-out views, from 0 to 2.
+        lost: largest share of the base's person that a drawing in a held-out pose lacks, that is, holes.
+        faded: largest relative fall of the mean foreground mask over the base's person in a held-out pose.
+    """
+
+    error: float
+    l1: float
+    lost: float = 0.0
+    faded: float = 0.0
+
+    def harms(self, base: Validation) -> bool:
+        """Return whether the person has holes, is fainter, or differs more from the photo than the base draws it."""
+        return self.lost > MOST_LOST or self.faded > MOST_FADED or self.l1 > base.l1
 
 
 @dataclass(frozen=True)
@@ -185,7 +211,7 @@ class PersonalRun:
         held_out, used = list(donors[::4]), [pose for k, pose in enumerate(donors) if k % 4]
         self._views = held_out_views(PeopleGiven(photos, own, self.device, plain=plain), held_out, recipe.num_held_out)
         self._uses = _photos_in_poses(PeopleGiven(photos, own, self.device, plain=plain), held_out)
-        self._solid: Tensor | None = None
+        self._base_alpha: Tensor | None = None
         scale = np.array([canvas.width / own.width, canvas.height / own.height, 1], np.float32)
         training = PeopleGiven(photos, canvas, self.device, plain=plain)
         self._stream = PersonalStream(training, config.data, 0, [pose * scale for pose in used])
@@ -201,7 +227,7 @@ class PersonalRun:
             clock: clock of the budget's seconds; with ``time.process_time`` they are CPU seconds.
         """
         recipe, start = self.recipe, clock()
-        base, self._solid = self.error(), self._foreground()
+        base = self.validate()
         yield PersonalProgress(0, clock() - start, 0.0, 1.0, 1.0)
         best, error, stale, step, checked, share = 1.0, 1.0, 0, 0, 0, 0.0
         while True:
@@ -211,8 +237,9 @@ class PersonalRun:
             finished = BUDGET_USED if share >= 1 else ""
             if int(share * recipe.num_checks) > checked:
                 checked = int(share * recipe.num_checks)
-                error = self.error() / base
-                gains = error < best and self.lost() <= MOST_LOST
+                found = self.validate()
+                error = found.error / base.error
+                gains = error < best and not found.harms(base)
                 stale = 0 if gains else stale + 1
                 if gains:
                     best = error
@@ -230,22 +257,23 @@ class PersonalRun:
         return {name: best - self._base[name] for name, best in self._best.items()}
 
     @torch.no_grad()
-    def error(self) -> float:
-        """Return the loss on the held-out views."""
-        return float(self._objective.total(self._terms(Inputs.of(self._views, part_warp=True), None)))
+    def validate(self) -> Validation:
+        """Measure the network; the first call measures the base, which later calls compare foreground masks with.
 
-    @torch.no_grad()
-    def lost(self) -> float:
-        """Return the share of the base's foreground that this network misses in held-out poses, that is, holes.
-
-        The held-out views cannot show them: their truth is the photo in its own pose.
+        Masks are compared in held-out poses, since the held-out views cannot show a person that fades there: their
+        truth is the photo in its own pose.
         """
-        if self._solid is None:
-            return 0.0
-        drawn, solid = self._foreground(), self._solid > _SOLID
-        assert drawn is not None
-        lost = ((drawn < _HOLE) & solid).float().sum((1, 2, 3)) / solid.float().sum((1, 2, 3)).clamp(min=1)
-        return float(lost.max())
+        inputs = Inputs.of(self._views, part_warp=True)
+        drawn: GeneratorOutput = self._generator(inputs)
+        error = float(self._objective.total(self._objective(drawn, inputs, None)))
+        person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
+        difference = float(l1(drawn.image, inputs.target, person).mean())
+        alpha = self._foreground()
+        if self._base_alpha is None:
+            self._base_alpha = alpha
+        if alpha is None or self._base_alpha is None:
+            return Validation(error, difference)
+        return Validation(error, difference, *_losses_of_person(alpha, self._base_alpha))
 
     @torch.no_grad()
     def _foreground(self) -> Tensor | None:
@@ -258,14 +286,12 @@ class PersonalRun:
             group["lr"] = self.recipe.learning_rate * min((step + 1) / _WARM_UP, 1) * (1 - 0.9 * share)
         inputs = Inputs.of(self._stream.batch(step * self.recipe.batch, self.recipe.batch), part_warp=True)
         self._optimizer.zero_grad(set_to_none=True)
-        loss = self._objective.total(self._terms(inputs, self._band(step, inputs.target.shape[2])))
+        terms = self._objective(self._generator(inputs), inputs, None, band=self._band(step, inputs.target.shape[2]))
+        loss = self._objective.total(terms)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), _MAX_GRADIENT)
         if bool(torch.isfinite(norm)):
             self._optimizer.step()
-
-    def _terms(self, inputs: Inputs, band: slice | None) -> Mapping[str, Tensor]:
-        return self._objective(self._generator(inputs), inputs, None, band=band)
 
     def _band(self, step: int, height: int) -> slice | None:
         rows = max(int(height * self._band_share) // 8 * 8, 8)
@@ -283,6 +309,20 @@ _PATIENT_UNTIL = 0.5
 """Share of the budget up to which a run goes on that has not gained yet: the first steps may make views worse."""
 
 _USED_POSES, _SOLID, _HOLE = 3, 0.8, 0.4
+
+
+def _losses_of_person(alpha: Tensor, base: Tensor) -> tuple[float, float]:
+    """Return the share of the base's person that is missing and by how much it is fainter, in the worst picture.
+
+    Shape:
+        alpha, base: (B, 1, H, W), foreground masks from 0 to 1.
+    """
+    solid = base > _SOLID
+    num = solid.float().sum((1, 2, 3)).clamp(min=1)
+    lost = ((alpha < _HOLE) & solid).float().sum((1, 2, 3)) / num
+    before, after = ((mask * solid).sum((1, 2, 3)) / num for mask in (base, alpha))
+    faded = 1 - after / before.clamp(min=_SOLID)
+    return float(lost.max()), float(faded.masked_fill(~solid.any(3).any(2).any(1), 0).max())
 
 
 def _photos_in_poses(photos: PeopleGiven, poses: Sequence[FloatArray]) -> Inputs:

@@ -37,8 +37,8 @@ class PersonOptions:
         bool,
         typer.Option(
             "--personalize",
-            help="First fine-tune the model on each person, as `scm personalize` does; results are cached, so the same "
-            "photos are used only once.",
+            help="First fine-tune the model on each person, as `scm personalize` does (experimental); results are "
+            "cached, so the same photos are used only once.",
         ),
     ] = False
     minutes: Minutes = 2
