@@ -136,7 +136,8 @@ def read_annotated(name: str, photo: Path, region_map: Path, joints: FloatArray,
     try:
         regions = body_regions(ids, label_set(labels), joints)
     except ScmError as error:
-        raise ScmError(f"{region_map}: {error} of the labels '{labels}'; name the label set with --labels") from error
+        remedy = "name the label set with `scm preprocess --labels`, or move the map away"
+        raise ScmError(f"{region_map}: {error} of the labels '{labels}'; {remedy}") from error
     if not np.any(regions):
         raise ScmError(f"{region_map}: is all background")
     return Person(name, image, regions, joints)
