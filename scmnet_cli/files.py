@@ -31,6 +31,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
+_UNFINISHED = (".scm-", ".tmp")
+"""Beginning and end of the name of a file that is being written."""
+
 
 def read_text(path: Path, what: str) -> str:
     """Read a text file of another program, such as a spreadsheet's export.
@@ -174,7 +177,7 @@ def replaced(path: Path) -> Iterator[Path]:
     Raises:
         OSError: if it cannot be created or renamed.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".scm-", suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED[0], suffix=_UNFINISHED[1])
     os.close(handle)
     beside = Path(name)
     try:
@@ -183,6 +186,17 @@ def replaced(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def unfinished_files(folder: Path) -> list[Path]:
+    """Return the files that another process is writing into a folder, or left half-written when it was killed."""
+    return list(folder.glob("*".join(_UNFINISHED)))
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process left half-written in a folder; only for a folder that this process has locked."""
+    for path in unfinished_files(folder):
+        path.unlink(missing_ok=True)
 
 
 def open_to_append(path: Path) -> TextIO:

@@ -64,3 +64,15 @@ def test_no_limit_is_no_limit() -> None:
     clock.start()
     assert not clock.is_over()
     assert clock.snapshot_due(8) is None
+
+
+def test_what_a_killed_run_left_half_written_goes_when_it_goes_on(drawn_data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".scm-first1.tmp").write_bytes(b"a run that was killed before its config was written")
+    opened(drawn_data, run).train(limits=Limits(minutes=0))
+    (run / ".scm-ab12cd.tmp").write_bytes(b"half a state")
+    (run / "mine.tmp").write_bytes(b"not ours")
+    opened(drawn_data, run).train(limits=Limits(minutes=0))
+    assert not list(run.glob(".scm-*"))
+    assert (run / "mine.tmp").is_file()

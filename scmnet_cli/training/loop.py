@@ -26,7 +26,7 @@ from scmnet_cli.checkpoint import MODEL_FILE, save_model
 from scmnet_cli.config import Config
 from scmnet_cli.data.dataset import TrainingStream, open_people
 from scmnet_cli.errors import ScmError
-from scmnet_cli.files import make_folders, translate_os_errors, write_text
+from scmnet_cli.files import make_folders, remove_unfinished, translate_os_errors, write_text
 from scmnet_cli.system.devices import choose_device
 from scmnet_cli.system.locks import held
 from scmnet_cli.system.processes import Team, this_rank
@@ -225,6 +225,7 @@ class Run(CountedRun):
                     f"{self.run}: another 'scm train' is writing into it; wait for it to end, or choose another -o"
                 )
                 stack.enter_context(held(self.run / LOCK_FILE, refusal))
+                remove_unfinished(self.run)
             return self._train(progress, limits or Limits())
 
     def _train(self, progress: Callable[[Report], None] | None, limits: Limits) -> Outcome:

@@ -14,6 +14,7 @@ from scmnet_cli.checkpoint import MODEL_FILE, load_model, load_strict
 from scmnet_cli.config import Config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
+from scmnet_cli.files import unfinished_files
 from scmnet_cli.models.build import build_discriminators, build_generator
 from scmnet_cli.models.discriminators import Discriminators
 from scmnet_cli.models.scmnet import SCMNet
@@ -169,7 +170,8 @@ def resume(run: Path, networks: Networks, unchanged: tuple[Config, int, str] | N
         return progress
     if run.exists() and not run.is_dir():
         raise ScmError(f"{run}: is a file; choose another -o")
-    if run.is_dir() and any(p.name != LOCK_FILE for p in run.iterdir()) and not (run / "config.json").is_file():
+    own = {run / LOCK_FILE, *unfinished_files(run)}
+    if run.is_dir() and not own.issuperset(run.iterdir()) and not (run / "config.json").is_file():
         raise ScmError(f"{run}: the folder is not empty and holds no run; choose another -o or empty it")
     return None
 
