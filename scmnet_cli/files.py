@@ -175,8 +175,10 @@ def replaced(path: Path) -> Iterator[Path]:
     """Yield a new, empty file in the folder of ``path``, which replaces it if the block ends without an error.
 
     Raises:
-        OSError: if it cannot be created or renamed.
+        OSError: if it cannot be created or renamed, or the path is a device or a folder.
     """
+    if path.exists() and not path.is_file():  # as root the rename would put a file in the place of a device
+        raise OSError(errno.EINVAL, "not a regular file")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED[0], suffix=_UNFINISHED[1])
     os.close(handle)
     beside = Path(name)

@@ -80,7 +80,7 @@ class TimingOptions:
     """Options of the measurement."""
 
     batch: Annotated[
-        list[int] | None, typer.Option("--batch", min=1, help="Batch size; repeatable [default: 1 and 8].")
+        list[int] | None, typer.Option("--batch", min=1, max=4096, help="Batch size; repeatable [default: 1 and 8].")
     ] = None
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare all options in one table; compiling takes another minute.")

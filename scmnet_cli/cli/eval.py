@@ -118,7 +118,7 @@ class MetricOptions:
         str | None,
         typer.Option("--metrics", metavar="A,B", help="Metrics to compute, such as ssim,psnr,l1 [default: all]."),
     ] = None
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Batch size.")] = 8
+    batch: Annotated[int, typer.Option("--batch", min=1, max=4096, help="Batch size.")] = 8
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or auto.")] = "auto"
     weights_dir: Annotated[
         Path | None,
