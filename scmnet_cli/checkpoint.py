@@ -224,7 +224,7 @@ def is_personal(path: Path) -> bool:
     try:
         with safe_open(path, framework="pt", device="cpu") as stream:
             return (stream.metadata() or {}).get("format") == PERSONAL_FORMAT
-    except Exception:  # noqa: BLE001 - whoever reads it next says what is wrong with it
+    except Exception:  # noqa: BLE001 - the reader that opens it next reports the error
         return False
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from test_hostile import READERS, Reader, at_most, is_one_clear_line, mutated
+from test_hostile import READERS, Reader, at_most, is_one_clear_line, mutated, valid_file
 
 from scmnet_cli.errors import ScmError
 
@@ -26,13 +26,7 @@ SECONDS = 60
 
 def run(reader: Reader, folder: Path, seeds: range, minutes_end: float) -> tuple[int, int, float, int]:
     """Return the numbers of mutants read and refused, the longest CPU time of one, and its seed."""
-    folder.mkdir(parents=True)
-    reader.beside(folder)
-    path = folder / reader.file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    good = reader.good()
-    path.write_bytes(good)
-    reader.read(path)
+    path, good = valid_file(reader, folder)
     num_read, num_refused, longest, slowest = 0, 0, 0.0, 0
     for seed in seeds:
         if time.monotonic() > minutes_end:

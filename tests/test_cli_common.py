@@ -1,4 +1,4 @@
-"""What all commands of ``scm`` share: help, -q and -v after the command's name, --json, and completion of values."""
+"""Features of all ``scm`` commands: help, -q and -v after the command's name, --json, completion of values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What transfer, edit and colorize do beyond drawing: Ctrl-C, --skip-existing, --cutout, --before-after."""
+"""Options and interrupts of transfer, edit and colorize: Ctrl-C, --skip-existing, --cutout, --before-after."""
 
 from __future__ import annotations
 

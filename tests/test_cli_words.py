@@ -74,7 +74,7 @@ def test_colorize_without_a_model_finds_the_one_of_the_checkout_and_prints_its_t
 
 def test_the_research_model_states_its_terms_in_one_line(scm: Scm, tmp_path: Path) -> None:
     if not (weights._ROOT / "research" / "faces.safetensors").is_file():
-        pytest.skip("no checkout")
+        pytest.skip("research/faces.safetensors is absent: it is in a checkout, not in the sdist")
     sketch = np.full((64, 64), 255, np.uint8)
     sketch[20:44, 30:32] = 0
     Image.fromarray(sketch).save(tmp_path / "sketch.png")

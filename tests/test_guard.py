@@ -24,7 +24,7 @@ def form(num: int, name: str = "a.png") -> bytes:
 
 
 class Page:
-    """A guard in front of an application that reads the whole request and can be told to fail."""
+    """A guard in front of an application that reads the whole request and fails on demand."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.bodies: list[bytes] = []

@@ -416,15 +416,21 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def feed(reader: Reader, folder: Path, seeds: range) -> dict[str, int]:
-    """Read the valid file and its mutants; count those read and those refused."""
-    folder.mkdir()
+def valid_file(reader: Reader, folder: Path) -> tuple[Path, bytes]:
+    """Write the reader's valid file into a new folder, check that it is read, and return its path and content."""
+    folder.mkdir(parents=True)
     reader.beside(folder)
     path = folder / reader.file
     path.parent.mkdir(parents=True, exist_ok=True)
     good = reader.good()
     path.write_bytes(good)
     reader.read(path)
+    return path, good
+
+
+def feed(reader: Reader, folder: Path, seeds: range) -> dict[str, int]:
+    """Read the valid file and its mutants; count those read and those refused."""
+    path, good = valid_file(reader, folder)
     counts = {"read": 0, "refused": 0}
     for seed in seeds:
         path.write_bytes(mutated(good, seed))

@@ -40,7 +40,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Variant:
-    """What is compared: a recipe, processor seconds, and whether VGG losses take part."""
+    """One variant of the comparison: a recipe, its processor seconds, and whether it uses VGG losses."""
 
     recipe: Recipe
     seconds: float

@@ -16,7 +16,7 @@ from scmnet_cli.weights import FACE_PARSER
 
 @dataclass(frozen=True)
 class Subject:
-    """What a network detects.
+    """The subject that a network detects: its regions and landmarks.
 
     Attributes:
         name: name of the network, for messages.

@@ -263,7 +263,7 @@ def temporary_folder() -> Iterator[str]:
 def sweep(parent: Path) -> list[Path]:
     """Delete the folders of this user's apps that were killed; return them."""
     if os.name != "posix":
-        return []  # without locks, folders in use cannot be told from others
+        return []  # without locks there is no way to tell which folders are in use
     removed = []
     for folder in sorted(parent.glob(f"{_PREFIX}*")):
         try:
