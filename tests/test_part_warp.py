@@ -287,6 +287,19 @@ def test_where_parts_disagree_the_person_wins_against_the_background() -> None:
         assert warp.regions[0, 1:, 72:82, x_leg - 1 : x_leg + 2].sum(0).min() > 0.9
 
 
+@on_boxes
+def test_the_background_beside_a_hand_does_not_hide_the_body_behind_it(boxed: bool) -> None:
+    labels, joints = dressed(standing())
+    hand = labels[0, 50:60, 18:24]
+    hand[:] = 0
+    target = joints.clone()  # right hand on the belly, elbow out
+    target[0, JOINTS.index("right_elbow"), :2] = torch.tensor([16.0, 42.0])
+    target[0, JOINTS.index("right_wrist"), :2] = torch.tensor([36.0, 46.0])
+    warp = warp_parts(noise(), one_hot(labels), joints, target, on_boxes=boxed)
+    person = warp.regions[0, 1:].sum(0)
+    assert person[46:52, 34:48].mean() > 0.9
+
+
 def test_uncovered_pixels_are_plain_background_without_a_region() -> None:
     joints = standing()
     warp = warp_parts(noise(), one_hot(labels_of(joints)), joints, joints)

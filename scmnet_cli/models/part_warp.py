@@ -6,8 +6,8 @@ target's pixels, and a soft mask v_p on the source's pixels. With s_p(x) = v_p(M
     warped(x) = sum_p w_p(x) b_p(x) s_p(x) source(M_p x) / sum_p w_p(x) b_p(x) s_p(x)
     coverage(x) = n(x) sum_p w_p(x) s_p(x) / sum_p w_p(x)
 
-where n(x) falls to 0 half a torso length away from all parts, and b_p(x) is 1 on the source's person and 0.2 on its
-background. The warp has no learned parameters. Each part is evaluated only inside its bounding box, so cost and memory
+where n(x) falls to 0 half a torso length away from all parts, and b_p(x) is 1 on the source's person and
+0.2 / max(w_p, 1) on its background: an arm is in front of the torso (w_p > 1), the background beside it is not. The warp has no learned parameters. Each part is evaluated only inside its bounding box, so cost and memory
 are linear in the number of pixels, with about three samples per pixel instead of ten.
 """
 
@@ -206,7 +206,8 @@ def _composite(
         at = (..., *box)
         shares[at] += share
         sampled[:, -1] = 1
-        sums[at].addcmul_(sampled, share * (1 - (1 - _BACKGROUND_COUNTS) * sampled[:, 3:4]))
+        behind = _BACKGROUND_COUNTS / weight.clamp(min=1)
+        sums[at].addcmul_(sampled, share * (1 - (1 - behind) * sampled[:, 3:4]))
         total[at] += weight
         torch.maximum(nearness[at], near, out=nearness[at])
         leads = share > best[at]
