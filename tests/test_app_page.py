@@ -17,8 +17,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,9 +75,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start(model: Path, folder: Path, *more: object) -> Server:
+def start(model: Path, folder: Path, *more: object, program: Sequence[str] = ("-m", "scmnet_cli")) -> Server:
     folder.mkdir()
-    command = [sys.executable, "-m", "scmnet_cli", "app", "-m", str(model), "--no-browser", "--port", "0"]
+    command = [sys.executable, *program, "app", "-m", str(model), "--no-browser", "--port", "0"]
     with (folder.parent / "server.log").open("w") as log:
         process = subprocess.Popen(
             [*command, "--max-upload-mb", "2", "--device", "cpu", *map(str, more)],
@@ -281,8 +282,9 @@ class Browser:
         return self._sent
 
 
-@pytest.fixture(scope="module")
-def browser(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+@contextmanager
+def browser_on(server: Server, folder: Path) -> Iterator[Browser]:
+    """Open the page in a browser with its profile and downloads in a folder; skip without one."""
     pytest.importorskip("selenium", reason="Selenium is not installed (extra `dev`)")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
@@ -292,13 +294,13 @@ def browser(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    profile = tmp_path_factory.mktemp("chromium")
     for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "disable-gpu", "window-size=1280,1000"):
         options.add_argument(f"--{argument}")
-    options.add_argument(f"--user-data-dir={profile}")
+    options.add_argument(f"--user-data-dir={folder / 'chromium'}")
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     opened = webdriver.Chrome(options=options, service=Service(driver))
-    downloads = tmp_path_factory.mktemp("downloads")
+    downloads = folder / "downloads"
+    downloads.mkdir()
     opened.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
     opened.get(server.url)
     browser = Browser(opened, downloads)
@@ -306,6 +308,12 @@ def browser(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     browser.until(lambda: len(browser.all("[data-ready]")) >= NUM_PARTS)
     yield browser
     opened.quit()
+
+
+@pytest.fixture(scope="module")
+def browser(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser_on(server, tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -548,6 +556,45 @@ def test_a_face_drawn_with_the_mouse_takes_the_colours_of_each_chosen_face(faces
         browser.settle()
         shown.add(browser.source("face-result"))
     assert browser.message("face-message") == ""
+
+
+QUICK_LEARNING = """
+from scmnet_cli.app import studio
+from scmnet_cli.cli.main import main
+from scmnet_cli.inference import personal
+from scmnet_cli.training.personalizing import Budget, Recipe
+
+studio.LEARNING = Budget(None, 24)
+personal.recipe_for = lambda _: Recipe(learning_rate=3e-3, batch=2)
+main()
+"""
+"""``scm`` with a page that learns in seconds."""
+
+
+def test_the_button_learns_the_person_draws_with_it_and_leaves_no_file(tmp_path: Path):
+    loss = {"adversarial": 0, "perceptual": 0, "style": 0, "bsr": 0, "reconstruction": 5, "person_weight": 3}
+    size = {"size": "tiny", "height": 64, "width": 48, "part_warp": True}
+    config = parse_config({"model": size, "loss": loss}, "test")
+    model = tmp_path / "model.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        checkpoint.save_model(model, build_generator(config.model).state_dict(), config)
+    server = start(model, tmp_path / "tmp", program=("-c", QUICK_LEARNING))
+    try:
+        with browser_on(server, tmp_path) as browser:
+            browser.changes(RESULT, lambda: browser.upload("photo", photos(tmp_path)[0]))
+            assert browser.one("[data-learn]").text == "Learn this person (about a minute)"
+            browser.changes(RESULT, lambda: browser.press("[data-learn]"))
+            assert browser.one("[data-learn]").text == "This person is learned"
+            assert not browser.one("[data-learn]").is_enabled()
+            browser.changes(RESULT, lambda: browser.press("#pose .scm-library .scm-card:nth-child(3)"))
+            assert browser.one("[data-learn]").text == "This person is learned"
+            browser.changes(RESULT, lambda: browser.upload("photo", photos(tmp_path)[1]))
+            assert browser.one("[data-learn]").text == "Learn this person (about a minute)"
+            assert not [path for path in server.kept() if path.suffix == ".safetensors"]
+    finally:
+        assert stop(server) == 0
+    assert server.kept() == []
 
 
 def test_the_page_sends_requests_to_its_own_server_only(browser: Browser, server: Server):

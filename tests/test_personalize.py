@@ -26,6 +26,7 @@ from scmnet_cli.training.personalizing import (
     BUDGET_USED,
     DECODER,
     MOST_FADED,
+    MOST_L1,
     MOST_LOST,
     NO_GAIN,
     Budget,
@@ -33,6 +34,7 @@ from scmnet_cli.training.personalizing import (
     Recipe,
     Validation,
 )
+from scmnet_cli.training.personalizing import _losses_of_person as losses_of_person
 from scmnet_cli.types import Canvas, Person
 
 CANVAS = Canvas(64, 48)
@@ -174,10 +176,10 @@ def test_the_base_is_kept_if_held_out_views_get_worse(base: Pipeline, monkeypatc
     ("harm", "kept"),
     [
         ({}, True),
-        ({"lost": MOST_LOST, "faded": MOST_FADED, "l1": 0.1}, True),
+        ({"lost": MOST_LOST, "faded": MOST_FADED, "l1": 0.1 * MOST_L1}, True),
         ({"lost": MOST_LOST + 0.001}, False),
         ({"faded": MOST_FADED + 0.001}, False),
-        ({"l1": 0.101}, False),
+        ({"l1": 0.1 * MOST_L1 + 0.001}, False),
     ],
 )
 def test_weights_that_harm_the_person_are_not_kept_at_any_error(
@@ -188,6 +190,53 @@ def test_weights_that_harm_the_person_are_not_kept_at_any_error(
     states = list(run.steps(Budget(None, 4)))
     assert bool(run.difference()) == kept
     assert (states[-1].best == 0.5) == kept
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ({"lost": 0.05}, "5.0% of the person is missing in held-out poses"),
+        ({"faded": 0.04}, "the person is 4.0% fainter in held-out poses"),
+        ({"l1": 0.11}, "L1 on the person rises by 10.0%"),
+    ],
+)
+def test_the_log_and_the_state_name_the_guard_that_rejects(
+    base: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    harm: dict[str, float],
+    said: str,
+) -> None:
+    run = run_of(base)
+    measures(run, monkeypatch, [1.0, *[0.5] * 9], **harm)
+    with caplog.at_level("INFO", logger="scmnet_cli"):
+        states = list(run.steps(Budget(None, 4)))
+    assert said in states[-1].harm
+    assert "held-out loss 0.5000 (-50.0 %)" in caplog.text
+    assert said in caplog.text
+    assert [step for step, _ in run.validations] == [0, 1, 2, 3, 4][: len(run.validations)]
+    assert run.validations[0][1].error == 1.0
+
+
+def test_the_log_says_which_weights_are_kept_and_which_are_not_better(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = run_of(base, num_checks=2)
+    measures(run, monkeypatch, [1.0, 0.9, 0.95])
+    with caplog.at_level("INFO", logger="scmnet_cli"):
+        states = list(run.steps(Budget(None, 4)))
+    assert [record.getMessage().rsplit(": ", 1)[1] for record in caplog.records] == ["kept", "not better"]
+    assert states[-1].harm == ""
+
+
+def test_a_halo_that_goes_is_no_loss_and_a_hole_in_the_person_is() -> None:
+    base, shown = torch.full((1, 1, 8, 8), 0.9), torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    shown[..., :4] = True  # the warp shows the person in the left half; the base's right half is a halo
+    without_halo, with_hole = base.clone(), base.clone()
+    without_halo[..., 4:] = 0
+    with_hole[..., 0, :4] = 0
+    assert losses_of_person(without_halo, base, shown) == (0, pytest.approx(0))
+    assert losses_of_person(with_hole, base, shown) == (pytest.approx(1 / 8), pytest.approx(1 / 8))
 
 
 @pytest.mark.parametrize(("logit", "lost", "faded"), [(0.0, False, False), (-1.5, False, True), (-10.0, True, True)])

@@ -1,19 +1,20 @@
 """Measure models of one person: ``python docs/scripts/measure_personalize.py DATA OUT [NUM] [VARIANT ...]``.
 
 DATA is a prepared folder; NUM of its val people (12) are learned one by one from their photo, by each variant. Budgets
-are seconds of the processor, not of the clock: 120 are what two idle cores do in 60 seconds. Judged are views that were
-kept out: the photo brought into the poses of six other val people is the source, the photo the truth.
+are steps, or seconds of the processor and not of the clock: 120 are what two idle cores do in 60 seconds. Judged are
+views that were kept out: the photo brought into the poses of six other val people is the source, the photo the truth.
 
 OUT/personalize.jsonl gets a line for each person and variant as it is done, and OUT/NAME-VARIANT.png the photo, the
-kept-out views before and after, and three shipped poses before and after. Started again, it goes on where it stopped.
-At the end it prints a table: medians, and how many people got worse. LPIPS needs the weights of `scm weights`.
+kept-out views before and after, and three shipped poses before and after. A line also holds the measures of every
+validation, which say why a guard refused. Started again, it goes on where it stopped. At the end it prints a table:
+medians, and how many people got worse. LPIPS needs the weights of `scm weights`.
 """
 
 import json
 import statistics
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +41,29 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Variant:
-    """One variant of the comparison: a recipe, its processor seconds, and whether it uses VGG losses."""
+    """One variant of the comparison: a recipe, its budget, and whether it uses VGG losses."""
 
     recipe: Recipe
-    seconds: float
+    budget: Budget
     vgg: bool = True
 
 
+def in_steps(num: int, **recipe: Any) -> Variant:
+    """Return a variant of so many steps, validated every eight."""
+    return Variant(Recipe(num_checks=num // 8, **recipe), Budget(None, num))
+
+
 VARIANTS = {
-    "60s": Variant(recipe_for(Budget(60)), 120),
-    "120s": Variant(recipe_for(Budget(120)), 240),
-    "300s": Variant(recipe_for(Budget(300)), 600),
-    "60s-no-vgg": Variant(recipe_for(Budget(60)), 120, vgg=False),
-    "60s-all": Variant(Recipe(trained=(), learning_rate=1e-4, num_checks=3), 120),
-    "60s-last-layers": Variant(Recipe(trained=DECODER[1:], num_checks=3), 120),
-    "60s-batch-4": Variant(Recipe(batch=4, num_checks=3), 120),
-    "60s-lr-2e-4": Variant(Recipe(learning_rate=2e-4, num_checks=3), 120),
-    "60s-lr-5e-5": Variant(Recipe(learning_rate=5e-5, num_checks=3), 120),
-    "60s-half-size": Variant(Recipe(height=128, batch=8, num_checks=3), 120),
+    "60s": Variant(recipe_for(Budget(60)), Budget(120)),
+    "120s": Variant(recipe_for(Budget(120)), Budget(240)),
+    "300s": Variant(recipe_for(Budget(300)), Budget(600)),
+    "16-steps": in_steps(16),
+    "24-steps": in_steps(24),
+    "24-steps-lr-1e-4": in_steps(24, learning_rate=1e-4),
+    "24-steps-all": in_steps(24, trained=()),
+    "24-steps-last-layers": in_steps(24, trained=DECODER[1:]),
+    "24-steps-no-vgg": Variant(Recipe(num_checks=3), Budget(None, 24), vgg=False),
+    "24-steps-own-canvas": in_steps(24, height=0, batch=2),
 }
 
 
@@ -99,7 +105,7 @@ def measure(pipeline: Pipeline, judge: Judge, photo: Any, variant: Variant, shee
     """Learn one person, judge before and after, and draw the sheet."""
     donors = list(library_poses(pipeline.canvas).values())
     run = PersonalRun(pipeline.model, pipeline.config, [photo], donors, variant.recipe, vgg=variant.vgg)
-    *_, last = run.steps(Budget(variant.seconds), time.process_time)
+    *_, last = run.steps(variant.budget, time.process_time)
     personal = pipeline.with_difference({name: change.half() for name, change in run.difference().items()})
     (before, first), (after, second) = judge(pipeline), judge(personal)
     views = [to_uint8(image) for image in judge.views.source.image]
@@ -112,6 +118,10 @@ def measure(pipeline: Pipeline, judge: Judge, photo: Any, variant: Variant, shee
     both = [np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=255) for part in (upper, poses)]
     Image.fromarray(np.concatenate(both)).save(sheet)
     outcome = {"steps": last.steps, "seconds": round(last.seconds, 1), "held_out": last.best, "why": last.finished}
+    outcome |= {
+        "harm": last.harm,
+        "validations": [{"steps": steps} | asdict(found) for steps, found in run.validations],
+    }
     return outcome | {"before": before, "after": after, "vgg": not run.lacks_vgg}
 
 
@@ -162,7 +172,9 @@ def main() -> None:
             lines.append({"person": name, "variant": variant} | found)
             with log.open("a") as file:
                 file.write(json.dumps(lines[-1]) + "\n")
-            sys.stdout.write(f"{name} {variant}: {json.dumps(found)}\n")
+            changes = {key: f"{found['after'][key] / found['before'][key] - 1:+.1%}" for key in found["after"]}
+            done = f"{found['steps']} steps, {found['seconds']} s"
+            sys.stdout.write(f"{name} {variant}: {done}, {changes} {found['harm']}\n")
             sys.stdout.flush()
     sys.stdout.write(table(lines) + "\n")
 

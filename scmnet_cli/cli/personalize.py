@@ -147,4 +147,6 @@ def _summary(state: PersonalProgress) -> str:
     done = f"{state.steps} steps in {state.seconds:.0f} s ({why})"
     if state.best < 1:
         return f"trained: {done}; error on held-out views {state.best - 1:+.1%}"
+    if state.harm:
+        return f"nothing kept: {done}; held-out views improved, but {state.harm}; the base model is kept"
     return f"no improvement on held-out views: {done}; the base model is kept"

@@ -6,6 +6,7 @@ The run keeps the weights with the lowest error on held-out views. If none beat 
 from __future__ import annotations
 
 import copy
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from scmnet_cli.training.personal_views import PersonalStream, held_out_views
 from scmnet_cli.types import FloatArray, Person
 from scmnet_cli.weights import find_backbone
 
+log = logging.getLogger(__name__)
+
 DECODER = ("generator.up.", "generator.refine.", "generator.draw.", "generator.to_rgb.")
 """Prefixes of the parameters that draw, from H/16 to the picture."""
 
@@ -38,7 +41,7 @@ class Recipe:
     Attributes:
         trained: name prefixes of the trained parameters; empty: all are trained.
         learning_rate: Adam's learning rate after a short warm-up; it falls to a tenth by the end of the budget.
-        height: height of the training views in pixels; 0: the model's own canvas.
+        height: height of the training views in pixels, at most the model's own; 0: the model's own.
         batch: views per step.
         num_checks: number of validations on held-out views, spread evenly over the budget.
         patience: validations without improvement after which training stops.
@@ -46,9 +49,9 @@ class Recipe:
     """
 
     trained: tuple[str, ...] = DECODER
-    learning_rate: float = 1e-4
-    height: int = 0
-    batch: int = 2
+    learning_rate: float = 3e-4
+    height: int = 128
+    batch: int = 8
     num_checks: int = 5
     patience: int = 2
     num_held_out: int = 4
@@ -64,6 +67,9 @@ MOST_LOST = 0.01
 MOST_FADED = 0.02
 """Maximum fall of the mean foreground mask over the person in held-out poses; weights with more are rejected."""
 
+MOST_L1 = 1.02
+"""Maximum L1 on the person in held-out views, divided by the base's; weights with more are rejected."""
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -72,8 +78,8 @@ class Validation:
     Attributes:
         error: loss on the held-out views.
         l1: mean absolute difference on the person in the held-out views, from 0 to 2.
-        lost: largest share of the base's person that a drawing in a held-out pose lacks, that is, holes.
-        faded: largest relative fall of the mean foreground mask over the base's person in a held-out pose.
+        lost: largest share of the person's pixels that a drawing in a held-out pose lacks, that is, holes.
+        faded: largest relative fall of the mean foreground mask over these pixels in a held-out pose.
     """
 
     error: float
@@ -81,9 +87,15 @@ class Validation:
     lost: float = 0.0
     faded: float = 0.0
 
-    def harms(self, base: Validation) -> bool:
-        """Return whether the person has holes, is fainter, or differs more from the photo than the base draws it."""
-        return self.lost > MOST_LOST or self.faded > MOST_FADED or self.l1 > base.l1
+    def harm(self, base: Validation) -> str:
+        """Return why weights are not kept at any error: holes, a fainter person, other colours; empty if none is so."""
+        if self.lost > MOST_LOST:
+            return f"{self.lost:.1%} of the person is missing in held-out poses (at most {MOST_LOST:.0%})"
+        if self.faded > MOST_FADED:
+            return f"the person is {self.faded:.1%} fainter in held-out poses (at most {MOST_FADED:.0%})"
+        if self.l1 > MOST_L1 * base.l1:
+            return f"L1 on the person rises by {self.l1 / base.l1 - 1:.1%} (at most {MOST_L1 - 1:.0%})"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -123,8 +135,9 @@ class PersonalProgress:
         seconds: time since the run began.
         share: share of the budget used, from 0 to 1.
         error: error on held-out views at the last validation, divided by the base's; 1 before training.
-        best: lowest ``error`` so far.
+        best: lowest ``error`` so far of weights that were kept.
         finished: why training ended; empty while it continues.
+        harm: which guard rejected the weights of the last validation although their error was lower; else empty.
     """
 
     steps: int
@@ -133,6 +146,7 @@ class PersonalProgress:
     error: float
     best: float
     finished: str = ""
+    harm: str = ""
 
 
 def recipe_for(budget: Budget) -> Recipe:
@@ -157,6 +171,7 @@ class PersonalRun:
 
     Attributes:
         lacks_vgg: True if the losses on VGG features are left out because their weights were not found.
+        validations: steps and measures of each validation so far; the first is the base's.
     """
 
     def __init__(
@@ -191,7 +206,7 @@ class PersonalRun:
         self.recipe = recipe = recipe or Recipe()
         self.device = next(base.parameters()).device
         own = config.model.canvas
-        canvas = own.resized_to(recipe.height) if recipe.height else own
+        canvas = own.resized_to(min(recipe.height or own.height, own.height))
         self.net = copy.deepcopy(base).requires_grad_(requires_grad=False).eval()  # eval: batch norm stays frozen
         self._trained = {
             name: parameter
@@ -211,7 +226,9 @@ class PersonalRun:
         held_out, used = list(donors[::4]), [pose for k, pose in enumerate(donors) if k % 4]
         self._views = held_out_views(PeopleGiven(photos, own, self.device, plain=plain), held_out, recipe.num_held_out)
         self._uses = _photos_in_poses(PeopleGiven(photos, own, self.device, plain=plain), held_out)
+        self._shown = _shown_by_the_warp(self._uses)
         self._base_alpha: Tensor | None = None
+        self.validations: list[tuple[int, Validation]] = []
         scale = np.array([canvas.width / own.width, canvas.height / own.height, 1], np.float32)
         training = PeopleGiven(photos, canvas, self.device, plain=plain)
         self._stream = PersonalStream(training, config.data, 0, [pose * scale for pose in used])
@@ -228,8 +245,9 @@ class PersonalRun:
         """
         recipe, start = self.recipe, clock()
         base = self.validate()
+        self.validations.append((0, base))
         yield PersonalProgress(0, clock() - start, 0.0, 1.0, 1.0)
-        best, error, stale, step, checked, share = 1.0, 1.0, 0, 0, 0, 0.0
+        best, error, stale, step, checked, share, harm = 1.0, 1.0, 0, 0, 0, 0.0, ""
         while True:
             self._step(step, share)
             step += 1
@@ -239,16 +257,34 @@ class PersonalRun:
                 checked = int(share * recipe.num_checks)
                 found = self.validate()
                 error = found.error / base.error
-                gains = error < best and not found.harms(base)
+                harm = found.harm(base) if error < best else ""
+                gains = error < best and not harm
+                self._record(step, found, gains=gains, harm=harm)
                 stale = 0 if gains else stale + 1
                 if gains:
                     best = error
                     self._best = {name: parameter.detach().clone() for name, parameter in self._trained.items()}
                 if stale >= recipe.patience and (best < 1 or share >= _PATIENT_UNTIL) and not finished:
                     finished = NO_GAIN
-            yield PersonalProgress(step, clock() - start, share, error, best, finished)
+            yield PersonalProgress(step, clock() - start, share, error, best, finished, harm)
             if finished:
                 return
+
+    def _record(self, step: int, found: Validation, *, gains: bool, harm: str) -> None:
+        """Keep and log the measures of a validation, and whether its weights are kept."""
+        base = self.validations[0][1]
+        self.validations.append((step, found))
+        log.info(
+            "step %d: held-out loss %.4f (%+.1f %%), L1 on the person %.4f (%+.1f %%), lost %.2f %%, faded %.2f %%: %s",
+            step,
+            found.error,
+            100 * (found.error / base.error - 1),
+            found.l1,
+            100 * (found.l1 / max(base.l1, 1e-9) - 1),
+            100 * found.lost,
+            100 * found.faded,
+            "kept" if gains else f"rejected, {harm}" if harm else "not better",
+        )
 
     def difference(self) -> dict[str, Tensor]:
         """Return the best weights minus the base's, by parameter name; empty if the base is the best."""
@@ -273,7 +309,7 @@ class PersonalRun:
             self._base_alpha = alpha
         if alpha is None or self._base_alpha is None:
             return Validation(error, difference)
-        return Validation(error, difference, *_losses_of_person(alpha, self._base_alpha))
+        return Validation(error, difference, *_losses_of_person(alpha, self._base_alpha, self._shown))
 
     @torch.no_grad()
     def _foreground(self) -> Tensor | None:
@@ -308,16 +344,25 @@ _WARM_UP = 8
 _PATIENT_UNTIL = 0.5
 """Share of the budget up to which a run goes on that has not gained yet: the first steps may make views worse."""
 
-_USED_POSES, _SOLID, _HOLE = 3, 0.8, 0.4
+_USED_POSES, _SOLID, _HOLE, _SHOWN = 3, 0.8, 0.4, 0.5
 
 
-def _losses_of_person(alpha: Tensor, base: Tensor) -> tuple[float, float]:
-    """Return the share of the base's person that is missing and by how much it is fainter, in the worst picture.
+def _shown_by_the_warp(inputs: Inputs) -> Tensor:
+    """Return where the warped photo shows the person, (B, 1, H, W) bool.
+
+    Pixels outside are the network's own: a base that draws halos loses them in training, which is a gain.
+    """
+    assert inputs.warp is not None
+    return (inputs.warp.coverage > _SHOWN) & (inputs.warp.regions[:, BACKGROUND, None] < 1 - _SHOWN)
+
+
+def _losses_of_person(alpha: Tensor, base: Tensor, shown: Tensor) -> tuple[float, float]:
+    """Return the share of the person's pixels that are missing and by how much they are fainter, in the worst picture.
 
     Shape:
-        alpha, base: (B, 1, H, W), foreground masks from 0 to 1.
+        alpha, base: (B, 1, H, W), foreground masks from 0 to 1; shown: (B, 1, H, W), where the warp shows the person.
     """
-    solid = base > _SOLID
+    solid = (base > _SOLID) & shown
     num = solid.float().sum((1, 2, 3)).clamp(min=1)
     lost = ((alpha < _HOLE) & solid).float().sum((1, 2, 3)) / num
     before, after = ((mask * solid).sum((1, 2, 3)) / num for mask in (base, alpha))
