@@ -59,7 +59,7 @@ VARIANTS = {
     "300s": Variant(recipe_for(Budget(300)), Budget(600)),
     "16-steps": in_steps(16),
     "24-steps": in_steps(24),
-    "24-steps-lr-1e-4": in_steps(24, learning_rate=1e-4),
+    "24-steps-lr-3e-4": in_steps(24, learning_rate=3e-4),
     "24-steps-all": in_steps(24, trained=()),
     "24-steps-last-layers": in_steps(24, trained=DECODER[1:]),
     "24-steps-no-vgg": Variant(Recipe(num_checks=3), Budget(None, 24), vgg=False),

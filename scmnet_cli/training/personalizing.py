@@ -49,7 +49,7 @@ class Recipe:
     """
 
     trained: tuple[str, ...] = DECODER
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-4
     height: int = 128
     batch: int = 8
     num_checks: int = 5
