@@ -537,3 +537,20 @@ def test_transfer_learns_the_person_once(prepared: Place, scm: Scm, monkeypatch:
     assert [outcome.code for outcome in outcomes] == [0, 0]
     assert [len(outcome.errors) for outcome in outcomes] == [1, 0]
     assert outcomes[0].paths[0].read_bytes() == outcomes[1].paths[0].read_bytes()
+
+
+def test_an_edit_learns_its_source_and_not_its_reference(
+    prepared: Place, scm: Scm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[list[str]] = []
+
+    def learn(pipeline: Pipeline, photos: list[Person], *_: object, **__: object) -> Pipeline:
+        learned.append([photo.name for photo in photos])
+        return pipeline.with_difference(a_difference(pipeline))
+
+    monkeypatch.setattr("scmnet_cli.inference.personal.cached_personal", learn)
+    words = ["edit", "--src", "drawn/drawn-0", "--region", "upper", "--ref", "drawn/drawn-1", "-m", "base.safetensors"]
+    plain = scm(*words, "--force", "-o", "plain")
+    personal = scm(*words, "--force", "-o", "personal", "--personalize", "--steps", 1)
+    assert (plain.code, personal.code, learned) == (0, 0, [["drawn-0"]])
+    assert plain.paths[0].read_bytes() != personal.paths[0].read_bytes()

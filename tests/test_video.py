@@ -15,6 +15,7 @@ from PIL import Image
 
 from scmnet_cli.cli import video as command
 from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.video import (
     ClipWriter,
     Follower,
@@ -27,7 +28,7 @@ from scmnet_cli.inference.video import (
 )
 from scmnet_cli.metrics.flicker import flicker, jitter
 from scmnet_cli.poses.placing import person_box
-from scmnet_cli.types import Canvas
+from scmnet_cli.types import Canvas, Person
 
 if TYPE_CHECKING:
     from conftest import Place, Scm
@@ -360,6 +361,24 @@ def test_a_style_is_encoded_once_for_a_whole_clip(film: Path, scm: Scm, monkeypa
     monkeypatch.setattr(SCMNet, "encode_regions", lambda self, *given: read.append(1) or encode(self, *given))
     scm("transfer", "--src", "data/anna", "--pose", "walk.mp4", "-m", "run", "--batch", 2)
     assert read == [1]
+
+
+def test_a_clip_is_drawn_with_the_model_that_learned_the_person(
+    film: Path, scm: Scm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[list[str]] = []
+
+    def learn(pipeline: Pipeline, photos: list[Person], *_: object, **__: object) -> Pipeline:
+        learned.append([photo.name for photo in photos])
+        bias = dict(pipeline.model.named_parameters())["generator.to_rgb.bias"]
+        return pipeline.with_difference({"generator.to_rgb.bias": torch.full_like(bias, 2.0)})
+
+    monkeypatch.setattr("scmnet_cli.inference.personal.cached_personal", learn)
+    words = ["transfer", "--src", "data/anna", "--pose", "walk.mp4", "-m", "run"]
+    plain, personal = scm(*words, "-o", "plain.mp4"), scm(*words, "-o", "personal.mp4", "--personalize", "--steps", 1)
+    assert (plain.code, personal.code, learned) == (0, 0, [["anna"]])
+    before, after = (next(iter(read_frames(Path(name)))).astype(int) for name in ("plain.mp4", "personal.mp4"))
+    assert np.abs(before - after).mean() > 10
 
 
 def test_a_clip_can_be_written_as_an_animation_of_strips(film: Path, scm: Scm) -> None:

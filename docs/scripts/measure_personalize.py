@@ -173,8 +173,8 @@ def main() -> None:
             with log.open("a") as file:
                 file.write(json.dumps(lines[-1]) + "\n")
             changes = {key: f"{found['after'][key] / found['before'][key] - 1:+.1%}" for key in found["after"]}
-            done = f"{found['steps']} steps, {found['seconds']} s"
-            sys.stdout.write(f"{name} {variant}: {done}, {changes} {found['harm']}\n")
+            took = f"{found['steps']} steps, {found['seconds']} s"
+            sys.stdout.write(f"{name} {variant}: {took}, {changes} {found['harm']}\n")
             sys.stdout.flush()
     sys.stdout.write(table(lines) + "\n")
 

@@ -1,0 +1,145 @@
+"""Measure the parts of a training step: ``python docs/scripts/measure_training_step.py [SIZE [VARIANT ...]]``.
+
+The config is ``person``; variants say what could make it cheaper. CPU seconds of one thread, the least of three steps
+after a first one, on drawn people, at 128x88 unless SIZE says otherwise. The losses on VGG features need their weights
+(SCM_WEIGHTS). Variants that compile need a C++ compiler; the time to compile is printed, not counted.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from scmnet_cli.config import load_config
+from scmnet_cli.preprocess.prepare import prepare
+from scmnet_cli.sources.drawn import write_drawn_source
+from scmnet_cli.sources.folder import FolderSource
+from scmnet_cli.training.loop import Run
+from scmnet_cli.training.objective import GeneratorObjective, Inputs
+from scmnet_cli.types import Canvas
+
+REPEATS = 3
+
+
+@dataclass
+class Parts:
+    """CPU seconds of the parts of one step."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def timed(self, name: str, act: Callable[[], object]) -> object:
+        """Do something and add its time to a part."""
+        start = time.process_time()
+        done = act()
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - start
+        return done
+
+    @property
+    def total(self) -> float:
+        """The whole step."""
+        return sum(self.seconds.values())
+
+
+def step(run: Run, *, with_vgg: bool = True, precision: torch.dtype | None = None) -> Parts:
+    """Take one step like the training loop, part by part."""
+    parts, batch = Parts(), run.config.train.batch
+    given = parts.timed("data", lambda: run.stream.batch(run.images, batch))
+    inputs = parts.timed("maps and warp", lambda: Inputs.of(given, part_warp=run.config.model.part_warp))
+    optimizer = run.optimizers["generator"]
+    optimizer.zero_grad(set_to_none=True)
+    with torch.autocast("cpu", dtype=precision or torch.bfloat16, enabled=precision is not None):
+        output = parts.timed("generator, forward", lambda: run.generator_pass(inputs))
+        terms = parts.timed(
+            "losses, forward",
+            lambda: run.objective(output, inputs, None, with_vgg=with_vgg, band=run._band()),  # noqa: SLF001
+        )
+        total = run.objective.total(terms)
+    parts.timed("backward", total.backward)
+    parts.timed("gradient norm and Adam", lambda: run._optimizer_step("generator"))  # noqa: SLF001
+    parts.timed("moving average", lambda: run.average.update(run.generator_pass.net, run.images, batch))
+    run.images += batch
+    return parts
+
+
+def contiguous(run: Run) -> None:
+    """Train without channels-last."""
+    run.generator_pass.to(memory_format=torch.contiguous_format)
+    run.objective.channels_last = False
+    if run.objective.vgg is not None:
+        run.objective.vgg.to(memory_format=torch.contiguous_format)
+
+
+def fused_adam(run: Run) -> None:
+    """Use torch's fused Adam."""
+    train = run.config.train
+    parameters = run.generator_pass.net.parameters()
+    run.optimizers["generator"] = torch.optim.Adam(parameters, train.learning_rate, train.betas, fused=True)
+
+
+def compiled_vgg(run: Run) -> None:
+    """Compile VGG."""
+    assert run.objective.vgg is not None
+    run.objective.vgg.compile(dynamic=False)
+
+
+def compiled_generator(run: Run) -> None:
+    """Compile the encoders and the translation generator."""
+    for child in run.generator_pass.net.children():
+        if isinstance(child, nn.Module):
+            child.compile(dynamic=False)
+
+
+def smaller_band(run: Run) -> None:
+    """Compute the VGG losses on a quarter of the rows."""
+    run.config.loss.vgg_band = 0.25
+
+
+VARIANTS: dict[str, Callable[[Run], None]] = {
+    "as it is": lambda _: None,
+    "contiguous": contiguous,
+    "fused Adam": fused_adam,
+    "VGG on a quarter of the rows": smaller_band,
+    "without VGG": lambda _: None,
+    "bf16": lambda _: None,
+    "VGG compiled": compiled_vgg,
+    "networks compiled": compiled_generator,
+}
+
+
+def measure(data: Path, run_folder: Path, canvas: Canvas, name: str) -> Parts:
+    """Return the cheapest of the steps of a variant."""
+    config = load_config("person", (f"model.height={canvas.height}", f"model.width={canvas.width}"))
+    run = Run(data, run_folder, config, device="cpu")
+    assert isinstance(run.objective, GeneratorObjective)
+    VARIANTS[name](run)
+    options = {"with_vgg": name != "without VGG", "precision": torch.bfloat16 if name == "bf16" else None}
+    start = time.perf_counter()
+    step(run, **options)
+    sys.stdout.write(f"{name}: the first step took {time.perf_counter() - start:.0f} s by the clock\n")
+    return min((step(run, **options) for _ in range(REPEATS)), key=lambda parts: parts.total)
+
+
+def main() -> None:
+    """Measure the variants one by one."""
+    torch.set_num_threads(1)
+    size, *names = sys.argv[1:] or ["128x88"]
+    height, width = map(int, size.split("x"))
+    canvas = Canvas(height, width)
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        write_drawn_source(Path(folder) / "people", 24)
+        prepare(FolderSource(Path(folder) / "people"), data, canvas, jobs=1)
+        for number, name in enumerate(names or VARIANTS):
+            found = measure(data, Path(folder) / f"run-{number}", canvas, name)
+            parts = ", ".join(f"{part} {seconds:.2f}" for part, seconds in found.seconds.items())
+            sys.stdout.write(f"{size}, {name}: {found.total:.2f} CPU s a step: {parts}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
