@@ -58,7 +58,7 @@ def left_behind(
     person = 1 - masks[:, 0]
     radius = max(round(masks.shape[2] / _EDGE), 1)
     held = torch.stack([masks[:, list(regions)].amax(1) for regions in _HELD], dim=1)
-    held = F.max_pool2d(held, 2 * radius + 1, stride=1, padding=radius)
+    held = _dilated(held, radius)
     found: list[Tensor | None] = []
     for part, (box, share, weight) in enumerate(zip(boxes, shares, weights, strict=True)):
         if box is None or share is None or weight is None or part == HEAD_PART:
@@ -83,6 +83,20 @@ def left_behind(
                 left = torch.maximum(left, past.mul_(held[(slice(None), _GARMENTS, *box)]))
         found.append(left.mul_((8 * weight[1]).clamp_(max=1)))
     return found
+
+
+def _dilated(masks: Tensor, radius: int) -> Tensor:
+    """Return the largest value in the square around each pixel; ten times faster on a CPU than ``max_pool2d``.
+
+    Shape:
+        masks, result: (B, K, H, W), at least 0.
+    """
+    for dim, around in ((2, (0, 0, radius, radius)), (3, (radius, radius))):
+        size, padded = masks.shape[dim], F.pad(masks, around)
+        masks = padded.narrow(dim, 0, size).clone()
+        for shift in range(1, 2 * radius + 1):
+            torch.maximum(masks, padded.narrow(dim, shift, size), out=masks)
+    return masks
 
 
 def _around(box: Box, like: Tensor) -> tuple[int, int, int, int]:
