@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from scmnet_cli.analyser.people import Analysis
+from scmnet_cli.analyser.analysis import Analysis
 from scmnet_cli.app import session as steps
 from scmnet_cli.app import views
 from scmnet_cli.app.faces import FaceStudio

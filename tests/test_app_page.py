@@ -354,7 +354,7 @@ def test_an_example_is_drawn_by_one_click_and_the_page_says_meanwhile_what_it_do
     browser.changes(RESULT, lambda: browser.press("#photo .scm-examples button"))
     said = browser.script("watching.disconnect(); return [...said]")
     assert "Reading the example: joints and regions" in said
-    assert "Drawing" in said
+    assert "Generating" in said
     assert not browser.one("#busy").is_displayed()
 
 
@@ -367,19 +367,19 @@ def test_a_pose_of_the_library_is_marked_readable_and_drawn(drawn: Browser):
     assert chosen == cards[2]
     name = chosen.find_element("css selector", "span")
     assert "-" not in name.text
-    assert browser.one("#pose .scm-now").text == f"Now: {name.text}"
+    assert browser.one("#pose .scm-now").text == f"Pose: {name.text}"
     assert float(name.value_of_css_property("font-size").removesuffix("px")) >= 11.5
 
 
 def test_joints_are_dragged_undone_mirrored_and_left_out(drawn: Browser):
     browser = drawn
-    browser.open_tab("By hand")
+    browser.open_tab("Edit by hand")
     place = "return document.querySelector('[data-joint=\"4\"]').getAttribute('cx')"
     before = float(browser.script(place))
     browser.changes(RESULT, lambda: browser.press_at('[data-joint="4"]', 0, 0, drag=(60, -40)))
     assert float(browser.script(place)) > before + 2
     assert browser.one("#pose .scm-now").text.endswith("by hand")
-    assert "Chosen: right wrist" in browser.message("pose")
+    assert "Selected: right wrist" in browser.message("pose")
     undo, mirror, leave_out = browser.all(".scm-hand .scm-controls > .scm-row:nth-child(2) button")
     browser.changes(RESULT, undo.click)
     assert float(browser.script(place)) == before
@@ -400,7 +400,7 @@ def test_the_pose_of_another_photo_is_taken_and_the_photo_shown(drawn: Browser, 
     browser.open_tab("From a photo")
     browser.changes(RESULT, lambda: browser.upload("pose", photos(tmp_path)[1]))
     assert browser.source("pose .scm-frame").startswith("data:image/jpeg")
-    assert browser.one("#pose .scm-now").text == "Now: mirrored"
+    assert browser.one("#pose .scm-now").text == "Pose: mirrored"
     assert not browser.all("#pose .scm-library .scm-card[aria-pressed=true]")
     browser.changes(RESULT, lambda: browser.press("#pose .scm-place > .scm-row button"))
     browser.open_tab("Library")
@@ -412,9 +412,9 @@ def test_clothes_are_folded_away_and_taken_from_another_photo(drawn: Browser, tm
     browser.one("#clothes summary").click()
     browser.until(lambda: browser.one("#clothes .scm-tabs").is_displayed())
     browser.changes(RESULT, lambda: browser.upload("clothes", photos(tmp_path)[2]))
-    assert "upper of the photo" in browser.one(".scm-worn").text
+    assert "upper from the photo" in browser.one(".scm-worn").text
     browser.changes(RESULT, lambda: browser.press("#clothes [data-region=hair]"))
-    assert "hair of the photo" in browser.one(".scm-worn").text
+    assert "hair from the photo" in browser.one(".scm-worn").text
     browser.changes(RESULT, lambda: browser.press("#clothes summary button"))
     assert "optional" in browser.one(".scm-worn").text
     browser.script("document.querySelector('#clothes details').open = false")
@@ -484,7 +484,7 @@ def test_a_file_over_the_limit_is_reported_before_it_is_sent(browser: Browser, t
     large = tmp_path / "large.jpg"
     large.write_bytes(np.random.default_rng(0).bytes(3 * 2**20))
     browser.upload("clothes", large)
-    browser.until(lambda: "large.jpg has 3.0 MB; at most 2 MB" in browser.message("card-clothes"))
+    browser.until(lambda: "large.jpg is 3.0 MB; the limit is 2 MB" in browser.message("card-clothes"))
     browser.press(".scm-toast button")
 
 

@@ -1,10 +1,10 @@
-// The page's own components. Each is a gr.HTML whose element this file fills; values come from views.py, and events go
-// to page.py by name. Text is set as text and never as HTML: names of files come from visitors.
+// The page's own components. Each is a gr.HTML whose element this file fills. Values come from views.py; events go to
+// people_tab.py by name. Text is set as text, never as HTML: file names come from visitors.
 "use strict";
 window.scm = (() => {
   const NARROW = "(max-width: 760px)";
   const SVG = "http://www.w3.org/2000/svg";
-  const DRAG_FROM = 6; // pixels that a pointer moves before a click becomes a drag
+  const DRAG_FROM = 6; // pixels that the pointer moves before a click becomes a drag
   const narrow = () => window.matchMedia(NARROW).matches;
   const byId = (id) => document.getElementById(id);
 
@@ -21,7 +21,7 @@ window.scm = (() => {
 
   const ready = (component) => component.element.setAttribute("data-ready", "");
 
-  // ---- what is being done, and what went wrong -------------------------------------------------------------------
+  // ---- progress and errors ---------------------------------------------------------------------------------------
 
   let since = 0, ticking = null, follow = false;
 
@@ -75,7 +75,7 @@ window.scm = (() => {
       if (follow && narrow()) byId("picture")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
       follow = false;
     });
-    // Gradio's own errors, such as a full queue or a server that is gone, end the waiting too.
+    // Gradio's own errors, such as a full queue or a stopped server, end the wait too.
     new MutationObserver(() => {
       if (document.querySelector(".toast-body.error, .toast-body .error")) idle();
     }).observe(document.body, { childList: true, subtree: true });
@@ -88,7 +88,7 @@ window.scm = (() => {
     if (!file) return;
     if (limit && file.size > limit) {
       const size = (file.size / 2 ** 20).toFixed(1);
-      return toast(at, `${file.name} has ${size} MB; at most ${Math.round(limit / 2 ** 19) / 2} MB can be read. Make the picture smaller.`);
+      return toast(at, `${file.name} is ${size} MB; the limit is ${Math.round(limit / 2 ** 19) / 2} MB. Make the picture smaller.`);
     }
     const input = document.querySelector(`#${target} input[type=file]`);
     if (!input) return toast(at, "The page is not ready yet; try again in a moment.");
@@ -115,7 +115,7 @@ window.scm = (() => {
     return drawn;
   }
 
-  // A place for a photo: drop, choose or paste one; then the photo, with its analysis laid over it where wanted.
+  // A photo slot: drop, choose or paste a photo; then it shows the photo, with joints and regions drawn over it on request.
   function photoPlace({ target, at, limit, prompt, limbs, extra }) {
     const input = make("input", { type: "file", accept: "image/*", class: "scm-file", "aria-label": prompt });
     input.addEventListener("change", () => {
@@ -139,7 +139,7 @@ window.scm = (() => {
         apply();
       },
     }, what === "joints" ? "Joints" : "Regions"));
-    const another = make("button", { type: "button", class: "scm-quiet", onclick: choose }, "Another photo");
+    const another = make("button", { type: "button", class: "scm-quiet", onclick: choose }, "Change photo");
     const tools = make("div", { class: "scm-tools" }, make("span", { class: "scm-label" }, "Show"), ...switches, another);
     const view = make("div", { class: "scm-photo", hidden: true }, frame, make("div", { class: "scm-side" }, tools, legend));
     const node = make("div", { class: "scm-place" }, input, drop, view, extra || null);
@@ -224,24 +224,24 @@ window.scm = (() => {
     const now = make("p", { class: "scm-now" });
     const cards = props.poses.map(({ name, joints, width, height }, number) => make("button", {
       type: "button", class: "scm-card", "aria-pressed": "false", onclick: () => {
-        busy(`Drawing in the pose “${name}”`);
+        busy(`Generating the pose “${name}”`);
         follow = true;
         trigger("pick", { number });
       },
     }, thumbnail(joints, width, height), make("span", {}, name)));
     const library = make("div", { class: "scm-library" }, ...cards);
     const own = make("button", { type: "button", class: "scm-quiet", onclick: () => {
-      busy("Taking the pose of your photo");
+      busy("Using your photo's own pose");
       follow = true;
       trigger("own");
     } }, "Use my own photo's pose");
     const place = photoPlace({
       target: "pose-upload", at: "card-pose", limit: props.limit, limbs,
-      prompt: "A photo of anybody who stands as you want", extra: make("div", { class: "scm-row" }, own),
+      prompt: "A photo of anyone in the pose you want", extra: make("div", { class: "scm-row" }, own),
     });
     const editor = poseEditor(limbs, names, trigger);
     const panels = [library, place.node, editor.node].map((node) => make("div", { role: "tabpanel" }, node));
-    const { bar } = tabs(["Library", "From a photo", "By hand"], panels);
+    const { bar } = tabs(["Library", "From a photo", "Edit by hand"], panels);
     element.replaceChildren(now, bar, ...panels);
 
     function thumbnail(places, width, height) {
@@ -254,7 +254,7 @@ window.scm = (() => {
     }
     function update(first) {
       const { pose: chosen, number, photo: given } = props.value;
-      now.replaceChildren("Now: ", make("b", {}, chosen.name));
+      now.replaceChildren("Pose: ", make("b", {}, chosen.name));
       cards.forEach((card, other) => card.setAttribute("aria-pressed", String(other === number)));
       if (first || !narrow()) {
         const card = cards[number];
@@ -268,11 +268,11 @@ window.scm = (() => {
     ready(component);
   }
 
-  // Joints are dragged on a picture of the canvas; everything that changes them can be undone.
+  // The pose editor: drag joints on the canvas; every change can be undone.
   function poseEditor(limbs, names, trigger) {
     let joints = [], size = [1, 1], chosen = null, history = [], dragged = null, mirroring = false;
-    const canvas = make("svg:svg", { class: "scm-editor", role: "application", "aria-label": "Pose; drag its joints" });
-    const told = make("p", { class: "scm-hint" });
+    const canvas = make("svg:svg", { class: "scm-editor", role: "application", "aria-label": "Pose; drag its joints to move them" });
+    const status = make("p", { class: "scm-hint" });
     const absent = make("div", { class: "scm-row" });
     const button = (text, act) => make("button", { type: "button", class: "scm-quiet", onclick: act }, text);
     const undo = button("Undo", () => {
@@ -285,11 +285,11 @@ window.scm = (() => {
       busy("Mirroring the pose");
       trigger("mirror");
     });
-    const remove = button("Leave joint out", () => {
+    const remove = button("Remove joint", () => {
       if (chosen === null || joints.filter(Boolean).length < 2) return;
       change(chosen, null);
     });
-    const node = make("div", { class: "scm-hand" }, canvas, make("div", { class: "scm-controls" }, told,
+    const node = make("div", { class: "scm-hand" }, canvas, make("div", { class: "scm-controls" }, status,
       make("div", { class: "scm-row" }, undo, mirror, remove), absent));
 
     function change(joint, place) {
@@ -300,7 +300,7 @@ window.scm = (() => {
     }
     function commit() {
       paint();
-      busy("Drawing in your pose");
+      busy("Generating your pose");
       trigger("moved", { joints });
     }
     function toCanvas(event) {
@@ -356,12 +356,12 @@ window.scm = (() => {
           chosen = number;
           canvas.querySelectorAll(".scm-chosen").forEach((old) => old.classList.remove("scm-chosen"));
           canvas.querySelector(`[data-joint="${number}"]`)?.classList.add("scm-chosen");
-          say();
+          describe();
         },
         onkeydown: (event) => nudge(event, number),
       }, make("svg:title", {}, names[number]))).filter(Boolean);
       canvas.replaceChildren(...drawn.childNodes, ...grips);
-      say();
+      describe();
     }
     function nudge(event, number) {
       const step = size[1] / 64;
@@ -372,8 +372,8 @@ window.scm = (() => {
       change(number, [clip(joints[number][0] + by[0], size[0]), clip(joints[number][1] + by[1], size[1])]);
       canvas.querySelector(`[data-joint="${number}"]`)?.focus();
     }
-    function say() {
-      told.textContent = chosen === null ? "Drag a joint to move it." : `Chosen: ${names[chosen]}. Drag it, or use the arrow keys.`;
+    function describe() {
+      status.textContent = chosen === null ? "Drag a joint to move it." : `Selected: ${names[chosen]}. Drag it, or use the arrow keys.`;
       undo.disabled = !history.length;
       remove.disabled = chosen === null;
       const missing = names.map((name, number) => [name, number]).filter(([, number]) => !joints[number]);
@@ -383,7 +383,7 @@ window.scm = (() => {
           change(number, [size[0] / 2, size[1] / 2]);
         })));
     }
-    // What the server answers to a change by hand is what is shown already: it must not undo what came after it.
+    // The server's answer to a change by hand is shown already; showing it again would undo later changes.
     function show({ joints: given, width, height, name }) {
       const same = name.endsWith("by hand") && !mirroring;
       size = [width, height];
@@ -403,17 +403,17 @@ window.scm = (() => {
     const { element, props, trigger, watch } = component;
     const worn = new Map(); // kind -> garment
     let regions = [], reference = null;
-    const told = make("span", { class: "scm-worn" });
+    const wornNames = make("span", { class: "scm-worn" });
     const clear = make("button", { type: "button", class: "scm-quiet", onclick: (event) => {
       event.preventDefault();
       worn.clear();
       regions = [];
-      change("Drawing in the photo's own clothes");
-    } }, "Take all off");
+      change("Restoring the photo's own clothes");
+    } }, "Remove all");
     const chips = make("div", { class: "scm-row" });
     const place = photoPlace({
       target: "reference-upload", at: "card-clothes", limit: props.limit, limbs: props.skeleton.limbs,
-      prompt: "A photo of somebody who wears what you want", extra: chips,
+      prompt: "A photo of someone wearing the clothes you want", extra: chips,
     });
     const buttons = new Map();
     const shelves = props.wardrobe.map(({ kind, title, garments }) => make("div", { class: "scm-shelf" },
@@ -429,7 +429,7 @@ window.scm = (() => {
     const panels = [...shelves, place.node].map((node) => make("div", { role: "tabpanel" }, node));
     const { bar } = tabs([...props.wardrobe.map(({ title, garments }) => `${title} ${garments.length}`), "From a photo"], panels);
     const box = make("details", { class: "scm-clothes" },
-      make("summary", {}, make("span", { class: "scm-title" }, "Other clothes"), told, clear), bar, ...panels);
+      make("summary", {}, make("span", { class: "scm-title" }, "Other clothes"), wornNames, clear), bar, ...panels);
     element.replaceChildren(box);
 
     function change(text) {
@@ -440,8 +440,8 @@ window.scm = (() => {
     function mark() {
       for (const [name, [card, kind]] of buttons) card.setAttribute("aria-pressed", String(worn.get(kind)?.name === name));
       for (const chip of chips.querySelectorAll("[data-region]")) chip.setAttribute("aria-pressed", String(regions.includes(chip.dataset.region)));
-      const names = [...[...worn.values()].map(({ title }) => title), ...regions.map((name) => `${name} of the photo`)];
-      told.textContent = names.length ? names.join(", ") : "optional: from the wardrobe or another photo";
+      const names = [...[...worn.values()].map(({ title }) => title), ...regions.map((name) => `${name} from the photo`)];
+      wornNames.textContent = names.length ? names.join(", ") : "optional: from the wardrobe or another photo";
       clear.hidden = !names.length;
     }
     function update() {
@@ -454,7 +454,7 @@ window.scm = (() => {
         chips.replaceChildren(...(given ? [make("span", { class: "scm-label" }, "Take"), ...given.legend.map(({ name }) =>
           make("button", { type: "button", class: "scm-switch", "data-region": name, onclick: () => {
             regions = regions.includes(name) ? regions.filter((other) => other !== name) : [...regions, name];
-            change(regions.includes(name) ? `Taking ${name} from the photo` : `Leaving ${name} as it was`);
+            change(regions.includes(name) ? `Taking ${name} from the photo` : `Restoring the original ${name}`);
           } }, name))] : []));
       }
       mark();
@@ -487,16 +487,16 @@ window.scm = (() => {
       onclick: () => trigger("save", { what, kind }),
     }, text);
     const learn = make("button", { type: "button", class: "scm-quiet", "data-learn": "", onclick: () => {
-      busy("Learning this person: waiting for its turn");
+      busy("Learning this person: waiting in the queue");
       trigger("learn", {});
     } });
     const mark = make("input", { type: "checkbox", checked: true, onchange: () => trigger("marked", { on: mark.checked }) });
     const removed = make("p", { class: "scm-hint" });
-    const hint = make("p", { class: "scm-hint" }, "Click into the result to see which places of the photo that point was made of.");
+    const hint = make("p", { class: "scm-hint" }, "Click a point in the result to see which parts of the photo it comes from.");
     const below = make("div", { class: "scm-below", hidden: true }, slider,
       make("div", { class: "scm-row" }, save("picture", "PNG", "Download PNG", true), save("picture", "JPEG", "JPEG"), save("strip", "PNG", "Strip"), size),
       make("div", { class: "scm-row" }, learn),
-      make("label", { class: "scm-check" }, mark, "Mark the picture as AI-generated, visibly"), removed, hint);
+      make("label", { class: "scm-check" }, mark, "Add a visible mark: AI-generated"), removed, hint);
     element.replaceChildren(stage, below);
     const peek = make("button", { type: "button", id: "peek", hidden: true, "aria-label": "Show the result", onclick: () =>
       stage.scrollIntoView({ block: "center", behavior: "smooth" }) }, make("img", { alt: "" }), make("span", { class: "scm-spinner" }));
@@ -557,9 +557,9 @@ window.scm = (() => {
       size.textContent = `${value.width} × ${value.height}`;
       mark.checked = value.mark;
       learn.disabled = value.learned;
-      learn.textContent = value.learned ? "This person is learned" : "Learn this person (about a minute)";
+      learn.textContent = value.learned ? "The model has learned this person" : "Learn this person (about a minute)";
       after.alt = `The generated picture, in the pose ${value.pose}`;
-      removed.textContent = value.removed.length ? `Not kept, for it does not go with what was put on: ${value.removed.join(", ")}.` : "";
+      removed.textContent = value.removed.length ? `Removed, since it does not go with the new clothes: ${value.removed.join(", ")}.` : "";
       removed.hidden = !value.removed.length;
       if (shown !== value.serial) {
         shown = value.serial;
@@ -574,16 +574,16 @@ window.scm = (() => {
 
   function origin(component) {
     const { element, props, watch } = component;
-    const image = make("img", { alt: "The result with the point, and the photo, bright where the point looks" });
-    const told = make("p", { class: "scm-hint" });
-    const box = make("div", { class: "scm-origin" }, image, told);
+    const image = make("img", { alt: "Left: the result with the point. Right: the photo, bright where the point comes from" });
+    const sentence = make("p", { class: "scm-hint" });
+    const box = make("div", { class: "scm-origin" }, image, sentence);
     element.replaceChildren(box);
     function update() {
       const value = props.value;
       box.hidden = !value;
       if (!value) return;
       image.src = value.image;
-      told.textContent = value.text;
+      sentence.textContent = value.text;
     }
     watch("value", update);
     update();

@@ -23,6 +23,20 @@ _MOST_VISITORS = 50
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif"]
 _MONO = ["ui-monospace", "Consolas", "monospace"]
 
+_LAUNCHED: dict[str, Any] = {
+    "share": False,
+    "prevent_thread_lock": True,
+    "quiet": True,
+    "footer_links": [],
+    "run_history": False,
+    "enable_monitoring": False,
+    "ssr_mode": False,
+    "pwa": False,
+    "mcp_server": False,
+    "state_session_capacity": _MOST_VISITORS,
+}
+"""Gradio's settings that are always the same: no contact with other hosts, and no extra interfaces."""
+
 # Gradio's page creates styles and code at run time, hence 'unsafe-inline' and 'unsafe-eval'. Everything is served from
 # here; with this policy a browser contacts no other host, even if another version of Gradio tries to.
 _POLICY = (
@@ -84,27 +98,21 @@ def serve(
         from scmnet_cli.app.page import STYLE, build_page, head
 
         page = build_page(studio, faces)
-        guard = Middleware(Guard, hosts=allowed_hosts(host), limits=UploadLimits(studio.limits.num_bytes))
+        middleware = [
+            Middleware(_OnlyFromHere),
+            Middleware(Guard, hosts=allowed_hosts(host), limits=UploadLimits(studio.limits.num_bytes)),
+        ]
         try:
             _, url, _ = page.launch(
                 server_name=host,
                 server_port=port,
-                share=False,
                 inbrowser=open_browser,
-                prevent_thread_lock=True,
-                quiet=True,
-                footer_links=[],
-                run_history=False,
-                enable_monitoring=False,
-                ssr_mode=False,
-                pwa=False,
-                mcp_server=False,
-                state_session_capacity=_MOST_VISITORS,
                 max_file_size=studio.limits.num_bytes,
                 theme=gr.themes.Soft(primary_hue="teal", font=_FONTS, font_mono=_MONO),
                 css_paths=STYLE,
                 head=head(),
-                app_kwargs={"middleware": [Middleware(_OnlyFromHere), guard], "docs_url": None, "redoc_url": None},
+                app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None},
+                **_LAUNCHED,
             )
         except OSError as error:
             raise _refused(host, port, error) from error
