@@ -13,9 +13,12 @@ from scipy import ndimage
 from torch import nn
 
 import scmnet_cli
-from scmnet_cli.analyser.evaluation.people import PersonScores, compare, cut_person, time_analyser
+from scmnet_cli.analyser.analysis import BEYOND, Analysis, framed
+from scmnet_cli.analyser.evaluation.people import cut_person
+from scmnet_cli.analyser.evaluation.scores import PersonScores, compare
+from scmnet_cli.analyser.evaluation.timing import time_analyser
 from scmnet_cli.analyser.network import AnalyserNet, Encoder, fuse, imagenet_encoder, joints_of_heat, mean_places
-from scmnet_cli.analyser.people import BEYOND, Analyser, Analysis, _framed
+from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.analyser.region_maps import clean_probabilities, enlarged, main_person_mask
 from scmnet_cli.analyser.subjects import PEOPLE
 from scmnet_cli.analyser.training.loop import AnalyserRun, save_weights
@@ -375,7 +378,7 @@ def test_an_analysis_is_in_photo_pixels_and_deterministic(size: tuple[int, int])
 
 
 def test_a_frame_centres_its_box_and_has_the_canvas_aspect_ratio() -> None:
-    frame = _framed((10, 20, 50, 140), Canvas(288, 192), 1.2)
+    frame = framed((10, 20, 50, 140), Canvas(288, 192), 1.2)
     assert frame.height == pytest.approx(144, abs=1)
     assert frame.width == pytest.approx(96, abs=1)
     assert frame.left + frame.width / 2 == pytest.approx(30.5, abs=1)

@@ -13,10 +13,11 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from scmnet_cli.analyser.analysis import Analysis
 from scmnet_cli.analyser.estimators import Estimators
 from scmnet_cli.analyser.onnx_models import find_model, rtmlib_downloads
 from scmnet_cli.analyser.onnx_parser import OnnxParser
-from scmnet_cli.analyser.people import Analyser, Analysis
+from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.analyser.rtm_pose import KNOWN, RtmPose, openpose_joints
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.data.prepared import PreparedFolder

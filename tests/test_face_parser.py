@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from scmnet_cli.analyser.analysis import Analysis
 from scmnet_cli.analyser.evaluation.faces import evaluate_face_parser
-from scmnet_cli.analyser.evaluation.people import compare
+from scmnet_cli.analyser.evaluation.scores import compare
 from scmnet_cli.analyser.face_landmarks import ALIGNED, EYES_APART, aligning, landmarks_of
 from scmnet_cli.analyser.faces import Face, FaceParser, find_face, heads
 from scmnet_cli.analyser.network import Analysed, AnalyserNet
-from scmnet_cli.analyser.people import SHIPPED, Analyser, Analysis
+from scmnet_cli.analyser.people import SHIPPED, Analyser
 from scmnet_cli.analyser.subjects import FACES
 from scmnet_cli.analyser.training.face_photos import OF_FACES, face_photo, head_photo, without_face
 from scmnet_cli.analyser.training.loop import save_weights

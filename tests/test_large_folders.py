@@ -25,8 +25,9 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from scmnet_cli.analyser.analysis import Analysis
 from scmnet_cli.analyser.network import AnalyserNet
-from scmnet_cli.analyser.people import Analyser, Analysis
+from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.cli import progress
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError

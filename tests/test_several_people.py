@@ -12,7 +12,9 @@ import skimage.data
 from PIL import Image
 from scipy import ndimage
 
-from scmnet_cli.analyser.people import BEYOND, Analyser, Analysis, _without
+from scmnet_cli.analyser.analysis import BEYOND, Analysis
+from scmnet_cli.analyser.people import Analyser
+from scmnet_cli.analyser.search import _without
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, CropBox, read_photo
@@ -178,11 +180,16 @@ def test_all_people_cannot_be_combined_with_joints_or_maps(tmp_path: Path) -> No
 # Small, off-centre, cut off, none
 
 
-def test_a_person_an_eighth_of_the_photo_high_is_found_by_a_search(analyser: Analyser, woman: Image.Image) -> None:
+@pytest.mark.parametrize("most_pixels", [24_000_000, 150_000], ids=["as it is", "on a smaller copy"])
+def test_a_person_an_eighth_of_the_photo_high_is_found_by_a_search(
+    analyser: Analyser, woman: Image.Image, most_pixels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scmnet_cli.analyser.search._MAX_SEARCHED_PIXELS", most_pixels)
     cup = Image.fromarray(skimage.data.coffee()).resize((900, 600))
     cup.paste(woman.resize((53, 80)), (700, 60))
     found = analyser(cup)
     assert found.has_person
+    assert found.regions.shape == found.size == (600, 900)
     rows = np.flatnonzero(found.regions.any(1))
     assert 690 <= columns_of(found)[0] < columns_of(found)[1] <= 763
     assert 50 <= rows[0] < rows[-1] <= 150
@@ -209,7 +216,7 @@ def test_people_of_a_large_photo_are_searched_for_on_a_smaller_one(
     analyser: Analyser, pair: Image.Image, both: list[Analysis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large = pair.resize((pair.width * 2, pair.height * 2), Image.Resampling.BICUBIC)
-    monkeypatch.setattr("scmnet_cli.analyser.people._MAX_SEARCHED_PIXELS", pair.width * pair.height)
+    monkeypatch.setattr("scmnet_cli.analyser.search._MAX_SEARCHED_PIXELS", pair.width * pair.height)
     found = analyser.people(large)
     assert len(found) == len(both)
     for one, expected in zip(found, both, strict=True):
@@ -224,7 +231,7 @@ def test_people_of_a_large_photo_are_searched_for_on_a_smaller_one(
 def test_a_person_is_painted_out_with_a_margin_and_nothing_else(
     both: list[Analysis], pair: Image.Image, monkeypatch: pytest.MonkeyPatch, widened_at_once: int
 ) -> None:
-    monkeypatch.setattr("scmnet_cli.analyser.people._WIDENED_AT_ONCE", widened_at_once)
+    monkeypatch.setattr("scmnet_cli.analyser.search._WIDENED_AT_ONCE", widened_at_once)
     photo = np.full((*both[0].size, 3), 3, np.uint8)
     painted = _without(photo, both[0])
     gone = (painted == BEYOND).all(2)

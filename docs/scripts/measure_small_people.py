@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from scmnet_cli.analyser.evaluation.people import NEAR, PASSERS_BY, THINGS
-from scmnet_cli.analyser.people import Analyser, Analysis
+from scmnet_cli.analyser.analysis import Analysis
+from scmnet_cli.analyser.evaluation.people import PASSERS_BY, THINGS
+from scmnet_cli.analyser.evaluation.scores import NEAR
+from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.analyser.training.photos import textures
 from scmnet_cli.analyser.training.views import empty_rectangles
 from scmnet_cli.data.prepared import is_val

@@ -21,9 +21,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from scmnet_cli.analyser.analysis import BEYOND, Analysis
 from scmnet_cli.analyser.face_landmarks import ALIGNED, NUM_LANDMARKS, aligning
 from scmnet_cli.analyser.network import REGION_STRIDE, AnalyserNet, fuse, in_bfloat16
-from scmnet_cli.analyser.people import BEYOND, Analyser, Analysis, joints_of, made_for_bfloat16
+from scmnet_cli.analyser.people import Analyser, made_for_bfloat16
+from scmnet_cli.analyser.refinement import joints_of
 from scmnet_cli.analyser.region_maps import components, enlarged, likeliest, without_specks
 from scmnet_cli.analyser.subjects import FACES, read_weights
 from scmnet_cli.analyser.windows import OUTSIDE, Window

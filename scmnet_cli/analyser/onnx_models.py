@@ -27,7 +27,7 @@ def find_model(name: str, option: str, remedy: str = "") -> Path:
     Args:
         name: a path, or a file name with or without suffix.
         option: the command line option, for messages.
-        remedy: how to get the file, for the message.
+        remedy: advice for the error message on how to get the file.
 
     Raises:
         ScmError: if there is no such file; the message lists the searched folders.

@@ -23,18 +23,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from scmnet_cli.analyser.evaluation.people import (
-    PASSERS_BY,
-    THINGS,
-    PhotoScores,
-    ScoredPhoto,
-    compare,
-    draw_cases,
-    pooled,
-    sheet_row,
-    usable,
-    without_people,
-)
+from scmnet_cli.analyser.evaluation.people import PASSERS_BY, THINGS, usable, without_people
+from scmnet_cli.analyser.evaluation.scores import PhotoScores, ScoredPhoto, compare, draw_cases, pooled, sheet_row
 from scmnet_cli.analyser.face_landmarks import EYES_APART, landmarks_of
 from scmnet_cli.analyser.faces import Face, FaceParser
 from scmnet_cli.analyser.subjects import FACES

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
+from scmnet_cli.analyser.analysis import BEYOND
 from scmnet_cli.analyser.network import REGION_STRIDE
-from scmnet_cli.analyser.people import BEYOND
 from scmnet_cli.analyser.subjects import PEOPLE
 from scmnet_cli.analyser.windows import OUTSIDE, Window
 from scmnet_cli.regions import BACKGROUND
