@@ -6,7 +6,10 @@ import io
 import json
 import os
 import resource
+import shutil
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
+from PIL import Image, ImageOps
 
 from scmnet_cli.config import load_config, parse_config
 from scmnet_cli.data.prepared import PreparedFolder
@@ -25,6 +28,7 @@ from scmnet_cli.files import make_folders, open_to_append, translate_os_errors, 
 from scmnet_cli.images import crop_around, read_label_map, read_photo
 from scmnet_cli.inference.animations import animation_rate, is_animation, read_animation
 from scmnet_cli.inference.editing import Edit
+from scmnet_cli.inference.inputs.demo_people import demo_people
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.metrics.frechet import FeatureStatistics
 from scmnet_cli.sources.keypoints import read_keypoint_table
@@ -71,6 +75,18 @@ def check(call: Callable[[], object], outcome: str) -> None:
     assert cost.outcome == outcome
     assert cost.seconds < 20
     assert cost.gigabytes < 1.5
+
+
+def cost_of_command(*arguments: str) -> Cost:
+    """Run ``scm`` in a process of its own; the outcome is its last line, or its errors if it failed."""
+    command = [sys.executable, "-m", "scmnet_cli", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    text = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, text
+    return Cost(text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / GIGABYTE)
 
 
 def test_the_cost_of_a_call_is_measured() -> None:
@@ -129,6 +145,37 @@ def test_a_person_is_put_back_into_the_largest_photo_in_bounded_memory(backgroun
     edit = Edit(small, np.ones((256, 176, 3), np.float32), whole, whole)
     check(lambda: framed.put_back(drawn), "read")
     check(lambda: framed.put_back_edit(edit), "read")
+
+
+def photo_of_twelve_people(path: Path, **options: Any) -> None:
+    """Write a photo of 99.9 megapixels: the shipped people, enlarged, in two rows of six."""
+    people = [Image.open(photo).convert("RGB") for photo in demo_people().values()]
+    whole = Image.new("RGB", (10_000, 9_990), (205, 205, 200))
+    for number in range(12):
+        person = people[number % len(people)]
+        person = ImageOps.contain(person, (1666, 4995))
+        column, row = number % 6, number // 6
+        whole.paste(person, (1666 * column + (1666 - person.width) // 2, 4995 * (row + 1) - person.height))
+    whole.save(path, **options)
+    assert path.stat().st_size < 50_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("everybody", [[], ["--all"]], ids=["one person", "all people"])
+@pytest.mark.parametrize("name", ["large.jpg", "large.png"])
+def test_a_photo_of_100_megapixels_among_small_ones_is_prepared_in_bounded_memory(
+    name: str, everybody: list[str], tmp_path: Path
+) -> None:
+    source = tmp_path / "photos"
+    source.mkdir()
+    for photo in demo_people().values():
+        shutil.copy(photo, source)
+    small = cost_of_command("preprocess", str(source), "-o", str(tmp_path / "small"), *everybody)
+    photo_of_twelve_people(source / name, **({"quality": 90} if name.endswith("jpg") else {"compress_level": 1}))
+    cost = cost_of_command("preprocess", str(source), "-o", str(tmp_path / "data"), *everybody, "--jobs", "4")
+    assert len(PreparedFolder(tmp_path / "data").names()) >= len(demo_people()) + (9 if everybody else 1)
+    assert cost.gigabytes < 1.5
+    assert cost.seconds - small.seconds < 20
 
 
 def chunk(kind: bytes, content: bytes = b"") -> bytes:

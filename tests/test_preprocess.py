@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,13 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from scmnet_cli.analyser.people import Analysis
+from scmnet_cli.analyser.analysis import Analysis
 from scmnet_cli.cli.preprocess import Background, Layout, read_canvas
+from scmnet_cli.data.cropping import crop_person
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import CropBox, read_label_map, read_photo, save_png
+from scmnet_cli.images import PLAIN_GREY, CropBox, read_label_map, read_photo, save_png
+from scmnet_cli.preprocess.budget import PixelBudget
 from scmnet_cli.preprocess.layouts import LAYOUTS, open_source
 from scmnet_cli.preprocess.prepare import BACKGROUNDS, Prepared, prepare
 from scmnet_cli.preprocess.sheet import draw_sheet
@@ -47,6 +50,38 @@ def source(drawn_source: Path, tmp_path: Path) -> Path:
 
 def run(source: Path, out: Path, limit: int | None = None, jobs: int = 2, background: str = "plain") -> Prepared:
     return prepare(FolderSource(source), out, CANVAS, background, limit, jobs)
+
+
+@pytest.mark.parametrize("box", [None, CropBox(-30, 20, 90, 120, CANVAS), CropBox(150, 5, 20, 30, CANVAS)])
+def test_a_plain_crop_equals_the_crop_of_a_photo_that_is_painted_as_a_whole(
+    box: CropBox | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scmnet_cli.data.cropping._STRIP_PIXELS", 700)
+    person = draw_person(3)
+    whole = person.image.copy()
+    whole[person.regions == 0] = PLAIN_GREY
+    cropped, used = crop_person(person, CANVAS, "plain", box)
+    assert np.array_equal(cropped.image, used.crop_image(whole, PLAIN_GREY))
+
+
+def test_large_photos_are_read_one_after_the_other_and_small_ones_together(tmp_path: Path) -> None:
+    large, small = tmp_path / "large.png", tmp_path / "small.png"
+    Image.new("1", (9000, 9000)).save(large)
+    Image.new("1", (100, 100)).save(small)
+    budget, order = PixelBudget(2), []
+
+    def read(photo: Path) -> None:
+        with budget.held(photo):
+            order.append(photo.stem)
+
+    with budget.held(large), budget.held(tmp_path / "absent.png"):
+        waiting = threading.Thread(target=read, args=[large])
+        waiting.start()
+        read(small)
+        waiting.join(0.1)
+        assert order == ["small"]
+    waiting.join(10)
+    assert order == ["small", "large"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

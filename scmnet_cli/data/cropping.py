@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, CropBox, crop_around
 from scmnet_cli.regions import BACKGROUND
-from scmnet_cli.types import Canvas, FloatArray, Person
+from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
+
+_STRIP_PIXELS = 1_000_000
 
 
 def crop_person(person: Person, canvas: Canvas, background: str, box: CropBox | None = None) -> tuple[Person, CropBox]:
@@ -16,7 +20,7 @@ def crop_person(person: Person, canvas: Canvas, background: str, box: CropBox | 
     Joints beyond the canvas become missing.
 
     Args:
-        person: in pixels of the photo.
+        person: a person in pixels of the photo.
         canvas: size of the result.
         background: ``plain`` paints it light grey, ``keep`` keeps it.
         box: the part of the photo to crop; None to compute it from the region map.
@@ -30,13 +34,25 @@ def crop_person(person: Person, canvas: Canvas, background: str, box: CropBox | 
         raise ScmError("the region map is all background")
     if box is None:
         box = crop_around((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), canvas)
-    image = person.image
-    if background == "plain":
-        image = image.copy()
-        image[person.regions == BACKGROUND] = PLAIN_GREY
-    cropped = box.crop_image(image, PLAIN_GREY if background == "plain" else None)
+    cropped = _crop_on_plain_grey(person, box) if background == "plain" else box.crop_image(person.image, None)
     joints = joints_on_canvas(person.joints, box)
     return Person(person.name, cropped, box.crop_labels(person.regions), joints), box
+
+
+def _crop_on_plain_grey(person: Person, box: CropBox) -> UInt8Array:
+    """Crop the box with a grey background; only what lies in it is painted, in strips, since photos may be large."""
+    height, width = person.regions.shape
+    top, bottom = max(0, box.top), min(height, box.top + box.height)
+    left, right = max(0, box.left), min(width, box.left + box.width)
+    if bottom <= top or right <= left:
+        return box.crop_image(person.image, PLAIN_GREY)
+    image = person.image[top:bottom, left:right].copy()
+    regions = person.regions[top:bottom, left:right]
+    num = max(1, _STRIP_PIXELS // image.shape[1])
+    for first in range(0, len(image), num):
+        rows = slice(first, first + num)
+        np.copyto(image[rows], np.uint8(PLAIN_GREY), where=(regions[rows] == BACKGROUND)[..., None])
+    return replace(box, left=box.left - left, top=box.top - top).crop_image(image, PLAIN_GREY)
 
 
 def joints_on_canvas(joints: FloatArray, box: CropBox) -> FloatArray:

@@ -10,12 +10,14 @@ Options can replace the analyser's regions or joints by those of other programs.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from scmnet_cli.analyser.people import Analyser, Analysis
+from scmnet_cli.analyser.analysis import Analysis
+from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
 from scmnet_cli.sources.folder import read_annotated
@@ -111,17 +113,18 @@ class PhotoSource(Source):
             stamp += f" {self._joints.stamp(photo.name, photo.stem)}"
         return stamp
 
-    def read_all(self, name: str) -> list[Person]:
-        """Analyse a photo for the most prominent person or for all people: NAME, NAME_2, NAME_3 ...
+    def read_all(self, name: str) -> Iterator[Person]:
+        """Analyse a photo and yield the most prominent person, or all people: NAME, NAME_2, NAME_3 ...
 
         Raises:
             ScmError: with the reason why no person is usable.
         """
         if not self._all_people:
-            return [self.read(name)]
+            yield self.read(name)
+            return
         photo = inside(self.root, only_photo(self.root, self._photos[name]))
-        people = read_all_people(name, photo, self._analyser)
-        return [people[0], *(person.renamed(self._nth(name, n)) for n, person in enumerate(people[1:], start=2))]
+        for number, person in enumerate(read_all_people(name, photo, self._analyser), start=1):
+            yield person if number == 1 else person.renamed(self._nth(name, number))
 
     def _nth(self, name: str, number: int) -> str:
         """Return a name for the N-th person of a photo that no photo has."""
@@ -173,7 +176,10 @@ def read_analysed(name: str, photo: Path, analyser: Analyser, number: int = 0) -
     """
     image = read_photo(photo)
     people = [analyser(image)] if number <= 1 else analyser.people(image)
-    people = [found for found in people if _is_usable(found)]
+    if number > 1:  # each copy's region map is dropped: a dozen of them fill the memory if the photo is large
+        people = [found for found in people if _is_usable(replace(found))]
+    elif not _is_usable(people[0]):
+        people = []
     if not people:
         raise ScmError("no person found in the photo; crop it around the person, or give it a region map and joints")
     if number > len(people):
@@ -183,15 +189,21 @@ def read_analysed(name: str, photo: Path, analyser: Analyser, number: int = 0) -
     return Person(name, image, found.regions, found.joints)
 
 
-def read_all_people(name: str, photo: Path, analyser: Analyser) -> list[Person]:
-    """Read a photo and find all people in it, the most prominent first, all under one name.
+def read_all_people(name: str, photo: Path, analyser: Analyser) -> Iterator[Person]:
+    """Read a photo and yield all people in it, the most prominent first, all under one name.
 
     Raises:
         ScmError: if the photo cannot be read or shows no person.
     """
     first = read_analysed(name, photo, analyser)
-    others = [found for found in analyser.people(first.image)[1:] if _is_usable(found)]
-    return [first, *(Person(name, first.image, found.regions, found.joints) for found in others)]
+    yield first
+    image = first.image
+    del first
+    others = analyser.people(image)[1:]
+    while others:
+        found = others.pop(0)  # not kept here, since its region map is as large as the photo
+        if _is_usable(found):
+            yield Person(name, image, found.regions, found.joints)
 
 
 def _is_usable(found: Analysis) -> bool:

@@ -37,10 +37,12 @@ from scmnet_cli.data.prepared import (
 from scmnet_cli.domains import DOMAINS, PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import open_to_append, translate_os_errors
+from scmnet_cli.images import CropBox
+from scmnet_cli.preprocess.budget import PixelBudget
 from scmnet_cli.preprocess.journal import Record, append_record, entry_of, lock_folder, merge_journals, read_records
 from scmnet_cli.sources.source import JOURNAL, Source
 from scmnet_cli.system.processes import ALONE, Rank, Team
-from scmnet_cli.types import Canvas, UInt8Array
+from scmnet_cli.types import Canvas, Person, UInt8Array
 
 log = logging.getLogger(__name__)
 
@@ -287,7 +289,7 @@ def _in_order(
     """Yield the records of all names in order, each with the number of names done."""
     jobs = jobs or os.cpu_count() or 1
     ahead: deque[Future[list[Record]]] = deque()
-    pool = ThreadPoolExecutor(jobs)
+    pool, budget = ThreadPoolExecutor(jobs), PixelBudget(jobs)
     done = itertools.count(1)
 
     def of_next() -> list[tuple[int, Record]]:
@@ -296,7 +298,7 @@ def _in_order(
 
     try:
         for name in names:
-            ahead.append(pool.submit(_records, source, writer, background, name, known))
+            ahead.append(pool.submit(_records, source, writer, background, name, known, budget))
             if len(ahead) > 4 * jobs:
                 yield from of_next()
         while ahead:
@@ -306,7 +308,12 @@ def _in_order(
 
 
 def _records(
-    source: Source, writer: PreparedWriter, background: str, name: str, known: dict[str, Record]
+    source: Source,
+    writer: PreparedWriter,
+    background: str,
+    name: str,
+    known: dict[str, Record],
+    budget: PixelBudget,
 ) -> list[Record]:
     """Write the images of all people of a name, unless they are up to date."""
     stamp = ""
@@ -316,24 +323,42 @@ def _records(
         if earlier:
             return earlier
         check_name(name)
-        people = source.read_all(name)
-        crops = [crop_person(person, writer.canvas, background, source.box(person, writer.canvas)) for person in people]
-        crops = [(source.finished(cropped), box) for cropped, box in crops]
+        with budget.held(source.photo(name)):
+            read = _read(source, name, writer.canvas, background)
     except ScmError as error:
         return [Record(name, stamp, "", reason=str(error))]
     except OSError as error:  # a file or folder was removed, or is not readable
         return [Record(name, stamp, "", reason=f"cannot be read ({error})")]
     photo = str(source.photo(name).relative_to(source.root))
-    image = people[0].image
-    height, width = image.shape[:2]
-    digest = _digest(image)
     records = []
-    for number, (cropped, box) in enumerate(crops):
+    for number, (cropped, box) in enumerate(read.crops):
         writer.write(cropped)
-        row = tuple(table_row(Entry(cropped.name, photo, (width, height), box, cropped.joints)))
-        others = () if number else tuple(person.name for person in people[1:])
-        records.append(Record(cropped.name, stamp, f"{digest}-{number}" if number else digest, row, others=others))
+        row = tuple(table_row(Entry(cropped.name, photo, (read.canvas.width, read.canvas.height), box, cropped.joints)))
+        others = () if number else tuple(person.name for person, _ in read.crops[1:])
+        digest = f"{read.digest}-{number}" if number else read.digest
+        records.append(Record(cropped.name, stamp, digest, row, others=others))
     return records
+
+
+@dataclass(frozen=True)
+class _ReadPhoto:
+    """The people of a photo, cropped, and the photo's hash and size."""
+
+    crops: list[tuple[Person, CropBox]]
+    digest: str
+    canvas: Canvas
+
+
+def _read(source: Source, name: str, canvas: Canvas, background: str) -> _ReadPhoto:
+    """Read and crop all people of a name, one after the other, so that one photo-sized region map is held at a time."""
+    crops, photo = [], None
+    for person in source.read_all(name):
+        cropped, box = crop_person(person, canvas, background, source.box(person, canvas))
+        crops.append((source.finished(cropped), box))
+        photo = photo or (_digest(person.image), person.canvas)
+    if photo is None:
+        raise ScmError("no person found in the photo")
+    return _ReadPhoto(crops, *photo)
 
 
 def _digest(image: UInt8Array) -> str:

@@ -16,7 +16,7 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import render_html, write_text
 from scmnet_cli.images import read_photo
-from scmnet_cli.preprocess.sheet import pictures_of, spread
+from scmnet_cli.preprocess.sheet import Thumbnails, pictures_of, spread
 from scmnet_cli.regions import COLOURS
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.sources.source import Source, inside
@@ -70,9 +70,9 @@ def write_report(path: Path, source: Source, folder: PreparedFolder, num: int = 
 
 
 def _people(source: Source, folder: PreparedFolder, num: int) -> list[dict[str, Any]]:
-    people = []
+    people, thumbnails = [], Thumbnails(source)
     for name in spread(folder.names(), num):
-        pictures = [_picture(Image.fromarray(picture)) for picture in pictures_of(source, folder, name)]
+        pictures = [_picture(Image.fromarray(picture)) for picture in pictures_of(thumbnails, folder, name)]
         people.append({"name": name, "photo": folder.entry(name).photo, "pictures": pictures})
     return people
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -73,13 +73,15 @@ class Source(Protocol):
         """Finish a cropped person before it is written to the prepared folder."""
         return person
 
-    def read_all(self, name: str) -> list[Person]:
-        """Read all people of a name: its own person first, then others in the same photo under other names.
+    def read_all(self, name: str) -> Iterator[Person]:
+        """Yield all people of a name: its own person first, then others in the same photo under other names.
+
+        Use each person before the next: one takes up to 400 MB, and a photo may show a dozen.
 
         Raises:
             ScmError: with the reason why no person is usable.
         """
-        return [self.read(name)]
+        yield self.read(name)
 
     def read(self, name: str) -> Person:
         """Read a person.
