@@ -27,10 +27,10 @@ STATE_FORMAT = "scm-net-state"
 """Format name in the header of a file of other tensors, such as training state."""
 
 PERSONAL_FORMAT = "scm-net-personal"
-"""Format name in the header of a file that holds what a model of one person differs by from its base."""
+"""Format name in the header of a file with the difference of a personal model to its base."""
 
 LARGEST_PERSONAL = 4_000_000
-"""Bytes that such a file may have."""
+"""Maximum size of such a file in bytes."""
 
 FORMAT_VERSION = 1
 """Version that this code writes; it reads this and all older versions."""
@@ -62,7 +62,7 @@ class SavedPersonal:
     Attributes:
         difference: float32, by the parameter's name; all others stay as the base has them.
         base_sha256: of the base's file.
-        base: where that file was.
+        base: path of the base model when the file was written.
         extra: further strings of the header.
     """
 
@@ -178,7 +178,7 @@ def save_personal(
 
     Args:
         path: the file to write; its folder is made if need be.
-        difference: by the parameter's name.
+        difference: difference to the base model, by name of the parameter.
         base: the model's file.
         extra: further strings for the header.
 

@@ -39,7 +39,7 @@ class Finding:
     """Result of one check.
 
     Attributes:
-        what: what was checked.
+        what: name of the check.
         state: ``fine``; ``missing``: some commands will not work; ``broken``: commands will fail.
         found: the result in words.
         remedy: the remedy; empty if it is fine.

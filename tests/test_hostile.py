@@ -31,7 +31,7 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_label_map, read_photo
 from scmnet_cli.inference.pipeline import Pipeline
-from scmnet_cli.inference.video import ClipWriter, open_film, read_frames
+from scmnet_cli.inference.video_files import ClipWriter, open_film, read_frames
 from scmnet_cli.inference.wardrobe import SHIPPED_WARDROBE, Wardrobe
 from scmnet_cli.metrics.frechet import FeatureStatistics
 from scmnet_cli.models.build import build_generator

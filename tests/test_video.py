@@ -16,16 +16,8 @@ from PIL import Image
 from scmnet_cli.cli import video as command
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.pipeline import Pipeline
-from scmnet_cli.inference.video import (
-    ClipWriter,
-    Follower,
-    find_joints,
-    framed,
-    open_film,
-    read_frames,
-    steadied,
-    upright,
-)
+from scmnet_cli.inference.tracking import Follower, find_joints, framed, steadied
+from scmnet_cli.inference.video_files import ClipWriter, open_film, read_frames, upright
 from scmnet_cli.metrics.flicker import flicker, jitter
 from scmnet_cli.poses.placing import person_box
 from scmnet_cli.types import Canvas, Person

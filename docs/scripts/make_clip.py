@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from scmnet_cli.images import read_photo
-from scmnet_cli.inference.video import ClipWriter
+from scmnet_cli.inference.video_files import ClipWriter
 
 SIZE = (480, 640)
 GREY = (127, 127, 127)

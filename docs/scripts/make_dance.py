@@ -18,7 +18,7 @@ from PIL import Image
 
 from scmnet_cli.inference.inputs.photo import read_person
 from scmnet_cli.inference.pipeline import SHIPPED_MODEL, Pipeline
-from scmnet_cli.inference.video import ClipWriter
+from scmnet_cli.inference.video_files import ClipWriter
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place_together
 from scmnet_cli.types import FloatArray, Pose

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from scmnet_cli.analyser.people import Analyser
-from scmnet_cli.inference.video import Follower, find_joints, finder_of, open_film, read_frames, steadied
+from scmnet_cli.inference.tracking import Follower, find_joints, finder_of, steadied
+from scmnet_cli.inference.video_files import open_film, read_frames
 
 
 def main(film: Path) -> None:

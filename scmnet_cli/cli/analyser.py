@@ -21,7 +21,7 @@ from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
     from scmnet_cli.analyser.evaluation.faces import FaceScores
-    from scmnet_cli.analyser.evaluation.people import AnalyserScores
+    from scmnet_cli.analyser.evaluation.scores import AnalyserScores
     from scmnet_cli.analyser.training.photos import Material
 
 _HELP = """Train and evaluate the network that finds joints and regions in photos.
@@ -224,7 +224,7 @@ def bench(
     Example:
       scm analyser bench ../shared/data/ccp/photos --threads 2
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from scmnet_cli.analyser.evaluation.people import first_photos, time_analyser
+    from scmnet_cli.analyser.evaluation.timing import first_photos, time_analyser
     from scmnet_cli.analyser.people import Analyser
     from scmnet_cli.cli.progress import bars
 

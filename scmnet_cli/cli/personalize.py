@@ -17,7 +17,9 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
 if TYPE_CHECKING:
+    from scmnet_cli.inference.pipeline import Pipeline
     from scmnet_cli.training.personalizing import Budget, PersonalProgress
+    from scmnet_cli.types import Person
 
 _ENDING = ".safetensors"
 _SHEET_ENDING = ".before-after.png"
@@ -88,13 +90,8 @@ def personalize(
       scm personalize front.jpg back.jpg -o me.safetensors --minutes 5
       scm transfer --src me.jpg --pose walking -m me.safetensors
     """  # noqa: D301 - a backspace keeps the lines of the examples
-    from scmnet_cli.checkpoint import save_personal
-    from scmnet_cli.cli.console import note
     from scmnet_cli.cli.drawing.opening import find_inputs, open_model
     from scmnet_cli.cli.options import InputOptions
-    from scmnet_cli.inference.personal import before_after_sheet
-    from scmnet_cli.inference.personal import personalize as learn
-    from scmnet_cli.provenance import save_generated
     from scmnet_cli.types import Person
 
     if out.suffix != _ENDING:
@@ -107,6 +104,18 @@ def personalize(
     finder.use_analyser(estimators.analyser)
     read = [given.read() for given in finder.people(photos, "PHOTO")]
     people = [shown for shown in read if isinstance(shown, Person)]
+    _learn(pipeline, people, budget, out, sheet=sheet)
+    print(out)
+
+
+def _learn(pipeline: Pipeline, people: list[Person], budget: Budget, out: Path, *, sheet: bool) -> None:
+    """Fine-tune the model; write the personal model and, on request, the sheet with before and after."""
+    from scmnet_cli.checkpoint import save_personal
+    from scmnet_cli.cli.console import note
+    from scmnet_cli.inference.personal import before_after_sheet
+    from scmnet_cli.inference.personal import personalize as learn
+    from scmnet_cli.provenance import save_generated
+
     with learning_bar() as show:
         learned = learn(pipeline, people, budget, progress=show)
     if learned.lacks_vgg:
@@ -116,7 +125,6 @@ def personalize(
         drawn = before_after_sheet(pipeline, pipeline.with_personal(out), people)
         save_generated(out.with_name(out.stem + _SHEET_ENDING), drawn)
         note(f"before and after: {out.with_name(out.stem + _SHEET_ENDING)}")
-    print(out)
 
 
 @contextmanager

@@ -27,20 +27,9 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.one_clip import ClipMetrics
 from scmnet_cli.images import ANIMATED, PLAIN_GREY, contact_sheet, draw_skeleton
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
-from scmnet_cli.inference.video import (
-    SMOOTHING,
-    VIDEO_ENDINGS,
-    ClipWriter,
-    Film,
-    Follower,
-    draw_film,
-    find_joints,
-    finder_of,
-    framed,
-    open_film,
-    read_frames,
-    steadied,
-)
+from scmnet_cli.inference.tracking import SMOOTHING, Follower, find_joints, finder_of, framed, steadied
+from scmnet_cli.inference.video import draw_film
+from scmnet_cli.inference.video_files import VIDEO_ENDINGS, ClipWriter, Film, open_film, read_frames
 from scmnet_cli.photo_files import is_photo
 from scmnet_cli.poses.placing import mirrored
 from scmnet_cli.provenance import GENERATED
@@ -97,14 +86,10 @@ def draw_clip(
     opened = _open(clip, sources, drawing, inputs, options, load_analyser)
     pipeline, encoded, outputs = opened.pipeline, opened.encoded, opened.outputs
     batch = drawing.batch or (8 if pipeline.device.type == "cuda" else 1)
-    rate = float(film.rate)
-    inputs_named = {
-        "source": named(one_person(opened.photos)),
-        "clip": {"name": clip.stem, "path": str(clip.resolve())},
-    }
+    source, clip_named = named(one_person(opened.photos)), {"name": clip.stem, "path": str(clip.resolve())}
     with bars() as bar, stops_with(lambda: f"{bar.latest or 'no'} frames; no video is written"):
         steps = _find_poses(clip, film, load_analyser, inputs, options, bar)
-        placed = framed(steps.steady, rate, pipeline.canvas)
+        placed = framed(steps.steady, float(film.rate), pipeline.canvas)
         held = sum(pose is None for pose in placed)
         placed = [mirrored(pose) if inputs.mirror and pose else pose for pose in placed]
         canvas = pipeline.output_canvas(encoded, opened.size)
@@ -119,28 +104,36 @@ def draw_clip(
 
         settings = {
             "device": str(pipeline.device), "batch": batch, "canvas": str(pipeline.canvas), "size": str(canvas),
-            "strip": options.strip, "smooth_seconds": steps.smooth, "mirror": inputs.mirror, "person": inputs.person,
-            "pose_person": inputs.pose_person, "frames_a_second": rate,
-            **options.person.changing,
+            "frames_a_second": float(film.rate), "smooth_seconds": steps.smooth,
         }  # fmt: skip
 
         def report() -> dict[str, Any]:
             return {
-                "settings": settings, "frames": steps.counts | {"picture_held": held},
+                "settings": settings | _chosen(inputs, options), "frames": steps.counts | {"picture_held": held},
                 "seconds": {
                     "finding_joints": steps.seconds, "reading_style": encoded.seconds, "drawing": meter.seconds,
                 },
                 "metrics": meter.values(steps.found, steps.steady),
             }  # fmt: skip
 
-        path = _write(outputs, opened.wanted, film, frames(), inputs_named, report)
+        path = _write(outputs, opened.wanted, film, frames(), {"source": source, "clip": clip_named}, report)
     if held:
-        warn(
-            f"{held} of {len(placed)} frames show no person for over half a second; the last picture is repeated there"
-        )
+        absent = f"{held} of {len(placed)} frames show no person for over half a second"
+        warn(f"{absent}; the last picture is repeated there")
     if film.has_sound:
         note(f"the sound of {clip.name} is not kept")
     print(path)
+
+
+def _chosen(inputs: InputOptions, options: ClipOptions) -> dict[str, Any]:
+    """Return the chosen options for the report."""
+    return {
+        "strip": options.strip,
+        "mirror": inputs.mirror,
+        "person": inputs.person,
+        "pose_person": inputs.pose_person,
+        **options.person.changing,
+    }
 
 
 def _check_length(wanted: Path | None, film: Film) -> None:

@@ -189,8 +189,8 @@ class PeopleGiven:
 
         Args:
             people: at least one.
-            canvas: of the batches.
-            device: where the batches are.
+            canvas: canvas of the batches.
+            device: device of the batches.
             plain: whether their background is plain grey.
 
         Raises:
@@ -261,7 +261,7 @@ class TrainingStream:
         Args:
             people: the training images.
             config: ranges and chances.
-            seed: of every random choice.
+            seed: seed of all random choices.
             donors: joints on the people's canvas into which ``repose`` may bring a source; None: the people's own.
         """
         self.people = people

@@ -90,17 +90,9 @@ class TransferMetrics:
         else:
             truth = _image(resized(target, source.person.canvas).image)
             notes["copy_score_reference"] = "the true target"
-            values |= {"l1": float(l1(output, truth)), "l1_person": float(l1(output, truth, person))}
-            values["ssim_raw"] = float(ssim_raw(output, truth))
-            if source.person.canvas == BENCHMARK:
-                values["ssim_patn"] = float(ssim_patn(output, truth))
-            else:
-                missing["ssim_patn"] = f"the benchmark's protocol is for {BENCHMARK}"
-            if lpips := self._find_lpips():
-                values["lpips_alex"] = float(lpips(output, truth))
-                values["lpips_alex_person"] = float(lpips(output, truth, person))
-            else:
-                missing["lpips_alex"] = self._no_lpips
+            compared = self._compare(output, truth, person, source.person.canvas)
+            values |= compared.values
+            missing |= compared.not_computed
         if moves:
             values["copy_score"] = float(copy_score(output, source_image, truth, person))
         else:
@@ -109,6 +101,22 @@ class TransferMetrics:
         missing |= {name: "no region or pixel to compare" for name, value in values.items() if not math.isfinite(value)}
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         return Measures(finite | notes, missing)
+
+    def _compare(self, output: Tensor, truth: Tensor, person: Tensor, canvas: Canvas) -> Measures:
+        """Compute the metrics between the output and the true target."""
+        values: dict[str, Any] = {"l1": float(l1(output, truth)), "l1_person": float(l1(output, truth, person))}
+        values["ssim_raw"] = float(ssim_raw(output, truth))
+        missing: dict[str, str] = {}
+        if canvas == BENCHMARK:
+            values["ssim_patn"] = float(ssim_patn(output, truth))
+        else:
+            missing["ssim_patn"] = f"the benchmark's protocol is for {BENCHMARK}"
+        if lpips := self._find_lpips():
+            values["lpips_alex"] = float(lpips(output, truth))
+            values["lpips_alex_person"] = float(lpips(output, truth, person))
+        else:
+            missing["lpips_alex"] = self._no_lpips
+        return Measures(values, missing)
 
     def _find_lpips(self) -> Lpips | None:
         if self._lpips is None and not self._no_lpips:

@@ -25,10 +25,10 @@ _DEFAULT_MS = 100
 _MOST_MS = 3_600_000
 
 _MAX_PIXELS = 16_800_000
-"""Of a frame: a decoder holds several of them."""
+"""Maximum pixels of a frame: a decoder keeps several frames in memory."""
 
 _MAX_SECONDS = 15.0
-"""Processor time for all frames; a small file can hold a hundred thousand of them."""
+"""Maximum CPU time to decode all frames: a small file can hold a hundred thousand."""
 
 
 def is_animation(path: Path) -> bool:
@@ -78,7 +78,7 @@ def read_animation(path: Path) -> Iterator[UInt8Array]:
 
 
 def _duration(frame: Image.Image) -> float:
-    """Return for how many milliseconds a frame is shown."""
+    """Return the duration of a frame in milliseconds."""
     given = frame.info.get("duration")
     return float(given) if isinstance(given, int | float) and 0 < given < _MOST_MS else _DEFAULT_MS
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +19,8 @@ from scmnet_cli.data.dataset import collate, resized
 from scmnet_cli.domains import Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_uint8
+from scmnet_cli.inference.feature_maps import FeatureMaps, compute_feature_maps, in_colours, principal_axes
+from scmnet_cli.inference.field_parts import Part, PointOfField, field_rows, find_parts, shares_by_region
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
 from scmnet_cli.metrics.correspondence import region_accuracy
 from scmnet_cli.models.correlation import Field
@@ -27,66 +28,6 @@ from scmnet_cli.models.layers import STRIDE
 from scmnet_cli.models.style import Style
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
-
-_SMALLEST_PART = 0.004  # share of the canvas; smaller parts get no arrow, except the largest part of a region
-
-
-@dataclass(frozen=True)
-class Part:
-    """A connected part of a region of the result, for example an arm, and the origin of its style.
-
-    Attributes:
-        region: name of the region.
-        size: share of the canvas that it covers.
-        place: x, y of its centre in the result, in pixels of the canvas.
-        origin: x, y of the source position with most of its weight.
-        right_share: share of its weight, 0 to 1, on the same region of the source.
-    """
-
-    region: str
-    size: float
-    place: tuple[float, float]
-    origin: tuple[float, float]
-    right_share: float
-
-
-@dataclass(frozen=True)
-class PointOfField:
-    """The correlation field of one pixel of the result.
-
-    Attributes:
-        x, y: the pixel of the result.
-        weights: (h, w), weights of the source's positions, which sum to 1.
-        entropy: entropy of the weights in nats.
-        region_shares: share of the weight on each region of the source, largest first.
-    """
-
-    x: int
-    y: int
-    weights: FloatArray
-    entropy: float
-    region_shares: dict[str, float]
-
-
-@dataclass(frozen=True)
-class FeatureMaps:
-    """Style features of the source in one model (the paper's figure 3).
-
-    Attributes:
-        model: the model file.
-        decomposed: whether the model has the DSE; without it one encoder reads the whole image.
-        region_strengths: (h, w) for each region of the source, mean absolute F_s^i over channels; empty without DSE.
-        strength: (h, w), mean absolute F_s over channels.
-        variation: standard deviation of ``strength`` over positions divided by its mean; 0 is uniform.
-        colours: (h, w, 3), F_s along its three principal axes as red, green and blue.
-    """
-
-    model: str
-    decomposed: bool
-    region_strengths: dict[str, FloatArray]
-    strength: FloatArray
-    variation: float
-    colours: UInt8Array
 
 
 @dataclass(frozen=True)
@@ -206,7 +147,7 @@ def inspect_transfer(
     wanted = one_hot(torch.tensor(regions)[None].to(pipeline.device))
     accuracy = float(region_accuracy(moved.regions, wanted, moved.masks)) if regions_known else math.nan
     singles = [(y // STRIDE) * field.size[1] + x // STRIDE for x, y in points]
-    parts, rows = _parts(pipeline.domain, regions, field, moved.regions, singles)
+    parts, rows = find_parts(pipeline.domain, regions, field, moved.regions, singles)
     entropy: FloatArray = field.entropy()[0].cpu().numpy()
     shares: FloatArray = F.avg_pool2d(moved.masks, STRIDE)[0].cpu().numpy()  # (8, h, w)
     fused = encoded.style.features[0]
@@ -224,12 +165,14 @@ def inspect_transfer(
         right_shares=_right_shares(pipeline.domain, encoded.person, regions, wanted, moved.regions),
         region_accuracy=None if math.isnan(accuracy) else accuracy,
         points=tuple(
-            PointOfField(x, y, row, float(entropy.ravel()[position]), _by_region(shares, row, pipeline.domain.regions))
+            PointOfField(
+                x, y, row, float(entropy.ravel()[position]), shares_by_region(shares, row, pipeline.domain.regions)
+            )
             for (x, y), position, row in zip(points, singles, rows, strict=True)
         ),
-        features=_feature_maps(pipeline, encoded),
-        moved_feature_colours=_in_colours(moved.style.features[0], _principal_axes(fused), fused),
-        compared=None if compare is None else _feature_maps(compare, compare.encode(encoded.person)),
+        features=compute_feature_maps(pipeline, encoded),
+        moved_feature_colours=in_colours(moved.style.features[0], principal_axes(fused), fused),
+        compared=None if compare is None else compute_feature_maps(compare, compare.encode(encoded.person)),
         part_warp=_warp_shown(pipeline, encoded, fitted),
     )
 
@@ -281,23 +224,6 @@ def _regions_of(pose: Person | Pose, canvas: Canvas, result: Result) -> tuple[UI
     return known if regions_known else result.moved_regions, regions_known
 
 
-def _parts(
-    domain: Domain, regions: UInt8Array, field: Field, moved_regions: Tensor, singles: list[int]
-) -> tuple[tuple[Part, ...], list[FloatArray]]:
-    """Return the parts of the region map with their origins, and the field's rows of single positions."""
-    pieces = _pieces(regions)
-    masks = np.array([piece for _, piece in pieces], bool).reshape(-1, *regions.shape)
-    covered = F.avg_pool2d(torch.tensor(masks).float(), STRIDE).flatten(1).to(moved_regions.device)  # (P, N)
-    covered = covered / covered.sum(1, keepdim=True)
-    part_rows, point_rows = _rows(field, covered, singles)
-    by_part = (covered @ moved_regions[0].flatten(1).T).tolist()  # (P, 8)
-    parts = tuple(
-        Part(domain.regions[region], float(piece.mean()), _middle(piece), _peak(row), of_regions[region])
-        for (region, piece), row, of_regions in zip(pieces, part_rows, by_part, strict=True)
-    )
-    return parts, point_rows
-
-
 def _right_shares(
     domain: Domain, source: Person, regions: UInt8Array, wanted: Tensor, moved_regions: Tensor
 ) -> dict[str, float]:
@@ -325,11 +251,11 @@ def inspect_point(
     height, width = field.size
     position = (y // STRIDE) * width + x // STRIDE
     nothing = torch.zeros(0, height * width, device=pipeline.device)
-    _, (row,) = _rows(field, nothing, [position])
+    _, (row,) = field_rows(field, nothing, [position])
     entropy = field.entropy()[0].flatten()[position]
     worn = one_hot(collate([encoded.person], pipeline.device).labels)
     shares: FloatArray = F.avg_pool2d(worn, STRIDE)[0].cpu().numpy()
-    return PointOfField(x, y, row, float(entropy), _by_region(shares, row, pipeline.domain.regions))
+    return PointOfField(x, y, row, float(entropy), shares_by_region(shares, row, pipeline.domain.regions))
 
 
 def _check_points(points: Sequence[tuple[int, int]], canvas: Canvas) -> None:
@@ -344,110 +270,3 @@ def _field(pipeline: Pipeline, encoded: EncodedSource, pose: Pose) -> Field:
     warp = pipeline.warp(structure, collate([encoded.person], pipeline.device))
     pose_features = pipeline.model.encode_pose(pipeline.domain.maps(structure, pipeline.canvas), warp)
     return pipeline.model.field(pose_features, encoded.style, warp)
-
-
-def _rows(field: Field, covered: Tensor, singles: list[int]) -> tuple[list[FloatArray], list[FloatArray]]:
-    """Return the field's mean row over each part, weighted by its coverage of each position, and some single rows.
-
-    Shape:
-        covered: (P, N), each row sums to 1; results: (h, w) each.
-    """
-    height, width = field.size
-    means = torch.zeros_like(covered)
-    chosen = torch.zeros(len(singles), covered.shape[1], device=covered.device)
-    start = 0
-    for block in field.rows():
-        stop = start + block.shape[1]
-        means += covered[:, start:stop] @ block[0]
-        for number, position in enumerate(singles):
-            if start <= position < stop:
-                chosen[number] = block[0, position - start]
-        start = stop
-    maps = [rows.view(-1, height, width).cpu().numpy() for rows in (means, chosen)]
-    return list(maps[0]), list(maps[1])
-
-
-def _pieces(regions: UInt8Array) -> list[tuple[int, npt.NDArray[np.bool_]]]:
-    """Return the connected components of the person's regions as masks, large ones first."""
-    from skimage.measure import label
-
-    found = []
-    for region in np.unique(regions[regions != BACKGROUND]):
-        numbered: npt.NDArray[np.int64] = label(regions == region, connectivity=2)  # type: ignore[no-untyped-call]
-        pieces = [numbered == number for number in range(1, int(numbered.max()) + 1)]
-        pieces.sort(key=np.sum, reverse=True)
-        found += [
-            (int(region), piece) for rank, piece in enumerate(pieces) if rank == 0 or piece.mean() >= _SMALLEST_PART
-        ]
-    return sorted(found, key=lambda piece: int(piece[1].sum()), reverse=True)
-
-
-def _middle(piece: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the component's pixel nearest to its centroid."""
-    places = np.argwhere(piece)
-    y, x = places[((places - places.mean(0)) ** 2).sum(1).argmin()]
-    return float(x), float(y)
-
-
-def _peak(weights: FloatArray) -> tuple[float, float]:
-    """Return the weighted centre, in pixels, of the 3x3 positions with most of the weight."""
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(weights, 1), (3, 3))  # (h, w, 3, 3)
-    y, x = np.unravel_index(windows.sum((2, 3)).argmax(), weights.shape)
-    window = windows[y, x] / windows[y, x].sum()
-    aside = np.array([-1.0, 0.0, 1.0])
-    return _pixel(x + float(window.sum(0) @ aside)), _pixel(y + float(window.sum(1) @ aside))
-
-
-def _pixel(position: float) -> float:
-    return (position + 0.5) * STRIDE - 0.5
-
-
-def _by_region(source_shares: FloatArray, weights: FloatArray, names: Sequence[str]) -> dict[str, float]:
-    shares = (source_shares * weights).sum((1, 2))
-    order = [int(region) for region in np.argsort(-shares, kind="stable") if shares[region] > 0]
-    return {names[region]: float(shares[region]) for region in order}
-
-
-def _feature_maps(pipeline: Pipeline, encoded: EncodedSource) -> FeatureMaps:
-    model = pipeline.model
-    parts = encoded.region_features[0, :, : model.style_encoder.part_features]  # without the carried colours
-    fused = encoded.style.features[0]
-    strengths = parts.abs().mean(1).cpu().numpy()
-    strength: FloatArray = fused.abs().mean(0).cpu().numpy()
-    return FeatureMaps(
-        model=str(pipeline.path),
-        decomposed=model.has_regions,
-        region_strengths={
-            pipeline.domain.regions[region]: strengths[region]
-            for region in range(NUM_REGIONS)
-            if model.has_regions and (encoded.person.regions == region).any()
-        },
-        strength=strength,
-        variation=float(strength.std() / max(float(strength.mean()), 1e-12)),
-        colours=_in_colours(fused, _principal_axes(fused), fused),
-    )
-
-
-def _principal_axes(features: Tensor) -> Tensor:
-    """Return the first three principal axes of the features over positions.
-
-    Shape:
-        features: (C, h, w); result: (C, 3).
-    """
-    tokens = features.flatten(1).double()
-    tokens = tokens - tokens.mean(1, keepdim=True)
-    axes = torch.linalg.eigh(tokens @ tokens.T).eigenvectors[:, -3:].flip(1)
-    largest = axes.abs().argmax(0)
-    signed: Tensor = axes * axes.gather(0, largest[None]).sign()
-    return signed  # a fixed sign, since the sign of an axis is arbitrary
-
-
-def _in_colours(features: Tensor, axes: Tensor, scale_of: Tensor) -> UInt8Array:
-    """Project features on the axes as colours, scaled from the 2nd to the 98th percentile of ``scale_of``."""
-    mean = scale_of.flatten(1).double().mean(1)
-    reference = (scale_of.flatten(1).double() - mean[:, None]).T @ axes  # (N, 3)
-    low, high = reference.quantile(0.02, dim=0), reference.quantile(0.98, dim=0)
-    along = (features.flatten(1).double() - mean[:, None]).T @ axes
-    levels = ((along - low) / (high - low).clamp(min=1e-12)).clamp(0, 1) * 255
-    colours: UInt8Array = levels.round().to(torch.uint8).view(*features.shape[1:], 3).cpu().numpy()
-    return colours

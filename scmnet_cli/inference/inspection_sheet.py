@@ -12,7 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scmnet_cli.domains import DOMAINS
 from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.inference.inspection import FeatureMaps, Inspection, PointOfField, WarpShown
+from scmnet_cli.inference.feature_maps import FeatureMaps
+from scmnet_cli.inference.field_parts import PointOfField
+from scmnet_cli.inference.inspection import Inspection, WarpShown
 from scmnet_cli.regions import COLOURS
 from scmnet_cli.types import FloatArray, UInt8Array
 

@@ -94,7 +94,7 @@ def personalize(
 
     Args:
         pipeline: the base model.
-        photos: of one person in the same clothes, with the canvas's aspect ratio.
+        photos: photos of one person in the same clothes, with the canvas's aspect ratio.
         budget: when training ends; None: :data:`DEFAULT_BUDGET`.
         weights_dir: folder of VGG weights.
         progress: called after each step.

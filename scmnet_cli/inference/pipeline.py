@@ -188,7 +188,7 @@ class Pipeline(Synthesis):
         that shows it best.
 
         Args:
-            photos: as for :meth:`encode`; the first gives the name, and is the one that edits change.
+            photos: photos as for :meth:`encode`; the first gives the name and is the one that edits change.
 
         Raises:
             ScmError: as :meth:`encode`, and for several photos if the model has no part warp.

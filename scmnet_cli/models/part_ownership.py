@@ -26,7 +26,7 @@ _EDGE = 200  # regions are dilated by 1 pixel per this many rows, so that silhou
 _HELD = ((1, 3, 5, 7), (1, 3, 5, 6, 7), (1, 7), (1, 3, 5))
 """Regions that may stay in place: for torso, arms, legs (not skirt and upper, which hang between both), and hands."""
 _KIND = (0, 0, *[1] * 4, *[2] * 4)
-"""For each part, which of them."""
+"""For each part, the index of its entry in ``_HELD``."""
 _FOREARMS, _GARMENTS = (3, 5), 3
 _OTHERS: tuple[tuple[int, ...], ...] = ((2, 3, 4, 5), (), *[()] * 4, *[(8, 9)] * 2, *[(6, 7)] * 2)
 """For each part, the other parts whose pixels it does not move."""

@@ -36,7 +36,7 @@ def part_transforms(source: Tensor, target: Tensor, girth: tuple[float, float] =
     Args:
         source: joints of the source.
         target: joints of the pose.
-        girth: how wide arms and legs become, as a share of the width that the source shows.
+        girth: width of arms and legs, as a share of their width in the source.
 
     Shape:
         source, target: (B, 18, 3) as :func:`complete_joints` gives them.

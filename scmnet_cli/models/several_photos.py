@@ -107,9 +107,9 @@ def warp_photos(photos: Sequence[Photo], pose: Tensor, scores: Tensor, fill: flo
     The returned coordinates are those of :func:`best_photo`, whose style is used.
 
     Args:
-        photos: of one person, on one canvas.
+        photos: photos of one person, on one canvas.
         pose: joints of the pose.
-        scores: from :func:`part_scores`; they may have been computed on another canvas.
+        scores: scores from :func:`part_scores`; they may have been computed on another canvas.
         fill: value of uncovered pixels.
 
     Shape:

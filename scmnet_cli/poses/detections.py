@@ -249,9 +249,9 @@ def read_people(name: str, people: Sequence[Any], names: Sequence[str] = ()) -> 
     """Read the people of one image from a list of dicts with ``keypoints``: MMPose, Ultralytics, TensorFlow.js.
 
     Args:
-        name: of the picture.
+        name: name of the image.
         people: the dicts.
-        names: of the keypoints in their order, if the file says them.
+        names: names of the keypoints in order, if the file gives them.
 
     Raises:
         ScmError: if one of them is damaged.
@@ -265,7 +265,7 @@ def read_people(name: str, people: Sequence[Any], names: Sequence[str] = ()) -> 
 
 
 def mmpose_names(meta_info: Any) -> tuple[str, ...]:
-    """Return the names of keypoints that MMPose writes beside its predictions, in their order; none if it has none.
+    """Return the names of keypoints that MMPose writes beside its predictions, in order; empty without them.
 
     Raises:
         ScmError: if they are damaged.
@@ -286,16 +286,16 @@ def read_landmarks(points: Any, where: str, scores: Any = None, names: Sequence[
     they have one); or separate lists of x, y and ``visible``.
 
     Args:
-        points: of the person.
-        where: what they are, for messages.
-        scores: of the points, if they stand beside them.
-        names: of the points in their order, if the file says them elsewhere.
+        points: the points of the person.
+        where: description of the person, for error messages.
+        scores: scores of the points, if they are in a separate list.
+        names: names of the points in order, if the file gives them elsewhere.
 
     Shape:
         result: (18, 3) float32.
 
     Raises:
-        ScmError: if they are something else, or no known order has this number of points.
+        ScmError: if they have another form, or no known order has this number of points.
     """
     if isinstance(points, dict):
         points = points["landmark"] if "landmark" in points else _columns(points, where)
@@ -345,7 +345,7 @@ def _without_fourth(point: list[Any], num_points: int, where: str) -> list[Any]:
 
 
 def _is_index(value: Any) -> bool:
-    """Return whether a number counts what a detector found, from 0; -1 marks what it did not find."""
+    """Return whether a number is an index of a detection, from 0, or -1 for a missing joint."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= -1 and value == int(value)
 
 

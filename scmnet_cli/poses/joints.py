@@ -115,7 +115,7 @@ def in_pixels(joints: FloatArray, size: Canvas | None, remedy: str) -> FloatArra
     Args:
         joints: joints in pixels or in fractions of the image.
         size: size of the image; None if not known.
-        remedy: how to give the size, for the message.
+        remedy: advice for the error message on how to give the size.
 
     Shape:
         joints, result: (18, 3).

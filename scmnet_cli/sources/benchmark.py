@@ -66,7 +66,7 @@ class BenchmarkSource(Source):
             root: the folder.
             joints: a table of joints, instead of the folder's annotation files.
             maps: a folder of label maps, instead of the layout's own.
-            labels: what their ids mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
+            labels: label set of the maps, one of :data:`scmnet_cli.regions.LABEL_SETS`.
             lists: the folder of list, pair and annotation files; None: the root.
 
         Raises:

@@ -1,11 +1,11 @@
-"""Dress Code as published: models of three categories of garment, with label maps and joints.
+"""The published Dress Code data set: fashion models in three garment categories, with label maps and joints.
 
 ```
-SRC/upper_body/images/000000_0.jpg       a model, 768x1024; 000000_1.jpg is the garment alone
-SRC/upper_body/label_maps/000000_4.png   ids of 18 classes, ATR's by SCHP
-SRC/upper_body/keypoints/000000_2.json   18 times [x, y, score, index], in pixels of a copy of 384x512
-SRC/upper_body/train_pairs.txt           model and garment, a line each; test_pairs_paired.txt too
-SRC/lower_body/ SRC/dresses/             the same
+SRC/upper_body/images/000000_0.jpg       a fashion model, 768x1024; 000000_1.jpg is the garment alone
+SRC/upper_body/label_maps/000000_4.png   18 classes of ATR, predicted by SCHP
+SRC/upper_body/keypoints/000000_2.json   18 times [x, y, score, index], in pixels of a 384x512 copy
+SRC/upper_body/train_pairs.txt           a model and a garment per line; also test_pairs_paired.txt
+SRC/lower_body/ SRC/dresses/             the same layout
 ```
 
 SRC may also be one of the three folders.
@@ -28,7 +28,7 @@ from scmnet_cli.types import Canvas, FloatArray, Person
 
 CATEGORIES = ("upper_body", "lower_body", "dresses")
 _FRAME = Canvas(512, 384)
-"""Size of the copies on which the joints were found."""
+"""Size of the copies on which the joints were detected."""
 _MODEL = re.compile(r"(?P<number>\d+)_0\.jpg", re.ASCII)
 _LISTS = {"train": "train_pairs.txt", "test": "test_pairs_paired.txt"}
 _LABELS = "atr18"
@@ -40,7 +40,7 @@ def is_dresscode(root: Path) -> bool:
 
 
 def _folders(root: Path) -> dict[str, Path]:
-    """Return the folders that hold photos, label maps and joints, by what their names begin with."""
+    """Return the folders that hold photos, label maps and joints, by the prefix of the names of their people."""
     candidates = {f"{category}_": root / category for category in CATEGORIES} | {"": root}
     return {
         prefix: folder
@@ -50,7 +50,7 @@ def _folders(root: Path) -> dict[str, Path]:
 
 
 class DressCodeSource(Source):
-    """Models of Dress Code with their label maps and joints; photos of garments alone are not used."""
+    """People of Dress Code with label maps and joints; photos of garments alone are not used."""
 
     layout = "dresscode"
     canvas = Canvas(256, 192)
@@ -60,10 +60,10 @@ class DressCodeSource(Source):
     rule = "photo, joints and map can be read and fit each other, ids are within the label set, a joint is known"
 
     def __init__(self, root: Path) -> None:
-        """List the models and read the lists; pictures and joints are read on demand.
+        """List the photos and read the lists; images and joints are read on demand.
 
         Raises:
-            ScmError: if the folder is not laid out so, or a list is damaged.
+            ScmError: if the folder does not have this layout, or a list is damaged.
         """
         self.root = Path(root)
         folders = _folders(self.root)
@@ -85,7 +85,7 @@ class DressCodeSource(Source):
             self.rule += "; split by the data set's lists"
 
     def names(self) -> list[str]:
-        """Return the names of all listed models, or of all models if there are no lists, sorted."""
+        """Return the names of all listed people, or of all people if there are no lists, sorted."""
         if self._splits is None:
             return sorted(self._photos)
         return sorted(frozenset().union(*self._splits.values()).intersection(self._photos))
@@ -95,15 +95,15 @@ class DressCodeSource(Source):
         return {}
 
     def splits(self) -> Mapping[str, frozenset[str]] | None:
-        """Return the models of each list."""
+        """Return the people of each list."""
         return self._splits
 
     def remarks(self) -> list[str]:
-        """Return sentences on names without photos, and photos in no list."""
+        """Return remarks on listed names without photos, and on unlisted photos."""
         return self._remarks
 
     def photo(self, name: str) -> Path:
-        """Return the path of a model's photo."""
+        """Return the path of a person's photo."""
         return self._photos[name]
 
     def stamp(self, name: str) -> str:
@@ -122,10 +122,9 @@ class DressCodeSource(Source):
         return read_annotated(name, photo, inside(self.root, self._map(name)), joints, _LABELS)
 
     def _joints(self, name: str) -> FloatArray:
-        """Return a model's joints in pixels of :data:`_FRAME`, without those at its upper and left edge.
+        """Return a person's joints in pixels of :data:`_FRAME`, without those at its upper and left edge.
 
-        Heads are often cut off by the photo; their joints were found at its edge, and the data set's own loader leaves
-        them out too.
+        Many photos cut off the head; the detector put its joints on the edge. The data set's own loader drops them too.
         """
         path = inside(self.root, self._keypoints(name))
         joints = read_pose_file(path)[0].choose().copy()

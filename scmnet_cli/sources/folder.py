@@ -42,7 +42,7 @@ class FolderSource(Source):
             root: the folder.
             joints: a table of joints or a folder of pose files, instead of ``joints.csv`` or ``keypoints.csv`` there.
             maps: the folder of label maps, if it is not ``regions`` in the folder.
-            labels: what their ids mean, one of :data:`scmnet_cli.regions.LABEL_SETS`.
+            labels: label set of the maps, one of :data:`scmnet_cli.regions.LABEL_SETS`.
 
         Raises:
             ScmError: if the folder holds no photos or no table, or there are no such labels.

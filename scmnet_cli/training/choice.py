@@ -16,13 +16,13 @@ SHIPPED_WEIGHTS = "person"
 """The config of the person model that ships."""
 
 _FIXED, _WORKSPACE = 0.8e9, 1.5e9
-"""Bytes on a GPU for weights, optimisers and losses, and for the convolutions' workspace (docs/distributed.md)."""
+"""GPU memory in bytes of weights, optimisers and losses, and of the convolutions' workspace (docs/distributed.md)."""
 
 _PER_PIXEL = 0.33e9 / (256 * 176)
-"""Bytes kept for the backward pass, by pixel of an image, of the base networks in bf16 (docs/distributed.md)."""
+"""Activation memory of the base networks in bf16, in bytes per pixel of an image (docs/distributed.md)."""
 
 _LEAST_IMAGES = 4
-"""Batch statistics need at least so many images at a time."""
+"""Least batch size for batch normalisation."""
 
 _WITH_GPU = {"person": ("ccp", "deepfashion", "market", "cpu"), "face": ("faces", "faces-cpu")}
 _WITHOUT = {"person": ("cpu", "market"), "face": ("faces-cpu",)}
@@ -30,7 +30,7 @@ _WITHOUT = {"person": ("cpu", "market"), "face": ("faces-cpu",)}
 
 @dataclass(frozen=True)
 class ChosenConfig:
-    """A shipped config, changes to it, and why it was chosen, in words."""
+    """A shipped config, changed settings, and the reason for the choice as text."""
 
     name: str
     settings: tuple[str, ...]
@@ -42,17 +42,17 @@ def choose_config(
 ) -> ChosenConfig:
     """Return the config for a prepared folder on a device.
 
-    A GPU gets the large networks; if they need more memory than is free, a batch is cut into parts, and if that does
-    not help, the small networks are taken, as on a CPU.
+    On a GPU, the large networks are chosen. If they do not fit into its free memory, each batch is split into parts
+    (gradient accumulation). If that is not enough, the small networks are chosen, as on a CPU.
 
     Args:
-        data: the prepared folder, whose domain and shape decide too.
-        device: where it will be trained.
-        from_shipped: whether training starts from the weights that ship, which need their own config.
-        num_processes: that share a batch, one GPU each.
+        data: the prepared folder; its domain and canvas determine the candidates.
+        device: device of the training.
+        from_shipped: start from the shipped weights, which need their own config.
+        num_processes: number of processes that share a batch, one GPU each.
 
     Raises:
-        ScmError: if the folder cannot be read, or no shipped config has its shape.
+        ScmError: if the folder cannot be read, or no shipped config has the shape of its canvas.
     """
     folder = PreparedFolder(data)
     domain, canvas = folder.domain.name, folder.manifest.canvas
@@ -79,7 +79,7 @@ def choose_config(
 
 
 def _of_shape(names: tuple[str, ...], canvas: Canvas) -> str:
-    """Return the first config whose canvas has that shape and is not larger; empty if there is none."""
+    """Return the first config whose canvas has this shape and is not larger; empty if there is none."""
     for name in names:
         own = load_config(name).model.canvas
         if own.has_shape_of(canvas) and own.height <= canvas.height:
@@ -88,7 +88,7 @@ def _of_shape(names: tuple[str, ...], canvas: Canvas) -> str:
 
 
 def parts_that_fit(name: str, free: float, num_processes: int = 1) -> int:
-    """Return into how many parts a config's batch must be cut to fit a GPU's free bytes; 0 if no cut is enough."""
+    """Return the number of parts that a batch must be split into to fit into the free memory; 0 if none is enough."""
     config = load_config(name)
     per_image = _PER_PIXEL * config.model.height * config.model.width
     share = config.train.batch // num_processes

@@ -25,7 +25,7 @@ _AS_IT_IS = 0.5
 
 
 _OF_DONORS = 3
-"""How many of every four held-out views have a donor's pose; in the others limbs are turned at random."""
+"""Of every four held-out views, this many have a donor's pose; in the others limbs are rotated at random."""
 
 
 class PersonalStream(TrainingStream):
@@ -35,7 +35,7 @@ class PersonalStream(TrainingStream):
         """Create the stream.
 
         Args:
-            photos: of one person.
+            photos: photos of one person.
             config: ranges and probabilities of augmentation; regions and lower halves are never dropped.
             seed: seed of every random choice.
             donors: joints on the photos' canvas; sources are warped into these poses.
@@ -76,7 +76,7 @@ def held_out_views(photos: PeopleGiven, donors: Sequence[FloatArray], num: int) 
     With several photos, every second source is another photo, unwarped. Joints outside the picture count as missing.
 
     Args:
-        photos: of one person.
+        photos: photos of one person.
         donors: joints on the photos' canvas that no training pair uses.
         num: number of views.
     """

@@ -191,7 +191,7 @@ class PersonalRun:
         Args:
             base: the network, in eval mode.
             config: config that the network was trained with.
-            photos: of one person, with the aspect ratio of the network's canvas.
+            photos: photos of one person, with the aspect ratio of the network's canvas.
             donors: joints on the network's canvas; the photos are warped into these poses. Every fourth is held out.
             recipe: hyperparameters; None: the defaults.
             plain: whether the background is plain.

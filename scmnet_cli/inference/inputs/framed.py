@@ -1,4 +1,4 @@
-"""A person of a photo, and the way back: what was drawn in their place is put into the photo's own frame."""
+"""A person cropped from a photo, and how the generated picture is put back into the photo (``--keep-size``)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 MAX_KEPT_PIXELS = 52_000_000
-"""Photos with more pixels are not written at their own size: that alone takes half a minute."""
+"""Larger photos are refused: compressing the result alone takes half a minute."""
 
 _DRAWN = 18
-"""Levels by which a drawn pixel differs from the plain background."""
+"""A generated pixel that differs from the plain background by more than this, in grey levels, is foreground."""
 
 _WORKED_ON = 4_000_000
-"""Pixels of the copy of a crop on which masks and surroundings are computed: they take a hundred bytes a pixel."""
+"""Larger crops are reduced to this many pixels to compute masks and surroundings, which need 100 bytes a pixel."""
 
 _STRIP_PIXELS = 2_000_000
 
@@ -31,8 +31,8 @@ _LEAST_AREA = 0.02
 _MARGIN = 0.006
 _SOFT = 0.004
 _SURROUNDINGS = 0.012
-"""Widths over the crop's height: how far around a person the photo may change, of the soft edge, and of the blur of
-what is put where the person was."""
+"""Shares of the crop's height: how far around a person the photo may change, the width of the soft edge, and the blur
+of the colours that fill the place of the person."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Framed:
         photo: the person in pixels of the photo.
         cropped: the same on the model's canvas, or larger, of its shape.
         crop: the part of the photo that became the canvas.
-        background: of the picture on the canvas, ``plain`` or ``keep``.
+        background: background of the picture on the canvas, ``plain`` or ``keep``.
     """
 
     photo: Person
@@ -57,11 +57,11 @@ class Framed:
         return self.photo.regions.size
 
     def put_back(self, drawn: UInt8Array) -> UInt8Array:
-        """Put what was drawn in the person's place into the photo.
+        """Replace the person of the photo by the generated one.
 
-        The person is taken out first, by the colours around them; then comes what was drawn, cut out of its plain
-        background. A picture drawn with a background is cut out by the person's own outline. Beyond the crop, and a
-        little away from the old and the new person, the photo stays as it is to the byte.
+        First the person is painted over with the colours around them. Then the generated person is cut out of the plain
+        background and pasted. If the picture was generated with a background, it is cut out along the outline of the
+        person in the photo. Outside the crop, and a small margin away from both people, no byte of the photo changes.
 
         Shape:
             drawn: (H, W, 3) uint8, of the canvas; result: of the photo.
@@ -84,9 +84,9 @@ class Framed:
         return whole
 
     def put_back_edit(self, edit: Edit) -> UInt8Array:
-        """Put what an edit changed into the photo; all pixels outside the edited area stay as they are to the byte.
+        """Apply an edit to the photo; no byte changes outside the edited area.
 
-        Where the edit uncovers the background, the colours around the person stand in for it.
+        Where the edit uncovers the background, it is filled with the colours around the person.
 
         Shape:
             result: (H, W, 3) uint8, of the photo.
@@ -110,12 +110,12 @@ class Framed:
 
 @dataclass(frozen=True)
 class _Part:
-    """The part of a photo that a crop covers, in strips, with a smaller copy of it where it is large.
+    """The part of a photo that a crop covers, and a copy of it, reduced if it is large.
 
-    Masks and surroundings are soft, so they are computed on the copy; the photo's own pixels are mixed strip by strip.
+    Masks and surroundings are smooth, so they are computed on the copy; the photo's pixels are blended in strips.
 
     Shape:
-        ground: (h, w, 3), the copy; was: (h, w), where it shows the person.
+        ground: (h, w, 3), the copy; was: (h, w), the mask of the person in it.
     """
 
     crop: CropBox
@@ -144,17 +144,17 @@ class _Part:
         return float(self.crop.height * self.was.shape[0] / self.height)
 
     def strips(self) -> Iterator[slice]:
-        """Yield rows of the part that hold few enough pixels to be worked on at once."""
+        """Yield ranges of rows, each small enough to be processed at once."""
         num = max(1, _STRIP_PIXELS // self.width)
         for first in range(0, self.height, num):
             yield slice(first, min(first + num, self.height))
 
     def place(self, rows: slice) -> tuple[slice, slice]:
-        """Return where some rows of the part lie in the photo."""
+        """Return the slices of the photo that hold a range of rows of the part."""
         return slice(self.top + rows.start, self.top + rows.stop), slice(self.left, self.left + self.width)
 
     def enlarged(self, values: FloatArray, rows: slice) -> FloatArray:
-        """Return some rows of what was computed on the copy, (h, w) or (h, w, channels), in the photo's size."""
+        """Enlarge values of the copy, (h, w) or (h, w, channels), to the photo's size and return a range of rows."""
         if values.ndim == 3:
             return np.stack([self.enlarged(values[..., channel], rows) for channel in range(values.shape[2])], axis=-1)
         height, width = values.shape
@@ -167,7 +167,7 @@ class _Part:
         return np.array(picture.resize(size, Image.Resampling.BILINEAR, box))
 
     def of_canvas(self, picture: Image.Image, rows: slice, resampling: Image.Resampling) -> npt.NDArray[Any]:
-        """Return some rows of a picture of the canvas, enlarged to the crop."""
+        """Enlarge a picture of the canvas to the crop and return a range of rows."""
         across, down = picture.width / self.crop.width, picture.height / self.crop.height
         left, top = self.left - self.crop.left, self.top - self.crop.top
         box = (
@@ -180,7 +180,7 @@ class _Part:
 
 
 def _cut_out(drawn: UInt8Array) -> npt.NDArray[np.bool_]:
-    """Return where a picture shows more than its plain background; pale clothes within are filled, specks left out."""
+    """Return the foreground mask of a picture with plain background: holes (pale clothes) filled, specks removed."""
     from scipy import ndimage
 
     shown = np.abs(drawn.astype(np.int16) - PLAIN_GREY).max(2) > _DRAWN
@@ -195,7 +195,7 @@ def _cut_out(drawn: UInt8Array) -> npt.NDArray[np.bool_]:
 
 
 def _softened(mask: npt.NDArray[np.bool_], height: float) -> FloatArray:
-    """Widen a mask and soften its edge; zero where the widened mask ends."""
+    """Widen a mask and soften its edge; it falls to zero at the end of the margin."""
     from scipy import ndimage
 
     away = ndimage.distance_transform_edt(~mask) if mask.any() else np.full(mask.shape, np.inf)
@@ -205,7 +205,7 @@ def _softened(mask: npt.NDArray[np.bool_], height: float) -> FloatArray:
 
 
 def _surroundings(ground: FloatArray, gone: npt.NDArray[np.bool_], height: float) -> FloatArray:
-    """Return the picture with the nearest colours around a mask inside it, blurred."""
+    """Fill a mask with the nearest colours around it, and blur the picture."""
     from scipy import ndimage
 
     wide = ndimage.distance_transform_edt(~gone) < max(3.0, 1.5 * _MARGIN * height)
