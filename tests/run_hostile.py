@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from test_hostile import READERS, Reader, at_most, is_one_clear_line, mutated, valid_file
+from hostile_readers import READERS, Reader, at_most, is_one_clear_line, mutated, valid_file
 
 from scmnet_cli.errors import ScmError
 
