@@ -125,6 +125,7 @@ class PhotoSource(Source):
         photo = inside(self.root, only_photo(self.root, self._photos[name]))
         for number, person in enumerate(read_all_people(name, photo, self._analyser), start=1):
             yield person if number == 1 else person.renamed(self._nth(name, number))
+            del person  # its region map is as large as the photo: free it before the next one is made
 
     def _nth(self, name: str, number: int) -> str:
         """Return a name for the N-th person of a photo that no photo has."""

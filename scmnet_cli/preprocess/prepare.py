@@ -356,6 +356,7 @@ def _read(source: Source, name: str, canvas: Canvas, background: str) -> _ReadPh
         cropped, box = crop_person(person, canvas, background, source.box(person, canvas))
         crops.append((source.finished(cropped), box))
         photo = photo or (_digest(person.image), person.canvas)
+        del person  # its region map is as large as the photo: free it before the next one is made
     if photo is None:
         raise ScmError("no person found in the photo")
     return _ReadPhoto(crops, *photo)
