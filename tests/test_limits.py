@@ -78,13 +78,13 @@ def check(call: Callable[[], object], outcome: str) -> None:
 
 
 def cost_of_command(*arguments: str) -> Cost:
-    """Run ``scm`` in a process of its own; the outcome is its last line, or its errors if it failed."""
+    """Run ``scm`` in a process of its own; the outcome is what it prints."""
     command = [sys.executable, "-m", "scmnet_cli", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
-    text = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        text = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, text
     return Cost(text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / GIGABYTE)
 
