@@ -101,7 +101,11 @@ class ModelConfig(_Section):
         True, description="part_warp: predict a foreground mask over a plain background; false for background: keep"
     )
     prior_sigma: float = Field(
-        0.0, ge=0, le=10, description="part_warp: sigma of the field's prior as a share of the height; 0: no prior"
+        0.0,
+        ge=0,
+        le=10,
+        description="sigma of the field's prior as a share of the height, 0: no prior; the prior is the part warp of "
+        "people, or the alignment of faces",
     )
     correlation: bool = Field(
         True, description="false: no feature correlation, the field is its prior alone; needs part_warp"
@@ -159,6 +163,14 @@ class DataConfig(_Section):
         le=1,
         description="faces: probability of using Canny edges alone, without the parts' borders",
     )
+    outline: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="faces: probability of using the parts' borders and the edges outside inner parts alone",
+    )
+    thick: float = Field(0.0, ge=0, le=1, description="faces: probability of drawing edges three pixels wide")
+    broken: float = Field(0.0, ge=0, le=1, description="faces: probability of drawing edges with gaps")
     cache: Literal["ram", "device", "none"] = Field(
         "ram", description="where decoded uint8 images are kept; none: read from disk for each batch"
     )
@@ -176,6 +188,8 @@ class LossConfig(_Section):
         1.0, ge=0, description="weight of the cross-entropy of moved source regions and the target's"
     )
     field_colours: float = Field(5.0, ge=0, description="weight of the L1 of moved source colours and the target's")
+    edges: float = Field(0.0, ge=0, description="weight of the L1 of soft edges")
+    edge_weight: float = Field(4.0, ge=1, le=100, description="weight of the pixels around the target's edges in it")
     foreground: float = Field(0.5, ge=0, description="part_warp: weight of the foreground mask's binary cross-entropy")
     person_weight: float = Field(1.0, ge=1, le=100, description="weight of the person's pixels in L1")
     vgg_band: float = Field(

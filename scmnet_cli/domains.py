@@ -13,7 +13,7 @@ from typing import Any
 import numpy.typing as npt
 from torch import Tensor
 
-from scmnet_cli.edges import NUM_EDGE_CHANNELS, as_sketch, draw_edges, edge_maps, mirror_edges, rescale_edges
+from scmnet_cli.edges import NUM_EDGE_CHANNELS, draw_edges, edge_maps, mirror_edges, rescale_edges
 from scmnet_cli.images import draw_skeleton
 from scmnet_cli.regions import BODY_REGIONS, FACE_REGIONS, region_id
 from scmnet_cli.skeleton import NUM_POSE_CHANNELS, mirror, pose_maps, rescale
@@ -36,7 +36,6 @@ class Domain:
         num_maps: channels of the structure maps.
         maps: draws structures, (B, ...), as maps for the encoder, (B, num_maps, H, W).
         mirror: mirrors structures of images of a given width.
-        simplify: reduces the chosen structures, (B,) bool, to sketches.
         rescale: converts a structure to another canvas of the same image.
         draw: draws a structure over an image.
     """
@@ -50,7 +49,6 @@ class Domain:
     num_maps: int
     maps: Callable[[Tensor, Canvas], Tensor]
     mirror: Callable[[Tensor, int], Tensor]
-    simplify: Callable[[Tensor, Tensor], Tensor]
     rescale: Callable[..., npt.NDArray[Any]]
     draw: Callable[..., UInt8Array]
 
@@ -78,7 +76,6 @@ PERSON = Domain(
     num_maps=NUM_POSE_CHANNELS,
     maps=pose_maps,
     mirror=mirror,
-    simplify=lambda joints, _: joints,
     rescale=rescale,
     draw=draw_skeleton,
 )
@@ -93,7 +90,6 @@ FACE = Domain(
     num_maps=NUM_EDGE_CHANNELS,
     maps=edge_maps,
     mirror=mirror_edges,
-    simplify=as_sketch,
     rescale=rescale_edges,
     draw=draw_edges,
 )

@@ -2,12 +2,13 @@
 
 There are two kinds of edges, as in CoCosNet, stored as bits of one map. ``CANNY``: Canny edges of the whole image
 (sigma 1), which need no masks and resemble a sketch. ``PARTS``: Canny edges outside the inner parts of the face, and
-borders of all parts, 2 px wide. If a map has the second kind, the networks get that.
+borders of all parts, 2 px wide. The networks get every edge of a map; training also draws maps of one kind alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,10 @@ CANNY, PARTS = 1, 2
 NUM_EDGE_CHANNELS = 2
 """Channels of the edge maps: the edges and the distance to them."""
 
+_GAP = 8
+"""Side of a gap in broken strokes, in pixels."""
+_GAP_SHARE = (0.1, 0.4)
+"""Least and greatest share of a map without strokes, if they are broken."""
 _SIGMA = 1.0
 _STEP, _FARTHEST = 3.0, 16.0
 """Distances are divided by ``_STEP`` pixels (at a height of 256) and clipped at ``_FARTHEST``."""
@@ -74,8 +79,7 @@ def edge_maps(edges: Tensor, canvas: Canvas) -> Tensor:
     Shape:
         edges: (B, H, W) uint8 bits; result: (B, 2, H, W) float32 in [0, 1].
     """
-    with_parts = (edges & PARTS) > 0
-    drawn = torch.where(with_parts.flatten(1).any(1)[:, None, None], with_parts, edges > 0)
+    drawn = edges > 0
     steps = distance_to_edges(drawn) * (256 / canvas.height / _STEP)
     return torch.stack([drawn.float(), steps.clamp(max=_FARTHEST) / _FARTHEST], dim=1)
 
@@ -106,13 +110,54 @@ def mirror_edges(edges: Tensor, width: int) -> Tensor:  # noqa: ARG001 - joints 
     return edges.flip(2)
 
 
-def as_sketch(edges: Tensor, chosen: Tensor) -> Tensor:
-    """Reduce the chosen edge maps to their Canny edges.
+@dataclass(frozen=True)
+class Strokes:
+    """Chances of the kinds of strokes that an edge map is redrawn in, for training (:func:`redrawn`).
+
+    Attributes:
+        sketch: of Canny's edges alone.
+        outline: of the parts' borders, and Canny's edges outside the inner parts, alone.
+        thick: of strokes three pixels wide.
+        broken: of gaps in the strokes.
+    """
+
+    sketch: float
+    outline: float
+    thick: float
+    broken: float
+
+
+def redrawn(edges: Tensor, strokes: Strokes, seeds: Sequence[tuple[int, ...]]) -> Tensor:
+    """Redraw edge maps as sketches of different kinds.
+
+    Args:
+        edges: edge maps with both kinds of edges.
+        strokes: chances.
+        seeds: seed of each map.
 
     Shape:
-        edges, result: (B, H, W) uint8 bits; chosen: (B,) bool.
+        edges, result: (B, H, W) uint8 bits.
     """
-    return torch.where(chosen[:, None, None], edges & CANNY, edges)
+    return torch.stack([_redrawn_once(each, strokes, seed) for each, seed in zip(edges, seeds, strict=True)])
+
+
+def _redrawn_once(edges: Tensor, strokes: Strokes, seed: tuple[int, ...]) -> Tensor:
+    random = np.random.default_rng(seed)
+    kind, thick, broken = random.random(3)
+    if kind < strokes.sketch:
+        edges = edges & CANNY
+    elif kind < strokes.sketch + strokes.outline:
+        edges = edges & PARTS
+    if broken < strokes.broken:
+        height, width = edges.shape
+        coarse = random.random((max(1, height // _GAP), max(1, width // _GAP))) > random.uniform(*_GAP_SHARE)
+        kept = torch.from_numpy(coarse.astype(np.float32))[None, None].to(edges.device)
+        edges = edges * (F.interpolate(kept, (height, width))[0, 0] > 0)
+    if thick < strokes.thick:
+        bits = torch.stack([(edges & bit) > 0 for bit in (CANNY, PARTS)]).float()
+        canny, parts = F.max_pool2d(bits, 3, stride=1, padding=1) > 0
+        edges = (CANNY * canny + PARTS * parts).to(edges.dtype)
+    return edges
 
 
 def rescale_edges(edges: UInt8Array, have: Canvas, want: Canvas) -> UInt8Array:  # noqa: ARG001 - joints need it
@@ -133,7 +178,5 @@ def draw_edges(picture: UInt8Array, edges: UInt8Array) -> UInt8Array:
     Shape:
         picture: (H, W, 3) uint8; edges: (H, W) uint8 bits; result: (H, W, 3) uint8.
     """
-    with_parts = (edges & PARTS) > 0
-    drawn = with_parts if with_parts.any() else edges > 0
-    grey = np.where(drawn, 40, 250).astype(np.uint8)
+    grey = np.where(edges > 0, 40, 250).astype(np.uint8)
     return np.broadcast_to(grey[..., None], picture.shape).copy()

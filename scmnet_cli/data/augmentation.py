@@ -46,6 +46,24 @@ class Moves:
     lost_region: Tensor
     kept: Tensor
 
+    def alignment(self, aspect: float) -> Tensor:
+        """Return where a moved face has the places of the unmoved one, as an alignment by landmarks would.
+
+        The left eye of a mirrored face is where its image shows a left eye. The smooth warp is left out.
+
+        Args:
+            aspect: width of the images divided by their height.
+
+        Shape:
+            result: (B, 2, 3), from places of the unmoved image to places of the moved one, in the unit of ``affine``.
+        """
+        matrix = self.affine[:, :, :2]
+        offset = self.affine[:, :, 2:] * self.affine.new_tensor([[2 * aspect], [2.0]])  # (B, 2, 1), in half heights
+        back = torch.linalg.inv(matrix)
+        mirrored = torch.linalg.det(matrix).sign()
+        flip = torch.stack([mirrored, torch.ones_like(mirrored)], dim=1)  # (B, 2)
+        return torch.cat([back * flip[:, None], -(back @ offset)], dim=2)
+
     def to(self, device: torch.device) -> Moves:
         """Return the same moves on another device."""
         return Moves(*(t.to(device) for t in (self.affine, self.warp, self.lost_region, self.kept)))

@@ -16,12 +16,16 @@ from scmnet_cli.data.augmentation import close_up, draw_moves, move, move_joints
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.data.reposing import other_pose, repose, target_pose
 from scmnet_cli.domains import DOMAINS, Domain
+from scmnet_cli.edges import Strokes, redrawn
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.types import Canvas, FloatArray, Person
 
 _ORDER_STREAM, _MIRROR_STREAM, _SKETCH_STREAM, _CLOSE_TARGET_STREAM, _CLOSE_SOURCE_STREAM = 2, 3, 4, 5, 6
 _CLOSE_BOTH_STREAM, _REPOSE_STREAM, _NOISE_STREAM, _TARGET_STREAM = 7, 8, 9, 10
+_ALIGNMENT_STREAM = 11
+_ALIGNMENT_NOISE = 0.03
+"""Noise of a face's alignment in training, in half heights and as a share of its scale."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,15 @@ class TrainingBatch:
     """A training pair: the target, and the source, an augmented copy of the same person or face.
 
     Shape:
-        sure: (B, 1, H, W), 1 where the target counts, 0 in the holes of a re-posed target; None: it counts everywhere.
+        sure: (B, 1, H, W), 1 where the target counts, 0 in the holes of a re-posed target; None: it counts everywhere;
+        alignment: (B, 2, 3), from places of the target's face to places of the source's, in half heights from the
+        centre; None: both are aligned alike.
     """
 
     target: Batch
     source: Batch
     sure: Tensor | None = None
+    alignment: Tensor | None = None
 
 
 def resized(person: Person, canvas: Canvas) -> Person:
@@ -286,15 +293,31 @@ class TrainingStream:
         """Return the training pairs at positions ``start`` to ``start + size - 1`` of the stream."""
         positions = range(start, start + size)
         batch = self.people.batch([self._index(position) for position in positions])
-        sketched = self._choose(_SKETCH_STREAM, self.config.sketch, positions)
-        target = self._mirrored(replace(batch, structure=batch.domain.simplify(batch.structure, sketched)), positions)
+        target = self._mirrored(batch if batch.domain.has_joints else self._redrawn(batch, positions), positions)
         if self.config.repose or self.config.repose_target or self.config.close_up_both:
             return self._reposed(target, positions)
         source = target
         if self.config.close_up:
             source = self._close_up(target, _CLOSE_SOURCE_STREAM, positions, self.config.close_up)
             target = self._close_up(target, _CLOSE_TARGET_STREAM, positions, self.config.close_up)
-        return TrainingBatch(target, self._moved(source, positions))
+        return TrainingBatch(target, self._moved(source, positions), alignment=self._alignment(target, positions))
+
+    def _redrawn(self, batch: Batch, positions: Sequence[int]) -> Batch:
+        """Redraw the edges of faces as sketches of different kinds."""
+        config = self.config
+        strokes = Strokes(config.sketch, config.outline, config.thick, config.broken)
+        seeds = [(self.seed, _SKETCH_STREAM, position) for position in positions]
+        return replace(batch, structure=redrawn(batch.structure, strokes, seeds))
+
+    def _alignment(self, faces: Batch, positions: Sequence[int]) -> Tensor | None:
+        """Return where the moved source of each face has the target's face; None for people, who have joints."""
+        if faces.domain.has_joints or not self.config.anti_copy:
+            return None
+        moves = draw_moves(self.config, self.seed, positions).to(faces.image.device)
+        draws = [np.random.default_rng((self.seed, _ALIGNMENT_STREAM, position)) for position in positions]
+        noise = np.stack([draw.standard_normal((2, 3), np.float32) for draw in draws])
+        height, width = faces.image.shape[2:]
+        return moves.alignment(width / height) + torch.from_numpy(noise).to(faces.image) * _ALIGNMENT_NOISE
 
     def _mirrored(self, batch: Batch, positions: Sequence[int]) -> Batch:
         """Mirror some of the pictures left to right."""

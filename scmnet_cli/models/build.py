@@ -24,6 +24,7 @@ def build_generator(config: ModelConfig) -> SCMNet:
         )
     else:
         style_encoder = GlobalStyleEncoder(config.part_channels, config.features, cells)
+    aligned = not DOMAINS[config.domain].has_joints
     num_warped = NUM_WARP_CHANNELS if config.part_warp else 0
     num_carried = (4 * NUM_PARTS if config.style == "decomposed" else 3) if cells else 0
     return SCMNet(
@@ -42,7 +43,8 @@ def build_generator(config: ModelConfig) -> SCMNet:
             background=PLAIN_BACKGROUND if config.foreground else None,
         ),
         tau=config.tau,
-        prior_sigma=config.prior_sigma if config.part_warp else 0,
+        prior_sigma=config.prior_sigma if config.part_warp or aligned else 0,
+        aligned=aligned,
         use_correlation=config.correlation,
     )
 

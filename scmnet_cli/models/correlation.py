@@ -112,6 +112,31 @@ class Field:
             yield logits
 
 
+def aligned_prior(features: Tensor, alignment: Tensor | None, sigma: float) -> Prior:
+    """Return the prior of aligned images: each place corresponds to the same place of the other image.
+
+    Args:
+        features: pose features; only their size and device count.
+        alignment: from places of the pose to places of the style; None: the same places.
+        sigma: standard deviation as a share of the height.
+
+    Shape:
+        features: (B, C, h, w); alignment: (B, 2, 3), in half heights from the centre.
+    """
+    num, _, height, width = features.shape
+    y, x = torch.meshgrid(
+        torch.arange(height, device=features.device, dtype=torch.float32),
+        torch.arange(width, device=features.device, dtype=torch.float32),
+        indexing="ij",
+    )
+    places = torch.stack([x, y])[None].expand(num, -1, -1, -1)
+    if alignment is not None:
+        centre = places.new_tensor([(width - 1) / 2, (height - 1) / 2])[:, None]  # (2, 1)
+        moved = alignment[:, :, :2].float() @ (places.flatten(2) - centre)
+        places = (moved + alignment[:, :, 2:].float() * (height / 2) + centre).view(num, 2, height, width)
+    return Prior(places, places.new_ones(num, 1, height, width), sigma * height)
+
+
 def _directions(features: Tensor) -> Tensor:
     tokens = _tokens(features)
     return F.normalize(tokens - tokens.mean(-1, keepdim=True), dim=-1)

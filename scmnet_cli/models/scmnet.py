@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scmnet_cli.models.correlation import Field, Prior
+from scmnet_cli.models.correlation import Field, Prior, aligned_prior
 from scmnet_cli.models.generator import Rendering, TranslationGenerator
 from scmnet_cli.models.layers import STRIDE
 from scmnet_cli.models.part_warp import PartWarp
@@ -36,6 +36,7 @@ class SCMNet(nn.Module):
         tau: float,
         *,
         prior_sigma: float = 0.0,
+        aligned: bool = False,
         use_correlation: bool = True,
     ) -> None:
         super().__init__()
@@ -46,6 +47,8 @@ class SCMNet(nn.Module):
         self.tau = tau
         self.prior_sigma = prior_sigma
         """Standard deviation of the field's prior as a share of the height; 0: no prior."""
+        self.aligned = aligned
+        """Whether images are aligned, as faces are: then places of source and target correspond without a warp."""
         self.use_correlation = use_correlation
         """False in the ablation "w/o correlation": the field is uniform, apart from its prior."""
 
@@ -97,13 +100,26 @@ class SCMNet(nn.Module):
         encoded: Tensor = self.pose_encoder(seen)
         return encoded
 
-    def field(self, pose_features: Tensor, style: Style, warp: PartWarp | None = None) -> Field:
+    def field(
+        self, pose_features: Tensor, style: Style, warp: PartWarp | None = None, alignment: Tensor | None = None
+    ) -> Field:
         """Return the correlation field of a pose and a style (Eq. 1 and 2).
 
+        Args:
+            pose_features: features of the pose.
+            style: the style.
+            warp: the part warp, which is the prior of people.
+            alignment: the prior of aligned images; None: the same places.
+
         Shape:
-            pose_features: (B, C, h, w).
+            pose_features: (B, C, h, w); alignment: (B, 2, 3), from places of the pose to places of the style, in half
+            heights from the centre.
         """
-        prior = self._prior(warp) if warp is not None and self.prior_sigma else None
+        prior = None
+        if self.prior_sigma and warp is not None:
+            prior = self._prior(warp)
+        elif self.prior_sigma and self.aligned:
+            prior = aligned_prior(pose_features, alignment, self.prior_sigma)
         if not self.use_correlation:
             pose_features = pose_features * 0  # keeps the pose encoder in the graph, with zero gradients
         return Field.of(pose_features, style.features, self.tau, prior)

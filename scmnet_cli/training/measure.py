@@ -30,7 +30,8 @@ def moved_sources(people: People, indices: list[int]) -> TrainingBatch:
     image, labels = move(target.image, target.labels, moves, people.fill)
     has_joints = target.domain.has_joints
     structure = move_joints(target.structure, moves, labels) if has_joints else target.structure
-    return TrainingBatch(target, Batch(image, labels, structure, target.domain))
+    alignment = None if has_joints else moves.alignment(image.shape[3] / image.shape[2])
+    return TrainingBatch(target, Batch(image, labels, structure, target.domain), alignment=alignment)
 
 
 @dataclass(frozen=True)

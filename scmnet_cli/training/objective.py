@@ -15,6 +15,7 @@ from scmnet_cli.data.dataset import TrainingBatch
 from scmnet_cli.losses import adversarial
 from scmnet_cli.losses.body_structure import body_structure_loss
 from scmnet_cli.losses.correspondence import field_colour_loss, field_region_loss, findable
+from scmnet_cli.losses.edges import edge_loss
 from scmnet_cli.losses.perceptual import perceptual_loss
 from scmnet_cli.losses.reconstruction import reconstruction_loss
 from scmnet_cli.losses.style import STYLE_LAYERS, style_loss
@@ -35,7 +36,8 @@ class Inputs:
     Shape:
         maps: (B, M, H, W), M = 19 for joints or 2 for edges; target: (B, 3, H, W); target_masks: (B, 8, H, W);
         style_image: (B, 3, H, W); style_masks: (B, 8, H, W); warp: the source warped to the target's pose, or None;
-        sure: (B, 1, H, W), weight of each pixel of the target in the losses; None: all weigh the same.
+        sure: (B, 1, H, W), weight of each pixel of the target in the losses; None: all weigh the same;
+        alignment: (B, 2, 3), alignment of the source's face, see :class:`~scmnet_cli.data.dataset.TrainingBatch`.
     """
 
     maps: Tensor
@@ -45,6 +47,7 @@ class Inputs:
     style_masks: Tensor
     warp: PartWarp | None = None
     sure: Tensor | None = None
+    alignment: Tensor | None = None
 
     @classmethod
     def of(cls, batch: TrainingBatch, *, part_warp: bool = False) -> Inputs:
@@ -59,6 +62,7 @@ class Inputs:
             style_masks=masks,
             warp=warp_parts(source.image, masks, source.structure, target.structure) if part_warp else None,
             sure=batch.sure,
+            alignment=batch.alignment,
         )
 
 
@@ -95,7 +99,7 @@ class GeneratorPass(nn.Module):
         style = self.net.encode_style(inputs.style_image, inputs.style_masks)
         size = (style.features.shape[2], style.features.shape[3])
         carried = F.interpolate(torch.cat([inputs.style_masks, inputs.style_image], dim=1), size=size, mode="area")
-        field = self.net.field(pose_features, style, inputs.warp)
+        field = self.net.field(pose_features, style, inputs.warp, inputs.alignment)
         rearranged, moved = self.net.rearrange(field, style, carried)
         if moved is None:
             raise AssertionError("rearrange dropped the carried maps")
@@ -154,6 +158,8 @@ class GeneratorObjective:
         if weights.reconstruction:
             person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
             terms["reconstruction"] = reconstruction_loss(image, inputs.target, person, weights.person_weight)
+        if weights.edges:
+            terms["edges"] = edge_loss(image, inputs.target, weights.edge_weight)
         if output.rendering.foreground is not None and weights.foreground:
             person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
             terms["foreground"] = F.binary_cross_entropy_with_logits(
