@@ -14,22 +14,35 @@ import torch
 from PIL import Image, ImageDraw
 
 from scmnet_cli import checkpoint
-from scmnet_cli.config import Config, parse_config
+from scmnet_cli.config import Config, DataConfig, parse_config
+from scmnet_cli.data.augmentation import draw_moves, move
 from scmnet_cli.data.dataset import TrainingStream, collate, open_people, resized
+from scmnet_cli.data.face_edges import with_parts
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.domains import FACE, PERSON
-from scmnet_cli.edges import CANNY, PARTS, distance_to_edges, edge_maps, face_edges, rescale_edges
+from scmnet_cli.edges import (
+    CANNY,
+    PARTS,
+    Strokes,
+    distance_to_edges,
+    edge_maps,
+    face_edges,
+    redrawn,
+    rescale_edges,
+)  # fmt: skip
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.prepared_cases import deranged
 from scmnet_cli.images import save_png
+from scmnet_cli.inference.face_editing import edit_face
 from scmnet_cli.inference.inputs.faces import read_face
 from scmnet_cli.inference.inputs.sketches import likely_kind, read_drawing
 from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.losses.edges import edge_loss
 from scmnet_cli.metrics.edge_fidelity import edge_f1
 from scmnet_cli.metrics.region_consistency import region_colour_distance
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.preprocess.prepare import prepare
-from scmnet_cli.regions import CELEBAMASK19, CELEBAMASK_PARTS, FACE_REGIONS
+from scmnet_cli.regions import CELEBAMASK19, CELEBAMASK_PARTS, FACE_REGIONS, one_hot
 from scmnet_cli.sources.celebamask import MASKS, PHOTOS, CelebAMaskSource
 from scmnet_cli.training.loop import Run
 from scmnet_cli.types import NO_JOINTS, Canvas, Person, Pose, UInt8Array
@@ -126,13 +139,13 @@ def test_the_distance_to_edges_is_l1_and_exact() -> None:
         assert torch.equal(distance, brute.float())
 
 
-def test_the_maps_are_edges_and_clipped_distance_and_parts_come_before_canny() -> None:
+def test_the_maps_are_all_edges_and_the_clipped_distance_to_them() -> None:
     edges = torch.zeros(2, 32, 32, dtype=torch.uint8)
     edges[:, 5, 5] = CANNY
     edges[0, 20, 20] = PARTS
     maps = edge_maps(edges, CANVAS)
     assert maps.shape == (2, 2, 32, 32)
-    assert maps[0, 0].nonzero().tolist() == [[20, 20]]
+    assert maps[0, 0].nonzero().tolist() == [[5, 5], [20, 20]]
     assert maps[1, 0].nonzero().tolist() == [[5, 5]]
     one_step = 256 / 32 / 3 / 16
     assert maps[1, 1, 5, 6].item() == pytest.approx(one_step)
@@ -229,6 +242,87 @@ def test_celebamask_mini_is_read_by_the_index_of_its_palette(shared: Callable[[s
 
 
 # Training
+
+
+def test_edges_are_redrawn_as_sketches_of_the_chosen_kind() -> None:
+    edges = torch.zeros(1, 32, 32, dtype=torch.uint8)
+    edges[0, 8], edges[0, 24] = CANNY, PARTS
+    seeds = [(0, 1)]
+
+    def kind(**chances: float) -> torch.Tensor:
+        return redrawn(edges, replace(Strokes(0, 0, 0, 0), **chances), seeds)[0]
+
+    assert torch.equal(kind(), edges[0])
+    assert kind(sketch=1).unique().tolist() == [0, CANNY]
+    assert kind(outline=1).unique().tolist() == [0, PARTS]
+    thick = kind(thick=1)
+    assert (thick > 0).sum() == 3 * (edges > 0).sum()
+    assert thick[[7, 8, 9]].unique().tolist() == [CANNY]
+    broken = kind(broken=1)
+    assert 0 < (broken > 0).sum() < (edges > 0).sum()
+    assert torch.equal(broken, torch.where(broken > 0, edges[0], 0))
+
+
+def test_a_map_is_redrawn_alike_in_any_batch() -> None:
+    edges = torch.from_numpy(np.random.default_rng(0).integers(0, 4, (5, 32, 32)).astype(np.uint8))
+    strokes = Strokes(0.3, 0.3, 0.5, 0.5)
+    seeds = [(0, k) for k in range(5)]
+    together = redrawn(edges, strokes, seeds)
+    for row in range(5):
+        assert torch.equal(redrawn(edges[row : row + 1], strokes, seeds[row : row + 1])[0], together[row])
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_the_alignment_of_a_moved_face_finds_each_part_again(flip: float) -> None:
+    """A blob left of the centre is where the alignment says, or where the mirrored face has its left."""
+    settings = DataConfig(flip=flip, warp=0)
+    moves = draw_moves(settings, 3, range(6), losses=False)
+    size, at = 64, (12.0, -6.0)  # the blob's place from the centre, x and y
+    y, x = torch.meshgrid(torch.arange(size) - 31.5, torch.arange(size) - 31.5, indexing="ij")
+    mirrored = -1 if flip else 1
+    blob = torch.exp(-((x - mirrored * at[0]) ** 2 + (y - at[1]) ** 2) / 18).expand(6, 3, -1, -1)
+    moved, _ = move(blob, torch.ones(6, size, size, dtype=torch.uint8), moves, None)
+    weight = moved[:, 0] / moved[:, 0].sum((1, 2), keepdim=True)
+    found = torch.stack([(weight * x).sum((1, 2)), (weight * y).sum((1, 2))], dim=1)
+    alignment = moves.alignment(1.0)
+    expected = alignment[:, :, :2] @ torch.tensor(at) + alignment[:, :, 2] * (size / 2)
+    assert torch.allclose(found, expected, atol=0.7)
+
+
+def test_the_prior_of_a_face_pulls_the_field_to_the_same_place_or_to_the_aligned_one(faces: Path) -> None:
+    folder = PreparedFolder(faces)
+    batch = collate([folder.load("face00")], torch.device("cpu"))
+    net = build_generator(config(prior_sigma=0.01).model).eval()
+    style = net.encode_style(batch.image, one_hot(batch.labels))
+    pose = net.encode_pose(batch.maps())
+    same = net.field(pose, style).explicit()[0]
+    assert torch.equal(same.argmax(1), torch.arange(16))  # 4x4 positions of 8 pixels
+    one_down = torch.tensor([[[1.0, 0, 0], [0, 1.0, 0.5]]])  # a position is half a half height
+    moved = net.field(pose, style, alignment=one_down).explicit()[0]
+    assert torch.equal(moved.argmax(1)[:12], torch.arange(4, 16))
+
+
+def test_edge_loss_is_zero_for_equal_images_and_counts_missing_edges_more_than_shades() -> None:
+    target = torch.full((1, 3, 32, 32), -0.5)
+    target[..., 16:] = 0.5
+    flat = torch.zeros(1, 3, 32, 32)
+    assert edge_loss(target, target, 4.0) == 0
+    assert edge_loss(target + 0.2, target, 4.0) < 1e-5  # lightness alone is no edge
+    assert edge_loss(flat, target, 4.0) > 3 * edge_loss(target * 0.8, target, 4.0)
+    assert edge_loss(flat, target, 8.0) > edge_loss(flat, target, 1.0)
+
+
+def test_gradients_of_the_edge_loss_sharpen_a_blurred_edge() -> None:
+    target = torch.full((1, 3, 32, 32), -0.3)
+    target[..., 16:] = 0.3
+    blurred = torch.nn.functional.avg_pool2d(target, (1, 9), stride=1, padding=(0, 4), count_include_pad=False)
+    image = blurred.clone().requires_grad_()
+    optimizer = torch.optim.Adam([image], 0.01)
+    for _ in range(40):
+        optimizer.zero_grad()
+        edge_loss(image, target, 4.0).backward()
+        optimizer.step()
+    assert edge_loss(image.detach(), target, 4.0) < 0.4 * edge_loss(blurred, target, 4.0)
 
 
 def test_training_samples_both_kinds_of_edges_and_augments_only_the_style_branch(faces: Path) -> None:
@@ -356,6 +450,120 @@ def test_a_face_is_edited_by_the_same_command(place: Place, scm: Scm, faces: Pat
     )
     assert (done.code, [path.name for path in done.paths]) == (0, ["face00_hair-from-face01.png"])
     assert "hair" in done.report()["metrics"]["region_closeness"]
+
+
+def test_an_edited_photo_of_a_face_keeps_its_resolution_and_every_pixel_elsewhere(
+    place: Place, scm: Scm, face_model: Path
+) -> None:
+    (place.path / "masks").mkdir()
+    photos = {}
+    for name, seed in (("ann", 1), ("eve", 2)):
+        photos[name], parts = drawn_face(seed, 128)
+        save_png(place.path / f"{name}.png", photos[name])
+        save_png(place.path / "masks" / f"{name}.png", parts)
+    given = ("--region", "lips", "--ref", "eve.png", "-m", face_model, "--device", "cpu", "--strip")
+    done = scm("edit", "--src", "ann.png", *given)
+    assert (done.code, done.errors) == (0, [])
+    with Image.open(done.paths[0]) as image:
+        edited = np.asarray(image)
+    assert edited.shape == (128, 128, 3)
+    changed = (edited != photos["ann"]).any(2)
+    rows, columns = np.nonzero(changed)
+    assert changed.any()
+    assert rows.min() > 75  # the mouth is below
+    assert columns.min() > 40
+
+
+def two_faces() -> tuple[Person, Person]:
+    """Two faces of ellipses with noise, the second with other colours."""
+    faces = []
+    for seed in (1, 2):
+        image, parts = drawn_face(seed)
+        noise = np.random.default_rng(seed).normal(0, 6, image.shape)
+        noisy = (image + noise).round().clip(0, 255).astype(np.uint8)
+        faces.append(with_parts(Person(f"face{seed}", noisy, parts, NO_JOINTS)))
+    return faces[0], faces[1]
+
+
+@pytest.mark.parametrize("region", ["hair", "skin", "eyes", "nose", "cloth"])
+def test_an_edit_of_a_face_gives_the_part_the_other_colour_and_leaves_all_else_bit_for_bit(region: str) -> None:
+    face, other = two_faces()
+    edit = edit_face(face, {region: other})
+    outside = edit.area == 0
+    assert outside.mean() > 0.25
+    assert np.array_equal(edit.person.image[outside], face.image[outside])
+    part = face.regions == FACE_REGIONS.index(region)
+    taken = other.regions == FACE_REGIONS.index(region)
+    before, after = (np.abs(each[part].mean(0) - other.image[taken].mean(0)).mean() for each in (
+        face.image, edit.person.image
+    ))  # fmt: skip
+    assert after < 0.35 * before + 3
+
+
+def test_lips_take_the_other_colour_and_teeth_stay() -> None:
+    face, other = two_faces()
+    mouth = FACE_REGIONS.index("mouth")
+    painted = []
+    for each, lips in ((face, (200, 110, 110)), (other, (120, 20, 40))):
+        rows = np.flatnonzero((each.regions == mouth).any(1))
+        image = np.where(each.regions[..., None] == mouth, np.uint8(lips), each.image)
+        teeth = (each.regions == mouth) & (np.arange(64)[:, None] == rows[len(rows) // 2])
+        painted.append((replace(each, image=np.where(teeth[..., None], np.uint8([235, 232, 225]), image)), teeth))
+    (face, teeth), (other, _) = painted
+    edited = edit_face(face, {"mouth": other}).person.image
+    lips = (face.regions == mouth) & ~teeth
+    assert np.abs(edited[lips].astype(int) - [120, 20, 40]).max() < 12
+    assert np.abs(edited[teeth].astype(int) - [235, 232, 225]).mean() < 45  # the soft edge reaches into them
+
+
+def test_an_edited_part_keeps_its_lines() -> None:
+    face, other = two_faces()
+    hair = face.regions == FACE_REGIONS.index("hair")
+    lined = face.image.copy()
+    lined[::4] = (lined[::4] * 0.6).astype(np.uint8)  # strands
+    edited = edit_face(replace(face, image=lined), {"hair": other}).person.image
+    inner = hair & np.roll(hair, 1, 0) & np.roll(hair, -1, 0)
+    rows = np.arange(len(hair))[:, None] % 4 == 0
+    grey = edited.astype(float).mean(2)
+    assert grey[inner & rows].mean() < grey[inner & ~rows].mean() - 5
+
+
+def test_the_background_of_another_face_comes_behind_a_face() -> None:
+    face, other = two_faces()
+    red = replace(other, image=np.where(other.regions[..., None] == 0, np.uint8([250, 10, 10]), other.image))
+    edit = edit_face(face, {"background": red})
+    behind = face.regions == 0
+    assert np.abs(edit.person.image[behind].astype(int) - [250, 10, 10]).max() <= 1
+    assert np.array_equal(edit.person.image[edit.area == 0], face.image[edit.area == 0])
+
+
+def test_a_part_that_a_face_hardly_shows_and_eyes_behind_glasses_are_one_line_errors() -> None:
+    face, other = two_faces()
+    bald = replace(other, regions=np.where(other.regions == FACE_REGIONS.index("hair"), 1, other.regions))
+    with pytest.raises(ScmError, match=r"^face2: shows too little hair to take its colour; it has background, skin"):
+        edit_face(face, {"hair": bald})
+    glasses = face.regions.copy()
+    glasses[24:34, 18:46] = FACE_REGIONS.index("eyes")
+    with pytest.raises(ScmError, match=r"^face1: seems to wear glasses"):
+        edit_face(replace(face, regions=glasses), {"eyes": other})
+    assert (edit_face(replace(face, regions=glasses), {"eyes": other}, force=True).area > 0).any()
+
+
+def test_an_edited_face_is_drawn_at_its_own_size_and_anew_in_other_edges(faces: Path, face_model: Path) -> None:
+    face, other = two_faces()
+    pipeline = Pipeline.from_pretrained(face_model, "cpu")
+    edited = pipeline.exchange(face, {"hair": other})
+    own = pipeline.transfer(edited, edited.person)
+    assert edited.edit is not None
+    assert np.array_equal(np.asarray(own.image), edited.edit.person.image)
+    assert own.image.size == (64, 64)
+    assert own.alpha is None
+    elsewhere = pipeline.transfer(edited, PreparedFolder(faces).load("face03"))
+    assert elsewhere.image.size == (32, 32)
+    twice = pipeline.exchange(edited, {"mouth": other})
+    assert twice.edit is not None
+    hair = (edited.edit.area == 1) & (twice.edit.area == 0)
+    assert np.array_equal(twice.edit.person.image[hair], edited.edit.person.image[hair])
 
 
 # Drawings

@@ -113,6 +113,8 @@ def edit(
         finder, renderer = set_up(drawing, inputs, further, strip=strip, personalizer=person.personalizer())
         finder.use_analyser(estimators.analyser)
         finder.use_face_parser(partial(load_face_parser, face_parser))
+        if pose is None:
+            finder.keep_faces_large()
         for region in regions:
             if not renderer.edits_photos:
                 finder.domain.region_id(region)

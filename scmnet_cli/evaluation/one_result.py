@@ -76,7 +76,7 @@ class TransferMetrics:
         missing: dict[str, str] = {}
         if result.edges is not None:
             values["edge_f1"] = float(
-                edge_f1(_edges(canny_edges(np.asarray(result.image))), _edges(result.edges & CANNY))
+                edge_f1(_edges(canny_edges(np.asarray(resized_output))), _edges(result.edges & CANNY))
             )
         notes: dict[str, Any] = {"region_consistency_taken": where}
         notes["region_closeness"] = {

@@ -17,6 +17,8 @@ WORDS: Mapping[str, str] = {
     **dict.fromkeys(("hairstyle", "haircut", "hat"), "hair"),
     **dict.fromkeys(("shoes", "boots", "socks", "tights", "stockings"), "legs"),
     "sleeves": "arms",
+    **dict.fromkeys(("lips", "lipstick"), "mouth"),
+    "eyebrows": "brows",
 }  # fmt: skip
 """Everyday words, each with the kind that it means."""
 

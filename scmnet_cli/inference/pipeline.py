@@ -244,6 +244,12 @@ class Pipeline(Synthesis):
                 raise ScmError(f"{other.person.name}: has no region '{name}' to take; it has {', '.join(present)}")
         start = time.perf_counter()
         result = exchange_regions(self.model, self.domain, encoded, others)
+        if not self.domain.has_joints:
+            from scmnet_cli.inference.face_editing import edit_face
+
+            face = encoded.largest if encoded.edit is None else encoded.edit.person
+            edit = edit_face(face, {name: other.largest for name, other in others.items()}, force=force)
+            result = replace(result, edit=edit, photo=encoded.photo)
         self._finish()
         seconds = time.perf_counter() - start + encoded.seconds + sum(other.seconds for other in once.values())
         return replace(result, seconds=seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,6 +27,9 @@ from scmnet_cli.models.several_photos import Photo, best_photo, part_scores, war
 from scmnet_cli.models.style import Style
 from scmnet_cli.regions import NUM_REGIONS, one_hot
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
+
+if TYPE_CHECKING:
+    from scmnet_cli.inference.editing import Edit
 
 
 class Synthesis:
@@ -105,8 +109,7 @@ class Synthesis:
             if canvas != self.canvas:
                 drawn = self._enlarged(painted, encoded, structure, canvas)
         images, alphas = drawn.image, _levels(drawn.alpha, num)
-        own = None if encoded.edit is None else resized(encoded.edit.person, canvas).image
-        own_alpha = None if encoded.edit is None else _resized_alpha(encoded.edit.opacity, canvas)
+        own, own_alpha = self._own_photo(encoded.edit, canvas)
         moved = painted.moved
         labels = moved[:, :NUM_REGIONS].argmax(1).to(torch.uint8).cpu().numpy()  # (B, H/8, W/8)
         labels = labels.repeat(STRIDE, axis=1).repeat(STRIDE, axis=2)
@@ -129,6 +132,14 @@ class Synthesis:
             )
             for i, pose in enumerate(poses)
         ]
+
+    def _own_photo(self, edit: Edit | None, canvas: Canvas) -> tuple[UInt8Array | None, UInt8Array | None]:
+        """Return an edited photo and its opacity; the photo of a face keeps its size."""
+        if edit is None:
+            return None, None
+        if not self.domain.has_joints:
+            return edit.person.image, None
+        return resized(edit.person, canvas).image, _resized_alpha(edit.opacity, canvas)
 
     def _painted(self, structure: Tensor, encoded: EncodedSource) -> Painted:
         """Draw on the model's canvas; with several photos pose by pose, each from the best photos."""

@@ -36,7 +36,7 @@ class EncodedSource:
         removed: regions that an edit removed because they exclude a new one.
         seconds: time for encoding.
         photo: the source at its own resolution, with the canvas's aspect ratio, if larger than the canvas.
-        edit: edit of the photo, for models with a part warp.
+        edit: edit of the photo, for models with a part warp and for faces.
         others: further photos of the same person; each body part is taken from the photo that shows it best.
     """
 
@@ -61,6 +61,8 @@ class EncodedSource:
 
     def is_in(self, pose: Pose) -> bool:
         """Return whether a pose on the model's canvas is the source's own."""
+        if self.person.edges is not None:
+            return pose.edges is not None and bool(np.array_equal(pose.edges, self.person.edges))
         return pose.joints.shape == self.person.joints.shape and bool(np.allclose(pose.joints, self.person.joints))
 
 

@@ -41,6 +41,9 @@ from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 
 _log = logging.getLogger(__name__)
 
+_FACE_OVER_CANVAS = 4
+"""Largest height of an edited photo of a face, in heights of the canvas."""
+
 
 @dataclass(frozen=True)
 class _PhotoSelection:
@@ -88,6 +91,7 @@ class Finder:
         self._pose_person = pose_person
         self._mirror = mirror
         self._largest = largest
+        self._largest_face = 0
         self.domain = domain
         self._opened: dict[Path, PreparedFolder] = {}
         self._pose_files = PoseFiles(canvas, frame, pose_person, self._open)
@@ -216,6 +220,10 @@ class Finder:
             return [self._photo(file, photos or _PhotoSelection()) for file in files]
         raise ScmError(f"{option} {word}: {self._why_not(path, word, list(shipped))}")
 
+    def keep_faces_large(self) -> None:
+        """Read photos of faces at their own resolution from now on, at most four times the canvas."""
+        self._largest_face = _FACE_OVER_CANVAS * self._canvas.height
+
     def drawings(self, words: Iterable[str], option: str, kind: str) -> list[Input]:
         """Find edges: entries of prepared folders of faces, pictures, or folders of pictures.
 
@@ -263,7 +271,7 @@ class Finder:
             parser = self._face_parser()
             return no_face_finder(photo, image, canvas) if parser is None else find_face(parser, photo, image, canvas)
 
-        return read_face(path, self._canvas, self._background, find)
+        return read_face(path, self._canvas, self._background, find, self._largest_face)
 
     def _why_not(self, path: Path, word: str, shipped: list[str]) -> str:
         may = "give DATA/NAME of a prepared folder, NAME with --data DATA, a photo, or demo:NAME"

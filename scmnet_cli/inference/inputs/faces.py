@@ -33,7 +33,9 @@ def no_face_finder(photo: Path, image: UInt8Array, canvas: Canvas) -> tuple[UInt
     )
 
 
-def read_face(photo: Path, canvas: Canvas, background: str = "keep", find: FaceFinder = no_face_finder) -> Person:
+def read_face(
+    photo: Path, canvas: Canvas, background: str = "keep", find: FaceFinder = no_face_finder, largest: int = 0
+) -> Person:
     """Read a photo of a face with its map, and put it on a canvas at full height.
 
     The map of ``NAME.jpg`` is ``NAME.regions.png`` or ``regions/NAME.png`` with ids of the eight face regions, or
@@ -45,12 +47,15 @@ def read_face(photo: Path, canvas: Canvas, background: str = "keep", find: FaceF
         canvas: size of the result.
         background: ``plain`` paints it light grey, ``keep`` keeps it.
         find: finds the face of a photo without a map.
+        largest: height up to which the photo keeps its own; 0: it is scaled to the canvas.
 
     Raises:
         ScmError: naming the photo and the problem.
     """
     try:
         image = read_photo(photo)
+        times = max(1, min(largest, image.shape[0]) // canvas.height)
+        canvas = Canvas(canvas.height * times, canvas.width * times)
         region_map = next((path for path in _maps(photo) if path.is_file()), None)
         if region_map is None:
             picture, regions = find(photo, image, canvas)

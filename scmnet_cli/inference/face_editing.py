@@ -1,0 +1,189 @@
+"""Give a part of a face the colours of another face's, and change nothing else (docs/faces.md).
+
+The part keeps its own lines, light and shade. In CIELAB, its mean and spread become those of the reference's part. The
+change ends in a soft edge around the part; all other pixels stay identical. A background is replaced by pixels of the
+reference's background. The network has no part in this, since any redrawn pixel would differ from the photo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from scmnet_cli.data.dataset import resized
+from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.editing import Edit
+from scmnet_cli.regions import FACE_REGIONS
+from scmnet_cli.types import Person, UInt8Array
+
+_FloatArray = npt.NDArray[np.float32]
+_BoolArray = npt.NDArray[np.bool_]
+
+_TOGETHER: Mapping[str, tuple[str, ...]] = {"skin": ("skin", "nose")}
+"""Regions that change together: a nose of another tone than the skin looks painted."""
+
+_SPREADS = (0.6, 1.8)
+"""Least and greatest factor of a colour channel's spread: more shows the photo's noise."""
+_FLATTEST = 1.0
+"""Least standard deviation of a channel that a factor is computed from."""
+_MIN_SHARE = 0.0008
+"""Least share of the image that a part must cover, to have a colour."""
+_SEAM = 1 / 100
+"""Width of the soft edge as a share of the height; hair has twice as much."""
+_EDGE_OF_HAIR = 1e-3
+"""Contrast, squared, from which the soft edge of hair follows the strands."""
+_LIPS = 0.5
+"""Least redness of lips, as a share of that of the reddest pixels of the mouth: teeth have less."""
+_GLASSES = 0.035
+"""Share of the image from which eyes seem to be glasses."""
+
+
+def edit_face(face: Person, references: Mapping[str, Person], *, force: bool = False) -> Edit:
+    """Give parts of a face the colours of other faces' parts.
+
+    Args:
+        face: the face, of any size.
+        references: for each region, by name, the face to take its colours from.
+        force: edit eyes behind glasses too.
+
+    Raises:
+        ScmError: if a region is too small in one of the faces, or hidden by glasses.
+    """
+    colour, area = face.image.astype(np.float32), np.zeros(face.regions.shape, np.float32)
+    image = face.image
+    for region, given in references.items():
+        reference = resized(given, face.canvas) if given.canvas.has_shape_of(face.canvas) else given
+        part, taken = _part(face, region), _part(reference, region)
+        _check(region, (face, part), (reference, taken), force=force)
+        if region == "background":
+            within = _soft(part, _seam(part))
+            new = _filled(reference.image, taken)
+        else:
+            within = _strands(image, part) if region == "hair" else _soft(part, _seam(part))
+            new = recoloured(image, part, reference.image, taken)
+        share = within[..., None]
+        colour = colour * (1 - share) + new * share
+        area = np.maximum(area, within)
+        image = np.where(share > 0, colour.round().clip(0, 255), face.image).astype(np.uint8)
+    return Edit(replace(face, image=image), colour, np.ones_like(area), area)
+
+
+def _check(region: str, ours: tuple[Person, _BoolArray], theirs: tuple[Person, _BoolArray], *, force: bool) -> None:
+    for person, part in (ours, theirs):
+        if part.mean() < _MIN_SHARE:
+            has = ", ".join(FACE_REGIONS[i] for i in np.unique(person.regions))
+            raise ScmError(f"{person.name}: shows too little {region} to take its colour; it has {has}")
+        if region == "eyes" and part.mean() > _GLASSES and not force:
+            raise ScmError(
+                f"{person.name}: seems to wear glasses, so the colour of the eyes is not known; take a photo without, "
+                "or give --force"
+            )
+
+
+def _part(face: Person, region: str) -> _BoolArray:
+    """Return the pixels of a region that have its colour; of a mouth the lips."""
+    ids = [FACE_REGIONS.index(name) for name in _TOGETHER.get(region, (region,))]
+    part: _BoolArray = np.isin(face.regions, ids)
+    return _lips(face.image, part) if region == "mouth" and part.any() else part
+
+
+def _lips(image: UInt8Array, mouth: _BoolArray) -> _BoolArray:
+    """Return the lips of a mouth, without teeth and the dark between them."""
+    redness = _lab(image)[..., 1]
+    lips = mouth & (redness > _LIPS * np.percentile(redness[mouth], 80))
+    return lips if lips.mean() >= _MIN_SHARE else mouth
+
+
+def recoloured(
+    image: UInt8Array, part: _BoolArray, reference: UInt8Array, taken: _BoolArray
+) -> npt.NDArray[np.float32]:
+    """Give a part of an image the mean and spread of another part's colours.
+
+    Beyond the part the change of the nearest pixels of the part continues, so that a soft edge has no halo.
+
+    Args:
+        image: the image.
+        part: its pixels to change.
+        reference: the image to take the colours from; of any size.
+        taken: its pixels to take them from.
+
+    Shape:
+        image: (H, W, 3) uint8; part: (H, W); result: (H, W, 3) in 0-255.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    own, other = _lab(image), _lab(reference)[taken]
+    mean, spread = own[part].mean(0), own[part].std(0).clip(_FLATTEST)
+    factor = (other.std(0) / spread).clip(*_SPREADS)
+    change = (own - mean) * factor + other.mean(0) - own
+    weight = part.astype(np.float32)
+    reach = 2 * _SEAM * len(part)
+    near = gaussian_filter(weight, reach)[..., None]
+    carried = np.stack([gaussian_filter(change[..., i] * weight, reach) for i in range(3)], axis=-1)
+    change = np.where(part[..., None], change, carried / np.maximum(near, 1e-4))
+    return _rgb(own + change)
+
+
+def _filled(image: UInt8Array, kept: _BoolArray) -> _FloatArray:
+    """Fill pixels beside the kept ones from the nearest of them, smoothly."""
+    from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+    rows, columns = distance_transform_edt(~kept, return_distances=False, return_indices=True)
+    nearest = image[rows, columns].astype(np.float32)
+    smooth = gaussian_filter(nearest, (len(image) / 40, len(image) / 40, 0))
+    return np.where(kept[..., None], image, smooth).astype(np.float32)
+
+
+def _seam(part: _BoolArray) -> float:
+    """Return the width of the soft edge in pixels: narrower around a small part."""
+    return float(min(max(1.0, _SEAM * len(part)), np.sqrt(part.sum()) / 8))
+
+
+def _soft(part: _BoolArray, seam: float) -> _FloatArray:
+    """Return a mask that falls from 1 in the part to 0 at ``seam`` pixels outside it."""
+    from scipy.ndimage import distance_transform_edt
+
+    away = distance_transform_edt(~part)
+    soft: _FloatArray = (1 - away / (seam + 1)).clip(0, 1).astype(np.float32)
+    return soft
+
+
+def _strands(image: UInt8Array, part: _BoolArray) -> _FloatArray:
+    """Return a mask whose edge follows the image, by a guided filter (He et al. 2013); 0 far from the part."""
+    from scipy.ndimage import distance_transform_edt, uniform_filter
+
+    seam = 2 * max(1.0, _SEAM * len(part))
+    size = 2 * round(2 * seam) + 1
+    guide = (image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)) / 255
+    mask = part.astype(np.float32)
+    mean_guide, mean_mask = uniform_filter(guide, size), uniform_filter(mask, size)
+    spread = uniform_filter(guide * guide, size) - mean_guide**2
+    slope = (uniform_filter(guide * mask, size) - mean_guide * mean_mask) / (spread + _EDGE_OF_HAIR)
+    offset = mean_mask - slope * mean_guide
+    followed = uniform_filter(slope, size) * guide + uniform_filter(offset, size)
+    inside, outside = distance_transform_edt(part), distance_transform_edt(~part)
+    followed = np.where(inside > seam, 1, np.where(outside > seam, 0, followed))
+    fade = ((seam + 1 - outside) / seam).clip(0, 1)
+    strands: _FloatArray = (np.clip((followed - 0.05) / 0.9, 0, 1) * fade).astype(np.float32)
+    return strands
+
+
+def _lab(image: UInt8Array) -> _FloatArray:
+    from skimage.color import rgb2lab
+
+    lab: _FloatArray = rgb2lab(image.astype(np.float32) / 255).astype(np.float32)
+    return lab
+
+
+def _rgb(lab: _FloatArray) -> _FloatArray:
+    import warnings
+
+    from skimage.color import lab2rgb
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # colours outside the gamut are clipped
+        rgb: _FloatArray = (lab2rgb(lab) * 255).astype(np.float32)
+    return rgb
