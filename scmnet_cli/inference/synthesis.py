@@ -177,7 +177,7 @@ class Synthesis:
             else:
                 warp = warp_parts(photos[0].image, photos[0].masks, photos[0].joints, joints[None])
             rendering = painted.rendering.row(row)
-            enlarged = enlarge(rendering, warp, background)
+            enlarged = enlarge(rendering, warp, joints[None], background)
             images.append(enlarged.image)
             if enlarged.alpha is not None:
                 alphas.append(enlarged.alpha)

@@ -7,9 +7,10 @@ target's pixels, and a soft mask v_p on the source's pixels. With s_p(x) = v_p(M
     coverage(x) = n(x) sum_p w_p(x) s_p(x) / sum_p w_p(x)
 
 where n(x) falls to 0 half a torso length away from all parts, and b_p(x) is 1 on the source's person and
-0.2 / max(w_p, 1) on its background: an arm is in front of the torso (w_p > 1), the background beside it is not. The
-warp has no learned parameters. Each part is evaluated only inside its bounding box, so cost and memory are linear in
-the number of pixels, with about three samples per pixel instead of ten.
+0.2 / max(w_p, 1) on its background: an arm is in front of the torso (w_p > 1), the background beside it is not.
+
+The warp has no learned parameters. Each part is evaluated only inside its bounding box, so cost and memory are linear
+in the number of pixels, with about three samples per pixel instead of ten.
 """
 
 from __future__ import annotations

@@ -1,0 +1,113 @@
+"""Enlarged pictures show the photo's hands and feet, and legs end where the warped legs end."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from scmnet_cli.inference.enlarging import enlarge
+from scmnet_cli.models.generator import Rendering
+from scmnet_cli.models.part_warp import PartWarp
+from scmnet_cli.regions import one_hot, region_id
+from scmnet_cli.skeleton import JOINTS
+
+HEIGHT, WIDTH = 256, 176
+GREY, PHOTO, DRAWN = 0.8, 0.5, -0.5
+STANDING = {
+    "nose": (88, 40), "neck": (88, 64), "right_shoulder": (68, 66), "left_shoulder": (108, 66),
+    "right_elbow": (52, 96), "left_elbow": (124, 96), "right_wrist": (44, 124), "left_wrist": (132, 124),
+    "right_hip": (76, 128), "left_hip": (100, 128), "right_knee": (74, 172), "left_knee": (102, 172),
+    "right_ankle": (72, 214), "left_ankle": (104, 214),
+}  # fmt: skip
+
+
+def standing(*missing: str) -> Tensor:
+    """Return the joints of a standing person, (1, 18, 3)."""
+    places = [(*STANDING.get(name, (0, 0)), float(name in STANDING and name not in missing)) for name in JOINTS]
+    return torch.tensor(places)[None]
+
+
+def a_warp(labels: Tensor) -> PartWarp:
+    """A photo of one colour that is covered everywhere."""
+    regions = one_hot(labels[None])
+    return PartWarp(
+        torch.full((1, 3, HEIGHT, WIDTH), PHOTO), regions, torch.ones(1, 1, HEIGHT, WIDTH),
+        torch.zeros(1, 2, HEIGHT, WIDTH),
+    )  # fmt: skip
+
+
+def a_rendering(alpha: float = 20.0) -> Rendering:
+    """A picture of the network on half the canvas that ignores the warp and takes everything for the person."""
+    drawn = torch.full((1, 3, HEIGHT // 2, WIDTH // 2), DRAWN)
+    blend = torch.zeros(1, 1, HEIGHT // 2, WIDTH // 2)
+    return Rendering(drawn, drawn, blend, torch.full_like(blend, alpha))
+
+
+def body() -> Tensor:
+    """Labels of a person: arms near the wrists, trousers along the legs, shoes (region legs) below the ankles."""
+    labels = torch.full((HEIGHT, WIDTH), region_id("background"), dtype=torch.uint8)
+    labels[60:130, 66:110] = region_id("upper")
+    for x in (44, 132):
+        labels[120:146, x - 5 : x + 6] = region_id("arms")
+    for x in (74, 103):
+        labels[130:214, x - 7 : x + 8] = region_id("pants")
+        labels[214:228, x - 7 : x + 8] = region_id("legs")
+    return labels
+
+
+def test_hands_and_feet_are_the_photos_the_rest_is_drawn() -> None:
+    image = enlarge(a_rendering(), a_warp(body()), standing(), GREY).image[0, 0]
+    for y, x in ((134, 43), (134, 133), (221, 73), (221, 104)):
+        assert image[y, x] == pytest.approx(PHOTO, abs=1e-3)
+    assert image[100, 88] == pytest.approx(DRAWN, abs=1e-3)
+    assert image[150, 74] == pytest.approx(DRAWN, abs=1e-3)
+
+
+def test_legs_are_no_wider_than_the_warped_legs() -> None:
+    """The network takes everything for the person; beside legs and feet the warp knows better."""
+    alpha = enlarge(a_rendering(), a_warp(body()), standing(), GREY).alpha
+    assert alpha is not None
+    for y in (150, 190, 205, 222):
+        assert alpha[0, 0, y, [73, 104]].min() > 0.95
+        assert alpha[0, 0, y, [60, 117]].max() < 0.05
+    assert alpha[0, 0, 90, 20] > 0.95, "far from the legs the network decides"
+
+
+def test_a_hole_in_the_region_map_does_not_cut_a_leg_off() -> None:
+    labels = body()
+    labels[178:200, 60:90] = region_id("background")
+    alpha = enlarge(a_rendering(), a_warp(labels), standing(), GREY).alpha
+    assert alpha is not None
+    assert alpha[0, 0, 189, 74] > 0.95
+    assert alpha[0, 0, 189, 115] < 0.05, "the other leg is whole"
+
+
+def test_debris_beside_a_shoe_is_not_shown() -> None:
+    labels = body()
+    labels[222:226, 115:118] = region_id("legs")
+    alpha = enlarge(a_rendering(), a_warp(labels), standing(), GREY).alpha
+    assert alpha is not None
+    assert alpha[0, 0, 224, 116] < 0.05
+
+
+def test_what_the_network_takes_for_background_stays_background() -> None:
+    alpha = enlarge(a_rendering(-20.0), a_warp(body()), standing(), GREY).alpha
+    assert alpha is not None
+    assert alpha.max() < 0.05
+
+
+def test_a_model_that_draws_backgrounds_shows_hands_too() -> None:
+    drawn = a_rendering()
+    without = Rendering(drawn.image, drawn.drawn, drawn.blend)
+    found = enlarge(without, a_warp(body()), standing(), None)
+    assert found.alpha is None
+    assert found.image[0, 0, 134, 43] == pytest.approx(PHOTO, abs=1e-3)
+
+
+@pytest.mark.parametrize("missing", [("right_wrist",), ("neck", "left_ankle", "left_knee"), tuple(STANDING)])
+def test_missing_joints_give_finite_pictures(missing: tuple[str, ...]) -> None:
+    found = enlarge(a_rendering(), a_warp(body()), standing(*missing), GREY)
+    assert found.image.isfinite().all()
+    if missing == tuple(STANDING):
+        assert found.image == pytest.approx(DRAWN, abs=1e-3)
