@@ -396,7 +396,7 @@ def test_a_batch_equals_its_members(boxed: bool) -> None:
 def test_masks_are_dilated_as_by_max_pooling(radius: int) -> None:
     masks = torch.rand(2, 4, 9, 7, generator=torch.Generator().manual_seed(radius))
     pooled = torch.nn.functional.max_pool2d(masks, 2 * radius + 1, stride=1, padding=radius)
-    assert torch.equal(part_ownership._dilated(masks, radius), pooled)
+    assert torch.equal(part_ownership.dilated(masks, radius), pooled)
 
 
 def test_boxes_contain_every_pixel_of_a_part() -> None:

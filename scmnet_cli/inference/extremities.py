@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scmnet_cli.models.part_joints import complete_joints, length_of
+from scmnet_cli.models.part_ownership import dilated
 from scmnet_cli.models.part_shapes import Box, PartShapes, pixels
 from scmnet_cli.models.part_warp import PartWarp
 
@@ -72,7 +73,7 @@ class Extremities:
         shown = shown * (warp.coverage > _SURELY_COVERED)
         person = warp.regions[:, 1:].sum(1, keepdim=True)
         radius = max(person.shape[2] // _HOLE, 1)
-        closed = 1 - _dilated(1 - _dilated(person, radius), radius)
+        closed = 1 - dilated(1 - dilated(person, radius), radius)
         outline = torch.ones_like(alpha)
         for parts, where, mask in (
             (_THIGHS, _ON_THIGH, closed), (_SHINS, _ON_SHIN, closed), (_SHINS, _ON_FOOT, person)
@@ -146,14 +147,7 @@ def _connected(person: Tensor) -> Tensor:
     """
     radius = max(person.shape[2] // _SPECK, 1)
     mask = (person > 0.5).to(person.dtype)
-    grown = _dilated(1 - _dilated(1 - mask, radius), radius + 1) * mask
+    grown = dilated(1 - dilated(1 - mask, radius), radius + 1) * mask
     for _ in range(_REACH):
-        grown = _dilated(grown, 1) * mask
-    return _dilated(grown, 1)  # with the soft rim
-
-
-def _dilated(mask: Tensor, radius: int) -> Tensor:
-    """Dilate a mask by a square, as two one-dimensional maxima: fast on a CPU."""
-    side = 2 * radius + 1
-    rows = F.max_pool2d(mask, (side, 1), stride=1, padding=(radius, 0))
-    return F.max_pool2d(rows, (1, side), stride=1, padding=(0, radius))
+        grown = dilated(grown, 1) * mask
+    return dilated(grown, 1)  # with the soft rim

@@ -58,7 +58,7 @@ def left_behind(
     person = 1 - masks[:, 0]
     radius = max(round(masks.shape[2] / _EDGE), 1)
     held = torch.stack([masks[:, list(regions)].amax(1) for regions in _HELD], dim=1)
-    held = _dilated(held, radius)
+    held = dilated(held, radius)
     found: list[Tensor | None] = []
     for part, (box, share, weight) in enumerate(zip(boxes, shares, weights, strict=True)):
         if box is None or share is None or weight is None or part == HEAD_PART:
@@ -85,7 +85,7 @@ def left_behind(
     return found
 
 
-def _dilated(masks: Tensor, radius: int) -> Tensor:
+def dilated(masks: Tensor, radius: int) -> Tensor:
     """Return the largest value in the square around each pixel; ten times faster on a CPU than ``max_pool2d``.
 
     Shape:
