@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,6 +116,18 @@ def test_an_unlabelled_photo_is_skipped_if_the_analyser_finds_another_person(tmp
 def test_unlabelled_is_refused_for_layouts_without_such_photos(drawn_source: Path) -> None:
     with pytest.raises(ScmError, match="--unlabelled: layout folder has no such option"):
         open_source("folder", drawn_source, unlabelled=True)
+
+
+def test_a_map_that_unpacks_to_gigabytes_is_refused_before_it_is_unpacked(ccp: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(ccp, tmp_path / "ccp"))
+    packer = zlib.compressobj(9)
+    packed = b"".join([*(packer.compress(bytes(10_000_000)) for _ in range(30)), packer.flush()])
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H2s", 0x0100, b"IM")
+    bomb = header + struct.pack("<II", 15, len(packed)) + packed  # 15: a compressed variable
+    assert len(bomb) < 1_000_000
+    (root / "annotations" / "pixel-level" / "0001.mat").write_bytes(bomb)
+    outcome = prepare(CcpSource(root), tmp_path / "data", CANVAS)
+    assert "0001.mat: cannot be read as a MATLAB file (it unpacks to over 100 MB)" in outcome.left_out["0001"]
 
 
 def test_ccp_becomes_a_prepared_folder(ccp: Path, tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ _SEARCHED_AT = (576, 1152)
 """Heights to which a photo is resized for a search; the second only if the photo is that large."""
 
 _MAX_WIDE_PIXELS = 1_600_000
+_ROUNDED = 1.5
+"""Maximum growth of an enlarged photo by rounding its sides to the network's stride."""
+
 _MAX_PLACES = 4
 _MOST_PEOPLE = 12
 _SAME_PERSON = 0.4
@@ -112,6 +115,8 @@ class Search:
         """Return the boxes of candidate people at a scale, the strongest first."""
         height, width = photo.shape[:2]
         rows, columns = (max(STRIDE, round(length * scale / STRIDE) * STRIDE) for length in (height, width))
+        if rows * columns > _ROUNDED * _MAX_WIDE_PIXELS:
+            return []  # a strip so thin shows no person; rounding its height up makes it many times as large
         canvas = Canvas(rows, columns)
         crop = CropBox(0, 0, width, height, canvas)
         on_person = 1 - self.net(self.refinement.view(photo, crop)).regions.softmax(1)[0, BACKGROUND].numpy()
