@@ -2,18 +2,21 @@
 
 The config is ``person``; variants say what could make it cheaper. CPU seconds of one thread, the least of three steps
 after a first one, on drawn people, at 128x88 unless SIZE says otherwise. The losses on VGG features need their weights
-(SCM_WEIGHTS). Variants that compile need a C++ compiler; the time to compile is printed, not counted.
+(SCM_WEIGHTS). Variants that compile need a C++ compiler; the time to compile is printed, not counted. ``--operations``
+instead counts torch's operations that compute or copy: on a GPU each is at least one kernel launch.
 """
 
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from scmnet_cli.config import load_config
 from scmnet_cli.preprocess.prepare import prepare
@@ -24,19 +27,37 @@ from scmnet_cli.training.objective import GeneratorObjective, Inputs
 from scmnet_cli.types import Canvas
 
 REPEATS = 3
+VIEWS = (
+    "alias", "as_strided", "chunk", "detach", "empty", "expand", "narrow", "permute", "reshape", "select", "slice",
+    "split", "t.default", "transpose", "unbind", "unsqueeze", "squeeze", "view",
+)  # fmt: skip
+
+
+class Counter(TorchDispatchMode):
+    """Counts the operations that are no views."""
+
+    num = 0
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Count and do it."""
+        self.num += not any(view in str(operation) for view in VIEWS)
+        return operation(*args, **(kwargs or {}))
 
 
 @dataclass
 class Parts:
-    """CPU seconds of the parts of one step."""
+    """CPU seconds of the parts of one step, or its operations."""
 
+    clock: Callable[[], float] = time.process_time
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def timed(self, name: str, act: Callable[[], object]) -> object:
+    def timed(self, name: str, act: Callable[[], Any]) -> Any:
         """Do something and add its time to a part."""
-        start = time.process_time()
+        start = self.clock()
         done = act()
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - start
         return done
 
     @property
@@ -45,9 +66,15 @@ class Parts:
         return sum(self.seconds.values())
 
 
-def step(run: Run, *, with_vgg: bool = True, precision: torch.dtype | None = None) -> Parts:
+def step(
+    run: Run,
+    *,
+    with_vgg: bool = True,
+    precision: torch.dtype | None = None,
+    clock: Callable[[], float] = time.process_time,
+) -> Parts:
     """Take one step like the training loop, part by part."""
-    parts, batch = Parts(), run.config.train.batch
+    parts, batch = Parts(clock), run.config.train.batch
     given = parts.timed("data", lambda: run.stream.batch(run.images, batch))
     inputs = parts.timed("maps and warp", lambda: Inputs.of(given, part_warp=run.config.model.part_warp))
     optimizer = run.optimizers["generator"]
@@ -124,16 +151,29 @@ def measure(data: Path, run_folder: Path, canvas: Canvas, name: str) -> Parts:
     return min((step(run, **options) for _ in range(REPEATS)), key=lambda parts: parts.total)
 
 
+def count_operations(data: Path, run_folder: Path, canvas: Canvas) -> None:
+    """Print the operations of the parts of a step, which do not depend on canvas and batch."""
+    config = load_config("person", (f"model.height={canvas.height}", f"model.width={canvas.width}"))
+    run = Run(data, run_folder, config, device="cpu")
+    with Counter() as counter:
+        found = step(run, clock=lambda: counter.num)
+    parts = ", ".join(f"{part} {num}" for part, num in found.seconds.items())
+    sys.stdout.write(f"{found.total} operations a step: {parts}\n")
+
+
 def main() -> None:
     """Measure the variants one by one."""
     torch.set_num_threads(1)
-    size, *names = sys.argv[1:] or ["128x88"]
+    size, *names = [word for word in sys.argv[1:] if word != "--operations"] or ["128x88"]
     height, width = map(int, size.split("x"))
     canvas = Canvas(height, width)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         write_drawn_source(Path(folder) / "people", 24)
         prepare(FolderSource(Path(folder) / "people"), data, canvas, jobs=1)
+        if "--operations" in sys.argv:
+            count_operations(data, Path(folder) / "run", canvas)
+            return
         for number, name in enumerate(names or VARIANTS):
             found = measure(data, Path(folder) / f"run-{number}", canvas, name)
             parts = ", ".join(f"{part} {seconds:.2f}" for part, seconds in found.seconds.items())
