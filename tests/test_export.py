@@ -35,6 +35,7 @@ KINDS: list[dict[str, Any]] = [
     {"norm": "group", "generator_norm": "none", "mask_channel": False},
     {"style": "global", "ccf": False, "carry_colours": True},
     {"carry_colours": True, "carry_detail": 4},
+    {"part_warp": True, "show_structure": True, "carry_detail": 4},
     {"domain": "face", "width": 64, "show_structure": True},
 ]
 

@@ -9,6 +9,7 @@ arms beside it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -170,8 +171,8 @@ class _Borders:
         values = F.grid_sample(seen, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         on_person, own, inside = _surely(values).view(len(person), 3, 2, _ALONG, _OUTWARDS).unbind(1)  # (B, 2, K, J)
         on_person = on_person + (1 - inside) * (1 - on_person)  # outside the picture nothing is known
-        background = on_person.cumprod(-1).sum(-1)
-        others = (on_person * own).cumprod(-1).sum(-1)
+        background = _running_products(on_person).sum(-1)
+        others = _running_products(on_person * own).sum(-1)
         shows = (1 - (background - others)).clamp(0, 1) * on_person[..., 0] * (1 - on_person.amin(-1))
         width = background * (_REACH / (_OUTWARDS - 1))
         width = width.clamp(min=_LEAST_WIDTH * BONE_RADII[number]) + _MARGIN * BONE_RADII[number]
@@ -188,6 +189,13 @@ class _Borders:
         index = first.long().flatten(1) + torch.where(v.flatten(1) > 0, 0, _ALONG)
         width, hidden = (_between(values.flatten(1), index, place - first) for values in (self.width, self.hidden))
         return ((v.abs() - width) / (_SOFTNESS * BONE_RADII[self.number])).clamp_(0, 1).mul_(hidden)
+
+
+def _running_products(values: Tensor) -> Tensor:
+    """Return the products of each value and those before it in the last dimension; ONNX has no operation for this."""
+    if torch.compiler.is_compiling():
+        return torch.stack(list(accumulate(values.unbind(-1), torch.mul)), dim=-1)
+    return values.cumprod(-1)
 
 
 def _surely(share: Tensor) -> Tensor:
