@@ -17,10 +17,11 @@ from scmnet_cli.config import parse_config
 from scmnet_cli.data.dataset import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, CropBox
-from scmnet_cli.inference.editing import Edit, edit_photo, skin_toned, uncovered_skin
+from scmnet_cli.inference.editing import Edit, edit_photo
 from scmnet_cli.inference.garments import kind_of
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.inference.uncovered import skin_toned, uncovered_skin
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS, MIRRORED
@@ -228,7 +229,7 @@ def test_the_wearers_bare_arms_stay_in_front_of_a_filled_torso(pipeline: Pipelin
     found = edit(pipeline, wearer, "upper", sleeveless(dressed(SKIRT, "other", upper=RED)))
     arms = regions_of(wearer, "arms") & has_colour(wearer.image, (30, 40, 220))
     arms = ndimage.binary_erosion(arms)
-    assert has_colour(found.person.image[arms], (30, 40, 220)).mean() > 0.9
+    assert has_colour(found.person.image[arms], (30, 40, 220)).mean() > 0.8
 
 
 @pytest.mark.parametrize(("wears", "goes"), [(PANTS, True), (SKIRT, False)], ids=["a coat", "a dress"])

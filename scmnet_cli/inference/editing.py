@@ -20,13 +20,21 @@ from scmnet_cli.data.dataset import collate, resized
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, to_uint8
 from scmnet_cli.inference.garments import KINDS
+from scmnet_cli.inference.uncovered import (
+    ON_TORSO,
+    bare_limbs,
+    below_hips,
+    gone,
+    outside_parts,
+    skin_toned,
+    uncovered_skin,
+)
 from scmnet_cli.models.layers import STRIDE
-from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_JOINTS, PARTS, TORSO_PART, body_size, complete_joints
-from scmnet_cli.models.part_shapes import PartShapes
+from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_JOINTS, TORSO_PART, body_size
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot, region_id
 from scmnet_cli.skeleton import JOINTS
-from scmnet_cli.types import Person, UInt8Array
+from scmnet_cli.types import FloatArray, Person, UInt8Array
 
 if TYPE_CHECKING:
     from scmnet_cli.inference.pipeline import Pipeline
@@ -65,7 +73,8 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "legs": ("right_knee", "left_knee"),
     "arms": ("right_elbow", "left_elbow"),
 }
-_ON_TORSO = ("upper", "dress")
+_UPPER, _SKIRT = region_id("upper"), region_id("skirt")
+_BELOW_WAIST = (region_id("pants"), _SKIRT)
 _FACE_JOINTS = ("nose", "right_eye", "left_eye")
 _COAT_SHOWS_TROUSERS = 0.08  # share of the coat's area
 _DRESS_BELOW_HIPS = 0.35  # in torso lengths: an upper garment that reaches further down is a dress
@@ -73,10 +82,11 @@ _SURE = (0.3, 0.7)
 _COVERED = 0.2
 _FLAT_GIRTHS = {region_id("upper"): (0.8, 1.0), region_id("pants"): (1.0, 0.75)}
 """Factors for the widths of arms and legs of a flat garment: a worn tube is narrower than a flat one."""
-_FIRST_LEG = 6  # part
-_ON_LIMB = 0.3  # of the soft border of a part
-_BARE_ABOVE_ANKLE = 0.3  # torso lengths: a garment that ends higher leaves legs bare
-_LEAST_SKIN = 0.001  # share of the canvas
+_FOREARMS, _THIGHS = (3, 5), (6, 8)  # parts
+_SLEEVES = torch.tensor([[0.0] * FIRST_BONE + [1.0] * 4 + [0.0] * 4])
+"""Weight of each part: the arms alone."""
+_DRESS_WAIST = 0.3  # torso lengths above the hips: from there on a flat dress, whose sleeves lie apart, is a skirt
+_WAIST, _COAT = 0.35, 0.9  # torso lengths that a garment is extended upwards: to the waist, or to below a coat
 _ISLAND = 0.1  # minimum size of a component, as a share of the largest
 _LEAST_GARMENT = 0.002  # minimum share of the canvas
 _SHOULDERS_APART = 0.15
@@ -200,18 +210,22 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str)
     taken = regions_taken(kind)
     replaced = [region_id(name) for name in _REPLACED.get(kind, (kind,))]
     region = region_id("upper" if kind == "dress" else kind)
-    garment, colour = _warped_garment(wearer, reference, taken, region)
-    if kind in _ON_TORSO:
+    garment, colour = _warped_garment(wearer, reference, taken, region, kind)
+    if kind in ON_TORSO:
         garment, colour = _torso_filled(wearer, garment, colour)
     if (garment > 0.5).mean() < _LEAST_GARMENT:
         names = ", ".join(pipeline.present(reference))
         raise ScmError(f"{reference.name}: has no {kind} that fits {wearer.name}'s pose; it has {names}")
     front = np.isin(wearer.regions, [region_id(name) for name in _IN_FRONT[kind]])
+    if region in _BELOW_WAIST:
+        garment, colour = _waist_filled(wearer, np.isin(wearer.regions, replaced), garment, colour)
     if kind == "hair":
         front = (wearer.regions == region_id("face")) & _below_forehead(wearer)
     garment = garment * ~front
     old = np.isin(wearer.regions, replaced) & ~front
     worn = garment > 0.5
+    lost = gone(wearer, kind, worn)
+    old |= lost
     bare = old & ~worn
     image, labels = wearer.image.copy(), wearer.regions.copy()
     image[old], labels[old] = PLAIN_GREY, BACKGROUND
@@ -222,7 +236,12 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str)
 
     drawn, alpha, regions = _drawn_beneath(pipeline, pasted, bare)
     skin = uncovered_skin(wearer, kind, bare, worn)
-    drawn = skin_toned(wearer, drawn, skin & (alpha > 0.5))
+    drawn = skin_toned(wearer, drawn, skin)
+    if skin.any():
+        alpha = np.where(skin, bare_limbs(wearer), alpha)
+    alpha = np.where(lost, np.float32(0), alpha)
+    if kind == "upper":
+        alpha, drawn = _trousers_extended(wearer, bare & ~skin, alpha, drawn)
     opacity = np.maximum(garment, np.where(old, alpha, (wearer.regions != BACKGROUND).astype(np.float32)))
     below = np.where(old[..., None], drawn, wearer.image.astype(np.float32))
     new = below * (1 - share) + colour * share
@@ -259,7 +278,7 @@ def _dress_split(wearer: Person, kind: str) -> Person:
 
 
 def _warped_garment(
-    wearer: Person, reference: Person, taken: list[int], region: int
+    wearer: Person, reference: Person, taken: list[int], region: int, kind: str
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Warp the reference's garment into the wearer's pose.
 
@@ -271,16 +290,50 @@ def _warped_garment(
     if not mask.any():
         return np.zeros(wearer.regions.shape, np.float32), wearer.image.astype(np.float32)
     batch = collate([replace(worn, image=_extended(worn.image, mask))], torch.device("cpu"))
-    target = torch.from_numpy(wearer.joints)[None]
-    masks = torch.zeros(1, NUM_REGIONS, *mask.shape)
-    masks[0, region] = torch.from_numpy(mask.astype(np.float32))
-    masks[0, BACKGROUND] = 1 - masks[0, region]
     girth = _FLAT_GIRTHS.get(region, (1.0, 1.0)) if lies_flat(reference) else (1.0, 1.0)
-    warp = warp_parts(batch.image, masks, batch.structure, target, girth=girth)
-    cover = warp.regions[0, region] * (warp.coverage[0, 0] > _COVERED)
-    cover = ((cover - _SURE[0]) / (_SURE[1] - _SURE[0])).clamp(0, 1)
-    colour = (warp.image[0].permute(1, 2, 0) + 1) * 127.5
-    return _without_islands(cover.numpy()), colour.numpy()
+    hanging = mask if kind in ("pants", "skirt") else np.zeros_like(mask)
+    if kind == "dress":
+        near = outside_parts(worn, mask.shape)
+        skirt = near[[TORSO_PART, *_THIGHS]].min(0) < near[list(_FOREARMS)].min(0)
+        hanging = mask & (below_hips(worn) | (below_hips(worn, _DRESS_WAIST) & skirt & lies_flat(reference)))
+    arms = wearer.regions == region_id("arms")
+    cover = np.zeros(mask.shape, np.float32)
+    colour = wearer.image.astype(np.float32)
+    for layer, joints, front in (
+        (hanging, _arms_lifted(wearer.joints), arms if kind == "dress" else np.zeros_like(arms)),
+        (mask & ~hanging, wearer.joints, arms if kind in ON_TORSO else np.zeros_like(arms)),
+    ):
+        if layer.any():
+            label = _SKIRT if kind == "dress" and layer is hanging else region
+            masks = one_hot(torch.from_numpy(layer * np.uint8(label))[None])
+            target = torch.from_numpy(joints)[None]
+            own, pixels = _sure(warp_parts(batch.image, masks, batch.structure, target, girth=girth), label)
+            if front.any():  # bare arms stay in front of the body of a garment, under its sleeves they do not
+                warp = warp_parts(batch.image, masks, batch.structure, target, girth=girth, parts=_SLEEVES)
+                own = np.where(front, np.minimum(own, _sure(warp, label)[0]), own)
+            share = own[..., None]
+            colour = colour * (1 - share) + pixels * share
+            cover = np.maximum(cover, own)
+    return _without_islands(cover), colour
+
+
+def _sure(warp: PartWarp, label: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return how surely a warp shows a region, (H, W) in [0, 1], and its colours, (H, W, 3) in 0-255."""
+    share = warp.regions[0, label] * (warp.coverage[0, 0] > _COVERED)
+    sure = ((share - _SURE[0]) / (_SURE[1] - _SURE[0])).clamp(0, 1)
+    return sure.numpy(), ((warp.image[0].permute(1, 2, 0) + 1) * 127.5).numpy()
+
+
+def _arms_lifted(joints: FloatArray) -> FloatArray:
+    """Return the joints with both arms above the head: hands beside a skirt do not carry it, so they would tear it."""
+    lifted = joints.copy()
+    size = float(body_size(torch.from_numpy(joints)[None])[0])
+    for side in ("right", "left"):
+        shoulder, elbow, wrist = (JOINTS.index(f"{side}_{name}") for name in ("shoulder", "elbow", "wrist"))
+        for joint, above in ((elbow, 0.6), (wrist, 1.1)):
+            lifted[joint, :2] = joints[shoulder, :2] - [0, above * size]
+            lifted[joint, 2] = joints[shoulder, 2]
+    return lifted
 
 
 def _torso_filled(
@@ -320,6 +373,49 @@ def _torso_filled(
     lower = _mirrored(colour, sound, np.where(gap, below + from_below, 0), below, columns)
     blended = np.where(gap[..., None], upper * share + lower * (1 - share), colour)
     return np.where(gap, np.float32(1), cover), blended.astype(np.float32)
+
+
+def _waist_filled(
+    wearer: Person, old: _BoolArray, cover: npt.NDArray[np.float32], colour: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Extend a skirt or trousers upwards to where the old garment began."""
+    return _extended_upwards(wearer, cover > 0.99, old, _WAIST, cover, colour)
+
+
+def _trousers_extended(
+    wearer: Person, bare: _BoolArray, cover: npt.NDArray[np.float32], colour: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Extend the wearer's own trousers or skirt upwards to a new top that is shorter than the old one."""
+    worn = np.isin(wearer.regions, _BELOW_WAIST)
+    own = np.where(worn[..., None], wearer.image.astype(np.float32), colour)
+    below_waist = below_hips(wearer, _WAIST)
+    cover, extended = _extended_upwards(wearer, worn, bare & below_waist, _COAT, cover, own)
+    return cover, np.where(worn[..., None], colour, extended)
+
+
+def _extended_upwards(
+    wearer: Person,
+    piece: _BoolArray,
+    free: _BoolArray,
+    reach: float,
+    cover: npt.NDArray[np.float32],
+    colour: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Extend a garment upwards over free pixels, by up to ``reach`` torso lengths, with its cloth mirrored at its edge.
+
+    Returns:
+        cover and colour with the extension.
+    """
+    from scipy import ndimage
+
+    size = float(body_size(torch.from_numpy(wearer.joints)[None])[0])
+    rows, columns = np.mgrid[: piece.shape[0], : piece.shape[1]]
+    sound = ndimage.binary_erosion(piece, iterations=max(1, round(_FRAYED * size)))
+    below = np.minimum.accumulate(np.where(sound, rows, len(rows))[::-1], axis=0)[::-1]
+    above = np.maximum.accumulate(sound, axis=0)
+    gap = free & ~sound & ~above & (below < len(rows)) & (below - rows < reach * size)
+    filled = _mirrored(colour, sound, np.where(gap, 2 * below - rows, 0), below, columns)
+    return np.where(gap, np.float32(1), cover), np.where(gap[..., None], filled, colour).astype(np.float32)
 
 
 def _mirrored(
@@ -400,36 +496,6 @@ def _drawn_beneath(
     labels = labels.repeat_interleave(STRIDE, 1).repeat_interleave(STRIDE, 2)
     regions = F.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")[0, 0]
     return to_uint8(drawn[0]).astype(np.float32), alpha[0, 0].cpu().numpy(), regions.cpu().numpy().astype(np.uint8)
-
-
-def uncovered_skin(wearer: Person, kind: str, bare: _BoolArray, worn: _BoolArray) -> _BoolArray:
-    """Return the uncovered pixels that are skin: arms that end a shorter sleeve, legs below a skirt or shorts."""
-    joints = complete_joints(torch.from_numpy(wearer.joints)[None])
-    shapes = PartShapes.of(joints, joints.new_ones(1, len(PARTS), dtype=torch.bool))
-    whole = (slice(0, bare.shape[0]), slice(0, bare.shape[1]))
-    outside = [shapes.outside(part, whole)[0].numpy() for part in range(len(PARTS))]
-    skin = np.zeros_like(bare)
-    if kind in _ON_TORSO:
-        arms, legs = np.minimum.reduce(outside[FIRST_BONE:_FIRST_LEG]), np.minimum.reduce(outside[_FIRST_LEG:])
-        skin |= bare & (arms < _ON_LIMB) & (outside[TORSO_PART] > _ON_LIMB) & (legs > arms)
-    rows = np.flatnonzero(worn.any(1))
-    ankles = [wearer.joints[JOINTS.index(name)] for name in ("right_ankle", "left_ankle")]
-    known = [float(ankle[1]) for ankle in ankles if ankle[2] > 0]
-    if kind in ("pants", "skirt", "dress") and len(rows) and known:
-        size = float(body_size(torch.from_numpy(wearer.joints)[None])[0])
-        if rows[-1] < max(known) - _BARE_ABOVE_ANKLE * size:
-            skin |= bare & (np.arange(len(bare))[:, None] > rows[-1])
-    return skin
-
-
-def skin_toned(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolArray) -> npt.NDArray[np.float32]:
-    """Give drawn pixels the wearer's skin colour, of face and arms; what they vary by stays, halved."""
-    own = np.isin(wearer.regions, [region_id("arms"), region_id("face")])
-    if not skin.any() or own.mean() <= _LEAST_SKIN:
-        return drawn
-    colour = np.median(wearer.image[own], axis=0).astype(np.float32)
-    toned = colour + (drawn - drawn[skin].mean(0)) / 2
-    return np.where(skin[..., None], toned.clip(0, 255), drawn).astype(np.float32)
 
 
 def _softened(area: _BoolArray, kept: _BoolArray) -> npt.NDArray[np.float32]:
