@@ -12,13 +12,18 @@ _SMOOTHING = (0.054, 0.244, 0.404, 0.244, 0.054)
 _THRESHOLD = 0.15
 """Sobel magnitude at which a soft edge is one half; Canny's default thresholds are 0.1 and 0.2."""
 _IS_EDGE = 0.5
+_TINY = 1e-6
+"""Keeps the gradient of the square root finite on flat images."""
 
 
 def soft_edges(image: Tensor) -> Tensor:
-    """Return soft edges: Sobel's gradient of the smoothed luma, of length below 1, and that length.
+    """Return soft edges: the length of Sobel's gradient of the smoothed luma, compressed to [0, 1).
+
+    The direction is left out: it would have to be guessed where a line may be lighter or darker than its surroundings,
+    and a loss that compares it fades such lines.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; result: (B, 3, H, W) float32: x, y, and length.
+        image: (B, 3, H, W) in [-1, 1]; result: (B, 1, H, W) float32.
     """
     with torch.autocast(image.device.type, enabled=False):
         luma = (image.float() * image.new_tensor(_LUMA, dtype=torch.float32)[:, None, None]).sum(1, keepdim=True)
@@ -28,10 +33,9 @@ def soft_edges(image: Tensor) -> Tensor:
         grey = F.pad(grey, (1, 1, 1, 1), mode="replicate")
         across, along = grey.new_tensor([-1.0, 0, 1]), grey.new_tensor([1.0, 2, 1])
         kernels = torch.stack([along[:, None] * across, across[:, None] * along])[:, None]  # (2, 1, 3, 3)
-        slope = F.conv2d(grey, kernels)
-        square = slope.square().sum(1, keepdim=True)
-        scale = torch.rsqrt(square + 3 * _THRESHOLD**2)  # a length of _THRESHOLD becomes one half
-        return torch.cat([slope * scale, (square + 1e-8).sqrt() * scale], dim=1)
+        square = F.conv2d(grey, kernels).square().sum(1, keepdim=True)
+        # A length of _THRESHOLD becomes one half.
+        return ((square + _TINY) / (square + 3 * _THRESHOLD**2)).sqrt()
 
 
 def edge_loss(generated: Tensor, target: Tensor, edge_weight: float) -> Tensor:
@@ -49,7 +53,7 @@ def edge_loss(generated: Tensor, target: Tensor, edge_weight: float) -> Tensor:
     """
     with torch.no_grad():
         wanted = soft_edges(target)
-        band = F.max_pool2d((wanted[:, 2:] > _IS_EDGE).float(), 3, stride=1, padding=1)
+        band = F.max_pool2d((wanted > _IS_EDGE).float(), 3, stride=1, padding=1)
         weight = 1 + (edge_weight - 1) * band
         weight = weight / weight.mean((1, 2, 3), keepdim=True)
     return ((soft_edges(generated) - wanted).abs() * weight).mean()
