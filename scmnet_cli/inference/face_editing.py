@@ -56,7 +56,7 @@ def edit_face(face: Person, references: Mapping[str, Person], *, force: bool = F
     image = face.image
     for region, given in references.items():
         reference = resized(given, face.canvas) if given.canvas.has_shape_of(face.canvas) else given
-        part, taken = _part(face, region), _part(reference, region)
+        part, taken = part_of(face, region), part_of(reference, region)
         _check(region, (face, part), (reference, taken), force=force)
         if region == "background":
             within = _soft(part, _seam(part))
@@ -83,8 +83,8 @@ def _check(region: str, ours: tuple[Person, _BoolArray], theirs: tuple[Person, _
             )
 
 
-def _part(face: Person, region: str) -> _BoolArray:
-    """Return the pixels of a region that have its colour; of a mouth the lips."""
+def part_of(face: Person, region: str) -> _BoolArray:
+    """Return the pixels of a region that have its colour, (H, W) bool; of a mouth the lips."""
     ids = [FACE_REGIONS.index(name) for name in _TOGETHER.get(region, (region,))]
     part: _BoolArray = np.isin(face.regions, ids)
     return _lips(face.image, part) if region == "mouth" and part.any() else part
