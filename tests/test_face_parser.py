@@ -460,3 +460,16 @@ def test_the_astronaut_has_a_face() -> None:
     assert eyes == pytest.approx((221, 103), abs=8)
     assert mouth == pytest.approx((225, 147), abs=8)
     assert face.window.height == pytest.approx(167, rel=0.12)
+    assert not face.is_turned
+
+
+@pytest.mark.parametrize(("nose", "is_turned"), [(0.0, False), (0.04, False), (0.1, True), (-0.1, True)])
+def test_a_face_is_turned_if_its_nose_is_far_from_the_middle_of_the_eyes(nose: float, is_turned: bool) -> None:
+    window = Window(60, 50, 80, angle=0.3)
+    landmarks = ALIGNED.astype(np.float32) - 0.5
+    landmarks[2, 0] += nose
+    joints = np.column_stack([window.to_photo(landmarks, Canvas(1, 1)), np.ones(5, np.float32)])
+    face = Face(1.0, joints, window, np.zeros((8, 4, 4), np.float32), np.zeros((120, 120, 3), np.uint8))
+    assert face.is_turned == is_turned
+    joints[0] = 0  # a hidden eye
+    assert replace(face, joints=joints).is_turned

@@ -8,6 +8,7 @@ head is refined in the same way; the largest face wins.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from scmnet_cli.analyser.analysis import BEYOND, Analysis
-from scmnet_cli.analyser.face_landmarks import ALIGNED, NUM_LANDMARKS, aligning
+from scmnet_cli.analyser.face_landmarks import ALIGNED, EYES_APART, NUM_LANDMARKS, aligning
 from scmnet_cli.analyser.network import REGION_STRIDE, AnalyserNet, fuse, in_bfloat16
 from scmnet_cli.analyser.people import Analyser, made_for_bfloat16
 from scmnet_cli.analyser.refinement import joints_of
@@ -35,6 +36,10 @@ from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
+_log = logging.getLogger(__name__)
+
+TURNED = "shows the face from the side, but the model draws faces from the front; the result may not be a face"
+
 NO_FACE = "no face found in the photo; crop it around the face, or give a map of the face's regions"
 
 _FACE = 0.5
@@ -42,6 +47,9 @@ _VISIBLE = 0.5
 _FEWEST_LANDMARKS = 3
 _AROUND_NOSE, _LEAST_NOSE = 0.08, 0.35
 """Half the side of a square around the nose as a share of the face's height, and the least share of it that is nose."""
+
+_TURNED = 0.3
+"""Distance of nose and middle of the eyes, as a share of the distance of the eyes of an aligned face."""
 
 _MAX_PASSES = 5
 _SAME_PLACE, _SAME_HEIGHT, _SAME_ANGLE = 0.02, 1.04, 0.03
@@ -87,6 +95,14 @@ class Face:
         """
         unit = Canvas(1, 1)
         return self.window.to_photo((ALIGNED - 0.5).astype(np.float32), unit)
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether the face is seen from the side: its nose is far from the middle between the eyes."""
+        if not (self.joints[:3, 2] > 0).all():
+            return True
+        right, left, nose = self.window.to_canvas(self.joints[:3, :2], Canvas(1, 1))
+        return abs(float(nose[0] - (right[0] + left[0]) / 2)) > _TURNED * EYES_APART
 
     def picture(self, canvas: Canvas) -> UInt8Array:
         """Return the aligned face on a canvas of the window's height; beyond the photo its border is repeated.
@@ -254,10 +270,11 @@ def find_face(parser: FaceParser, photo: Path, image: UInt8Array, canvas: Canvas
     Raises:
         ScmError: if there is no face.
     """
-    del photo
     face = parser(image)
     if face is None:
         raise ScmError(NO_FACE)
+    if face.is_turned:
+        _log.warning("%s: %s", photo, TURNED)
     return face.picture(canvas), face.regions_on(canvas)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scmnet_cli.analyser.faces import FaceParser, find_face
+from scmnet_cli.analyser.faces import TURNED, FaceParser, find_face
 from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.cli.drawing.input import Input
 from scmnet_cli.cli.drawing.pose_inputs import (
@@ -254,6 +254,8 @@ class Finder:
         face = parser(read_photo(path))
         if face is None:
             return drawing
+        if face.is_turned:
+            _log.warning("%s: %s", path, TURNED)
         lines = canny_edges(face.picture(self._canvas))
         return replace(drawing, edges=CANNY * lines.astype(np.uint8), taken_from="photo of a face, aligned")
 
