@@ -585,10 +585,10 @@ def test_the_button_learns_the_person_draws_with_it_and_leaves_no_file(tmp_path:
             browser.changes(RESULT, lambda: browser.upload("photo", photos(tmp_path)[0]))
             assert browser.one("[data-learn]").text == "Learn this person (about a minute)"
             browser.changes(RESULT, lambda: browser.press("[data-learn]"))
-            assert browser.one("[data-learn]").text == "This person is learned"
+            assert browser.one("[data-learn]").text == "The model has learned this person"
             assert not browser.one("[data-learn]").is_enabled()
             browser.changes(RESULT, lambda: browser.press("#pose .scm-library .scm-card:nth-child(3)"))
-            assert browser.one("[data-learn]").text == "This person is learned"
+            assert browser.one("[data-learn]").text == "The model has learned this person"
             browser.changes(RESULT, lambda: browser.upload("photo", photos(tmp_path)[1]))
             assert browser.one("[data-learn]").text == "Learn this person (about a minute)"
             assert not [path for path in server.kept() if path.suffix == ".safetensors"]
