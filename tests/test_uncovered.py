@@ -25,12 +25,14 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 def test_bare_limbs_lie_along_the_bones_and_are_narrower_than_trousers() -> None:
     wearer = dressed(PANTS)
-    inside = bare_limbs(wearer)
+    inside, shading = bare_limbs(wearer)
     for limb in LIMBS:
         for start, end in pairwise(limb):
             x, y = wearer.joints[[start, end], :2].mean(0).round().astype(int)
             assert inside[y, x] == 1
+        assert shading[y, x] > 0.98
     assert inside[0, 0] == 0
+    assert 0.7 < shading[inside > 0.5].min() < 0.85
     assert 0.02 < (inside > 0.5).mean() < 0.25
     knee = wearer.joints[JOINTS.index("right_knee")]
     width = (inside[round(float(knee[1]))] > 0.5).sum() / 2
@@ -40,7 +42,7 @@ def test_bare_limbs_lie_along_the_bones_and_are_narrower_than_trousers() -> None
 
 def test_limbs_that_nobody_knows_are_not_invented() -> None:
     wearer = dressed(PANTS)
-    assert bare_limbs(replace(wearer, joints=np.zeros_like(wearer.joints))).max() == 0
+    assert bare_limbs(replace(wearer, joints=np.zeros_like(wearer.joints)))[0].max() == 0
 
 
 def test_bare_legs_beside_narrower_trousers_become_background() -> None:

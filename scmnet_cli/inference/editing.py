@@ -238,7 +238,9 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str)
     skin = uncovered_skin(wearer, kind, bare, worn)
     drawn = skin_toned(wearer, drawn, skin)
     if skin.any():
-        alpha = np.where(skin, bare_limbs(wearer), alpha)
+        inside, shading = bare_limbs(wearer)
+        alpha = np.where(skin, inside, alpha)
+        drawn = np.where(skin[..., None], drawn * shading[..., None], drawn)
     alpha = np.where(lost, np.float32(0), alpha)
     if kind == "upper":
         alpha, drawn = _trousers_extended(wearer, bare & ~skin, alpha, drawn)

@@ -33,6 +33,7 @@ _PAST_END = 1.3  # lengths of a bone
 _LIMB_EDGE, _ARM_REACH, _SLEEVE = 0.008, 0.3, 0.15
 """In torso lengths: soft edge of a bare limb; distance from an arm up to which pixels are the arm's; half width within
 which a garment is a sleeve."""
+_SHADING = 0.25  # how much darker a bare limb is at its outline
 _SOCKS = 0.25  # torso lengths above the hem of trousers from which bare legs may still show
 _LEGS_BELOW = 0.2  # torso lengths of bare leg that show its colour
 _LEAST_SKIN = 0.001  # share of the canvas
@@ -86,9 +87,16 @@ def uncovered_skin(wearer: Person, kind: str, bare: _BoolArray, worn: _BoolArray
     return skin
 
 
-def bare_limbs(wearer: Person) -> npt.NDArray[np.float32]:
-    """Return a soft mask of bare limbs around the wearer's joints, (H, W): garments are wider than the limbs inside."""
+def bare_limbs(wearer: Person) -> tuple[FloatArray, FloatArray]:
+    """Return a soft mask of bare limbs around the wearer's joints, and their shading: darker towards their outlines.
+
+    Garments are wider than the limbs inside.
+
+    Shape:
+        results: (H, W) in [0, 1].
+    """
     inside = np.zeros(wearer.regions.shape, np.float32)
+    edge = np.ones(wearer.regions.shape, np.float32)
     for bones, widths_of_bones in zip(
         _limb_coordinates(wearer), (_ARM_WIDTHS, _ARM_WIDTHS, _LEG_WIDTHS, _LEG_WIDTHS), strict=True
     ):
@@ -96,7 +104,8 @@ def bare_limbs(wearer: Person) -> npt.NDArray[np.float32]:
             width = np.interp(u, np.linspace(0, 1, len(widths)), widths)
             width = np.where((u > -0.1) & (u < _PAST_END), width, 0)
             inside = np.maximum(inside, ((width - v) / _LIMB_EDGE).clip(0, 1))
-    return inside
+            edge = np.minimum(edge, v / width.clip(min=1e-6))
+    return inside.astype(np.float32), (1 - _SHADING * edge.clip(0, 1) ** 2).astype(np.float32)
 
 
 def _limb_coordinates(wearer: Person) -> list[list[tuple[FloatArray, FloatArray]]]:

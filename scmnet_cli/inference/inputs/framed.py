@@ -30,9 +30,11 @@ _STRIP_PIXELS = 2_000_000
 _LEAST_AREA = 0.02
 _MARGIN = 0.006
 _SOFT = 0.004
-_SURROUNDINGS = 0.012
-"""Shares of the crop's height: how far around a person the photo may change, the width of the soft edge, and the blur
-of the colours that fill the place of the person."""
+"""Shares of the crop's height: how far around a person the photo may change, and the width of the soft edge."""
+
+_TEXTURE = 1.5  # pixels
+_UNKNOWN = 2_500
+"""Pixels that inpainting solves for: with more, its smooth surfaces overshoot between far edges, and it gets slow."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Framed:
         """
         part = _Part.of(self)
         gone = _softened(part.was, part.crop_height)
-        surroundings = _surroundings(part.ground.astype(np.float32), part.was, part.crop_height)
+        surroundings = _surroundings(part.ground, part.was, part.crop_height)
         shape = _cut_out(drawn).astype(np.float32) if self.background == "plain" else None
         picture = Image.fromarray(drawn)
         whole = self.photo.image.copy()
@@ -92,7 +94,7 @@ class Framed:
             result: (H, W, 3) uint8, of the photo.
         """
         part = _Part.of(self)
-        behind = _surroundings(part.ground.astype(np.float32), part.was, part.crop_height)
+        behind = _surroundings(part.ground, part.was, part.crop_height)
         channels = [edit.area, edit.opacity, *np.moveaxis(edit.colour, -1, 0)]
         pictures = [Image.fromarray(np.ascontiguousarray(values, np.float32)) for values in channels]
         whole = self.photo.image.copy()
@@ -204,17 +206,32 @@ def _softened(mask: npt.NDArray[np.bool_], height: float) -> FloatArray:
     return opaque
 
 
-def _surroundings(ground: FloatArray, gone: npt.NDArray[np.bool_], height: float) -> FloatArray:
-    """Fill a mask with the nearest colours around it, and blur the picture."""
+def _surroundings(ground: UInt8Array, gone: npt.NDArray[np.bool_], height: float) -> FloatArray:
+    """Fill a mask by biharmonic inpainting, on a copy small enough that few pixels are unknown.
+
+    Shape:
+        ground: (h, w, 3); gone: (h, w); result: (h, w, 3) in 0-255, the picture outside the mask and its margin.
+    """
     from scipy import ndimage
+    from skimage.restoration import inpaint_biharmonic
 
     wide = ndimage.distance_transform_edt(~gone) < max(3.0, 1.5 * _MARGIN * height)
     if wide.all():
-        return np.full_like(ground, PLAIN_GREY)
-    rows, columns = ndimage.distance_transform_edt(wide, return_distances=False, return_indices=True)
-    filled = ground[rows, columns]
-    blurred: FloatArray = ndimage.gaussian_filter(filled, (_SURROUNDINGS * height, _SURROUNDINGS * height, 0))
-    return blurred
+        return np.full(ground.shape, PLAIN_GREY, np.float32)
+    if not wide.any():
+        return ground.astype(np.float32)
+    scale = min(1.0, math.sqrt(_UNKNOWN / wide.sum()))
+    size = tuple(max(1, round(side * scale)) for side in (ground.shape[1], ground.shape[0]))
+    small = np.asarray(Image.fromarray(ground).resize(size, Image.Resampling.BOX))
+    unknown = np.asarray(Image.fromarray(wide.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)) > 0
+    if unknown.all():
+        return np.full(ground.shape, PLAIN_GREY, np.float32)
+    known = (~unknown).astype(np.float32)[..., None]
+    smooth = ndimage.gaussian_filter(small * known, (_TEXTURE, _TEXTURE, 0))
+    smooth /= ndimage.gaussian_filter(known, (_TEXTURE, _TEXTURE, 0)).clip(min=1e-6)  # texture must not be continued
+    filled = inpaint_biharmonic(smooth / 255, unknown, channel_axis=-1).clip(0, 1) * 255
+    whole = Image.fromarray(filled.round().astype(np.uint8)).resize(gone.shape[::-1], Image.Resampling.BICUBIC)
+    return np.where(wide[..., None], np.asarray(whole), ground).astype(np.float32)
 
 
 def _mixed(below: FloatArray, above: FloatArray, opaque: FloatArray) -> FloatArray:
