@@ -117,3 +117,19 @@ def test_folded_arms_and_an_unknown_shape_do_no_harm(pipeline: Pipeline) -> None
     found = edit(pipeline, wearer, "dress", dressed(SKIRT, "other", upper=RED, skirt=RED))
     assert found.person.image.shape == (PHOTO.height, PHOTO.width, 3)
     assert np.isfinite(found.colour).all()
+
+
+def test_a_skirt_has_no_wedge_between_legs_that_stand_apart(pipeline: Pipeline) -> None:
+    wearer = dressed(PANTS)
+    joints = wearer.joints.copy()
+    for side, away in (("right", -9), ("left", 9)):
+        joints[JOINTS.index(f"{side}_knee"), 0] += away
+        joints[JOINTS.index(f"{side}_ankle"), 0] += 2 * away
+    found = edit(pipeline, replace(wearer, joints=joints), "skirt", dressed(SKIRT, "other", skirt=RED))
+    red = np.abs(found.person.image.astype(int) - RED).max(-1) < 40
+    hips = int(wearer.joints[[8, 11], 1].mean()) + 8
+    rows = [row for row in range(hips, len(red)) if red[row].sum() > 10]
+    assert len(rows) > 10
+    for row in rows:
+        columns = np.flatnonzero(red[row])
+        assert red[row, columns[0] : columns[-1]].mean() > 0.9

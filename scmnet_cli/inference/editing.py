@@ -73,7 +73,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "legs": ("right_knee", "left_knee"),
     "arms": ("right_elbow", "left_elbow"),
 }
-_UPPER, _SKIRT = region_id("upper"), region_id("skirt")
+_UPPER, _SKIRT, _ARMS = region_id("upper"), region_id("skirt"), region_id("arms")
 _BELOW_WAIST = (region_id("pants"), _SKIRT)
 _FACE_JOINTS = ("nose", "right_eye", "left_eye")
 _COAT_SHOWS_TROUSERS = 0.08  # share of the coat's area
@@ -298,7 +298,7 @@ def _warped_garment(
         near = outside_parts(worn, mask.shape)
         skirt = near[[TORSO_PART, *_THIGHS]].min(0) < near[list(_FOREARMS)].min(0)
         hanging = mask & (below_hips(worn) | (below_hips(worn, _DRESS_WAIST) & skirt & lies_flat(reference)))
-    arms = wearer.regions == region_id("arms")
+    arms = wearer.regions == _ARMS
     cover = np.zeros(mask.shape, np.float32)
     colour = wearer.image.astype(np.float32)
     for layer, joints, front in (
@@ -313,6 +313,8 @@ def _warped_garment(
             if front.any():  # bare arms stay in front of the body of a garment, under its sleeves they do not
                 warp = warp_parts(batch.image, masks, batch.structure, target, girth=girth, parts=_SLEEVES)
                 own = np.where(front, np.minimum(own, _sure(warp, label)[0]), own)
+            if layer is hanging and kind != "pants":
+                own, pixels = _wedge_filled(wearer, own, pixels)
             share = own[..., None]
             colour = colour * (1 - share) + pixels * share
             cover = np.maximum(cover, own)
@@ -344,8 +346,7 @@ def _torso_filled(
     """Fill the gaps that the reference's arms leave in a garment's torso, from the cloth above and below.
 
     A gap is a run of uncovered pixels in a column between two covered ones, inside the wearer's torso. The wearer's own
-    bare arms stay in front. Each edge of the gap is mirrored into it and the two mirror images are blended, so that the
-    texture of the cloth continues.
+    bare arms stay in front.
     """
     from scipy import ndimage
 
@@ -361,12 +362,46 @@ def _torso_filled(
     dressed = np.isin(wearer.regions, [region_id(name) for name in ("upper", "skirt", "pants")])
     near = ndimage.distance_transform_edt(~dressed) <= reach / 2 if dressed.any() else dressed
     torso = (columns >= left) & (columns <= right) & (rows >= top) & (rows <= bottom)
-    torso &= near & (wearer.regions != region_id("arms"))
+    torso &= near & (wearer.regions != _ARMS)
     # the outermost pixels of a piece are already mixed with whatever occluded the garment
     sound = ndimage.binary_erosion(cover > 0.99, iterations=max(1, round(_FRAYED * size))) & torso
+    return _bridged(cover, colour, sound, torso)
+
+
+def _wedge_filled(
+    wearer: Person, cover: npt.NDArray[np.float32], colour: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Fill the wedge that opens in a skirt between legs that stand apart, from the cloth on both sides."""
+    from scipy import ndimage
+
+    size = float(body_size(torch.from_numpy(wearer.joints)[None])[0])
+    sound = ndimage.binary_erosion(cover > 0.99, iterations=max(1, round(_FRAYED * size)))
+    below = np.broadcast_to(below_hips(wearer), sound.shape)
+    across, pixels = _bridged(cover.T, colour.swapaxes(0, 1), sound.T, below.T & (wearer.regions != _ARMS).T)
+    return across.T, pixels.swapaxes(0, 1)
+
+
+def _bridged(
+    cover: npt.NDArray[np.float32], colour: npt.NDArray[np.float32], sound: _BoolArray, inside: _BoolArray
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Fill gaps between two sound pixels of a column.
+
+    Each edge of the gap is mirrored into it and the two mirror images are blended, so that the texture of the cloth
+    continues.
+
+    Args:
+        cover: where the garment is.
+        colour: its colours.
+        sound: pixels whose colours may be used.
+        inside: pixels that may be filled.
+
+    Shape:
+        cover, sound, inside: (H, W); colour: (H, W, 3).
+    """
+    rows, columns = np.mgrid[: cover.shape[0], : cover.shape[1]]
     above = np.maximum.accumulate(np.where(sound, rows, -1), axis=0)
     below = np.minimum.accumulate(np.where(sound, rows, len(rows))[::-1], axis=0)[::-1]
-    gap = torso & ~sound & (above >= 0) & (below < len(rows))
+    gap = inside & ~sound & (above >= 0) & (below < len(rows))
     if not gap.any():
         return cover, colour
     from_above, from_below = rows - above, below - rows
