@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
@@ -18,6 +18,9 @@ import scmnet_cli
 from scmnet_cli.cli import main as cli
 from scmnet_cli.cli.commands import Commands
 from scmnet_cli.errors import ScmError
+
+if TYPE_CHECKING:
+    from conftest import Place
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
@@ -66,6 +69,19 @@ def test_help_lists_the_commands_and_imports_nothing_heavy():
     assert "heavy: []" in finished.stdout
     for name in ("preprocess", "train", "transfer", "poses", "edit", "inspect", "demo"):
         assert f" {name} " in finished.stdout
+
+
+def test_a_transfer_of_prepared_people_imports_only_what_drawing_needs(place: Place):
+    heavy = "scipy|skimage|lpips|torchvision|accelerate|gradio|onnxruntime|tensorboard|matplotlib"
+    code = (
+        "import sys; from scmnet_cli.cli.main import main\n"
+        "try: main(['transfer', '--src', 'data/anna', '--pose', 'walking', '-m', 'run', '-o', 'out'])\n"
+        f"finally: print('heavy:', sorted(set(sys.modules) & set('{heavy}'.split('|'))))"
+    )
+    finished = run("-c", code)
+    assert finished.returncode == 0, finished.stderr
+    assert "heavy: []" in finished.stdout
+    assert list((place.path / "out").glob("*.png"))
 
 
 def _named(group: Any, before: str = "") -> Iterator[str]:
