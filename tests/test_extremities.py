@@ -74,6 +74,18 @@ def test_legs_are_no_wider_than_the_warped_legs() -> None:
     assert alpha[0, 0, 90, 20] > 0.95, "far from the legs the network decides"
 
 
+def test_the_gap_between_an_arm_and_the_body_is_open() -> None:
+    labels = body()
+    for row in range(70, 124):
+        for x in (68 - (row - 66) * 16 / 30 if row < 96 else 52 - (row - 96) * 8 / 28,):
+            for centre in (x, 176 - x):
+                labels[row, round(centre) - 4 : round(centre) + 5] = region_id("upper")
+    alpha = enlarge(a_rendering(), a_warp(labels), standing(), GREY).alpha
+    assert alpha is not None
+    assert alpha[0, 0, 110, 59] < 0.05
+    assert alpha[0, 0, 110, [48, 88, 128]].min() > 0.95
+
+
 def test_a_hole_in_the_region_map_does_not_cut_a_leg_off() -> None:
     labels = body()
     labels[178:200, 60:90] = region_id("background")

@@ -2,7 +2,7 @@
 
 image = alpha (c warped + (1 - c) drawn) + (1 - alpha) background, where c, alpha and the drawn image are upsampled from
 the network's canvas, and the part warp samples the photo at its own resolution (docs/design.md, any resolution). Hands,
-feet and the outlines of legs are the warp's own.
+feet and the outlines of limbs are the warp's own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Hands, feet and legs of an enlarged picture: pixels and outlines of the photo instead of the network's.
+"""Hands, feet and limbs of an enlarged picture: pixels and outlines of the photo instead of the network's.
 
 On the network's canvas a hand or a shoe has a few pixels, and the network draws it as a stump with a wide, dark rim.
 The part warp has the person's own hand and shoe at the photo's resolution. So near the wrists and ankles its pixels are
-shown, and along the legs its silhouette bounds the foreground mask.
+shown, and along the limbs its silhouette bounds the foreground mask.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from scmnet_cli.models.part_shapes import Box, PartShapes, pixels
 from scmnet_cli.models.part_warp import PartWarp
 
 _ARMS, _LEGS = 6, 7  # region ids
-_FOREARMS, _THIGHS, _SHINS = (3, 5), (6, 8), (7, 9)
+_ARMS_AND_THIGHS, _FOREARMS, _SHINS = (2, 3, 4, 5, 6, 8), (3, 5), (7, 9)
 
 # In torso lengths, along the bone from its end and across it:
 _FADE, _ACROSS_FADE = 0.06, 0.05
 _HAND, _FOOT = (-0.12, 0.5, 0.2), (-0.12, 0.36, 0.2)  # first, last and half width of the pixels that are shown
-_ON_THIGH, _ON_SHIN, _ON_FOOT = (-0.6, 0, 0.35), (-2.0, 0, 0.3), (-0.1, 0.5, 0.3)  # whose outline is the warp's
+_ON_LIMB, _ON_SHIN, _ON_FOOT = (-0.6, 0, 0.35), (-2.0, 0, 0.3), (-0.1, 0.5, 0.3)  # whose outline is the warp's
 _AXIS = 0.06  # half width of the bone's axis
 
 _SURELY_COVERED = 0.2
@@ -76,7 +76,7 @@ class Extremities:
         closed = 1 - dilated(1 - dilated(person, radius), radius)
         outline = torch.ones_like(alpha)
         for parts, where, mask in (
-            (_THIGHS, _ON_THIGH, closed), (_SHINS, _ON_SHIN, closed), (_SHINS, _ON_FOOT, person)
+            (_ARMS_AND_THIGHS, _ON_LIMB, closed), (_SHINS, _ON_SHIN, closed), (_SHINS, _ON_FOOT, person)
         ):  # fmt: skip
             outside = 1 - _ramp(_blurred(mask), 0.45, 0.75) * _connected(mask)
             for part in parts:
