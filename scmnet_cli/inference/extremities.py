@@ -24,7 +24,7 @@ _ARMS_AND_THIGHS, _FOREARMS, _SHINS = (2, 3, 4, 5, 6, 8), (3, 5), (7, 9)
 # In torso lengths, along the bone from its end and across it:
 _FADE, _ACROSS_FADE = 0.06, 0.05
 _HAND, _FOOT = (-0.12, 0.5, 0.2), (-0.12, 0.36, 0.2)  # first, last and half width of the pixels that are shown
-_ON_LIMB, _ON_SHIN, _ON_FOOT = (-0.6, 0, 0.35), (-2.0, 0, 0.3), (-0.1, 0.5, 0.3)  # whose outline is the warp's
+_ON_LIMB, _ON_SHIN, _ON_FOOT = (-0.42, 0, 0.35), (-2.0, 0, 0.3), (-0.1, 0.5, 0.3)  # whose outline is the warp's
 _AXIS = 0.06  # half width of the bone's axis
 
 _SURELY_COVERED = 0.2
@@ -75,11 +75,11 @@ class Extremities:
         radius = max(person.shape[2] // _HOLE, 1)
         closed = 1 - dilated(1 - dilated(person, radius), radius)
         outline = torch.ones_like(alpha)
-        for parts, where, mask in (
+        for several, where, mask in (
             (_ARMS_AND_THIGHS, _ON_LIMB, closed), (_SHINS, _ON_SHIN, closed), (_SHINS, _ON_FOOT, person)
         ):  # fmt: skip
             outside = 1 - _ramp(_blurred(mask), 0.45, 0.75) * _connected(mask)
-            for part in parts:
+            for part in several:
                 whole = (limbs.share_on(part, person) > _WHOLE).to(alpha.dtype)
                 outline = torch.minimum(outline, 1 - limbs.near(part, where) * whole * outside)
         return cls(shown, outline)
