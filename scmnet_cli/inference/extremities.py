@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.models.part_joints import complete_joints, length_of
+from scmnet_cli.models.part_joints import TORSO_PART, complete_joints, length_of
 from scmnet_cli.models.part_ownership import dilated
 from scmnet_cli.models.part_shapes import Box, PartShapes, pixels
 from scmnet_cli.models.part_warp import PartWarp
 
-_ARMS, _LEGS = 6, 7  # region ids
-_ARMS_AND_THIGHS, _FOREARMS, _SHINS = (2, 3, 4, 5, 6, 8), (3, 5), (7, 9)
+_BARE_ARMS, _BARE_LEGS = 6, 7  # region ids
+_ARMS, _FOREARMS, _THIGHS, _SHINS = (2, 3, 4, 5), (3, 5), (6, 8), (7, 9)
 
 # In torso lengths, along the bone from its end and across it:
 _FADE, _ACROSS_FADE = 0.06, 0.05
@@ -65,7 +65,7 @@ class Extremities:
         alpha = torch.ones_like(warp.coverage) if alpha is None else alpha
         shown = torch.zeros_like(alpha)
         for parts, region, where, sure in (
-            (_FOREARMS, _ARMS, _HAND, _HAND_ALPHA), (_SHINS, _LEGS, _FOOT, _FOOT_ALPHA)
+            (_FOREARMS, _BARE_ARMS, _HAND, _HAND_ALPHA), (_SHINS, _BARE_LEGS, _FOOT, _FOOT_ALPHA)
         ):  # fmt: skip
             own = _ramp(_blurred(warp.regions[:, region : region + 1]), 0.45, 0.75) * _ramp(alpha, *sure)
             for part in parts:
@@ -76,7 +76,8 @@ class Extremities:
         closed = 1 - dilated(1 - dilated(person, radius), radius)
         outline = torch.ones_like(alpha)
         for several, where, mask in (
-            (_ARMS_AND_THIGHS, _ON_LIMB, closed), (_SHINS, _ON_SHIN, closed), (_SHINS, _ON_FOOT, person)
+            (_ARMS, _ON_LIMB, torch.maximum(closed, limbs.torso())), (_THIGHS, _ON_LIMB, closed),
+            (_SHINS, _ON_SHIN, closed), (_SHINS, _ON_FOOT, person),
         ):  # fmt: skip
             outside = 1 - _ramp(_blurred(mask), 0.45, 0.75) * _connected(mask)
             for part in several:
@@ -107,6 +108,10 @@ class _Limbs:
         return (inside * _ramp(-across, -half, _ACROSS_FADE - half))[:, None] * self.shapes.valid[
             :, part, None, None, None
         ]
+
+    def torso(self) -> Tensor:
+        """Return a soft mask of the torso, (B, 1, H, W)."""
+        return 1 - self.shapes.outside(TORSO_PART, self.box)[:, None]
 
     def share_on(self, part: int, person: Tensor) -> Tensor:
         """Return the share of a bone's axis that lies on a person, (B, 1, 1, 1)."""
