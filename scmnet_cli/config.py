@@ -163,11 +163,8 @@ class DataConfig(_Section):
         le=1,
         description="faces: probability of using Canny edges alone, without the parts' borders",
     )
-    outline: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="faces: probability of using the parts' borders and the edges outside inner parts alone",
+    every_edge: float = Field(
+        0.0, ge=0, le=1, description="faces: probability of using Canny edges and the parts' borders together"
     )
     thick: float = Field(0.0, ge=0, le=1, description="faces: probability of drawing edges three pixels wide")
     broken: float = Field(0.0, ge=0, le=1, description="faces: probability of drawing edges with gaps")
