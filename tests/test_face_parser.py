@@ -471,5 +471,8 @@ def test_a_face_is_turned_if_its_nose_is_far_from_the_middle_of_the_eyes(nose: f
     joints = np.column_stack([window.to_photo(landmarks, Canvas(1, 1)), np.ones(5, np.float32)])
     face = Face(1.0, joints, window, np.zeros((8, 4, 4), np.float32), np.zeros((120, 120, 3), np.uint8))
     assert face.is_turned == is_turned
+    landmarks[:2, 0] *= 0.6
+    closer = np.column_stack([window.to_photo(landmarks, Canvas(1, 1)), np.ones(5, np.float32)])
+    assert replace(face, joints=closer).is_turned
     joints[0] = 0  # a hidden eye
     assert replace(face, joints=joints).is_turned

@@ -48,8 +48,9 @@ _FEWEST_LANDMARKS = 3
 _AROUND_NOSE, _LEAST_NOSE = 0.08, 0.35
 """Half the side of a square around the nose as a share of the face's height, and the least share of it that is nose."""
 
-_TURNED = 0.3
-"""Distance of nose and middle of the eyes, as a share of the distance of the eyes of an aligned face."""
+_TURNED, _CLOSE = 0.3, 0.75
+"""Distances of a face seen from the side, of the nose from the middle of the eyes and between the eyes, as shares of
+the distance of the eyes of an aligned face."""
 
 _MAX_PASSES = 5
 _SAME_PLACE, _SAME_HEIGHT, _SAME_ANGLE = 0.02, 1.04, 0.03
@@ -98,11 +99,12 @@ class Face:
 
     @property
     def is_turned(self) -> bool:
-        """Whether the face is seen from the side: its nose is far from the middle between the eyes."""
+        """Whether the face is seen from the side: its eyes are close, or its nose is far from the middle of them."""
         if not (self.joints[:3, 2] > 0).all():
             return True
         right, left, nose = self.window.to_canvas(self.joints[:3, :2], Canvas(1, 1))
-        return abs(float(nose[0] - (right[0] + left[0]) / 2)) > _TURNED * EYES_APART
+        is_close = float(np.linalg.norm(left - right)) < _CLOSE * EYES_APART
+        return is_close or abs(float(nose[0] - (right[0] + left[0]) / 2)) > _TURNED * EYES_APART
 
     def picture(self, canvas: Canvas) -> UInt8Array:
         """Return the aligned face on a canvas of the window's height; beyond the photo its border is repeated.
