@@ -35,6 +35,7 @@ from scmnet_cli.evaluation.folders import fitted
 from scmnet_cli.evaluation.half_body import half_body, is_full_body
 from scmnet_cli.evaluation.reposed import lend_poses, reposed_sources
 from scmnet_cli.images import to_uint8
+from scmnet_cli.inference.enlarging import enlarge
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.skeleton import rescale
 from scmnet_cli.training.measure import field_statistics, moved_sources, spread_of
@@ -205,7 +206,10 @@ class PreparedCases:
             for name, values in field_statistics(output, inputs).items():
                 self._statistics.setdefault(name, [])
                 self._statistics[name] += values.double().tolist()
-        return [to_uint8(image) for image in output.image]
+        images = output.image
+        if inputs.warp is not None and output.rendering.blend is not None:
+            images = enlarge(output.rendering, inputs.warp, batch.target.structure, pipeline.background_level).image
+        return [to_uint8(image) for image in images]
 
     def _enlarged(self, pipeline: Pipeline, batch: TrainingBatch, row: int) -> UInt8Array:
         source, target = (

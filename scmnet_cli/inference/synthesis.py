@@ -105,7 +105,7 @@ class Synthesis:
         with torch.inference_mode():
             painted = self._painted(structure, encoded)
             entropies = painted.entropy.tolist()
-            drawn = Enlarged(painted.rendering.image, painted.rendering.alpha)
+            drawn = self._composed(painted, structure)
             if canvas != self.canvas:
                 drawn = self._enlarged(painted, encoded, structure, canvas)
         images, alphas = drawn.image, _levels(drawn.alpha, num)
@@ -154,6 +154,13 @@ class Synthesis:
             warp = warp_photos(photos, pose, scores)
             rows.append(self.paint(pose, main.style, collate([main.person], self.device), warp))
         return Painted.joined(rows)
+
+    def _composed(self, painted: Painted, structure: Tensor) -> Enlarged:
+        """Return the picture on the model's canvas; with a part warp by the rules for larger pictures."""
+        rendering, warp = painted.rendering, painted.warp
+        if rendering.blend is None or warp is None:
+            return Enlarged(rendering.image, rendering.alpha)
+        return enlarge(rendering, warp, structure.float(), self.background_level)
 
     def _photos(self, encoded: EncodedSource, canvas: Canvas) -> list[Photo]:
         """Return all photos of a person on a canvas."""

@@ -82,9 +82,11 @@ class Painted:
 
     @classmethod
     def joined(cls, rows: Sequence[Painted]) -> Painted:
-        """Concatenate single outputs to a batch, without their warps."""
+        """Concatenate single outputs to a batch."""
         rendering = Rendering.joined([row.rendering for row in rows])
-        return cls(rendering, torch.cat([row.moved for row in rows]), torch.cat([row.entropy for row in rows]))
+        warps = [row.warp for row in rows if row.warp is not None]
+        warp = PartWarp.joined(warps) if len(warps) == len(rows) else None
+        return cls(rendering, torch.cat([row.moved for row in rows]), torch.cat([row.entropy for row in rows]), warp)
 
 
 @dataclass(frozen=True)

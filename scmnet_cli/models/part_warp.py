@@ -15,7 +15,7 @@ in the number of pixels, with about three samples per pixel instead of ten.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -61,6 +61,12 @@ class PartWarp:
     regions: Tensor
     coverage: Tensor
     coordinates: Tensor
+
+    @classmethod
+    def joined(cls, warps: Sequence[PartWarp]) -> PartWarp:
+        """Return several warps as one batch."""
+        fields = ([warp.image, warp.regions, warp.coverage, warp.coordinates] for warp in warps)
+        return cls(*(torch.cat(parts) for parts in zip(*fields, strict=True)))
 
     def channels(self) -> Tensor:
         """Return the input channels of the networks: image, coverage and regions, (B, 12, H, W)."""
