@@ -57,30 +57,30 @@ def failing(monkeypatch: pytest.MonkeyPatch):
     return with_error
 
 
-def test_help_lists_the_commands_and_imports_nothing_heavy():
-    heavy = "pydantic|yaml|torch|torchvision|numpy|skimage|lpips|accelerate|tensorboard|scipy"
+def imported(heavy: str, *arguments: str) -> str:
+    """Run a command; return its output and the list of the heavy modules, separated by |, that it imported."""
     code = (
         "import sys; from scmnet_cli.cli.main import main\n"
-        "try: main(['--help'])\n"
+        f"try: main({list(arguments)})\n"
         f"finally: print('heavy:', sorted(set(sys.modules) & set('{heavy}'.split('|'))))"
     )
     finished = run("-c", code)
     assert finished.returncode == 0, finished.stderr
-    assert "heavy: []" in finished.stdout
+    return finished.stdout
+
+
+def test_help_lists_the_commands_and_imports_nothing_heavy():
+    output = imported("pydantic|yaml|torch|torchvision|numpy|skimage|lpips|accelerate|tensorboard|scipy", "--help")
+    assert "heavy: []" in output
     for name in ("preprocess", "train", "transfer", "poses", "edit", "inspect", "demo"):
-        assert f" {name} " in finished.stdout
+        assert f" {name} " in output
 
 
 def test_a_transfer_of_prepared_people_imports_only_what_drawing_needs(place: Place):
     heavy = "scipy|skimage|lpips|torchvision|accelerate|gradio|onnxruntime|tensorboard|matplotlib"
-    code = (
-        "import sys; from scmnet_cli.cli.main import main\n"
-        "try: main(['transfer', '--src', 'data/anna', '--pose', 'walking', '-m', 'run', '-o', 'out'])\n"
-        f"finally: print('heavy:', sorted(set(sys.modules) & set('{heavy}'.split('|'))))"
+    assert "heavy: []" in imported(
+        heavy, "transfer", "--src", "data/anna", "--pose", "walking", "-m", "run", "-o", "out"
     )
-    finished = run("-c", code)
-    assert finished.returncode == 0, finished.stderr
-    assert "heavy: []" in finished.stdout
     assert list((place.path / "out").glob("*.png"))
 
 

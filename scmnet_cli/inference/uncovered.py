@@ -1,4 +1,4 @@
-"""What taking a garment or hair off uncovers: bare skin, whose shape and colour the wearer's limbs give, or background.
+"""Areas that an edit uncovers: bare skin, with the shape and colour of the wearer's limbs, or background.
 
 A garment is wider than the limb in it. So bare arms and legs have typical widths around the wearer's bones, and the
 colour of the skin that the photo shows.
