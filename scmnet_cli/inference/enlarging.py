@@ -18,10 +18,13 @@ from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.part_warp import PartWarp
 
 _LEAST_COVERED = 0.05
-_SURE = (0.15, 0.65)
-"""Values of c between which warped pixels fade in: an upsampled blend is blurred, the photo's own pixels are not."""
+_SURE, _SURE_ON_PERSON = (0.15, 0.65), (0.0, 0.25)
+"""Values of c between which warped pixels fade in, anywhere and where they show the person: a drawn garment is blurred,
+the photo's own pixels are not."""
+_PERSON_SHARE = 0.8  # mixtures with the background are grey veils
 
 _EDGE, _CONTRAST = 0.62, 3.0
+_EDGE_ON_PERSON = 0.35
 """Value of the upsampled foreground mask at the edge of the person, and the factor by which the edge is steepened: the
 network's mask is soft, and wider than the person."""
 
@@ -58,13 +61,23 @@ def enlarge(rendering: Rendering, warp: PartWarp, joints: Tensor, background: fl
     size, canvas = ((image.shape[2], image.shape[3]) for image in (warp.image, rendering.image))
     mask = None if rendering.alpha is None else _enlarged(rendering.alpha, size)
     ends = Extremities.of(joints, warp, mask)
-    sure = (_enlarged(rendering.blend, size) - _SURE[0]) / (_SURE[1] - _SURE[0])
-    blend = torch.maximum(sure.clamp(0, 1), ends.shown) * (warp.coverage > _LEAST_COVERED)
+    blend = torch.maximum(_sure(_enlarged(rendering.blend, size), warp), ends.shown) * (warp.coverage > _LEAST_COVERED)
     image = blend * warp.image + (1 - blend) * _enlarged(rendering.drawn, size).clamp(-1, 1)
     if mask is None or background is None:
         return Enlarged(image.clamp(-1, 1))
     alpha = torch.minimum(torch.maximum(_sharpened(mask, warp, blend, canvas), ends.shown), ends.outline)
     return Enlarged((alpha * image + (1 - alpha) * background).clamp(-1, 1), alpha)
+
+
+def _sure(blend: Tensor, warp: PartWarp) -> Tensor:
+    """Return the share of the warped pixels in the picture, before coverage.
+
+    Shape:
+        blend: (B, 1, H', W'), the upsampled c; result: likewise, in [0, 1].
+    """
+    anywhere, on_person = (((blend - low) / (high - low)).clamp(0, 1) for low, high in (_SURE, _SURE_ON_PERSON))
+    person = warp.regions[:, 1:].sum(1, keepdim=True)
+    return torch.lerp(anywhere, on_person, ((person - _PERSON_SHARE) / (1 - _PERSON_SHARE)).clamp(0, 1))
 
 
 def _sharpened(alpha: Tensor, warp: PartWarp, blend: Tensor, canvas: tuple[int, int]) -> Tensor:
@@ -79,8 +92,9 @@ def _sharpened(alpha: Tensor, warp: PartWarp, blend: Tensor, canvas: tuple[int, 
     Shape:
         alpha, blend, result: (B, 1, H', W') in [0, 1].
     """
-    steep = ((alpha - _EDGE) * _CONTRAST + 0.5).clamp(0, 1)
     person = (1 - warp.regions[:, :1]) * (warp.coverage > _LEAST_COVERED)
+    edge = torch.lerp(alpha.new_tensor(_EDGE), alpha.new_tensor(_EDGE_ON_PERSON), person*warp.coverage)
+    steep = ((alpha - edge) * _CONTRAST + 0.5).clamp(0, 1)
     coarse = F.interpolate(person, size=canvas, mode="area")
     detail = person - _enlarged(coarse, (person.shape[2], person.shape[3]))
     return (steep + blend * warp.coverage * detail).clamp(0, 1)
