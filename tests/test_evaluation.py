@@ -143,6 +143,19 @@ def test_without_a_val_list_the_test_list_is_evaluated(place: Place) -> None:
     assert (cases.split, cases.form, len(cases)) == ("test", "pairs", 1)
 
 
+def test_moved_sources_are_those_of_the_reconstruction_without_flips(drawn_data: Path) -> None:
+    flipped, unflipped = (
+        PreparedCases(drawn_data, "train", None, case_set=case_set)
+        for case_set in (CaseSet.reconstruction, CaseSet.moved)
+    )
+    same = []
+    for index in range(len(flipped)):
+        one, other = flipped.one(index), unflipped.one(index)
+        assert np.array_equal(one.reference, other.reference)
+        same.append(np.array_equal(one.source, other.source))
+    assert 0 < sum(same) < len(same), "some sources are mirrored and some are not"
+
+
 def test_half_to_full_body_uses_only_what_lies_above_the_hips_as_source(drawn_data: Path) -> None:
     folder = PreparedFolder(drawn_data)
     cases = PreparedCases(drawn_data, "train", None, case_set=CaseSet.half2full)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,30 @@ def test_hands_and_feet_are_the_photos_the_rest_is_drawn() -> None:
         assert image[y, x] == pytest.approx(PHOTO, abs=1e-3)
     assert image[100, 88] == pytest.approx(DRAWN, abs=1e-3)
     assert image[150, 74] == pytest.approx(DRAWN, abs=1e-3)
+
+
+def test_warped_pixels_of_the_person_need_less_trust_than_those_of_the_background() -> None:
+    labels = body()
+    labels[64:80, 80:96] = region_id("background")  # a hole in the coat
+    rendering = a_rendering()
+    trusting = replace(rendering, blend=torch.full_like(rendering.alpha, 0.25))
+    image = enlarge(trusting, a_warp(labels), standing(), GREY).image[0, 0]
+    assert image[100, 88] == pytest.approx(PHOTO, abs=1e-3)
+    assert image[72, 88] < DRAWN + 0.3, "the network closes the hole"
+
+
+@pytest.mark.parametrize(("alpha", "edge"), [(0.2, 0), (0.5, 0.5), (0.8, 1)])
+def test_the_warped_silhouette_decides_where_the_mask_is_uncertain(alpha: float, edge: float) -> None:
+    found = enlarge(a_rendering(float(np.log(alpha / (1 - alpha)))), a_warp(body()), standing(), GREY).alpha
+    assert found is not None
+    inside, outside = found[0, 0, 100, 88], found[0, 0, 30, 30]
+    assert inside >= outside
+    if edge == 0.5:
+        assert inside > 0.9
+        assert outside < 0.2
+    else:
+        assert inside == pytest.approx(edge, abs=0.1)
+        assert outside == pytest.approx(edge, abs=0.1)
 
 
 def test_legs_are_no_wider_than_the_warped_legs() -> None:

@@ -33,6 +33,7 @@ class SetName(StrEnum):
     """Sets of cases that can be drawn from a prepared folder."""
 
     reconstruction = "reconstruction"
+    moved = "moved"
     reposed = "reposed"
     pairs = "pairs"
     half2full = "half2full"
@@ -87,9 +88,10 @@ class CaseOptions:
         SetName | None,
         typer.Option(
             "--set",
-            help="Cases to draw from DATA. reconstruction: each person from an augmented source; reposed: each person "
-            "from a source warped into the next person's pose; pairs; half2full: full bodies from photos cut at the "
-            "hips; cross: each person in another's layout [default: pairs if DATA has any, else reconstruction].",
+            help="Cases to draw from DATA. reconstruction: each person from an augmented source; moved: the same, "
+            "never mirrored; reposed: each person from a source warped into the next person's pose; pairs; half2full: "
+            "full bodies from photos cut at the hips; cross: each person in another's layout [default: pairs if DATA "
+            "has any, else reconstruction].",
         ),
     ] = None
     size: Annotated[

@@ -4,6 +4,7 @@ A :class:`CaseSet` defines sources and truth:
 
 * reconstruction: the source is the person's own photo, flipped, rotated, scaled, shifted and warped
   (:func:`moved_sources`, without lost regions); the truth is the photo.
+* moved: the same moves without flips. No model can tell from a mirrored source on which side a bag hung.
 * reposed: the source is the person's own photo, moved by the part warp to the pose of the next person
   (:mod:`scmnet_cli.evaluation.reposed`); the truth is the photo.
 * pairs: source and truth are two photos of one person.
@@ -51,6 +52,7 @@ class CaseSet(StrEnum):
     """Kinds of cases that a split can give."""
 
     reconstruction = "reconstruction"
+    moved = "moved"
     reposed = "reposed"
     pairs = "pairs"
     half2full = "half2full"
@@ -225,8 +227,8 @@ class PreparedCases:
         return fitted(np.asarray(pipeline.transfer(source, target, size).image), self.canvas)
 
     def _batch(self, indices: Sequence[int]) -> TrainingBatch:
-        if self.form == CaseSet.reconstruction:
-            return moved_sources(self._people, list(indices))
+        if self.form in (CaseSet.reconstruction, CaseSet.moved):
+            return moved_sources(self._people, list(indices), mirror=self.form == CaseSet.reconstruction)
         if self.form == CaseSet.reposed:
             have = self._folder.manifest.canvas
             poses = [rescale(self._poses[self._people.names[index]], have, self.canvas) for index in indices]

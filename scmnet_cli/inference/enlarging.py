@@ -2,7 +2,7 @@
 
 image = alpha (c warped + (1 - c) drawn) + (1 - alpha) background, where c, alpha and the drawn image are upsampled from
 the network's canvas, and the part warp samples the photo at its own resolution (docs/design.md, any resolution). Hands,
-feet and the outlines of limbs are the warp's own.
+feet and the outlines of limbs are the warp's own, and where the warp shows the person it needs less trust to be shown.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from scmnet_cli.models.part_warp import PartWarp
 
 _LEAST_COVERED = 0.05
 _SURE, _SURE_ON_PERSON = (0.15, 0.65), (0.0, 0.25)
-"""Values of c between which warped pixels fade in, anywhere and where they show the person: a drawn garment is blurred,
-the photo's own pixels are not."""
-_PERSON_SHARE = 0.8  # mixtures with the background are grey veils
+"""Values of c between which warped pixels fade in: anywhere, and where they show the person. A garment that the network
+draws is blurred, the photo's own pixels are not."""
+_PERSON_SHARE = 0.8  # warped pixels with a smaller share of the person are a grey veil
 
-_EDGE, _CONTRAST = 0.62, 3.0
-_EDGE_ON_PERSON = 0.35
-"""Value of the upsampled foreground mask at the edge of the person, and the factor by which the edge is steepened: the
-network's mask is soft, and wider than the person."""
+_EDGE, _EDGE_ON_PERSON, _CONTRAST = 0.62, 0.35, 3.0
+"""Values of the upsampled foreground mask at the edge of the person, anywhere and where the warp shows the person, and
+the factor by which the edge is steepened: the network's mask is soft, and wider than the person."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def _sharpened(alpha: Tensor, warp: PartWarp, blend: Tensor, canvas: tuple[int, 
         alpha, blend, result: (B, 1, H', W') in [0, 1].
     """
     person = (1 - warp.regions[:, :1]) * (warp.coverage > _LEAST_COVERED)
-    edge = torch.lerp(alpha.new_tensor(_EDGE), alpha.new_tensor(_EDGE_ON_PERSON), person*warp.coverage)
+    edge = torch.lerp(alpha.new_tensor(_EDGE), alpha.new_tensor(_EDGE_ON_PERSON), person * warp.coverage)
     steep = ((alpha - edge) * _CONTRAST + 0.5).clamp(0, 1)
     coarse = F.interpolate(person, size=canvas, mode="area")
     detail = person - _enlarged(coarse, (person.shape[2], person.shape[3]))

@@ -84,18 +84,40 @@ def _bridged(
     Shape:
         cover, sound, inside: (H, W); colour: (H, W, 3).
     """
-    rows, columns = np.mgrid[: cover.shape[0], : cover.shape[1]]
-    above = np.maximum.accumulate(np.where(sound, rows, -1), axis=0)
-    below = np.minimum.accumulate(np.where(sound, rows, len(rows))[::-1], axis=0)[::-1]
-    gap = inside & ~sound & (above >= 0) & (below < len(rows))
+    above, below = _nearest(sound)
+    gap = inside & ~sound & (above >= 0) & (below < len(sound))
+    return np.where(gap, np.float32(1), cover), continued(colour, sound, gap)
+
+
+def continued(colour: npt.NDArray[np.float32], sound: _BoolArray, gap: _BoolArray) -> npt.NDArray[np.float32]:
+    """Fill a gap from the sound pixels above and below it in each column, mirrored at the gap's edges and blended.
+
+    Pixels with sound pixels on one side only take the mirror image of that side; pixels without any stay.
+
+    Shape:
+        colour: (H, W, C); sound, gap: (H, W).
+    """
+    rows, columns = np.mgrid[: sound.shape[0], : sound.shape[1]]
+    above, below = _nearest(sound)
+    has_above, has_below = above >= 0, below < len(sound)
+    gap = gap & (has_above | has_below)
     if not gap.any():
-        return cover, colour
+        return colour
     from_above, from_below = rows - above, below - rows
-    share = (from_below / np.maximum(from_above + from_below, 1))[..., None]
-    upper = _mirrored(colour, sound, np.where(gap, above - from_above, 0), above, columns)
-    lower = _mirrored(colour, sound, np.where(gap, below + from_below, 0), below, columns)
+    share = from_below / np.maximum(from_above + from_below, 1)
+    share = np.where(has_above & has_below, share, has_above)[..., None]
+    upper = _mirrored(colour, sound, from_above, above, columns, -1)
+    lower = _mirrored(colour, sound, from_below, below, columns, 1)
     blended = np.where(gap[..., None], upper * share + lower * (1 - share), colour)
-    return np.where(gap, np.float32(1), cover), blended.astype(np.float32)
+    return blended.astype(np.float32)
+
+
+def _nearest(sound: _BoolArray) -> tuple[_IntArray, _IntArray]:
+    """Return the rows of the nearest sound pixels above (-1: none) and below (H: none), at each pixel."""
+    rows = np.arange(len(sound))[:, None]
+    above = np.maximum.accumulate(np.where(sound, rows, -1), axis=0)
+    below = np.minimum.accumulate(np.where(sound, rows, len(sound))[::-1], axis=0)[::-1]
+    return above, below
 
 
 def waist_filled(
@@ -137,15 +159,35 @@ def _extended_upwards(
     below = np.minimum.accumulate(np.where(sound, rows, len(rows))[::-1], axis=0)[::-1]
     above = np.maximum.accumulate(sound, axis=0)
     gap = free & ~sound & ~above & (below < len(rows)) & (below - rows < reach * size)
-    filled = _mirrored(colour, sound, np.where(gap, 2 * below - rows, 0), below, columns)
+    filled = _mirrored(colour, sound, below - rows, below, columns, 1)
     return np.where(gap, np.float32(1), cover), np.where(gap[..., None], filled, colour).astype(np.float32)
 
 
 def _mirrored(
-    colour: npt.NDArray[np.float32], sound: _BoolArray, rows: _IntArray, edge: _IntArray, columns: _IntArray
+    colour: npt.NDArray[np.float32], sound: _BoolArray, away: _IntArray, edge: _IntArray, columns: _IntArray, step: int
 ) -> npt.NDArray[np.float32]:
-    """Return the colours at mirrored rows, or those of the edge if a mirrored row lies outside the garment."""
-    last = len(colour) - 1
-    rows, edge = rows.clip(0, last), edge.clip(0, last)
-    picked: npt.NDArray[np.float32] = colour[np.where(sound[rows, columns], rows, edge), columns]
+    """Return the colours of a column's sound run next to a gap, mirrored at the gap's edge and again at its other end.
+
+    Args:
+        colour: the colours.
+        sound: pixels whose colours may be used.
+        away: distance of each pixel from the gap's edge, at least 1 in the gap.
+        edge: row of the sound pixel next to the gap.
+        columns: column of each pixel.
+        step: direction from the edge into the run: -1 upwards, 1 downwards.
+    """
+    edge = edge.clip(0, len(colour) - 1)
+    length = _run_lengths(sound, step)[edge, columns].clip(min=1)
+    place = (away - 1) % (2 * length)
+    place = np.minimum(place, 2 * length - 1 - place)
+    picked: npt.NDArray[np.float32] = colour[(edge + step * place).clip(0, len(colour) - 1), columns]
     return picked
+
+
+def _run_lengths(sound: _BoolArray, step: int) -> _IntArray:
+    """Return, at each sound pixel, the number of sound pixels from it on in one direction, itself included."""
+    ordered = sound if step < 0 else sound[::-1]
+    number = np.arange(len(ordered))[:, None]
+    gap_before = np.maximum.accumulate(np.where(ordered, -1, number), axis=0)
+    lengths = number - gap_before
+    return lengths if step < 0 else lengths[::-1]

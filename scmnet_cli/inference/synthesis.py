@@ -18,10 +18,11 @@ from scmnet_cli.data.dataset import Batch, collate, resized
 from scmnet_cli.domains import DOMAINS, Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_uint8
+from scmnet_cli.inference.crossed_arms import warp_person
 from scmnet_cli.inference.enlarging import Enlarged, enlarge
 from scmnet_cli.inference.values import EncodedSource, Painted, Result
 from scmnet_cli.models.layers import STRIDE, pool_positions
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.models.several_photos import Photo, best_photo, part_scores, warp_photos
 from scmnet_cli.models.style import Style
@@ -182,7 +183,7 @@ class Synthesis:
             if small:
                 warp = warp_photos(photos, joints[None], part_scores(small, structure[row : row + 1]))
             else:
-                warp = warp_parts(photos[0].image, photos[0].masks, photos[0].joints, joints[None])
+                warp = warp_person(photos[0].image, photos[0].masks, photos[0].joints, joints[None])
             rendering = painted.rendering.row(row)
             enlarged = enlarge(rendering, warp, joints[None], background)
             images.append(enlarged.image)
@@ -233,7 +234,7 @@ class Synthesis:
         if not self.config.model.part_warp:
             return None
         num = len(structure)
-        return warp_parts(
+        return warp_person(
             source.image.expand(num, -1, -1, -1),
             one_hot(source.labels).expand(num, -1, -1, -1),
             source.structure.expand(num, -1, -1),

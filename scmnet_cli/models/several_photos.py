@@ -22,6 +22,7 @@ from scmnet_cli.models.part_joints import (
 )
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
+from scmnet_cli.models.warp_mixing import mixed, over
 
 _NUM_PARTS = 10
 _TURN_SIGMA = 0.5
@@ -123,31 +124,13 @@ def warp_photos(photos: Sequence[Photo], pose: Tensor, scores: Tensor, fill: flo
     chosen = number == best
     spare = (scores >= _SPARE * scores.amax(0)) & ~chosen
     warps = [_warped(photo, pose, parts, fill) for photo, parts in zip(photos, chosen, strict=True)]
-    found = _mixed(warps, fill)
+    found = mixed(warps, fill)
     if spare.any():
         others = [_warped(photo, pose, parts, fill) for photo, parts in zip(photos, spare, strict=True)]
-        found = _over(found, _mixed(others, fill), fill)
+        found = over(found, mixed(others, fill), fill)
     whole = warp_parts(photos[main].image, photos[main].masks, photos[main].joints, pose, fill)
     return PartWarp(found.image, found.regions, found.coverage, whole.coordinates)
 
 
 def _warped(photo: Photo, pose: Tensor, parts: Tensor, fill: float) -> PartWarp:
     return warp_parts(photo.image, photo.masks, photo.joints, pose, fill, parts=parts[None].float())
-
-
-def _mixed(warps: Sequence[PartWarp], fill: float) -> PartWarp:
-    """Average warps of disjoint parts, weighted by coverage."""
-    total = torch.stack([warp.coverage for warp in warps]).sum(0)
-    shares = [warp.coverage / total.clamp(min=1e-6) for warp in warps]
-    image = sum(((warp.image - fill) * share for warp, share in zip(warps, shares, strict=True)), torch.zeros(()))
-    regions = sum((warp.regions * share for warp, share in zip(warps, shares, strict=True)), torch.zeros(()))
-    return PartWarp(image + fill, regions, total.clamp(max=1), warps[0].coordinates)
-
-
-def _over(front: PartWarp, behind: PartWarp, fill: float) -> PartWarp:
-    """Composite one warp over another: the one behind fills where it covers more."""
-    filled = (behind.coverage - front.coverage).clamp(min=0)
-    coverage = front.coverage + filled
-    share, rest = front.coverage / coverage.clamp(min=1e-6), filled / coverage.clamp(min=1e-6)
-    image = (front.image - fill) * share + (behind.image - fill) * rest + fill
-    return PartWarp(image, front.regions * share + behind.regions * rest, coverage, front.coordinates)

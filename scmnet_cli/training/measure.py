@@ -23,10 +23,13 @@ MOVE_SEED = 20_000
 """Fixed seed of the evaluation's moves, so that numbers of different models can be compared."""
 
 
-def moved_sources(people: People, indices: list[int]) -> TrainingBatch:
-    """Return people with moved sources for evaluation: default ranges, no lost regions, the same moves every time."""
+def moved_sources(people: People, indices: list[int], *, mirror: bool = True) -> TrainingBatch:
+    """Return people with moved sources for evaluation: default ranges, no lost regions, the same moves every time.
+
+    Half of the sources are mirrored, unless ``mirror`` is False; the other moves are the same.
+    """
     target = people.batch(indices)
-    moves = draw_moves(DataConfig(), MOVE_SEED, indices, losses=False).to(target.image.device)
+    moves = draw_moves(DataConfig(flip=0.5 if mirror else 0), MOVE_SEED, indices, losses=False).to(target.image.device)
     image, labels = move(target.image, target.labels, moves, people.fill)
     has_joints = target.domain.has_joints
     structure = move_joints(target.structure, moves, labels) if has_joints else target.structure

@@ -1,0 +1,27 @@
+"""Mix part warps of several photos, or of several versions of a photo, in one pose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from scmnet_cli.models.part_warp import PartWarp
+
+
+def mixed(warps: Sequence[PartWarp], fill: float) -> PartWarp:
+    """Average warps of disjoint parts, weighted by coverage."""
+    total = torch.stack([warp.coverage for warp in warps]).sum(0)
+    shares = [warp.coverage / total.clamp(min=1e-6) for warp in warps]
+    image = sum(((warp.image - fill) * share for warp, share in zip(warps, shares, strict=True)), torch.zeros(()))
+    regions = sum((warp.regions * share for warp, share in zip(warps, shares, strict=True)), torch.zeros(()))
+    return PartWarp(image + fill, regions, total.clamp(max=1), warps[0].coordinates)
+
+
+def over(front: PartWarp, behind: PartWarp, fill: float) -> PartWarp:
+    """Composite one warp over another: the one behind fills where it covers more."""
+    filled = (behind.coverage - front.coverage).clamp(min=0)
+    coverage = front.coverage + filled
+    share, rest = front.coverage / coverage.clamp(min=1e-6), filled / coverage.clamp(min=1e-6)
+    image = (front.image - fill) * share + (behind.image - fill) * rest + fill
+    return PartWarp(image, front.regions * share + behind.regions * rest, coverage, front.coordinates)
