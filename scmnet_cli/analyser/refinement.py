@@ -13,6 +13,7 @@ from torch import Tensor
 from scmnet_cli.analyser.analysis import BEYOND, MARGIN, Analysis, framed
 from scmnet_cli.analyser.estimators import Box
 from scmnet_cli.analyser.facing import facing_corrected
+from scmnet_cli.analyser.legs import ankles_apart
 from scmnet_cli.analyser.network import HEAT_STRIDE, REGION_STRIDE, Analysed, joints_of_heat
 from scmnet_cli.analyser.region_maps import VISIBLE, clean_probabilities, main_person_mask
 from scmnet_cli.images import CropBox, to_tensor
@@ -78,6 +79,7 @@ class Refinement:
         probabilities = answer.regions.softmax(1)[0].numpy()
         joints = joints_of(answer)
         cleaned = clean_probabilities(probabilities, joints)
+        joints = ankles_apart(joints, answer.heat[0].float().numpy(), cleaned)
         joints = facing_corrected(joints, cleaned, VISIBLE)
         joints[:, :2] = crop.to_original(joints[:, :2])
         beyond = (joints[:, :2] < -0.5).any(1) | (joints[:, :2] > (width - 0.5, height - 0.5)).any(1)
