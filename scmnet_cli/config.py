@@ -397,6 +397,7 @@ class AnalyserConfig(_Section):
     save_every: int = Field(1_600, ge=1, description="views between saved states")
     measure_every: int = Field(4_800, ge=1, description="views between validations")
     precision: Literal["bf16", "float32"] = Field("bf16", description="arithmetic of convolutions")
+    balance: float = Field(0.25, ge=0, le=1, description="class weights are shares of the pixels to minus this power")
 
 
 class FaceParserConfig(AnalyserConfig):

@@ -72,6 +72,15 @@ class PhotoOptions:
             help="Self-training: an analyser with these weights predicts regions for photos without region labels.",
         ),
     ] = None
+    transplants: Annotated[
+        int,
+        typer.Option(
+            "--transplants",
+            min=0,
+            metavar="N",
+            help="Also train on N train people drawn in skirts and clothes of others.",
+        ),
+    ] = 0
 
 
 _TRAIN_HELP = """Train the analyser on a folder with the layout of Clothing Co-Parsing; every tenth usable photo is
@@ -89,6 +98,7 @@ curve.jsonl.
 \b
 Settings and their defaults: images=60000 batch=16 height=288 width=192 learning_rate=0.0015 encoder_share=0.3
 warmup=2000 weight_decay=0.01 frozen_stages=2 ema_images=2000 save_every=1600 measure_every=4800 precision=bf16
+balance=0.25
 With --domain face: images=14000 height=192 warmup=1000 ema_images=1000 save_every=800 measure_every=2000
 
 \b
@@ -162,7 +172,9 @@ def _material(source: Path, photos: PhotoOptions, progress: Callable[[int, int],
     if photos.domain is DomainName.FACE:
         return read_faces(source, photos.street, progress)
     teacher = Analyser.load(photos.pseudo_labels, flip_tta=True) if photos.pseudo_labels else None
-    return read_material(source, unlabelled=photos.unlabelled, teacher=teacher, progress=progress)
+    return read_material(
+        source, unlabelled=photos.unlabelled, teacher=teacher, num_transplants=photos.transplants, progress=progress
+    )
 
 
 @app.command()

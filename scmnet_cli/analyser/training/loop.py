@@ -75,7 +75,9 @@ class AnalyserRun(CountedRun):
         self.run, self.config, self.seed, self.material = run, config, seed, material
         canvas = Canvas(config.height, config.width)
         subject, manner = material.subject, material.manner
-        self.views = Views([*material.train, *material.unlabelled], material.pictures, canvas, seed, manner)
+        self.views = Views(
+            [*material.train, *material.unlabelled, *material.transplants], material.pictures, canvas, seed, manner
+        )
         self.val = [plain_view(photo, canvas, manner) for photo in material.val]
         torch.manual_seed(seed)
         self.net = subject.build()
@@ -97,7 +99,7 @@ class AnalyserRun(CountedRun):
             (0.9, 0.99),
             weight_decay=config.weight_decay,
         )
-        self.class_weights = class_weights_of(material.train, len(subject.regions))
+        self.class_weights = class_weights_of(material.train, len(subject.regions), config.balance)
         self._resume()
 
     def train(self, progress: Callable[[Report], None] | None = None) -> Outcome:

@@ -14,6 +14,7 @@ from scmnet_cli.analyser.network import ENCODER_PACKAGE
 from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.analyser.subjects import PEOPLE, Subject
 from scmnet_cli.analyser.training.passers_by import PASSERS_BY
+from scmnet_cli.analyser.training.transplants import transplants
 from scmnet_cli.analyser.training.views import OF_PEOPLE, UNKNOWN, Manner, TrainingPhoto, training_photo
 from scmnet_cli.data.prepared import is_val
 from scmnet_cli.errors import ScmError
@@ -48,6 +49,7 @@ class Material:
 
     Attributes:
         one_of: pixels labelled ``ONE_OF`` show one of these regions.
+        transplants: photos of train people in garments of others.
     """
 
     train: list[TrainingPhoto]
@@ -59,6 +61,7 @@ class Material:
     manner: Manner = OF_PEOPLE
     one_of: tuple[int, ...] = ()
     about: Mapping[str, str] = field(default_factory=_ABOUT.copy)
+    transplants: list[TrainingPhoto] = field(default_factory=list)
 
 
 def read_material(
@@ -66,6 +69,7 @@ def read_material(
     *,
     unlabelled: bool = True,
     teacher: Analyser | None = None,
+    num_transplants: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Material:
     """Read Clothing Co-Parsing; every tenth usable photo by name is for validation, as in ``scm preprocess``.
@@ -74,6 +78,7 @@ def read_material(
         root: the data set's folder, with its table of joints.
         unlabelled: also use photos without region labels, for their joints.
         teacher: analyser that pseudo-labels their regions where it is confident; None for no pseudo-labels.
+        num_transplants: number of photos to add of train people in the garments of other train people.
         progress: called with the number of photos read and in all.
     """
     source = CcpSource(root)
@@ -113,7 +118,10 @@ def read_material(
         raise ScmError(f"{root}: has no usable photo for training")
     if teacher is not None:
         used.append(f"regions by {teacher.sha256}")
-    return Material(train, bare, val, textures(TEXTURES), fingerprint(used))
+    drawn = transplants(train, num_transplants, 0, progress) if num_transplants else []
+    if drawn:
+        used.append(f"{len(drawn)} transplants")
+    return Material(train, bare, val, textures(TEXTURES), fingerprint(used), transplants=drawn)
 
 
 def pseudo_labels(teacher: Analyser, image: UInt8Array) -> UInt8Array | None:

@@ -19,8 +19,9 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from scmnet_cli.analyser.analysis import BEYOND
 from scmnet_cli.analyser.network import REGION_STRIDE
 from scmnet_cli.analyser.subjects import PEOPLE
+from scmnet_cli.analyser.training.repainting import repainted
 from scmnet_cli.analyser.windows import OUTSIDE, Window
-from scmnet_cli.regions import BACKGROUND
+from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 ONE_OF = 253
@@ -33,6 +34,7 @@ _KEPT_HEIGHT = 560
 _MIN_PERSON_SHARE = 0.02
 _MIN_PERSON_JOINTS = 3
 _MAX_NOBODY_SHARE = 0.01
+_MIN_SKIRT_SHARE = 0.01  # of the person
 
 _Rectangle = tuple[int, int, int, int]
 
@@ -140,6 +142,8 @@ class Manner:
         pasted: share of annotated photos whose person is pasted onto another background.
         coarse: share of views at a lower resolution.
         margin: height of the network's input at inference, relative to the person's box.
+        rare: share of views that show a photo with a skirt.
+        repainted: share of annotated photos whose garments get other colours or patterns.
     """
 
     mirrored: tuple[int, ...]
@@ -149,6 +153,8 @@ class Manner:
     pasted: float
     coarse: float
     margin: float
+    rare: float = 0.0
+    repainted: float = 0.0
 
 
 class Views:
@@ -174,6 +180,7 @@ class Views:
         self._manner = manner or OF_PEOPLE
         self._photos = photos
         self._masked = [photo for photo in photos if photo.labels is not None]
+        self._rare = [photo for photo in self._masked if _wears_skirt(photo)] if self._manner.rare else []
         self._empty = [(photo, strip) for photo in photos for strip in photo.empty]
         self._pictures = pictures
         self._canvas = canvas
@@ -186,6 +193,8 @@ class Views:
         photo = self._photos[int(np.random.default_rng((self._seed, epoch, 1)).permutation(len(self._photos))[place])]
         if random.random() < self._manner.nobody and (self._empty or self._pictures):
             return self._without_person(random)
+        if self._rare and random.random() < self._manner.rare:
+            photo = self._rare[int(random.integers(len(self._rare)))]
         cut = random.random() < self._manner.cut
         if cut:
             photo = photo.cropped(_edges(photo, random))
@@ -213,6 +222,8 @@ class Views:
         image = window.look(photo.levels, canvas)
         whole = Image.new("L", photo.levels[0].size, UNKNOWN) if photo.labels is None else photo.labels
         labels = np.array(window.look_at_labels(whole, canvas, REGION_STRIDE))
+        if self._manner.repainted and random.random() < self._manner.repainted and photo.labels is not None:
+            image = repainted(image, np.asarray(window.look_at_labels(whole, canvas, 1)), self._pictures, random)
         pasted = photo.labels is not None and random.random() < pasting
         beyond = None
         if pasted or (labels == OUTSIDE).any():
@@ -349,6 +360,11 @@ def plain_view(photo: TrainingPhoto, canvas: Canvas, manner: Manner | None = Non
     )
 
 
+def _wears_skirt(photo: TrainingPhoto) -> bool:
+    labels = np.asarray(photo.labels)
+    return bool((labels == region_id("skirt")).sum() > _MIN_SKIRT_SHARE * (labels != BACKGROUND).sum())
+
+
 def _edges(photo: TrainingPhoto, random: np.random.Generator) -> _Rectangle:
     """Sample a crop of a photo: mostly at the bottom, between waist and knees, also close beside the person."""
     left, top, right, bottom = photo.box
@@ -400,7 +416,9 @@ def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, c
     return Window(centre_x, centre_y, height, stretch, angle, bool(random.random() < 0.5))
 
 
-OF_PEOPLE = Manner(PEOPLE.mirrored, _window, nobody=0.16, cut=0.38, pasted=0.3, coarse=0.08, margin=1.12)
+OF_PEOPLE = Manner(
+    PEOPLE.mirrored, _window, nobody=0.16, cut=0.38, pasted=0.3, coarse=0.08, margin=1.12, rare=0.25, repainted=0.3
+)
 """Views of people."""
 
 
