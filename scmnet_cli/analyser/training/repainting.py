@@ -34,7 +34,7 @@ def repainted(
     Shape:
         labels: (H, W), the size of ``image``.
     """
-    pixels = np.asarray(image).astype(np.float32)
+    pixels: FloatArray = np.asarray(image).astype(np.float32)
     for region in _GARMENTS:
         mask = labels == region
         if mask.sum() < _LEAST_PIXELS or random.random() >= _EACH:
@@ -44,8 +44,8 @@ def repainted(
         if pictures and random.random() < _PATTERNED:
             new = _patterned(pixels, mask, pictures, random)
         else:
-            new = pixels @ _colour_change(random) + random.uniform(-25, 25, 3).astype(np.float32)
-        pixels = pixels * (1 - share) + new * share
+            new = (pixels @ _colour_change(random) + random.uniform(-25, 25, 3)).astype(np.float32)
+        pixels = (pixels * (1 - share) + new * share).astype(np.float32)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 

@@ -1,7 +1,7 @@
 """Garments of train people drawn onto other train people by the part warp: labelled photos without annotation.
 
-Of 813 train photos only 132 show a skirt. A transplant shows a person in the skirt, the trousers or the dress of another
-one. Its labels are exact: those of the wearer, and the new garment's where it is drawn.
+Only 132 of 813 train photos show a skirt. A transplant shows a person in the skirt, the trousers or the dress of
+another one. Its labels are the wearer's, and the new garment's where it is drawn.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Figure:
     inside: tuple[slice, slice]
 
     def mask(self, kind: str) -> npt.NDArray[np.bool_]:
-        return self.labels == region_id("upper" if kind == "dress" else kind)
+        return np.asarray(self.labels == region_id("upper" if kind == "dress" else kind))
 
     def share(self, kind: str) -> float:
         return float(self.mask(kind).sum() / max(1, (self.labels != BACKGROUND).sum()))

@@ -1,0 +1,170 @@
+"""Behind removed hair: clothes, the side of the head and background, and no rim of the old hair."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from test_editing import (
+    GREEN,
+    PANTS,
+    PHOTO,
+    RED,
+    dressed,
+    edit,
+    full_size,
+    has_colour,
+    regions_of,
+    save_part_warp_model,
+)
+
+from scmnet_cli.errors import ScmError
+from scmnet_cli.images import PLAIN_GREY
+from scmnet_cli.inference.behind_hair import bare_head, behind_hair, hair_rim, joined_to_face, with_seen_face
+from scmnet_cli.inference.editing import edit_photo
+from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.inference.uncovered import gone
+from scmnet_cli.regions import BACKGROUND, region_id
+from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.types import Person
+
+BLACK, SKIN = (12, 12, 16), (225, 175, 145)
+
+
+def size_of(person: Person) -> float:
+    neck, hips = person.joints[JOINTS.index("neck"), :2], person.joints[[8, 11], :2].mean(0)
+    return float(np.hypot(*(neck - hips)))
+
+
+def long_haired() -> Person:
+    """Return a drawn person with black hair down to the chest, over the shoulders and beside the neck."""
+    person = full_size(PANTS, "long", {"upper": GREEN, "face": SKIN, "hair": BLACK})
+    image, labels = person.image.copy(), person.regions.copy()
+    eyes = person.joints[[14, 15], :2].mean(0)
+    size = size_of(person)
+    rows, columns = np.mgrid[: labels.shape[0], : labels.shape[1]]
+    tall = (rows > eyes[1] - 0.25 * size) & (rows < person.joints[JOINTS.index("neck"), 1] + 0.3 * size)
+    hair = tall & (abs(columns - eyes[0]) < 0.45 * size) & (labels != region_id("face"))
+    image[hair], labels[hair] = BLACK, region_id("hair")
+    return replace(person, image=image, regions=labels)
+
+
+def place(person: Person, across: float, down: float) -> tuple[int, int]:
+    """Return row and column of a place relative to the neck, in torso lengths."""
+    x, y = person.joints[JOINTS.index("neck"), :2] + size_of(person) * np.array([across, down])
+    return round(float(y)), round(float(x))
+
+
+def test_clothes_continue_behind_hair_and_beside_the_head_is_background() -> None:
+    wearer = long_haired()
+    hair = regions_of(wearer, "hair")
+    nothing = np.zeros_like(hair)
+    colour, alpha, labels = behind_hair(wearer, hair, nothing, np.ones(hair.shape, np.float32))
+    chest, beside_cheek = place(wearer, -0.25, 0.25), place(wearer, -0.4, -0.35)
+    assert hair[chest]
+    assert hair[beside_cheek]
+    assert labels[chest] == region_id("upper")
+    assert alpha[chest] == 1
+    assert abs(colour[chest] - GREEN).max() < 10
+    lost = gone(wearer, "hair", nothing)
+    assert lost[beside_cheek]
+    assert not lost[chest]
+
+
+def test_the_side_of_the_head_that_hair_hid_has_the_colour_of_the_face() -> None:
+    wearer = long_haired()
+    face, head = regions_of(wearer, "face"), bare_head(wearer)
+    hidden = (head > 0.99) & regions_of(wearer, "hair")
+    narrower = replace(wearer, regions=np.where(face & ~ndimage.binary_erosion(face, iterations=4), 2, wearer.regions))
+    image = narrower.image.copy()
+    image[narrower.regions == region_id("hair")] = BLACK
+    narrower = replace(narrower, image=image)
+    hair = regions_of(narrower, "hair")
+    colour, _, labels = behind_hair(narrower, hair, np.zeros_like(hair), np.ones(hair.shape, np.float32))
+    newly = face & hair & (head > 0.99)
+    assert newly.sum() > 30
+    assert hidden.sum() < (head > 0.5).sum()
+    assert (labels[newly] == region_id("face")).all()
+    away = abs(colour[newly] - SKIN).max(-1)
+    assert np.median(away) < 45, "darker towards the outline, but skin"
+
+
+def test_pixels_that_mix_hair_and_cloth_are_a_rim_and_cloth_is_not() -> None:
+    wearer = long_haired()
+    hair, upper = regions_of(wearer, "hair"), regions_of(wearer, "upper")
+    mixed = upper & ndimage.binary_dilation(hair)
+    image = wearer.image.copy()
+    image[mixed] = (np.array(GREEN) + BLACK) // 2
+    rim = hair_rim(replace(wearer, image=image))
+    assert mixed.sum() > 30
+    assert rim[mixed].mean() > 0.9
+    assert not (rim & upper & ~mixed).any()
+    assert not hair_rim(wearer)[upper].any(), "a clean edge has no rim"
+
+
+def test_an_eye_that_is_annotated_as_hair_stays_the_face() -> None:
+    wearer = long_haired()
+    face = regions_of(wearer, "face")
+    eyes = wearer.joints[[14, 15], :2].mean(0)
+    half = face & (np.arange(face.shape[1]) < eyes[0] - 2)[None] & (bare_head(wearer) > 0.9)
+    labels = np.where(half, region_id("hair"), wearer.regions).astype(np.uint8)
+    seen = with_seen_face(replace(wearer, regions=labels))
+    found = seen.regions == region_id("face")
+    assert half.sum() > 50
+    assert found[half].mean() > 0.8
+    assert (found & ~face).sum() <= 3, "hair stays hair, but for a filled hole"
+
+
+def test_a_narrow_gap_between_new_hair_and_the_cheek_is_hair() -> None:
+    wearer = full_size(PANTS, "short", {"face": SKIN})
+    face = regions_of(wearer, "face")
+    hair = regions_of(wearer, "hair")
+    image, labels = wearer.image.copy(), wearer.regions.copy()
+    image[hair], labels[hair] = PLAIN_GREY, BACKGROUND
+    wearer = replace(wearer, image=image, regions=labels)
+    eyes = wearer.joints[[14, 15], :2].mean(0)
+    row = round(float(eyes[1]))
+    first = int(np.flatnonzero(face[row])[0])
+    cover = np.zeros(face.shape, np.float32)
+    cover[row - 12 : row + 12, first - 16 : first - 3] = 1  # a lock three pixels beside the cheek
+    colour = np.zeros((*face.shape, 3), np.float32) + np.array(RED, np.float32)
+    joined, pixels = joined_to_face(wearer, cover, colour)
+    gap = (row, first - 2)
+    assert cover[gap] == 0
+    assert joined[gap] == 1
+    assert pixels[gap][0] > 2 * pixels[gap][1:].max(), "red hair, a little darker"
+    assert joined[row, first + 3] == 0, "the cheek stays"
+    assert joined[row, first - 30] == 0
+
+
+def test_short_hair_on_a_long_haired_wearer_leaves_no_long_hair(tmp_path_factory: pytest.TempPathFactory) -> None:
+    model = save_part_warp_model(tmp_path_factory.mktemp("hair") / "model.safetensors")
+    pipeline = Pipeline.from_pretrained(model, "cpu")
+    wearer = long_haired()
+    found = edit(pipeline, wearer, "hair", dressed(PANTS, "other", hair=RED))
+    assert has_colour(found.person.image, RED).sum() > 100
+    assert not (has_colour(found.person.image, BLACK) & (found.area > 0.5)).any()
+    chest = place(wearer, -0.25, 0.25)
+    assert has_colour(found.person.image, GREEN)[chest]
+    assert np.array_equal(found.person.image[found.area == 0], wearer.image[found.area == 0])
+    eyes = wearer.joints[[14, 15], :2].mean(0)
+    middle = (round(float(eyes[1])), round(float(eyes[0])))
+    assert np.array_equal(found.person.image[middle], wearer.image[middle])
+    assert PHOTO.height < len(wearer.image)
+
+
+def test_short_hair_is_refused_where_long_hair_hides_the_face(tmp_path_factory: pytest.TempPathFactory) -> None:
+    model = save_part_warp_model(tmp_path_factory.mktemp("hidden") / "model.safetensors")
+    pipeline = Pipeline.from_pretrained(model, "cpu")
+    wearer = long_haired()
+    eyes = wearer.joints[[14, 15], :2].mean(0)
+    half = regions_of(wearer, "face") & (np.arange(wearer.regions.shape[1]) < eyes[0] + 2)[None]
+    image, labels = wearer.image.copy(), wearer.regions.copy()
+    image[half], labels[half] = BLACK, region_id("hair")
+    covered = replace(wearer, image=image, regions=labels)
+    other = dressed(PANTS, "other", hair=RED)
+    with pytest.raises(ScmError, match=r"long: hair hides \d+% of the face, which shorter hair would bare"):
+        edit(pipeline, covered, "hair", other)
+    edit_photo(pipeline, covered, {"hair": other}, force=True)
