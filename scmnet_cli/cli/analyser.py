@@ -81,6 +81,12 @@ class PhotoOptions:
             help="Also train on N train people drawn in skirts and clothes of others.",
         ),
     ] = 0
+    reposed: Annotated[
+        int,
+        typer.Option(
+            "--reposed", min=0, metavar="N", help="Also train on N pictures of train people with lifted and bent arms."
+        ),
+    ] = 0
 
 
 _TRAIN_HELP = """Train the analyser on a folder with the layout of Clothing Co-Parsing; every tenth usable photo is
@@ -175,7 +181,12 @@ def _material(source: Path, photos: PhotoOptions, progress: Callable[[int, int],
         return read_faces(source, photos.street, progress)
     teacher = Analyser.load(photos.pseudo_labels, flip_tta=True) if photos.pseudo_labels else None
     return read_material(
-        source, unlabelled=photos.unlabelled, teacher=teacher, num_transplants=photos.transplants, progress=progress
+        source,
+        unlabelled=photos.unlabelled,
+        teacher=teacher,
+        num_transplants=photos.transplants,
+        num_reposed=photos.reposed,
+        progress=progress,
     )
 
 

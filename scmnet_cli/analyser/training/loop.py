@@ -76,7 +76,7 @@ class AnalyserRun(CountedRun):
         canvas = Canvas(config.height, config.width)
         subject, manner = material.subject, material.manner
         self.views = Views(
-            [*material.train, *material.unlabelled, *material.transplants], material.pictures, canvas, seed, manner
+            [*material.train, *material.unlabelled, *material.drawn], material.pictures, canvas, seed, manner
         )
         self.val = [plain_view(photo, canvas, manner) for photo in material.val]
         torch.manual_seed(seed)

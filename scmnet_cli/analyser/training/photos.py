@@ -14,6 +14,7 @@ from scmnet_cli.analyser.network import ENCODER_PACKAGE
 from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.analyser.subjects import PEOPLE, Subject
 from scmnet_cli.analyser.training.passers_by import PASSERS_BY
+from scmnet_cli.analyser.training.reposed_people import reposed_people
 from scmnet_cli.analyser.training.transplants import transplants
 from scmnet_cli.analyser.training.views import OF_PEOPLE, UNKNOWN, Manner, TrainingPhoto, training_photo
 from scmnet_cli.data.prepared import is_val
@@ -49,7 +50,7 @@ class Material:
 
     Attributes:
         one_of: pixels labelled ``ONE_OF`` show one of these regions.
-        transplants: photos of train people in garments of others.
+        drawn: photos of train people in garments of others, or with turned arms.
     """
 
     train: list[TrainingPhoto]
@@ -61,7 +62,7 @@ class Material:
     manner: Manner = OF_PEOPLE
     one_of: tuple[int, ...] = ()
     about: Mapping[str, str] = field(default_factory=_ABOUT.copy)
-    transplants: list[TrainingPhoto] = field(default_factory=list)
+    drawn: list[TrainingPhoto] = field(default_factory=list)
 
 
 def read_material(
@@ -70,6 +71,7 @@ def read_material(
     unlabelled: bool = True,
     teacher: Analyser | None = None,
     num_transplants: int = 0,
+    num_reposed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Material:
     """Read Clothing Co-Parsing; every tenth usable photo by name is for validation, as in ``scm preprocess``.
@@ -79,6 +81,7 @@ def read_material(
         unlabelled: also use photos without region labels, for their joints.
         teacher: analyser that pseudo-labels their regions where it is confident; None for no pseudo-labels.
         num_transplants: number of photos to add of train people in the garments of other train people.
+        num_reposed: number of photos to add of train people with turned arms.
         progress: called with the number of photos read and in all.
     """
     source = CcpSource(root)
@@ -121,7 +124,11 @@ def read_material(
     drawn = transplants(train, num_transplants, 0, progress) if num_transplants else []
     if drawn:
         used.append(f"{len(drawn)} transplants")
-    return Material(train, bare, val, textures(TEXTURES), fingerprint(used), transplants=drawn)
+    pictures = textures(TEXTURES)
+    turned = reposed_people(train, pictures, num_reposed, 0, progress) if num_reposed else []
+    if turned:
+        used.append(f"{len(turned)} re-posed")
+    return Material(train, bare, val, pictures, fingerprint(used), drawn=[*drawn, *turned])
 
 
 def pseudo_labels(teacher: Analyser, image: UInt8Array) -> UInt8Array | None:

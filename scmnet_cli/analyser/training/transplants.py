@@ -46,7 +46,7 @@ _COVERED, _SURE = 0.2, (0.35, 0.65)
 
 
 @dataclass(frozen=True)
-class _Figure:
+class Figure:
     """A train person cut out at a common size."""
 
     image: UInt8Array
@@ -86,7 +86,7 @@ def transplants(
         progress: called with the number done and in all.
     """
     random = np.random.default_rng((seed, num))
-    figures = [figure for photo in photos if (figure := _figure(photo)) is not None]
+    figures = [figure for photo in photos if (figure := figure_of(photo)) is not None]
     donors = {kind: [figure for figure in figures if figure.wears(kind)] for kind, _ in _KINDS}
     wearers = [figure for figure in figures if figure.top_ends < _TOP_ENDS]
     found: list[TrainingPhoto] = []
@@ -105,7 +105,7 @@ def transplants(
     return found
 
 
-def _figure(photo: TrainingPhoto) -> _Figure | None:
+def figure_of(photo: TrainingPhoto) -> Figure | None:
     """Cut out a person seen from the front or behind whose shoulders, hips and knees are known."""
     if photo.labels is None or (photo.joints[list(_NEEDED), 2] <= 0).any():
         return None
@@ -120,10 +120,10 @@ def _figure(photo: TrainingPhoto) -> _Figure | None:
     rows, columns = (np.flatnonzero((labels != OUTSIDE).any(axis)) for axis in (1, 0))
     inside = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
     labels[labels == OUTSIDE] = BACKGROUND
-    return _Figure(np.asarray(window.look(photo.levels, _CANVAS)), labels, joints, int(np.sign(across)), inside)
+    return Figure(np.asarray(window.look(photo.levels, _CANVAS)), labels, joints, int(np.sign(across)), inside)
 
 
-def _worn(donor: _Figure, wearer: _Figure, kind: str, random: np.random.Generator) -> TrainingPhoto | None:
+def _worn(donor: Figure, wearer: Figure, kind: str, random: np.random.Generator) -> TrainingPhoto | None:
     """Draw the donor's garment on the wearer; None if little of it is seen."""
     mask = donor.mask(kind)
     region = int(donor.labels[mask][0])
