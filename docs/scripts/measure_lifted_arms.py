@@ -1,8 +1,8 @@
 """Measure the analyser on lifted arms: ``python docs/scripts/measure_lifted_arms.py CCP [NUM] [WEIGHTS]``.
 
-The val people of Clothing Co-Parsing are drawn with turned arms by the part warp, on other backgrounds; no photo of them
-was used in training. Joints and regions move with the pixels. Prints the shares of elbows and wrists within 0.05 of the
-person's height, and the IoU of the region arms.
+The val people of Clothing Co-Parsing are drawn with turned arms by the part warp, on other backgrounds; no photo of
+them was used in training. Joints and regions move with the pixels. Prints the shares of elbows and wrists within 0.05 of
+the person's height, and the IoU of the region arms.
 """
 
 import sys
@@ -43,5 +43,5 @@ for photo in reposed_people(people, textures(THINGS), num, seed=7):
     shared += int((truth & answer).sum())
     united += int((truth | answer).sum())
 for name, (near, all_of_them) in found.items():
-    print(f"{name}s within {NEAR}: {near / max(1, all_of_them):.1%} of {all_of_them}")
-print(f"IoU of arms: {shared / max(1, united):.3f}")
+    sys.stdout.write(f"{name}s within {NEAR}: {near / max(1, all_of_them):.1%} of {all_of_them}\n")
+sys.stdout.write(f"IoU of arms: {shared / max(1, united):.3f}\n")

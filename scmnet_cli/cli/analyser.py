@@ -168,6 +168,8 @@ def _check(photos: PhotoOptions) -> None:
         )
     if is_face and photos.transplants:
         raise ScmError(f"--transplants {photos.transplants}: draws people, not faces; leave it out")
+    if is_face and photos.reposed:
+        raise ScmError(f"--reposed {photos.reposed}: draws people, not faces; leave it out")
     if photos.pseudo_labels and not photos.unlabelled:
         raise ScmError("--pseudo-labels: needs the photos that --no-unlabelled excludes; give one of the two")
 

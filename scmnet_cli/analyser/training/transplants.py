@@ -56,9 +56,11 @@ class Figure:
     inside: tuple[slice, slice]
 
     def mask(self, kind: str) -> npt.NDArray[np.bool_]:
+        """Return the pixels of a kind of garment."""
         return np.asarray(self.labels == region_id("upper" if kind == "dress" else kind))
 
     def share(self, kind: str) -> float:
+        """Return the share of the person's pixels that a kind of garment covers."""
         return float(self.mask(kind).sum() / max(1, (self.labels != BACKGROUND).sum()))
 
     @property
