@@ -1,8 +1,8 @@
 """Measure the analyser on lifted arms: ``python docs/scripts/measure_lifted_arms.py CCP [NUM] [WEIGHTS]``.
 
 The val people of Clothing Co-Parsing are drawn with turned arms by the part warp, on other backgrounds; no photo of
-them was used in training. Joints and regions move with the pixels. Prints the shares of elbows and wrists within 0.05 of
-the person's height, and the IoU of the region arms.
+them was used in training. Joints and regions move with the pixels. Prints the shares of elbows and wrists within 0.05
+of the person's height, and the IoU of the region arms.
 """
 
 import sys
