@@ -17,7 +17,7 @@ from scmnet_cli.config import load_config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.baselines import Method, region_mean
-from scmnet_cli.evaluation.half_body import half_body, is_full_body
+from scmnet_cli.evaluation.half_body import is_full_body
 from scmnet_cli.evaluation.metric_networks import MetricNetworks
 from scmnet_cli.evaluation.metric_results import MetricResults, compute_metrics
 from scmnet_cli.evaluation.prepared_cases import MODEL, CaseSet, PreparedCases, load_people
@@ -30,7 +30,7 @@ from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.sources.folder import FolderSource
 from scmnet_cli.training.measure import draw_grid, moved_sources, spread_of
-from scmnet_cli.types import Canvas, Person
+from scmnet_cli.types import Canvas
 
 if TYPE_CHECKING:
     from conftest import Place, SomeFaces
@@ -177,24 +177,6 @@ def test_half_to_full_body_uses_only_what_lies_above_the_hips_as_source(drawn_da
     values = evaluated(drawn_data, None, split="train", case_set=CaseSet.half2full)[1].scores["source unchanged"].values
     assert values["copy_score"].value == pytest.approx(1)
     assert values["ssim"].value < 1
-
-
-def test_joints_below_the_hips_are_missing_in_a_half_body_and_the_others_are_where_it_shows_them() -> None:
-    joints = np.zeros((18, 3), np.float32)
-    places = {0: (24, 8), 1: (24, 14), 2: (18, 14), 4: (6, 40), 5: (30, 14), 8: (20, 31), 11: (28, 33), 9: (20, 45)}
-    for joint, place in places.items():
-        joints[joint] = (*place, 0.5)
-    regions = np.zeros((64, 48), np.uint8)
-    regions[4:60, 4:44] = region_id("upper")  # so wide that the frame reaches below the cut
-    image = np.full((64, 48, 3), 230, np.uint8)
-    for joint in (0, 2):
-        image[places[joint][1], places[joint][0]] = (joint, 0, 0)
-    half = half_body(Person("wide", image, regions, joints), Canvas(128, 96), "plain")
-    assert set(np.flatnonzero(half.joints[:, 2])) == {0, 1, 2, 5, 8, 11}  # not the wrist and the knee
-    for joint in (0, 2):
-        x, y = half.joints[joint, :2].round().astype(int)
-        around = half.image[y - 1 : y + 2, x - 1 : x + 2, 1]
-        assert around.min() == half.image[:, :, 1][y - 4 : y + 5, x - 4 : x + 5].min() < 150
 
 
 def test_reposed_sources_have_the_next_persons_pose_and_the_truth_is_the_photo(drawn_data: Path) -> None:

@@ -1,4 +1,4 @@
-"""What lies behind hair that an edit removes: the side of the head, the neck, clothes and skin, or background.
+"""Fill the pixels that an edit uncovers when it removes hair: head, neck, clothes, skin or background.
 
 The network draws blurred skin wherever a head may be, and the mixed pixels at the edge of the old hair stay as a rim.
 So the head's outline comes from the joints, what it shows is continued from the nearest visible pixels, and pixels with

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from scmnet_cli.data.dataset import collate, resized
+from scmnet_cli.data.garment_pixels import arms_lifted, extended
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, to_uint8
 from scmnet_cli.inference.behind_hair import (
@@ -43,7 +44,7 @@ from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_JOINTS, TORSO_PART, b
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot, region_id
 from scmnet_cli.skeleton import JOINTS
-from scmnet_cli.types import FloatArray, Person, UInt8Array
+from scmnet_cli.types import Person, UInt8Array
 
 if TYPE_CHECKING:
     from scmnet_cli.inference.pipeline import Pipeline
@@ -330,7 +331,7 @@ def _warped_garment(
     mask = np.isin(worn.regions, taken)
     if not mask.any():
         return np.zeros(wearer.regions.shape, np.float32), wearer.image.astype(np.float32)
-    batch = collate([replace(worn, image=_extended(worn.image, mask))], torch.device("cpu"))
+    batch = collate([replace(worn, image=extended(worn.image, mask))], torch.device("cpu"))
     girth = _FLAT_GIRTHS.get(region, (1.0, 1.0)) if lies_flat(reference) else (1.0, 1.0)
     hanging = mask if kind in ("pants", "skirt") else np.zeros_like(mask)
     if kind == "dress":
@@ -341,7 +342,7 @@ def _warped_garment(
     cover = np.zeros(mask.shape, np.float32)
     colour = wearer.image.astype(np.float32)
     for layer, joints, front in (
-        (hanging, _arms_lifted(wearer.joints), arms if kind == "dress" else np.zeros_like(arms)),
+        (hanging, arms_lifted(wearer.joints), arms if kind == "dress" else np.zeros_like(arms)),
         (mask & ~hanging, wearer.joints, arms if kind in ON_TORSO else np.zeros_like(arms)),
     ):
         if layer.any():
@@ -367,18 +368,6 @@ def _sure(warp: PartWarp, label: int) -> tuple[npt.NDArray[np.float32], npt.NDAr
     return sure.numpy(), ((warp.image[0].permute(1, 2, 0) + 1) * 127.5).numpy()
 
 
-def _arms_lifted(joints: FloatArray) -> FloatArray:
-    """Return the joints with both arms above the head: hands beside a skirt do not carry it, so they would tear it."""
-    lifted = joints.copy()
-    size = float(body_size(torch.from_numpy(joints)[None])[0])
-    for side in ("right", "left"):
-        shoulder, elbow, wrist = (JOINTS.index(f"{side}_{name}") for name in ("shoulder", "elbow", "wrist"))
-        for joint, above in ((elbow, 0.6), (wrist, 1.1)):
-            lifted[joint, :2] = joints[shoulder, :2] - [0, above * size]
-            lifted[joint, 2] = joints[shoulder, 2]
-    return lifted
-
-
 def _without_islands(cover: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Remove small separate components: a part that reaches beyond its limb samples them from another limb."""
     from scipy import ndimage
@@ -389,17 +378,6 @@ def _without_islands(cover: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     sizes = np.bincount(pieces.ravel())[1:]
     kept = np.concatenate([[False], sizes >= _ISLAND * sizes.max()])
     return np.where(kept[pieces], cover, np.float32(0))
-
-
-def _extended(image: UInt8Array, mask: _BoolArray) -> UInt8Array:
-    """Extend a garment's colours beyond its edge, so that interpolation mixes in no neighbouring colours."""
-    from scipy import ndimage
-
-    inner = ndimage.binary_erosion(mask, iterations=1)
-    inner = inner if inner.any() else mask
-    rows, columns = ndimage.distance_transform_edt(~inner, return_distances=False, return_indices=True)
-    extended: UInt8Array = image[rows, columns]
-    return extended
 
 
 def _below_forehead(wearer: Person) -> _BoolArray:

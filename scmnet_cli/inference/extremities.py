@@ -96,9 +96,8 @@ class _Limbs:
     @classmethod
     def of(cls, joints: Tensor, warp: PartWarp) -> _Limbs:
         joints = complete_joints(joints.float())
-        valid = joints.new_ones(len(joints), 10, dtype=torch.bool)
         height, width = warp.image.shape[2:]
-        return cls(PartShapes.of(joints, valid), (slice(0, height), slice(0, width)))
+        return cls(PartShapes.of(joints), (slice(0, height), slice(0, width)))
 
     def near(self, part: int, where: tuple[float, float, float]) -> Tensor:
         """Return a soft mask of the pixels along a bone, (B, 1, H, W); 0 if the limb is missing."""

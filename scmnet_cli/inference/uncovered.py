@@ -73,7 +73,7 @@ def _on_arms(outside: FloatArray) -> _BoolArray:
 def outside_parts(wearer: Person, size: tuple[int, ...]) -> FloatArray:
     """Return a soft mask of the pixels outside each part of a body, (10, H, W)."""
     joints = complete_joints(torch.from_numpy(wearer.joints)[None])
-    shapes = PartShapes.of(joints, joints.new_ones(1, len(PARTS), dtype=torch.bool))
+    shapes = PartShapes.of(joints)
     whole = (slice(0, size[0]), slice(0, size[1]))
     return np.stack([shapes.outside(part, whole)[0].numpy() for part in range(len(PARTS))])
 

@@ -62,8 +62,9 @@ class PartShapes:
     valid: Tensor
 
     @classmethod
-    def of(cls, joints: Tensor, valid: Tensor) -> PartShapes:
-        """Create the shapes from completed joints, (B, 18, 3), and a mask of the valid parts, (B, 10)."""
+    def of(cls, joints: Tensor, valid: Tensor | None = None) -> PartShapes:
+        """Create the shapes from completed joints, (B, 18, 3), and a mask of the valid parts, (B, 10); None: all."""
+        valid = joints.new_ones(len(joints), len(PARTS), dtype=torch.bool) if valid is None else valid
         places, present = joints[..., :2], joints[..., 2] > 0
         size = body_size(joints)
         shoulders, has_shoulder = middle(places, present, RIGHT_SHOULDER, LEFT_SHOULDER)

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.models.part_joints import HEAD_PART, PARTS, complete_joints, hidden_faces
+from scmnet_cli.models.part_joints import HEAD_PART, complete_joints, hidden_faces
 from scmnet_cli.models.part_ownership import left_behind
 from scmnet_cli.models.part_shapes import Box, PartShapes, pixels
 from scmnet_cli.models.part_transforms import PartTransforms, part_transforms
@@ -67,6 +67,11 @@ class PartWarp:
         """Return several warps as one batch."""
         fields = ([warp.image, warp.regions, warp.coverage, warp.coordinates] for warp in warps)
         return cls(*(torch.cat(parts) for parts in zip(*fields, strict=True)))
+
+    def row(self, row: int) -> PartWarp:
+        """Return the warp of one source of the batch, (1, ..., H, W)."""
+        part = slice(row, row + 1)
+        return PartWarp(self.image[part], self.regions[part], self.coverage[part], self.coordinates[part])
 
     def channels(self) -> Tensor:
         """Return the input channels of the networks: image, coverage and regions, (B, 12, H, W)."""
@@ -117,7 +122,7 @@ def inside_body(joints: Tensor, size: tuple[int, int]) -> Tensor:
         joints: (B, 18, 3), as detected; result: (B, 1, H, W).
     """
     joints = complete_joints(joints.float())
-    shapes = PartShapes.of(joints, joints.new_ones(len(joints), len(PARTS), dtype=torch.bool))
+    shapes = PartShapes.of(joints)
     inside = joints.new_zeros(len(joints), 1, *size)
     for part, box in enumerate(shapes.boxes(size, boxed=True)):
         if box is not None:

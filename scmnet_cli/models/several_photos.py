@@ -62,9 +62,7 @@ def part_scores(photos: Sequence[Photo], pose: Tensor) -> Tensor:
 
 
 def _scores_of(photo: Photo, pose: Tensor) -> Tensor:
-    completed = complete_joints(photo.joints.float())
-    valid = torch.ones(1, _NUM_PARTS, dtype=torch.bool, device=pose.device)
-    shapes = PartShapes.of(completed, valid)
+    shapes = PartShapes.of(complete_joints(photo.joints.float()))
     height, width = photo.image.shape[2:]
     person = 1 - photo.masks[0, 0]
     whole = (slice(0, height), slice(0, width))

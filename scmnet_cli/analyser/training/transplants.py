@@ -16,6 +16,7 @@ from PIL import Image, ImageFilter
 
 from scmnet_cli.analyser.training.views import TrainingPhoto, training_photo
 from scmnet_cli.analyser.windows import OUTSIDE, Window
+from scmnet_cli.data.garment_pixels import arms_lifted, extended
 from scmnet_cli.models.part_joints import body_size
 from scmnet_cli.models.part_warp import warp_parts
 from scmnet_cli.regions import BACKGROUND, one_hot, region_id
@@ -131,8 +132,8 @@ def _worn(donor: Figure, wearer: Figure, kind: str, random: np.random.Generator)
     region = int(donor.labels[mask][0])
     source, target = donor.joints, wearer.joints
     if kind != "dress":
-        source, target = _arms_lifted(source), _arms_lifted(target)
-    image = torch.from_numpy(_extended(donor.image, mask)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        source, target = arms_lifted(source), arms_lifted(target)
+    image = torch.from_numpy(extended(donor.image, mask)).permute(2, 0, 1)[None].float() / 127.5 - 1
     masks = one_hot(torch.from_numpy(mask * np.uint8(region))[None])
     warp = warp_parts(image, masks, torch.from_numpy(source)[None], torch.from_numpy(target)[None])
     share = (warp.regions[0, region] * (warp.coverage[0, 0] > _COVERED)).numpy()
@@ -150,25 +151,3 @@ def _worn(donor: Figure, wearer: Figure, kind: str, random: np.random.Generator)
     joints = wearer.joints.copy()
     joints[joints[:, 2] > 0, :2] -= (wearer.inside[1].start, wearer.inside[0].start)
     return training_photo(mixed[wearer.inside].round().clip(0, 255).astype(np.uint8), labels[wearer.inside], joints)
-
-
-def _arms_lifted(joints: FloatArray) -> FloatArray:
-    """Return the joints with both arms above the head: a hand in front of a skirt does not carry it."""
-    lifted = joints.copy()
-    size = float(body_size(torch.from_numpy(joints)[None])[0])
-    for side in ("right", "left"):
-        shoulder, elbow, wrist = (JOINTS.index(f"{side}_{name}") for name in ("shoulder", "elbow", "wrist"))
-        for joint, above in ((elbow, 0.6), (wrist, 1.1)):
-            lifted[joint] = (joints[shoulder, 0], joints[shoulder, 1] - above * size, 1)
-    return lifted
-
-
-def _extended(image: UInt8Array, mask: npt.NDArray[np.bool_]) -> UInt8Array:
-    """Extend a garment's colours beyond its edge, so that interpolation mixes in no neighbouring colours."""
-    from scipy import ndimage
-
-    inner = ndimage.binary_erosion(mask, iterations=1)
-    inner = inner if inner.any() else mask
-    rows, columns = ndimage.distance_transform_edt(~inner, return_distances=False, return_indices=True)
-    extended: UInt8Array = image[rows, columns]
-    return extended
