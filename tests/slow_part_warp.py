@@ -257,6 +257,18 @@ def beyond_borders(person: Person, bone: Bone, on_person: Array, share: Array) -
     return result
 
 
+def nearest_bone(person: Person, bones: list[Bone], height: int, width: int) -> Array:
+    """Return the distance of every pixel to the nearest bone with its extension, in torso lengths."""
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    nearest = np.full((height, width), 1e6)
+    for bone in bones:
+        along = person.at[bone.end] - person.at[bone.start]
+        length = max(abs(along), 1e-3)
+        local = (x + 1j * y - person.at[bone.start]) * np.conj(along / length)
+        nearest = np.minimum(nearest, abs(local - local.real.clip(0, length * (1 + bone.beyond))) / person.size)
+    return nearest
+
+
 def behind(person: Person, owned: list[Array], masks: Array) -> Iterator[Array]:
     """Yield how surely each part leaves each pixel of the source behind; ``owned``: its share of all weights."""
     height, width = masks.shape[1:]
@@ -275,15 +287,29 @@ def behind(person: Person, owned: list[Array], masks: Array) -> Iterator[Array]:
     yield arms * grown(masks, [1, 3, 5, 7])
     yield np.zeros((height, width))
     for number, bone in enumerate(BONES):
+        along = person.at[bone.end] - person.at[bone.start]
+        length = max(abs(along), 1e-3)
+        place = ((x + 1j * y - person.at[bone.start]) * np.conj(along / length)).real / length
         left = beyond_borders(person, bone, 1 - masks[0], owned[2 + number])
         if number < 4:
             left = left * grown(masks, [1, 3, 5, 6, 7])
         else:
             other_leg = owned[8] + owned[9] if number < 6 else owned[6] + owned[7]
             left = np.maximum(left, ramp(other_leg, 0.5, 0.75)) * grown(masks, [1, 7])
-        along = person.at[bone.end] - person.at[bone.start]
-        length = max(abs(along), 1e-3)
-        place = ((x + 1j * y - person.at[bone.start]) * np.conj(along / length)).real / length
+        if number >= 4:
+            known = [bone for bone, share in zip(BONES, owned[2:], strict=True) if share.any()]
+            legs = [[bone for bone in known if bone in BONES[first : first + 2]] for first in (4, 6)]
+            ours, theirs = (nearest_bone(person, leg, height, width) for leg in (legs if number < 6 else legs[::-1]))
+            nearer = ramp(ours - theirs, -0.02, 0.02) * ramp(ours + theirs, 0.03, 0.08)
+            at = np.linspace(0, 1, 16)
+            pairs = [(person.at[one.start], person.at[one.end]) for one in (bone, BONES[number ^ 2])]
+            halfway = sum(start + at * (end - start) for start, end in pairs) / 2
+            halfway = halfway.real.clip(0, width - 1) + 1j * halfway.imag.clip(0, height - 1)
+            gap = sampled(masks[:1], halfway.real, halfway.imag)[0]
+            apart = np.interp(place.clip(0, 1) * 15, range(16), gap)
+            if number % 2 == 1:
+                apart = np.maximum(apart, grown(masks, [7]) * ramp(place, 0.7, 0.9))
+            left = np.maximum(left, nearer * apart * grown(masks, [1, 7]))
         other_half = ramp(place, 1, 1.25) if number % 2 == 0 else ramp(-place, 0, 0.25)
         left = np.maximum(left, other_half * grown(masks, [1, 3, 5, 6, 7] if number < 4 else [1, 7]))
         if number in (1, 3):  # a hand ends the sleeve

@@ -271,6 +271,32 @@ def test_a_leg_leaves_the_other_leg_behind(boxed: bool) -> None:
     assert across[from_right_leg & person].max() < 12, "pixels of the right leg lie along the right leg alone"
 
 
+@on_boxes
+@pytest.mark.parametrize(
+    ("rows", "region", "gap"), [((80, 89), "legs", 0), ((60, 82), "pants", 2)], ids=["shoes that touch", "trousers"]
+)
+def test_each_of_two_legs_that_stand_together_keeps_its_own_pixels(
+    rows: tuple[int, int], region: str, gap: int, boxed: bool
+) -> None:
+    """Both legs are within the width of either shin: the border between them is halfway between their bones."""
+    joints = standing()
+    for side, place in (("right", 38), ("left", 42)):
+        for joint in ("knee", "ankle"):
+            joints[0, JOINTS.index(f"{side}_{joint}"), 0] = place
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    labels = dressed(joints)[0]
+    labels[:, 61:] = 0
+    labels[0][(y >= rows[0]) & (y <= rows[1]) & ((x - 39.5).abs() <= 8) & ((x - 39.5).abs() >= gap)] = region_id(region)
+    image = torch.where(x < 40, -1.0, 1.0).expand(1, 3, -1, -1)  # the right one is black, the left one white
+    target = turned(joints, "left_hip", ("left_knee", "left_ankle"), -20)
+    target = turned(target, "right_hip", ("right_knee", "right_ankle"), 20)
+    warp = warp_parts(image, one_hot(labels), joints, target, on_boxes=boxed)
+    shown = (warp.regions[0, region_id(region)] > 0.5) & (warp.coverage[0, 0] > 0.3) & (y > 75)
+    for side, sign in (((x < 36) & shown, -1), ((x > 44) & shown, 1)):
+        assert side.sum() > 25
+        assert (warp.image[0, 0][side] * sign > 0).float().mean() > 0.95
+
+
 def test_where_parts_disagree_the_person_wins_against_the_background() -> None:
     """Legs that close bring the background between them along; the legs are in front of it."""
     labels, joints = dressed(standing())

@@ -2,8 +2,8 @@
 
 A sleeve against a coat, or a foot beside the other foot, has no visible border there. Its other side often has one: the
 limb is then assumed to be as wide on the hidden side, and pixels beyond that width stay in place when the limb moves. A
-hand does not move the garments around it, an upper arm not the forearm, a leg not the other leg, and the torso not the
-arms beside it.
+hand does not move the garments around it, an upper arm not the forearm, and the torso not the arms beside it. Between
+two legs with a gap, and between two feet, the border is where both bones are equally far away.
 """
 
 from __future__ import annotations
@@ -21,16 +21,21 @@ from scmnet_cli.models.part_shapes import BONE_RADII, BONES_BEYOND, Box, PartSha
 _ALONG, _OUTWARDS = 16, 20  # sample positions along a bone; steps away from it on either side
 _REACH = 0.4  # in torso lengths: distance that the steps cover
 _LEAST_WIDTH, _MARGIN, _SOFTNESS = 0.5, 0.15, 0.3  # in radii of the bone
+_FAR_AWAY = 1e6  # in torso lengths, squared: distance to a leg that is not known
 _PAST_END = 0.25  # in lengths of the bone: distance past a joint from which pixels certainly are past it
+_LEGS_APART = (0.03, 0.08)  # in torso lengths: sums of the distances to both legs between which they are separable
+_BETWEEN_LEGS = 0.02  # in torso lengths: half width of the border between them
+_FOOT = (0.7, 0.9)  # in lengths of the shin: where the foot begins
 _EDGE = 200  # regions are dilated by 1 pixel per this many rows, so that silhouettes keep their edges
 
 _HELD = ((1, 3, 5, 7), (1, 3, 5, 6, 7), (1, 7), (1, 3, 5))
 """Regions that may stay in place: for torso, arms, legs (not skirt and upper, which hang between both), and hands."""
 _KIND = (0, 0, *[1] * 4, *[2] * 4)
 """For each part, the index of its entry in ``_HELD``."""
-_FOREARMS, _GARMENTS = (3, 5), 3
+_UPPER, _FOREARMS, _GARMENTS = (2, 4, 6, 8), (3, 5), 3
 _OTHERS: tuple[tuple[int, ...], ...] = ((2, 3, 4, 5), (), *[()] * 4, *[(8, 9)] * 2, *[(6, 7)] * 2)
 """For each part, the other parts whose pixels it does not move."""
+_LEGS, _OTHER_LEG, _SHOES = ((6, 7), (8, 9)), {6: 8, 7: 9, 8: 6, 9: 7}, 7
 
 
 def left_behind(
@@ -60,6 +65,7 @@ def left_behind(
     radius = max(round(masks.shape[2] / _EDGE), 1)
     held = torch.stack([masks[:, list(regions)].amax(1) for regions in _HELD], dim=1)
     held = dilated(held, radius)
+    legs = _Legs.of(shapes, person, dilated(masks[:, _SHOES, None], radius)[:, 0])
     found: list[Tensor | None] = []
     for part, (box, share, weight) in enumerate(zip(boxes, shares, weights, strict=True)):
         if box is None or share is None or weight is None or part == HEAD_PART:
@@ -77,9 +83,10 @@ def left_behind(
             bone = _Bone.of(shapes, part)
             u, v = bone.local(box)
             past = ((u - 1) / _PAST_END).clamp_(0, 1)
-            is_upper = (part - FIRST_BONE) % 2 == 0
             left = torch.maximum(left, _Borders.of(bone, part - FIRST_BONE, person, share).beyond(u, v))
-            left = torch.maximum(left, past if is_upper else (u / -_PAST_END).clamp_(0, 1)).mul_(kept)
+            if part in _OTHER_LEG:
+                left = torch.maximum(left, legs.beyond(part, bone, box, u))
+            left = torch.maximum(left, past if part in _UPPER else (u / -_PAST_END).clamp_(0, 1)).mul_(kept)
             if part in _FOREARMS:
                 left = torch.maximum(left, past.mul_(held[(slice(None), _GARMENTS, *box)]))
         found.append(left.mul_((8 * weight[1]).clamp_(max=1)))
@@ -138,6 +145,72 @@ class _Bone:
         u, v = dx * unit_x + dy * unit_y, dy * unit_x - dx * unit_y
         return u / self.length[:, None, None], v / self.size[:, None, None]
 
+    def at(self, places: Tensor) -> Tensor:
+        """Return the points at K places along the bone, in lengths of it, (K, 1) to (B, K, 2)."""
+        return self.start[:, None] + self.along[:, None] * (self.length[:, None, None] * places)
+
+    def squared_distance(self, box: Box, number: int) -> Tensor:
+        """Return the squared distance of pixels to the bone of this number, extended, in torso lengths, (B, h, w)."""
+        u, v = self.local(box)
+        u.sub_(u.clamp(0, 1 + BONES_BEYOND[number])).mul_((self.length / self.size)[:, None, None])
+        return u.square_().addcmul_(v, v)
+
+
+@dataclass(frozen=True)
+class _Legs:
+    """The border between the two legs.
+
+    Two shoes that stand together are within the width of both shins, so their weights do not tell them apart.
+
+    Shape:
+        nearer: (B, H, W) each, a soft mask of the pixels nearer to the left leg, and of those nearer to the right leg;
+        person, shoes: (B, H, W), 1 on the person and on bare legs and shoes.
+    """
+
+    nearer: tuple[Tensor, Tensor]
+    shapes: PartShapes
+    person: Tensor
+    shoes: Tensor
+
+    @classmethod
+    def of(cls, shapes: PartShapes, person: Tensor, shoes: Tensor) -> _Legs:
+        """Measure the distances to both legs."""
+        canvas = (slice(0, person.shape[1]), slice(0, person.shape[2]))
+        distances = []
+        for leg in _LEGS:
+            nearest = torch.full_like(person, _FAR_AWAY)
+            for part in leg:
+                squared = _Bone.of(shapes, part).squared_distance(canvas, part - FIRST_BONE)
+                torch.minimum(nearest, squared.add_(~shapes.valid[:, part, None, None] * _FAR_AWAY), out=nearest)
+            distances.append(nearest.sqrt_())
+        right, left = distances
+        separable = _ramp(right + left, *_LEGS_APART)
+        nearer = right.sub_(left).div_(2 * _BETWEEN_LEGS)
+        masks = nearer.add(0.5).clamp_(0, 1).mul_(separable), nearer.neg_().add_(0.5).clamp_(0, 1).mul_(separable)
+        return cls(masks, shapes, person, shoes)
+
+    def beyond(self, part: int, bone: _Bone, box: Box, u: Tensor) -> Tensor:
+        """Return a soft mask of the pixels beyond the border between a bone's leg and the other one.
+
+        Shape:
+            u: (B, h, w), coordinates of :meth:`_Bone.local`; result: likewise.
+        """
+        apart = self._gap(bone, _Bone.of(self.shapes, _OTHER_LEG[part]), u)
+        if part not in _UPPER:
+            apart = torch.maximum(apart, self.shoes[(..., *box)] * _ramp(u, *_FOOT))
+        return apart * self.nearer[part in _LEGS[1]][(..., *box)]
+
+    def _gap(self, own: _Bone, other: _Bone, u: Tensor) -> Tensor:
+        """Return how much background there is halfway between two bones, (B, h, w)."""
+        places = torch.linspace(0, 1, _ALONG, device=u.device)[:, None]
+        halfway = (own.at(places) + other.at(places)) / 2  # (B, K, 2)
+        extent = halfway.new_tensor([self.person.shape[2], self.person.shape[1]])
+        grid = ((2 * halfway + 1) / extent - 1)[:, None]
+        person = F.grid_sample(self.person[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False)
+        place = u.clamp(0, 1) * (_ALONG - 1)
+        first = place.floor().clamp(max=_ALONG - 2)
+        return 1 - _between(person.flatten(1), first.long().flatten(1), place - first)
+
 
 @dataclass(frozen=True)
 class _Borders:
@@ -162,7 +235,7 @@ class _Borders:
         normal = torch.stack([-bone.along[:, 1], bone.along[:, 0]], dim=-1)
         places = torch.linspace(0, 1 + BONES_BEYOND[number], _ALONG, device=person.device)
         steps = torch.linspace(0, _REACH, _OUTWARDS, device=person.device)
-        centres = bone.start[:, None] + bone.along[:, None] * (bone.length[:, None] * places)[..., None]  # (B, K, 2)
+        centres = bone.at(places[:, None])  # (B, K, 2)
         away = normal[:, None] * (bone.size[:, None] * steps)[..., None]  # (B, J, 2)
         points = torch.stack([centres[:, :, None] + away[:, None], centres[:, :, None] - away[:, None]], dim=1)
         extent = points.new_tensor([person.shape[2], person.shape[1]])
@@ -196,6 +269,10 @@ def _running_products(values: Tensor) -> Tensor:
     if torch.compiler.is_compiling():
         return torch.stack(list(accumulate(values.unbind(-1), torch.mul)), dim=-1)
     return values.cumprod(-1)
+
+
+def _ramp(values: Tensor, start: float, end: float) -> Tensor:
+    return ((values - start) / (end - start)).clamp_(0, 1)
 
 
 def _surely(share: Tensor) -> Tensor:
