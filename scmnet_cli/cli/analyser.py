@@ -87,6 +87,12 @@ class PhotoOptions:
             "--reposed", min=0, metavar="N", help="Also train on N pictures of train people with lifted and bent arms."
         ),
     ] = 0
+    from_behind: Annotated[
+        int,
+        typer.Option(
+            "--from-behind", min=0, metavar="N", help="Also train on N pictures of train people as if seen from behind."
+        ),
+    ] = 0
 
 
 _TRAIN_HELP = """Train the analyser on a folder with the layout of Clothing Co-Parsing; every tenth usable photo is
@@ -170,6 +176,8 @@ def _check(photos: PhotoOptions) -> None:
         raise ScmError(f"--transplants {photos.transplants}: draws people, not faces; leave it out")
     if is_face and photos.reposed:
         raise ScmError(f"--reposed {photos.reposed}: draws people, not faces; leave it out")
+    if is_face and photos.from_behind:
+        raise ScmError(f"--from-behind {photos.from_behind}: draws people, not faces; leave it out")
     if photos.pseudo_labels and not photos.unlabelled:
         raise ScmError("--pseudo-labels: needs the photos that --no-unlabelled excludes; give one of the two")
 
@@ -188,6 +196,7 @@ def _material(source: Path, photos: PhotoOptions, progress: Callable[[int, int],
         teacher=teacher,
         num_transplants=photos.transplants,
         num_reposed=photos.reposed,
+        num_from_behind=photos.from_behind,
         progress=progress,
     )
 

@@ -15,6 +15,7 @@ from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.analyser.subjects import PEOPLE, Subject
 from scmnet_cli.analyser.training.passers_by import PASSERS_BY
 from scmnet_cli.analyser.training.reposed_people import reposed_people
+from scmnet_cli.analyser.training.seen_from_behind import seen_from_behind
 from scmnet_cli.analyser.training.transplants import transplants
 from scmnet_cli.analyser.training.views import OF_PEOPLE, UNKNOWN, Manner, TrainingPhoto, training_photo
 from scmnet_cli.data.prepared import is_val
@@ -50,7 +51,7 @@ class Material:
 
     Attributes:
         one_of: pixels labelled ``ONE_OF`` show one of these regions.
-        drawn: photos of train people in garments of others, or with turned arms.
+        drawn: photos of train people in garments of others, with turned arms, or as if seen from behind.
     """
 
     train: list[TrainingPhoto]
@@ -72,6 +73,7 @@ def read_material(
     teacher: Analyser | None = None,
     num_transplants: int = 0,
     num_reposed: int = 0,
+    num_from_behind: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Material:
     """Read Clothing Co-Parsing; every tenth usable photo by name is for validation, as in ``scm preprocess``.
@@ -82,6 +84,7 @@ def read_material(
         teacher: analyser that pseudo-labels their regions where it is confident; None for no pseudo-labels.
         num_transplants: number of photos to add of train people in the garments of other train people.
         num_reposed: number of photos to add of train people with turned arms.
+        num_from_behind: number of photos to add of train people as if seen from behind.
         progress: called with the number of photos read and in all.
     """
     source = CcpSource(root)
@@ -128,7 +131,10 @@ def read_material(
     turned = reposed_people(train, pictures, num_reposed, 0, progress) if num_reposed else []
     if turned:
         used.append(f"{len(turned)} re-posed")
-    return Material(train, bare, val, pictures, fingerprint(used), drawn=[*drawn, *turned])
+    backs = seen_from_behind(train, num_from_behind, 0, progress) if num_from_behind else []
+    if backs:
+        used.append(f"{len(backs)} from behind")
+    return Material(train, bare, val, pictures, fingerprint(used), drawn=[*drawn, *turned, *backs])
 
 
 def pseudo_labels(teacher: Analyser, image: UInt8Array) -> UInt8Array | None:
