@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scmnet_cli.inference.debris import attached
 from scmnet_cli.inference.extremities import Extremities
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.part_warp import PartWarp
@@ -65,6 +66,7 @@ def enlarge(rendering: Rendering, warp: PartWarp, joints: Tensor, background: fl
     if mask is None or background is None:
         return Enlarged(image.clamp(-1, 1))
     alpha = torch.minimum(torch.maximum(_sharpened(mask, warp, blend, canvas), ends.shown), ends.outline)
+    alpha = alpha * attached(joints, alpha)
     return Enlarged((alpha * image + (1 - alpha) * background).clamp(-1, 1), alpha)
 
 

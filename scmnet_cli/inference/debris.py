@@ -1,0 +1,41 @@
+"""Remove pixels that float beside the person: pieces of a sleeve or a bag whose limb the source does not show."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, TORSO_PART, complete_joints
+from scmnet_cli.models.part_ownership import dilated
+from scmnet_cli.models.part_shapes import PartShapes
+
+_LEGS = tuple(range(FIRST_BONE + 4, FIRST_BONE + 8))
+_ROWS = 128  # of the grid on which pixels are connected: gaps narrower than one of its cells are no gaps
+_STEPS = 80  # cells from the trunk or a leg to the farthest pixel of the person
+_PRESENT = 0.2
+_INSIDE = 0.5
+
+
+def attached(joints: Tensor, alpha: Tensor) -> Tensor:
+    """Return a mask of the pixels that are connected with the head, the trunk or a leg of the pose.
+
+    Shape:
+        joints: (B, 18, 3), in pixels; alpha: (B, 1, H, W), the foreground mask; result: likewise, 0 or 1.
+    """
+    height, width = alpha.shape[2:]
+    cell = max(height // _ROWS, 1)
+    shapes = PartShapes.of(complete_joints(joints.float()))
+    canvas = (slice(0, height), slice(0, width))
+    body = torch.stack([1 - shapes.outside(part, canvas) for part in (HEAD_PART, TORSO_PART, *_LEGS)]).amax(0)[:, None]
+    present = _coarse(alpha, cell) > _PRESENT
+    found = (_coarse(body * (alpha > _PRESENT), cell) > _INSIDE).to(alpha.dtype)
+    nobody = 1 - found.amax((1, 2, 3), keepdim=True)
+    for _ in range(_STEPS):
+        found = dilated(found, 1) * present
+    found = torch.maximum(dilated(found, 1), nobody)
+    return F.interpolate(found, scale_factor=float(cell), mode="nearest")[:, :, :height, :width]
+
+
+def _coarse(values: Tensor, cell: int) -> Tensor:
+    return F.max_pool2d(values, cell, ceil_mode=True)
