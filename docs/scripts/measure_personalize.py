@@ -3,6 +3,7 @@
 DATA is a prepared folder; NUM of its val people (12) are learned one by one from their photo, by each variant. Budgets
 are steps, or seconds of the processor and not of the clock: 120 are what two idle cores do in 60 seconds. Judged are
 views that were kept out: the photo brought into the poses of six other val people is the source, the photo the truth.
+The judged picture is the composed one that users get, on the model's canvas.
 
 OUT/personalize.jsonl gets a line for each person and variant as it is done, and OUT/NAME-VARIANT.png the photo, the
 kept-out views before and after, and three shipped poses before and after. A line also holds the measures of every
@@ -25,6 +26,7 @@ from PIL import Image
 from scmnet_cli.data.dataset import PeopleGiven, TrainingBatch, resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.images import to_uint8
+from scmnet_cli.inference.enlarging import enlarge
 from scmnet_cli.inference.personal import before_after_sheet, library_poses
 from scmnet_cli.inference.pipeline import SHIPPED_MODEL, Pipeline
 from scmnet_cli.metrics.face_crop import face_crop
@@ -78,7 +80,9 @@ class Judge:
     def __call__(self, pipeline: Pipeline) -> tuple[dict[str, float], list[np.ndarray]]:
         """Return the measures, means over the views, and what was drawn."""
         inputs, target, source = self.inputs, self.views.target, self.views.source
-        drawn = GeneratorPass(pipeline.model)(inputs).image
+        rendering, warp = GeneratorPass(pipeline.model)(inputs).rendering, inputs.warp
+        assert warp is not None
+        drawn = enlarge(rendering, warp, target.structure, pipeline.background_level).image
         person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
         faces = face_crop(
             self.lpips, drawn, inputs.target, target.structure, inputs.target_masks, source.structure,
