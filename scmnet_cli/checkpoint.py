@@ -11,14 +11,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from scmnet_cli.config import Config, parse_config
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import replaced
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 FORMAT = "scm-net"
 """Format name in the header of a model file."""
@@ -221,6 +221,8 @@ def is_personal(path: Path) -> bool:
     """Return whether a path is a file that :func:`save_personal` wrote."""
     if not path.is_file():
         return False
+    from safetensors import safe_open
+
     try:
         with safe_open(path, framework="pt", device="cpu") as stream:
             return (stream.metadata() or {}).get("format") == PERSONAL_FORMAT
@@ -275,6 +277,9 @@ def _first(names: list[str], num: int = 3) -> str:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
     # Contiguous copies: safetensors rejects channels-last tensors and tensors that share memory.
     own = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     try:
@@ -286,6 +291,8 @@ def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) 
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import safe_open
+
     try:
         with safe_open(path, framework="pt", device="cpu") as stream:
             metadata, names = dict(stream.metadata() or {}), list(stream.keys())

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
-from torch import Tensor
 
 from scmnet_cli.edges import NUM_EDGE_CHANNELS, draw_edges, edge_maps, mirror_edges, rescale_edges
 from scmnet_cli.images import draw_skeleton
 from scmnet_cli.regions import BODY_REGIONS, FACE_REGIONS, region_id
 from scmnet_cli.skeleton import NUM_POSE_CHANNELS, mirror, pose_maps, rescale
 from scmnet_cli.types import Canvas, UInt8Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 
 from scmnet_cli.types import Canvas, UInt8Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CANNY, PARTS = 1, 2
 """Bits of an edge map: edges by Canny alone, and by Canny and the parts' borders."""
@@ -79,6 +80,8 @@ def edge_maps(edges: Tensor, canvas: Canvas) -> Tensor:
     Shape:
         edges: (B, H, W) uint8 bits; result: (B, 2, H, W) float32 in [0, 1].
     """
+    import torch
+
     with_parts = (edges & PARTS) > 0
     drawn = torch.where(with_parts.flatten(1).any(1)[:, None, None], with_parts, edges > 0)
     steps = distance_to_edges(drawn) * (256 / canvas.height / _STEP)
@@ -91,6 +94,8 @@ def distance_to_edges(edges: Tensor) -> Tensor:
     Shape:
         edges: (B, H, W) bool; result: (B, H, W) float32; H + W without any edge.
     """
+    import torch
+
     far = float(sum(edges.shape[1:]))
     distance = torch.where(edges, 0.0, far)
     for axis in (2, 1):
@@ -139,10 +144,15 @@ def redrawn(edges: Tensor, strokes: Strokes, seeds: Sequence[tuple[int, ...]]) -
     Shape:
         edges, result: (B, H, W) uint8 bits.
     """
+    import torch
+
     return torch.stack([_redrawn_once(each, strokes, seed) for each, seed in zip(edges, seeds, strict=True)])
 
 
 def _redrawn_once(edges: Tensor, strokes: Strokes, seed: tuple[int, ...]) -> Tensor:
+    import torch
+    import torch.nn.functional as F
+
     random = np.random.default_rng(seed)
     kind, thick, broken = random.random(3)
     if kind < strokes.sketch:
@@ -167,6 +177,9 @@ def rescale_edges(edges: UInt8Array, have: Canvas, want: Canvas) -> UInt8Array: 
     Shape:
         edges: (H, W) uint8 bits; result: (H', W') uint8 bits.
     """
+    import torch
+    import torch.nn.functional as F
+
     bits = torch.tensor(np.stack([(edges & bit) > 0 for bit in (CANNY, PARTS)]), dtype=torch.float32)
     canny, parts = F.adaptive_max_pool2d(bits, (want.height, want.width)).numpy() > 0
     scaled: UInt8Array = (CANNY * canny + PARTS * parts).astype(np.uint8)

@@ -6,10 +6,12 @@ A missing joint has score 0.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from scmnet_cli.types import Canvas, FloatArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 JOINTS = (
     "nose", "neck",
@@ -50,6 +52,8 @@ def pose_maps(joints: Tensor, canvas: Canvas) -> Tensor:
     Shape:
         joints: (B, 18, 3); result: (B, 19, H, W) float32 in [0, 1], on the device of ``joints``.
     """
+    import torch
+
     joints = joints.float()
     scale = canvas.height / 256
     x = torch.arange(canvas.width, device=joints.device, dtype=torch.float32)
@@ -84,6 +88,8 @@ def mirror(joints: Tensor, width: int) -> Tensor:
     Shape:
         joints, result: (..., 18, 3).
     """
+    import torch
+
     swapped = joints[..., list(MIRRORED), :].clone()
     swapped[..., 0] = torch.where(swapped[..., 2] > 0, width - 1 - swapped[..., 0], swapped[..., 0])
     return swapped

@@ -12,13 +12,14 @@ import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from scmnet_cli.checkpoint import sha256
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.system.downloads import download
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 VGG_BLOCKS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """Number of convolutions in each of the five blocks; max-pooling separates the blocks."""
@@ -137,6 +138,8 @@ def _folders(weights_dir: Path | None) -> list[_Folder]:
 
 
 def _downloads() -> Path:
+    import torch
+
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
@@ -320,13 +323,15 @@ def read_state(path: Path, name: str) -> Mapping[str, Tensor]:
     Raises:
         ScmError: if it cannot be read or holds something else.
     """
+    import torch
+
     try:
         _check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types on damaged files: IndexError, struct.error, MemoryError ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ScmError(f"{path}: cannot be read as {name} weights ({reason}); {_replace(name)}") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ScmError(f"{path}: holds no state dict of {name}; {_replace(name)}")
     return state
 

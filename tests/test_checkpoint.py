@@ -63,7 +63,7 @@ def test_a_failed_save_keeps_the_older_file(model: Path, monkeypatch: pytest.Mon
         raise OSError("no space left on device")
 
     before = model.read_bytes()
-    monkeypatch.setattr(checkpoint, "save_file", fail)
+    monkeypatch.setattr("safetensors.torch.save_file", fail)
     with pytest.raises(ScmError, match="no space left"):
         checkpoint.save_model(model, weights(), CONFIG)
     assert model.read_bytes() == before

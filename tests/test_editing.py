@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from scmnet_cli import checkpoint
 from scmnet_cli.config import parse_config
-from scmnet_cli.data.dataset import resized
+from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, CropBox
 from scmnet_cli.inference.editing import Edit, edit_photo

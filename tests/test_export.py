@@ -6,6 +6,8 @@ import builtins
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +20,8 @@ from scmnet_cli.checkpoint import save_model, sha256
 from scmnet_cli.config import parse_config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.inference.export import OPSET, POSE_TO_IMAGE, STYLE_ENCODER, export_onnx
-from scmnet_cli.inference.exported import ExportedPipeline, largest_difference
+from scmnet_cli.inference.export import OPSET, export_onnx, largest_difference
+from scmnet_cli.inference.exported import FILES, POSE_TO_IMAGE, REGION_ENCODER, ExportedModel
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
 
@@ -63,13 +65,13 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_every_kind_of_model_draws_the_same_in_onnxruntime(kind: dict[str, Any], tmp_path: Path) -> None:
     run = a_model(tmp_path / "run", **kind)
     export_onnx(run, tmp_path / "onnx")
-    pipeline, exported = Pipeline.from_pretrained(run, "cpu"), ExportedPipeline.from_exported(tmp_path / "onnx")
+    pipeline, exported = Pipeline.from_pretrained(run, "cpu"), ExportedModel.from_exported(tmp_path / "onnx")
     assert largest_difference(pipeline, exported) < GREY_LEVEL / 2
 
 
 @pytest.mark.slow
 def test_a_source_is_encoded_once_for_a_batch_of_any_size(both: tuple[Path, Path], place: Place) -> None:
-    pipeline, exported = Pipeline.from_pretrained(both[0], "cpu"), ExportedPipeline.from_exported(both[1])
+    pipeline, exported = Pipeline.from_pretrained(both[0], "cpu"), ExportedModel.from_exported(both[1])
     source, poses = place.person("anna", 0), [place.person(f"pose {seed}", seed) for seed in range(5)]
     for batch in (1, 2, 5):
         encoded = exported.encode(source)
@@ -86,7 +88,7 @@ def test_a_source_is_encoded_once_for_a_batch_of_any_size(both: tuple[Path, Path
 def test_exported_files_name_their_model_and_nothing_of_this_machine(both: tuple[Path, Path]) -> None:
     import onnx
 
-    for name in (STYLE_ENCODER, POSE_TO_IMAGE):
+    for name in FILES:
         proto = onnx.load(both[1] / name)
         about = {entry.key: entry.value for entry in proto.metadata_props}
         assert about["model_sha256"] == sha256(both[0] / "model.safetensors")
@@ -102,7 +104,7 @@ def test_the_command_exports_and_transfer_writes_the_same_bytes_twice(place: Pla
     run = a_model(place.path / "coloured")
     done = scm("export", run, "-o", "exported", "--format", "onnx")
     assert done.code == 0
-    assert done.paths == [Path("exported") / STYLE_ENCODER, Path("exported") / POSE_TO_IMAGE]
+    assert done.paths == [Path("exported") / name for name in FILES]
 
     here = ["transfer", "--src", "data/anna", "--pose", "data/cleo"]
     plain = scm(*here, "-m", run, "-o", "plain")
@@ -112,6 +114,35 @@ def test_the_command_exports_and_transfer_writes_the_same_bytes_twice(place: Pla
     with Image.open(plain.paths[0]) as expected, Image.open(first.paths[0]) as found:
         assert np.abs(np.asarray(expected, int) - np.asarray(found, int)).max() <= 1
     assert first.report()["model"]["path"].endswith(POSE_TO_IMAGE)
+
+
+@pytest.mark.slow
+def test_a_transfer_with_onnxruntime_imports_no_torch(both: tuple[Path, Path], place: Place) -> None:
+    command = ["transfer", "--src", "data/anna", "--pose", "walking", "-m", str(both[1]), "--runtime", "onnx"]
+    code = (
+        f"import sys; from scmnet_cli.cli.main import main\ntry: main({command!r})\n"
+        "finally: print(sorted({'torch', 'scipy', 'skimage', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    picture, imported = done.stdout.splitlines()
+    assert imported == "['onnxruntime']"
+    report = json.loads((place.path / picture).with_suffix(".json").read_text())
+    assert "onnxruntime" in report["versions"]
+    assert "torch" not in report["versions"]
+    assert report["not_computed"]["region_consistency"] == "--runtime onnx works without torch"
+
+
+@pytest.mark.slow
+def test_files_of_an_older_version_are_refused_with_the_remedy(both: tuple[Path, Path], tmp_path: Path) -> None:
+    import onnx
+
+    shutil.copytree(both[1], tmp_path / "older")
+    proto = onnx.load(tmp_path / "older" / POSE_TO_IMAGE)
+    onnx.helper.set_model_props(proto, {"format": "scm-net onnx", "format_version": "2"})
+    onnx.save(proto, tmp_path / "older" / POSE_TO_IMAGE)
+    with pytest.raises(ScmError, match="version 2 of an older program; export the model again"):
+        ExportedModel.from_exported(tmp_path / "older")
 
 
 def test_the_environments_model_is_exported_by_default(scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +158,7 @@ def test_an_exported_model_refuses_unsupported_operations(both: tuple[Path, Path
     assert "--runtime onnx" in scm(*here).errors[0]
     assert "on the CPU" in scm(*here, "--runtime", "onnx", "--device", "cuda").errors[0]
     with pytest.raises(ScmError, match="does not edit"):
-        ExportedPipeline.from_exported(both[1]).edit(place.person("a", 0), {"upper": place.person("b", 1)})
+        ExportedModel.from_exported(both[1]).exchange(place.person("a", 0), {"upper": place.person("b", 1)})
 
 
 @pytest.mark.slow
@@ -136,7 +167,7 @@ def test_the_documented_example_runs(both: tuple[Path, Path], place: Place, caps
     (block,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     shutil.copytree(both[1], place.path / "exported")
     exec(compile(block, str(page), "exec"), {})  # noqa: S102 - our own page
-    assert capsys.readouterr().out == "(2, 3, 64, 48)\n"
+    assert capsys.readouterr().out == "(1, 3, 64, 48)\n"
 
 
 @pytest.mark.slow
@@ -144,13 +175,13 @@ def test_files_of_two_models_are_refused(both: tuple[Path, Path], tmp_path: Path
     import onnx
 
     shutil.copytree(both[1], tmp_path / "mixed")
-    proto = onnx.load(tmp_path / "mixed" / STYLE_ENCODER)
+    proto = onnx.load(tmp_path / "mixed" / REGION_ENCODER)
     for entry in proto.metadata_props:
         if entry.key == "model_sha256":
             entry.value = "0" * 64
-    onnx.save(proto, tmp_path / "mixed" / STYLE_ENCODER)
+    onnx.save(proto, tmp_path / "mixed" / REGION_ENCODER)
     with pytest.raises(ScmError, match="of two models"):
-        ExportedPipeline.from_exported(tmp_path / "mixed")
+        ExportedModel.from_exported(tmp_path / "mixed")
 
 
 @pytest.mark.slow
@@ -159,43 +190,37 @@ def test_on_real_people_the_pictures_differ_by_less_than_a_grey_level(
     both: tuple[Path, Path], drawn_data: Path, shared: Any
 ) -> None:
     from scmnet_cli.data.cropping import crop_person
-    from scmnet_cli.data.dataset import collate
     from scmnet_cli.sources.ccp import CcpSource
 
     photos = CcpSource(shared("data/ccp"))
     people = [crop_person(photos.read(name), PreparedFolder(drawn_data).manifest.canvas, "plain")[0]
               for name in photos.names()[:3]]  # fmt: skip
-    pipeline, exported = Pipeline.from_pretrained(both[0], "cpu"), ExportedPipeline.from_exported(both[1])
+    pipeline, exported = Pipeline.from_pretrained(both[0], "cpu"), ExportedModel.from_exported(both[1])
     for source in people:
-        style = [each.encode(source).style for each in (pipeline, exported)]
-        assert (style[0].packed() - style[1].packed()).abs().max() < 1e-2
-        joints = torch.from_numpy(np.stack([person.joints for person in people]))
-        batch = collate([source], torch.device("cpu"))
-        with torch.inference_mode():
-            drawn = [
-                each.paint(joints, features, batch).rendering.image
-                for each, features in zip((pipeline, exported), style, strict=True)
-            ]
-        assert (drawn[0] - drawn[1]).abs().max() < GREY_LEVEL
+        expected, found = pipeline.encode(source), exported.encode(source)
+        assert np.abs(expected.style.packed().numpy() - found.style).max() < 1e-2
+        for pose in people:
+            drawn = pipeline.compose(expected, torch.from_numpy(pose.joints[None])).image.numpy()
+            assert np.abs(drawn - exported.paint(found, pose.joints[None])["picture"]).max() < GREY_LEVEL
 
 
 def test_a_folder_without_exported_files_is_an_error_with_the_export_command(place: Place, scm: Scm) -> None:
     done = scm("transfer", "--src", "data/anna", "--pose", "data/cleo", "-m", "run", "--runtime", "onnx")
     assert done.code == 2
-    assert f"holds no {STYLE_ENCODER}; 'scm export" in done.errors[0]
+    assert f"holds no {REGION_ENCODER}; 'scm export" in done.errors[0]
 
 
 def test_a_file_that_is_not_an_exported_model_is_named(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-    for name in (STYLE_ENCODER, POSE_TO_IMAGE):
+    for name in FILES:
         (tmp_path / name).write_bytes(b"no onnx")
-    with pytest.raises(ScmError, match=rf"{STYLE_ENCODER}: is damaged"):
-        ExportedPipeline.from_exported(tmp_path)
+    with pytest.raises(ScmError, match=rf"{REGION_ENCODER}: is damaged"):
+        ExportedModel.from_exported(tmp_path)
 
 
 def test_without_the_extra_the_error_names_the_remedy(place: Place, scm: Scm, monkeypatch: pytest.MonkeyPatch) -> None:
     (place.path / "exported").mkdir()
-    for name in (STYLE_ENCODER, POSE_TO_IMAGE):
+    for name in FILES:
         (place.path / "exported" / name).touch()
     find = builtins.__import__
 

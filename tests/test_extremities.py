@@ -11,7 +11,8 @@ import torch
 from test_editing import MODEL, PANTS, SKIRT, dressed, save_part_warp_model
 from torch import Tensor
 
-from scmnet_cli.data.dataset import collate, resized
+from scmnet_cli.data.cropping import resized
+from scmnet_cli.data.dataset import collate
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.enlarging import enlarge
 from scmnet_cli.inference.pipeline import Pipeline

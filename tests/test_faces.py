@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw
 from scmnet_cli import checkpoint
 from scmnet_cli.config import Config, DataConfig, parse_config
 from scmnet_cli.data.augmentation import draw_moves, move
-from scmnet_cli.data.dataset import TrainingStream, collate, open_people, resized
+from scmnet_cli.data.cropping import resized
+from scmnet_cli.data.dataset import TrainingStream, collate, open_people
 from scmnet_cli.data.face_edges import with_parts
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.domains import FACE, PERSON

@@ -84,6 +84,15 @@ def test_a_transfer_of_prepared_people_imports_only_what_drawing_needs(place: Pl
     assert list((place.path / "out").glob("*.png"))
 
 
+def test_pythons_garbage_collector_runs_rarely_in_a_command():
+    code = (
+        "import gc; from scmnet_cli.cli.main import main\n"
+        "try: main(['--version'])\n"
+        "finally: print(gc.get_threshold()[0])"
+    )
+    assert run("-c", code).stdout.splitlines()[-1] == "20000"
+
+
 def _named(group: Any, before: str = "") -> Iterator[str]:
     for name, command in getattr(group, "commands", {}).items():
         yield before + name

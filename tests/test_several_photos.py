@@ -11,7 +11,8 @@ import torch
 from conftest import Place, Scm
 from test_personalize import CANVAS, a_photo, save_model
 
-from scmnet_cli.data.dataset import collate, resized
+from scmnet_cli.data.cropping import resized
+from scmnet_cli.data.dataset import collate
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.personal import library_poses
 from scmnet_cli.inference.pipeline import Pipeline

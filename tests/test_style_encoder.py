@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from scmnet_cli.models.style_encoder import DecomposedStyleEncoder, _affected_positions
+from scmnet_cli.models.positions import affected_positions
+from scmnet_cli.models.style_encoder import DecomposedStyleEncoder
 
 HEIGHT, WIDTH = 64, 48
 UPPER, ARMS = 5, 6
@@ -90,8 +91,6 @@ def test_encoding_a_single_pixel_on_its_box_equals_the_whole_canvas(row):
 def test_the_box_has_exactly_the_positions_that_a_pixel_affects():
     net = encoder()
     for row in range(16, 40):
-        line = torch.zeros(HEIGHT, dtype=torch.float64)
-        line[row] = 1
         picture = torch.zeros(1, 4, HEIGHT, WIDTH, dtype=torch.float64, requires_grad=True)
         reads = []
         for position in range(HEIGHT // 8):
@@ -103,7 +102,7 @@ def test_the_box_has_exactly_the_positions_that_a_pixel_affects():
             linear[0, :, position].sum().backward()
             if picture.grad[0, :, row].any():
                 reads.append(position)
-        assert (reads[0], reads[-1] + 1) == _affected_positions(line)
+        assert (reads[0], reads[-1] + 1) == affected_positions(row, row, HEIGHT)
 
 
 @both_ways

@@ -17,7 +17,7 @@ from scmnet_cli.cli import video as command
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.tracking import Follower, find_joints, framed, steadied
-from scmnet_cli.inference.video_files import ClipWriter, open_film, read_frames, upright
+from scmnet_cli.inference.video_files import ClipWriter, is_clip, open_film, read_frames, upright
 from scmnet_cli.metrics.flicker import flicker, jitter
 from scmnet_cli.poses.placing import person_box
 from scmnet_cli.types import Canvas, Person
@@ -116,9 +116,9 @@ def test_an_animation_is_read_as_a_video(ending: str, tmp_path: Path) -> None:
     film = open_film(path)
     assert (film.rate, film.num_frames, film.has_sound) == (10, 4, False)
     assert [int(frame[0, 0, 0]) for frame in read_frames(path)] == [0, 60, 120, 180]
-    assert command.is_clip(str(path))
+    assert is_clip(str(path))
     images[0].save(path)
-    assert not command.is_clip(str(path))
+    assert not is_clip(str(path))
 
 
 @pytest.mark.parametrize("content", [b"", b"no film at all", b"\0\0\0\x18ftypmp42"])

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scmnet_cli.data.dataset import resized
+from scmnet_cli.data.cropping import resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.prepared_cases import deranged

@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from scmnet_cli.data.dataset import PeopleGiven, TrainingBatch, resized
+from scmnet_cli.data.cropping import resized
+from scmnet_cli.data.dataset import PeopleGiven, TrainingBatch
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.enlarging import enlarge

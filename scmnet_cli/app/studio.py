@@ -24,6 +24,7 @@ from scmnet_cli.inference.inspection import inspect_point
 from scmnet_cli.inference.inspection_sheet import draw_point
 from scmnet_cli.inference.personal import prepare_run
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result, largest_source
+from scmnet_cli.inference.values import ReadySource
 from scmnet_cli.inference.wardrobe import Wardrobe
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place
@@ -209,7 +210,7 @@ class Studio:
         Raises:
             ScmError: if the reference or wardrobe does not have a region or garment.
         """
-        taken: dict[str, EncodedSource] = {}
+        taken: dict[str, ReadySource] = {}
         if reference is not None:
             taken |= dict.fromkeys(regions, reference)
         for name in garments:

@@ -34,10 +34,12 @@ def export(
 ) -> None:
     """Write a model as ONNX, for programs without torch.
 
-    Writes OUT/style_encoder.onnx, which encodes a source once, and
-    OUT/pose_to_image.onnx, which draws it in any number of poses. Then runs
-    both and the original model on the same input, and prints the largest
-    difference of the pictures. docs/export.md describes inputs and outputs.
+    Writes OUT/region_encoder.onnx and OUT/style_fusion.onnx, which encode a
+    source once, OUT/pose_to_image.onnx, which draws it in any number of
+    poses, and for models with a part warp OUT/part_warp.onnx. Then runs these
+    and the original model on the same input, and prints the largest
+    difference of the pictures. docs/export.md describes
+    inputs and outputs.
 
     Needs an extra: pip install 'scmnet-cli\\[onnx]'.
 
@@ -48,12 +50,12 @@ def export(
       scm transfer --src me.jpg --pose walking -m exported --runtime onnx
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing.opening import open_model
-    from scmnet_cli.inference.export import export_onnx
-    from scmnet_cli.inference.exported import ExportedPipeline, largest_difference
-    from scmnet_cli.inference.pipeline import SHIPPED_MODEL
+    from scmnet_cli.inference.drawing_model import SHIPPED_MODEL
+    from scmnet_cli.inference.export import export_onnx, largest_difference
+    from scmnet_cli.inference.exported import ExportedModel
 
     paths = export_onnx(model or SHIPPED_MODEL, out, note)
     note("comparing with the original model")
-    difference = largest_difference(open_model(model, "cpu"), ExportedPipeline.from_exported(out))
+    difference = largest_difference(open_model(model, "cpu"), ExportedModel.from_exported(out))
     note(f"the exported model's pictures differ by at most {difference:.1e}, in a range of 2")
     show(paths, {"files": paths, "largest_difference": difference, "range": 2}, as_json=as_json)

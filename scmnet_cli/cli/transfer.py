@@ -160,10 +160,12 @@ def _transfer(
 ) -> None:
     from scmnet_cli.cli.drawing.setup import check_animation, set_up
     from scmnet_cli.cli.drawing.task import Task
-    from scmnet_cli.cli.video import ClipOptions, draw_clip, is_clip
+    from scmnet_cli.inference.video_files import is_clip
 
     animate, load_analyser = animation.animate, extras.estimators.analyser
     if any(is_clip(word) for word in poses):
+        from scmnet_cli.cli.video import ClipOptions, draw_clip
+
         _check_no_picture_options(drawing, f"--pose {next(filter(is_clip, poses))}")
         drawing = drawing if animate is None else replace(drawing, out=animate)
         clip = ClipOptions(extras.strip, animation.smooth, extras.runtime, extras.person)

@@ -7,29 +7,29 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.cli.console import note, warn
 from scmnet_cli.cli.drawing.input import Input, one_person
 from scmnet_cli.cli.drawing.inputs import Finder
-from scmnet_cli.cli.drawing.opening import find_inputs, open_model, read_output_size
+from scmnet_cli.cli.drawing.opening import find_inputs, open_drawing_model, read_output_size
 from scmnet_cli.cli.drawing.outputs import Outputs, make_folder, safe_name
 from scmnet_cli.cli.drawing.same_person import PersonOptions
 from scmnet_cli.cli.drawing.task import named
 from scmnet_cli.cli.interrupts import interrupts_wait, stops_with
 from scmnet_cli.cli.options import DrawingOptions, InputOptions, Runtime
 from scmnet_cli.cli.progress import Bars, bars
-from scmnet_cli.data.dataset import resized
+from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.one_clip import ClipMetrics
 from scmnet_cli.images import ANIMATED, PLAIN_GREY, contact_sheet, draw_skeleton
-from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
+from scmnet_cli.inference.drawing_model import DrawingModel
 from scmnet_cli.inference.tracking import SMOOTHING, Follower, find_joints, finder_of, framed, steadied
+from scmnet_cli.inference.values import ReadySource
 from scmnet_cli.inference.video import draw_film
-from scmnet_cli.inference.video_files import VIDEO_ENDINGS, ClipWriter, Film, open_film, read_frames
+from scmnet_cli.inference.video_files import VIDEO_ENDINGS, ClipWriter, Film, is_clip, open_film, read_frames
 from scmnet_cli.photo_files import is_photo
 from scmnet_cli.poses.placing import mirrored
 from scmnet_cli.provenance import GENERATED
@@ -37,15 +37,11 @@ from scmnet_cli.skeleton import rescale
 from scmnet_cli.system.processes import this_rank
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
+if TYPE_CHECKING:
+    from scmnet_cli.analyser.people import Analyser
+
 _MOST_FRAMES = 1500
 """Maximum frames of an animated picture, since all are in memory until it is written."""
-
-
-def is_clip(word: str) -> bool:
-    """Return whether a value of ``--pose`` is a video or an animated picture."""
-    from scmnet_cli.inference.animations import is_animation
-
-    return word.lower().endswith(VIDEO_ENDINGS) or is_animation(Path(word))
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ def draw_clip(
     _check_length(wanted, film)
     opened = _open(clip, sources, drawing, inputs, options, load_analyser)
     pipeline, encoded, outputs = opened.pipeline, opened.encoded, opened.outputs
-    batch = drawing.batch or (8 if pipeline.device.type == "cuda" else 1)
+    batch = drawing.batch or pipeline.default_batch
     source, clip_named = named(one_person(opened.photos)), {"name": clip.stem, "path": str(clip.resolve())}
     with bars() as bar, stops_with(lambda: f"{bar.latest or 'no'} frames; no video is written"):
         steps = _find_poses(clip, film, load_analyser, inputs, options, bar)
@@ -145,9 +141,9 @@ def _check_length(wanted: Path | None, film: Film) -> None:
 class _Opened:
     """The model, the photos of the person, and the output."""
 
-    pipeline: Pipeline
+    pipeline: DrawingModel
     photos: list[Input]
-    encoded: EncodedSource
+    encoded: ReadySource
     outputs: Outputs
     wanted: Path
     size: Canvas | None
@@ -161,7 +157,7 @@ def _open(
     options: ClipOptions,
     load_analyser: Callable[[], Analyser],
 ) -> _Opened:
-    pipeline = open_model(drawing.model, drawing.device, options.runtime)
+    pipeline = open_drawing_model(drawing.model, drawing.device, options.runtime)
     size = read_output_size(drawing.size, pipeline)
     finder = find_inputs(pipeline, InputOptions(inputs.data, person=inputs.person), size)
     finder.use_analyser(load_analyser)
@@ -269,8 +265,8 @@ def _wanted(out: Path, clip: Path) -> Path | None:
 
 
 def _pictures(
-    pipeline: Pipeline,
-    encoded: EncodedSource,
+    pipeline: DrawingModel,
+    encoded: ReadySource,
     poses: Sequence[Pose | None],
     batch: int,
     canvas: Canvas,

@@ -1,11 +1,13 @@
-"""Crop a person to the canvas."""
+"""Crop or resize a person to a canvas."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
+from scmnet_cli.domains import DOMAINS
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, CropBox, crop_around
 from scmnet_cli.regions import BACKGROUND
@@ -53,6 +55,29 @@ def _crop_on_plain_grey(person: Person, box: CropBox) -> UInt8Array:
         rows = slice(first, first + num)
         np.copyto(image[rows], np.uint8(PLAIN_GREY), where=(regions[rows] == BACKGROUND)[..., None])
     return replace(box, left=box.left - left, top=box.top - top).crop_image(image, PLAIN_GREY)
+
+
+def resized(person: Person, canvas: Canvas) -> Person:
+    """Resize a person or face to another canvas of the same aspect: the image by Lanczos, labels by nearest.
+
+    Raises:
+        ScmError: if the aspects of the canvases differ by over 1 %.
+    """
+    if person.canvas == canvas:
+        return person
+    have = person.canvas
+    if not have.has_shape_of(canvas):
+        raise ScmError(
+            f"{person.name}: its canvas {have} does not have the aspect ratio of the model's {canvas}; "
+            f"prepare the photos with --canvas {canvas}"
+        )
+    size = (canvas.width, canvas.height)
+    image = np.asarray(Image.fromarray(person.image).resize(size, Image.Resampling.LANCZOS))
+    regions = np.asarray(Image.fromarray(person.regions).resize(size, Image.Resampling.NEAREST))
+    structure = DOMAINS[person.domain].rescale(person.structure, have, canvas)
+    if person.edges is None:
+        return Person(person.name, image, regions, structure)
+    return replace(person, image=image, regions=regions, edges=structure)
 
 
 def joints_on_canvas(joints: FloatArray, box: CropBox) -> FloatArray:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from scmnet_cli.config import DataConfig
 from scmnet_cli.data.augmentation import close_up, draw_moves, move, move_joints
+from scmnet_cli.data.cropping import resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.data.reposing import other_pose, repose, target_pose
 from scmnet_cli.domains import DOMAINS, Domain
@@ -64,29 +64,6 @@ class TrainingBatch:
     source: Batch
     sure: Tensor | None = None
     alignment: Tensor | None = None
-
-
-def resized(person: Person, canvas: Canvas) -> Person:
-    """Resize a person or face to another canvas of the same aspect: the image by Lanczos, labels by nearest.
-
-    Raises:
-        ScmError: if the aspects of the canvases differ by over 1 %.
-    """
-    if person.canvas == canvas:
-        return person
-    have = person.canvas
-    if not have.has_shape_of(canvas):
-        raise ScmError(
-            f"{person.name}: its canvas {have} does not have the aspect ratio of the model's {canvas}; "
-            f"prepare the photos with --canvas {canvas}"
-        )
-    size = (canvas.width, canvas.height)
-    image = np.asarray(Image.fromarray(person.image).resize(size, Image.Resampling.LANCZOS))
-    regions = np.asarray(Image.fromarray(person.regions).resize(size, Image.Resampling.NEAREST))
-    structure = DOMAINS[person.domain].rescale(person.structure, have, canvas)
-    if person.edges is None:
-        return Person(person.name, image, regions, structure)
-    return replace(person, image=image, regions=regions, edges=structure)
 
 
 def collate(people: Sequence[Person], device: torch.device) -> Batch:

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from scmnet_cli.checkpoint import sha256
-from scmnet_cli.data.dataset import TrainingBatch, collate, resized
+from scmnet_cli.data.cropping import resized
+from scmnet_cli.data.dataset import TrainingBatch, collate
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.baselines import TITLES, draw_baseline, methods_for

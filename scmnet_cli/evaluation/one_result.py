@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scmnet_cli.data.dataset import resized
+from scmnet_cli.data.cropping import resized
 from scmnet_cli.domains import DOMAINS
 from scmnet_cli.edges import CANNY, canny_edges
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_tensor
-from scmnet_cli.inference.pipeline import EncodedSource, Result
+from scmnet_cli.inference.values import ReadySource, Result
 from scmnet_cli.metrics.copying import copy_score
 from scmnet_cli.metrics.edge_fidelity import edge_f1
 from scmnet_cli.metrics.l1 import l1
@@ -49,7 +49,7 @@ class TransferMetrics:
         self._no_lpips = ""
 
     def measure(
-        self, result: Result, source: EncodedSource, layout: Person | None, target: Person | None, *, moves: bool
+        self, result: Result, source: ReadySource, layout: Person | None, target: Person | None, *, moves: bool
     ) -> Measures:
         """Compute the metrics of one result.
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from scmnet_cli.data.dataset import People, resized
+from scmnet_cli.data.cropping import resized
+from scmnet_cli.data.dataset import People
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.edges import CANNY, draw_edges
 from scmnet_cli.errors import ScmError

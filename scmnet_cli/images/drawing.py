@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 from scmnet_cli.files import write_file
 from scmnet_cli.regions import COLOURS, NUM_REGIONS
 from scmnet_cli.skeleton import LIMBS
 from scmnet_cli.types import FloatArray, UInt8Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PLAIN_GREY = 230
 """Grey value of a plain background."""
@@ -33,6 +35,8 @@ def to_tensor(picture: UInt8Array) -> Tensor:
     Shape:
         picture: (H, W, 3) uint8; result: (3, H, W) float32 in [-1, 1].
     """
+    import torch
+
     return torch.tensor(picture).permute(2, 0, 1).float() / 127.5 - 1
 
 
@@ -42,6 +46,8 @@ def to_uint8(image: Tensor) -> UInt8Array:
     Shape:
         image: (3, H, W) in [-1, 1]; result: (H, W, 3) uint8.
     """
+    import torch
+
     levels = ((image.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     picture: UInt8Array = levels.permute(1, 2, 0).cpu().numpy()
     return picture

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from scmnet_cli.data.dataset import collate, resized
+from scmnet_cli.data.cropping import resized
+from scmnet_cli.data.dataset import collate
 from scmnet_cli.data.garment_pixels import arms_lifted, extended
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, to_uint8
@@ -39,9 +40,9 @@ from scmnet_cli.inference.uncovered import (
     skin_toned,
     uncovered_skin,
 )
-from scmnet_cli.models.layers import STRIDE
 from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_JOINTS, TORSO_PART, body_size
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
+from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Person, UInt8Array

@@ -7,6 +7,7 @@ feet and the outlines of limbs are the warp's own, and where the warp shows the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,12 @@ class Enlarged:
 
     image: Tensor
     alpha: Tensor | None = None
+
+    @classmethod
+    def joined(cls, rows: Sequence[Enlarged]) -> Enlarged:
+        """Return pictures of one size as one batch."""
+        alphas = [row.alpha for row in rows if row.alpha is not None]
+        return cls(torch.cat([row.image for row in rows]), torch.cat(alphas) if alphas else None)
 
 
 def enlarge(rendering: Rendering, warp: PartWarp, joints: Tensor, background: float | None) -> Enlarged:
@@ -96,10 +103,14 @@ def _sharpened(alpha: Tensor, warp: PartWarp, blend: Tensor, canvas: tuple[int, 
     person = (1 - warp.regions[:, :1]) * (warp.coverage > _LEAST_COVERED)
     edge = torch.lerp(alpha.new_tensor(_EDGE), alpha.new_tensor(_EDGE_ON_PERSON), person * warp.coverage)
     steep = ((alpha - edge) * _CONTRAST + 0.5).clamp(0, 1)
-    coarse = F.interpolate(person, size=canvas, mode="area")
-    detail = person - _enlarged(coarse, (person.shape[2], person.shape[3]))
+    size = (person.shape[2], person.shape[3])
+    if size == canvas:
+        return steep
+    detail = person - _enlarged(F.interpolate(person, size=canvas, mode="area"), size)
     return (steep + blend * warp.coverage * detail).clamp(0, 1)
 
 
 def _enlarged(values: Tensor, size: tuple[int, int]) -> Tensor:
+    if (values.shape[2], values.shape[3]) == size:  # bicubic interpolation would change nothing
+        return values.float()
     return F.interpolate(values.float(), size=size, mode="bicubic")

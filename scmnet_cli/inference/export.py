@@ -1,8 +1,9 @@
-"""Export a trained model as two ONNX files, for programs without torch.
+"""Export a trained model as ONNX files, for programs without torch.
 
-``style_encoder.onnx`` encodes a source once; ``pose_to_image.onnx`` generates it in any number of poses. The metadata
-of both has the model's whole config, the names of regions and joints, and the SHA-256 of the model. docs/export.md
-describes inputs and outputs.
+``region_encoder.onnx`` encodes a region of a source, ``style_fusion.onnx`` fuses the regions once for all poses,
+``part_warp.onnx`` moves the source's pixels into a pose, and ``pose_to_image.onnx`` generates the picture. The graphs
+are traced from the functions that torch runs. The metadata of each has the model's whole config, the names of regions
+and joints, and the SHA-256 of the model. docs/export.md describes inputs and outputs.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from tempfile import TemporaryDirectory
+from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from scmnet_cli import __version__
@@ -27,64 +31,104 @@ from scmnet_cli.config import ModelConfig
 from scmnet_cli.domains import DOMAINS, FACE, PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_file
+from scmnet_cli.inference.crossed_arms import forearms_to_remove
+from scmnet_cli.inference.enlarging import enlarge
+from scmnet_cli.inference.exported import (
+    FORMAT,
+    FORMAT_VERSION,
+    NEEDS_EXTRA,
+    PART_WARP,
+    POSE_TO_IMAGE,
+    REGION_ENCODER,
+    STYLE_FUSION,
+    WARP_FIELDS,
+    ExportedModel,
+    structure_input,
+)
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.models.layers import STRIDE, InstanceNorm, pool_positions
-from scmnet_cli.models.part_warp import PartWarp, warp_parts
+from scmnet_cli.models.layers import InstanceNorm, pool_positions
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
+from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.models.style import Style
 from scmnet_cli.models.style_encoder import DecomposedStyleEncoder
+from scmnet_cli.poses.library import shipped_poses
+from scmnet_cli.poses.placing import place
+from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.types import NO_JOINTS, Person, Pose
 
-FORMAT = "scm-net onnx"
-"""Format name in the metadata of both files."""
-
-FORMAT_VERSION = 2
-"""Newest version that this code reads and writes: 2 for models with a part warp, 1 for all others."""
-
-STYLE_ENCODER = "style_encoder.onnx"
-POSE_TO_IMAGE = "pose_to_image.onnx"
+if TYPE_CHECKING:
+    from scmnet_cli.inference.pipeline import Pipeline
 
 OPSET = 18
-"""Version of ONNX's operator set in both files, which needs onnxruntime 1.14 or later."""
-
-NEEDS_EXTRA = "needs the packages of an extra; install them with: pip install 'scmnet-cli[onnx]'"
+"""Version of ONNX's operator set in all files, which needs onnxruntime 1.14 or later."""
 
 _LEAST_WEIGHT = 1e-30
 
 
-class StyleGraph(nn.Module):
-    """Graph of ``style_encoder.onnx``: the source's style features, and maps that the field moves with them.
+class RegionGraph(nn.Module):
+    """Graph of ``region_encoder.onnx``: the style features of a region, on the whole canvas or on a part of it.
 
     Shape:
-        image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); results: F_s, (B, C, H/8, W/8), and masks and image
-        averaged over 8x8 pixels, (B, 8 + 3, H/8, W/8).
+        image: (B, 3, h, w) in [-1, 1], h and w multiples of 8; mask: (B, 1, h, w); result: (B, C', h/8, w/8).
+    """
+
+    def __init__(self, net: SCMNet) -> None:
+        super().__init__()
+        self.encoder = net.style_encoder
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Encode the region; without the DSE the mask does not count."""
+        if isinstance(self.encoder, DecomposedStyleEncoder):
+            return self.encoder.encode_region(image, mask)
+        encoded: Tensor = self.encoder(image, mask)
+        return encoded + 0 * mask[:, :, ::STRIDE, ::STRIDE]  # the graph keeps its inputs
+
+
+class FusionGraph(nn.Module):
+    """Graph of ``style_fusion.onnx``: the style of a source from the features of its regions.
+
+    Shape:
+        region_features: (1, 8, C', H/8, W/8), or (1, 1, ...) without the DSE; result: F_s and what is carried with it,
+        (1, K, H/8, W/8).
     """
 
     def __init__(self, net: SCMNet) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode all regions on the whole canvas: a graph cannot depend on which are present."""
-        encoder = self.net.style_encoder
-        if isinstance(encoder, DecomposedStyleEncoder):
-            region_features = encoder.encode_all(image, masks)
-        else:
-            region_features = self.net.encode_regions(image, masks)
-        return self.net.fuse(region_features).packed(), pool_positions(masks, image)
+    def forward(self, region_features: Tensor) -> Tensor:
+        """Fuse the features."""
+        return self.net.fuse(region_features).packed()
+
+
+class WarpGraph(nn.Module):
+    """Graph of ``part_warp.onnx``: the pixels of one source, moved into one pose part by part.
+
+    Shape:
+        image: (1, 3, H, W) in [-1, 1]; masks: (1, 8, H, W); source_joints, joints: (1, 18, 3) in pixels; results: the
+        fields of a part warp, (1, ..., H, W), and the pixels of forearms that should leave the torso, (1, 1, H, W):
+        removing them is no part of the graph.
+    """
+
+    def forward(self, image: Tensor, masks: Tensor, source_joints: Tensor, joints: Tensor) -> tuple[Tensor, ...]:
+        """Warp on the whole canvas: a graph cannot depend on the box of each part."""
+        warp = warp_parts(image, masks, source_joints, joints, on_boxes=False)
+        forearms = forearms_to_remove(masks, source_joints, joints)
+        return warp.image, warp.regions, warp.coverage, warp.coordinates, forearms
 
 
 class PoseGraph(nn.Module):
-    """Graph of ``pose_to_image.onnx``: one source in a batch of poses.
+    """Graph of ``pose_to_image.onnx``: one source in one pose, as the model itself draws it on its canvas.
 
     Shape:
-        structure: joints of people, (B, 18, 3) in pixels of the canvas, or edge maps of faces, (B, 2, H, W);
-        style_features: (1, C, H/8, W/8); source_maps: (1, 11, H/8, W/8); results: images, (B, 3, H, W) in [-1, 1]; the
-        source's maps moved by the field, (B, 11, H/8, W/8); the field's entropy, (B,), from 0 to 1.
-
-        With a part warp, further inputs are the source's image (1, 3, H, W), masks (1, 8, H, W) and joints (1, 18, 3);
-        further results, (B, ..., H, W), are the drawn image, the blend map and, with a plain background, logits of the
-        foreground mask.
+        structure: joints of a person, (1, 18, 3) in pixels of the canvas, or edge maps of a face, (1, 2, H, W);
+        style_features: (1, K, H/8, W/8); image: (1, 3, H, W); masks: (1, 8, H, W); warped: with a part warp its
+        fields, (1, ..., H, W); results: the picture, (1, 3, H, W) in [-1, 1]; the source's masks and image, averaged
+        over 8x8 pixels and moved by the field, (1, 11, H/8, W/8); the field's entropy, (1,), from 0 to 1. With a part
+        warp also the network's own image and the blend map, (1, ..., H, W), and with a plain background logits of the
+        foreground mask and the picture's alpha.
     """
 
     def __init__(self, net: SCMNet, config: ModelConfig, style: Style) -> None:
@@ -92,43 +136,37 @@ class PoseGraph(nn.Module):
         self.net = net
         self.style = style
         self.canvas = config.canvas
+        self.background = PLAIN_BACKGROUND if config.foreground else None
         self.takes_joints = config.domain == PERSON.name
 
     def forward(
         self,
         structure: Tensor,
         style_features: Tensor,
-        source_maps: Tensor,
-        image: Tensor | None = None,
-        masks: Tensor | None = None,
-        source_joints: Tensor | None = None,
+        image: Tensor,
+        masks: Tensor,
+        *warped: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Generate images; the correlation field is explicit, since this opset has no fused attention."""
+        """Generate pictures; the correlation field is explicit, since this opset has no fused attention."""
         maps = PERSON.maps(structure, self.canvas) if self.takes_joints else structure
-        warp = None
-        if image is not None and masks is not None and source_joints is not None:
-            warp = self._warp(structure, image, masks, source_joints)
+        warp = PartWarp(*warped) if warped else None
         pose_features = self.net.encode_pose(maps, warp)
         sizes = [part.shape[1] for part in self.style.given]
         parts = self.style.like(torch.split(style_features, sizes, dim=1))
-        field = self.net.field(pose_features, parts, warp).explicit()  # (B, N, N)
-        values = torch.cat([style_features, source_maps], dim=1).flatten(2).transpose(1, 2)  # (1, N, C + 11)
-        moved = (field @ values).transpose(1, 2).reshape(-1, values.shape[2], *pose_features.shape[2:])
+        field = self.net.field(pose_features, parts, warp).explicit()  # (1, N, N)
+        carried = torch.cat([style_features, pool_positions(masks, image)], dim=1)
+        values = carried.flatten(2).transpose(1, 2)  # (1, N, K + 11)
+        moved = (field @ values).transpose(1, 2).reshape(1, values.shape[2], *pose_features.shape[2:])
         entropy = -(field * field.clamp(min=_LEAST_WEIGHT).log()).sum(2).mean(1) / math.log(field.shape[2])
         num_features = style_features.shape[1]
         rearranged = self.style.like(torch.split(moved[:, :num_features], sizes, dim=1))
         rendering = self.net.translate(rearranged, maps, warp)
-        further = (rendering.drawn, rendering.blend, rendering.foreground)
+        if warp is None:
+            return rendering.image, moved[:, num_features:], entropy
+        picture = enlarge(rendering, warp, structure, self.background)
+        further = (rendering.drawn, rendering.blend, rendering.foreground, picture.alpha)
         return (
-            rendering.image, moved[:, num_features:], entropy, *(tensor for tensor in further if tensor is not None)
-        )  # fmt: skip
-
-    def _warp(self, structure: Tensor, image: Tensor, masks: Tensor, joints: Tensor) -> PartWarp:
-        """Warp on the whole canvas: a graph cannot depend on the box of each part."""
-        num = structure.shape[0]
-        return warp_parts(
-            image.expand(num, -1, -1, -1), masks.expand(num, -1, -1, -1), joints.expand(num, -1, -1), structure,
-            on_boxes=False,
+            picture.image, moved[:, num_features:], entropy, *(tensor for tensor in further if tensor is not None)
         )  # fmt: skip
 
 
@@ -145,7 +183,7 @@ class _PlainInstanceNorm(nn.Module):
 
 
 def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | None = None) -> list[Path]:
-    """Write a model as ``style_encoder.onnx`` and ``pose_to_image.onnx``, in float32.
+    """Write a model as ONNX files, in float32.
 
     Args:
         model: a run folder or a model file.
@@ -153,7 +191,7 @@ def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | Non
         progress: called with the name of each step.
 
     Returns:
-        the paths of both files.
+        the paths of the files.
 
     Raises:
         ScmError: if the model cannot be read, a package is missing, or the files cannot be written.
@@ -164,7 +202,7 @@ def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | Non
     load_strict(net, saved.state, str(saved.path))
     metadata = {
         "format": FORMAT,
-        "format_version": str(FORMAT_VERSION if saved.config.model.part_warp else 1),
+        "format_version": str(FORMAT_VERSION),
         "software": f"scmnet_cli {__version__}",
         "config": saved.config.model_dump_json(),
         "extra": json.dumps(saved.extra),
@@ -185,21 +223,12 @@ def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | Non
     return paths
 
 
-SOURCE_INPUTS = ("image", "masks", "source_joints")
-"""Inputs of ``pose_to_image.onnx`` for models with a part warp only."""
-
-
 def outputs_of(config: ModelConfig) -> list[str]:
     """Return the names of the outputs of ``pose_to_image.onnx``."""
-    names = ["image", "moved_maps", "field_entropy"]
+    names = ["picture", "moved_maps", "field_entropy"]
     if not config.part_warp:
         return names
-    return ["drawn_image", *names[1:], "drawn", "blend", *(["foreground"] if config.foreground else [])]
-
-
-def structure_input(config: ModelConfig) -> str:
-    """Return the name of the structure input of ``pose_to_image.onnx``: joints of people or edge maps of faces."""
-    return "joints" if config.domain == PERSON.name else "edge_maps"
+    return [*names, "drawn", "blend", *(["foreground", "alpha"] if config.foreground else [])]
 
 
 def graphs(net: SCMNet, config: ModelConfig) -> dict[str, Callable[[Mapping[str, str]], bytes]]:
@@ -207,27 +236,65 @@ def graphs(net: SCMNet, config: ModelConfig) -> dict[str, Callable[[Mapping[str,
     net = copy.deepcopy(net).cpu().to(memory_format=torch.contiguous_format).eval().requires_grad_(requires_grad=False)
     _replace_instance_norms(net)
     canvas = config.canvas
-    rows, columns = canvas.height // STRIDE, canvas.width // STRIDE
-    image, masks = torch.zeros(2, 3, canvas.height, canvas.width), torch.zeros(2, 8, canvas.height, canvas.width)
-    style = StyleGraph(net)
+    image, masks = torch.zeros(1, 3, canvas.height, canvas.width), torch.zeros(1, 8, canvas.height, canvas.width)
     with torch.inference_mode():
-        example = net.encode_style(image, masks)
-        num_features = example.packed().shape[1]
-    structure = (len(JOINTS), 3) if config.domain == PERSON.name else (FACE.num_maps, canvas.height, canvas.width)
-    seen = torch.zeros(2, *structure), torch.zeros(1, num_features, rows, columns), torch.zeros(1, 11, rows, columns)
-    any_number = {0: torch.export.Dim("batch")}
+        region_features = net.encode_regions(image, masks).clone()
+        example = net.fuse(region_features)
 
-    def of_style(metadata: Mapping[str, str]) -> bytes:
-        shapes = {"image": any_number, "masks": any_number}
-        return _traced(style, (image, masks), shapes, ["style_features", "source_maps"], metadata)
+    def of_region(metadata: Mapping[str, str]) -> bytes:
+        rows, columns = STRIDE * torch.export.Dim("rows"), STRIDE * torch.export.Dim("columns")
+        sides = {0: torch.export.Dim("batch"), 2: rows, 3: columns}
+        seen = torch.zeros(2, 3, canvas.height, canvas.width), torch.zeros(2, 1, canvas.height, canvas.width)
+        return _traced(RegionGraph(net), seen, {"image": sides, "mask": sides}, ["region_features"], metadata)
+
+    def of_fusion(metadata: Mapping[str, str]) -> bytes:
+        seen = (torch.zeros(region_features.shape),)
+        return _traced(FusionGraph(net), seen, {"region_features": None}, ["style_features"], metadata)
 
     def of_pose(metadata: Mapping[str, str]) -> bytes:
-        shapes: dict[str, Any] = {structure_input(config): any_number, "style_features": None, "source_maps": None}
-        shapes |= dict.fromkeys(SOURCE_INPUTS if config.part_warp else ())
-        source = (image[:1], masks[:1], torch.zeros(1, *structure)) if config.part_warp else ()
-        return _traced(PoseGraph(net, config, example), seen + source, shapes, outputs_of(config), metadata)
+        structure = (len(JOINTS), 3) if config.domain == PERSON.name else (FACE.num_maps, canvas.height, canvas.width)
+        style = torch.zeros(example.packed().shape)
+        seen = {structure_input(config): torch.zeros(1, *structure), "style_features": style}
+        seen |= {"image": image, "masks": masks}
+        if config.part_warp:
+            seen |= {name: torch.zeros(1, num, canvas.height, canvas.width) for name, num in WARP_FIELDS.items()}
+        shapes: dict[str, Any] = dict.fromkeys(seen)
+        return _traced(PoseGraph(net, config, example), tuple(seen.values()), shapes, outputs_of(config), metadata)
 
-    return {STYLE_ENCODER: of_style, POSE_TO_IMAGE: of_pose}
+    def of_warp(metadata: Mapping[str, str]) -> bytes:
+        seen = (image, masks, torch.zeros(1, len(JOINTS), 3), torch.zeros(1, len(JOINTS), 3))
+        shapes: dict[str, Any] = dict.fromkeys(("image", "masks", "source_joints", "joints"))
+        return _traced(WarpGraph(), seen, shapes, [*WARP_FIELDS, "forearms"], metadata)
+
+    further = {PART_WARP: of_warp} if config.part_warp else {}
+    return {REGION_ENCODER: of_region, STYLE_FUSION: of_fusion, POSE_TO_IMAGE: of_pose, **further}
+
+
+_COMPARED = ("front", "walking", "arms-open")
+"""Shipped poses: of the source, and those that it is drawn in to compare an exported model."""
+
+
+def largest_difference(pipeline: Pipeline, exported: ExportedModel) -> float:
+    """Return the largest absolute difference of both models' pictures, in [-1, 1], of one random source."""
+    canvas, random = pipeline.canvas, np.random.default_rng(0)
+    coarse = Image.fromarray(random.integers(0, 256, (9, 7, 3)).astype(np.uint8))
+    image = np.asarray(coarse.resize((canvas.width, canvas.height), Image.Resampling.BICUBIC))
+    stripes = np.arange(canvas.height) * NUM_REGIONS // canvas.height
+    regions = np.repeat(stripes[:, None], canvas.width, axis=1).astype(np.uint8)
+    if pipeline.domain is PERSON:
+        entries = [shipped_poses()[name][1] for name in _COMPARED]
+        frames = [Pose(entry.name, entry.person(), entry.canvas or canvas) for entry in entries]
+        own, *structure = (place(pose, canvas).joints for pose in frames)
+        source = Person("noise", image, regions, own)
+    else:
+        own, *structure = (random.random((3, canvas.height, canvas.width)) < 0.05).astype(np.uint8)
+        source = Person("noise", image, regions, NO_JOINTS, own)
+    encoded, again = pipeline.encode(source), exported.encode(source)
+    differences = []
+    for pose in structure:
+        expected = pipeline.compose(encoded, torch.from_numpy(pose[None])).image.cpu().numpy()
+        differences.append(np.abs(expected - exported.paint(again, pose[None])["picture"]).max())
+    return float(max(differences))
 
 
 def _replace_instance_norms(module: nn.Module) -> None:
@@ -247,6 +314,7 @@ def _traced(
 ) -> bytes:
     try:
         import onnx
+        import onnxruntime  # noqa: F401 - _simplified imports it
         import onnxscript  # noqa: F401 - torch's exporter imports it, with a less clear error if it is missing
     except ImportError as error:
         raise ScmError(f"scm export: {NEEDS_EXTRA} ({error})") from error
@@ -256,21 +324,39 @@ def _traced(
             seen,
             input_names=list(shapes),
             output_names=outputs,
-            dynamic_shapes=tuple(shapes.values()),
+            dynamic_shapes=tuple(shapes.values()) if any(shapes.values()) else None,
             opset_version=OPSET,
             dynamo=True,
+            optimize=False,  # its pattern matching takes minutes on thousands of nodes; _simplified takes a second
             verbose=False,
         )
         assert program is not None
-        proto = program.model_proto
+        proto = onnx.load_from_string(_simplified(program.model_proto.SerializeToString()))
     for node in proto.graph.node:  # source locations, which contain paths of this machine
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
+    domains = {node.domain for node in proto.graph.node}
+    for entry in [entry for entry in proto.opset_import if entry.domain not in domains]:
+        proto.opset_import.remove(entry)
     proto.producer_name, proto.producer_version = "scmnet_cli", __version__
     onnx.helper.set_model_props(proto, dict(metadata))
     onnx.checker.check_model(proto)
     content: bytes = proto.SerializeToString()
     return content
+
+
+def _simplified(content: bytes) -> bytes:
+    """Fold constants and drop unused nodes with ONNX Runtime, at the level that uses standard operators only."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 3  # errors
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "simplified.onnx"
+        options.optimized_model_filepath = str(path)
+        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return path.read_bytes()
 
 
 def _put(content: bytes, file: IO[bytes]) -> None:

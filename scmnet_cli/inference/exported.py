@@ -1,40 +1,57 @@
-"""Run a model of ``scm export`` with ONNX Runtime on the CPU instead of torch."""
+"""Run a model of ``scm export`` with ONNX Runtime on the CPU; importing this imports no torch.
+
+Torch is imported only for pictures larger than the model's canvas, whose part warp is torch code, for arms that lie
+across the body and leave it in the pose, and for faces.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pydantic import BaseModel
-from torch import Tensor
 
 from scmnet_cli.checkpoint import SavedModel
-from scmnet_cli.config import parse_config
-from scmnet_cli.data.dataset import Batch
+from scmnet_cli.config import ModelConfig, parse_config
+from scmnet_cli.data.cropping import resized
+from scmnet_cli.domains import PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import parse_json
-from scmnet_cli.inference.export import (
-    FORMAT,
-    FORMAT_VERSION,
-    NEEDS_EXTRA,
-    POSE_TO_IMAGE,
-    SOURCE_INPUTS,
-    STYLE_ENCODER,
-    structure_input,
-)
-from scmnet_cli.inference.pipeline import EncodedSource, Painted, Pipeline
-from scmnet_cli.models.generator import Rendering
-from scmnet_cli.models.layers import pool_positions
-from scmnet_cli.models.part_warp import PartWarp
-from scmnet_cli.models.style import Style
-from scmnet_cli.regions import NUM_REGIONS, one_hot
-from scmnet_cli.skeleton import NUM_JOINTS
-from scmnet_cli.types import Person
+from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
+from scmnet_cli.inference.values import ReadySource, Result
+from scmnet_cli.models.positions import STRIDE, affected_positions
+from scmnet_cli.regions import BACKGROUND, NUM_REGIONS
+from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
+
+if TYPE_CHECKING:
+    from scmnet_cli.inference.enlarging import Enlarged
+
+FORMAT = "scm-net onnx"
+"""Format name in the metadata of all files."""
+
+FORMAT_VERSION = 3
+"""Version of the files that this code reads and writes."""
+
+REGION_ENCODER = "region_encoder.onnx"
+STYLE_FUSION = "style_fusion.onnx"
+POSE_TO_IMAGE = "pose_to_image.onnx"
+FILES = (REGION_ENCODER, STYLE_FUSION, POSE_TO_IMAGE)
+"""The files of every exported model."""
+
+PART_WARP = "part_warp.onnx"
+"""A further file of models with a part warp."""
+
+WARP_FIELDS = {"warp_image": 3, "warp_regions": NUM_REGIONS, "warp_coverage": 1, "warp_coordinates": 2}
+"""Outputs of ``part_warp.onnx`` and inputs of ``pose_to_image.onnx``: the fields of a part warp and their channels."""
+
+NEEDS_EXTRA = "needs the packages of an extra; install them with: pip install 'scmnet-cli[onnx]'"
 
 
 class _Header(BaseModel):
@@ -43,17 +60,32 @@ class _Header(BaseModel):
     extra: dict[str, str]
 
 
-class ExportedPipeline(Pipeline):
-    """A pipeline whose networks are two ONNX files; it does not edit.
+@dataclass(frozen=True, kw_only=True)
+class ExportedSource(ReadySource):
+    """Source encoded by an exported model.
+
+    Shape:
+        image: (1, 3, H, W) in [-1, 1]; masks: (1, 8, H, W); style: (1, K, H/8, W/8).
+    """
+
+    image: FloatArray
+    masks: FloatArray
+    style: FloatArray
+
+
+class ExportedModel(DrawingModel):
+    """A model whose networks are ONNX files; it does not edit.
 
     It is deterministic. Single pixels of its images may differ from the model's by a rounding step.
     """
 
-    def __init__(self, saved: SavedModel, style_encoder: Any, pose_to_image: Any) -> None:
-        """Wrap two sessions of ONNX Runtime; :meth:`from_exported` opens them."""
-        self._describe(saved, torch.device("cpu"))
-        self._style_encoder = style_encoder
-        self._pose_to_image = pose_to_image
+    runtime = "onnxruntime"
+
+    def __init__(self, saved: SavedModel, sessions: Mapping[str, Any]) -> None:
+        """Wrap sessions of ONNX Runtime by the names of their files; :meth:`from_exported` opens them."""
+        self._describe(saved, "cpu")
+        self._region_encoder, self._style_fusion = sessions[REGION_ENCODER], sessions[STYLE_FUSION]
+        self._pose_to_image, self._part_warp = sessions[POSE_TO_IMAGE], sessions.get(PART_WARP)
 
     @classmethod
     def from_exported(cls, folder: Path) -> Self:
@@ -62,86 +94,195 @@ class ExportedPipeline(Pipeline):
         Raises:
             ScmError: if a file is missing or damaged, the files are of two models, or ONNX Runtime is missing.
         """
-        files = [folder / STYLE_ENCODER, folder / POSE_TO_IMAGE]
-        for path in files:
-            if not path.is_file():
-                raise ScmError(f"model {folder}: holds no {path.name}; 'scm export MODEL -o {folder}' makes it")
-        sessions = [open_session(path, str(path)) for path in files]
-        found = [_metadata(path, session) for path, session in zip(files, sessions, strict=True)]
-        if found[0]["model_sha256"] != found[1]["model_sha256"]:
-            raise ScmError(f"model {folder}: {STYLE_ENCODER} and {POSE_TO_IMAGE} are of two models; export one again")
+        for name in FILES:
+            _check_is_there(folder, name)
+        sessions = {name: open_session(folder / name, str(folder / name)) for name in FILES}
+        main = folder / POSE_TO_IMAGE
+        about = _metadata(main, sessions[POSE_TO_IMAGE])
         try:
-            values = json.loads(found[1]["config"])
+            values = json.loads(about["config"])
         except (KeyError, ValueError, RecursionError) as error:
-            raise ScmError(f"{files[1]}: has no readable config; it is damaged, export the model again") from error
-        config = parse_config(values, f"config in {files[1]}")
+            raise ScmError(f"{main}: has no readable config; it is damaged, export the model again") from error
+        config = parse_config(values, f"config in {main}")
+        if config.model.part_warp:
+            _check_is_there(folder, PART_WARP)
+            sessions[PART_WARP] = open_session(folder / PART_WARP, str(folder / PART_WARP))
+        for name, session in sessions.items():
+            if _metadata(folder / name, session).get("model_sha256") != about.get("model_sha256"):
+                raise ScmError(f"model {folder}: {name} and {POSE_TO_IMAGE} are of two models; export one again")
         remedy = "it is damaged, export the model again"
-        header = parse_json(f'{{"extra": {found[1].get("extra", "")}}}', _Header, f"header of {files[1]}", remedy)
-        return cls(SavedModel({}, config, header.extra, files[1]), *sessions)
+        header = parse_json(f'{{"extra": {about.get("extra", "")}}}', _Header, f"header of {main}", remedy)
+        return cls(SavedModel({}, config, header.extra, main), sessions)
 
     def exchange(
         self,
-        source: Person | EncodedSource,  # noqa: ARG002 - signature of the base class
-        references: Mapping[str, Person | EncodedSource],  # noqa: ARG002
+        source: Person | ReadySource,  # noqa: ARG002 - signature of the base class
+        references: Mapping[str, Person | ReadySource],  # noqa: ARG002
         *,
         force: bool = False,  # noqa: ARG002
-    ) -> EncodedSource:
-        """Raise an error: the files do not have the regions' features.
+    ) -> NoReturn:
+        """Raise an error: edits are made with the model itself.
 
         Raises:
             ScmError: always.
         """
         raise ScmError(f"{self.path.parent}: an exported model does not edit; use the model that it was made of")
 
-    def read_style(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Style]:
-        """Return fused style features, also in place of region features, which the files lack."""
-        style_features, _ = _run(self._style_encoder, image=image, masks=masks)
-        return style_features[:, None], Style(style_features)
+    def encode_photos(self, photos: Sequence[Person]) -> ExportedSource:
+        """Encode the one photo of a person.
 
-    def paint(self, structure: Tensor, style: Style, source: Batch, warp: PartWarp | None = None) -> Painted:
-        """Generate one source in a batch of poses; the graph contains the warp, so ``warp`` must be None."""
-        if warp is not None:
-            raise ScmError(f"{self.path.parent}: an exported model takes no warp; use the model it was made of")
+        Raises:
+            ScmError: as :meth:`encode`, and if there is not exactly one photo.
+        """
+        if len(photos) != 1:
+            raise ScmError(f"{self.path.parent}: an exported model uses one photo of a person; give one")
+        return self.encode(photos[0])
+
+    def encode(self, source: Person) -> ExportedSource:
+        """Encode a source: each region on its bounding box, as the model itself does.
+
+        Raises:
+            ScmError: if it is of another domain, has another aspect ratio, or its region map is all background.
+        """
+        start = time.perf_counter()
+        self._check_domain(source)
+        person = resized(source, self.canvas)
+        if not (person.regions != BACKGROUND).any():
+            raise ScmError(f"{person.name}: its region map is all background; give a photo that shows a person")
+        image = np.ascontiguousarray(person.image.transpose(2, 0, 1)[None], np.float32) / np.float32(127.5) - 1
+        masks = (person.regions == np.arange(NUM_REGIONS)[:, None, None])[None].astype(np.float32)
+        (style,) = self._style_fusion.run(None, {"region_features": self._encode_regions(image, masks)})
+        photo = source if source.canvas.height > self.canvas.height else None
+        return ExportedSource(
+            person, (), time.perf_counter() - start, photo, image=image, masks=masks, style=style
+        )  # fmt: skip
+
+    def _encode_regions(self, image: FloatArray, masks: FloatArray) -> FloatArray:
+        """Encode the regions that are present, each on its bounding box; absent regions have zero features."""
+        if self.config.model.style == "global":
+            (features,) = self._region_encoder.run(None, {"image": image, "mask": masks[:, :1]})
+            whole: FloatArray = features[:, None]
+            return whole
+        shape = [dim if isinstance(dim, int) else 1 for dim in self._style_fusion.get_inputs()[0].shape]
+        encoded = np.zeros(shape, np.float32)  # (1, 8, C', H/8, W/8)
+        for part in np.flatnonzero(masks[0].any(axis=(1, 2))):
+            mask = masks[:, part : part + 1]
+            (top, bottom), (left, right) = (_affected(mask[0, 0].any(axis=axis)) for axis in (1, 0))
+            box = (..., slice(STRIDE * top, STRIDE * bottom), slice(STRIDE * left, STRIDE * right))
+            inputs = {"image": np.ascontiguousarray(image[box]), "mask": np.ascontiguousarray(mask[box])}
+            encoded[:, part, :, top:bottom, left:right] = self._region_encoder.run(None, inputs)[0]
+        return encoded
+
+    def paint(self, source: ExportedSource, structure: npt.NDArray[Any]) -> dict[str, FloatArray]:
+        """Return the outputs of ``pose_to_image.onnx`` by name for one source in one pose.
+
+        Shape:
+            structure: joints of a person, (1, 18, 3), or edges of a face, (1, H, W).
+        """
         name = structure_input(self.config.model)
-        given = structure if name == "joints" else self.domain.maps(structure, self.canvas)
-        carried = pool_positions(one_hot(source.labels), source.image)
-        inputs = {name: given, "style_features": style.packed(), "source_maps": carried}
+        given = structure if name == "joints" else self._edge_maps(structure)
+        inputs = {name: given, "style_features": source.style, "image": source.image, "masks": source.masks}
         if self.config.model.part_warp:
-            given_source = (source.image, one_hot(source.labels), source.structure)
-            inputs |= dict(zip(SOURCE_INPUTS, given_source, strict=True))
-        images, moved, entropy, *further = _run(self._pose_to_image, **inputs)
-        return Painted(Rendering(images, *further), moved, entropy)
+            inputs |= self._warp(source, structure)
+        return _run(self._pose_to_image, inputs)
 
+    def _warp(self, source: ExportedSource, joints: FloatArray) -> dict[str, FloatArray]:
+        """Return the fields of the part warp; with torch where a forearm leaves the torso, as no graph can do it."""
+        given = {"image": source.image, "masks": source.masks, "source_joints": source.person.joints[None]}
+        fields = _run(self._part_warp, {**given, "joints": joints})
+        if not fields.pop("forearms").any():
+            return fields
+        import torch
 
-def largest_difference(pipeline: Pipeline, exported: ExportedPipeline) -> float:
-    """Return the largest absolute difference of both pipelines' images, in [-1, 1], of one random source."""
-    canvas, noise = pipeline.canvas, torch.Generator().manual_seed(0)
-    image = torch.rand(1, 3, canvas.height, canvas.width, generator=noise) * 2 - 1
-    stripes = torch.arange(canvas.height) * NUM_REGIONS // canvas.height
-    labels = stripes[None, :, None].expand(1, -1, canvas.width).to(torch.uint8)
-    if pipeline.domain.name == "person":
-        corner = torch.tensor([canvas.width, canvas.height, 1.0])
-        structure = torch.cat([torch.rand(2, NUM_JOINTS, 2, generator=noise), torch.ones(2, NUM_JOINTS, 1)], 2) * corner
-    else:
-        structure = (torch.rand(2, canvas.height, canvas.width, generator=noise) < 0.05).to(torch.uint8)
-    source = Batch(image, labels, structure[:1], pipeline.domain)
-    with torch.inference_mode():
-        drawn, again = (
-            each.paint(structure, each.read_style(image, one_hot(labels))[1], source).rendering.image
-            for each in (pipeline, exported)
+        from scmnet_cli.inference.crossed_arms import warp_person
+
+        image, masks, own, target = (torch.from_numpy(values) for values in (*given.values(), joints))
+        with torch.inference_mode():
+            warp = warp_person(image, masks, own, target)
+        parts = (warp.image, warp.regions, warp.coverage, warp.coordinates)
+        return {name: part.numpy() for name, part in zip(WARP_FIELDS, parts, strict=True)}
+
+    def _edge_maps(self, edges: npt.NDArray[Any]) -> FloatArray:
+        """Draw the edge maps of a face with torch."""
+        import torch
+
+        maps: FloatArray = self.domain.maps(torch.from_numpy(edges), self.canvas).numpy()
+        return maps
+
+    def _draw(self, encoded: ReadySource, poses: list[Pose], canvas: Canvas) -> list[Result]:
+        assert isinstance(encoded, ExportedSource)
+        return [self._draw_one(encoded, pose, canvas) for pose in poses]  # on a CPU a batch is not faster
+
+    def _draw_one(self, encoded: ExportedSource, pose: Pose, canvas: Canvas) -> Result:
+        start = time.perf_counter()
+        painted = self.paint(encoded, pose.structure[None])
+        image, alpha = painted["picture"], painted.get("alpha")
+        if canvas != self.canvas:
+            drawn = self._enlarged(encoded, painted, pose.structure[None], canvas)
+            image, alpha = drawn.image.numpy(), None if drawn.alpha is None else drawn.alpha.numpy()
+        moved = painted["moved_maps"][0]
+        pictures = Pictures(
+            [_picture(image[0])],
+            [None if alpha is None else (alpha[0, 0] * 255).round().astype(np.uint8)],
+            _in_pixels(moved[:NUM_REGIONS].argmax(0).astype(np.uint8))[None],
+            [_in_pixels(_picture(moved[NUM_REGIONS:]))],
+            painted["field_entropy"].tolist(),
         )
-    return float((drawn - again).abs().max())
+        return self._results(encoded, [pose], canvas, pictures, time.perf_counter() - start)[0]
+
+    def _enlarged(
+        self, source: ExportedSource, painted: Mapping[str, FloatArray], structure: FloatArray, canvas: Canvas
+    ) -> Enlarged:
+        """Composite a picture at the photo's resolution with torch, as the model itself does."""
+        import torch
+
+        from scmnet_cli.inference.synthesis import enlarge_rows, photo_of
+        from scmnet_cli.models.generator import Rendering
+
+        fields = (painted.get(name) for name in ("picture", "drawn", "blend", "foreground"))
+        rendering = Rendering(*(None if field is None else torch.from_numpy(field) for field in fields))  # type: ignore[arg-type]
+        photo = photo_of(source.largest, canvas, torch.device("cpu"))
+        scale = np.array([canvas.width / self.canvas.width, canvas.height / self.canvas.height, 1], np.float32)
+        with torch.inference_mode():
+            return enlarge_rows(rendering, photo, torch.from_numpy(structure * scale), plain=self.has_plain_background)
 
 
-def _run(session: Any, **inputs: Tensor) -> list[Tensor]:
-    found: list[npt.NDArray[np.float32]] = session.run(
-        None, {name: np.ascontiguousarray(tensor.numpy(), np.float32) for name, tensor in inputs.items()}
-    )
-    return [torch.from_numpy(array) for array in found]
+def _check_is_there(folder: Path, name: str) -> None:
+    if not (folder / name).is_file():
+        raise ScmError(f"model {folder}: holds no {name}; 'scm export MODEL -o {folder}' makes it")
+
+
+def _run(session: Any, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, FloatArray]:
+    """Return the outputs of a session by name."""
+    names = [output.name for output in session.get_outputs()]
+    contiguous = {name: np.ascontiguousarray(values, np.float32) for name, values in inputs.items()}
+    return dict(zip(names, session.run(names, contiguous), strict=True))
+
+
+def structure_input(config: ModelConfig) -> str:
+    """Return the name of the structure input of ``pose_to_image.onnx``: joints of people or edge maps of faces."""
+    return "joints" if config.domain == PERSON.name else "edge_maps"
+
+
+def _affected(line: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """Return the range of feature positions that a region changes; ``line`` is its projection on an axis."""
+    seen = np.flatnonzero(line)
+    return affected_positions(int(seen[0]), int(seen[-1]), len(line))
+
+
+def _picture(image: FloatArray) -> UInt8Array:
+    """Convert an image in [-1, 1], (3, H, W), to a picture, (H, W, 3)."""
+    levels: UInt8Array = ((image.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
+    return np.ascontiguousarray(levels.transpose(1, 2, 0))
+
+
+def _in_pixels(positions: UInt8Array) -> UInt8Array:
+    """Repeat the values of feature positions, (H/8, W/8, ...), for each pixel."""
+    return positions.repeat(STRIDE, axis=0).repeat(STRIDE, axis=1)
 
 
 def open_session(model: Path | bytes, where: str) -> Any:
-    """Open an exported file, or its content, in ONNX Runtime on the CPU, with as many threads as torch.
+    """Open an exported file, or its content, in ONNX Runtime on the CPU.
 
     Raises:
         ScmError: if ONNX Runtime is missing or cannot read it.
@@ -151,8 +292,10 @@ def open_session(model: Path | bytes, where: str) -> Any:
     except ImportError as error:
         raise ScmError(f"--runtime onnx: {NEEDS_EXTRA} ({error})") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = num_threads()
     options.use_deterministic_compute = True
+    # 'scm export' wrote optimised graphs; to search them again takes a second and gains nothing.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3  # errors
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -160,13 +303,26 @@ def open_session(model: Path | bytes, where: str) -> Any:
         raise ScmError(f"{where}: is damaged or not an ONNX file that runs here ({error}); export it again") from error
 
 
+def num_threads() -> int:
+    """Return the number of threads to compute with: ``OMP_NUM_THREADS`` as for torch, else the cores of this process.
+
+    Left to itself, ONNX Runtime counts the machine's cores, also those that this process may not use.
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if given.isdecimal() and int(given):
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _metadata(path: Path, session: Any) -> dict[str, str]:
     metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
     if metadata.get("format") != FORMAT:
         raise ScmError(f"{path}: is ONNX, but not a model of 'scm export'")
     version = metadata.get("format_version", "")
-    if not version.isdecimal() or int(version) > FORMAT_VERSION:
+    if version.isdecimal() and int(version) < FORMAT_VERSION:
+        raise ScmError(f"{path}: has format version {version} of an older program; export the model again")
+    if version != str(FORMAT_VERSION):
         raise ScmError(
-            f"{path}: has format version {version}, this program reads up to {FORMAT_VERSION}; install a newer one"
+            f"{path}: has format version {version}, this program reads {FORMAT_VERSION}; install a newer one"
         )
     return metadata

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.data.dataset import resized
+from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.editing import Edit
 from scmnet_cli.regions import FACE_REGIONS

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scmnet_cli.domains import Domain
 from scmnet_cli.models.correlation import Field
-from scmnet_cli.models.layers import STRIDE
+from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import FloatArray, UInt8Array
 

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.data.dataset import collate, resized
+from scmnet_cli.data.cropping import resized
+from scmnet_cli.data.dataset import collate
 from scmnet_cli.domains import Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_uint8
@@ -24,7 +25,7 @@ from scmnet_cli.inference.field_parts import Part, PointOfField, field_rows, fin
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
 from scmnet_cli.metrics.correspondence import region_accuracy
 from scmnet_cli.models.correlation import Field
-from scmnet_cli.models.layers import STRIDE
+from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.models.style import Style
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array

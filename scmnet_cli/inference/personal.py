@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scmnet_cli import __version__
 from scmnet_cli.checkpoint import save_personal, sha256
-from scmnet_cli.data.dataset import resized
+from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import translate_os_errors
 from scmnet_cli.images import contact_sheet

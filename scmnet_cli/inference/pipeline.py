@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +20,13 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.checkpoint import is_personal, load_model, load_personal, load_strict, sha256
-from scmnet_cli.data.dataset import collate, resized
+from scmnet_cli.data.cropping import resized
+from scmnet_cli.data.dataset import collate
 from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.drawing_model import LARGEST_OUTPUT, SHIPPED_MODEL, largest_source
 from scmnet_cli.inference.region_exchange import exchange_regions
-from scmnet_cli.inference.synthesis import Synthesis
-from scmnet_cli.inference.values import EncodedSource, Painted, Result, make_person
+from scmnet_cli.inference.synthesis import Painted, Synthesis
+from scmnet_cli.inference.values import EncodedSource, ReadySource, Result, make_person
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.system.devices import choose_device
@@ -43,19 +45,6 @@ __all__ = [
     "largest_source",
     "make_person",
 ]
-
-SHIPPED_MODEL = Path(__file__).parents[1] / "assets" / "person.safetensors"
-"""The person model that ships with this package."""
-
-LARGEST_OUTPUT = 1024
-"""Maximum height of pictures in pixels, unless a size is given."""
-
-
-def largest_source(pipeline: Pipeline, size: Canvas | None = None) -> int:
-    """Return the height up to which a photo should keep its resolution for an output size; 0: the canvas is enough."""
-    if not pipeline.config.model.part_warp:
-        return 0
-    return LARGEST_OUTPUT if size is None else size.height
 
 
 class Pipeline(Synthesis):
@@ -179,7 +168,8 @@ class Pipeline(Synthesis):
             region_features, style = self.read_style(batch.image, one_hot(batch.labels))
         self._finish()
         photo = source if source.canvas.height > self.canvas.height else None
-        return EncodedSource(person, region_features, style, (), time.perf_counter() - start, photo)
+        seconds = time.perf_counter() - start
+        return EncodedSource(person, (), seconds, photo, region_features=region_features, style=style)
 
     def encode_photos(self, photos: Sequence[Person]) -> EncodedSource:
         """Encode several photos of one person in the same clothes, such as front and back.
@@ -201,11 +191,7 @@ class Pipeline(Synthesis):
         return replace(first, others=tuple(others), seconds=first.seconds + sum(other.seconds for other in others))
 
     def exchange(
-        self,
-        source: Person | EncodedSource,
-        references: Mapping[str, Person | EncodedSource],
-        *,
-        force: bool = False,
+        self, source: Person | ReadySource, references: Mapping[str, Person | ReadySource], *, force: bool = False
     ) -> EncodedSource:
         """Replace regions of a source by those of others: F_s^R of B instead of F_s^R of A, before the CCF.
 
@@ -255,86 +241,24 @@ class Pipeline(Synthesis):
         return replace(result, seconds=seconds)
 
     def _edited(
-        self, source: Person | EncodedSource, references: Mapping[str, Person | EncodedSource], *, force: bool
+        self, source: Person | ReadySource, references: Mapping[str, Person | ReadySource], *, force: bool
     ) -> EncodedSource:
         """Edit the source's photo and encode the result."""
         from scmnet_cli.inference.editing import edit_photo
 
         start = time.perf_counter()
         given = {
-            name: reference.largest if isinstance(reference, EncodedSource) else reference
+            name: reference.largest if isinstance(reference, ReadySource) else reference
             for name, reference in references.items()
         }
-        wearer = source.largest if isinstance(source, EncodedSource) else source
+        wearer = source.largest if isinstance(source, ReadySource) else source
         edit = edit_photo(self, wearer, given, force=force)
         return replace(self.encode(edit.person), edit=edit, seconds=time.perf_counter() - start)
 
-    def transfer(self, source: Person | EncodedSource, pose: Person | Pose, size: Canvas | None = None) -> Result:
-        """Draw the source in a pose, at the size of :meth:`output_canvas`.
-
-        Raises:
-            ScmError: as :meth:`encode` and :meth:`transfer_many`.
-        """
-        return next(self.transfer_many(source, [pose], size=size))
-
-    def transfer_many(
-        self,
-        source: Person | EncodedSource,
-        poses: Iterable[Person | Pose],
-        batch: int = 1,
-        size: Canvas | None = None,
-    ) -> Iterator[Result]:
-        """Draw one source in many poses, lazily; the source is encoded once.
-
-        Args:
-            source: the person to draw.
-            poses: poses, consumed as needed, so that any number fits into memory.
-            batch: poses per forward pass; more is faster on a GPU. Single pixels may differ by one level between batch
-                sizes.
-            size: size of the pictures, see :meth:`output_canvas`.
-
-        Raises:
-            ScmError: if a pose has no joint, or its aspect ratio or that of ``size`` is not the model's.
-        """
-        if batch < 1:
-            raise ScmError(f"batch {batch}: expected at least 1")
-        encoded = self._encoded(source)
-        canvas = self.output_canvas(encoded, size)
-        waiting = iter(poses)
-        while chunk := list(itertools.islice(waiting, batch)):
-            yield from self._draw(encoded, [self.fit_pose(pose) for pose in chunk], canvas)
-
-    def output_canvas(self, source: Person | EncodedSource, size: Canvas | None = None) -> Canvas:
-        """Return the output size for a source.
-
-        Without a part warp it is the model's canvas. With one it is ``size``, or else the source's own size, at most
-        1,024 pixels high.
-
-        Raises:
-            ScmError: if ``size`` has another aspect ratio than the canvas, or the model cannot draw it.
-        """
-        if size is not None and not size.has_shape_of(self.canvas):
-            fitting = Canvas(size.height, round(size.height * self.canvas.width / self.canvas.height))
-            raise ScmError(f"--size {size}: does not have the aspect ratio of the model's {self.canvas}; try {fitting}")
-        if not self.config.model.part_warp:
-            if size not in (None, self.canvas):
-                raise ScmError(
-                    f"--size {size}: {self.path} has no part warp and draws {self.canvas} only; leave --size out"
-                )
-            return self.canvas
-        own = (source.largest if isinstance(source, EncodedSource) else source).canvas
-        if size is not None:
-            return size
-        if own.height <= self.canvas.height:
-            return self.canvas
-        if own.height <= LARGEST_OUTPUT:
-            return own
-        return Canvas(LARGEST_OUTPUT, round(LARGEST_OUTPUT * own.width / own.height))
-
     def edit(
         self,
-        source: Person | EncodedSource,
-        references: Mapping[str, Person | EncodedSource],
+        source: Person | ReadySource,
+        references: Mapping[str, Person | ReadySource],
         pose: Person | Pose | None = None,
         size: Canvas | None = None,
     ) -> Result:
@@ -346,5 +270,8 @@ class Pipeline(Synthesis):
         encoded = self._encoded(source)
         return self.transfer(self.exchange(encoded, references), pose or encoded.person, size)
 
-    def _encoded(self, source: Person | EncodedSource) -> EncodedSource:
-        return source if isinstance(source, EncodedSource) else self.encode(source)
+    def _encoded(self, source: Person | ReadySource) -> EncodedSource:
+        if isinstance(source, Person):
+            return self.encode(source)
+        assert isinstance(source, EncodedSource), "of a model of another kind"
+        return source

@@ -50,7 +50,7 @@ def exchange_regions(
     for name in removed:
         person = _without(person, domain.region_id(name))
     person = _pasted(person, {ids[name]: other.person for name, other in references.items()})
-    return EncodedSource(person, region_features, style, source.removed + removed, source.seconds)
+    return EncodedSource(person, source.removed + removed, source.seconds, region_features=region_features, style=style)
 
 
 def _without(person: Person, region: int) -> Person:

@@ -4,143 +4,94 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from scmnet_cli.checkpoint import SavedModel
-from scmnet_cli.data.dataset import Batch, collate, resized
-from scmnet_cli.domains import DOMAINS, Domain
-from scmnet_cli.errors import ScmError
+from scmnet_cli.data.cropping import resized
+from scmnet_cli.data.dataset import Batch, collate
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.crossed_arms import warp_person
+from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.enlarging import Enlarged, enlarge
-from scmnet_cli.inference.values import EncodedSource, Painted, Result
-from scmnet_cli.models.layers import STRIDE, pool_positions
+from scmnet_cli.inference.values import EncodedSource, ReadySource, Result
+from scmnet_cli.models.generator import Rendering
+from scmnet_cli.models.layers import pool_positions
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp
+from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.models.several_photos import Photo, best_photo, part_scores, warp_photos
 from scmnet_cli.models.style import Style
 from scmnet_cli.regions import NUM_REGIONS, one_hot
-from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
-
-if TYPE_CHECKING:
-    from scmnet_cli.inference.editing import Edit
+from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 
 
-class Synthesis:
-    """A loaded model and its forward passes; base class of :class:`scmnet_cli.inference.pipeline.Pipeline`.
+@dataclass(frozen=True)
+class Painted:
+    """Output of the network for one source in a batch of poses.
+
+    Shape:
+        rendering: (B, ..., H, W); moved: (B, 8 + 3, H/8, W/8), the source's region shares and colours, warped by the
+        correlation field; entropy: (B,), entropy of the field, relative to its maximum.
+    """
+
+    rendering: Rendering
+    moved: Tensor
+    entropy: Tensor
+    warp: PartWarp | None = None
+
+    @classmethod
+    def joined(cls, rows: Sequence[Painted]) -> Painted:
+        """Concatenate single outputs to a batch."""
+        rendering = Rendering.joined([row.rendering for row in rows])
+        warps = [row.warp for row in rows if row.warp is not None]
+        warp = PartWarp.joined(warps) if len(warps) == len(rows) else None
+        return cls(rendering, torch.cat([row.moved for row in rows]), torch.cat([row.entropy for row in rows]), warp)
+
+
+class Synthesis(DrawingModel):
+    """Forward passes of a loaded network; base class of :class:`scmnet_cli.inference.pipeline.Pipeline`.
 
     Attributes:
-        config: config that the model was trained with.
-        domain: people or faces.
-        canvas: input and output size of the network.
-        device: device of the network.
-        path: file of the model.
-        background: background of the training people: ``plain``, light grey, or ``keep``, as photographed.
-        licence: licence of the weights according to their file, or empty.
-        is_personal: whether it was fine-tuned on one person.
         model: the network, in eval mode and without gradients.
     """
 
     model: SCMNet
+    device: torch.device
 
     def __init__(self, model: SCMNet, saved: SavedModel, device: torch.device) -> None:
         self._describe(saved, device)
         self.model = model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
 
-    def _describe(self, saved: SavedModel, device: torch.device) -> None:
-        self.config = saved.config
-        self.domain: Domain = DOMAINS[saved.config.model.domain]
-        self.canvas = saved.config.model.canvas
-        self.device = device
-        self.path = saved.path
-        self.background = saved.extra.get("background", "plain")
-        self.licence = saved.extra.get("licence", "")
-        self.is_personal = False
-
-    def fit_pose(self, pose: Person | Pose) -> Pose:
-        """Rescale a pose, or the edges of a face, to the model's canvas.
-
-        Raises:
-            ScmError: if it is of another domain, has no joint or edge, or has another aspect ratio.
-        """
-        self._check_domain(pose)
-        if pose.edges is not None and not pose.edges.any():
-            raise ScmError(f"{pose.name}: has no edges; give a drawing or photo with visible lines")
-        if pose.edges is None and not (pose.joints[:, 2] > 0).any():
-            raise ScmError(f"{pose.name}: has no joints; give a pose with at least one")
-        if isinstance(pose, Person):
-            return Pose.of(resized(pose, self.canvas))
-        if not pose.canvas.has_shape_of(self.canvas):
-            raise ScmError(
-                f"{pose.name}: its frame of {pose.canvas} does not have the aspect ratio of the model's {self.canvas}; "
-                "crop it around the person with scmnet_cli.poses.placing.place()"
-            )
-        structure = self.domain.rescale(pose.structure, pose.canvas, self.canvas)
-        if pose.edges is not None:
-            return replace(pose, canvas=self.canvas, edges=structure)
-        return Pose(pose.name, structure, self.canvas)
-
-    def _check_domain(self, given: Person | Pose) -> None:
-        if given.domain != self.domain.name:
-            other = DOMAINS[given.domain].members
-            raise ScmError(
-                f"{given.name}: is for {other}, but the model {self.path} draws {self.domain.members}; give a model of "
-                f"{other}"
-            )
-
-    def present(self, person: Person) -> list[str]:
-        """Return the names of the regions in a person's map."""
-        return [self.domain.regions[i] for i in np.unique(person.regions)]
-
-    def _draw(self, encoded: EncodedSource, poses: list[Pose], canvas: Canvas) -> list[Result]:
+    def _draw(self, encoded: ReadySource, poses: list[Pose], canvas: Canvas) -> list[Result]:
+        assert isinstance(encoded, EncodedSource)
         start = time.perf_counter()
         num = len(poses)
         structure = torch.from_numpy(np.stack([pose.structure for pose in poses])).to(self.device)
         with torch.inference_mode():
             painted = self._painted(structure, encoded)
             entropies = painted.entropy.tolist()
-            drawn = self._composed(painted, structure)
-            if canvas != self.canvas:
+            if canvas == self.canvas:
+                drawn = self._composed(painted, structure)
+            else:
                 drawn = self._enlarged(painted, encoded, structure, canvas)
-        images, alphas = drawn.image, _levels(drawn.alpha, num)
-        own, own_alpha = self._own_photo(encoded.edit, canvas)
         moved = painted.moved
         labels = moved[:, :NUM_REGIONS].argmax(1).to(torch.uint8).cpu().numpy()  # (B, H/8, W/8)
-        labels = labels.repeat(STRIDE, axis=1).repeat(STRIDE, axis=2)
         colours = F.interpolate(moved[:, NUM_REGIONS:], scale_factor=STRIDE, mode="nearest")
+        pictures = Pictures(
+            [to_uint8(image) for image in drawn.image],
+            _levels(drawn.alpha, num),
+            labels.repeat(STRIDE, axis=1).repeat(STRIDE, axis=2),
+            [to_uint8(colour) for colour in colours],
+            entropies,
+        )
         self._finish()
-        seconds = (time.perf_counter() - start) / num
-        is_edit = [own is not None and encoded.is_in(pose) for pose in poses]
-        return [
-            Result(
-                image=Image.fromarray(own if own is not None and is_edit[i] else to_uint8(images[i])),
-                source=encoded.person.name,
-                pose=pose.name,
-                joints=pose.joints,
-                moved_regions=labels[i],
-                moved_source=Image.fromarray(to_uint8(colours[i])),
-                entropy=entropies[i],
-                seconds=seconds,
-                edges=pose.edges,
-                alpha=own_alpha if is_edit[i] else alphas[i],
-            )
-            for i, pose in enumerate(poses)
-        ]
-
-    def _own_photo(self, edit: Edit | None, canvas: Canvas) -> tuple[UInt8Array | None, UInt8Array | None]:
-        """Return an edited photo and its opacity; the photo of a face keeps its size."""
-        if edit is None:
-            return None, None
-        if not self.domain.has_joints:
-            return edit.person.image, None
-        return resized(edit.person, canvas).image, _resized_alpha(edit.opacity, canvas)
+        return self._results(encoded, poses, canvas, pictures, (time.perf_counter() - start) / num)
 
     def _painted(self, structure: Tensor, encoded: EncodedSource) -> Painted:
         """Draw on the model's canvas; with several photos pose by pose, each from the best photos."""
@@ -156,6 +107,15 @@ class Synthesis:
             rows.append(self.paint(pose, main.style, collate([main.person], self.device), warp))
         return Painted.joined(rows)
 
+    def compose(self, encoded: EncodedSource, structure: Tensor) -> Enlarged:
+        """Draw a source in poses on the model's canvas.
+
+        Shape:
+            structure: (B, 18, 3) joints of people or (B, H, W) edges of faces.
+        """
+        with torch.inference_mode():
+            return self._composed(self._painted(structure, encoded), structure)
+
     def _composed(self, painted: Painted, structure: Tensor) -> Enlarged:
         """Return the picture on the model's canvas; with a part warp by the rules for larger pictures."""
         rendering, warp = painted.rendering, painted.warp
@@ -165,36 +125,29 @@ class Synthesis:
 
     def _photos(self, encoded: EncodedSource, canvas: Canvas) -> list[Photo]:
         """Return all photos of a person on a canvas."""
-        found = []
-        for each in encoded.photos:
-            batch = collate([resized(each.largest, canvas)], self.device)
-            detail = each.largest.canvas.height / self.canvas.height
-            found.append(Photo(batch.image, one_hot(batch.labels), batch.structure, detail))
-        return found
+        return [
+            replace(photo_of(each.largest, canvas, self.device), detail=each.largest.canvas.height / self.canvas.height)
+            for each in encoded.photos
+        ]
 
     def _enlarged(self, painted: Painted, encoded: EncodedSource, structure: Tensor, canvas: Canvas) -> Enlarged:
-        """Draw at the photo's resolution, one pose at a time to save memory."""
-        photos = self._photos(encoded, canvas)
-        small = self._photos(encoded, self.canvas) if encoded.others else []
+        """Draw at the photo's resolution."""
         scale = structure.new_tensor([canvas.width / self.canvas.width, canvas.height / self.canvas.height, 1.0])
-        background = self.background_level
-        images, alphas = [], []
-        for row, joints in enumerate(structure * scale):
-            if small:
-                warp = warp_photos(photos, joints[None], part_scores(small, structure[row : row + 1]))
-            else:
-                warp = warp_person(photos[0].image, photos[0].masks, photos[0].joints, joints[None])
-            rendering = painted.rendering.row(row)
-            enlarged = enlarge(rendering, warp, joints[None], background)
-            images.append(enlarged.image)
-            if enlarged.alpha is not None:
-                alphas.append(enlarged.alpha)
-        return Enlarged(torch.cat(images), torch.cat(alphas) if alphas else None)
+        larger = structure * scale
+        if not encoded.others:
+            photo = photo_of(encoded.largest, canvas, self.device)
+            return enlarge_rows(painted.rendering, photo, larger, plain=self.has_plain_background)
+        photos, small = self._photos(encoded, canvas), self._photos(encoded, self.canvas)
+        rows = []
+        for row, joints in enumerate(larger):
+            warp = warp_photos(photos, joints[None], part_scores(small, structure[row : row + 1]))
+            rows.append(enlarge(painted.rendering.row(row), warp, joints[None], self.background_level))
+        return Enlarged.joined(rows)
 
     @property
     def background_level(self) -> float | None:
         """Level of the plain background in [-1, 1]; None if the model draws backgrounds."""
-        return PLAIN_BACKGROUND if self.config.model.part_warp and self.config.model.foreground else None
+        return PLAIN_BACKGROUND if self.has_plain_background else None
 
     def read_style(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Style]:
         """Return the features of the regions and the fused style, as in :class:`EncodedSource`.
@@ -246,14 +199,35 @@ class Synthesis:
             torch.cuda.synchronize(self.device)
 
 
+def photo_of(person: Person, canvas: Canvas, device: torch.device) -> Photo:
+    """Return a person on a canvas as a photo to warp."""
+    batch = collate([resized(person, canvas)], device)
+    return Photo(batch.image, one_hot(batch.labels), batch.structure)
+
+
+def enlarge_rows(rendering: Rendering, photo: Photo, joints: Tensor, *, plain: bool) -> Enlarged:
+    """Composite pictures at the photo's resolution, one pose at a time to save memory.
+
+    Args:
+        rendering: output of the network on its canvas.
+        photo: the source at the larger size.
+        joints: the poses, in pixels of the larger size.
+        plain: whether the background is plain.
+
+    Shape:
+        rendering: (B, ..., H, W); joints: (B, 18, 3).
+    """
+    rows = []
+    for row in range(len(joints)):
+        pose = joints[row : row + 1]
+        warp = warp_person(photo.image, photo.masks, photo.joints, pose)
+        rows.append(enlarge(rendering.row(row), warp, pose, PLAIN_BACKGROUND if plain else None))
+    return Enlarged.joined(rows)
+
+
 def _levels(alpha: Tensor | None, num: int) -> list[UInt8Array | None]:
     """Convert a batch of foreground masks to bytes, (H, W) each; without a mask return ``num`` times None."""
     if alpha is None:
         return [None] * num
     levels = (alpha[:, 0].float() * 255).round().to(torch.uint8).cpu().numpy()
     return list(levels)
-
-
-def _resized_alpha(opacity: FloatArray, canvas: Canvas) -> UInt8Array:
-    levels = Image.fromarray((opacity * 255).round().astype(np.uint8))
-    return np.asarray(levels.resize((canvas.width, canvas.height), Image.Resampling.LANCZOS))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import crop_around
 from scmnet_cli.poses.placing import person_box
 from scmnet_cli.types import Canvas, FloatArray, Pose, UInt8Array
+
+if TYPE_CHECKING:
+    from scmnet_cli.analyser.people import Analyser
 
 SMOOTHING = 0.3
 """Default window of the smoothing of trajectories, in seconds."""

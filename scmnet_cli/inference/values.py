@@ -1,58 +1,44 @@
-"""Inputs and outputs of the pipeline: encoded sources, network outputs, results, and people from arrays."""
+"""Inputs and outputs of a model: encoded sources, results, and people from arrays; importing them imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
-from torch import Tensor
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.models.generator import Rendering
-from scmnet_cli.models.part_warp import PartWarp
-from scmnet_cli.models.style import Style
 from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.skeleton import NUM_JOINTS
 from scmnet_cli.types import FloatArray, Person, Pose, UInt8Array
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from scmnet_cli.inference.editing import Edit
+    from scmnet_cli.models.style import Style
 
 
 @dataclass(frozen=True)
-class EncodedSource:
-    """Encoded source, computed once for any number of poses and edits.
+class ReadySource:
+    """A source that is read and encoded, once for any number of poses; each kind of model adds its own features.
 
     Attributes:
         person: the source on the model's canvas; after an edit, with the exchanged regions pasted in.
-        region_features: F_s^i, (1, 8, C/8, H/8, W/8); in a model without the DSE (1, 1, C, H/8, W/8).
-        style: F_s and the colours that are warped with it.
         removed: regions that an edit removed because they exclude a new one.
         seconds: time for encoding.
         photo: the source at its own resolution, with the canvas's aspect ratio, if larger than the canvas.
         edit: edit of the photo, for models with a part warp and for faces.
-        others: further photos of the same person; each body part is taken from the photo that shows it best.
     """
 
     person: Person
-    region_features: Tensor
-    style: Style
     removed: tuple[str, ...]
     seconds: float
     photo: Person | None = None
     edit: Edit | None = None
-    others: tuple[EncodedSource, ...] = ()
-
-    @property
-    def photos(self) -> tuple[EncodedSource, ...]:
-        """All photos of the person, this one first."""
-        return (self, *self.others)
 
     @property
     def largest(self) -> Person:
@@ -66,27 +52,24 @@ class EncodedSource:
         return pose.joints.shape == self.person.joints.shape and bool(np.allclose(pose.joints, self.person.joints))
 
 
-@dataclass(frozen=True)
-class Painted:
-    """Output of the network for one source in a batch of poses.
+@dataclass(frozen=True, kw_only=True)
+class EncodedSource(ReadySource):
+    """Source encoded by the network itself.
 
-    Shape:
-        rendering: (B, ..., H, W); moved: (B, 8 + 3, H/8, W/8), the source's region shares and colours, warped by the
-        correlation field; entropy: (B,), entropy of the field, relative to its maximum.
+    Attributes:
+        region_features: F_s^i, (1, 8, C/8, H/8, W/8); in a model without the DSE (1, 1, C, H/8, W/8).
+        style: F_s and the colours that are warped with it.
+        others: further photos of the same person; each body part is taken from the photo that shows it best.
     """
 
-    rendering: Rendering
-    moved: Tensor
-    entropy: Tensor
-    warp: PartWarp | None = None
+    region_features: Tensor
+    style: Style
+    others: tuple[EncodedSource, ...] = ()
 
-    @classmethod
-    def joined(cls, rows: Sequence[Painted]) -> Painted:
-        """Concatenate single outputs to a batch."""
-        rendering = Rendering.joined([row.rendering for row in rows])
-        warps = [row.warp for row in rows if row.warp is not None]
-        warp = PartWarp.joined(warps) if len(warps) == len(rows) else None
-        return cls(rendering, torch.cat([row.moved for row in rows]), torch.cat([row.entropy for row in rows]), warp)
+    @property
+    def photos(self) -> tuple[EncodedSource, ...]:
+        """All photos of the person, this one first."""
+        return (self, *self.others)
 
 
 @dataclass(frozen=True)

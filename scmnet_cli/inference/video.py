@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
+from scmnet_cli.inference.drawing_model import DrawingModel
+from scmnet_cli.inference.values import ReadySource, Result
 from scmnet_cli.types import Canvas, Pose
 
 
 def draw_film(
-    pipeline: Pipeline,
-    source: EncodedSource,
+    pipeline: DrawingModel,
+    source: ReadySource,
     poses: Sequence[Pose | None],
     batch: int = 1,
     size: Canvas | None = None,
 ) -> Iterator[tuple[Pose, Result]]:
     """Generate a source in each pose, in order; a frame without a pose repeats the previous image.
 
-    The size is that of :meth:`Pipeline.output_canvas`.
+    The size is that of :meth:`~scmnet_cli.inference.drawing_model.DrawingModel.output_canvas`.
 
     Raises:
         ScmError: if a pose cannot be drawn.

@@ -25,6 +25,11 @@ _QUALITY = "18"
 _log = logging.getLogger(__name__)
 
 
+def is_clip(word: str) -> bool:
+    """Return whether a value of ``--pose`` is a video or an animated picture."""
+    return word.lower().endswith(VIDEO_ENDINGS) or is_animation(Path(word))
+
+
 @dataclass(frozen=True)
 class Film:
     """Properties of a video file.

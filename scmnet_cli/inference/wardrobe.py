@@ -21,13 +21,15 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from scmnet_cli.checkpoint import load_tensors, save_tensors
-from scmnet_cli.data.dataset import resized
+from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.files import parse_json
 from scmnet_cli.images import PLAIN_GREY, contact_sheet
+from scmnet_cli.inference.drawing_model import DrawingModel
 from scmnet_cli.inference.editing import CUT_OUT, regions_taken
 from scmnet_cli.inference.garments import KINDS
-from scmnet_cli.inference.pipeline import EncodedSource, Pipeline
+from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.inference.values import ReadySource
 from scmnet_cli.models.part_joints import HEAD_JOINTS
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import NUM_JOINTS
@@ -171,7 +173,7 @@ class Wardrobe:
         metadata = {"kind": KIND, "version": str(VERSION), "about": self.about, "garments": json.dumps(entries)}
         save_tensors(path, tensors, metadata)
 
-    def reference(self, name: str, pipeline: Pipeline) -> EncodedSource:
+    def reference(self, name: str, pipeline: DrawingModel) -> ReadySource:
         """Return a garment as a reference for :meth:`Pipeline.exchange`.
 
         Raises:

@@ -10,9 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scmnet_cli.models.choices import NormName
-
-STRIDE = 8
-"""Stride of pose and style features: pixels of the canvas along each side of a feature position."""
+from scmnet_cli.models.positions import STRIDE
 
 
 def pool_positions(*maps: Tensor) -> Tensor:

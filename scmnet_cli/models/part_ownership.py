@@ -9,7 +9,6 @@ two legs with a gap, and between two feet, the border is where both bones are eq
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +62,8 @@ def left_behind(
     ]
     person = 1 - masks[:, 0]
     radius = max(round(masks.shape[2] / _EDGE), 1)
-    held = torch.stack([masks[:, list(regions)].amax(1) for regions in _HELD], dim=1)
+    ids = [torch.tensor(regions, device=masks.device) for regions in _HELD]
+    held = torch.stack([masks.index_select(1, regions).amax(1) for regions in ids], dim=1)
     held = dilated(held, radius)
     legs = _Legs.of(shapes, person, dilated(masks[:, _SHOES, None], radius)[:, 0])
     found: list[Tensor | None] = []
@@ -96,9 +96,13 @@ def left_behind(
 def dilated(masks: Tensor, radius: int) -> Tensor:
     """Return the largest value in the square around each pixel; ten times faster on a CPU than ``max_pool2d``.
 
+    In an exported graph it is ``max_pool2d``, one node instead of a hundred.
+
     Shape:
         masks, result: (B, K, H, W), at least 0.
     """
+    if torch.compiler.is_compiling():
+        return F.max_pool2d(masks, 2 * radius + 1, stride=1, padding=radius)
     for dim, around in ((2, (0, 0, radius, radius)), (3, (radius, radius))):
         size, padded = masks.shape[dim], F.pad(masks, around)
         masks = padded.narrow(dim, 0, size).clone()
@@ -265,9 +269,10 @@ class _Borders:
 
 
 def _running_products(values: Tensor) -> Tensor:
-    """Return the products of each value and those before it in the last dimension; ONNX has no operation for this."""
+    """Return the products of each value and those before it in the last dimension; ONNX has no ``cumprod``."""
     if torch.compiler.is_compiling():
-        return torch.stack(list(accumulate(values.unbind(-1), torch.mul)), dim=-1)
+        before = torch.ones(values.shape[-1], values.shape[-1], dtype=torch.bool, device=values.device).tril()
+        return torch.where(before, values[..., None, :], 1.0).prod(-1)
     return values.cumprod(-1)
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 
 import torch
 import torch.nn.functional as F
@@ -163,17 +164,29 @@ class _Layers:
         return cls(source, boxes, weights, behind, total, hidden[:, None, None].to(image.dtype))
 
     def parts(self) -> Iterator[Tensor]:
-        """Yield the layers that each part samples; the same tensor is overwritten each time."""
+        """Yield the layers that each part samples; the same tensor is overwritten each time, but not in a graph."""
         membership = self.source[:, -1]
         for part, (box, weight) in enumerate(zip(self.boxes, self.weights, strict=True)):
-            membership.zero_()
-            if box is not None and weight is not None:
-                own = torch.div(weight, self.total[(..., *box)], out=membership[(..., *box)])
-                if (behind := self.behind[part]) is not None:  # down to exactly 0: the minimum share is subtracted too
-                    own.sub_(behind * (own + _LEAST_SOURCE / (1 - _LEAST_SOURCE)))
-            if part == HEAD_PART:
-                membership *= 1 - self.source[:, 3 + _FACE] * self.hidden
+            if box is None or weight is None:
+                membership.zero_()
+            elif torch.compiler.is_compiling():
+                own = self._membership(part, box, weight)[:, None]
+                yield torch.cat([self.source[:, :-1], own], dim=1)
+                continue
+            else:
+                own = self._membership(part, box, weight)
+                membership.zero_()
+                membership[(..., *box)] = own
             yield self.source
+
+    def _membership(self, part: int, box: Box, weight: Tensor) -> Tensor:
+        """Return the degree to which the pixels of a part's box belong to it, (B, h, w)."""
+        own = weight / self.total[(..., *box)]
+        if (behind := self.behind[part]) is not None:  # down to exactly 0: the minimum share is subtracted too
+            own.sub_(behind * (own + _LEAST_SOURCE / (1 - _LEAST_SOURCE)))
+        if part == HEAD_PART:
+            own *= 1 - self.source[:, 3 + _FACE][(..., *box)] * self.hidden
+        return own
 
 
 def _total(weights: list[Tensor | None], boxes: list[Box | None], image: Tensor) -> Tensor:
@@ -181,7 +194,7 @@ def _total(weights: list[Tensor | None], boxes: list[Box | None], image: Tensor)
     total = image.new_zeros(image.shape[0], *image.shape[2:])
     for box, weight in zip(boxes, weights, strict=True):
         if box is not None and weight is not None:
-            total[(..., *box)] += weight
+            total[_at(box, image)] += weight
     return total.clamp_(min=1e-30)
 
 
@@ -213,12 +226,13 @@ def _composite(
         if part == HEAD_PART:
             share *= 1 - sampled[:, 3 + _FACE, None] * layers.hidden[:, None]
         if foreign := _FOREIGN[part]:
-            share *= 1 - sampled[:, [3 + region for region in foreign]].sum(1, keepdim=True)
+            channels_of = torch.tensor([3 + region for region in foreign], device=sampled.device)
+            share *= 1 - sampled.index_select(1, channels_of).sum(1, keepdim=True)
         if parts is not None:
             share *= parts[:, part, None, None, None]
-        at = (..., *box)
+        at = _at(box, layers.source)
         shares[at] += share
-        sampled[:, -1] = 1
+        sampled = _counted(sampled)
         behind = _BACKGROUND_COUNTS / weight.clamp(min=1)
         sums[at].addcmul_(sampled, share * (1 - (1 - behind) * sampled[:, 3:4]))
         total[at] += weight
@@ -232,6 +246,19 @@ def _composite(
     extent = places.new_tensor([width, height])[:, None, None]
     coordinates = ((places + 1) * extent - 1) * (covered / 2)
     return PartWarp(mixed[:, :3] + fill, mixed[:, 3:], coverage * covered, coordinates)
+
+
+def _at(box: Box, like: Tensor) -> tuple[EllipsisType | slice, ...]:
+    """Return the index of a box; of the whole canvas none, since a graph copies what is written into a slice."""
+    return (...,) if box == (slice(0, like.shape[-2]), slice(0, like.shape[-1])) else (..., *box)
+
+
+def _counted(sampled: Tensor) -> Tensor:
+    """Set the last channel to 1, in place, but not in a graph."""
+    if torch.compiler.is_compiling():
+        return torch.cat([sampled[:, :-1], torch.ones_like(sampled[:, -1:])], dim=1)
+    sampled[:, -1] = 1
+    return sampled
 
 
 def _grid(transforms: PartTransforms, part: int, box: Box, size: tuple[int, int]) -> Tensor:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from scmnet_cli.models.correlation import Field, Prior, aligned_prior
 from scmnet_cli.models.generator import Rendering, TranslationGenerator
-from scmnet_cli.models.layers import STRIDE
 from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.pose_encoder import PoseEncoder
+from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.models.style import Style
 from scmnet_cli.models.style_encoder import NUM_PARTS, DecomposedStyleEncoder, GlobalStyleEncoder
 

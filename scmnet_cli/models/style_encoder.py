@@ -25,7 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scmnet_cli.models.choices import NormName
-from scmnet_cli.models.layers import STRIDE, ConvBlock
+from scmnet_cli.models.layers import ConvBlock
+from scmnet_cli.models.positions import STRIDE, affected_positions
 
 NUM_PARTS = 8
 
@@ -60,16 +61,17 @@ class DecomposedStyleEncoder(nn.Module):
         if image.device.type == "cpu" and not torch.is_grad_enabled():
             return self._encode_on_boxes(image, masks, present)
         owner, part = present.nonzero(as_tuple=True)
-        encoded = self._encode(image[owner], masks[owner, part][:, None])  # (P, C/8, H/8, W/8), P regions in the batch
+        regions = masks[owner, part][:, None]  # (P, 1, H, W), P regions in the batch
+        encoded = self.encode_region(image[owner], regions)  # (P, C/8, H/8, W/8)
         out = encoded.new_zeros(*present.shape, *encoded.shape[1:])
         return out.index_put((owner, part), encoded)
 
-    def encode_all(self, image: Tensor, masks: Tensor) -> Tensor:
-        """Encode every region, present or not, on the whole canvas: the same result without data-dependent shapes."""
-        images = image[:, None].expand(-1, NUM_PARTS, -1, -1, -1).flatten(0, 1)
-        return torch.unflatten(self._encode(images, masks.flatten(0, 1)[:, None]), 0, (-1, NUM_PARTS))
+    def encode_region(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Encode one region of each image, on the whole canvas or a part of it that holds the region.
 
-    def _encode(self, image: Tensor, mask: Tensor) -> Tensor:
+        Shape:
+            image: (B, 3, H, W) in [-1, 1]; mask: (B, 1, H, W); result: (B, C/8, H/8, W/8), with carried channels.
+        """
         colours = image * mask
         with_mask = torch.cat([colours, mask.to(colours.dtype)], dim=1)
         encoded: Tensor = self.encoder(with_mask if self.mask_channel else colours)
@@ -84,10 +86,10 @@ class DecomposedStyleEncoder(nn.Module):
         out = image.new_zeros(*present.shape, num_channels, height // STRIDE, width // STRIDE)
         for owner, part in present.nonzero().tolist():
             mask = masks[owner : owner + 1, part : part + 1]
-            top, bottom = _affected_positions(mask[0, 0].amax(1))
-            left, right = _affected_positions(mask[0, 0].amax(0))
+            (top, bottom), (left, right) = (_affected(mask[0, 0].amax(axis)) for axis in (1, 0))
             box = (..., slice(8 * top, 8 * bottom), slice(8 * left, 8 * right))
-            out[owner, part, :, top:bottom, left:right] = self._encode(image[owner : owner + 1][box], mask[box])[0]
+            encoded = self.encode_region(image[owner : owner + 1][box], mask[box])
+            out[owner, part, :, top:bottom, left:right] = encoded[0]
         return out
 
 
@@ -100,14 +102,10 @@ def _in_cells(image: Tensor, cells: int) -> Tensor:
     return F.pixel_unshuffle(F.avg_pool2d(image, STRIDE // cells), cells)
 
 
-def _affected_positions(line: Tensor) -> tuple[int, int]:
-    """Return the half-open range of feature positions that a region changes; ``line`` is its projection on an axis.
-
-    The receptive field of position o is the pixels 8 o - 10 to 8 o + 17. Outside the range every layer is zero.
-    """
-    pixels = line.nonzero()
-    first, last = int(pixels[0]), int(pixels[-1])
-    return max((first - 10) // STRIDE, 0), min((last + 10) // STRIDE + 1, len(line) // STRIDE)
+def _affected(line: Tensor) -> tuple[int, int]:
+    """Return the range of feature positions that a region changes; ``line`` is its projection on an axis."""
+    seen = line.nonzero()
+    return affected_positions(int(seen[0]), int(seen[-1]), len(line))
 
 
 class GlobalStyleEncoder(nn.Module):

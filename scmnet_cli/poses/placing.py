@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from scmnet_cli.images import CropBox, crop_around
 from scmnet_cli.skeleton import JOINTS, mirror, rescale
@@ -48,6 +47,8 @@ def place_together(poses: Sequence[Pose], canvas: Canvas) -> list[Pose]:
 
 def mirrored(pose: Pose) -> Pose:
     """Return the horizontally mirrored pose, named ``NAME-mirrored``."""
+    import torch
+
     joints: FloatArray = mirror(torch.from_numpy(pose.joints), pose.canvas.width).numpy()
     return replace(pose, name=f"{pose.name}-mirrored", joints=joints)
 

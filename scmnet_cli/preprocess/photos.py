@@ -13,11 +13,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scmnet_cli.analyser.analysis import Analysis
-from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
 from scmnet_cli.sources.folder import read_annotated
@@ -25,6 +24,10 @@ from scmnet_cli.sources.keypoints import read_keypoint_table
 from scmnet_cli.sources.label_maps import find_map, label_set
 from scmnet_cli.sources.source import Source, file_stamp, find_photos, inside, only_photo, unread_remarks
 from scmnet_cli.types import Person
+
+if TYPE_CHECKING:
+    from scmnet_cli.analyser.analysis import Analysis
+    from scmnet_cli.analyser.people import Analyser
 
 _NOT_IN_NAMES = re.compile(r'[/\\:\0\s,"]|^[-.]')
 
@@ -73,7 +76,11 @@ class PhotoSource(Source):
         self._joints = None if joints is None else read_keypoint_table(joints)
         self.root = Path(root)
         self._photos = named_photos(self.root)
-        self._analyser = analyser or Analyser.load()
+        if analyser is None:
+            from scmnet_cli.analyser.people import Analyser
+
+            analyser = Analyser.load()
+        self._analyser = analyser
         self._all_people = all
         if all:
             self.rule = (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.system.processes import this_rank
+
+if TYPE_CHECKING:
+    import torch
 
 _KINDS = ("cpu", "cuda", "mps", "xpu", "meta")
 
@@ -18,6 +21,8 @@ def choose_device(wanted: str | torch.device | None) -> torch.device:
     Raises:
         ScmError: if there is no such device, it cannot be used, or several processes would have to share it.
     """
+    import torch
+
     if wanted is None or wanted == "auto":
         return _of_this_process(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
@@ -33,6 +38,8 @@ def choose_device(wanted: str | torch.device | None) -> torch.device:
 
 
 def _of_this_process(device: torch.device) -> torch.device:
+    import torch
+
     rank = this_rank()
     if rank.count == 1 or device.type != "cuda":
         return device

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scmnet_cli.analyser.faces import TURNED, FaceParser, find_face
-from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.cli.drawing.input import Input
 from scmnet_cli.cli.drawing.pose_inputs import (
     LIBRARY,
@@ -31,13 +30,17 @@ from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import read_photo
 from scmnet_cli.inference.inputs.demo_people import PREFIX, find_demo_people
 from scmnet_cli.inference.inputs.faces import no_face_finder, read_face
-from scmnet_cli.inference.inputs.photo import MAP_ENDING, PhotoOptions, read_framed, read_person
+from scmnet_cli.inference.inputs.photo import MAP_ENDING, PhotoOptions, load_analyser, read_framed, read_person
 from scmnet_cli.inference.inputs.sketches import Drawing, read_drawing
 from scmnet_cli.photo_files import files_of, is_photo, photo_endings, unread_photos, why_unread
 from scmnet_cli.poses.files import XML_REMEDY
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place, place_together
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
+
+if TYPE_CHECKING:
+    from scmnet_cli.analyser.faces import FaceParser
+    from scmnet_cli.analyser.people import Analyser
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +98,7 @@ class Finder:
         self.domain = domain
         self._opened: dict[Path, PreparedFolder] = {}
         self._pose_files = PoseFiles(canvas, frame, pose_person, self._open)
-        self._analyser: Callable[[], Analyser] = cache(Analyser.load)
+        self._analyser: Callable[[], Analyser] = cache(load_analyser)
         self._face_parser: Callable[[], FaceParser | None] = cache(load_face_parser)
         self._data = self._open(data) if data is not None else None
 
@@ -251,6 +254,8 @@ class Finder:
         """Return the edges of a photo after aligning its face, if a face parser is there and finds one."""
         if drawing.taken_from != "photo" or (parser := self._face_parser()) is None:
             return drawing
+        from scmnet_cli.analyser.faces import TURNED
+
         face = parser(read_photo(path))
         if face is None:
             return drawing
@@ -271,7 +276,11 @@ class Finder:
     def _face(self, path: Path) -> Person:
         def find(photo: Path, image: UInt8Array, canvas: Canvas) -> tuple[UInt8Array, UInt8Array]:
             parser = self._face_parser()
-            return no_face_finder(photo, image, canvas) if parser is None else find_face(parser, photo, image, canvas)
+            if parser is None:
+                return no_face_finder(photo, image, canvas)
+            from scmnet_cli.analyser.faces import find_face
+
+            return find_face(parser, photo, image, canvas)
 
         return read_face(path, self._canvas, self._background, find, self._largest_face)
 

@@ -3,32 +3,53 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scmnet_cli.cli.console import warn
 from scmnet_cli.cli.drawing.inputs import Finder
 from scmnet_cli.cli.options import InputOptions, Runtime, read_size
-from scmnet_cli.inference.opening import open_pipeline
-from scmnet_cli.inference.pipeline import Pipeline, largest_source
+from scmnet_cli.inference.drawing_model import DrawingModel, largest_source
+from scmnet_cli.inference.opening import open_exported, open_pipeline
 from scmnet_cli.types import Canvas
+
+if TYPE_CHECKING:
+    from scmnet_cli.inference.pipeline import Pipeline
 
 _OWN_LICENCE = "Apache-2.0"
 
 
-def open_model(model: Path | None, device: str, runtime: Runtime = Runtime.torch) -> Pipeline:
-    """Load the model given by -m, or open an exported one; by default load the shipped model.
+def open_model(model: Path | None, device: str) -> Pipeline:
+    """Load the model given by -m; by default load the shipped model.
 
     Prints its licence to stderr if that differs from the package's.
 
     Raises:
         ScmError: if it cannot be read.
     """
-    pipeline = open_pipeline(model, device, exported=runtime is Runtime.onnx)
-    if pipeline.licence not in ("", _OWN_LICENCE):
-        warn(f"model {pipeline.path}: for {pipeline.licence}")
+    pipeline = open_pipeline(model, device)
+    _print_licence(pipeline)
     return pipeline
 
 
-def read_output_size(size: str | None, pipeline: Pipeline) -> Canvas | None:
+def open_drawing_model(model: Path | None, device: str, runtime: Runtime) -> DrawingModel:
+    """Load the model given by -m as :func:`open_model` does, or open an exported one.
+
+    Raises:
+        ScmError: if it cannot be read.
+    """
+    if runtime is Runtime.torch:
+        return open_model(model, device)
+    exported = open_exported(model, device)
+    _print_licence(exported)
+    return exported
+
+
+def _print_licence(model: DrawingModel) -> None:
+    if model.licence not in ("", _OWN_LICENCE):
+        warn(f"model {model.path}: for {model.licence}")
+
+
+def read_output_size(size: str | None, pipeline: DrawingModel) -> Canvas | None:
     """Parse --size: a size, ``model`` for the network's canvas, or None for the photo's own size.
 
     Raises:
@@ -39,7 +60,7 @@ def read_output_size(size: str | None, pipeline: Pipeline) -> Canvas | None:
     return None if size is None else read_size(size, "--size", "512x352, or 'model'")
 
 
-def find_inputs(pipeline: Pipeline, options: InputOptions, size: Canvas | None = None) -> Finder:
+def find_inputs(pipeline: DrawingModel, options: InputOptions, size: Canvas | None = None) -> Finder:
     """Create the finder of inputs from --data, --frame and the like; photos keep the pixels that ``size`` needs.
 
     Raises:

@@ -9,19 +9,20 @@ import platform
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from scmnet_cli import __version__
 from scmnet_cli.checkpoint import sha256
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_text
-from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.photo_files import photo_endings, why_unread
 from scmnet_cli.provenance import KINDS, SOFTWARE, save_generated, save_generated_animation
 from scmnet_cli.types import UInt8Array
+
+if TYPE_CHECKING:
+    from scmnet_cli.inference.drawing_model import DrawingModel
 
 _LONGEST_NAME = 80
 _SHEETS = ("strip", "before-after")
@@ -30,7 +31,7 @@ _SHEETS = ("strip", "before-after")
 class Outputs:
     """Writes pictures to a folder or file; never overwrites a picture drawn from other inputs."""
 
-    def __init__(self, out: Path, pipeline: Pipeline, *, mark: bool = False) -> None:
+    def __init__(self, out: Path, pipeline: DrawingModel, *, mark: bool = False) -> None:
         """Create the folder.
 
         Args:
@@ -49,6 +50,7 @@ class Outputs:
             "sha256": sha256(pipeline.path),
             "config": pipeline.config.model.model_dump(),
         }
+        self._runtime = pipeline.runtime
         make_folder(self.folder, "--out")
 
     def write(
@@ -137,7 +139,8 @@ class Outputs:
             raise
 
     def _write_report(self, path: Path, inputs: dict[str, Any], report: dict[str, Any]) -> None:
-        versions = {"scmnet_cli": __version__, "torch": torch.__version__, "python": platform.python_version()}
+        runtime = import_module(self._runtime).__version__
+        versions = {"scmnet_cli": __version__, self._runtime: runtime, "python": platform.python_version()}
         whole = {"generated_by": SOFTWARE, "inputs": inputs, "model": self._model, **report, "versions": versions}
         write_text(path.with_suffix(".json"), json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -23,16 +23,16 @@ from scmnet_cli.cli.drawing.sheets import before_after, draw_strip
 from scmnet_cli.cli.drawing.task import Reference, Task, are_pair, named
 from scmnet_cli.cli.interrupts import interrupts_wait, stops_with
 from scmnet_cli.errors import ScmError
-from scmnet_cli.evaluation.one_result import TransferMetrics
-from scmnet_cli.inference.flat_garments import PREFIX as FLAT
-from scmnet_cli.inference.flat_garments import read_flat_garment
+from scmnet_cli.inference.drawing_model import DrawingModel
 from scmnet_cli.inference.inputs.framed import MAX_KEPT_PIXELS, Framed
 from scmnet_cli.inference.inputs.sketches import Drawing
 from scmnet_cli.inference.opening import open_wardrobe
-from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
-from scmnet_cli.inference.wardrobe import PREFIX, SHIPPED_WARDROBE, Wardrobe
+from scmnet_cli.inference.values import ReadySource, Result
 from scmnet_cli.system.processes import Team, this_rank
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
+
+if TYPE_CHECKING:
+    from scmnet_cli.evaluation.one_result import TransferMetrics
 
 Skip = Callable[[Input, ScmError, int], None]
 """Called with an unusable input, its error, and the number of pictures that are not drawn for it."""
@@ -40,6 +40,8 @@ Skip = Callable[[Input, ScmError, int], None]
 _POSES_KEPT = 256
 _FEWEST_FRAMES = 2
 _FRAMES_KEPT = 4
+_IN_TORCH = ("region_consistency", "region_closeness", "copy_score", "l1", "ssim_raw", "ssim_patn", "lpips_alex")
+"""Metrics that only torch computes."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Drawn:
     sheets: Mapping[str, UInt8Array]
 
 
-Personalizer = Callable[[Pipeline, Sequence[Person]], Pipeline]
+Personalizer = Callable[[DrawingModel, Sequence[Person]], DrawingModel]
 """Returns a model fine-tuned on the person in the photos."""
 
 
@@ -90,7 +92,7 @@ class Renderer:
     """Draws tasks. An unusable input is reported in one line; the others are drawn."""
 
     def __init__(
-        self, pipeline: Pipeline, outputs: Outputs, wanted: RenderOptions, personalizer: Personalizer | None = None
+        self, pipeline: DrawingModel, outputs: Outputs, wanted: RenderOptions, personalizer: Personalizer | None = None
     ) -> None:
         self._team = Team(this_rank())
         self._pipeline = pipeline
@@ -98,7 +100,7 @@ class Renderer:
         self._options = wanted
         self._personalizer = personalizer
         self._framed = lru_cache(_FRAMES_KEPT)(_read_framed)
-        self._metrics = TransferMetrics()
+        self._metrics: TransferMetrics | None = None
         self._unusable: dict[str, str] = {}  # the report line of each input, by its location
         self._pose = lru_cache(_POSES_KEPT)(self._read_pose)
 
@@ -119,6 +121,10 @@ class Renderer:
         Raises:
             ScmError: if the value matches nothing, the wardrobe does not exist, or the photo shows no garment.
         """
+        from scmnet_cli.inference.flat_garments import PREFIX as FLAT
+        from scmnet_cli.inference.flat_garments import read_flat_garment
+        from scmnet_cli.inference.wardrobe import PREFIX, SHIPPED_WARDROBE, Wardrobe
+
         if word.startswith(FLAT):
             path = Path(word.removeprefix(FLAT))
             name = path.stem
@@ -182,10 +188,10 @@ class Renderer:
 
     def _drawn(
         self,
-        pipeline: Pipeline,
+        pipeline: DrawingModel,
         task: Task,
         one: tuple[Input, list[Input]],
-        references: dict[str, EncodedSource],
+        references: dict[str, ReadySource],
         skip: Skip,
     ) -> Iterator[Callable[[], Path]]:
         """Draw one source in its poses; yield for each picture a function that writes it."""
@@ -307,12 +313,12 @@ class Renderer:
 
             yield lambda: bar.advance(pictures), skip
 
-    def _personalize(self, sources: Sequence[Input]) -> dict[str, Pipeline]:
+    def _personalize(self, sources: Sequence[Input]) -> dict[str, DrawingModel]:
         """Return the personalized model of each source, by its location; empty without a personalizer.
 
         A source that cannot be read is skipped here and reported when it is drawn.
         """
-        personalized: dict[str, Pipeline] = {}
+        personalized: dict[str, DrawingModel] = {}
         for source in sources if self._personalizer is not None else ():
             try:
                 photos = self._photos(source)
@@ -322,7 +328,7 @@ class Renderer:
             personalized[source.where] = self._personalizer(self._pipeline, photos)
         return personalized
 
-    def _encode(self, given: Input, pipeline: Pipeline | None = None) -> EncodedSource:
+    def _encode(self, given: Input, pipeline: DrawingModel | None = None) -> ReadySource:
         return (pipeline or self._pipeline).encode_photos(self._photos(given))
 
     def _photos(self, given: Input) -> list[Person]:
@@ -355,14 +361,14 @@ class Renderer:
             waiting.append((given, pose))
             yield pose
 
-    def _write(self, task: Task, source: Input, encoded: EncodedSource, drawn: Drawn) -> Path:
+    def _write(self, task: Task, source: Input, encoded: ReadySource, drawn: Drawn) -> Path:
         given, pose, result = drawn.given, drawn.pose, drawn.result
         in_place = given.where == source.where
         layout = pose if isinstance(pose, Person) else None
         if in_place and encoded.removed:
             layout = None  # the source's own map still contains the removed regions
         target = layout if not task.references and (in_place or are_pair(source, given)) else None
-        measures = self._metrics.measure(result, encoded, layout, target, moves=not in_place)
+        metrics, not_computed = self._measured(result, encoded, layout, target, moves=not in_place)
 
         inputs = task.inputs(source, given)
         if task.colours:
@@ -372,8 +378,8 @@ class Renderer:
             "options": self._options.options,
             "settings": self._settings(),
             "seconds": {"reading_style": encoded.seconds, "drawing": result.seconds},
-            "metrics": measures.values,
-            "not_computed": measures.not_computed,
+            "metrics": metrics,
+            "not_computed": not_computed,
         }
         picture, sheets = np.asarray(result.cutout() if self._options.cutout else result.image), dict(drawn.sheets)
         if self._options.keep_size:
@@ -385,6 +391,19 @@ class Renderer:
             if self._options.before_after:
                 sheets["before-after"] = before_after(framed.photo.image, picture)
         return self._outputs.write(task.stem(source, given), picture, inputs, report, sheets)
+
+    def _measured(
+        self, result: Result, source: ReadySource, layout: Person | None, target: Person | None, *, moves: bool
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the metrics of a result, and the reason for each that was not computed; metrics need torch."""
+        if self._pipeline.runtime != "torch":
+            return {"field_entropy": result.entropy}, dict.fromkeys(_IN_TORCH, "--runtime onnx works without torch")
+        if self._metrics is None:
+            from scmnet_cli.evaluation.one_result import TransferMetrics
+
+            self._metrics = TransferMetrics()
+        measures = self._metrics.measure(result, source, layout, target, moves=moves)
+        return measures.values, measures.not_computed
 
     def _settings(self) -> dict[str, Any]:
         return {

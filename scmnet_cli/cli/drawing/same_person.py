@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from scmnet_cli.cli.drawing.input import Input
     from scmnet_cli.cli.drawing.renderer import Personalizer
-    from scmnet_cli.inference.pipeline import Pipeline
+    from scmnet_cli.inference.drawing_model import DrawingModel
     from scmnet_cli.training.personalizing import Budget
     from scmnet_cli.types import Person
 
@@ -65,9 +65,12 @@ class PersonOptions:
         return [one_person(photos)] if self.same_person and photos else photos
 
 
-def _personalized(pipeline: Pipeline, photos: Sequence[Person], budget: Budget) -> Pipeline:
+def _personalized(pipeline: DrawingModel, photos: Sequence[Person], budget: Budget) -> DrawingModel:
     from scmnet_cli.inference.personal import cached_personal
+    from scmnet_cli.inference.pipeline import Pipeline
 
+    if not isinstance(pipeline, Pipeline):
+        raise ScmError("--personalize: an exported model does not learn; leave out --runtime onnx")
     if pipeline.is_personal:
         raise ScmError(f"--personalize: {pipeline.path} is a personalized model already; leave out one of the two")
     with learning_bar(photos[0].name) as show:

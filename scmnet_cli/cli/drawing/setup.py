@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scmnet_cli.cli.drawing.inputs import Finder
-from scmnet_cli.cli.drawing.opening import find_inputs, open_model, read_output_size
+from scmnet_cli.cli.drawing.opening import find_inputs, open_drawing_model, read_output_size
 from scmnet_cli.cli.drawing.outputs import Outputs
 from scmnet_cli.cli.drawing.renderer import Personalizer, Renderer, RenderOptions
 from scmnet_cli.cli.options import DrawingOptions, InputOptions, PhotoOptions, Runtime
@@ -56,8 +56,8 @@ def set_up(
     check_cutout(drawing, keep_size=keep_size)
     if with_before and not keep_size:
         raise ScmError("--before-after: needs --keep-size, which puts the result into the photo; give both")
-    pipeline = open_model(drawing.model, drawing.device, runtime)
-    if drawing.cutout and pipeline.background_level is None:
+    pipeline = open_drawing_model(drawing.model, drawing.device, runtime)
+    if drawing.cutout and not pipeline.has_plain_background:
         raise ScmError(
             f"--cutout: {pipeline.path} predicts no foreground mask; leave out --cutout, or use a model that does, "
             "such as the shipped one"
@@ -65,7 +65,7 @@ def set_up(
     size = read_output_size(drawing.size, pipeline)
     options = changing_options(drawing, inputs, further or {})
     wanted = RenderOptions(
-        batch=drawing.batch or (8 if pipeline.device.type == "cuda" else 1),
+        batch=drawing.batch or pipeline.default_batch,
         size=size,
         strip=strip,
         keep_size=keep_size,

@@ -6,17 +6,17 @@ import numpy as np
 from PIL import Image
 
 from scmnet_cli.cli.drawing.task import Task
-from scmnet_cli.data.dataset import resized
+from scmnet_cli.data.cropping import resized
 from scmnet_cli.domains import DOMAINS
 from scmnet_cli.images import PLAIN_GREY, contact_sheet
-from scmnet_cli.inference.pipeline import EncodedSource, Result
+from scmnet_cli.inference.values import ReadySource, Result
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 
 _SHEET_HEIGHT = 1024
 
 
 def draw_strip(
-    task: Task, source: EncodedSource, references: dict[str, EncodedSource], pose: Person | Pose, result: Result
+    task: Task, source: ReadySource, references: dict[str, ReadySource], pose: Person | Pose, result: Result
 ) -> UInt8Array:
     """Draw source, references, pose and result side by side, at the result's size; with edges, these come first.
 

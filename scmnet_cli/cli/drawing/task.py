@@ -11,7 +11,7 @@ from typing import Any
 from scmnet_cli.cli.drawing.input import Input
 from scmnet_cli.cli.drawing.outputs import safe_name
 from scmnet_cli.data.prepared import PreparedFolder
-from scmnet_cli.inference.pipeline import EncodedSource
+from scmnet_cli.inference.values import ReadySource
 from scmnet_cli.system.processes import Rank
 
 
@@ -27,7 +27,7 @@ class Reference:
 
     name: str
     where: str
-    encode: Callable[[], EncodedSource]
+    encode: Callable[[], ReadySource]
 
 
 @dataclass(frozen=True)

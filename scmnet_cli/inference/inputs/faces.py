@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from scmnet_cli.analyser.subjects import FACES
 from scmnet_cli.data.cropping import crop_person
 from scmnet_cli.data.face_edges import with_parts, with_regions
 from scmnet_cli.errors import ScmError
@@ -25,6 +24,8 @@ def no_face_finder(photo: Path, image: UInt8Array, canvas: Canvas) -> tuple[UInt
     Raises:
         ScmError: always, with the remedies.
     """
+    from scmnet_cli.analyser.subjects import FACES
+
     del image, canvas
     looked_for = ", ".join(str(path.relative_to(photo.parent)) for path in _maps(photo))
     raise ScmError(

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from scmnet_cli.images import PLAIN_GREY, CropBox
-from scmnet_cli.inference.editing import Edit
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
+
+if TYPE_CHECKING:
+    from scmnet_cli.inference.editing import Edit
 
 MAX_KEPT_PIXELS = 52_000_000
 """Larger photos are refused: compressing the result alone takes half a minute."""

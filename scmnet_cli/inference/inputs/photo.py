@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.data.cropping import crop_person
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.inputs.framed import Framed
@@ -15,11 +15,21 @@ from scmnet_cli.sources.folder import find_table, read_annotated, row_of
 from scmnet_cli.sources.keypoints import read_joints, read_keypoint_file, read_keypoint_table
 from scmnet_cli.types import Canvas, FloatArray, Person
 
+if TYPE_CHECKING:
+    from scmnet_cli.analyser.people import Analyser
+
 __all__ = ["read_keypoint_file", "read_person"]
 
 
 MAP_ENDING = ".regions.png"
 """Suffix of a region map next to its photo."""
+
+
+def load_analyser() -> Analyser:
+    """Load the analyser that ships with this package; torch is imported only here, for photos that need it."""
+    from scmnet_cli.analyser.people import Analyser
+
+    return Analyser.load()
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class PhotoOptions:
             resize to the canvas.
     """
 
-    analyser: Callable[[], Analyser] = Analyser.load
+    analyser: Callable[[], Analyser] = load_analyser
     number: int = 0
     largest: int = 0
 
