@@ -61,11 +61,14 @@ class Bars(Progress):
         """Print progress and estimated time left, unless the last line was less than 30 seconds ago."""
         now = time.monotonic()
         since, before = self._last_lines.setdefault(step, (now, done))
+        if done < before:  # the step started again, so that the time since its last line says nothing about its speed
+            self._last_lines[step] = (now, done)
+            return
         if now - since < _LINE_EVERY or done == before:
             return
         self._last_lines[step] = (now, done)
         known = "" if total is None else f" of {total:,}"
-        left = 0 if total is None else round((total - done) * (now - since) / (done - before))
+        left = 0 if total is None else round(max(total - done, 0) * (now - since) / (done - before))
         self.console.print(
             f"{step}: {done:,}{known}"
             + (f", {timedelta(seconds=left)} left" if left else "")
