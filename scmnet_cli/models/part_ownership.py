@@ -156,7 +156,7 @@ class _Bone:
     def squared_distance(self, box: Box, number: int) -> Tensor:
         """Return the squared distance of pixels to the bone of this number, extended, in torso lengths, (B, h, w)."""
         u, v = self.local(box)
-        u.sub_(u.clamp(0, 1 + BONES_BEYOND[number])).mul_((self.length / self.size)[:, None, None])
+        u.sub_(u.clamp(0.0, 1.0 + BONES_BEYOND[number])).mul_((self.length / self.size)[:, None, None])
         return u.square_().addcmul_(v, v)
 
 
@@ -185,7 +185,7 @@ class _Legs:
             nearest = torch.full_like(person, _FAR_AWAY)
             for part in leg:
                 squared = _Bone.of(shapes, part).squared_distance(canvas, part - FIRST_BONE)
-                torch.minimum(nearest, squared.add_(~shapes.valid[:, part, None, None] * _FAR_AWAY), out=nearest)
+                nearest = torch.minimum(nearest, squared.add_(~shapes.valid[:, part, None, None] * _FAR_AWAY))
             distances.append(nearest.sqrt_())
         right, left = distances
         separable = _ramp(right + left, *_LEGS_APART)
