@@ -1,4 +1,4 @@
-"""What every loaded model does, whichever runtime computes its networks; importing this imports no torch."""
+"""The base class of all loaded models. It works with every runtime, and this module does not import torch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from scmnet_cli.data.cropping import resized
 from scmnet_cli.domains import DOMAINS, Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.values import ReadySource, Result
+from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
 if TYPE_CHECKING:
@@ -114,6 +115,14 @@ class DrawingModel(ABC):
                 f"{given.name}: is for {other}, but the model {self.path} draws {self.domain.members}; give a model of "
                 f"{other}"
             )
+
+    def _fitted(self, source: Person) -> Person:
+        """Return a source on the model's canvas, after checking that it can be drawn."""
+        self._check_domain(source)
+        person = resized(source, self.canvas)
+        if not (person.regions != BACKGROUND).any():
+            raise ScmError(f"{person.name}: its region map is all background; give a photo that shows a person")
+        return person
 
     def present(self, person: Person) -> list[str]:
         """Return the names of the regions in a person's map."""

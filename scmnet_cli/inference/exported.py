@@ -20,14 +20,13 @@ from pydantic import BaseModel
 
 from scmnet_cli.checkpoint import SavedModel
 from scmnet_cli.config import ModelConfig, parse_config
-from scmnet_cli.data.cropping import resized
 from scmnet_cli.domains import PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import parse_json
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.values import ReadySource, Result
 from scmnet_cli.models.positions import STRIDE, affected_positions
-from scmnet_cli.regions import BACKGROUND, NUM_REGIONS
+from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
 if TYPE_CHECKING:
@@ -145,10 +144,7 @@ class ExportedModel(DrawingModel):
             ScmError: if it is of another domain, has another aspect ratio, or its region map is all background.
         """
         start = time.perf_counter()
-        self._check_domain(source)
-        person = resized(source, self.canvas)
-        if not (person.regions != BACKGROUND).any():
-            raise ScmError(f"{person.name}: its region map is all background; give a photo that shows a person")
+        person = self._fitted(source)
         image = np.ascontiguousarray(person.image.transpose(2, 0, 1)[None], np.float32) / np.float32(127.5) - 1
         masks = (person.regions == np.arange(NUM_REGIONS)[:, None, None])[None].astype(np.float32)
         (style,) = self._style_fusion.run(None, {"region_features": self._encode_regions(image, masks)})

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scmnet_cli.models.part_joints import TORSO_PART, complete_joints, length_of
-from scmnet_cli.models.part_ownership import dilated
+from scmnet_cli.models.part_ownership import dilated, ramp
 from scmnet_cli.models.part_shapes import Box, PartShapes, pixels
 from scmnet_cli.models.part_warp import PartWarp
 
@@ -67,7 +67,7 @@ class Extremities:
         for parts, region, where, sure in (
             (_FOREARMS, _BARE_ARMS, _HAND, _HAND_ALPHA), (_SHINS, _BARE_LEGS, _FOOT, _FOOT_ALPHA)
         ):  # fmt: skip
-            own = _ramp(_blurred(warp.regions[:, region : region + 1]), 0.45, 0.75) * _ramp(alpha, *sure)
+            own = ramp(_blurred(warp.regions[:, region : region + 1]), 0.45, 0.75) * ramp(alpha, *sure)
             for part in parts:
                 shown = torch.maximum(shown, limbs.near(part, where) * own)
         shown = shown * (warp.coverage > _SURELY_COVERED)
@@ -79,7 +79,7 @@ class Extremities:
             (_ARMS, _ON_LIMB, torch.maximum(closed, limbs.torso())), (_THIGHS, _ON_LIMB, closed),
             (_SHINS, _ON_SHIN, closed), (_SHINS, _ON_FOOT, person),
         ):  # fmt: skip
-            outside = 1 - _ramp(_blurred(mask), 0.45, 0.75) * _connected(mask)
+            outside = 1 - ramp(_blurred(mask), 0.45, 0.75) * _connected(mask)
             for part in several:
                 whole = (limbs.share_on(part, person) > _WHOLE).to(alpha.dtype)
                 outline = torch.minimum(outline, 1 - limbs.near(part, where) * whole * outside)
@@ -103,8 +103,8 @@ class _Limbs:
         """Return a soft mask of the pixels along a bone, (B, 1, H, W); 0 if the limb is missing."""
         first, last, half = where
         past, across, _ = self._local(part)
-        inside = _ramp(past, first, first + _FADE) * _ramp(-past, -last, _FADE - last)
-        return (inside * _ramp(-across, -half, _ACROSS_FADE - half))[:, None] * self.shapes.valid[
+        inside = ramp(past, first, first + _FADE) * ramp(-past, -last, _FADE - last)
+        return (inside * ramp(-across, -half, _ACROSS_FADE - half))[:, None] * self.shapes.valid[
             :, part, None, None, None
         ]
 
@@ -133,10 +133,6 @@ class _Limbs:
         dx, dy = x - start[:, 0, None, None], y - start[:, 1, None, None]
         length = length[:, None, None] / size
         return (dx * unit_x + dy * unit_y) / size - length, (dy * unit_x - dx * unit_y).abs() / size, length
-
-
-def _ramp(values: Tensor, start: float, end: float) -> Tensor:
-    return ((values - start) / (end - start)).clamp(0, 1)
 
 
 def _blurred(mask: Tensor) -> Tensor:

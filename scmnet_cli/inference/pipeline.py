@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.checkpoint import is_personal, load_model, load_personal, load_strict, sha256
-from scmnet_cli.data.cropping import resized
 from scmnet_cli.data.dataset import collate
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.drawing_model import LARGEST_OUTPUT, SHIPPED_MODEL, largest_source
@@ -28,7 +27,7 @@ from scmnet_cli.inference.region_exchange import exchange_regions
 from scmnet_cli.inference.synthesis import Painted, Synthesis
 from scmnet_cli.inference.values import EncodedSource, ReadySource, Result, make_person
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.regions import BACKGROUND, one_hot
+from scmnet_cli.regions import one_hot
 from scmnet_cli.system.devices import choose_device
 from scmnet_cli.types import Canvas, Person, Pose
 
@@ -159,10 +158,7 @@ class Pipeline(Synthesis):
             ScmError: if it is of another domain, has another aspect ratio, or its region map is all background.
         """
         start = time.perf_counter()
-        self._check_domain(source)
-        person = resized(source, self.canvas)
-        if not (person.regions != BACKGROUND).any():
-            raise ScmError(f"{person.name}: its region map is all background; give a photo that shows a person")
+        person = self._fitted(source)
         with torch.inference_mode():
             batch = collate([person], self.device)
             region_features, style = self.read_style(batch.image, one_hot(batch.labels))

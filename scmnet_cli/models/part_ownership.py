@@ -188,7 +188,7 @@ class _Legs:
                 nearest = torch.minimum(nearest, squared.add_(~shapes.valid[:, part, None, None] * _FAR_AWAY))
             distances.append(nearest.sqrt_())
         right, left = distances
-        separable = _ramp(right + left, *_LEGS_APART)
+        separable = ramp(right + left, *_LEGS_APART)
         nearer = right.sub_(left).div_(2 * _BETWEEN_LEGS)
         masks = nearer.add(0.5).clamp_(0, 1).mul_(separable), nearer.neg_().add_(0.5).clamp_(0, 1).mul_(separable)
         return cls(masks, shapes, person, shoes)
@@ -201,7 +201,7 @@ class _Legs:
         """
         apart = self._gap(bone, _Bone.of(self.shapes, _OTHER_LEG[part]), u)
         if part not in _UPPER:
-            apart = torch.maximum(apart, self.shoes[(..., *box)] * _ramp(u, *_FOOT))
+            apart = torch.maximum(apart, self.shoes[(..., *box)] * ramp(u, *_FOOT))
         return apart * self.nearer[part in _LEGS[1]][(..., *box)]
 
     def _gap(self, own: _Bone, other: _Bone, u: Tensor) -> Tensor:
@@ -276,7 +276,8 @@ def _running_products(values: Tensor) -> Tensor:
     return values.cumprod(-1)
 
 
-def _ramp(values: Tensor, start: float, end: float) -> Tensor:
+def ramp(values: Tensor, start: float, end: float) -> Tensor:
+    """Return 0 up to ``start``, 1 from ``end`` on, and a straight line between them."""
     return ((values - start) / (end - start)).clamp_(0, 1)
 
 
