@@ -34,6 +34,7 @@ _MIN_PERSON_SHARE = 0.02
 _MIN_PERSON_JOINTS = 3
 _MAX_NOBODY_SHARE = 0.01
 _MIN_SKIRT_SHARE = 0.01  # of the person
+_CLOSE_CROPS = 0.2
 
 _Rectangle = tuple[int, int, int, int]
 
@@ -365,10 +366,17 @@ def _wears_skirt(photo: TrainingPhoto) -> bool:
 
 
 def _edges(photo: TrainingPhoto, random: np.random.Generator) -> _Rectangle:
-    """Sample a crop of a photo: mostly at the bottom, between waist and knees, also close beside the person."""
+    """Sample a crop of a photo: mostly at the bottom, between waist and knees, also close beside the person.
+
+    One crop in five is close on all sides, as a detector of pedestrians cuts.
+    """
     left, top, right, bottom = photo.box
     width, height = photo.levels[0].size
     edges = [0.0, 0.0, float(width), float(height)]
+    if random.random() < _CLOSE_CROPS:
+        margins = random.uniform(-0.02, 0.15, 4) * np.array([right - left, bottom - top] * 2)
+        edges = [left - margins[0], top - margins[1], right + margins[2], bottom + margins[3]]
+        return _inside(edges, width, height)
     if random.random() < 0.85:
         edges[3] = top + float(random.uniform(0.42, 0.72)) * (bottom - top)
     if random.random() < 0.3:
@@ -377,8 +385,13 @@ def _edges(photo: TrainingPhoto, random: np.random.Generator) -> _Rectangle:
         edges[2] = right - float(random.uniform(-0.35, 0.15)) * (right - left)
     if random.random() < 0.15:
         edges[1] = top + float(random.uniform(-0.08, 0.12)) * (bottom - top)
-    start = (round(max(0.0, edges[0])), round(max(0.0, edges[1])))
-    return (*start, max(start[0] + 8, round(min(edges[2], width))), max(start[1] + 8, round(min(edges[3], height))))
+    return _inside(edges, width, height)
+
+
+def _inside(edges: Sequence[float], width: int, height: int) -> _Rectangle:
+    """Return left, top, right, bottom within a photo, at least 8 pixels apart."""
+    left, top = round(max(0.0, edges[0])), round(max(0.0, edges[1]))
+    return left, top, max(left + 8, round(min(edges[2], width))), max(top + 8, round(min(edges[3], height)))
 
 
 def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, cut: bool) -> Window:
@@ -416,6 +429,6 @@ def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, c
 
 
 OF_PEOPLE = Manner(
-    PEOPLE.mirrored, _window, nobody=0.16, cut=0.38, pasted=0.3, coarse=0.08, margin=1.12, rare=0.25, repainted=0.3
+    PEOPLE.mirrored, _window, nobody=0.16, cut=0.42, pasted=0.3, coarse=0.2, margin=1.12, rare=0.25, repainted=0.3
 )
 """Views of people."""
