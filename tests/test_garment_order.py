@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scmnet_cli.analyser.network import REGION_STRIDE
 from scmnet_cli.analyser.region_maps import clean_probabilities, likeliest
 from scmnet_cli.regions import NUM_REGIONS, region_id
-from scmnet_cli.skeleton import NUM_JOINTS
+from scmnet_cli.skeleton import JOINTS, NUM_JOINTS
 
 HEIGHT, WIDTH = 64, 44
 NOBODY = np.zeros((NUM_JOINTS, 3), np.float32)
@@ -53,3 +54,28 @@ def test_a_piece_that_is_out_of_order_is_renamed_and_others_stay(
     assert chosen[at] == region_id(wanted)
     assert chosen[15, 20] == region_id("upper")
     assert (chosen != 0).sum() == (likeliest(dressed(*bands)) != 0).sum(), "nothing of the person is lost"
+
+
+def arms_at(elbows: tuple[int, int], wrists: tuple[int, int]) -> np.ndarray:
+    """Return joints with arms that hang at two columns, and the rest of the body's height, in pixels of the canvas."""
+    joints = NOBODY.copy()
+    for side, elbow, wrist in (("right", elbows[0], wrists[0]), ("left", elbows[1], wrists[1])):
+        joints[JOINTS.index(f"{side}_elbow")] = (elbow * REGION_STRIDE, 18 * REGION_STRIDE, 1)
+        joints[JOINTS.index(f"{side}_wrist")] = (wrist * REGION_STRIDE, 28 * REGION_STRIDE, 1)
+    joints[JOINTS.index("nose")] = (22 * REGION_STRIDE, 4 * REGION_STRIDE, 1)
+    joints[JOINTS.index("right_ankle")] = (18 * REGION_STRIDE, 60 * REGION_STRIDE, 1)
+    return joints
+
+
+def test_a_spot_of_arm_on_the_chest_is_upper_garment_and_a_hand_before_it_stays() -> None:
+    spot = dressed(TOP, ("arms", 14, 18, 20, 24))
+    hanging, before = arms_at((10, 34), (9, 35)), arms_at((10, 34), (22, 35))
+    one_missing = hanging.copy()
+    one_missing[JOINTS.index("left_wrist")] = 0
+    at = (16, 22)
+    assert likeliest(clean_probabilities(spot, hanging))[at] == region_id("upper")
+    assert likeliest(clean_probabilities(spot, one_missing))[at] == region_id("arms"), "it may be the missing hand"
+    hand = dressed(TOP, ("arms", 24, 28, 20, 24))
+    assert likeliest(clean_probabilities(hand, before))[26, 22] == region_id("arms")
+    beside = dressed(TOP, ("arms", 10, 28, 32, 36))
+    assert likeliest(clean_probabilities(beside, hanging))[20, 34] == region_id("arms")

@@ -11,7 +11,7 @@ import torch
 from scmnet_cli.analyser.network import REGION_STRIDE
 from scmnet_cli.images import CropBox, nearest_places
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, region_id
-from scmnet_cli.skeleton import LIMBS
+from scmnet_cli.skeleton import JOINTS, LIMBS
 from scmnet_cli.types import FloatArray, UInt8Array
 
 VISIBLE = 0.5
@@ -23,7 +23,17 @@ _NEAR = 0.05
 
 _SPECK = 6
 _SMALL_PIECE = 0.35
-_PANTS, _SKIRT, _UPPER = (region_id(name) for name in ("pants", "skirt", "upper"))
+_PANTS, _SKIRT, _UPPER, _ARMS = (region_id(name) for name in ("pants", "skirt", "upper", "arms"))
+
+_ARM_JOINTS = [JOINTS.index(f"{side}_{name}") for side in ("right", "left") for name in ("elbow", "wrist")]
+_ARM_BONES = [(_ARM_JOINTS[0], _ARM_JOINTS[1]), (_ARM_JOINTS[2], _ARM_JOINTS[3])]
+_ALONG_ARM = np.linspace(0, 1.3, 12)
+"""Shares of the way from elbow to wrist, and on to the hand."""
+
+_ARM_REACH = 0.05
+"""Distance from an arm's axis that its pixels may have, relative to the height of the skeleton."""
+
+_WITHIN = 0.8
 
 _BoolArray = npt.NDArray[np.bool_]
 _IntArray = npt.NDArray[np.int64]
@@ -103,7 +113,31 @@ def clean_probabilities(probabilities: FloatArray, joints: FloatArray) -> FloatA
     chosen[others] = BACKGROUND
     without_specks(cleaned, chosen)
     _order_garments(cleaned, chosen)
+    _cover_stray_arms(cleaned, chosen, joints)
     return cleaned
+
+
+def _cover_stray_arms(probabilities: FloatArray, chosen: UInt8Array, joints: FloatArray) -> None:
+    """Rename pieces of arms that lie within the upper garment, away from both arms of the skeleton, in place.
+
+    A spot on the chest that is taken for skin is no arm. A piece stays if an elbow or a wrist is missing: it may be the
+    hand of that arm.
+
+    Shape:
+        probabilities: (8, h, w); chosen: (h, w), the likeliest of each cell.
+    """
+    if (joints[_ARM_JOINTS, 2] < VISIBLE).any():
+        return
+    bones = [(joints[a, :2] + share * (joints[b, :2] - joints[a, :2])) for a, b in _ARM_BONES for share in _ALONG_ARM]
+    places = (np.array(bones) + 0.5) / REGION_STRIDE - 0.5
+    rows = joints[joints[:, 2] >= VISIBLE, 1]
+    reach = _ARM_REACH * np.ptp(rows) / REGION_STRIDE
+    for piece in _pieces(chosen == _ARMS):
+        around = chosen[_grown(piece) & ~piece]
+        cells = np.argwhere(piece)[:, None, ::-1]
+        away = np.linalg.norm(cells - places, axis=-1).min() > reach
+        if away and (around == _UPPER).mean() > _WITHIN:
+            _rename(probabilities, chosen, piece, _ARMS, _UPPER)
 
 
 def _order_garments(probabilities: FloatArray, chosen: UInt8Array) -> None:
