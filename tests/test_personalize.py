@@ -17,9 +17,11 @@ from scmnet_cli.config import DataConfig, parse_config
 from scmnet_cli.data.cropping import crop_person
 from scmnet_cli.data.dataset import PeopleGiven, TrainingStream
 from scmnet_cli.errors import ScmError
-from scmnet_cli.inference.personal import cached_personal, library_poses, personalize
+from scmnet_cli.inference.personal import cached_personal, library_poses, personalize, prepare_run
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
+from scmnet_cli.models.generator import Rendering
+from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.training.personal_views import PersonalStream, held_out_views
 from scmnet_cli.training.personalizing import (
@@ -151,6 +153,20 @@ def test_learning_lowers_the_error_of_held_out_views_and_leaves_the_base_as_it_w
     assert states[-1].finished == BUDGET_USED
     assert states[-1].best < 0.9
     assert all(torch.equal(before[name], tensor) for name, tensor in base.model.state_dict().items())
+
+
+def test_validation_judges_the_picture_that_users_get(base: Pipeline) -> None:
+    photo = a_photo()
+    truth = torch.from_numpy(photo.image).permute(2, 0, 1)[None] / 127.5 - 1
+    donors = list(library_poses(CANVAS).values())
+
+    def perfect(rendering: Rendering, warp: PartWarp, joints: torch.Tensor) -> torch.Tensor:
+        assert len(joints) == len(warp.image)
+        return truth.expand_as(rendering.image)
+
+    run = PersonalRun(base.model, base.config, [photo], donors, compose=perfect)
+    assert run.validate().l1 == pytest.approx(0, abs=1e-6)
+    assert prepare_run(base, [photo], Budget(None, 1)).validate().l1 < run_of(base).validate().l1, "the warp's pixels"
 
 
 def test_only_the_decoder_is_trained_and_batch_norm_stays_frozen(base: Pipeline) -> None:

@@ -28,7 +28,7 @@ from scmnet_cli.data.dataset import PeopleGiven, TrainingBatch
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.enlarging import enlarge
-from scmnet_cli.inference.personal import before_after_sheet, library_poses
+from scmnet_cli.inference.personal import before_after_sheet, prepare_run
 from scmnet_cli.inference.pipeline import SHIPPED_MODEL, Pipeline
 from scmnet_cli.metrics.face_crop import face_crop
 from scmnet_cli.metrics.l1 import l1
@@ -36,7 +36,7 @@ from scmnet_cli.metrics.lpips import Lpips
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.training.objective import GeneratorPass, Inputs
 from scmnet_cli.training.personal_views import held_out_views
-from scmnet_cli.training.personalizing import DECODER, Budget, PersonalRun, Recipe, recipe_for
+from scmnet_cli.training.personalizing import DECODER, Budget, Recipe, recipe_for
 
 NUM_PEOPLE, NUM_VIEWS, SHOWN_VIEWS = 12, 6, 3
 CPU = torch.device("cpu")
@@ -44,11 +44,10 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Variant:
-    """One variant of the comparison: a recipe, its budget, and whether it uses VGG losses."""
+    """One variant of the comparison: a recipe and its budget."""
 
     recipe: Recipe
     budget: Budget
-    vgg: bool = True
 
 
 def in_steps(num: int, **recipe: Any) -> Variant:
@@ -65,7 +64,7 @@ VARIANTS = {
     "24-steps-lr-3e-4": in_steps(24, learning_rate=3e-4),
     "24-steps-all": in_steps(24, trained=()),
     "24-steps-last-layers": in_steps(24, trained=DECODER[1:]),
-    "24-steps-no-vgg": Variant(Recipe(num_checks=3), Budget(None, 24), vgg=False),
+    "24-steps-no-vgg": Variant(Recipe(num_checks=3, vgg=False), Budget(None, 24)),
     "24-steps-own-canvas": in_steps(24, height=0, batch=2),
 }
 
@@ -108,8 +107,7 @@ def kept_out(pipeline: Pipeline, folder: PreparedFolder, name: str) -> TrainingB
 
 def measure(pipeline: Pipeline, judge: Judge, photo: Any, variant: Variant, sheet: Path) -> dict[str, Any]:
     """Learn one person, judge before and after, and draw the sheet."""
-    donors = list(library_poses(pipeline.canvas).values())
-    run = PersonalRun(pipeline.model, pipeline.config, [photo], donors, variant.recipe, vgg=variant.vgg)
+    run = prepare_run(pipeline, [photo], variant.budget, recipe=variant.recipe)
     *_, last = run.steps(variant.budget, time.process_time)
     personal = pipeline.with_difference({name: change.half() for name, change in run.difference().items()})
     (before, first), (after, second) = judge(pipeline), judge(personal)

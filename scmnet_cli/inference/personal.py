@@ -19,11 +19,12 @@ from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import translate_os_errors
 from scmnet_cli.images import contact_sheet
+from scmnet_cli.inference.enlarging import enlarge
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place
 from scmnet_cli.system.caches import cache_folder
-from scmnet_cli.training.personalizing import Budget, PersonalProgress, PersonalRun, recipe_for
+from scmnet_cli.training.personalizing import Budget, PersonalProgress, PersonalRun, Recipe, recipe_for
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
 DEFAULT_BUDGET = Budget(seconds=120)
@@ -61,9 +62,20 @@ def library_poses(canvas: Canvas) -> dict[str, FloatArray]:
 
 
 def prepare_run(
-    pipeline: Pipeline, photos: Sequence[Person], budget: Budget, weights_dir: Path | None = None
+    pipeline: Pipeline,
+    photos: Sequence[Person],
+    budget: Budget,
+    weights_dir: Path | None = None,
+    recipe: Recipe | None = None,
 ) -> PersonalRun:
     """Set up training on photos of one person, without computing anything yet.
+
+    Args:
+        pipeline: the base model.
+        photos: photos of the person.
+        budget: when training will end.
+        weights_dir: folder of VGG weights.
+        recipe: hyperparameters; None: those for the budget.
 
     Raises:
         ScmError: if the model has no part warp, or a photo cannot be used.
@@ -76,8 +88,16 @@ def prepare_run(
         pipeline.encode(photo)
     poses = list(library_poses(pipeline.canvas).values())
     plain = pipeline.background == "plain"
-    recipe = recipe_for(budget)
-    return PersonalRun(pipeline.model, pipeline.config, photos, poses, recipe, plain=plain, weights_dir=weights_dir)
+    return PersonalRun(
+        pipeline.model,
+        pipeline.config,
+        photos,
+        poses,
+        recipe or recipe_for(budget),
+        plain=plain,
+        weights_dir=weights_dir,
+        compose=lambda *drawn: enlarge(*drawn, pipeline.background_level).image,
+    )
 
 
 def personalize(

@@ -21,6 +21,8 @@ from scmnet_cli.data.dataset import PeopleGiven, TrainingBatch
 from scmnet_cli.data.reposing import align_pose
 from scmnet_cli.errors import ScmError
 from scmnet_cli.metrics.l1 import l1
+from scmnet_cli.models.generator import Rendering
+from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, GeneratorPass, Inputs
@@ -46,6 +48,7 @@ class Recipe:
         num_checks: number of validations on held-out views, spread evenly over the budget.
         patience: validations without improvement after which training stops.
         num_held_out: number of held-out views.
+        vgg: whether the losses on VGG features are used.
     """
 
     trained: tuple[str, ...] = DECODER
@@ -55,6 +58,7 @@ class Recipe:
     num_checks: int = 5
     patience: int = 2
     num_held_out: int = 4
+    vgg: bool = True
 
 
 BUDGET_USED, NO_GAIN = "the budget is used up", "held-out views no longer improve"
@@ -163,6 +167,26 @@ _SHORT, _LONG = 90.0, 200.0
 """Seconds."""
 
 
+Compose = Callable[[Rendering, PartWarp, Tensor], Tensor]
+"""Composes the picture that users get of the network's output, the part warp and the poses, (B, 18, 3)."""
+
+
+@dataclass(frozen=True)
+class _Views:
+    """Inputs of views, and their poses.
+
+    Shape:
+        joints: (B, 18, 3) in pixels of the canvas.
+    """
+
+    inputs: Inputs
+    joints: Tensor
+
+    @classmethod
+    def of(cls, batch: TrainingBatch) -> _Views:
+        return cls(Inputs.of(batch, part_warp=True), batch.target.structure)
+
+
 class PersonalRun:
     """A short training run on photos of one person: iterate over :meth:`steps`, then read :meth:`difference`.
 
@@ -184,7 +208,7 @@ class PersonalRun:
         *,
         plain: bool = True,
         weights_dir: Path | None = None,
-        vgg: bool = True,
+        compose: Compose | None = None,
     ) -> None:
         """Copy the network and prepare the views.
 
@@ -196,7 +220,7 @@ class PersonalRun:
             recipe: hyperparameters; None: the defaults.
             plain: whether the background is plain.
             weights_dir: folder of VGG weights; without weights the losses on VGG features are left out.
-            vgg: False: always leave out the losses on VGG features.
+            compose: composes the picture that users get; validation judges that. None: it judges the network's own.
 
         Raises:
             ScmError: if the network has no part warp, or a photo shows no person or has another aspect ratio.
@@ -217,15 +241,17 @@ class PersonalRun:
             parameter.requires_grad = True
         self._base = {name: parameter.detach().clone() for name, parameter in self._trained.items()}
         self._best: dict[str, Tensor] | None = None
-        losses = _losses_of(config, weights_dir, fields=not recipe.trained, vgg=vgg)
+        losses = _losses_of(config, weights_dir, fields=not recipe.trained, vgg=recipe.vgg)
         self._objective = GeneratorObjective(losses, weights_dir, self.device)
         wanted = config.loss.perceptual or config.loss.style or config.loss.bsr
         self.lacks_vgg = bool(wanted) and self._objective.vgg is None
         self._generator = GeneratorPass(self.net)
         self._optimizer = torch.optim.Adam(self._trained.values(), recipe.learning_rate, (0.5, 0.999))
         held_out, used = list(donors[::4]), [pose for k, pose in enumerate(donors) if k % 4]
-        self._views = held_out_views(PeopleGiven(photos, own, self.device, plain=plain), held_out, recipe.num_held_out)
-        self._uses = _photos_in_poses(PeopleGiven(photos, own, self.device, plain=plain), held_out)
+        given = PeopleGiven(photos, own, self.device, plain=plain)
+        self._compose = compose
+        self._views = _Views.of(held_out_views(given, held_out, recipe.num_held_out))
+        self._uses = _photos_in_poses(given, held_out)
         self._shown = _shown_by_the_warp(self._uses)
         self._base_alpha: Tensor | None = None
         self.validations: list[tuple[int, Validation]] = []
@@ -299,8 +325,7 @@ class PersonalRun:
         Masks are compared in held-out poses, since the held-out views cannot show a person that fades there: their
         truth is the photo in its own pose.
         """
-        inputs = Inputs.of(self._views, part_warp=True)
-        drawn: GeneratorOutput = self._generator(inputs)
+        inputs, drawn = self._views.inputs, self._drawn(self._views)
         error = float(self._objective.total(self._objective(drawn, inputs, None)))
         person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
         difference = float(l1(drawn.image, inputs.target, person).mean())
@@ -310,6 +335,14 @@ class PersonalRun:
         if alpha is None or self._base_alpha is None:
             return Validation(error, difference)
         return Validation(error, difference, *_losses_of_person(alpha, self._base_alpha, self._shown))
+
+    def _drawn(self, views: _Views) -> GeneratorOutput:
+        """Draw views as users get them."""
+        drawn: GeneratorOutput = self._generator(views.inputs)
+        if self._compose is None or views.inputs.warp is None:
+            return drawn
+        image = self._compose(drawn.rendering, views.inputs.warp, views.joints)
+        return replace(drawn, rendering=replace(drawn.rendering, image=image))
 
     @torch.no_grad()
     def _foreground(self) -> Tensor | None:
