@@ -29,7 +29,7 @@ from scmnet_cli.analyser.windows import Window
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, read_photo, save_png
-from scmnet_cli.inference.inputs.faces import read_face
+from scmnet_cli.inference.inputs.faces import read_framed_face
 from scmnet_cli.preprocess.face_photos import FacePhotoSource
 from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.regions import BODY_REGIONS, CELEBAMASK_PARTS, FACE_REGIONS, region_id
@@ -245,14 +245,14 @@ def test_a_photo_without_a_face_is_a_one_line_error(tmp_path: Path) -> None:
     save_png(tmp_path / "wall.png", np.full((80, 60, 3), GROUND, np.uint8))
     parser = a_parser()
     with pytest.raises(ScmError, match=r"wall.png: no face found in the photo; crop it around the face"):
-        read_face(tmp_path / "wall.png", SMALL, find=lambda *args: find_face(parser, *args))
+        read_framed_face(tmp_path / "wall.png", SMALL, find=lambda *args: find_face(parser, *args))
 
 
 def test_a_found_face_is_put_on_a_plain_background_on_request(tmp_path: Path) -> None:
     save_png(tmp_path / "ann.png", a_face(128))
     parser = a_parser()
     kept, plain = (
-        read_face(tmp_path / "ann.png", SMALL, ground, lambda *args: find_face(parser, *args))
+        read_framed_face(tmp_path / "ann.png", SMALL, ground, lambda *args: find_face(parser, *args)).cropped
         for ground in ("keep", "plain")
     )
     assert (kept.image[2, 2] == GROUND).all()

@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from scmnet_cli import checkpoint
+from scmnet_cli.analyser.windows import AlignedFace, Window
 from scmnet_cli.config import Config, DataConfig, parse_config
 from scmnet_cli.data.augmentation import draw_moves, move
 from scmnet_cli.data.cropping import resized
@@ -35,7 +36,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.prepared_cases import deranged
 from scmnet_cli.images import save_png
 from scmnet_cli.inference.face_editing import edit_face
-from scmnet_cli.inference.inputs.faces import read_face
+from scmnet_cli.inference.inputs.faces import read_framed_face
 from scmnet_cli.inference.inputs.sketches import likely_kind, read_drawing
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.losses.edges import edge_loss
@@ -632,18 +633,19 @@ def test_a_photo_needs_a_region_map_beside_it_to_be_a_reference(tmp_path: Path) 
     image, parts = drawn_face(0)
     save_png(tmp_path / "ann.png", image)
     with pytest.raises(ScmError, match=r"ann.png: has no region map of its face beside it"):
-        read_face(tmp_path / "ann.png", CANVAS)
+        read_framed_face(tmp_path / "ann.png", CANVAS)
     save_png(tmp_path / "ann.regions.png", np.full((64, 64), 9, np.uint8))
     with pytest.raises(ScmError, match=r"holds id 9, beyond 0-7"):
-        read_face(tmp_path / "ann.png", CANVAS)
+        read_framed_face(tmp_path / "ann.png", CANVAS)
     (tmp_path / "ann.regions.png").unlink()
     (tmp_path / "masks").mkdir()
     save_png(tmp_path / "masks" / "ann.png", parts)
-    face = read_face(tmp_path / "ann.png", CANVAS)
+    face = read_framed_face(tmp_path / "ann.png", CANVAS).cropped
     assert (face.domain, face.canvas) == ("face", CANVAS)
     assert face.regions.max() < len(FACE_REGIONS)
-    found = read_face(tmp_path / "ann.png", CANVAS, find=lambda *_: (face.image, face.regions))
-    assert np.array_equal(found.regions, face.regions)
+    aligned = AlignedFace(face.image, face.regions, Window(32, 32, 64))
+    found = read_framed_face(tmp_path / "ann.png", CANVAS, find=lambda *_: aligned)
+    assert np.array_equal(found.cropped.regions, face.regions)
 
 
 # Metrics and evaluation

@@ -21,6 +21,7 @@ import pytest
 import yaml
 from PIL import Image, ImageOps
 
+from scmnet_cli.analyser.windows import Window
 from scmnet_cli.config import load_config, parse_config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
@@ -30,6 +31,7 @@ from scmnet_cli.inference.animations import animation_rate, is_animation, read_a
 from scmnet_cli.inference.editing import Edit
 from scmnet_cli.inference.inputs.demo_people import demo_people
 from scmnet_cli.inference.inputs.framed import Framed
+from scmnet_cli.inference.inputs.framed_face import FramedFace
 from scmnet_cli.metrics.frechet import FeatureStatistics
 from scmnet_cli.sources.keypoints import read_keypoint_table
 from scmnet_cli.system.devices import choose_device
@@ -145,6 +147,17 @@ def test_a_person_is_put_back_into_the_largest_photo_in_bounded_memory(backgroun
     edit = Edit(small, np.ones((256, 176, 3), np.float32), whole, whole)
     check(lambda: framed.put_back(drawn), "read")
     check(lambda: framed.put_back_edit(edit), "read")
+
+
+@pytest.mark.slow
+def test_a_face_is_put_back_into_the_largest_photo_in_bounded_memory() -> None:
+    photo = np.full((8_500, 6_100, 3), 200, np.uint8)
+    blank = np.zeros((512, 512, 3), np.uint8)
+    small = Person("a", blank, blank[..., 0], np.zeros((18, 3), np.float32))
+    given = FramedFace(photo, small, Window(3_050, 4_250, 7_000, angle=0.3))
+    whole = np.ones((512, 512), np.float32)
+    edit = Edit(small, np.full((512, 512, 3), 20, np.float32), whole, whole)
+    check(lambda: given.put_back_edit(edit), "read")
 
 
 @pytest.mark.slow

@@ -20,16 +20,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from scmnet_cli.analyser.analysis import BEYOND, Analysis
 from scmnet_cli.analyser.face_landmarks import ALIGNED, EYES_APART, NUM_LANDMARKS, aligning
-from scmnet_cli.analyser.network import REGION_STRIDE, AnalyserNet, fuse, in_bfloat16
+from scmnet_cli.analyser.network import REGION_STRIDE, Analysed, AnalyserNet, fuse, in_bfloat16
 from scmnet_cli.analyser.people import Analyser, made_for_bfloat16
 from scmnet_cli.analyser.refinement import joints_of
 from scmnet_cli.analyser.region_maps import components, enlarged, likeliest, without_specks
 from scmnet_cli.analyser.subjects import FACES, read_weights
-from scmnet_cli.analyser.windows import OUTSIDE, Window
+from scmnet_cli.analyser.windows import OUTSIDE, AlignedFace, Window
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_tensor
 from scmnet_cli.regions import BACKGROUND
@@ -66,6 +66,12 @@ _NECK = 0.8
 """Least side of a face's square relative to the distance from nose to neck; the eyes of a profile are too close."""
 
 _FINEST = 1024
+
+_WIDE, _WIDE_DOWN = 2, 0.2
+"""Side of a wide view in sides of the face's square, and how far its centre lies below that of the square."""
+
+_BLENDED = 0.1
+"""Width of the band in which the region maps of square and wide view are blended, as a share of the square's side."""
 
 
 @dataclass(frozen=True)
@@ -234,14 +240,49 @@ class FaceParser:
             found = self._refine_all(image, heads(self._analyser().people(image)))
         return max(found, key=lambda face: face.window.height, default=None)  # the largest
 
+    @torch.inference_mode()
+    def wide(self, face: Face) -> Face:
+        """Return the face in a larger square, which holds long hair, neck and shoulders too.
+
+        Within the face's own square the regions stay. A component of a region that lies wholly beyond it becomes
+        background, such as hands and the hair of other people.
+        """
+        down = _WIDE_DOWN * face.window.height
+        window = replace(
+            face.window,
+            centre_x=face.window.centre_x - down * math.sin(face.window.angle),
+            centre_y=face.window.centre_y + down * math.cos(face.window.angle),
+            height=_WIDE * face.window.height,
+        )
+        seen = self._answer(face.photo, window).regions.float()
+        _, num_regions, height, width = seen.shape
+        coarse = nn.functional.interpolate(seen, scale_factor=_WIDE, mode="bilinear").softmax(1)[0].numpy()
+        top, left = round(height * ((_WIDE - 1) / 2 - _WIDE_DOWN)), round(width * (_WIDE - 1) / 2)
+        square = (slice(None), slice(top, top + height), slice(left, left + width))
+        share = _inner_weights(height, width)
+        coarse[square] = coarse[square] * (1 - share) + face.probabilities * share
+        canvas = Canvas(self._canvas.height * _WIDE, self._canvas.width * _WIDE)
+        probabilities = _cleaned(coarse, face.joints, window, canvas)
+        chosen = likeliest(probabilities)
+        for region in range(1, num_regions):
+            labels, _ = components(chosen == region)
+            beyond = (labels > 0) & ~np.isin(labels, labels[square[1:]])
+            probabilities[:, beyond] = 0
+            probabilities[BACKGROUND, beyond] = 1
+        return replace(face, window=window, probabilities=probabilities)
+
+    def _answer(self, image: UInt8Array, window: Window) -> Analysed:
+        view = to_tensor(_view(image, window, self._canvas, BEYOND, Image.Resampling.BILINEAR))[None]
+        answer: Analysed = self._net(view.to(self._dtype, memory_format=torch.channels_last))
+        return answer
+
     def _refine_all(self, image: UInt8Array, windows: Iterable[Window]) -> list[Face]:
         return [face for window in windows if (face := self._refine(image, window)) is not None]
 
     def _refine(self, image: UInt8Array, window: Window) -> Face | None:
         """Find the face in a window, and re-align the window until it converges."""
         for _ in range(_MAX_PASSES):
-            view = to_tensor(_view(image, window, self._canvas, BEYOND, Image.Resampling.BILINEAR))[None]
-            answer = self._net(view.to(self._dtype, memory_format=torch.channels_last))
+            answer = self._answer(image, window)
             landmarks = joints_of(answer)
             # Landmarks of low score still help the alignment.
             closer = aligning(_moved(landmarks, window, self._canvas))
@@ -263,11 +304,15 @@ class FaceParser:
         return Face(score, landmarks, window, probabilities, image)
 
 
-def find_face(parser: FaceParser, photo: Path, image: UInt8Array, canvas: Canvas) -> tuple[UInt8Array, UInt8Array]:
-    """Find the most prominent face of a photo, for :func:`scmnet_cli.inference.inputs.faces.read_face`.
+def find_face(parser: FaceParser, photo: Path, image: UInt8Array, canvas: Canvas, *, wide: bool = False) -> AlignedFace:
+    """Find the most prominent face of a photo, for :func:`scmnet_cli.inference.inputs.faces.read_framed_face`.
 
-    Returns:
-        the aligned face on the canvas, and its region map.
+    Args:
+        parser: the face parser.
+        photo: path of the photo, for messages.
+        image: the photo.
+        canvas: size of the result.
+        wide: return the wide view of the face (:meth:`FaceParser.wide`).
 
     Raises:
         ScmError: if there is no face.
@@ -277,7 +322,9 @@ def find_face(parser: FaceParser, photo: Path, image: UInt8Array, canvas: Canvas
         raise ScmError(NO_FACE)
     if face.is_turned:
         _log.warning("%s: %s", photo, TURNED)
-    return face.picture(canvas), face.regions_on(canvas)
+    if wide:
+        face = parser.wide(face)
+    return AlignedFace(face.picture(canvas), face.regions_on(canvas), face.window)
 
 
 def heads(people: Iterable[Analysis]) -> Iterator[Window]:
@@ -345,6 +392,13 @@ def _view(
     matrix[:, 2] -= (left, top)
     size = (canvas.width, canvas.height)
     return np.asarray(picture.transform(size, Image.Transform.AFFINE, tuple((matrix / times).ravel()), resampling))
+
+
+def _inner_weights(height: int, width: int) -> FloatArray:
+    """Return weights that rise from almost 0 at the border of a map to 1 at the end of the blended band."""
+    rows, columns = (np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5 for size in (height, width))
+    weights: FloatArray = (np.minimum(rows[:, None], columns) / (_BLENDED * height)).clip(0, 1).astype(np.float32)
+    return weights
 
 
 def _cleaned(probabilities: FloatArray, landmarks: FloatArray, window: Window, canvas: Canvas) -> FloatArray:

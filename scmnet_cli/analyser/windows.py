@@ -9,10 +9,25 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scmnet_cli.types import Canvas, FloatArray
+from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 OUTSIDE = 254
 """Label of pixels beyond a photo."""
+
+
+@dataclass(frozen=True)
+class AlignedFace:
+    """A face of a photo on a canvas.
+
+    Attributes:
+        image: (H, W, 3) uint8, of the canvas.
+        regions: (H, W) uint8, its region map.
+        window: the part of the photo that became the canvas.
+    """
+
+    image: UInt8Array
+    regions: UInt8Array
+    window: Window
 
 
 @dataclass(frozen=True)

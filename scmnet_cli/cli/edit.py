@@ -70,7 +70,7 @@ Examples:
            --region hair --ref 0030 --strip -m runs/ccp
   scm edit --data data/faces --src ann --region mouth --ref eve -m runs/faces
   scm edit --src me.jpg --region hair --ref friend.jpg -m runs/faces \\
-           --face-parser research/face-parser.safetensors
+           --face-parser research/face-parser.safetensors --keep-size
 """
 
 
@@ -101,6 +101,7 @@ def edit(
     from scmnet_cli.cli.drawing.setup import set_up
     from scmnet_cli.cli.drawing.task import Task
     from scmnet_cli.inference.garments import kind_of
+    from scmnet_cli.inference.inputs.framed_face import AROUND_FACE
 
     regions, references = [kind_of(region) for region in edits.regions], edits.references
     _check_regions(regions, references)
@@ -114,7 +115,7 @@ def edit(
         finder.use_analyser(estimators.analyser)
         finder.use_face_parser(partial(load_face_parser, face_parser))
         if pose is None:
-            finder.keep_faces_large()
+            finder.keep_faces_large(wide=drawing.keep_size and set(regions) <= AROUND_FACE)
         for region in regions:
             if not renderer.edits_photos:
                 finder.domain.region_id(region)

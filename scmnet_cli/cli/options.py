@@ -91,7 +91,8 @@ KeepSize = Annotated[
     bool,
     typer.Option(
         "--keep-size",
-        help="Put the result back into the photo that gives the pose, at full size, in place of the person there.",
+        help="Put the result back into the photo that gives the pose, at full size, in place of the person there; "
+        "with a face model only edits.",
     ),
 ]
 BeforeAfter = Annotated[

@@ -165,9 +165,9 @@ def _strands(image: UInt8Array, part: _BoolArray) -> _FloatArray:
     offset = mean_mask - slope * mean_guide
     followed = uniform_filter(slope, size) * guide + uniform_filter(offset, size)
     inside, outside = distance_transform_edt(part), distance_transform_edt(~part)
-    followed = np.where(inside > seam, 1, np.where(outside > seam, 0, followed))
-    fade = ((seam + 1 - outside) / seam).clip(0, 1)
-    strands: _FloatArray = (np.clip((followed - 0.05) / 0.9, 0, 1) * fade).astype(np.float32)
+    followed = np.clip((np.where(outside > seam, 0, followed) - 0.05) / 0.9, 0, 1)
+    within, fade = (inside / seam).clip(0, 1), ((seam + 1 - outside) / seam).clip(0, 1)
+    strands: _FloatArray = ((followed + (1 - followed) * within) * fade).astype(np.float32)
     return strands
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from scmnet_cli.data.prepared import PreparedFolder
-from scmnet_cli.inference.inputs.framed import Framed
+from scmnet_cli.inference.inputs.framed_photo import FramedPhoto
 from scmnet_cli.types import Person, Pose
 
 
@@ -19,7 +19,7 @@ class Input:
         where: location: the file, with the row of a table after ``#``; inputs with the same location are the same.
         read: reads it; raises ScmError on failure.
         folder: the prepared folder of an entry, else None.
-        framed: for a photo of a person, reads it together with the whole photo.
+        framed: for a photo, reads the person or face together with the whole photo.
         description: description of the pose in a pose file.
         others: further photos of the same person.
     """
@@ -29,7 +29,7 @@ class Input:
     read: Callable[[], Person | Pose]
     folder: PreparedFolder | None = None
     description: str = ""
-    framed: Callable[[], Framed] | None = None
+    framed: Callable[[], FramedPhoto] | None = None
     others: tuple[Input, ...] = ()
 
 

@@ -29,7 +29,8 @@ from scmnet_cli.edges import CANNY, canny_edges
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import read_photo
 from scmnet_cli.inference.inputs.demo_people import PREFIX, find_demo_people
-from scmnet_cli.inference.inputs.faces import no_face_finder, read_face
+from scmnet_cli.inference.inputs.faces import no_face_finder, read_framed_face
+from scmnet_cli.inference.inputs.framed_face import FramedFace
 from scmnet_cli.inference.inputs.photo import MAP_ENDING, PhotoOptions, load_analyser, read_framed, read_person
 from scmnet_cli.inference.inputs.sketches import Drawing, read_drawing
 from scmnet_cli.photo_files import files_of, is_photo, photo_endings, unread_photos, why_unread
@@ -41,6 +42,7 @@ from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 if TYPE_CHECKING:
     from scmnet_cli.analyser.faces import FaceParser
     from scmnet_cli.analyser.people import Analyser
+    from scmnet_cli.analyser.windows import AlignedFace
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +97,7 @@ class Finder:
         self._mirror = mirror
         self._largest = largest
         self._largest_face = 0
+        self._wide_faces = False
         self.domain = domain
         self._opened: dict[Path, PreparedFolder] = {}
         self._pose_files = PoseFiles(canvas, frame, pose_person, self._open)
@@ -223,9 +226,14 @@ class Finder:
             return [self._photo(file, photos or _PhotoSelection()) for file in files]
         raise ScmError(f"{option} {word}: {self._why_not(path, word, list(shipped))}")
 
-    def keep_faces_large(self) -> None:
-        """Read photos of faces at their own resolution from now on, at most four times the canvas."""
+    def keep_faces_large(self, *, wide: bool = False) -> None:
+        """Read photos of faces at their own resolution from now on, at most four times the canvas.
+
+        Args:
+            wide: read also what is around the faces that the face parser finds: long hair, neck and shoulders.
+        """
         self._largest_face = _FACE_OVER_CANVAS * self._canvas.height
+        self._wide_faces = wide
 
     def drawings(self, words: Iterable[str], option: str, kind: str) -> list[Input]:
         """Find edges: entries of prepared folders of faces, pictures, or folders of pictures.
@@ -267,22 +275,23 @@ class Finder:
     def _photo(self, path: Path, photos: _PhotoSelection) -> Input:
         person = photos.person
         if self.domain is FACE:
-            return Input(path.stem, str(path.resolve()), partial(self._face, path))
+            framed = partial(self._framed_face, path)
+            return Input(path.stem, str(path.resolve()), lambda: framed().cropped, framed=framed)
         given = (path, self._canvas, self._background, PhotoOptions(self._analyser, person, photos.largest))
         where = f"{path.resolve()}#person {person}" if person > 1 else str(path.resolve())
         name = f"{path.stem}_{person}" if person > 1 else path.stem
         return Input(name, where, partial(read_person, *given), framed=partial(read_framed, *given))
 
-    def _face(self, path: Path) -> Person:
-        def find(photo: Path, image: UInt8Array, canvas: Canvas) -> tuple[UInt8Array, UInt8Array]:
+    def _framed_face(self, path: Path) -> FramedFace:
+        def find(photo: Path, image: UInt8Array, canvas: Canvas) -> AlignedFace:
             parser = self._face_parser()
             if parser is None:
                 return no_face_finder(photo, image, canvas)
             from scmnet_cli.analyser.faces import find_face
 
-            return find_face(parser, photo, image, canvas)
+            return find_face(parser, photo, image, canvas, wide=self._wide_faces)
 
-        return read_face(path, self._canvas, self._background, find, self._largest_face)
+        return read_framed_face(path, self._canvas, self._background, find, self._largest_face)
 
     def _why_not(self, path: Path, word: str, shipped: list[str]) -> str:
         may = "give DATA/NAME of a prepared folder, NAME with --data DATA, a photo, or demo:NAME"

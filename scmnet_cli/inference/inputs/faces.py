@@ -7,18 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
+from scmnet_cli.analyser.windows import AlignedFace, Window
 from scmnet_cli.data.cropping import crop_person
 from scmnet_cli.data.face_edges import with_parts, with_regions
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import PLAIN_GREY, read_label_map, read_photo, whole_box
+from scmnet_cli.images import PLAIN_GREY, CropBox, read_label_map, read_photo, whole_box
+from scmnet_cli.inference.inputs.framed_face import FramedFace
 from scmnet_cli.regions import BACKGROUND, CELEBAMASK_PARTS, FACE_REGIONS
 from scmnet_cli.types import NO_JOINTS, Canvas, Person, UInt8Array
 
-FaceFinder = Callable[[Path, UInt8Array, Canvas], tuple[UInt8Array, UInt8Array]]
-"""Finds the most prominent face of a photo; returns its image on the canvas and the region map."""
+FaceFinder = Callable[[Path, UInt8Array, Canvas], AlignedFace]
+"""Finds the most prominent face of a photo and aligns it on the canvas."""
 
 
-def no_face_finder(photo: Path, image: UInt8Array, canvas: Canvas) -> tuple[UInt8Array, UInt8Array]:
+def no_face_finder(photo: Path, image: UInt8Array, canvas: Canvas) -> AlignedFace:
     """Raise an error, since there is no face parser.
 
     Raises:
@@ -34,9 +36,9 @@ def no_face_finder(photo: Path, image: UInt8Array, canvas: Canvas) -> tuple[UInt
     )
 
 
-def read_face(
+def read_framed_face(
     photo: Path, canvas: Canvas, background: str = "keep", find: FaceFinder = no_face_finder, largest: int = 0
-) -> Person:
+) -> FramedFace:
     """Read a photo of a face with its map, and put it on a canvas at full height.
 
     The map of ``NAME.jpg`` is ``NAME.regions.png`` or ``regions/NAME.png`` with ids of the eight face regions, or
@@ -59,10 +61,12 @@ def read_face(
         canvas = Canvas(canvas.height * times, canvas.width * times)
         region_map = next((path for path in _maps(photo) if path.is_file()), None)
         if region_map is None:
-            picture, regions = find(photo, image, canvas)
+            found = find(photo, image, canvas)
+            picture = found.image
             if background == "plain":
-                picture = np.where(regions[..., None] == BACKGROUND, np.uint8(PLAIN_GREY), picture)
-            return with_regions(Person(photo.stem, picture, regions, NO_JOINTS))
+                picture = np.where(found.regions[..., None] == BACKGROUND, np.uint8(PLAIN_GREY), picture)
+            face = with_regions(Person(photo.stem, picture, found.regions, NO_JOINTS))
+            return FramedFace(image, face, found.window)
         labels = read_label_map(region_map)
         if labels.shape != image.shape[:2]:
             have, want = ("x".join(map(str, array.shape[:2])) for array in (labels, image))
@@ -73,9 +77,15 @@ def read_face(
             raise ScmError(f"{region_map}: holds id {labels.max()}, beyond 0-{num_ids - 1}")
         whole = whole_box(labels.shape[1], labels.shape[0], canvas)
         face, _ = crop_person(Person(photo.stem, image, labels, NO_JOINTS), canvas, background, whole)
-        return with_parts(face) if has_parts else with_regions(face)
+        return FramedFace(image, with_parts(face) if has_parts else with_regions(face), _upright(whole))
     except ScmError as error:
         raise error if str(error).startswith(str(photo)) else ScmError(f"{photo}: {error}") from error
+
+
+def _upright(box: CropBox) -> Window:
+    """Return the window that shows the same as a crop."""
+    stretch = box.width / box.canvas.width / (box.height / box.canvas.height)
+    return Window(box.left + box.width / 2, box.top + box.height / 2, float(box.height), stretch)
 
 
 def _maps(photo: Path) -> list[Path]:

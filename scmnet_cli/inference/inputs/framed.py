@@ -18,9 +18,6 @@ from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 if TYPE_CHECKING:
     from scmnet_cli.inference.editing import Edit
 
-MAX_KEPT_PIXELS = 52_000_000
-"""Larger photos are refused: compressing the result alone takes half a minute."""
-
 _DRAWN = 18
 """A generated pixel that differs from the plain background by more than this, in grey levels, is foreground."""
 
@@ -56,9 +53,14 @@ class Framed:
     background: str
 
     @property
-    def num_pixels(self) -> int:
-        """Number of pixels of the photo."""
-        return self.photo.regions.size
+    def image(self) -> UInt8Array:
+        """The whole photo, (H, W, 3) uint8."""
+        return self.photo.image
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Left, top, width and height of the crop, in pixels of the photo."""
+        return {"crop": [self.crop.left, self.crop.top, self.crop.width, self.crop.height]}
 
     def put_back(self, drawn: UInt8Array) -> UInt8Array:
         """Replace the person of the photo by the generated one.
@@ -110,6 +112,11 @@ class Framed:
             under = part.enlarged(behind, rows).round().clip(0, 255).astype(np.uint8)
             whole[part.place(rows)] = enlarged.over(whole[part.place(rows)], under)
         return whole
+
+    def unchanged_part(self, edit: Edit) -> str:
+        """Return an empty string: the crop holds the whole person."""
+        del edit
+        return ""
 
 
 @dataclass(frozen=True)
