@@ -96,7 +96,7 @@ def prepare_run(
         recipe or recipe_for(budget),
         plain=plain,
         weights_dir=weights_dir,
-        compose=lambda *drawn: enlarge(*drawn, pipeline.background_level).image,
+        compose=lambda drawn, warp, joints: enlarge(drawn, warp, joints, pipeline.background_level).image,
     )
 
 
