@@ -220,7 +220,7 @@ class PersonalRun:
             recipe: hyperparameters; None: the defaults.
             plain: whether the background is plain.
             weights_dir: folder of VGG weights; without weights the losses on VGG features are left out.
-            compose: composes the picture that users get; validation judges that. None: it judges the network's own.
+            compose: composes the picture that users get, which is trained and judged; None: the network's own picture is.
 
         Raises:
             ScmError: if the network has no part warp, or a photo shows no person or has another aspect ratio.
@@ -353,9 +353,10 @@ class PersonalRun:
     def _step(self, step: int, share: float) -> None:
         for group in self._optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * min((step + 1) / _WARM_UP, 1) * (1 - 0.9 * share)
-        inputs = Inputs.of(self._stream.batch(step * self.recipe.batch, self.recipe.batch), part_warp=True)
+        views = _Views.of(self._stream.batch(step * self.recipe.batch, self.recipe.batch))
+        inputs = views.inputs
         self._optimizer.zero_grad(set_to_none=True)
-        terms = self._objective(self._generator(inputs), inputs, None, band=self._band(step, inputs.target.shape[2]))
+        terms = self._objective(self._drawn(views), inputs, None, band=self._band(step, inputs.target.shape[2]))
         loss = self._objective.total(terms)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), _MAX_GRADIENT)
