@@ -220,7 +220,7 @@ class PersonalRun:
             recipe: hyperparameters; None: the defaults.
             plain: whether the background is plain.
             weights_dir: folder of VGG weights; without weights the losses on VGG features are left out.
-            compose: composes the picture that users get, which is trained and judged; None: the network's own picture is.
+            compose: composes the picture that users get, which is trained and judged; None: the network's own is.
 
         Raises:
             ScmError: if the network has no part warp, or a photo shows no person or has another aspect ratio.
