@@ -8,6 +8,8 @@ from test_part_warp import HEIGHT, WIDTH, standing
 from torch import Tensor
 
 from scmnet_cli.inference.debris import attached
+from scmnet_cli.models.part_joints import complete_joints
+from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_warp import inside_body
 
 
@@ -21,28 +23,32 @@ def joints() -> Tensor:
     return standing() * torch.tensor([2.0, 2.0, 1.0])
 
 
+def found_attached(pose: Tensor, alpha: Tensor) -> Tensor:
+    return attached(PartShapes.of(complete_joints(pose)), alpha)
+
+
 def test_a_person_is_attached_to_the_last_finger(body: Tensor) -> None:
     assert body.mean() > 0.1
-    assert (attached(joints(), body) * body == body).all()
+    assert (found_attached(joints(), body) * body == body).all()
 
 
 def test_a_piece_beside_the_person_is_removed(body: Tensor) -> None:
     with_piece = body.clone()
     with_piece[..., 60:80, 4:10] = 1
     assert (body[..., 60:80, 4:14] == 0).all(), "a gap to the person"
-    assert torch.equal(attached(joints(), with_piece) * with_piece, body)
+    assert torch.equal(found_attached(joints(), with_piece) * with_piece, body)
 
 
 def test_a_foot_below_a_hole_stays(body: Tensor) -> None:
     body[..., 150:158, :] = 0
-    assert (attached(joints(), body) * body == body).all()
+    assert (found_attached(joints(), body) * body == body).all()
 
 
 def test_without_joints_everything_stays(body: Tensor) -> None:
-    assert (attached(torch.zeros(1, 18, 3), body) == 1).all()
+    assert (found_attached(torch.zeros(1, 18, 3), body) == 1).all()
 
 
 def test_a_batch_equals_its_members(body: Tensor) -> None:
     other = torch.roll(joints(), 1, 0) + torch.tensor([6.0, 0.0, 0.0])
-    both = attached(torch.cat([joints(), other]), torch.cat([body, body]))
-    assert torch.equal(both, torch.cat([attached(joints(), body), attached(other, body)]))
+    both = found_attached(torch.cat([joints(), other]), torch.cat([body, body]))
+    assert torch.equal(both, torch.cat([found_attached(joints(), body), found_attached(other, body)]))

@@ -16,7 +16,6 @@ from slow_part_warp import Person, faces_away, maps, slow_part_warp
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from scmnet_cli.models import part_ownership
 from scmnet_cli.models.part_joints import body_size, complete_joints
 from scmnet_cli.models.part_transforms import part_transforms
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
@@ -416,13 +415,6 @@ def test_a_batch_equals_its_members(boxed: bool) -> None:
         part = warp_parts(image[rows], masks[rows], source[rows], target[rows], on_boxes=boxed)
         for field in fields(PartWarp):
             assert torch.equal(getattr(part, field.name), getattr(whole, field.name)[rows]), field.name
-
-
-@pytest.mark.parametrize("radius", [1, 2, 3])
-def test_masks_are_dilated_as_by_max_pooling(radius: int) -> None:
-    masks = torch.rand(2, 4, 9, 7, generator=torch.Generator().manual_seed(radius))
-    pooled = torch.nn.functional.max_pool2d(masks, 2 * radius + 1, stride=1, padding=radius)
-    assert torch.equal(part_ownership.dilated(masks, radius), pooled)
 
 
 def test_boxes_contain_every_pixel_of_a_part() -> None:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.inference.filling import continued
+from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import LIMBS, PARTS, TORSO_PART, body_size, complete_joints
-from scmnet_cli.models.part_ownership import dilated
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_transforms import part_transforms
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts

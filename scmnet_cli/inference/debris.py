@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, TORSO_PART, complete_joints
-from scmnet_cli.models.part_ownership import dilated
+from scmnet_cli.models.neighbourhoods import dilated, spread
+from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, TORSO_PART
 from scmnet_cli.models.part_shapes import PartShapes
 
 _LEGS = tuple(range(FIRST_BONE + 4, FIRST_BONE + 8))
@@ -17,24 +17,25 @@ _PRESENT = 0.2
 _INSIDE = 0.5
 
 
-def attached(joints: Tensor, alpha: Tensor) -> Tensor:
+def attached(shapes: PartShapes, alpha: Tensor) -> Tensor:
     """Return a mask of the pixels that are connected with the head, the trunk or a leg of the pose.
 
+    Args:
+        shapes: parts of the completed pose, in pixels.
+        alpha: the foreground mask.
+
     Shape:
-        joints: (B, 18, 3), in pixels; alpha: (B, 1, H, W), the foreground mask; result: likewise, 0 or 1.
+        alpha: (B, 1, H, W); result: likewise, 0 or 1.
     """
     height, width = alpha.shape[2:]
     cell = max(height // _ROWS, 1)
-    shapes = PartShapes.of(complete_joints(joints.float()))
     canvas = (slice(0, height), slice(0, width))
     body = torch.stack([1 - shapes.outside(part, canvas) for part in (HEAD_PART, TORSO_PART, *_LEGS)]).amax(0)[:, None]
     present = _coarse(alpha, cell) > _PRESENT
-    found = (_coarse(body * (alpha > _PRESENT), cell) > _INSIDE).to(alpha.dtype)
-    nobody = 1 - found.amax((1, 2, 3), keepdim=True)
-    for _ in range(_STEPS):
-        found = dilated(found, 1) * present
-    found = torch.maximum(dilated(found, 1), nobody)
-    return F.interpolate(found, scale_factor=float(cell), mode="nearest")[:, :, :height, :width]
+    found = _coarse(body * (alpha > _PRESENT), cell) > _INSIDE
+    nobody = ~found.flatten(1).any(1)[:, None, None, None]
+    found = dilated(spread(found, present, _STEPS), 1) | nobody
+    return F.interpolate(found.to(alpha.dtype), scale_factor=float(cell), mode="nearest")[:, :, :height, :width]
 
 
 def _coarse(values: Tensor, cell: int) -> Tensor:

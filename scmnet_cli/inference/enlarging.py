@@ -17,6 +17,8 @@ from torch import Tensor
 from scmnet_cli.inference.debris import attached
 from scmnet_cli.inference.extremities import Extremities
 from scmnet_cli.models.generator import Rendering
+from scmnet_cli.models.part_joints import complete_joints
+from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_warp import PartWarp
 
 _LEAST_COVERED = 0.05
@@ -67,13 +69,14 @@ def enlarge(rendering: Rendering, warp: PartWarp, joints: Tensor, background: fl
         raise ValueError("a network without part warp has no blend map to enlarge")
     size, canvas = ((image.shape[2], image.shape[3]) for image in (warp.image, rendering.image))
     mask = None if rendering.alpha is None else _enlarged(rendering.alpha, size)
-    ends = Extremities.of(joints, warp, mask)
+    shapes = PartShapes.of(complete_joints(joints.float()))
+    ends = Extremities.of(shapes, warp, mask)
     blend = torch.maximum(_sure(_enlarged(rendering.blend, size), warp), ends.shown) * (warp.coverage > _LEAST_COVERED)
     image = blend * warp.image + (1 - blend) * _enlarged(rendering.drawn, size).clamp(-1, 1)
     if mask is None or background is None:
         return Enlarged(image.clamp(-1, 1))
     alpha = torch.minimum(torch.maximum(_sharpened(mask, warp, blend, canvas), ends.shown), ends.outline)
-    alpha = alpha * attached(joints, alpha)
+    alpha = alpha * attached(shapes, alpha)
     return Enlarged((alpha * image + (1 - alpha) * background).clamp(-1, 1), alpha)
 
 

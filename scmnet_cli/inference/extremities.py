@@ -10,16 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.models.part_joints import TORSO_PART, complete_joints, length_of
-from scmnet_cli.models.part_ownership import dilated, ramp
-from scmnet_cli.models.part_shapes import Box, PartShapes, pixels
+from scmnet_cli.models.neighbourhoods import averaged, dilated, spread
+from scmnet_cli.models.part_joints import FIRST_BONE, TORSO_PART, length_of
+from scmnet_cli.models.part_ownership import ramp
+from scmnet_cli.models.part_shapes import PartShapes, pixels
 from scmnet_cli.models.part_warp import PartWarp
 
 _BARE_ARMS, _BARE_LEGS = 6, 7  # region ids
-_ARMS, _FOREARMS, _THIGHS, _SHINS = (2, 3, 4, 5), (3, 5), (6, 8), (7, 9)
+_ARMS, _FOREARMS, _THIGHS, _SHINS = slice(0, 4), slice(1, 4, 2), slice(4, 8, 2), slice(5, 8, 2)  # of the eight bones
 
 # In torso lengths, along the bone from its end and across it:
 _FADE, _ACROSS_FADE = 0.06, 0.05
@@ -50,104 +50,99 @@ class Extremities:
     outline: Tensor
 
     @classmethod
-    def of(cls, joints: Tensor, warp: PartWarp, alpha: Tensor | None) -> Extremities:
+    def of(cls, shapes: PartShapes, warp: PartWarp, alpha: Tensor | None) -> Extremities:
         """Compute the masks.
 
         Args:
-            joints: the target pose, in pixels of the warp.
+            shapes: parts of the completed target pose, in pixels of the warp.
             warp: the source in this pose.
             alpha: the foreground mask of the network at the warp's size; None if it has none.
 
         Shape:
-            joints: (B, 18, 3); alpha: (B, 1, H, W).
+            alpha: (B, 1, H, W).
         """
-        limbs = _Limbs.of(joints, warp)
+        limbs = _Limbs.of(shapes, (warp.image.shape[2], warp.image.shape[3]))
         alpha = torch.ones_like(warp.coverage) if alpha is None else alpha
         shown = torch.zeros_like(alpha)
-        for parts, region, where, sure in (
+        for bones, region, where, sure in (
             (_FOREARMS, _BARE_ARMS, _HAND, _HAND_ALPHA), (_SHINS, _BARE_LEGS, _FOOT, _FOOT_ALPHA)
         ):  # fmt: skip
-            own = ramp(_blurred(warp.regions[:, region : region + 1]), 0.45, 0.75) * ramp(alpha, *sure)
-            for part in parts:
-                shown = torch.maximum(shown, limbs.near(part, where) * own)
+            own = _smoothed(warp.regions[:, region : region + 1]) * ramp(alpha, *sure)
+            shown = torch.maximum(shown, limbs.near(bones, where).amax(1, keepdim=True) * own)
         shown = shown * (warp.coverage > _SURELY_COVERED)
         person = warp.regions[:, 1:].sum(1, keepdim=True)
         radius = max(person.shape[2] // _HOLE, 1)
         closed = 1 - dilated(1 - dilated(person, radius), radius)
+        masks = torch.cat([torch.maximum(closed, limbs.torso), closed, person], dim=1)
+        beside_torso, beside_closed, beside_person = (1 - _smoothed(masks) * _connected(masks)).split(1, dim=1)
+        whole = (limbs.share_on(person) > _WHOLE).to(alpha.dtype)
         outline = torch.ones_like(alpha)
-        for several, where, mask in (
-            (_ARMS, _ON_LIMB, torch.maximum(closed, limbs.torso())), (_THIGHS, _ON_LIMB, closed),
-            (_SHINS, _ON_SHIN, closed), (_SHINS, _ON_FOOT, person),
+        for bones, where, outside in (
+            (_ARMS, _ON_LIMB, beside_torso), (_THIGHS, _ON_LIMB, beside_closed), (_SHINS, _ON_SHIN, beside_closed),
+            (_SHINS, _ON_FOOT, beside_person),
         ):  # fmt: skip
-            outside = 1 - ramp(_blurred(mask), 0.45, 0.75) * _connected(mask)
-            for part in several:
-                whole = (limbs.share_on(part, person) > _WHOLE).to(alpha.dtype)
-                outline = torch.minimum(outline, 1 - limbs.near(part, where) * whole * outside)
+            limb = (limbs.near(bones, where) * whole[:, bones]).amax(1, keepdim=True)
+            outline = torch.minimum(outline, 1 - limb * outside)
         return cls(shown, outline)
 
 
 @dataclass(frozen=True)
 class _Limbs:
-    """The limbs of a pose, and the size of a picture."""
+    """Coordinates of all pixels relative to the eight bones of a pose, in torso lengths.
 
-    shapes: PartShapes
-    box: Box
+    Shape:
+        past, across: (B, 8, H, W), past the bone's end and across the bone; length: (B, 8, 1, 1); valid: (B, 8, 1, 1)
+        bool; torso: (B, 1, H, W) in [0, 1], a soft mask.
+    """
+
+    past: Tensor
+    across: Tensor
+    length: Tensor
+    valid: Tensor
+    torso: Tensor
 
     @classmethod
-    def of(cls, joints: Tensor, warp: PartWarp) -> _Limbs:
-        joints = complete_joints(joints.float())
-        height, width = warp.image.shape[2:]
-        return cls(PartShapes.of(joints), (slice(0, height), slice(0, width)))
+    def of(cls, shapes: PartShapes, size: tuple[int, int]) -> _Limbs:
+        box = (slice(0, size[0]), slice(0, size[1]))
+        start = shapes.start[:, FIRST_BONE:]
+        along = shapes.end[:, FIRST_BONE:] - start
+        length = length_of(*along.unbind(-1)).clamp(min=1e-3)  # (B, 8)
+        unit_x, unit_y = (along / length[..., None])[..., None, None].unbind(2)  # (B, 8, 1, 1)
+        x, y = (places[:, None] for places in pixels(box, start))
+        dx, dy = x - start[..., 0, None, None], y - start[..., 1, None, None]  # (B, 8, 1, W) and (B, 8, H, 1)
+        torso_length = shapes.size[:, None, None, None]
+        length = length[..., None, None] / torso_length
+        past = (dx * unit_x + dy * unit_y).div_(torso_length).sub_(length)
+        across = (dy * unit_x - dx * unit_y).abs_().div_(torso_length)
+        torso = 1 - shapes.outside(TORSO_PART, box)[:, None]
+        return cls(past, across, length, shapes.valid[:, FIRST_BONE:, None, None], torso)
 
-    def near(self, part: int, where: tuple[float, float, float]) -> Tensor:
-        """Return a soft mask of the pixels along a bone, (B, 1, H, W); 0 if the limb is missing."""
+    def near(self, bones: slice, where: tuple[float, float, float]) -> Tensor:
+        """Return soft masks of the pixels along some bones, (B, n, H, W); 0 if the limb is missing."""
         first, last, half = where
-        past, across, _ = self._local(part)
-        inside = ramp(past, first, first + _FADE) * ramp(-past, -last, _FADE - last)
-        return (inside * ramp(-across, -half, _ACROSS_FADE - half))[:, None] * self.shapes.valid[
-            :, part, None, None, None
-        ]
+        past, across = self.past[:, bones], self.across[:, bones]
+        inside = ramp(past, first, first + _FADE).mul_(ramp(-past, -last, _FADE - last))
+        return inside.mul_(ramp(-across, -half, _ACROSS_FADE - half)).mul_(self.valid[:, bones])
 
-    def torso(self) -> Tensor:
-        """Return a soft mask of the torso, (B, 1, H, W)."""
-        return 1 - self.shapes.outside(TORSO_PART, self.box)[:, None]
-
-    def share_on(self, part: int, person: Tensor) -> Tensor:
-        """Return the share of a bone's axis that lies on a person, (B, 1, 1, 1)."""
-        past, across, length = self._local(part)
-        axis = ((past < 0) & (past > -length) & (across < _AXIS))[:, None].to(person.dtype)
-        total = axis.sum((1, 2, 3), keepdim=True)
-        return (axis * person).sum((1, 2, 3), keepdim=True) / total.clamp(min=1)
-
-    def _local(self, part: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return pixel coordinates past the bone's end and across the bone, and its length, in torso lengths.
-
-        Shape:
-            results: (B, H, W), (B, H, W) and (B, 1, 1).
-        """
-        start, size = self.shapes.start[:, part], self.shapes.size[:, None, None]
-        along = self.shapes.end[:, part] - start
-        length = length_of(*along.unbind(-1)).clamp(min=1e-3)
-        unit_x, unit_y = (along / length[:, None])[..., None, None].unbind(1)
-        x, y = pixels(self.box, start)
-        dx, dy = x - start[:, 0, None, None], y - start[:, 1, None, None]
-        length = length[:, None, None] / size
-        return (dx * unit_x + dy * unit_y) / size - length, (dy * unit_x - dx * unit_y).abs() / size, length
+    def share_on(self, person: Tensor) -> Tensor:
+        """Return the share of each bone's axis that lies on a person, (B, 8, 1, 1)."""
+        axis = ((self.past < 0) & (self.past > -self.length) & (self.across < _AXIS)).to(person.dtype)
+        total = axis.sum((2, 3), keepdim=True)
+        return (axis * person).sum((2, 3), keepdim=True) / total.clamp(min=1)
 
 
-def _blurred(mask: Tensor) -> Tensor:
-    return F.avg_pool2d(mask, 5, stride=1, padding=2)
+def _smoothed(masks: Tensor) -> Tensor:
+    """Return masks with a soft rim of even width."""
+    return ramp(averaged(masks, 2), 0.45, 0.75)
 
 
 def _connected(person: Tensor) -> Tensor:
-    """Return a person's mask without specks: parts that are thin and far from thick ones.
+    """Return a person's masks without specks: parts that are thin and far from thick ones.
 
     Shape:
-        person, result: (B, 1, H, W).
+        person, result: (B, K, H, W).
     """
     radius = max(person.shape[2] // _SPECK, 1)
-    mask = (person > 0.5).to(person.dtype)
-    grown = dilated(1 - dilated(1 - mask, radius), radius + 1) * mask
-    for _ in range(_REACH):
-        grown = dilated(grown, 1) * mask
-    return dilated(grown, 1)  # with the soft rim
+    mask = person > 0.5
+    thick = dilated(~dilated(~mask, radius), radius + 1) & mask
+    return dilated(spread(thick, mask, _REACH), 1).to(person.dtype)  # with the soft rim

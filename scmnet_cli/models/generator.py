@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scmnet_cli.models.choices import NormName
-from scmnet_cli.models.layers import ConvBlock, ResidualBlock
+from scmnet_cli.models.layers import ConvBlock, ResidualBlock, in_format_of
 from scmnet_cli.models.part_warp import NUM_WARP_CHANNELS, PartWarp
 
 _MAX_COLOUR = 0.95
@@ -147,15 +147,17 @@ class TranslationGenerator(nn.Module):
             features = F.interpolate(features, size=skip.shape[-2:], mode="nearest")
             features = up(torch.cat([features, skip], dim=1))
         features = self.refine(features)
+        guides = None if guides is None else in_format_of(features, guides.to(features.dtype))
         for draw, scale in zip(self.draw, _SCALES, strict=True):
             inputs = [F.interpolate(features, scale_factor=2, mode="nearest")]
             if self.reads_base:
                 assert base is not None
                 size = (inputs[0].shape[2], inputs[0].shape[3])
                 mode = "bilinear" if warp is None else "area"
-                inputs.append(F.interpolate(base, size=size, mode=mode).to(features.dtype))
+                colour = F.interpolate(base, size=size, mode=mode).to(features.dtype)
+                inputs.append(in_format_of(features, colour))
             if guides is not None:
-                inputs.append(F.pixel_unshuffle(guides, scale).to(features.dtype))
+                inputs.append(guides if scale == 1 else F.pixel_unshuffle(guides, scale))
             features = draw(torch.cat(inputs, dim=1))
         return self._compose(self.to_rgb(features), base, warp)
 

@@ -22,6 +22,15 @@ def pool_positions(*maps: Tensor) -> Tensor:
     return F.avg_pool2d(torch.cat(maps, dim=1), STRIDE)
 
 
+def in_format_of(features: Tensor, values: Tensor) -> Tensor:
+    """Return values in the memory format of features: joining both formats and convolving the result takes longer.
+
+    Shape:
+        features: (B, C, h, w), contiguous or channels-last; values, result: (B, K, H, W).
+    """
+    return values if features.is_contiguous() else values.contiguous(memory_format=torch.channels_last)
+
+
 class InstanceNorm(nn.Module):
     """Instance norm with learnt scale and shift, computed by the fastest equivalent kernel (docs/lab/speed.md).
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, TORSO_PART, length_of
 from scmnet_cli.models.part_shapes import BONE_RADII, BONES_BEYOND, Box, PartShapes, pixels
 
@@ -91,24 +92,6 @@ def left_behind(
                 left = torch.maximum(left, past.mul_(held[(slice(None), _GARMENTS, *box)]))
         found.append(left.mul_((8 * weight[1]).clamp_(max=1)))
     return found
-
-
-def dilated(masks: Tensor, radius: int) -> Tensor:
-    """Return the largest value in the square around each pixel; ten times faster on a CPU than ``max_pool2d``.
-
-    In an exported graph it is ``max_pool2d``, one node instead of a hundred.
-
-    Shape:
-        masks, result: (B, K, H, W), at least 0.
-    """
-    if torch.compiler.is_compiling():
-        return F.max_pool2d(masks, 2 * radius + 1, stride=1, padding=radius)
-    for dim, around in ((2, (0, 0, radius, radius)), (3, (radius, radius))):
-        size, padded = masks.shape[dim], F.pad(masks, around)
-        masks = padded.narrow(dim, 0, size).clone()
-        for shift in range(1, 2 * radius + 1):
-            torch.maximum(masks, padded.narrow(dim, shift, size), out=masks)
-    return masks
 
 
 def _around(box: Box, like: Tensor) -> tuple[int, int, int, int]:
