@@ -8,7 +8,7 @@ import torch
 from test_extremities import HEIGHT, STANDING, WIDTH, standing
 from torch import Tensor
 
-from scmnet_cli.inference.crossed_arms import forearms_to_remove, warp_person
+from scmnet_cli.inference.crossed_arms import PersonToWarp, forearms_to_remove
 from scmnet_cli.inference.filling import continued
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.regions import one_hot, region_id
@@ -49,7 +49,7 @@ def skin_on(warp: PartWarp, where: tuple[slice, slice] = CENTRE) -> int:
 def test_a_forearm_that_leaves_the_torso_does_not_stay_there() -> None:
     joints = crossed()
     image, masks = photo(joints)
-    before, after = warp_parts(image, masks, joints, standing()), warp_person(image, masks, joints, standing())
+    before, after = warp_parts(image, masks, joints, standing()), PersonToWarp(image, masks, joints).warp(standing())
     assert skin_on(before) > 30, "the hand would show twice"
     assert skin_on(after) == 0
     assert (after.image[0, 0][CENTRE] + 1).abs().max() < 0.05, "the coat continues"
@@ -60,7 +60,7 @@ def test_a_forearm_that_leaves_the_torso_does_not_stay_there() -> None:
 def test_the_forearm_shows_where_the_pose_has_it() -> None:
     joints = crossed()
     image, masks = photo(joints)
-    warp = warp_person(image, masks, joints, standing())
+    warp = PersonToWarp(image, masks, joints).warp(standing())
     x, y = (round(value) for value in np.add(STANDING["right_elbow"], STANDING["right_wrist"]) / 2)
     assert warp.image[0, 0, y, x] > 0.5
 
@@ -72,7 +72,7 @@ def test_the_forearm_shows_where_the_pose_has_it() -> None:
 )
 def test_other_poses_are_warped_as_ever(source: Tensor, target: Tensor) -> None:
     image, masks = photo(source)
-    warp, expected = warp_person(image, masks, source, target), warp_parts(image, masks, source, target)
+    warp, expected = PersonToWarp(image, masks, source).warp(target), warp_parts(image, masks, source, target)
     assert torch.equal(warp.image, expected.image)
     assert torch.equal(warp.coverage, expected.coverage)
 
@@ -84,16 +84,16 @@ def test_an_unknown_forearm_is_not_removed(missing: str) -> None:
     assert not forearms_to_remove(photo(crossed())[1], joints, standing()).any()
 
 
-def test_a_batch_equals_its_members() -> None:
-    sources, targets = torch.cat([crossed(), standing(), crossed()]), torch.cat([standing(), standing(), crossed()])
-    photos = [photo(joints[None]) for joints in sources]
-    image, masks = (torch.cat(values) for values in zip(*photos, strict=True))
-    batch = warp_person(image, masks, sources, targets)
-    for row in range(3):
-        part = slice(row, row + 1)
-        alone = warp_person(image[part], masks[part], sources[part], targets[part])
-        for name in ("image", "regions", "coverage", "coordinates"):
-            torch.testing.assert_close(getattr(batch, name)[part], getattr(alone, name), atol=1e-5, rtol=0)
+@pytest.mark.parametrize("source", [crossed(), standing()], ids=["an arm across", "no arm across"])
+def test_a_batch_of_poses_equals_its_members(source: Tensor) -> None:
+    image, masks = photo(source)
+    poses = torch.cat([standing(), crossed(), standing("nose", "left_wrist"), standing()])
+    person = PersonToWarp(image, masks, source)
+    batch = person.warp(poses)
+    for row, pose in enumerate(poses.split(1)):
+        for alone in (person.warp(pose), PersonToWarp(image, masks, source).warp(pose)):
+            for name in ("image", "regions", "coverage", "coordinates"):
+                torch.testing.assert_close(getattr(batch.row(row), name), getattr(alone, name), atol=1e-5, rtol=0)
 
 
 def column(values: list[float]) -> np.ndarray:

@@ -12,10 +12,10 @@ from test_editing import MODEL, PANTS, SKIRT, dressed, save_part_warp_model
 from torch import Tensor
 
 from scmnet_cli.data.cropping import resized
-from scmnet_cli.data.dataset import collate
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.enlarging import enlarge
 from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.inference.synthesis import photo_of
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.regions import one_hot, region_id
@@ -161,9 +161,9 @@ def test_missing_joints_give_finite_pictures(missing: tuple[str, ...]) -> None:
 def test_pictures_on_the_models_canvas_are_composed_by_the_same_rules(tmp_path: Path) -> None:
     pipeline = Pipeline.from_pretrained(save_part_warp_model(tmp_path / "model.safetensors"), "cpu")
     source, pose = resized(dressed(PANTS), MODEL), resized(dressed(SKIRT, "other"), MODEL)
-    batch, joints = collate([source], pipeline.device), torch.from_numpy(pose.joints)[None]
+    photo, joints = photo_of(source, MODEL, pipeline.device), torch.from_numpy(pose.joints)[None]
     with torch.inference_mode():
-        painted = pipeline.paint(joints, pipeline.read_style(batch.image, one_hot(batch.labels))[1], batch)
+        painted = pipeline.paint(joints, pipeline.read_style(photo.image, photo.masks)[1], photo)
         assert painted.warp is not None
         expected = enlarge(painted.rendering, painted.warp, joints, pipeline.background_level).image
     drawn = np.asarray(pipeline.transfer(source, pose, MODEL).image)

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from scmnet_cli.models.part_joints import body_size, complete_joints
 from scmnet_cli.models.part_transforms import part_transforms
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, WarpSource, warp_parts
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import JOINTS, MIRRORED
 
@@ -415,6 +415,21 @@ def test_a_batch_equals_its_members(boxed: bool) -> None:
         part = warp_parts(image[rows], masks[rows], source[rows], target[rows], on_boxes=boxed)
         for field in fields(PartWarp):
             assert torch.equal(getattr(part, field.name), getattr(whole, field.name)[rows]), field.name
+
+
+@pytest.mark.parametrize("missing", [(), ("nose", "left_eye", "right_eye", "left_ear", "right_ear")])
+def test_a_source_warped_into_many_poses_equals_its_repeated_photo(missing: tuple[str, ...]) -> None:
+    """Bit for bit; what the source keeps from one pose to the next changes nothing."""
+    joints, poses = standing(), torch.cat([people(5, HEIGHT, WIDTH, seed=7), standing(*missing)])
+    image, masks = noise(), one_hot(labels_of(joints))
+    given = [tensor.expand(6, *tensor.shape[1:]) for tensor in (image, masks, joints)]
+    expected = warp_parts(*given, poses)
+    source = WarpSource(image, masks, joints)
+    for _ in range(2):
+        batch, single = source.warp(poses), PartWarp.joined([source.warp(pose) for pose in poses.split(1)])
+        for field in fields(PartWarp):
+            for found in (batch, single):
+                assert torch.equal(getattr(found, field.name), getattr(expected, field.name)), field.name
 
 
 def test_boxes_contain_every_pixel_of_a_part() -> None:

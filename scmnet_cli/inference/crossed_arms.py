@@ -7,6 +7,9 @@ which the garment continues over the forearm.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -15,7 +18,7 @@ from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import LIMBS, PARTS, TORSO_PART, body_size, complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_transforms import part_transforms
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, WarpSource
 from scmnet_cli.models.warp_mixing import mixed
 from scmnet_cli.regions import BACKGROUND, region_id
 
@@ -30,24 +33,59 @@ _RIM = 0.02  # torso lengths
 _REACH = 0.55  # torso lengths that a forearm is placed away from the elbow where it does not hide the torso
 
 
-def warp_person(
-    image: Tensor, masks: Tensor, source: Tensor, target: Tensor, fill: float = PLAIN_BACKGROUND
-) -> PartWarp:
-    """Warp a source into a target pose; forearms that the pose takes off the torso do not stay there.
+@dataclass(frozen=True)
+class PersonToWarp:
+    """One person to warp into any number of poses; forearms that a pose takes off the torso do not stay there.
 
-    Arguments, shapes and result are those of :func:`scmnet_cli.models.part_warp.warp_parts`.
+    What the poses share is computed once.
+
+    Shape:
+        image: (1, 3, H, W); masks: (1, 8, H, W); joints: (1, 18, 3), as detected.
     """
-    whole = warp_parts(image, masks, source, target, fill)
-    with torch.no_grad():
-        hidden = forearms_to_remove(masks, source, target)
-        if not hidden.any():
+
+    image: Tensor
+    masks: Tensor
+    joints: Tensor
+    fill: float = PLAIN_BACKGROUND
+    _without: dict[tuple[bool, ...], _WithoutForearms] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @cached_property
+    def _source(self) -> WarpSource:
+        return WarpSource(self.image, self.masks, self.joints, self.fill)
+
+    @cached_property
+    def _forearms(self) -> _Forearms | None:
+        """The forearms; None if none lies across the torso."""
+        found = _Forearms.of(self.masks, self.joints)
+        return found if found.across.any() else None
+
+    @torch.no_grad()
+    def warp(self, poses: Tensor) -> PartWarp:
+        """Warp the person into poses.
+
+        Shape:
+            poses: (B, 18, 3).
+        """
+        whole = self._source.warp(poses)
+        if self._forearms is None:
             return whole
-        rows = [whole.row(row) for row in range(len(image))]
-        for row in hidden.amax((1, 2, 3)).nonzero().flatten().tolist():
-            part = slice(row, row + 1)
-            args = image[part].float(), masks[part].float(), source[part], target[part]
-            rows[row] = _without_forearms(*args, hidden[part], fill, rows[row])
+        leave = self._forearms.leave(poses).tolist()
+        if not any(map(any, leave)):
+            return whole
+        rows = [whole.row(row) for row in range(len(poses))]
+        for row, which in enumerate(leave):
+            if any(which):
+                rows[row] = self._without_forearms(tuple(which)).warp(poses[row : row + 1], rows[row])
         return PartWarp.joined(rows)
+
+    def _without_forearms(self, which: tuple[bool, ...]) -> _WithoutForearms:
+        if which not in self._without:
+            assert self._forearms is not None
+            hidden = self._forearms.pixels(torch.tensor([which], device=self.image.device))
+            self._without[which] = _WithoutForearms.of(self._source, hidden)
+        return self._without[which]
 
 
 def forearms_to_remove(masks: Tensor, source: Tensor, target: Tensor) -> Tensor:
@@ -56,26 +94,60 @@ def forearms_to_remove(masks: Tensor, source: Tensor, target: Tensor) -> Tensor:
     Shape:
         masks: (B, 8, H, W); source, target: (B, 18, 3); result: (B, 1, H, W) in {0, 1}.
     """
-    masks = masks.float()
-    completed, posed = complete_joints(torch.cat([source, target]).float()).chunk(2)
-    shapes = PartShapes.of(completed)
-    whole = (slice(0, masks.shape[2]), slice(0, masks.shape[3]))
-    size = body_size(completed)
-    torso = part_transforms(completed, posed)
-    back = posed[..., :2] @ torso.matrix[:, TORSO_PART].transpose(1, 2) + torso.offset[:, TORSO_PART, None]
-    on_torso = shapes.outside(TORSO_PART, whole) < _ON_TORSO
-    person = masks[:, BACKGROUND] < 0.5
-    found = torch.zeros_like(person)
-    for part, _, elbow, wrist in _FOREARMS:
-        moved = (back[:, wrist] - completed[:, wrist, :2]).norm(dim=-1) > _MOVED * size
-        known = (source[:, [elbow, wrist], 2] > 0).all(1) & (target[:, [elbow, wrist], 2] > 0).all(1)
-        sleeve = shapes.outside(part, whole) < _ON_ARM
-        bare = (masks[:, _BARE_ARMS] > 0.5) & (shapes.near(part, whole) > _NEAR_ARM)
-        hidden = person & on_torso & (sleeve | bare)
-        large = hidden.sum((1, 2)) > _LEAST * size.square()
-        across = _lies_across(shapes, completed[:, wrist, :2])
-        found |= hidden & (moved & known & large & across)[:, None, None]
-    return found[:, None].to(masks.dtype)
+    forearms = _Forearms.of(masks, source)
+    return forearms.pixels(forearms.leave(target)).to(masks.dtype)
+
+
+@dataclass(frozen=True)
+class _Forearms:
+    """The two forearms of a source.
+
+    Shape:
+        hidden: (B, 2, H, W) bool, the pixels of each that lie on the torso; across: (B, 2) bool, whether it is known
+        and lies across the torso; completed: (B, 18, 3), the completed joints.
+    """
+
+    hidden: Tensor
+    across: Tensor
+    completed: Tensor
+
+    @classmethod
+    def of(cls, masks: Tensor, source: Tensor) -> _Forearms:
+        """Find the pixels of the forearms on the torso."""
+        masks = masks.float()
+        completed = complete_joints(source.float())
+        shapes = PartShapes.of(completed)
+        whole = (slice(0, masks.shape[2]), slice(0, masks.shape[3]))
+        on_torso = (masks[:, BACKGROUND] < 0.5) & (shapes.outside(TORSO_PART, whole) < _ON_TORSO)
+        hidden, across = [], []
+        for part, _, elbow, wrist in _FOREARMS:
+            sleeve = shapes.outside(part, whole) < _ON_ARM
+            bare = (masks[:, _BARE_ARMS] > 0.5) & (shapes.near(part, whole) > _NEAR_ARM)
+            hidden.append(on_torso & (sleeve | bare))
+            known = (source[:, [elbow, wrist], 2] > 0).all(1)
+            large = hidden[-1].sum((1, 2)) > _LEAST * shapes.size.square()
+            across.append(known & large & _lies_across(shapes, completed[:, wrist, :2]))
+        return cls(torch.stack(hidden, dim=1), torch.stack(across, dim=1), completed)
+
+    def leave(self, target: Tensor) -> Tensor:
+        """Return which forearms lie across the torso in the source and elsewhere in the target.
+
+        Shape:
+            target: (B, 18, 3), as detected; result: (B, 2) bool.
+        """
+        completed, posed = self.completed.expand(len(target), -1, -1), complete_joints(target.float())
+        torso = part_transforms(completed, posed)
+        back = posed[..., :2] @ torso.matrix[:, TORSO_PART].transpose(1, 2) + torso.offset[:, TORSO_PART, None]
+        size = body_size(completed)
+        moved = []
+        for _, _, elbow, wrist in _FOREARMS:
+            known = (target[:, [elbow, wrist], 2] > 0).all(1)
+            moved.append(known & ((back[:, wrist] - completed[:, wrist, :2]).norm(dim=-1) > _MOVED * size))
+        return self.across & torch.stack(moved, dim=1)
+
+    def pixels(self, which: Tensor) -> Tensor:
+        """Return the pixels of the chosen forearms on the torso, (B, 1, H, W) bool, for a choice of (B, 2) bool."""
+        return (self.hidden & which[..., None, None]).any(1, keepdim=True)
 
 
 def _lies_across(shapes: PartShapes, wrist: Tensor) -> Tensor:
@@ -89,25 +161,44 @@ def _lies_across(shapes: PartShapes, wrist: Tensor) -> Tensor:
     return lies
 
 
-def _without_forearms(
-    image: Tensor, masks: Tensor, source: Tensor, target: Tensor, hidden: Tensor, fill: float, whole: PartWarp
-) -> PartWarp:
-    """Warp one source; its torso comes from the photo without the hidden pixels, (1, 1, H, W)."""
-    size = float(body_size(source.float())[0])
-    gap = dilated(hidden, max(round(_RIM * size), 1))
-    gap = gap * (1 - masks[:, [BACKGROUND, _HAIR, _FACE]].sum(1, keepdim=True))
-    cloth = (1 - gap) * masks[:, [_UPPER, _SKIRT]].sum(1, keepdim=True)
-    background = torch.cat([torch.full_like(image, fill), torch.zeros_like(masks)], dim=1)
-    background[:, 3 + BACKGROUND] = 1
-    layers = torch.where(gap > 0.5, background, torch.cat([image, masks], dim=1))
-    layers = _filled(layers, cloth > 0.5, gap > 0.5)
-    aside = _arms_aside(source, size)
-    parts = torch.zeros(1, len(PARTS), device=image.device)
-    parts[:, [TORSO_PART, *_sleeves(masks, gap, source)]] = 1
-    below = warp_parts(layers[:, :3], layers[:, 3:], aside, target, fill, parts=parts)
-    above = warp_parts(image, masks, source, target, fill, parts=1 - parts)
-    found = mixed([above, below], fill)
-    return PartWarp(found.image, found.regions, found.coverage, whole.coordinates)
+@dataclass(frozen=True)
+class _WithoutForearms:
+    """A source whose torso comes from the photo without some pixels.
+
+    Attributes:
+        below: the photo without these pixels; its torso and sleeves are shown.
+        above: the photo; its other parts are shown.
+
+    Shape:
+        parts: (1, 10) in {0, 1}, 1 for the parts that come from ``below``.
+    """
+
+    below: WarpSource
+    above: WarpSource
+    parts: Tensor
+
+    @classmethod
+    def of(cls, source: WarpSource, hidden: Tensor) -> _WithoutForearms:
+        """Continue the garments over the hidden pixels, (1, 1, H, W)."""
+        image, masks, fill = source.image.float(), source.masks.float(), source.fill
+        size = float(body_size(source.joints.float())[0])
+        gap = dilated(hidden.float(), max(round(_RIM * size), 1))
+        gap = gap * (1 - masks[:, [BACKGROUND, _HAIR, _FACE]].sum(1, keepdim=True))
+        cloth = (1 - gap) * masks[:, [_UPPER, _SKIRT]].sum(1, keepdim=True)
+        background = torch.cat([torch.full_like(image, fill), torch.zeros_like(masks)], dim=1)
+        background[:, 3 + BACKGROUND] = 1
+        layers = torch.where(gap > 0.5, background, torch.cat([image, masks], dim=1))
+        layers = _filled(layers, cloth > 0.5, gap > 0.5)
+        parts = torch.zeros(1, len(PARTS), device=image.device)
+        parts[:, [TORSO_PART, *_sleeves(masks, gap, source.joints)]] = 1
+        below = WarpSource(layers[:, :3], layers[:, 3:], _arms_aside(source.joints, size), fill)
+        return cls(below, source, parts)
+
+    def warp(self, pose: Tensor, whole: PartWarp) -> PartWarp:
+        """Warp into one pose, (1, 18, 3); coordinates come from the warp of the whole photo."""
+        above, below = self.above.warp(pose, 1 - self.parts), self.below.warp(pose, self.parts)
+        found = mixed([above, below], self.above.fill)
+        return PartWarp(found.image, found.regions, found.coverage, whole.coordinates)
 
 
 def _filled(layers: Tensor, cloth: Tensor, gap: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from scmnet_cli.inference.behind_hair import (
 )
 from scmnet_cli.inference.filling import torso_filled, trousers_extended, waist_filled, wedge_filled
 from scmnet_cli.inference.garments import KINDS
+from scmnet_cli.inference.synthesis import photo_of
 from scmnet_cli.inference.uncovered import (
     ON_TORSO,
     bare_limbs,
@@ -403,19 +404,18 @@ def _drawn_beneath(
         colours, (H, W, 3) in 0-255; the foreground mask, (H, W) in [0, 1]; region ids, (H, W).
     """
     size = pasted.regions.shape
-    small = resized(pasted, pipeline.canvas)
-    batch = collate([small], pipeline.device)
+    photo = photo_of(pasted, pipeline.canvas, pipeline.device)
     unseen = torch.from_numpy(bare.astype(np.float32))[None, None].to(pipeline.device)
     low = F.interpolate(unseen, size=(pipeline.canvas.height, pipeline.canvas.width), mode="area")
     seen = (low < 0.5).float()
-    warp = pipeline.warp(batch.structure, batch)
+    warp = pipeline.warp(photo.joints, photo)
     assert warp is not None
     warp = PartWarp(
         torch.where(seen > 0, warp.image, PLAIN_BACKGROUND),
         warp.regions * seen, warp.coverage * seen, warp.coordinates * seen,
     )  # fmt: skip
-    _, style = pipeline.read_style(batch.image, one_hot(batch.labels))
-    painted = pipeline.paint(batch.structure, style, batch, warp)
+    _, style = pipeline.read_style(photo.image, photo.masks)
+    painted = pipeline.paint(photo.joints, style, photo, warp)
     rendering = painted.rendering
     assert rendering.drawn is not None
     drawn = F.interpolate(rendering.drawn, size=size, mode="bicubic").clamp(-1, 1)

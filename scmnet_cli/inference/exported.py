@@ -190,11 +190,11 @@ class ExportedModel(DrawingModel):
             return fields
         import torch
 
-        from scmnet_cli.inference.crossed_arms import warp_person
+        from scmnet_cli.inference.crossed_arms import PersonToWarp
 
         image, masks, own, target = (torch.from_numpy(values) for values in (*given.values(), joints))
         with torch.inference_mode():
-            warp = warp_person(image, masks, own, target)
+            warp = PersonToWarp(image, masks, own).warp(target)
         parts = (warp.image, warp.regions, warp.coverage, warp.coordinates)
         return {name: part.numpy() for name, part in zip(WARP_FIELDS, parts, strict=True)}
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,9 +15,9 @@ from torch import Tensor
 
 from scmnet_cli.checkpoint import SavedModel
 from scmnet_cli.data.cropping import resized
-from scmnet_cli.data.dataset import Batch, collate
+from scmnet_cli.data.dataset import collate
 from scmnet_cli.images import to_uint8
-from scmnet_cli.inference.crossed_arms import warp_person
+from scmnet_cli.inference.crossed_arms import PersonToWarp
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.enlarging import Enlarged, enlarge
 from scmnet_cli.inference.values import EncodedSource, ReadySource, Result
@@ -95,16 +96,15 @@ class Synthesis(DrawingModel):
 
     def _painted(self, structure: Tensor, encoded: EncodedSource) -> Painted:
         """Draw on the model's canvas; with several photos pose by pose, each from the best photos."""
-        if not encoded.others:
-            return self.paint(structure, encoded.style, collate([encoded.person], self.device))
         photos = self._photos(encoded, self.canvas)
+        if not encoded.others:
+            return self.paint(structure, encoded.style, photos[0])
         rows = []
         for row in range(len(structure)):
             pose = structure[row : row + 1]
             scores = part_scores(photos, pose)
-            main = encoded.photos[best_photo(scores)]
-            warp = warp_photos(photos, pose, scores)
-            rows.append(self.paint(pose, main.style, collate([main.person], self.device), warp))
+            main = best_photo(scores)
+            rows.append(self.paint(pose, encoded.photos[main].style, photos[main], warp_photos(photos, pose, scores)))
         return Painted.joined(rows)
 
     def compose(self, encoded: EncodedSource, structure: Tensor) -> Enlarged:
@@ -123,21 +123,22 @@ class Synthesis(DrawingModel):
             return Enlarged(rendering.image, rendering.alpha)
         return enlarge(rendering, warp, structure.float(), self.background_level)
 
-    def _photos(self, encoded: EncodedSource, canvas: Canvas) -> list[Photo]:
-        """Return all photos of a person on a canvas."""
-        return [
-            replace(photo_of(each.largest, canvas, self.device), detail=each.largest.canvas.height / self.canvas.height)
-            for each in encoded.photos
-        ]
+    def _photos(self, encoded: EncodedSource, canvas: Canvas) -> list[SourcePhoto]:
+        """Return all photos of a person on a canvas; they are kept in the encoded sources."""
+        for each in encoded.photos:
+            if canvas not in each.on_canvas:
+                person = each.person if canvas == self.canvas else each.largest
+                photo = photo_of(person, canvas, self.device)
+                each.on_canvas[canvas] = replace(photo, detail=each.largest.canvas.height / self.canvas.height)
+        return [each.on_canvas[canvas] for each in encoded.photos]
 
     def _enlarged(self, painted: Painted, encoded: EncodedSource, structure: Tensor, canvas: Canvas) -> Enlarged:
         """Draw at the photo's resolution."""
         scale = structure.new_tensor([canvas.width / self.canvas.width, canvas.height / self.canvas.height, 1.0])
         larger = structure * scale
-        if not encoded.others:
-            photo = photo_of(encoded.largest, canvas, self.device)
-            return enlarge_rows(painted.rendering, photo, larger, plain=self.has_plain_background)
         photos, small = self._photos(encoded, canvas), self._photos(encoded, self.canvas)
+        if not encoded.others:
+            return enlarge_rows(painted.rendering, photos[0], larger, plain=self.has_plain_background)
         rows = []
         for row, joints in enumerate(larger):
             warp = warp_photos(photos, joints[None], part_scores(small, structure[row : row + 1]))
@@ -158,54 +159,59 @@ class Synthesis(DrawingModel):
         region_features = self.model.encode_regions(image, masks)
         return region_features, self.model.fuse(region_features)
 
-    def paint(self, structure: Tensor, style: Style, source: Batch, warp: PartWarp | None = None) -> Painted:
+    def paint(self, structure: Tensor, style: Style, source: SourcePhoto, warp: PartWarp | None = None) -> Painted:
         """Draw one source in a batch of poses, on the model's canvas.
 
         Args:
             structure: the poses.
             style: style of the source.
-            source: image, regions and joints of the source, on the canvas.
+            source: the source on the canvas.
             warp: the source warped into the poses; None: it is computed here.
 
         Shape:
-            structure: (B, 18, 3) joints of people or (B, H, W) edges of faces; style: (1, ...); source: one person.
+            structure: (B, 18, 3) joints of people or (B, H, W) edges of faces; style: (1, ...).
         """
-        num, masks = len(structure), one_hot(source.labels)
+        num = len(structure)
         maps = self.domain.maps(structure, self.canvas)
         warp = self.warp(structure, source) if warp is None else warp
         style = style.expand(num)
-        carried = pool_positions(masks, source.image)  # (1, 8 + 3, H/8, W/8)
         field = self.model.field(self.model.encode_pose(maps, warp), style, warp)
-        rearranged, moved = self.model.rearrange(field, style, carried.expand(num, -1, -1, -1))
+        rearranged, moved = self.model.rearrange(field, style, source.carried.expand(num, -1, -1, -1))
         assert moved is not None
         entropies = field.entropy().flatten(1)  # (B, N)
         entropy = entropies.mean(1) / math.log(entropies.shape[1])
         return Painted(self.model.translate(rearranged, maps, warp), moved, entropy, warp)
 
-    def warp(self, structure: Tensor, source: Batch) -> PartWarp | None:
+    def warp(self, structure: Tensor, source: SourcePhoto) -> PartWarp | None:
         """Warp the source into a batch of poses, on the canvas; return None if the model has no part warp."""
-        if not self.config.model.part_warp:
-            return None
-        num = len(structure)
-        return warp_person(
-            source.image.expand(num, -1, -1, -1),
-            one_hot(source.labels).expand(num, -1, -1, -1),
-            source.structure.expand(num, -1, -1),
-            structure,
-        )
+        return source.person.warp(structure) if self.config.model.part_warp else None
 
     def _finish(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
 
-def photo_of(person: Person, canvas: Canvas, device: torch.device) -> Photo:
+class SourcePhoto(Photo):
+    """A source on one canvas, with what all its poses share; of a face, the joints are its edges."""
+
+    @cached_property
+    def person(self) -> PersonToWarp:
+        """The person, ready to be warped into poses."""
+        return PersonToWarp(self.image, self.masks, self.joints)
+
+    @cached_property
+    def carried(self) -> Tensor:
+        """Masks and image at the resolution of the correlation field, (1, 8 + 3, H/8, W/8)."""
+        return pool_positions(self.masks, self.image)
+
+
+def photo_of(person: Person, canvas: Canvas, device: torch.device) -> SourcePhoto:
     """Return a person on a canvas as a photo to warp."""
     batch = collate([resized(person, canvas)], device)
-    return Photo(batch.image, one_hot(batch.labels), batch.structure)
+    return SourcePhoto(batch.image, one_hot(batch.labels), batch.structure)
 
 
-def enlarge_rows(rendering: Rendering, photo: Photo, joints: Tensor, *, plain: bool) -> Enlarged:
+def enlarge_rows(rendering: Rendering, photo: SourcePhoto, joints: Tensor, *, plain: bool) -> Enlarged:
     """Composite pictures at the photo's resolution, one pose at a time to save memory.
 
     Args:
@@ -220,7 +226,7 @@ def enlarge_rows(rendering: Rendering, photo: Photo, joints: Tensor, *, plain: b
     rows = []
     for row in range(len(joints)):
         pose = joints[row : row + 1]
-        warp = warp_person(photo.image, photo.masks, photo.joints, pose)
+        warp = photo.person.warp(pose)
         rows.append(enlarge(rendering.row(row), warp, pose, PLAIN_BACKGROUND if plain else None))
     return Enlarged.joined(rows)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +13,13 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.skeleton import NUM_JOINTS
-from scmnet_cli.types import FloatArray, Person, Pose, UInt8Array
+from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from scmnet_cli.inference.editing import Edit
+    from scmnet_cli.inference.synthesis import SourcePhoto
     from scmnet_cli.models.style import Style
 
 
@@ -60,11 +61,13 @@ class EncodedSource(ReadySource):
         region_features: F_s^i, (1, 8, C/8, H/8, W/8); in a model without the DSE (1, 1, C, H/8, W/8).
         style: F_s and the colours that are warped with it.
         others: further photos of the same person; each body part is taken from the photo that shows it best.
+        on_canvas: the source as tensors on each canvas it was drawn on, for further poses.
     """
 
     region_features: Tensor
     style: Style
     others: tuple[EncodedSource, ...] = ()
+    on_canvas: dict[Canvas, SourcePhoto] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def photos(self) -> tuple[EncodedSource, ...]:

@@ -16,7 +16,8 @@ in the number of pixels, with about three samples per pixel instead of ten.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from types import EllipsisType
 
 import torch
@@ -66,8 +67,8 @@ class PartWarp:
     @classmethod
     def joined(cls, warps: Sequence[PartWarp]) -> PartWarp:
         """Return several warps as one batch."""
-        fields = ([warp.image, warp.regions, warp.coverage, warp.coordinates] for warp in warps)
-        return cls(*(torch.cat(parts) for parts in zip(*fields, strict=True)))
+        parts = ([warp.image, warp.regions, warp.coverage, warp.coordinates] for warp in warps)
+        return cls(*(torch.cat(rows) for rows in zip(*parts, strict=True)))
 
     def row(self, row: int) -> PartWarp:
         """Return the warp of one source of the batch, (1, ..., H, W)."""
@@ -107,13 +108,66 @@ def warp_parts(
         parts: (B, 10) in [0, 1].
     """
     with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-        boxed = image.device.type == "cpu" if on_boxes is None else on_boxes
+        boxed = _on_boxes(image) if on_boxes is None else on_boxes
         hidden = hidden_faces(source, target)
         source, target = complete_joints(torch.cat([source, target]).float()).chunk(2)
         transforms = part_transforms(source, target, girth)
         source_shapes, target_shapes = (PartShapes.of(joints, transforms.valid) for joints in (source, target))
-        layers = _Layers.of(image.float() - fill, masks.float(), hidden, source_shapes, boxed=boxed)
-        return _composite(layers, fill, transforms, target_shapes, boxed=boxed, parts=parts)
+        layers = _Layers.of(image.float() - fill, masks.float(), source_shapes, boxed=boxed)
+        return _composite(layers, hidden, fill, transforms, target_shapes, boxed=boxed, parts=parts)
+
+
+def _on_boxes(image: Tensor) -> bool:
+    return image.device.type == "cpu"
+
+
+@dataclass(frozen=True)
+class WarpSource:
+    """One source to warp into any number of poses: what the poses share is computed once.
+
+    Shape:
+        image: (1, 3, H, W); masks: (1, 8, H, W); joints: (1, 18, 3), as detected.
+    """
+
+    image: Tensor
+    masks: Tensor
+    joints: Tensor
+    fill: float = PLAIN_BACKGROUND
+    _latest: dict[tuple[bool, ...], _Layers] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def completed(self) -> Tensor:
+        """The completed joints, (1, 18, 3)."""
+        return complete_joints(self.joints.float())
+
+    def warp(self, poses: Tensor, parts: Tensor | None = None) -> PartWarp:
+        """Warp the source into poses, as :func:`warp_parts` does with the source repeated for each pose.
+
+        Shape:
+            poses: (B, 18, 3); parts: (B, 10) in [0, 1].
+        """
+        num = len(poses)
+        with torch.no_grad(), torch.autocast(self.image.device.type, enabled=False):
+            hidden = hidden_faces(self.joints.expand(num, -1, -1), poses)
+            target = complete_joints(poses.float())
+            transforms = part_transforms(self.completed.expand(num, -1, -1), target)
+            valid = {tuple(row) for row in transforms.valid.tolist()}
+            if len(valid) > 1:  # rows differ in the parts that source and pose both have
+                given = [None] * num if parts is None else parts.split(1)
+                return PartWarp.joined([self.warp(*pair) for pair in zip(poses.split(1), given, strict=True)])
+            shapes, boxed = PartShapes.of(target, transforms.valid), _on_boxes(self.image)
+            return _composite(self._layers(*valid), hidden, self.fill, transforms, shapes, boxed=boxed, parts=parts)
+
+    def _layers(self, valid: tuple[bool, ...]) -> _Layers:
+        """Return the layers of the source for a set of valid parts; those of the latest set are kept."""
+        layers = self._latest.get(valid)
+        if layers is None:
+            shapes = PartShapes.of(self.completed, torch.tensor([valid], device=self.image.device))
+            image, masks = self.image.float() - self.fill, self.masks.float()
+            layers = _Layers.of(image, masks, shapes, boxed=_on_boxes(self.image))
+            self._latest.clear()
+            self._latest[valid] = layers
+        return layers
 
 
 def inside_body(joints: Tensor, size: tuple[int, int]) -> Tensor:
@@ -134,24 +188,21 @@ def inside_body(joints: Tensor, size: tuple[int, int]) -> Tensor:
 
 @dataclass(frozen=True)
 class _Layers:
-    """The sampled layers of the source: image, regions, and one part's soft mask at a time.
+    """The layers of the source that are sampled: image, regions, and each part's soft mask.
 
     Shape:
-        source: (B, 12, H, W), the last channel is overwritten for each part; weights: each part's weights inside its
-        box; behind: probability that a pixel in the box does not belong to the part; total: (B, H, W), the sum of the
-        weights; hidden: (B, 1, 1) in {0, 1}, 1 where the face is not warped.
+        image: (B, 3, H, W); masks: (B, 8, H, W); memberships: inside each part's box, the degree to which its pixels
+        belong to the part, (B, h, w).
     """
 
-    source: Tensor
+    image: Tensor
+    masks: Tensor
     boxes: list[Box | None]
-    weights: list[Tensor | None]
-    behind: list[Tensor | None]
-    total: Tensor
-    hidden: Tensor
+    memberships: list[Tensor | None]
 
     @classmethod
-    def of(cls, image: Tensor, masks: Tensor, hidden: Tensor, shapes: PartShapes, *, boxed: bool) -> _Layers:
-        """Compute the weights of all parts in the source."""
+    def of(cls, image: Tensor, masks: Tensor, shapes: PartShapes, *, boxed: bool) -> _Layers:
+        """Compute the soft masks of all parts in the source."""
         boxes = shapes.boxes((image.shape[2], image.shape[3]), boxed=boxed)
         near = [None if box is None else shapes.weight(part, box) for part, box in enumerate(boxes)]
         weights = [None if pair is None else pair[0] for pair in near]
@@ -160,33 +211,33 @@ class _Layers:
             if weight is not None and left is not None:
                 weight.mul_(1 - left)
         total = _total(weights, boxes, image)
-        source = torch.cat([image, masks, torch.zeros_like(total)[:, None]], dim=1)
-        return cls(source, boxes, weights, behind, total, hidden[:, None, None].to(image.dtype))
+        memberships: list[Tensor | None] = []
+        for box, weight, left in zip(boxes, weights, behind, strict=True):
+            own = None if box is None or weight is None else weight.div_(total[(..., *box)])
+            if own is not None and left is not None:  # down to exactly 0: the minimum share is subtracted too
+                own.sub_(left * (own + _LEAST_SOURCE / (1 - _LEAST_SOURCE)))
+            memberships.append(own)
+        return cls(image, masks, boxes, memberships)
 
-    def parts(self) -> Iterator[Tensor]:
-        """Yield the layers that each part samples; the same tensor is overwritten each time, but not in a graph."""
-        membership = self.source[:, -1]
-        for part, (box, weight) in enumerate(zip(self.boxes, self.weights, strict=True)):
-            if box is None or weight is None:
-                membership.zero_()
-            elif torch.compiler.is_compiling():
-                own = self._membership(part, box, weight)[:, None]
-                yield torch.cat([self.source[:, :-1], own], dim=1)
+    def parts(self, hidden: Tensor) -> Iterator[Tensor]:
+        """Yield the 12 layers that each part samples; the same tensor is overwritten each time, but not in a graph.
+
+        Shape:
+            hidden: (B, 1, 1) in {0, 1}, 1 where the face is not warped; yielded: (B, 12, H, W).
+        """
+        shown = [layer.expand(len(hidden), -1, -1, -1) for layer in (self.image, self.masks)]
+        source = torch.cat([*shown, torch.zeros_like(shown[0][:, :1])], dim=1)
+        membership = source[:, -1]
+        for part, (box, own) in enumerate(zip(self.boxes, self.memberships, strict=True)):
+            if box is not None and own is not None and part == HEAD_PART:
+                own = own * (1 - self.masks[(slice(None), _FACE, *box)] * hidden)
+            if own is not None and torch.compiler.is_compiling():
+                yield torch.cat([*shown, own[:, None]], dim=1)
                 continue
-            else:
-                own = self._membership(part, box, weight)
-                membership.zero_()
+            membership.zero_()
+            if box is not None and own is not None:
                 membership[(..., *box)] = own
-            yield self.source
-
-    def _membership(self, part: int, box: Box, weight: Tensor) -> Tensor:
-        """Return the degree to which the pixels of a part's box belong to it, (B, h, w)."""
-        own = weight / self.total[(..., *box)]
-        if (behind := self.behind[part]) is not None:  # down to exactly 0: the minimum share is subtracted too
-            own.sub_(behind * (own + _LEAST_SOURCE / (1 - _LEAST_SOURCE)))
-        if part == HEAD_PART:
-            own *= 1 - self.source[:, 3 + _FACE][(..., *box)] * self.hidden
-        return own
+            yield source
 
 
 def _total(weights: list[Tensor | None], boxes: list[Box | None], image: Tensor) -> Tensor:
@@ -200,6 +251,7 @@ def _total(weights: list[Tensor | None], boxes: list[Box | None], image: Tensor)
 
 def _composite(
     layers: _Layers,
+    hidden: Tensor,
     fill: float,
     transforms: PartTransforms,
     target: PartShapes,
@@ -208,12 +260,13 @@ def _composite(
     parts: Tensor | None = None,
 ) -> PartWarp:
     """Sample every part and blend by the equations of the module."""
-    batch, channels, height, width = layers.source.shape
-    sums = layers.source.new_zeros(batch, channels, height, width)  # the last channel sums the weights
-    total, shares, nearness, best = (layers.source.new_zeros(batch, 1, height, width) for _ in range(4))
-    places = layers.source.new_zeros(batch, 2, height, width)
+    batch, (height, width) = len(hidden), layers.image.shape[2:]
+    hidden = hidden[:, None, None].to(layers.image.dtype)
+    sums = layers.image.new_zeros(batch, NUM_WARP_CHANNELS, height, width)  # the last channel sums the weights
+    total, shares, nearness, best = (layers.image.new_zeros(batch, 1, height, width) for _ in range(4))
+    places = layers.image.new_zeros(batch, 2, height, width)
     boxes = target.boxes((height, width), boxed=boxed)
-    for part, (box, source) in enumerate(zip(boxes, layers.parts(), strict=True)):
+    for part, (box, source) in enumerate(zip(boxes, layers.parts(hidden), strict=True)):
         if box is None:
             continue
         weight, near = (value[:, None] for value in target.weight(part, box))
@@ -224,13 +277,13 @@ def _composite(
         share = sampled[:, -1:].mul(1 - _LEAST_SOURCE).add_(_LEAST_SOURCE).clamp_(min=0).mul_(weight)
         share *= sampled[:, 3:-1].sum(1, keepdim=True).clamp_(max=1)  # 0 outside the picture
         if part == HEAD_PART:
-            share *= 1 - sampled[:, 3 + _FACE, None] * layers.hidden[:, None]
+            share *= 1 - sampled[:, 3 + _FACE, None] * hidden[:, None]
         if foreign := _FOREIGN[part]:
             channels_of = torch.tensor([3 + region for region in foreign], device=sampled.device)
             share *= 1 - sampled.index_select(1, channels_of).sum(1, keepdim=True)
         if parts is not None:
             share *= parts[:, part, None, None, None]
-        at = _at(box, layers.source)
+        at = _at(box, sums)
         shares[at] += share
         sampled = _counted(sampled)
         behind = _BACKGROUND_COUNTS / weight.clamp(min=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -18,10 +19,9 @@ from scmnet_cli.models.part_joints import (
     LEFT_SHOULDER,
     RIGHT_SHOULDER,
     body_size,
-    complete_joints,
 )
 from scmnet_cli.models.part_shapes import PartShapes
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, WarpSource
 from scmnet_cli.models.warp_mixing import mixed, over
 
 _NUM_PARTS = 10
@@ -51,6 +51,25 @@ class Photo:
     joints: Tensor
     detail: float = 1.0
 
+    @cached_property
+    def source(self) -> WarpSource:
+        """This photo as a source to warp."""
+        return WarpSource(self.image, self.masks, self.joints)
+
+    @cached_property
+    def shapes(self) -> PartShapes:
+        """The parts of the person."""
+        return PartShapes.of(self.source.completed)
+
+    @cached_property
+    def visible(self) -> Tensor:
+        """Sum of each part's weights on the person, (10,), in torso lengths squared."""
+        height, width = self.image.shape[2:]
+        person = 1 - self.masks[0, 0]
+        whole = (slice(0, height), slice(0, width))
+        sums = torch.stack([(self.shapes.weight(part, whole)[0][0] * person).sum() for part in range(_NUM_PARTS)])
+        return sums / self.shapes.size[0].square()
+
 
 def part_scores(photos: Sequence[Photo], pose: Tensor) -> Tensor:
     """Score how well each photo shows each part for a pose; 0: not at all.
@@ -62,13 +81,7 @@ def part_scores(photos: Sequence[Photo], pose: Tensor) -> Tensor:
 
 
 def _scores_of(photo: Photo, pose: Tensor) -> Tensor:
-    shapes = PartShapes.of(complete_joints(photo.joints.float()))
-    height, width = photo.image.shape[2:]
-    person = 1 - photo.masks[0, 0]
-    whole = (slice(0, height), slice(0, width))
-    size = shapes.size[0]
-    visible = torch.stack([(shapes.weight(part, whole)[0][0] * person).sum() for part in range(_NUM_PARTS)])
-    scores = visible / size.square() * _turn_fits(photo.joints, pose) * (size * photo.detail) ** _LARGER
+    scores = photo.visible * _turn_fits(photo.joints, pose) * (photo.shapes.size[0] * photo.detail) ** _LARGER
     if _shows_face(photo.joints) != _shows_face(pose):
         scores[HEAD_PART] *= _OTHER_SIDE_OF_HEAD
     return scores
@@ -100,7 +113,7 @@ def best_photo(scores: Tensor) -> int:
     return int((scores / scores.amax(0).clamp(min=1e-6)).sum(1).argmax())
 
 
-def warp_photos(photos: Sequence[Photo], pose: Tensor, scores: Tensor, fill: float = PLAIN_BACKGROUND) -> PartWarp:
+def warp_photos(photos: Sequence[Photo], pose: Tensor, scores: Tensor) -> PartWarp:
     """Warp several photos of one person into a pose, each part from the photo that shows it best.
 
     The returned coordinates are those of :func:`best_photo`, whose style is used.
@@ -109,7 +122,6 @@ def warp_photos(photos: Sequence[Photo], pose: Tensor, scores: Tensor, fill: flo
         photos: photos of one person, on one canvas.
         pose: joints of the pose.
         scores: scores from :func:`part_scores`; they may have been computed on another canvas.
-        fill: value of uncovered pixels.
 
     Shape:
         pose: (1, 18, 3) on the photos' canvas; scores: (V, 10).
@@ -121,14 +133,10 @@ def warp_photos(photos: Sequence[Photo], pose: Tensor, scores: Tensor, fill: flo
     number = torch.arange(len(photos), device=scores.device)[:, None]
     chosen = number == best
     spare = (scores >= _SPARE * scores.amax(0)) & ~chosen
-    warps = [_warped(photo, pose, parts, fill) for photo, parts in zip(photos, chosen, strict=True)]
-    found = mixed(warps, fill)
+    warps = [photo.source.warp(pose, parts[None].float()) for photo, parts in zip(photos, chosen, strict=True)]
+    found = mixed(warps, PLAIN_BACKGROUND)
     if spare.any():
-        others = [_warped(photo, pose, parts, fill) for photo, parts in zip(photos, spare, strict=True)]
-        found = over(found, mixed(others, fill), fill)
-    whole = warp_parts(photos[main].image, photos[main].masks, photos[main].joints, pose, fill)
+        others = [photo.source.warp(pose, parts[None].float()) for photo, parts in zip(photos, spare, strict=True)]
+        found = over(found, mixed(others, PLAIN_BACKGROUND), PLAIN_BACKGROUND)
+    whole = photos[main].source.warp(pose)
     return PartWarp(found.image, found.regions, found.coverage, whole.coordinates)
-
-
-def _warped(photo: Photo, pose: Tensor, parts: Tensor, fill: float) -> PartWarp:
-    return warp_parts(photo.image, photo.masks, photo.joints, pose, fill, parts=parts[None].float())
