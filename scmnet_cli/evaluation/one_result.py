@@ -22,7 +22,7 @@ from scmnet_cli.metrics.copying import copy_score
 from scmnet_cli.metrics.edge_fidelity import edge_f1
 from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.metrics.lpips import Lpips
-from scmnet_cli.metrics.region_consistency import region_closeness, region_consistency
+from scmnet_cli.metrics.region_consistency import mean_over_person, region_closeness
 from scmnet_cli.metrics.ssim import ssim_patn, ssim_raw
 from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.types import Canvas, Person, UInt8Array
@@ -71,8 +71,8 @@ class TransferMetrics:
         person = 1 - masks[:, BACKGROUND : BACKGROUND + 1]
 
         values: dict[str, float] = {"field_entropy": result.entropy}
-        values["region_consistency"] = float(region_consistency(output, masks, source_image, source_masks))
-        closeness = region_closeness(output, masks, source_image, source_masks)[0].tolist()
+        closeness = region_closeness(output, masks, source_image, source_masks)
+        values["region_consistency"] = float(mean_over_person(closeness))
         missing: dict[str, str] = {}
         if result.edges is not None:
             values["edge_f1"] = float(
@@ -81,7 +81,7 @@ class TransferMetrics:
         notes: dict[str, Any] = {"region_consistency_taken": where}
         notes["region_closeness"] = {
             name: value
-            for name, value in zip(DOMAINS[source.person.domain].regions, closeness, strict=True)
+            for name, value in zip(DOMAINS[source.person.domain].regions, closeness[0].tolist(), strict=True)
             if not math.isnan(value)
         }
         if target is None:

@@ -74,7 +74,7 @@ class Extremities:
         radius = max(person.shape[2] // _HOLE, 1)
         closed = 1 - dilated(1 - dilated(person, radius), radius)
         masks = torch.cat([torch.maximum(closed, limbs.torso), closed, person], dim=1)
-        beside_torso, beside_closed, beside_person = (1 - _smoothed(masks) * _connected(masks)).split(1, dim=1)
+        beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * _connected(masks), 1, dim=1)
         whole = (limbs.share_on(person) > _WHOLE).to(alpha.dtype)
         outline = torch.ones_like(alpha)
         for bones, where, outside in (

@@ -37,9 +37,17 @@ def region_consistency(output: Tensor, output_masks: Tensor, source: Tensor, sou
     Shape:
         as :func:`region_closeness`; result: (B,), in [0, 1] or NaN.
     """
-    closeness = region_closeness(output, output_masks, source, source_masks)
-    person = torch.arange(closeness.shape[1], device=closeness.device) != BACKGROUND
-    return closeness[:, person].nanmean(1)
+    return mean_over_person(region_closeness(output, output_masks, source, source_masks))
+
+
+def mean_over_person(values: Tensor) -> Tensor:
+    """Return the mean over the regions that are not NaN, without the background.
+
+    Shape:
+        values: (B, R); result: (B,), NaN if no region is left.
+    """
+    person = torch.arange(values.shape[1], device=values.device) != BACKGROUND
+    return values[:, person].nanmean(1)
 
 
 def region_colour_distance(output: Tensor, output_masks: Tensor, source: Tensor, source_masks: Tensor) -> Tensor:
@@ -53,9 +61,7 @@ def region_colour_distance(output: Tensor, output_masks: Tensor, source: Tensor,
     output_mean, _, in_output = _statistics(output, output_masks)
     source_mean, _, in_source = _statistics(source, source_masks)
     distance = (output_mean - source_mean).abs().mean(2)  # (B, R)
-    distance = torch.where(in_output & in_source, distance, torch.nan)
-    person = torch.arange(distance.shape[1], device=distance.device) != BACKGROUND
-    return distance[:, person].nanmean(1)
+    return mean_over_person(torch.where(in_output & in_source, distance, torch.nan))
 
 
 def _statistics(image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:

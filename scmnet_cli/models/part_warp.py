@@ -153,8 +153,8 @@ class WarpSource:
             transforms = part_transforms(self.completed.expand(num, -1, -1), target)
             valid = {tuple(row) for row in transforms.valid.tolist()}
             if len(valid) > 1:  # rows differ in the parts that source and pose both have
-                given = [None] * num if parts is None else parts.split(1)
-                return PartWarp.joined([self.warp(*pair) for pair in zip(poses.split(1), given, strict=True)])
+                given = [None] * num if parts is None else torch.split(parts, 1)
+                return PartWarp.joined([self.warp(*pair) for pair in zip(torch.split(poses, 1), given, strict=True)])
             shapes, boxed = PartShapes.of(target, transforms.valid), _on_boxes(self.image)
             return _composite(self._layers(*valid), hidden, self.fill, transforms, shapes, boxed=boxed, parts=parts)
 
