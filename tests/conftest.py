@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from drawn_faces import CANVAS as FACE_CANVAS
+from drawn_faces import face_config, write_source
 
 from scmnet_cli import checkpoint
 from scmnet_cli.cli.main import main
@@ -26,6 +28,7 @@ from scmnet_cli.metrics.inception import inception_layout
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.preprocess.prepare import prepare as prepare_source
 from scmnet_cli.regions import region_id
+from scmnet_cli.sources.celebamask import CelebAMaskSource
 from scmnet_cli.sources.drawn import write_drawn_source
 from scmnet_cli.sources.folder import FolderSource
 from scmnet_cli.types import NO_JOINTS, Canvas, Person
@@ -253,3 +256,22 @@ def some_faces(tmp_path_factory: pytest.TempPathFactory) -> SomeFaces:
         torch.manual_seed(0)
         checkpoint.save_model(model, build_generator(config.model).state_dict(), config)
     return SomeFaces(folder / "data", model)
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared folder of twelve drawn faces; not to be written into."""
+    folder = tmp_path_factory.mktemp("faces")
+    prepare_source(CelebAMaskSource(write_source(folder / "source")), folder / "data", FACE_CANVAS, "keep", jobs=1)
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def face_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("face-model") / "model.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        checkpoint.save_model(
+            path, build_generator(face_config().model).state_dict(), face_config(), extra={"background": "keep"}
+        )
+    return path
