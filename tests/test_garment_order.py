@@ -79,3 +79,19 @@ def test_a_spot_of_arm_on_the_chest_is_upper_garment_and_a_hand_before_it_stays(
     assert likeliest(clean_probabilities(hand, before))[26, 22] == region_id("arms")
     beside = dressed(TOP, ("arms", 10, 28, 32, 36))
     assert likeliest(clean_probabilities(beside, hanging))[20, 34] == region_id("arms")
+
+
+def test_a_bag_before_the_trunk_is_no_hole_and_the_gap_beside_an_arm_is_one() -> None:
+    joints = NOBODY.copy()
+    for name, column, row in (("right_shoulder", 14, 10), ("left_shoulder", 30, 10), ("right_hip", 16, 26)):
+        joints[JOINTS.index(name)] = (column * REGION_STRIDE, row * REGION_STRIDE, 1)
+    without_a_hip = joints.copy()
+    joints[JOINTS.index("left_hip")] = (28 * REGION_STRIDE, 26 * REGION_STRIDE, 1)
+    coat = ("upper", 8, 50, 2, 42)
+    bag, gap = ("background", 28, 34, 18, 23), ("background", 18, 28, 33, 37)
+    cleaned = likeliest(clean_probabilities(dressed(coat, bag, gap), joints))
+    assert cleaned[30, 20] == region_id("upper")
+    assert cleaned[22, 35] == region_id("background")
+    assert likeliest(clean_probabilities(dressed(coat, bag), without_a_hip))[30, 20] == region_id("background")
+    handle = dressed(coat, bag, ("arms", 26, 28, 16, 25), ("arms", 28, 34, 16, 18), ("arms", 28, 34, 23, 25))
+    assert likeliest(clean_probabilities(handle, joints))[30, 20] == region_id("background"), "between arms"

@@ -35,6 +35,11 @@ _ARM_REACH = 0.05
 
 _WITHIN = 0.8
 
+_CLOTHES = (_PANTS, _SKIRT, _UPPER)
+_TRUNK = [JOINTS.index(f"{side}_{name}") for name in ("shoulder", "hip") for side in ("right", "left")]
+_TRUNK_MARGIN, _BELOW_HIPS = 0.2, 1.6
+"""How far the trunk reaches beyond the joints, in its widths, and down from the shoulders, in its heights."""
+
 _BoolArray = npt.NDArray[np.bool_]
 _IntArray = npt.NDArray[np.int64]
 
@@ -114,7 +119,33 @@ def clean_probabilities(probabilities: FloatArray, joints: FloatArray) -> FloatA
     without_specks(cleaned, chosen)
     _order_garments(cleaned, chosen)
     _cover_stray_arms(cleaned, chosen, joints)
+    _fill_holes_of_trunk(cleaned, chosen, joints)
     return cleaned
+
+
+def _fill_holes_of_trunk(probabilities: FloatArray, chosen: UInt8Array, joints: FloatArray) -> None:
+    """Let holes in the clothes of the trunk become the garment around them, in place.
+
+    A bag or a watering can before the body is no background: cut out of the clothes, its hole would move with them.
+    The gap between an arm and the body is beside the trunk.
+
+    Shape:
+        probabilities: (8, h, w); chosen: (h, w), the likeliest of each cell.
+    """
+    if (joints[_TRUNK, 2] < VISIBLE).any():
+        return
+    shoulders, hips = ((joints[pair, :2] + 0.5) / REGION_STRIDE - 0.5 for pair in (_TRUNK[:2], _TRUNK[2:]))
+    height = max(float(hips[:, 1].mean() - shoulders[:, 1].mean()), 1.0)
+    for hole in _pieces(chosen == BACKGROUND):
+        if hole[[0, -1]].any() or hole[:, [0, -1]].any():
+            continue
+        around = chosen[_grown(hole) & ~hole]
+        y, x = np.argwhere(hole).mean(0)
+        down = (y - shoulders[:, 1].mean()) / height
+        left, right = np.sort(shoulders[:, 0] + min(down, 1.0) * (hips[:, 0] - shoulders[:, 0]))
+        wider = _TRUNK_MARGIN * (right - left)
+        if 0 < down < _BELOW_HIPS and left - wider < x < right + wider and np.isin(around, _CLOTHES).mean() > _WITHIN:
+            _rename(probabilities, chosen, hole, BACKGROUND, int(np.bincount(around).argmax()))
 
 
 def _cover_stray_arms(probabilities: FloatArray, chosen: UInt8Array, joints: FloatArray) -> None:
