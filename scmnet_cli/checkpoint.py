@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scmnet_cli.config import Config, parse_config
+from scmnet_cli.config import Config, parse_saved_config
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import replaced
 
@@ -123,7 +123,7 @@ def load_model(path: Path) -> SavedModel:
         values = json.loads(metadata["config"])
     except (KeyError, ValueError, RecursionError) as error:
         raise ScmError(f"{path}: its header has no readable config; the file is damaged, copy it again") from error
-    config = parse_config(values, f"config in {path}")
+    config = parse_saved_config(values, f"config in {path}")
     state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
     extra = {key.removeprefix(_EXTRA): value for key, value in metadata.items() if key.startswith(_EXTRA)}
     return SavedModel(state=state, config=config, extra=extra, path=path)

@@ -163,8 +163,11 @@ class DataConfig(_Section):
         le=1,
         description="faces: probability of using Canny edges alone, without the parts' borders",
     )
-    every_edge: float = Field(
-        0.0, ge=0, le=1, description="faces: probability of using Canny edges and the parts' borders together"
+    outline: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="faces: probability of using the parts' borders and the edges outside inner parts alone",
     )
     thick: float = Field(0.0, ge=0, le=1, description="faces: probability of drawing edges three pixels wide")
     broken: float = Field(0.0, ge=0, le=1, description="faces: probability of drawing edges with gaps")
@@ -363,6 +366,27 @@ def parse_config(values: Any, where: str) -> Config:
         message = first["msg"].removeprefix("Value error, ")
         value = "" if isinstance(first.get("input"), dict) else f" = {first.get('input')!r}"
         raise ScmError(f"{where}: {key}{value}: {message}") from error
+
+
+_RETIRED = {"data": ("every_edge",)}
+"""Settings of earlier versions that no longer exist, by section."""
+
+
+def parse_saved_config(values: Any, where: str) -> Config:
+    """Validate the config that a file of this program holds: as :func:`parse_config`, without retired settings.
+
+    Raises:
+        ScmError: as :func:`parse_config`.
+    """
+    if isinstance(values, dict):
+        values = {name: _without_retired(name, section) for name, section in values.items()}
+    return parse_config(values, where)
+
+
+def _without_retired(name: str, section: Any) -> Any:
+    if not isinstance(section, dict):
+        return section
+    return {key: value for key, value in section.items() if key not in _RETIRED.get(name, ())}
 
 
 def _fields_beside(location: list[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 There are two kinds of edges, as in CoCosNet, stored as bits of one map. ``CANNY``: Canny edges of the whole image
 (sigma 1), which need no masks and resemble a sketch. ``PARTS``: Canny edges outside the inner parts of the face, and
-borders of all parts, 2 px wide. If a map has the second kind, the networks get that.
+borders of all parts, 2 px wide. The networks get every edge of a map; training also draws maps of one kind alone.
 """
 
 from __future__ import annotations
@@ -82,8 +82,7 @@ def edge_maps(edges: Tensor, canvas: Canvas) -> Tensor:
     """
     import torch
 
-    with_parts = (edges & PARTS) > 0
-    drawn = torch.where(with_parts.flatten(1).any(1)[:, None, None], with_parts, edges > 0)
+    drawn = edges > 0
     steps = distance_to_edges(drawn) * (256 / canvas.height / _STEP)
     return torch.stack([drawn.float(), steps.clamp(max=_FARTHEST) / _FARTHEST], dim=1)
 
@@ -122,13 +121,13 @@ class Strokes:
 
     Attributes:
         sketch: of Canny's edges alone.
-        every_edge: of both kinds of edges together.
+        outline: of the parts' borders, and Canny's edges outside the inner parts, alone.
         thick: of strokes three pixels wide.
         broken: of gaps in the strokes.
     """
 
     sketch: float
-    every_edge: float
+    outline: float
     thick: float
     broken: float
 
@@ -157,8 +156,8 @@ def _redrawn_once(edges: Tensor, strokes: Strokes, seed: tuple[int, ...]) -> Ten
     kind, thick, broken = random.random(3)
     if kind < strokes.sketch:
         edges = edges & CANNY
-    elif kind < strokes.sketch + strokes.every_edge:
-        edges = torch.where(edges > 0, edges | PARTS, edges)
+    elif kind < strokes.sketch + strokes.outline:
+        edges = edges & PARTS
     if broken < strokes.broken:
         height, width = edges.shape
         coarse = random.random((max(1, height // _GAP), max(1, width // _GAP))) > random.uniform(*_GAP_SHARE)
@@ -192,7 +191,5 @@ def draw_edges(picture: UInt8Array, edges: UInt8Array) -> UInt8Array:
     Shape:
         picture: (H, W, 3) uint8; edges: (H, W) uint8 bits; result: (H, W, 3) uint8.
     """
-    with_parts = (edges & PARTS) > 0
-    drawn = with_parts if with_parts.any() else edges > 0
-    grey = np.where(drawn, 40, 250).astype(np.uint8)
+    grey = np.where(edges > 0, 40, 250).astype(np.uint8)
     return np.broadcast_to(grey[..., None], picture.shape).copy()

@@ -44,6 +44,16 @@ def test_a_saved_model_loads_with_its_config_and_extras(model: Path) -> None:
     assert saved.path == model
 
 
+def test_settings_that_no_longer_exist_are_left_out_of_a_saved_config_only(model: Path) -> None:
+    values = json.loads(CONFIG.model_dump_json())
+    values["data"]["every_edge"] = 0.2
+    metadata = {"format": checkpoint.FORMAT, "format_version": "1", "config": json.dumps(values)}
+    save_file(weights(), model, metadata)
+    assert checkpoint.load_model(model).config == CONFIG
+    with pytest.raises(ScmError, match=r"unknown key 'data\.every_edge'"):
+        parse_config(values, "config mine.yaml")
+
+
 def test_a_run_folder_resolves_to_its_model(model: Path) -> None:
     assert_same(checkpoint.load_model(model.parent).state, weights())
 

@@ -53,13 +53,13 @@ def test_the_distance_to_edges_is_l1_and_exact() -> None:
         assert torch.equal(distance, brute.float())
 
 
-def test_the_maps_are_edges_and_clipped_distance_and_parts_come_before_canny() -> None:
+def test_the_maps_are_all_edges_and_the_clipped_distance_to_them() -> None:
     edges = torch.zeros(2, 32, 32, dtype=torch.uint8)
     edges[:, 5, 5] = CANNY
     edges[0, 20, 20] = PARTS
     maps = edge_maps(edges, CANVAS)
     assert maps.shape == (2, 2, 32, 32)
-    assert maps[0, 0].nonzero().tolist() == [[20, 20]]
+    assert maps[0, 0].nonzero().tolist() == [[5, 5], [20, 20]]
     assert maps[1, 0].nonzero().tolist() == [[5, 5]]
     one_step = 256 / 32 / 3 / 16
     assert maps[1, 1, 5, 6].item() == pytest.approx(one_step)
@@ -85,9 +85,7 @@ def test_edges_are_redrawn_as_sketches_of_the_chosen_kind() -> None:
 
     assert torch.equal(kind(), edges[0])
     assert kind(sketch=1).unique().tolist() == [0, CANNY]
-    every = kind(every_edge=1)
-    assert torch.equal(every & CANNY, edges[0] & CANNY)
-    assert torch.equal((every & PARTS) > 0, edges[0] > 0)
+    assert kind(outline=1).unique().tolist() == [0, PARTS]
     thick = kind(thick=1)
     assert (thick > 0).sum() == 3 * (edges > 0).sum()
     assert thick[[7, 8, 9]].unique().tolist() == [CANNY]

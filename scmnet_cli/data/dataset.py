@@ -282,7 +282,7 @@ class TrainingStream:
     def _redrawn(self, batch: Batch, positions: Sequence[int]) -> Batch:
         """Redraw the edges of faces as sketches of different kinds."""
         config = self.config
-        strokes = Strokes(config.sketch, config.every_edge, config.thick, config.broken)
+        strokes = Strokes(config.sketch, config.outline, config.thick, config.broken)
         seeds = [(self.seed, _SKETCH_STREAM, position) for position in positions]
         return replace(batch, structure=redrawn(batch.structure, strokes, seeds))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scmnet_cli.checkpoint import MODEL_FILE, sha256
-from scmnet_cli.config import Config, differences, load_config, parse_config
+from scmnet_cli.config import Config, differences, load_config, parse_saved_config
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.evaluation.ablation_results import StudyResults, draw_study_sheet
 from scmnet_cli.evaluation.ablation_settings import SETTINGS, Budget, Setting, shrunk
@@ -151,7 +151,7 @@ class Ablation:
             return wanted
         keeps_budget = images is None and self._minutes is None
         found = _read(self._record)
-        changed = differences(parse_config(found["config"], f"config in {self._record}"), self.config)
+        changed = differences(parse_saved_config(found["config"], f"config in {self._record}"), self.config)
         budget = Budget(**found["budget"])
         if not keeps_budget and (budget.minutes != self._minutes or (wanted is not None and wanted != budget)):
             now = f"{self._minutes:g} minutes" if wanted is None else f"{wanted.images} images"

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from scmnet_cli.checkpoint import SavedModel
-from scmnet_cli.config import ModelConfig, parse_config
+from scmnet_cli.config import ModelConfig, parse_saved_config
 from scmnet_cli.domains import PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import parse_json
@@ -102,7 +102,7 @@ class ExportedModel(DrawingModel):
             values = json.loads(about["config"])
         except (KeyError, ValueError, RecursionError) as error:
             raise ScmError(f"{main}: has no readable config; it is damaged, export the model again") from error
-        config = parse_config(values, f"config in {main}")
+        config = parse_saved_config(values, f"config in {main}")
         if config.model.part_warp:
             _check_is_there(folder, PART_WARP)
             sessions[PART_WARP] = open_session(folder / PART_WARP, str(folder / PART_WARP))

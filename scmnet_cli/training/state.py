@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from scmnet_cli.checkpoint import load_strict, load_tensors, save_tensors
-from scmnet_cli.config import Config, differences, parse_config
+from scmnet_cli.config import Config, differences, parse_saved_config
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import parse_json
 
@@ -98,7 +98,7 @@ def read_state(run: Path) -> tuple[dict[str, Tensor], Progress] | None:
     remedy = "delete the run folder and start again"
     header = parse_json(json.dumps(metadata), _Header, f"header of {path}", remedy)
     try:
-        config = parse_config(json.loads(header.config), f"config in {path}")
+        config = parse_saved_config(json.loads(header.config), f"config in {path}")
     except (ValueError, RecursionError) as error:
         raise ScmError(f"{path}: its config is damaged ({error}); {remedy}") from error
     return tensors, Progress(header.images, header.seconds, header.seed, config, header.people)
