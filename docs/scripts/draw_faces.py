@@ -104,13 +104,17 @@ def _run(work: Path, command: str, *words: object) -> list[list[UInt8Array]]:
     sys.stdout.flush()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCM_")}
     done = subprocess.run(program, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    return [_cells(Path(line).with_suffix(".strip.png")) for line in done.stdout.splitlines()]
+    return [_cells(Path(line)) for line in done.stdout.splitlines()]
 
 
-def _cells(strip: Path) -> list[UInt8Array]:
-    pixels = np.asarray(Image.open(strip).convert("RGB"))
-    lefts = range(GAP, pixels.shape[1] - CELL, CELL + GAP)
-    return [pixels[-CELL - GAP : -GAP, left : left + CELL] for left in lefts]
+def _cells(picture: Path) -> list[UInt8Array]:
+    """Return the cells of the strip beside a picture, which have the picture's size."""
+    side = Image.open(picture).width
+    strip = Image.open(picture.with_suffix(".strip.png")).convert("RGB")
+    top = strip.height - side - GAP
+    lefts = range(GAP, strip.width - side, side + GAP)
+    boxes = [(left, top, left + side, top + side) for left in lefts]
+    return [np.asarray(strip.resize((CELL, CELL), Image.Resampling.LANCZOS, box)) for box in boxes]
 
 
 if __name__ == "__main__":
