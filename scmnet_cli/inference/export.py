@@ -47,6 +47,7 @@ from scmnet_cli.inference.exported import (
 )
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.layers import InstanceNorm, pool_positions
+from scmnet_cli.models.limb_ends import within_map
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.models.scmnet import SCMNet
@@ -114,7 +115,7 @@ class WarpGraph(nn.Module):
 
     def forward(self, image: Tensor, masks: Tensor, source_joints: Tensor, joints: Tensor) -> tuple[Tensor, ...]:
         """Warp on the whole canvas: a graph cannot depend on the box of each part."""
-        warp = warp_parts(image, masks, source_joints, joints, on_boxes=False)
+        warp = warp_parts(image, masks, within_map(source_joints, masks), joints, on_boxes=False)
         forearms = forearms_to_remove(masks, source_joints, joints)
         return warp.image, warp.regions, warp.coverage, warp.coordinates, forearms
 
