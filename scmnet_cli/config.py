@@ -6,7 +6,6 @@ below. Shipped configs are named without a path (``-c ccp``); ``--set train.batc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -54,11 +53,13 @@ SIZES: dict[str, dict[str, Any]] = {
 """Default channel lists of each ``model.size``. ``tiny`` is for tests and demos only."""
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A group of settings; unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """Networks (docs/design.md, section 2; the paper's 3.2 to 3.4)."""
 
     size: Literal["base", "small", "tiny"] = Field("base", description="fills in the channel lists that are not given")
@@ -126,7 +127,7 @@ class ModelConfig(_Section):
         return Canvas(self.height, self.width)
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Augmentation and caching of training data (docs/design.md, section 4)."""
 
     anti_copy: bool = Field(True, description="move image and regions of the style branch")
@@ -176,7 +177,7 @@ class DataConfig(_Section):
     )
 
 
-class LossConfig(_Section):
+class LossConfig(Section):
     """Losses and their weights (docs/design.md, section 3; the paper's 3.5). A loss of weight 0 is not computed."""
 
     adversarial: float = Field(5.0, ge=0, description="weight of the mean of the two discriminators' terms, Eq. 4")
@@ -204,7 +205,7 @@ class LossConfig(_Section):
     bsr_layer: str = Field("relu3_1", description="VGG layer of the body graph")
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """The training run (docs/design.md, section 4). Progress is counted in images."""
 
     images: int = Field(1_000_000, ge=1, le=10**12, description="length of the run, in images")
@@ -231,7 +232,7 @@ class TrainConfig(_Section):
     num_samples: int = Field(6, ge=1, le=32, description="number of people in a sample grid")
 
 
-class Config(_Section):
+class Config(Section):
     """A whole configuration."""
 
     model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
@@ -403,54 +404,3 @@ def differences(left: Config, right: Config) -> list[str]:
         a, b = getattr(left, section).model_dump(), getattr(right, section).model_dump()
         found += [f"{section}.{name}: {a[name]} -> {b[name]}" for name in a if a[name] != b[name]]
     return found
-
-
-class AnalyserConfig(_Section):
-    """Training of the analyser (docs/analyser.md)."""
-
-    images: int = Field(60_000, ge=1, description="views to train on")
-    batch: int = Field(16, ge=2, description="views per step")
-    height: int = Field(288, ge=64, le=4096, multiple_of=32, description="height of a view in pixels")
-    width: int = Field(192, ge=64, le=4096, multiple_of=32, description="width of a view in pixels")
-    learning_rate: float = Field(1.5e-3, gt=0, description="peak learning rate of the new layers")
-    encoder_share: float = Field(0.3, ge=0, description="learning rate of the encoder relative to it")
-    warmup: int = Field(2_000, ge=0, description="views of the learning rate's warm-up")
-    weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay")
-    frozen_stages: int = Field(2, ge=0, le=7, description="number of first encoder stages that are frozen")
-    ema_images: int = Field(2_000, ge=0, description="half-life of the moving average of weights, in views")
-    save_every: int = Field(1_600, ge=1, description="views between saved states")
-    measure_every: int = Field(4_800, ge=1, description="views between validations")
-    precision: Literal["bf16", "float32"] = Field("bf16", description="arithmetic of convolutions")
-    balance: float = Field(0.25, ge=0, le=1, description="class weights are shares of the pixels to minus this power")
-
-
-class FaceParserConfig(AnalyserConfig):
-    """Training of the face parser (docs/faces.md): the analyser's settings with other defaults."""
-
-    images: int = Field(14_000, ge=1, description="views to train on")
-    height: int = Field(192, ge=64, le=4096, multiple_of=32, description="height of a view in pixels")
-    warmup: int = Field(1_000, ge=0, description="views of the learning rate's warm-up")
-    ema_images: int = Field(1_000, ge=0, description="half-life of the moving average of weights, in views")
-    save_every: int = Field(800, ge=1, description="views between saved states")
-    measure_every: int = Field(2_000, ge=1, description="views between validations")
-
-
-def parse_analyser_config(settings: Sequence[str], of: type[AnalyserConfig] = AnalyserConfig) -> AnalyserConfig:
-    """Parse ``KEY=VALUE`` settings for training the analyser or the face parser.
-
-    Raises:
-        ScmError: naming the first wrong key or value.
-    """
-    values: dict[str, Any] = {}
-    for setting in settings:
-        name, separator, text = setting.partition("=")
-        if not separator or name not in of.model_fields:
-            known = list(of.model_fields)
-            raise ScmError(f"--set {setting}: expected KEY=VALUE, KEY one of {', '.join(known)}{nearest(name, known)}")
-        values[name] = text
-    try:
-        return of.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = first["loc"][0]
-        raise ScmError(f"--set {key}={values[str(key)]}: {first['msg']}") from error

@@ -24,10 +24,10 @@ from scmnet_cli.analyser.subjects import PEOPLE
 from scmnet_cli.analyser.training.loop import AnalyserRun, save_weights
 from scmnet_cli.analyser.training.losses import ViewBatch, losses
 from scmnet_cli.analyser.training.photos import Material, pseudo_labels
+from scmnet_cli.analyser.training.settings import AnalyserConfig, parse_analyser_config
 from scmnet_cli.analyser.training.views import TrainingPhoto, Views, plain_view, training_photo
 from scmnet_cli.analyser.windows import Window
 from scmnet_cli.checkpoint import load_tensors, save_tensors
-from scmnet_cli.config import AnalyserConfig, parse_analyser_config
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, read_photo
 from scmnet_cli.regions import region_id

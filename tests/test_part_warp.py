@@ -2,124 +2,37 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
-from collections.abc import Callable
 from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from slow_part_warp import Person, faces_away, maps, slow_part_warp
+from slow_part_warp import Person, faces_away, slow_part_warp
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from warped_people import (
+    FACE,
+    HEIGHT,
+    WIDTH,
+    assert_moved,
+    covered,
+    gathered,
+    labels_of,
+    moved,
+    noise,
+    on_boxes,
+    people,
+    ramp,
+    standing,
+    turned,
+    without_face,
+)
 
-from scmnet_cli.models.part_joints import body_size, complete_joints
-from scmnet_cli.models.part_transforms import part_transforms
+from scmnet_cli.models.part_joints import complete_joints
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, WarpSource, warp_parts
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import JOINTS, MIRRORED
-
-HEIGHT, WIDTH = 96, 80
-FACE = region_id("face")
-REGION_OF_JOINT = [4, 5, 5, 6, 6, 5, 6, 6, 5, 1, 7, 5, 1, 7, 4, 4, 4, 4]
-STANDING = {
-    "nose": (40, 17), "right_eye": (38, 15), "left_eye": (42, 15), "right_ear": (35, 16), "left_ear": (45, 16),
-    "neck": (40, 27), "right_shoulder": (32, 28), "left_shoulder": (48, 28), "right_elbow": (27, 39),
-    "left_elbow": (53, 39), "right_wrist": (24, 49), "left_wrist": (56, 49), "right_hip": (35, 52),
-    "left_hip": (45, 52), "right_knee": (34, 68), "left_knee": (46, 68), "right_ankle": (34, 83),
-    "left_ankle": (46, 83),
-}  # fmt: skip
-"""A person facing the camera: their right side is on the left of the picture."""
-
-on_boxes = pytest.mark.parametrize("boxed", [True, False], ids=["on boxes", "whole canvases"])
-
-
-def standing(*missing: str) -> Tensor:
-    """Return the joints of one standing person, (1, 18, 3)."""
-    places = [(*STANDING[name], 0.0 if name in missing else 1.0) for name in JOINTS]
-    return torch.tensor(places)[None] * torch.tensor([1.0, 1.0, 1.0])
-
-
-def moved(joints: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
-    return torch.cat([joints[..., :2] @ matrix.T + offset, joints[..., 2:]], dim=-1)
-
-
-def turned(joints: Tensor, pivot: str, names: tuple[str, ...], degrees: float) -> Tensor:
-    """Rotate some joints about another one."""
-    angle = torch.deg2rad(torch.tensor(degrees))
-    rotation = torch.tensor([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]])
-    result, about = joints.clone(), joints[:, JOINTS.index(pivot), :2]
-    rows = [JOINTS.index(name) for name in names]
-    result[:, rows, :2] = (joints[:, rows, :2] - about) @ rotation.T + about
-    return result
-
-
-def noise(batch: int = 1, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
-    return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(1)) * 2 - 1
-
-
-def ramp() -> Tensor:
-    """A picture whose red is the column and green the row, in pixels, so that bilinear samples are exact."""
-    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
-    return torch.stack([x, y, x - y])[None]
-
-
-def labels_of(joints: Tensor, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
-    """Return the usual region of the nearest joint, (B, H, W) uint8."""
-    y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
-    distance = (torch.stack([x, y], -1)[None, None] - joints[:, :, None, None, :2]).norm(dim=-1)  # (B, 18, H, W)
-    nearest = torch.tensor(REGION_OF_JOINT)[distance.argmin(1)]
-    return torch.where(distance.amin(1) < 0.1 * height, nearest, 0).to(torch.uint8)
-
-
-def without_face(labels: Tensor) -> Tensor:
-    return torch.where(labels == FACE, region_id("hair"), labels)
-
-
-def people(batch: int, height: int = HEIGHT, width: int = WIDTH, seed: int = 0) -> Tensor:
-    """Return joints of people in random poses, some of them missing, (B, 18, 3)."""
-    random = np.random.default_rng(seed)
-    scale = torch.tensor([width / WIDTH, height / HEIGHT])
-    found = []
-    for _ in range(batch):
-        joints = standing()
-        for pivot, names in (
-            ("right_shoulder", ("right_elbow", "right_wrist")), ("left_shoulder", ("left_elbow", "left_wrist")),
-            ("right_elbow", ("right_wrist",)), ("left_elbow", ("left_wrist",)),
-            ("right_hip", ("right_knee", "right_ankle")), ("left_hip", ("left_knee", "left_ankle")),
-            ("neck", ("nose", "right_eye", "left_eye", "right_ear")),
-        ):  # fmt: skip
-            joints = turned(joints, pivot, names, random.normal(0, 30))
-        joints[..., :2] = (joints[..., :2] * random.uniform(0.7, 1.1) + torch.tensor(random.normal(0, 5, 2))) * scale
-        joints[..., :2] += torch.tensor(random.normal(0, 1, (18, 2)))
-        joints[:, random.random(18) < random.choice([0, 0.15, 0.4]), 2] = 0
-        found.append(joints)
-    return torch.cat(found).float()
-
-
-def covered(warp: PartWarp, least: float = 0.5) -> Tensor:
-    mask = warp.coverage[:, 0] > least
-    assert mask.sum() > 200, "too little is covered to say anything"
-    return mask
-
-
-def assert_moved(warp: PartWarp, expected: Tensor, least: float = 0.5) -> None:
-    """Check the picture against the expected one, to 1e-3, where the expected one is inside the source."""
-    mask = covered(warp, least) & expected.isfinite().all(1)
-    difference = (warp.image - expected.nan_to_num()).abs().amax(1)
-    assert difference[mask].max() < 1e-3
-
-
-def gathered(image: Tensor, find: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Tensor:
-    """Return the image at the integer pixels that ``find`` returns for x and y; nan outside."""
-    y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
-    from_x, from_y = (found.round().long() for found in find(x, y))
-    inside = (from_x >= 0) & (from_x < WIDTH) & (from_y >= 0) & (from_y < HEIGHT)
-    return torch.where(inside, image[:, :, from_y.clamp(0, HEIGHT - 1), from_x.clamp(0, WIDTH - 1)], torch.nan)
-
 
 # Poses whose pixels are known -----------------------------------------------------------------------------------------
 
@@ -491,159 +404,6 @@ def test_a_back_view_is_warped_to_a_back_view() -> None:
     labels = without_face(face_and_hair(behind))
     warp = warp_parts(noise(), one_hot(labels), behind, target)
     assert_moved(warp, gathered(noise(), lambda x, y: (x - 4, y)))
-
-
-# Missing joints -------------------------------------------------------------------------------------------------------
-
-
-def size_of(joints: Tensor) -> float:
-    return float(body_size(joints))
-
-
-def test_the_size_of_a_body_is_its_torso_length() -> None:
-    assert size_of(standing()) == pytest.approx(25)
-    assert size_of(standing("left_hip")) == pytest.approx(np.hypot(5, 25))
-
-
-def test_without_a_torso_other_bones_give_the_size() -> None:
-    without = standing("neck", "right_hip", "left_hip")
-    expected = max(1.45 * 16, 1.7 * np.hypot(5, 11), 1.9 * np.hypot(3, 10), 1.2 * 15)
-    assert size_of(without) == pytest.approx(expected, rel=1e-5)
-
-
-def test_a_foreshortened_torso_does_not_make_the_body_small() -> None:
-    joints = standing()
-    joints[:, [JOINTS.index(name) for name in ("right_hip", "left_hip")], 1] = 35
-    assert size_of(joints) > 20
-
-
-def test_a_body_is_at_least_8_pixels_large() -> None:
-    assert size_of(torch.zeros(1, 18, 3)) == 8
-
-
-def placed(name: str, *missing: str) -> tuple[float, float, float]:
-    x, y, score = complete_joints(standing(*missing))[0, JOINTS.index(name)].tolist()
-    return x, y, score
-
-
-def test_known_joints_are_unchanged() -> None:
-    joints = people(5)
-    completed = complete_joints(joints)
-    known = joints[..., 2] > 0
-    assert torch.equal(completed[known], joints[known])
-
-
-@pytest.mark.parametrize(
-    ("name", "missing", "expected"),
-    [
-        ("neck", ("neck",), (40, 28)),  # between the shoulders
-        ("right_shoulder", ("right_shoulder",), (32, 26)),  # mirrors the left one at the neck
-        ("left_shoulder", ("left_shoulder",), (48, 26)),
-        ("right_hip", ("right_hip",), (35.4, 52)),  # 0.6 shoulder widths from the left hip
-        ("left_hip", ("left_hip",), (44.6, 52)),
-    ],
-)
-def test_a_missing_torso_joint_is_placed_from_the_others(
-    name: str, missing: tuple[str, ...], expected: tuple[float, float]
-) -> None:
-    assert placed(name, *missing) == pytest.approx((*expected, 0.1), abs=0.01)
-
-
-def test_missing_hips_are_placed_one_torso_length_below_the_neck() -> None:
-    missing = ("right_hip", "left_hip", "right_knee", "left_knee", "right_ankle", "left_ankle")
-    size = size_of(standing(*missing))
-    assert placed("right_hip", *missing) == pytest.approx((40 - 4.8, 27 + size, 0.1), abs=0.01)
-    assert placed("left_hip", *missing) == pytest.approx((40 + 4.8, 27 + size, 0.1), abs=0.01)
-    assert placed("right_knee", *missing) == pytest.approx((35.2, 27 + 1.85 * size, 0.1), abs=0.01)
-    assert placed("right_ankle", *missing) == pytest.approx((35.2, 27 + 2.65 * size, 0.1), abs=0.01)
-
-
-def test_missing_wrists_and_ankles_continue_their_limb() -> None:
-    elbow, shoulder = torch.tensor([27.0, 39]), torch.tensor([32.0, 28])
-    along = (elbow - shoulder) / (elbow - shoulder).norm()
-    expected = elbow + along * 0.5 * 25
-    assert placed("right_wrist", "right_wrist") == pytest.approx((*expected.tolist(), 0.1), abs=0.01)
-    assert placed("right_elbow", "right_elbow", "right_wrist") == pytest.approx((32, 28 + 0.6 * 25, 0.1), abs=0.01)
-
-
-def test_missing_joints_of_the_head_stay_missing() -> None:
-    missing = ("nose", "right_eye", "left_ear")
-    completed = complete_joints(standing(*missing))
-    assert not completed[0, [JOINTS.index(name) for name in missing]].any()
-
-
-def test_without_joints_no_joint_is_placed() -> None:
-    assert not complete_joints(torch.zeros(2, 18, 3)).any()
-    warp = warp_parts(noise(), one_hot(labels_of(standing())), torch.zeros(1, 18, 3), standing())
-    assert not warp.coverage.any()
-    assert (warp.image == PLAIN_BACKGROUND).all()
-
-
-def test_legs_are_warped_only_if_the_source_shows_them() -> None:
-    source = standing("right_knee", "left_knee", "right_ankle", "left_ankle")
-    source = moved(source, torch.eye(2), torch.tensor([0.0, 38.0]))  # hips at row 90
-    warp = warp_parts(noise(), one_hot(labels_of(source)), source, standing())
-    assert warp.coverage[0, 0, 40, 40] > 0.9
-    assert not warp.coverage[0, 0, 75:].any()
-
-
-@st.composite
-def strange_joints(draw: st.DrawFn) -> Tensor:
-    """Return subsets of joints: all at one point, outside the canvas, of length 0, far away."""
-    kind = draw(st.sampled_from(["standing", "one spot", "anywhere", "outside", "flat"]))
-    joints = standing()[0]
-    numbers = st.floats(-4 * WIDTH, 4 * WIDTH, width=32, allow_subnormal=False)
-    if kind == "one spot":
-        joints[:, :2] = torch.tensor([draw(numbers), draw(numbers)])
-    elif kind == "anywhere":
-        joints[:, :2] = torch.tensor(draw(st.lists(numbers, min_size=36, max_size=36))).view(18, 2)
-    elif kind == "outside":
-        joints[:, :2] += torch.tensor([draw(st.sampled_from([-500.0, 500])), draw(st.sampled_from([-500.0, 500]))])
-    elif kind == "flat":
-        joints[:, 1] = 40
-    present = draw(st.lists(st.booleans(), min_size=18, max_size=18))
-    joints[:, 2] = torch.tensor(present, dtype=torch.float32)
-    return joints * joints[:, 2:].sign() if draw(st.booleans()) else joints
-
-
-@on_boxes
-@settings(max_examples=60, deadline=None)
-@given(source=strange_joints(), target=strange_joints())
-def test_arbitrary_joints_give_finite_numbers_and_no_warning(source: Tensor, target: Tensor, boxed: bool) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warp = warp_parts(noise(), one_hot(labels_of(standing())), source[None], target[None], on_boxes=boxed)
-    assert all(bool(part.isfinite().all()) for part in (warp.channels(), warp.coordinates))
-    assert warp.coverage.min() >= 0
-    assert warp.coverage.max() <= 1
-    assert warp.image.min() >= -1 - 1e-3
-    assert warp.image.max() <= 1 + 1e-3
-
-
-@settings(max_examples=100, deadline=None)
-@given(source=strange_joints(), target=strange_joints())
-def test_every_affine_map_is_finite_and_within_its_limits(source: Tensor, target: Tensor) -> None:
-    completed = [complete_joints(joints[None]) for joints in (source, target)]
-    transforms = part_transforms(*completed)
-    assert transforms.matrix.isfinite().all()
-    assert transforms.offset.isfinite().all()
-    scale = size_of(completed[0]) / size_of(completed[1])
-    for part, (matrix, valid) in enumerate(zip(transforms.matrix[0], transforms.valid[0], strict=True)):
-        least, most = {0: (0.45, 2.5), 1: (0.7, 1.4)}.get(part, (0.4, 2.5))
-        strengths = torch.linalg.svdvals(matrix.double()) / scale
-        assert strengths.max() < most * 1.01 or not valid
-        assert strengths.min() > least * 0.99 or not valid
-
-
-def test_affine_maps_of_random_poses_equal_the_oracle() -> None:
-    source, target = (complete_joints(people(40, seed=seed).double()) for seed in (1, 2))
-    transforms = part_transforms(source, target)
-    for row in range(40):
-        for part, found in enumerate(maps(Person.of(source[row]), Person.of(target[row]))):
-            assert bool(transforms.valid[row, part]) == (found is not None)
-            if found is not None:
-                np.testing.assert_allclose(transforms.matrix[row, part], found[0], atol=1e-6)
-                np.testing.assert_allclose(transforms.offset[row, part], found[1], atol=1e-4)
 
 
 # Cost -----------------------------------------------------------------------------------------------------------------

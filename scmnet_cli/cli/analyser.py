@@ -143,8 +143,8 @@ def train(
     from rich.progress import TextColumn, TimeElapsedColumn
 
     from scmnet_cli.analyser.training.loop import AnalyserRun
+    from scmnet_cli.analyser.training.settings import AnalyserConfig, FaceParserConfig, parse_analyser_config
     from scmnet_cli.cli.progress import bars
-    from scmnet_cli.config import AnalyserConfig, FaceParserConfig, parse_analyser_config
     from scmnet_cli.training.counted import Report
 
     _check(photos)

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.inference.filling import continued
-from scmnet_cli.models.limb_ends import within_map
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import LIMBS, PARTS, TORSO_PART, body_size, complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
@@ -54,7 +53,7 @@ class PersonToWarp:
 
     @cached_property
     def _source(self) -> WarpSource:
-        return WarpSource(self.image, self.masks, within_map(self.joints, self.masks), self.fill)
+        return WarpSource.of_photo(self.image, self.masks, self.joints, self.fill)
 
     @cached_property
     def _forearms(self) -> _Forearms | None:

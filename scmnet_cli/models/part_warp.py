@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scmnet_cli.models.limb_ends import within_map
 from scmnet_cli.models.part_joints import HEAD_PART, complete_joints, hidden_faces
 from scmnet_cli.models.part_ownership import left_behind
 from scmnet_cli.models.part_shapes import Box, PartShapes, pixels
@@ -134,6 +135,11 @@ class WarpSource:
     joints: Tensor
     fill: float = PLAIN_BACKGROUND
     _latest: dict[tuple[bool, ...], _Layers] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @classmethod
+    def of_photo(cls, image: Tensor, masks: Tensor, joints: Tensor, fill: float = PLAIN_BACKGROUND) -> WarpSource:
+        """Return a source whose limbs end where its region map does, see :func:`within_map`."""
+        return cls(image, masks, within_map(joints, masks), fill)
 
     @cached_property
     def completed(self) -> Tensor:

@@ -13,7 +13,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scmnet_cli.models.limb_ends import within_map
 from scmnet_cli.models.part_joints import (
     FACE_JOINTS,
     HEAD_PART,
@@ -55,7 +54,7 @@ class Photo:
     @cached_property
     def source(self) -> WarpSource:
         """This photo as a source to warp."""
-        return WarpSource(self.image, self.masks, within_map(self.joints, self.masks))
+        return WarpSource.of_photo(self.image, self.masks, self.joints)
 
     @cached_property
     def shapes(self) -> PartShapes:

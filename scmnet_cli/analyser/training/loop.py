@@ -22,12 +22,12 @@ from scmnet_cli.analyser.network import (
 from scmnet_cli.analyser.subjects import read_weights
 from scmnet_cli.analyser.training.losses import ViewBatch, class_weights_of, losses
 from scmnet_cli.analyser.training.photos import Material
+from scmnet_cli.analyser.training.settings import AnalyserConfig
 from scmnet_cli.analyser.training.views import (
     Views,
     plain_view,
 )
 from scmnet_cli.checkpoint import load_strict, load_tensors, save_tensors
-from scmnet_cli.config import AnalyserConfig
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import make_folders, translate_os_errors
 from scmnet_cli.training.counted import CountedRun, Outcome, Report, append_line

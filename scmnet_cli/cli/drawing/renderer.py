@@ -18,15 +18,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scmnet_cli.cli.console import is_quiet, note, warn
 from scmnet_cli.cli.drawing.input import Input
 from scmnet_cli.cli.drawing.inputs import Finder
+from scmnet_cli.cli.drawing.kept_size import check_faces_kept, read_framed
 from scmnet_cli.cli.drawing.outputs import Outputs
 from scmnet_cli.cli.drawing.sheets import before_after, draw_strip
 from scmnet_cli.cli.drawing.task import Reference, Task, are_pair, named
 from scmnet_cli.cli.interrupts import interrupts_wait, stops_with
-from scmnet_cli.domains import Domain
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.drawing_model import DrawingModel
-from scmnet_cli.inference.inputs.framed_face import DRAWN_ANEW
-from scmnet_cli.inference.inputs.framed_photo import MAX_KEPT_PIXELS, FramedPhoto
 from scmnet_cli.inference.inputs.sketches import Drawing
 from scmnet_cli.inference.opening import open_wardrobe
 from scmnet_cli.inference.values import ReadySource, Result
@@ -101,7 +99,7 @@ class Renderer:
         self._outputs = outputs
         self._options = wanted
         self._personalizer = personalizer
-        self._framed = lru_cache(_FRAMES_KEPT)(partial(_read_framed, pipeline.domain))
+        self._framed = lru_cache(_FRAMES_KEPT)(partial(read_framed, pipeline.domain))
         self._metrics: TransferMetrics | None = None
         self._unusable: dict[str, str] = {}  # the report line of each input, by its location
         self._pose = lru_cache(_POSES_KEPT)(self._read_pose)
@@ -147,7 +145,7 @@ class Renderer:
             ScmError: if a reference cannot be used, no picture could be drawn, or --keep-size is not possible.
         """
         if self._options.keep_size and not self._pipeline.domain.has_joints:
-            _check_faces_kept(task)
+            check_faces_kept(task)
         if self._outputs.file is not None and len(task) > 1:
             raise ScmError(f"--out {self._outputs.file}: is one file for {len(task)} pictures; give a folder")
         paths: list[Path] = []
@@ -417,35 +415,3 @@ class Renderer:
             "batch": self._options.batch,
             "canvas": str(self._pipeline.canvas),
         }
-
-
-def _check_faces_kept(task: Task) -> None:
-    """Check that all pictures of faces can be put back into their photos.
-
-    Raises:
-        ScmError: if faces are drawn anew, or get another background.
-    """
-    if task.poses is not None or not task.references:
-        raise ScmError(DRAWN_ANEW)
-    if "background" in task.references:
-        raise ScmError(
-            "--region background: the new background would end at the square around the face; leave out --keep-size "
-            "or --region background"
-        )
-
-
-def _read_framed(domain: Domain, given: Input) -> FramedPhoto:
-    if given.framed is None:
-        role = "pose" if domain.has_joints else "face"
-        raise ScmError(
-            f"{given.where}: is not a photo that the result can be put into; leave out --keep-size, or give the {role} "
-            "by a photo"
-        )
-    framed = given.framed()
-    height, width = framed.image.shape[:2]
-    if height * width > MAX_KEPT_PIXELS:
-        raise ScmError(
-            f"{given.where}: has over {MAX_KEPT_PIXELS // 1_000_000} million pixels; make it smaller, or leave out "
-            "--keep-size"
-        )
-    return framed

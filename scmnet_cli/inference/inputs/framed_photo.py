@@ -1,4 +1,4 @@
-"""What ``--keep-size`` needs of a photo: the crop that the model sees, and how a result is put back."""
+"""Interface of photos for ``--keep-size``: it gives the crop that the model sees, and puts a result back."""
 
 from __future__ import annotations
 
