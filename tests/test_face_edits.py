@@ -156,3 +156,47 @@ def test_an_edited_face_is_drawn_at_its_own_size_and_anew_in_other_edges(faces: 
     assert twice.edit is not None
     hair = (edited.edit.area == 1) & (twice.edit.area == 0)
     assert np.array_equal(twice.edit.person.image[hair], edited.edit.person.image[hair])
+
+
+def in_wider_view(face: Person) -> Person:
+    """The same face at the same size in a canvas twice as large, lower parts of the picture repeated around it."""
+    height, width = face.regions.shape
+    rows, columns = ((-size // 2, size + size // 2) for size in (height, width))
+    rows_of, columns_of = (np.arange(*span).clip(0, size - 1) for span, size in ((rows, height), (columns, width)))
+    regions = np.zeros((2 * height, 2 * width), np.uint8)
+    regions[height // 2 : -height // 2, width // 2 : -width // 2] = face.regions
+    return replace(face, image=face.image[rows_of][:, columns_of], regions=regions, edges=np.zeros_like(regions))
+
+
+def finer_faces() -> tuple[Person, Person]:
+    """Two faces of 256 pixels with smooth light and dark, the second with other colours."""
+    faces = []
+    for seed in (1, 2):
+        image, parts = drawn_face(seed, 256)
+        waves = 8 * np.sin(np.arange(256) / 7)[:, None, None] + 6 * np.cos(np.arange(256) / 5)[None, :, None]
+        shaded = (image * 0.9 + 10 + waves).round().clip(0, 255).astype(np.uint8)
+        faces.append(with_parts(Person(f"face{seed}", shaded, parts, NO_JOINTS)))
+    return faces[0], faces[1]
+
+
+@pytest.mark.parametrize("region", ["mouth", "eyes", "nose", "hair"])
+def test_an_edit_is_the_same_in_a_wider_view_of_the_face(region: str) -> None:
+    faces = finer_faces()
+    narrow = edit_face(faces[0], {region: faces[1]})
+    face, other = (in_wider_view(each) for each in faces)
+    wide = edit_face(face, {region: other})
+    inner = (slice(128, -128), slice(128, -128))
+    assert np.abs(wide.area[inner] - narrow.area).max() < 0.02
+    assert np.abs(wide.person.image[inner].astype(int) - narrow.person.image).max() <= 1
+
+
+def test_hair_and_lips_in_one_edit_are_both_in_the_face_and_lips_as_alone() -> None:
+    face, other = finer_faces()
+    hair, lips = (edit_face(face, {region: other}) for region in ("hair", "mouth"))
+    both = edit_face(face, {"hair": other, "mouth": other})
+    only_lips = (lips.area > 0) & (hair.area == 0)
+    only_hair = (hair.area > 0) & (lips.area == 0)
+    assert np.array_equal(both.person.image[only_lips], lips.person.image[only_lips])
+    assert np.array_equal(both.person.image[only_hair], hair.person.image[only_hair])
+    untouched = (hair.area == 0) & (lips.area == 0)
+    assert np.array_equal(both.person.image[untouched], face.image[untouched])

@@ -20,7 +20,8 @@ from scmnet_cli.data.cropping import resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.prepared_cases import deranged
-from scmnet_cli.inference.face_editing import edit_face, part_of
+from scmnet_cli.inference.face_editing import edit_face
+from scmnet_cli.inference.face_parts import part_of
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.metrics.colour_transfer import colour_transfer
 from scmnet_cli.types import Person, UInt8Array

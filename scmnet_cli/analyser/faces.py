@@ -67,8 +67,9 @@ _NECK = 0.8
 
 _FINEST = 1024
 
-_WIDE, _WIDE_DOWN = 2, 0.2
-"""Side of a wide view in sides of the face's square, and how far its centre lies below that of the square."""
+WIDE, _WIDE_DOWN = 2, 3 / 16
+"""Side of a wide view in sides of the face's square, and how far its centre lies below that of the square: so that the
+square is a whole number of the region map's pixels from the border of the wide view."""
 
 _BLENDED = 0.1
 """Width of the band in which the region maps of square and wide view are blended, as a share of the square's side."""
@@ -252,16 +253,16 @@ class FaceParser:
             face.window,
             centre_x=face.window.centre_x - down * math.sin(face.window.angle),
             centre_y=face.window.centre_y + down * math.cos(face.window.angle),
-            height=_WIDE * face.window.height,
+            height=WIDE * face.window.height,
         )
         seen = self._answer(face.photo, window).regions.float()
         _, num_regions, height, width = seen.shape
-        coarse = nn.functional.interpolate(seen, scale_factor=_WIDE, mode="bilinear").softmax(1)[0].numpy()
-        top, left = round(height * ((_WIDE - 1) / 2 - _WIDE_DOWN)), round(width * (_WIDE - 1) / 2)
+        coarse = nn.functional.interpolate(seen, scale_factor=WIDE, mode="bilinear").softmax(1)[0].numpy()
+        top, left = round(height * ((WIDE - 1) / 2 - _WIDE_DOWN)), round(width * (WIDE - 1) / 2)
         square = (slice(None), slice(top, top + height), slice(left, left + width))
         share = _inner_weights(height, width)
         coarse[square] = coarse[square] * (1 - share) + face.probabilities * share
-        canvas = Canvas(self._canvas.height * _WIDE, self._canvas.width * _WIDE)
+        canvas = Canvas(self._canvas.height * WIDE, self._canvas.width * WIDE)
         probabilities = _cleaned(coarse, face.joints, window, canvas)
         chosen = likeliest(probabilities)
         for region in range(1, num_regions):

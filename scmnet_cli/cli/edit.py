@@ -115,7 +115,7 @@ def edit(
         finder.use_analyser(estimators.analyser)
         finder.use_face_parser(partial(load_face_parser, face_parser))
         if pose is None:
-            finder.keep_faces_large(wide=drawing.keep_size and set(regions) <= AROUND_FACE)
+            finder.keep_faces_large(wide=drawing.keep_size and not AROUND_FACE.isdisjoint(regions))
         for region in regions:
             if not renderer.edits_photos:
                 finder.domain.region_id(region)

@@ -16,29 +16,22 @@ import numpy.typing as npt
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.editing import Edit
+from scmnet_cli.inference.face_parts import MIN_SHARE, BoolArray, FloatArray, face_side, lab_of, part_of
 from scmnet_cli.regions import FACE_REGIONS
 from scmnet_cli.types import Person, UInt8Array
-
-_FloatArray = npt.NDArray[np.float32]
-_BoolArray = npt.NDArray[np.bool_]
-
-_TOGETHER: Mapping[str, tuple[str, ...]] = {"skin": ("skin", "nose")}
-"""Regions that change together: a nose of another tone than the skin looks painted."""
 
 _SPREADS = (0.6, 1.8)
 """Least and greatest factor of a colour channel's spread: more shows the photo's noise."""
 _FLATTEST = 1.0
 """Least standard deviation of a channel that a factor is computed from."""
-_MIN_SHARE = 0.0008
-"""Least share of the image that a part must cover, to have a colour."""
 _SEAM = 1 / 100
-"""Width of the soft edge as a share of the height; hair has twice as much."""
+"""Width of the soft edge as a share of the face's square; hair has twice as much."""
+_BORDER = 0.5
+"""Distance in pixels from the centre of a pixel next to a part to the part's border."""
 _EDGE_OF_HAIR = 1e-3
 """Contrast, squared, from which the soft edge of hair follows the strands."""
-_LIPS = 0.5
-"""Least redness of lips, as a share of that of the reddest pixels of the mouth: teeth have less."""
 _GLASSES = 0.035
-"""Share of the image from which eyes seem to be glasses."""
+"""Share of the face's square from which eyes seem to be glasses."""
 
 
 def edit_face(face: Person, references: Mapping[str, Person], *, force: bool = False) -> Edit:
@@ -53,52 +46,38 @@ def edit_face(face: Person, references: Mapping[str, Person], *, force: bool = F
         ScmError: if a region is too small in one of the faces, or hidden by glasses.
     """
     colour, area = face.image.astype(np.float32), np.zeros(face.regions.shape, np.float32)
-    image = face.image
+    image, side = face.image, face_side(face.regions)
     for region, given in references.items():
         reference = resized(given, face.canvas) if given.canvas.has_shape_of(face.canvas) else given
         part, taken = part_of(face, region), part_of(reference, region)
         _check(region, (face, part), (reference, taken), force=force)
+        within = _strands(image, part, side) if region == "hair" else _soft(part, _seam(part, side))
         if region == "background":
-            within = _soft(part, _seam(part))
             new = _filled(reference.image, taken)
         else:
-            within = _strands(image, part) if region == "hair" else _soft(part, _seam(part))
-            new = recoloured(image, part, reference.image, taken)
+            new = recoloured(image, part, reference.image, taken, side)
         share = within[..., None]
         colour = colour * (1 - share) + new * share
         area = np.maximum(area, within)
-        image = np.where(share > 0, colour.round().clip(0, 255), face.image).astype(np.uint8)
+        image = np.where(area[..., None] > 0, colour.round().clip(0, 255), face.image).astype(np.uint8)
     return Edit(replace(face, image=image), colour, np.ones_like(area), area)
 
 
-def _check(region: str, ours: tuple[Person, _BoolArray], theirs: tuple[Person, _BoolArray], *, force: bool) -> None:
+def _check(region: str, ours: tuple[Person, BoolArray], theirs: tuple[Person, BoolArray], *, force: bool) -> None:
     for person, part in (ours, theirs):
-        if part.mean() < _MIN_SHARE:
+        share = part.sum() / face_side(person.regions) ** 2
+        if share < MIN_SHARE:
             has = ", ".join(FACE_REGIONS[i] for i in np.unique(person.regions))
             raise ScmError(f"{person.name}: shows too little {region} to take its colour; it has {has}")
-        if region == "eyes" and part.mean() > _GLASSES and not force:
+        if region == "eyes" and share > _GLASSES and not force:
             raise ScmError(
                 f"{person.name}: seems to wear glasses, so the colour of the eyes is not known; take a photo without, "
                 "or give --force"
             )
 
 
-def part_of(face: Person, region: str) -> _BoolArray:
-    """Return the pixels of a region that have its colour, (H, W) bool; of a mouth the lips."""
-    ids = [FACE_REGIONS.index(name) for name in _TOGETHER.get(region, (region,))]
-    part: _BoolArray = np.isin(face.regions, ids)
-    return _lips(face.image, part) if region == "mouth" and part.any() else part
-
-
-def _lips(image: UInt8Array, mouth: _BoolArray) -> _BoolArray:
-    """Return the lips of a mouth, without teeth and the dark between them."""
-    redness = _lab(image)[..., 1]
-    lips = mouth & (redness > _LIPS * np.percentile(redness[mouth], 80))
-    return lips if lips.mean() >= _MIN_SHARE else mouth
-
-
 def recoloured(
-    image: UInt8Array, part: _BoolArray, reference: UInt8Array, taken: _BoolArray
+    image: UInt8Array, part: BoolArray, reference: UInt8Array, taken: BoolArray, side: float
 ) -> npt.NDArray[np.float32]:
     """Give a part of an image the mean and spread of another part's colours.
 
@@ -109,25 +88,26 @@ def recoloured(
         part: its pixels to change.
         reference: the image to take the colours from; of any size.
         taken: its pixels to take them from.
+        side: side of the face's square in the image, in pixels.
 
     Shape:
         image: (H, W, 3) uint8; part: (H, W); result: (H, W, 3) in 0-255.
     """
     from scipy.ndimage import gaussian_filter
 
-    own, other = _lab(image), _lab(reference)[taken]
+    own, other = lab_of(image), lab_of(reference)[taken]
     mean, spread = own[part].mean(0), own[part].std(0).clip(_FLATTEST)
     factor = (other.std(0) / spread).clip(*_SPREADS)
     change = (own - mean) * factor + other.mean(0) - own
     weight = part.astype(np.float32)
-    reach = 2 * _SEAM * len(part)
+    reach = 2 * _SEAM * side
     near = gaussian_filter(weight, reach)[..., None]
     carried = np.stack([gaussian_filter(change[..., i] * weight, reach) for i in range(3)], axis=-1)
     change = np.where(part[..., None], change, carried / np.maximum(near, 1e-4))
     return _rgb(own + change)
 
 
-def _filled(image: UInt8Array, kept: _BoolArray) -> _FloatArray:
+def _filled(image: UInt8Array, kept: BoolArray) -> FloatArray:
     """Fill pixels beside the kept ones from the nearest of them, smoothly."""
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
@@ -137,25 +117,25 @@ def _filled(image: UInt8Array, kept: _BoolArray) -> _FloatArray:
     return np.where(kept[..., None], image, smooth).astype(np.float32)
 
 
-def _seam(part: _BoolArray) -> float:
+def _seam(part: BoolArray, side: float) -> float:
     """Return the width of the soft edge in pixels: narrower around a small part."""
-    return float(min(max(1.0, _SEAM * len(part)), np.sqrt(part.sum()) / 8))
+    return float(max(1.0, min(_SEAM * side, np.sqrt(part.sum()) / 8)))
 
 
-def _soft(part: _BoolArray, seam: float) -> _FloatArray:
-    """Return a mask that falls from 1 in the part to 0 at ``seam`` pixels outside it."""
+def _soft(part: BoolArray, seam: float) -> FloatArray:
+    """Return a mask that falls from 1 at the border of the part to 0 at ``seam`` pixels outside it."""
     from scipy.ndimage import distance_transform_edt
 
-    away = distance_transform_edt(~part)
-    soft: _FloatArray = (1 - away / (seam + 1)).clip(0, 1).astype(np.float32)
+    away = distance_transform_edt(~part) - _BORDER
+    soft: FloatArray = (1 - away / seam).clip(0, 1).astype(np.float32)
     return soft
 
 
-def _strands(image: UInt8Array, part: _BoolArray) -> _FloatArray:
+def _strands(image: UInt8Array, part: BoolArray, side: float) -> FloatArray:
     """Return a mask whose edge follows the image, by a guided filter (He et al. 2013); 0 far from the part."""
     from scipy.ndimage import distance_transform_edt, uniform_filter
 
-    seam = 2 * max(1.0, _SEAM * len(part))
+    seam = 2 * max(1.0, _SEAM * side)
     size = 2 * round(2 * seam) + 1
     guide = (image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)) / 255
     mask = part.astype(np.float32)
@@ -165,25 +145,18 @@ def _strands(image: UInt8Array, part: _BoolArray) -> _FloatArray:
     offset = mean_mask - slope * mean_guide
     followed = uniform_filter(slope, size) * guide + uniform_filter(offset, size)
     inside, outside = distance_transform_edt(part), distance_transform_edt(~part)
-    followed = np.clip((np.where(outside > seam, 0, followed) - 0.05) / 0.9, 0, 1)
-    within, fade = (inside / seam).clip(0, 1), ((seam + 1 - outside) / seam).clip(0, 1)
-    strands: _FloatArray = ((followed + (1 - followed) * within) * fade).astype(np.float32)
+    followed = np.clip((np.where(outside > seam + _BORDER, 0, followed) - 0.05) / 0.9, 0, 1)
+    within, fade = ((inside - _BORDER) / seam).clip(0, 1), (1 - (outside - _BORDER) / seam).clip(0, 1)
+    strands: FloatArray = ((followed + (1 - followed) * within) * fade).astype(np.float32)
     return strands
 
 
-def _lab(image: UInt8Array) -> _FloatArray:
-    from skimage.color import rgb2lab
-
-    lab: _FloatArray = rgb2lab(image.astype(np.float32) / 255).astype(np.float32)
-    return lab
-
-
-def _rgb(lab: _FloatArray) -> _FloatArray:
+def _rgb(lab: FloatArray) -> FloatArray:
     import warnings
 
     from skimage.color import lab2rgb
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # colours outside the gamut are clipped
-        rgb: _FloatArray = (lab2rgb(lab) * 255).astype(np.float32)
+        rgb: FloatArray = (lab2rgb(lab) * 255).astype(np.float32)
     return rgb

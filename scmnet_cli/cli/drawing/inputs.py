@@ -227,12 +227,15 @@ class Finder:
         raise ScmError(f"{option} {word}: {self._why_not(path, word, list(shipped))}")
 
     def keep_faces_large(self, *, wide: bool = False) -> None:
-        """Read photos of faces at their own resolution from now on, at most four times the canvas.
+        """Read photos of faces at their own resolution from now on, the face at most four times the canvas.
 
         Args:
             wide: read also what is around the faces that the face parser finds: long hair, neck and shoulders.
         """
-        self._largest_face = _FACE_OVER_CANVAS * self._canvas.height
+        from scmnet_cli.analyser.faces import WIDE
+
+        # The face has as many pixels in a wide view as in its own square, so an edit of it is the same.
+        self._largest_face = _FACE_OVER_CANVAS * self._canvas.height * (WIDE if wide else 1)
         self._wide_faces = wide
 
     def drawings(self, words: Iterable[str], option: str, kind: str) -> list[Input]:
