@@ -40,7 +40,9 @@ _log = logging.getLogger(__name__)
 
 TURNED = "shows the face from the side, but the model draws faces from the front; the result may not be a face"
 
-NO_FACE = "no face found in the photo; crop it around the face, or give a map of the face's regions"
+NO_FACE = (
+    "no face found in the photo; crop it around the face, turn it upright, or give a map of the face's regions"
+)
 
 _FACE = 0.5
 _VISIBLE = 0.5
@@ -55,6 +57,9 @@ the distance of the eyes of an aligned face."""
 _MAX_PASSES = 5
 _SAME_PLACE, _SAME_HEIGHT, _SAME_ANGLE = 0.02, 1.04, 0.03
 """Convergence of the alignment: shift as a share of the height, factor of the height, angle in radians."""
+
+_TILTED, _LYING = math.radians(20), math.radians(45)
+"""Angles between a face and its person: from the first the alignment is tried again, from the second it is refused."""
 
 _LARGE = 0.45
 """If the side of the face's square is at least this share of the photo's shorter side, there is no further search."""
@@ -232,7 +237,7 @@ class FaceParser:
             image: an upright RGB photo, (H, W, 3) uint8.
         """
         height, width = image.shape[:2]
-        whole = self._refine(image, Window(width / 2, height / 2, float(max(height, width))))
+        whole = self._find(image, Window(width / 2, height / 2, float(max(height, width))))
         if whole is not None and whole.window.height >= _LARGE * min(height, width):
             return whole
         found = [] if whole is None else [whole]
@@ -278,7 +283,20 @@ class FaceParser:
         return answer
 
     def _refine_all(self, image: UInt8Array, windows: Iterable[Window]) -> list[Face]:
-        return [face for window in windows if (face := self._refine(image, window)) is not None]
+        return [face for window in windows if (face := self._find(image, window)) is not None]
+
+    def _find(self, image: UInt8Array, window: Window) -> Face | None:
+        """Find the face in a window of a person; None if it is turned far more than the window.
+
+        The alignment of a face in coarse pixels may converge to a turned square in which other features pass for
+        eyes and mouth. Of two alignments of a tilted face, the less tilted one is right.
+        """
+        face = self._refine(image, window)
+        if face is not None and _turn(face.window, window) > _TILTED:
+            again = self._refine(image, replace(face.window, angle=window.angle))
+            if again is not None and _turn(again.window, window) < _turn(face.window, window):
+                face = again
+        return None if face is None or _turn(face.window, window) > _LYING else face
 
     def _refine(self, image: UInt8Array, window: Window) -> Face | None:
         """Find the face in a window, and re-align the window until it converges."""
@@ -337,11 +355,15 @@ def heads(people: Iterable[Analysis]) -> Iterator[Window]:
         landmarks = np.zeros((NUM_LANDMARKS, 3), np.float32)
         landmarks[:3] = person.joints[[JOINTS.index(name) for name in ("right_eye", "left_eye", "nose")]]
         window = aligning(landmarks)
-        least = _NECK * float(np.linalg.norm(nose[:2] - neck[:2])) if nose[2] > 0 and neck[2] > 0 else 0.0
-        if window is not None and window.height >= least:
+        has_neck = nose[2] > 0 and neck[2] > 0
+        least = _NECK * float(np.linalg.norm(nose[:2] - neck[:2])) if has_neck else 0.0
+        lean = math.atan2(float(nose[0] - neck[0]), float(neck[1] - nose[1]))
+        angle = lean if has_neck and abs(lean) > _LYING else 0.0  # the nose of a profile is beside the neck
+        upright = Window(float(nose[0]) + 0.5, float(nose[1]) + 0.5, least, angle=angle)
+        if window is not None and window.height >= least and (not least or _turn(window, upright) <= _LYING):
             yield window
-        elif nose[2] > 0 and least:
-            yield Window(float(nose[0]) + 0.5, float(nose[1]) + 0.5, least)
+        elif least:
+            yield upright
 
 
 def _moved(landmarks: FloatArray, window: Window, canvas: Canvas) -> FloatArray:
@@ -364,9 +386,14 @@ def _has_nose(chosen: Tensor) -> bool:
     return bool((chosen[rows, columns] == FACES.regions.index("nose")).float().mean() >= _LEAST_NOSE)
 
 
+def _turn(a: Window, b: Window) -> float:
+    """Return the angle between two windows, in [0, pi]."""
+    return abs(math.remainder(a.angle - b.angle, math.tau))
+
+
 def _is_same(a: Window, b: Window) -> bool:
     near = math.hypot(a.centre_x - b.centre_x, a.centre_y - b.centre_y) < _SAME_PLACE * b.height
-    return near and abs(math.log(a.height / b.height)) < math.log(_SAME_HEIGHT) and abs(a.angle - b.angle) < _SAME_ANGLE
+    return near and abs(math.log(a.height / b.height)) < math.log(_SAME_HEIGHT) and _turn(a, b) < _SAME_ANGLE
 
 
 def _view(
