@@ -1,4 +1,4 @@
-"""A face is not turned by more than its person: alignments that converge to a lying square are tried again or refused."""
+"""A face is not turned by more than its person: an alignment to a lying square is tried again or refused."""
 
 from __future__ import annotations
 

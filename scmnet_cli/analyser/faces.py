@@ -40,9 +40,7 @@ _log = logging.getLogger(__name__)
 
 TURNED = "shows the face from the side, but the model draws faces from the front; the result may not be a face"
 
-NO_FACE = (
-    "no face found in the photo; crop it around the face, turn it upright, or give a map of the face's regions"
-)
+NO_FACE = "no face found in the photo; crop it around the face, turn it upright, or give a map of the face's regions"
 
 _FACE = 0.5
 _VISIBLE = 0.5
