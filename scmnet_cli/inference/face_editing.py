@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.editing import Edit
-from scmnet_cli.inference.face_parts import MIN_SHARE, BoolArray, FloatArray, face_side, lab_of, part_of
+from scmnet_cli.inference.face_parts import MIN_SHARE, BoolArray, FloatArray, Part, face_side, find_part, lab_of
 from scmnet_cli.regions import FACE_REGIONS
 from scmnet_cli.types import Person, UInt8Array
 
@@ -24,6 +23,8 @@ _SPREADS = (0.6, 1.8)
 """Least and greatest factor of a colour channel's spread: more shows the photo's noise."""
 _FLATTEST = 1.0
 """Least standard deviation of a channel that a factor is computed from."""
+_OVER_CONTRAST = np.array([0, 5, 5], np.float32)
+"""How far brows may be beyond the contrasts to the skin, in CIELAB."""
 _SEAM = 1 / 100
 """Width of the soft edge as a share of the face's square; hair has twice as much."""
 _BORDER = 0.5
@@ -49,11 +50,14 @@ def edit_face(face: Person, references: Mapping[str, Person], *, force: bool = F
     image, side = face.image, face_side(face.regions)
     for region, given in references.items():
         reference = resized(given, face.canvas) if given.canvas.has_shape_of(face.canvas) else given
-        part, taken = part_of(face, region), part_of(reference, region)
-        _check(region, (face, part), (reference, taken), force=force)
-        within = _strands(image, part, side) if region == "hair" else _soft(part, _seam(part, side))
+        _check(region, face, reference, force=force)
+        part, taken = find_part(face, region), find_part(reference, region)
+        if region == "hair":
+            within = _strands(image, part.pixels, side)
+        else:
+            within = _soft(part.pixels, _seam(part.pixels, side)) * part.share
         if region == "background":
-            new = _filled(reference.image, taken)
+            new = _filled(reference.image, taken.pixels)
         else:
             new = recoloured(image, part, reference.image, taken, side)
         share = within[..., None]
@@ -63,9 +67,9 @@ def edit_face(face: Person, references: Mapping[str, Person], *, force: bool = F
     return Edit(replace(face, image=image), colour, np.ones_like(area), area)
 
 
-def _check(region: str, ours: tuple[Person, BoolArray], theirs: tuple[Person, BoolArray], *, force: bool) -> None:
-    for person, part in (ours, theirs):
-        share = part.sum() / face_side(person.regions) ** 2
+def _check(region: str, *faces: Person, force: bool) -> None:
+    for person in faces:
+        share = (person.regions == FACE_REGIONS.index(region)).sum() / face_side(person.regions) ** 2
         if share < MIN_SHARE:
             has = ", ".join(FACE_REGIONS[i] for i in np.unique(person.regions))
             raise ScmError(f"{person.name}: shows too little {region} to take its colour; it has {has}")
@@ -76,35 +80,51 @@ def _check(region: str, ours: tuple[Person, BoolArray], theirs: tuple[Person, Bo
             )
 
 
-def recoloured(
-    image: UInt8Array, part: BoolArray, reference: UInt8Array, taken: BoolArray, side: float
-) -> npt.NDArray[np.float32]:
+def recoloured(image: UInt8Array, part: Part, reference: UInt8Array, taken: Part, side: float) -> FloatArray:
     """Give a part of an image the mean and spread of another part's colours.
 
     Beyond the part the change of the nearest pixels of the part continues, so that a soft edge has no halo.
 
     Args:
         image: the image.
-        part: its pixels to change.
+        part: the part to change.
         reference: the image to take the colours from; of any size.
-        taken: its pixels to take them from.
+        taken: the part to take them from.
         side: side of the face's square in the image, in pixels.
 
     Shape:
-        image: (H, W, 3) uint8; part: (H, W); result: (H, W, 3) in 0-255.
+        image: (H, W, 3) uint8; result: (H, W, 3) in 0-255.
     """
     from scipy.ndimage import gaussian_filter
 
-    own, other = lab_of(image), lab_of(reference)[taken]
-    mean, spread = own[part].mean(0), own[part].std(0).clip(_FLATTEST)
+    own, other = lab_of(image), lab_of(reference)[taken.pixels]
+    mean, spread = own[part.pixels].mean(0), own[part.pixels].std(0).clip(_FLATTEST)
     factor = (other.std(0) / spread).clip(*_SPREADS)
-    change = (own - mean) * factor + other.mean(0) - own
-    weight = part.astype(np.float32)
+    change = (own - mean) * factor + _wanted(part, mean, taken, other.mean(0)) - own
+    weight = part.pixels.astype(np.float32)
     reach = 2 * _SEAM * side
     near = gaussian_filter(weight, reach)[..., None]
     carried = np.stack([gaussian_filter(change[..., i] * weight, reach) for i in range(3)], axis=-1)
-    change = np.where(part[..., None], change, carried / np.maximum(near, 1e-4))
+    change = np.where(part.pixels[..., None], change, carried / np.maximum(near, 1e-4))
     return _rgb(own + change)
+
+
+def _wanted(part: Part, own: FloatArray, taken: Part, other: FloatArray) -> FloatArray:
+    """Return the colour that a part's mean becomes: the reference's, within the contrasts to the skin of both faces.
+
+    Otherwise brows of a dark photo would be bars in a light one, light brows would glow on darker skin, and brows of a
+    photo in green light would be green.
+
+    Shape:
+        own, other: (3,) means of the two parts in CIELAB; result: (3,).
+    """
+    if part.around is None or taken.around is None:
+        return other
+    contrasts = np.stack([own - part.around, other - taken.around])
+    wanted: FloatArray = other.clip(
+        part.around + contrasts.min(0) - _OVER_CONTRAST, part.around + contrasts.max(0) + _OVER_CONTRAST
+    )
+    return wanted
 
 
 def _filled(image: UInt8Array, kept: BoolArray) -> FloatArray:

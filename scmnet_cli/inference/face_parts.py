@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -23,6 +24,27 @@ _TOGETHER: Mapping[str, tuple[str, ...]] = {"skin": ("skin", "nose")}
 
 _LIPS = 0.5
 """Least redness of lips, as a share of that of the reddest pixels of the mouth: teeth have less."""
+
+_IRIS, _IRIS_END = 0.0225, 1.5
+"""Radius of an iris as a share of the face's square (12 mm where eyes are 63 mm apart), and how many radii from its
+centre a change ends."""
+
+_UNLIKE_WHITE = (0.3, 0.6)
+"""Distances from the white of the eye, relative to the iris's, between which a pixel becomes iris."""
+
+_LEAST_CONTRAST = 15.0
+"""Least contrast of an eye in CIELAB that has a white; a brow has at least half of it to the skin."""
+
+_AROUND_BROWS, _LEAST_SKIN = 0.04, 0.02
+"""Reach of the skin around brows as a share of the face's square, and its least share there."""
+
+_BETWEEN = (0.15, 0.7)
+"""Places between the colours of skin (0) and brow (1) between which a pixel becomes brow."""
+
+_MOST_HIDDEN = 0.1
+"""Least share of a region that has its colour; with less, all of it counts."""
+
+_SKIN = (FACE_REGIONS.index("skin"), FACE_REGIONS.index("nose"))
 
 _HEIGHTS = {"eyes": ALIGNED[:2, 1].mean(), "nose": ALIGNED[2, 1], "mouth": ALIGNED[3:, 1].mean()}
 """Heights of parts in an aligned face, as shares of its square."""
@@ -47,18 +69,105 @@ def face_side(regions: UInt8Array) -> float:
     return max(1.0, float(np.linalg.norm(centres[a] - centres[b]) / pairs[a, b]))
 
 
-def part_of(face: Person, region: str) -> BoolArray:
-    """Return the pixels of a region that have its colour, (H, W) bool; of a mouth the lips."""
+@dataclass(frozen=True)
+class Part:
+    """A part of a face.
+
+    Attributes:
+        pixels: (H, W) bool, the pixels that have its colour.
+        share: (H, W) float32 in [0, 1], how much of each pixel's colour is the part's, also just beyond its pixels.
+        around: (3,) mean CIELAB colour of the skin around it; None if its colour does not depend on the skin's.
+    """
+
+    pixels: BoolArray
+    share: FloatArray
+    around: FloatArray | None = None
+
+
+def find_part(face: Person, region: str) -> Part:
+    """Find the pixels of a region that have its colour: lips of a mouth, irises of eyes, brows without skin between."""
     ids = [FACE_REGIONS.index(name) for name in _TOGETHER.get(region, (region,))]
-    part: BoolArray = np.isin(face.regions, ids)
-    return _lips(face.image, part, face_side(face.regions)) if region == "mouth" and part.any() else part
+    inside: BoolArray = np.isin(face.regions, ids)
+    whole = Part(inside, np.ones(inside.shape, np.float32))
+    if region not in {"mouth", "eyes", "brows"} or not inside.any():
+        return whole
+    lab, side = lab_of(face.image), face_side(face.regions)
+    around = None
+    if region == "mouth":
+        return Part(_lips(lab, inside, side), whole.share)
+    if region == "eyes":
+        share = _irises(lab, inside, side)
+    else:
+        share, around = _brows(lab, inside, np.isin(face.regions, _SKIN), side)
+    pixels = inside & (share > 0.5)
+    return Part(pixels, share, around) if pixels.sum() >= _MOST_HIDDEN * inside.sum() else replace(whole, around=around)
 
 
-def _lips(image: UInt8Array, mouth: BoolArray, side: float) -> BoolArray:
+def part_of(face: Person, region: str) -> BoolArray:
+    """Return the pixels of a region that have its colour, (H, W) bool."""
+    return find_part(face, region).pixels
+
+
+def _lips(lab: FloatArray, mouth: BoolArray, side: float) -> BoolArray:
     """Return the lips of a mouth, without teeth and the dark between them."""
-    redness = lab_of(image)[..., 1]
+    redness = lab[..., 1]
     lips = mouth & (redness > _LIPS * np.percentile(redness[mouth], 80))
     return lips if lips.sum() >= MIN_SHARE * side**2 else mouth
+
+
+def _irises(lab: FloatArray, eyes: BoolArray, side: float) -> FloatArray:
+    """Return the share of the irises in each pixel: of each eye the darkest disc, without what is as its white."""
+    from scipy.ndimage import gaussian_filter, label
+
+    share = np.zeros(eyes.shape, np.float32)
+    labels, num = label(eyes, np.ones((3, 3)))
+    radius = _IRIS * side
+    grid = np.indices(eyes.shape, np.float32)
+    for eye in (labels == number for number in range(1, num + 1)):
+        light = lab[eye, 0]
+        white, dark = np.percentile(light, (90, 15))
+        if white - dark < _LEAST_CONTRAST:
+            share[eye] = 1
+            continue
+        hue = np.median(lab[eye & (lab[..., 0] >= white)], axis=0)[1:]
+        unlike = (white - lab[..., 0]).clip(0) + np.linalg.norm(lab[..., 1:] - hue, axis=-1)
+        centre = np.unravel_index(gaussian_filter(np.where(eye, white - lab[..., 0], 0), radius).argmax(), eyes.shape)
+        away = np.hypot(grid[0] - centre[0], grid[1] - centre[1]) / radius
+        typical = np.median(unlike[eye & (away < 1)])
+        disc = ((_IRIS_END - away) / (_IRIS_END - 1)).clip(0, 1)
+        share = np.maximum(share, disc * _rise(unlike / max(typical, 1e-3), *_UNLIKE_WHITE))
+    return share
+
+
+def _brows(lab: FloatArray, brows: BoolArray, skin: BoolArray, side: float) -> tuple[FloatArray, FloatArray | None]:
+    """Return the share of the brows in each pixel, by its place between the colours of skin and brow, and the skin's.
+
+    The skin's colour is the local mean, so that shadows are no brows. Without skin around, every pixel is brow.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    reach = _AROUND_BROWS * side
+    weight = gaussian_filter(skin.astype(np.float32), reach)
+    near = brows & (weight > _LEAST_SKIN)
+    if near.sum() < brows.sum() / 2:
+        return np.ones(brows.shape, np.float32), None
+    local = np.stack([gaussian_filter(lab[..., i] * skin, reach) for i in range(3)], axis=-1)
+    local /= np.maximum(weight, 1e-6)[..., None]
+    apart = lab - local
+    distance = np.linalg.norm(apart, axis=-1)
+    core = apart[near & (distance >= np.percentile(distance[near], 60))].mean(0)
+    around: FloatArray = local[near].mean(0)
+    if np.linalg.norm(core) < _LEAST_CONTRAST / 2:
+        return np.ones(brows.shape, np.float32), around
+    place = (apart @ core / (core @ core)).astype(np.float32)
+    return np.where(weight > _LEAST_SKIN, _rise(place, *_BETWEEN), 1).astype(np.float32), around
+
+
+def _rise(values: FloatArray, first: float, last: float) -> FloatArray:
+    """Return weights that rise smoothly from 0 at the first value to 1 at the last."""
+    share = ((values - first) / (last - first)).clip(0, 1)
+    weights: FloatArray = (share * share * (3 - 2 * share)).astype(np.float32)
+    return weights
 
 
 def lab_of(image: UInt8Array) -> FloatArray:
