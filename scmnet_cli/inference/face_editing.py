@@ -23,8 +23,8 @@ _SPREADS = (0.6, 1.8)
 """Least and greatest factor of a colour channel's spread: more shows the photo's noise."""
 _FLATTEST = 1.0
 """Least standard deviation of a channel that a factor is computed from."""
-_OVER_CONTRAST = np.array([0, 5, 5], np.float32)
-"""How far brows may be beyond the contrasts to the skin, in CIELAB."""
+_UNDER_CONTRAST, _OVER_CONTRAST = np.array([6, 5, 5], np.float32), np.array([2, 5, 5], np.float32)
+"""How far brows may be below and above the contrasts to the skin, in CIELAB."""
 _SEAM = 1 / 100
 """Width of the soft edge as a share of the face's square; hair has twice as much."""
 _BORDER = 0.5
@@ -121,9 +121,8 @@ def _wanted(part: Part, own: FloatArray, taken: Part, other: FloatArray) -> Floa
     if part.around is None or taken.around is None:
         return other
     contrasts = np.stack([own - part.around, other - taken.around])
-    wanted: FloatArray = other.clip(
-        part.around + contrasts.min(0) - _OVER_CONTRAST, part.around + contrasts.max(0) + _OVER_CONTRAST
-    )
+    least, most = contrasts.min(0) - _UNDER_CONTRAST, contrasts.max(0) + _OVER_CONTRAST
+    wanted: FloatArray = other.clip(part.around + least, part.around + most)
     return wanted
 
 

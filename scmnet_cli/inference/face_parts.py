@@ -41,6 +41,9 @@ _AROUND_BROWS, _LEAST_SKIN = 0.04, 0.02
 _BETWEEN = (0.15, 0.7)
 """Places between the colours of skin (0) and brow (1) between which a pixel becomes brow."""
 
+_CORE = (50, 85)
+"""Percentiles of the distances from the colour of skin between which a pixel is surely brow; strands of hair have more."""
+
 _MOST_HIDDEN = 0.1
 """Least share of a region that has its colour; with less, all of it counts."""
 
@@ -155,7 +158,8 @@ def _brows(lab: FloatArray, brows: BoolArray, skin: BoolArray, side: float) -> t
     local /= np.maximum(weight, 1e-6)[..., None]
     apart = lab - local
     distance = np.linalg.norm(apart, axis=-1)
-    core = apart[near & (distance >= np.percentile(distance[near], 60))].mean(0)
+    least, most = np.percentile(distance[near], _CORE)
+    core = apart[near & (distance >= least) & (distance <= most)].mean(0)
     around: FloatArray = local[near].mean(0)
     if np.linalg.norm(core) < _LEAST_CONTRAST / 2:
         return np.ones(brows.shape, np.float32), around
