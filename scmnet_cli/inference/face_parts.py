@@ -42,7 +42,7 @@ _BETWEEN = (0.15, 0.7)
 """Places between the colours of skin (0) and brow (1) between which a pixel becomes brow."""
 
 _CORE = (50, 85)
-"""Percentiles of the distances from the colour of skin between which a pixel is surely brow; strands of hair have more."""
+"""Percentiles of the distances from the colour of skin between which pixels surely are brow; strands are beyond."""
 
 _MOST_HIDDEN = 0.1
 """Least share of a region that has its colour; with less, all of it counts."""
