@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from scmnet_cli.cli.app import app
 from scmnet_cli.config import load_config, parse_config
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation import ablation
@@ -197,3 +199,8 @@ def test_kill_9_during_a_study_loses_only_work_since_the_last_saved_state(
     subprocess.run(command, check=True, capture_output=True)
     assert (out / "full" / "state.safetensors").stat().st_mtime_ns == whole
     assert list(json.loads((out / "table.json").read_text())["settings"]) == ["full", "tau-1"]
+
+
+def test_the_help_lists_every_setting() -> None:
+    text = CliRunner().invoke(app, ["ablate", "--help"]).stdout
+    assert [name for name in SETTINGS if f"  {name} " not in text] == []

@@ -78,6 +78,13 @@ Settings (--only):
                                                      loss.field_colours=0
   tau-1              the paper's softmax without a temperature
                                                      model.tau=1
+  no-part-warp       no warped pixels of the source  model.part_warp=false
+  no-repose          training sources keep their pose
+                                                     data.repose=0
+  no-prior           the warp does not guide the field
+                                                     model.prior_sigma=0
+  no-correlation     the warp alone moves the source model.correlation=false
+The last two apply to configs with model.part_warp.
 
 \b
 Writes table.md, table.json and sheet.png with one column per setting. The
