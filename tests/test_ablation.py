@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from scmnet_cli.cli.app import app
 from scmnet_cli.config import load_config, parse_config
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation import ablation
@@ -202,5 +201,7 @@ def test_kill_9_during_a_study_loses_only_work_since_the_last_saved_state(
 
 
 def test_the_help_lists_every_setting() -> None:
+    from scmnet_cli.cli.main import app
+
     text = CliRunner().invoke(app, ["ablate", "--help"]).stdout
     assert [name for name in SETTINGS if f"  {name} " not in text] == []
