@@ -1,12 +1,13 @@
-"""Part warp of photos in which a forearm lies across the body: it moves away and leaves the garment behind it.
+"""Part warp of photos in which a forearm lies across the body, or is hardly seen: where the pose moves it away.
 
 The part warp moves the pixels of the torso with the torso, and a hand in front of it is among them: the hand would show
 twice. So where a forearm lies across the torso and the pose moves it away, the torso comes from a copy of the photo in
-which the garment continues over the forearm.
+which the garment continues over the forearm. An arm that the photo hardly shows comes from the mirrored photo.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.inference.filling import continued
+from scmnet_cli.inference.unseen_arms import ARMS, mirrored, point_at_camera, unseen_arms
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import LIMBS, PARTS, TORSO_PART, body_size, complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
@@ -25,17 +27,18 @@ from scmnet_cli.regions import BACKGROUND, region_id
 _FOREARMS = ((3, *LIMBS[0]), (5, *LIMBS[1]))  # part, shoulder, elbow, wrist
 _UPPER_ARMS = (2, 4)  # parts
 _HAIR, _SKIRT, _FACE, _UPPER, _BARE_ARMS = (region_id(name) for name in ("hair", "skirt", "face", "upper", "arms"))
-_MOVED = 0.3  # torso lengths: a wrist that moves less on the torso stays where it is
+_MOVED, _UNSEEN_MOVED = 0.3, 0.1
+"""Torso lengths: a wrist that moves less on the torso stays where it is; so do elbow and wrist of an unseen arm."""
 _ON_ARM, _NEAR_ARM, _ON_TORSO = 0.6, 0.5, 1.0  # softness of a forearm, nearness of a bare hand, softness of the torso
 _LEAST = 0.02  # of the torso length squared: smaller overlaps are ignored
 _ABOVE_HIPS, _BESIDE_TORSO = 0.95, 0.1  # shares of the torso's length, torso lengths
-_RIM = 0.02  # torso lengths
+_RIM, _UNSEEN_RIM = 0.02, 0.06  # torso lengths; maps cut the fingers of a hand before the chest
 _REACH = 0.55  # torso lengths that a forearm is placed away from the elbow where it does not hide the torso
 
 
 @dataclass(frozen=True)
 class PersonToWarp:
-    """One person to warp into any number of poses; forearms that a pose takes off the torso do not stay there.
+    """One person to warp into any number of poses; arms that a pose moves away do not stay, unseen ones are replaced.
 
     What the poses share is computed once.
 
@@ -47,9 +50,7 @@ class PersonToWarp:
     masks: Tensor
     joints: Tensor
     fill: float = PLAIN_BACKGROUND
-    _without: dict[tuple[bool, ...], _WithoutForearms] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _without: dict[tuple[bool, ...], _Versions] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def _source(self) -> WarpSource:
@@ -57,9 +58,9 @@ class PersonToWarp:
 
     @cached_property
     def _forearms(self) -> _Forearms | None:
-        """The forearms; None if none lies across the torso."""
+        """The forearms; None if none lies across the torso or is unseen."""
         found = _Forearms.of(self.masks, self.joints)
-        return found if found.across.any() else None
+        return found if (found.across | found.unseen).any() else None
 
     @torch.no_grad()
     def warp(self, poses: Tensor) -> PartWarp:
@@ -80,22 +81,22 @@ class PersonToWarp:
                 rows[row] = self._without_forearms(tuple(which)).warp(poses[row : row + 1], rows[row])
         return PartWarp.joined(rows)
 
-    def _without_forearms(self, which: tuple[bool, ...]) -> _WithoutForearms:
+    def _without_forearms(self, which: tuple[bool, ...]) -> _Versions:
         if which not in self._without:
             assert self._forearms is not None
-            hidden = self._forearms.pixels(torch.tensor([which], device=self.image.device))
-            self._without[which] = _WithoutForearms.of(self._source, hidden)
+            chosen = torch.tensor([which], device=self.image.device)
+            unseen = (self._forearms.unseen & chosen)[0].tolist()
+            self._without[which] = _Versions.of(self._source, self._forearms.pixels(chosen), unseen)
         return self._without[which]
 
 
-def forearms_to_remove(masks: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """Return the pixels of the forearms that lie on the torso in the source and elsewhere in the target.
+def leaving_forearms(masks: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """Return which of right and left forearm lies across the torso or is unseen in the source, and moves in the target.
 
     Shape:
-        masks: (B, 8, H, W); source, target: (B, 18, 3); result: (B, 1, H, W) in {0, 1}.
+        masks: (B, 8, H, W); source, target: (B, 18, 3); result: (B, 2) in {0, 1}.
     """
-    forearms = _Forearms.of(masks, source)
-    return forearms.pixels(forearms.leave(target)).to(masks.dtype)
+    return _Forearms.of(masks, source).leave(target).to(masks.dtype)
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,14 @@ class _Forearms:
     """The two forearms of a source.
 
     Shape:
-        hidden: (B, 2, H, W) bool, the pixels of each that lie on the torso; across: (B, 2) bool, whether it is known
-        and lies across the torso; completed: (B, 18, 3), the completed joints.
+        hidden: (B, 2, H, W) bool, the pixels of each that lie on the torso, of an unseen arm its bare pixels and those
+        that point at the camera; across: (B, 2) bool, whether it is known and lies across the torso; unseen: (B, 2)
+        bool, see :func:`unseen_arms`; completed: (B, 18, 3), the completed joints.
     """
 
     hidden: Tensor
     across: Tensor
+    unseen: Tensor
     completed: Tensor
 
     @classmethod
@@ -118,19 +121,25 @@ class _Forearms:
         completed = complete_joints(source.float())
         shapes = PartShapes.of(completed)
         whole = (slice(0, masks.shape[2]), slice(0, masks.shape[3]))
-        on_torso = (masks[:, BACKGROUND] < 0.5) & (shapes.outside(TORSO_PART, whole) < _ON_TORSO)
+        person = masks[:, BACKGROUND] < 0.5
+        on_torso = person & (shapes.outside(TORSO_PART, whole) < _ON_TORSO)
+        is_bare = masks[:, _BARE_ARMS] > 0.5
+        unseen, before = unseen_arms(masks, source), point_at_camera(completed)
+        near = [shapes.near(part, whole) for part, *_ in _FOREARMS]
         hidden, across = [], []
-        for part, _, elbow, wrist in _FOREARMS:
+        for arm, (part, _, elbow, wrist) in enumerate(_FOREARMS):
             sleeve = shapes.outside(part, whole) < _ON_ARM
-            bare = (masks[:, _BARE_ARMS] > 0.5) & (shapes.near(part, whole) > _NEAR_ARM)
-            hidden.append(on_torso & (sleeve | bare))
             known = (source[:, [elbow, wrist], 2] > 0).all(1)
-            large = hidden[-1].sum((1, 2)) > _LEAST * shapes.size.square()
+            of_torso = on_torso & (sleeve | is_bare & (near[arm] > _NEAR_ARM))
+            large = of_torso.sum((1, 2)) > _LEAST * shapes.size.square()
             across.append(known & large & _lies_across(shapes, completed[:, wrist, :2]))
-        return cls(torch.stack(hidden, dim=1), torch.stack(across, dim=1), completed)
+            sleeve = sleeve & before[:, arm, None, None]
+            whole_arm = person & (sleeve | is_bare & (near[arm] > near[1 - arm]))
+            hidden.append(torch.where((unseen[:, arm] & known)[:, None, None], whole_arm, of_torso))
+        return cls(torch.stack(hidden, dim=1), torch.stack(across, dim=1), unseen, completed)
 
     def leave(self, target: Tensor) -> Tensor:
-        """Return which forearms lie across the torso in the source and elsewhere in the target.
+        """Return which forearms lie across the torso or are unseen in the source, and are elsewhere in the target.
 
         Shape:
             target: (B, 18, 3), as detected; result: (B, 2) bool.
@@ -139,14 +148,14 @@ class _Forearms:
         torso = part_transforms(completed, posed)
         back = posed[..., :2] @ torso.matrix[:, TORSO_PART].transpose(1, 2) + torso.offset[:, TORSO_PART, None]
         size = body_size(completed)
-        moved = []
-        for _, _, elbow, wrist in _FOREARMS:
-            known = (target[:, [elbow, wrist], 2] > 0).all(1)
-            moved.append(known & ((back[:, wrist] - completed[:, wrist, :2]).norm(dim=-1) > _MOVED * size))
-        return self.across & torch.stack(moved, dim=1)
+        distances = (back - completed[..., :2]).norm(dim=-1) / size[:, None]  # (B, 18)
+        elbows, wrists = ([forearm[end] for forearm in _FOREARMS] for end in (2, 3))
+        moved = self.across & (distances[:, wrists] > _MOVED)
+        moved = moved | self.unseen & (torch.maximum(distances[:, elbows], distances[:, wrists]) > _UNSEEN_MOVED)
+        return moved & (target[:, elbows, 2] > 0) & (target[:, wrists, 2] > 0)
 
     def pixels(self, which: Tensor) -> Tensor:
-        """Return the pixels of the chosen forearms on the torso, (B, 1, H, W) bool, for a choice of (B, 2) bool."""
+        """Return the hidden pixels of the chosen forearms, (B, 1, H, W) bool, for a choice of (B, 2) bool."""
         return (self.hidden & which[..., None, None]).any(1, keepdim=True)
 
 
@@ -162,43 +171,60 @@ def _lies_across(shapes: PartShapes, wrist: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _WithoutForearms:
-    """A source whose torso comes from the photo without some pixels.
-
-    Attributes:
-        below: the photo without these pixels; its torso and sleeves are shown.
-        above: the photo; its other parts are shown.
+class _Versions:
+    """Versions of a photo, each with the parts of the person that it shows.
 
     Shape:
-        parts: (1, 10) in {0, 1}, 1 for the parts that come from ``below``.
+        versions: pairs of a version and its parts, (1, 10) in {0, 1}; together they are all parts.
     """
 
-    below: WarpSource
-    above: WarpSource
-    parts: Tensor
+    versions: tuple[tuple[WarpSource, Tensor], ...]
 
     @classmethod
-    def of(cls, source: WarpSource, hidden: Tensor) -> _WithoutForearms:
-        """Continue the garments over the hidden pixels, (1, 1, H, W)."""
-        image, masks, fill = source.image.float(), source.masks.float(), source.fill
-        size = float(body_size(source.joints.float())[0])
-        gap = dilated(hidden.float(), max(round(_RIM * size), 1))
-        gap = gap * (1 - masks[:, [BACKGROUND, _HAIR, _FACE]].sum(1, keepdim=True))
-        cloth = (1 - gap) * masks[:, [_UPPER, _SKIRT]].sum(1, keepdim=True)
-        background = torch.cat([torch.full_like(image, fill), torch.zeros_like(masks)], dim=1)
-        background[:, 3 + BACKGROUND] = 1
-        layers = torch.where(gap > 0.5, background, torch.cat([image, masks], dim=1))
-        layers = _filled(layers, cloth > 0.5, gap > 0.5)
-        parts = torch.zeros(1, len(PARTS), device=image.device)
-        parts[:, [TORSO_PART, *_sleeves(masks, gap, source.joints)]] = 1
-        below = WarpSource(layers[:, :3], layers[:, 3:], _arms_aside(source.joints, size), fill)
-        return cls(below, source, parts)
+    def of(cls, source: WarpSource, hidden: Tensor, unseen: Sequence[bool]) -> _Versions:
+        """Let torso and sleeves come from a photo without the hidden pixels, unseen arms from the mirrored photo.
+
+        Shape:
+            hidden: (1, 1, H, W) bool; unseen: the right and the left arm.
+        """
+        gap = _gap(source, hidden, _UNSEEN_RIM if any(unseen) else _RIM)
+        replaced = [part for arm, parts in enumerate(ARMS) if unseen[arm] for part in parts]
+        below = {TORSO_PART, *_sleeves(source.masks.float(), gap, source.joints)}.difference(replaced)
+        above = set(range(len(PARTS))).difference(below, replaced)
+        versions = [(source, above), (_without(source, gap), below)]
+        if replaced:
+            versions.append((mirrored(source), set(replaced)))
+        return cls(tuple((version, _chosen(parts, source.image.device)) for version, parts in versions))
 
     def warp(self, pose: Tensor, whole: PartWarp) -> PartWarp:
         """Warp into one pose, (1, 18, 3); coordinates come from the warp of the whole photo."""
-        above, below = self.above.warp(pose, 1 - self.parts), self.below.warp(pose, self.parts)
-        found = mixed([above, below], self.above.fill)
+        found = mixed([version.warp(pose, parts) for version, parts in self.versions], self.versions[0][0].fill)
         return PartWarp(found.image, found.regions, found.coverage, whole.coordinates)
+
+
+def _chosen(parts: Collection[int], device: torch.device) -> Tensor:
+    """Return a mask of some parts, (1, 10)."""
+    mask = torch.zeros(1, len(PARTS), device=device)
+    mask[:, list(parts)] = 1
+    return mask
+
+
+def _gap(source: WarpSource, hidden: Tensor, rim: float) -> Tensor:
+    """Return the hidden pixels and a rim around them on clothes and limbs, (1, 1, H, W) in [0, 1]."""
+    gap = dilated(hidden.float(), max(round(rim * float(body_size(source.joints.float())[0])), 1))
+    return gap * (1 - source.masks[:, [BACKGROUND, _HAIR, _FACE]].float().sum(1, keepdim=True))
+
+
+def _without(source: WarpSource, gap: Tensor) -> WarpSource:
+    """Return the photo with its garments continued over a gap, and with forearms that do not hide the torso."""
+    image, masks, fill = source.image.float(), source.masks.float(), source.fill
+    cloth = (1 - gap) * masks[:, [_UPPER, _SKIRT]].sum(1, keepdim=True)
+    background = torch.cat([torch.full_like(image, fill), torch.zeros_like(masks)], dim=1)
+    background[:, 3 + BACKGROUND] = 1
+    layers = torch.where(gap > 0.5, background, torch.cat([image, masks], dim=1))
+    layers = _filled(layers, cloth > 0.5, gap > 0.5)
+    joints = _arms_aside(source.joints, float(body_size(source.joints.float())[0]))
+    return WarpSource(layers[:, :3], layers[:, 3:], joints, fill)
 
 
 def _filled(layers: Tensor, cloth: Tensor, gap: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from scmnet_cli.config import ModelConfig
 from scmnet_cli.domains import DOMAINS, FACE, PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_file
-from scmnet_cli.inference.crossed_arms import forearms_to_remove
+from scmnet_cli.inference.crossed_arms import leaving_forearms
 from scmnet_cli.inference.enlarging import enlarge
 from scmnet_cli.inference.exported import (
     FORMAT,
@@ -109,14 +109,14 @@ class WarpGraph(nn.Module):
 
     Shape:
         image: (1, 3, H, W) in [-1, 1]; masks: (1, 8, H, W); source_joints, joints: (1, 18, 3) in pixels; results: the
-        fields of a part warp, (1, ..., H, W), and the pixels of forearms that should leave the torso, (1, 1, H, W):
-        removing them is no part of the graph.
+        fields of a part warp, (1, ..., H, W), and whether the right and the left forearm should leave its place or be
+        replaced, (1, 2) in {0, 1}: this is no part of the graph.
     """
 
     def forward(self, image: Tensor, masks: Tensor, source_joints: Tensor, joints: Tensor) -> tuple[Tensor, ...]:
         """Warp on the whole canvas: a graph cannot depend on the box of each part."""
         warp = warp_parts(image, masks, within_map(source_joints, masks), joints, on_boxes=False)
-        forearms = forearms_to_remove(masks, source_joints, joints)
+        forearms = leaving_forearms(masks, source_joints, joints)
         return warp.image, warp.regions, warp.coverage, warp.coordinates, forearms
 
 

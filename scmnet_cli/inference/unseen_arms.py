@@ -1,0 +1,87 @@
+"""Arms that a photo hardly shows, while it shows the other arm well: a pose that moves one gets the other one mirrored.
+
+A forearm that points at the camera, or lies behind hair or a bag, has too few pixels to be stretched into a pose: they
+smear. Clothes are nearly always alike on both sides, so the other arm of the mirrored photo is the better guess.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scmnet_cli.models.part_joints import LIMBS, body_size, complete_joints
+from scmnet_cli.models.part_warp import WarpSource
+from scmnet_cli.regions import BACKGROUND, region_id
+from scmnet_cli.skeleton import mirror
+
+ARMS = ((2, 3), (4, 5))
+"""Parts of the right and of the left arm."""
+
+_ELBOWS, _WRISTS = ([limb[end] for limb in LIMBS[:2]] for end in (1, 2))
+_BARE_ARMS = region_id("arms")
+_POINTS, _HAND_POINTS = 25, 8  # along a forearm and, after it, along its hand
+_HAND, _ASIDE = (1.1, 1.35), 0.05  # lengths of the forearm: where its hand is; torso lengths: beside the forearm's axis
+_SHORTEST, _LONG = 0.25, 0.3  # torso lengths: a shorter forearm points at the camera; a longer one shows
+_OFF_PERSON, _ON_PERSON = 0.5, 0.8  # shares of a forearm on the person: hardly any of it shows; all of it
+_BARE, _LESS_BARE = 0.6, 0.6  # least bare share of a bare forearm; a covered one has less than this share of it
+_SHOWN_HAND, _HIDDEN_HAND = 0.5, 0.1  # bare shares of a hand
+
+
+def unseen_arms(masks: Tensor, joints: Tensor) -> Tensor:
+    """Return which of right and left arm has a forearm that the photo hardly shows while it shows the other one.
+
+    A forearm is not shown if its joints are unknown, it points at the camera, most of it is not on the person, much
+    less of it is bare than of the other one, or its hand is hidden and the other one is not.
+
+    Shape:
+        masks: (B, 8, H, W); joints: (B, 18, 3), as detected; result: (B, 2) bool.
+    """
+    completed = complete_joints(joints.float())
+    forearm = completed[:, _WRISTS, :2] - completed[:, _ELBOWS, :2]  # (B, 2, 2)
+    length = _lengths(completed)
+    regions = _along(masks.float(), completed[:, _ELBOWS, :2], forearm, body_size(completed))  # (B, 8, 2, 3, K)
+    person, bare = (1 - regions[:, BACKGROUND, :, 1, :_POINTS]).mean(-1), regions[:, _BARE_ARMS]  # (B, 2); (B, 2, 3, K)
+    hand = bare[..., _POINTS:].amax(2).mean(-1)
+    bare = bare[:, :, 1, :_POINTS].mean(-1)
+    known = (joints[:, _ELBOWS, 2] > 0) & (joints[:, _WRISTS, 2] > 0)
+    shown = known & (length > _LONG) & (person > _ON_PERSON)
+    covered = (bare < _LESS_BARE * bare.flip(1)) & (bare.flip(1) > _BARE)
+    covered = covered | (hand < _HIDDEN_HAND) & (hand.flip(1) > _SHOWN_HAND)
+    unseen = ~known | (length < _SHORTEST) | (person < _OFF_PERSON) | covered
+    return unseen & shown.flip(1) & ~unseen.flip(1)
+
+
+def point_at_camera(completed: Tensor) -> Tensor:
+    """Return which of right and left forearm is so short that it points at the camera, (B, 18, 3) to (B, 2) bool."""
+    return _lengths(completed) < _SHORTEST
+
+
+def _lengths(completed: Tensor) -> Tensor:
+    """Return the lengths of both forearms in torso lengths, (B, 2)."""
+    lengths: Tensor = (completed[:, _WRISTS, :2] - completed[:, _ELBOWS, :2]).norm(dim=-1)
+    return lengths / body_size(completed)[:, None]
+
+
+def _along(masks: Tensor, start: Tensor, bone: Tensor, size: Tensor) -> Tensor:
+    """Sample region masks along both forearms and their hands, on the axis and on either side of it.
+
+    Shape:
+        masks: (B, 8, H, W); start, bone: (B, 2, 2); size: (B,); result: (B, 8, 2, 3, K), with the axis in the middle.
+    """
+    shares = torch.cat([torch.linspace(0, 1, _POINTS), torch.linspace(*_HAND, _HAND_POINTS)]).to(masks.device)
+    aside = torch.linspace(-_ASIDE, _ASIDE, 3, device=masks.device)
+    across = torch.stack([-bone[..., 1], bone[..., 0]], dim=-1) / bone.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+    axis = start[:, :, None] + shares[:, None] * bone[:, :, None]  # (B, 2, K, 2)
+    rows = axis[:, :, None] + (size[:, None, None, None] * across[:, :, None] * aside[:, None])[..., None, :]
+    extent = masks.new_tensor([masks.shape[3], masks.shape[2]])
+    grid = ((2 * rows + 1) / extent - 1).flatten(1, 2)  # (B, 6, K, 2)
+    on = F.grid_sample(masks, grid, mode="nearest", padding_mode="border", align_corners=False)
+    return on.unflatten(2, (2, 3))
+
+
+def mirrored(source: WarpSource) -> WarpSource:
+    """Return the mirrored photo, in which each arm is the other one."""
+    return WarpSource(
+        source.image.flip(3), source.masks.flip(3), mirror(source.joints, source.image.shape[3]), source.fill
+    )

@@ -1,0 +1,110 @@
+"""An arm that the photo hardly shows comes from the mirrored photo where a pose moves it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_extremities import HEIGHT, STANDING, WIDTH, standing
+from torch import Tensor
+
+from scmnet_cli.inference.crossed_arms import PersonToWarp, leaving_forearms
+from scmnet_cli.inference.unseen_arms import unseen_arms
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
+from scmnet_cli.regions import one_hot, region_id
+from scmnet_cli.skeleton import JOINTS, mirror
+
+RIGHT, LEFT = -0.6, 0.6
+"""Levels of the two bare arms; the coat is 0."""
+
+
+def joints_with(**places: tuple[float, float]) -> Tensor:
+    """Return a standing person's joints with some of them elsewhere."""
+    joints = standing()
+    for name, place in places.items():
+        joints[0, JOINTS.index(name), :2] = torch.tensor(place, dtype=torch.float32)
+    return joints
+
+
+def photo(joints: Tensor, *, sleeves: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> tuple[Tensor, Tensor]:
+    """Return a coat with two bare arms, or sleeves with bare hands; ``without``: forearms that are not in the map."""
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    labels = torch.full((HEIGHT, WIDTH), region_id("background"), dtype=torch.uint8)
+    image = torch.full((1, 3, HEIGHT, WIDTH), PLAIN_BACKGROUND)
+    labels[58:140, 64:112] = region_id("upper")
+    image[:, :, labels == region_id("upper")] = 0
+    for side, level in (("right", RIGHT), ("left", LEFT)):
+        shoulder, elbow, wrist = (joints[0, JOINTS.index(f"{side}_{n}"), :2] for n in ("shoulder", "elbow", "wrist"))
+        for start, end, last in ((shoulder, elbow, 1.0), (elbow, wrist, 0.0 if side in without else 1.35)):
+            for share in torch.linspace(0, last, 60 if last else 0):
+                place = torch.lerp(start, end, share)
+                near = (x - place[0]).square() + (y - place[1]).square() < 30
+                is_hand = start is elbow and share > 1.02
+                labels[near] = region_id("arms" if is_hand or side not in sleeves else "upper")
+                image[:, :, near] = level
+    return image, one_hot(labels[None])
+
+
+SHORT = {"right_wrist": (54, 99)}
+"""The right forearm points at the camera."""
+
+
+def test_both_arms_of_a_standing_person_are_seen() -> None:
+    for sleeves in ((), ("right", "left")):
+        assert not unseen_arms(photo(standing(), sleeves=sleeves)[1], standing()).any()
+
+
+@pytest.mark.parametrize(
+    ("joints", "masks"),
+    [
+        (joints_with(**SHORT), photo(joints_with(**SHORT))[1]),
+        (standing("right_wrist"), photo(standing())[1]),
+        (standing(), photo(standing(), without=("right",))[1]),
+        (standing(), photo(standing(), sleeves=("right",))[1]),
+        (joints_with(right_wrist=(76, 120)), photo(standing(), without=("right",))[1]),
+    ],
+    ids=["points at the camera", "unknown wrist", "not in the map", "covered", "hand hidden by the coat"],
+)
+def test_an_arm_that_hardly_shows_is_found_on_either_side(joints: Tensor, masks: Tensor) -> None:
+    assert unseen_arms(masks, joints).tolist() == [[True, False]]
+    assert unseen_arms(masks.flip(3), mirror(joints, WIDTH)).tolist() == [[False, True]]
+
+
+def test_if_no_arm_shows_none_is_replaced() -> None:
+    joints = joints_with(right_wrist=(54, 99), left_wrist=(122, 99))
+    assert not unseen_arms(photo(joints)[1], joints).any()
+    assert not unseen_arms(one_hot(torch.zeros(1, HEIGHT, WIDTH, dtype=torch.uint8)), standing()).any()
+
+
+def test_the_other_arm_steps_in() -> None:
+    joints = joints_with(**SHORT)
+    image, masks = photo(joints)
+    alone, warp = warp_parts(image, masks, joints, standing()), PersonToWarp(image, masks, joints).warp(standing())
+    for name in ("right_wrist", "left_wrist"):
+        x, y = STANDING[name]
+        assert warp.image[0, 0, y, x] == pytest.approx(LEFT, abs=0.05)
+        assert warp.regions[0, region_id("arms"), y, x] > 0.95
+    x, y = STANDING["right_wrist"]
+    assert abs(alone.image[0, 0, y, x] - LEFT) > 0.1
+
+
+def test_what_shows_of_the_arm_does_not_stay() -> None:
+    joints = joints_with(right_elbow=(66, 100), right_wrist=(72, 96))
+    image, masks = photo(joints)
+    assert unseen_arms(masks, joints).tolist() == [[True, False]]
+    warp = PersonToWarp(image, masks, joints).warp(standing())
+    on_coat = warp.image[0, 0, 84:112, 72:100]
+    assert on_coat.min() > RIGHT / 3
+
+
+def test_an_arm_that_stays_is_the_photos_own() -> None:
+    joints = joints_with(**SHORT)
+    image, masks = photo(joints)
+    assert not leaving_forearms(masks, joints, joints).any()
+    assert leaving_forearms(masks, joints, standing()).tolist() == [[1, 0]]
+    warp, expected = PersonToWarp(image, masks, joints).warp(joints), warp_parts(image, masks, joints, joints)
+    assert torch.equal(warp.image, expected.image)
+
+
+def test_a_pose_without_the_arm_has_none() -> None:
+    joints = joints_with(**SHORT)
+    assert not leaving_forearms(photo(joints)[1], joints, standing("right_elbow", "right_wrist")).any()
