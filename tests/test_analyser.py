@@ -449,7 +449,7 @@ def analysis_of(person: Person) -> Analysis:
     height, width = person.image.shape[:2]
     crop = CropBox(0, 0, width, height, Canvas(height, width))
     exact = np.eye(8, dtype=np.float32)[person.regions].transpose(2, 0, 1).copy()
-    return Analysis(1.0, person.joints.copy(), exact, crop, (height, width))
+    return Analysis(1.0, person.joints.copy(), exact, crop, person.image)
 
 
 def test_a_perfect_analysis_scores_one() -> None:

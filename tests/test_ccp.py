@@ -85,7 +85,7 @@ class FoundPerson:
         probabilities[region_id("upper"), :, self._half] = 1
         height, width = image.shape[:2]
         crop = CropBox(0, 0, width, height, Canvas(128, 128))
-        return Analysis(1.0, np.zeros((18, 3), np.float32), probabilities, crop, (height, width))
+        return Analysis(1.0, np.zeros((18, 3), np.float32), probabilities, crop, np.asarray(image))
 
 
 def test_unlabelled_photos_of_ccp_are_added_to_train_only_with_the_analysers_maps(tmp_path: Path) -> None:

@@ -478,7 +478,7 @@ class Sees(Analyser):
         probabilities[region_id("pants")] = 1
         crop = CropBox(0, 0, width, height, Canvas(24, 16))
         joints = np.tile(np.array([width / 2, height / 2, 1], np.float32), (18, 1))
-        return Analysis(1.0, joints, probabilities, crop, (height, width))
+        return Analysis(1.0, joints, probabilities, crop, np.asarray(image))
 
 
 def test_region_maps_of_another_parser_combine_with_detected_joints(annotated: Path, drawn_source: Path) -> None:

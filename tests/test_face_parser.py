@@ -102,7 +102,7 @@ def nobody() -> Analyser:
 def person_with_head(image: UInt8Array, joints: FloatArray) -> Analysis:
     height, width = image.shape[:2]
     likely = np.full((8, 4, 4), 1 / 8, np.float32)
-    return Analysis(1.0, joints, likely, CropBox(0, 0, width, height, SMALL), (height, width))
+    return Analysis(1.0, joints, likely, CropBox(0, 0, width, height, SMALL), image)
 
 
 def a_parser(analyser: Callable[[], Analyser] = nobody) -> FaceParser:

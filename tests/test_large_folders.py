@@ -59,7 +59,7 @@ class Quick(Analyser):
         probabilities[5] = 1
         joints = np.tile(np.array([width / 2, height / 2, 1], np.float32), (18, 1))
         crop = CropBox(0, 0, width, height, Canvas(24, 16))
-        return Analysis(float(np.asarray(image).any()), joints, probabilities, crop, (height, width))
+        return Analysis(float(np.asarray(image).any()), joints, probabilities, crop, np.asarray(image))
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ class TwoInEach:
             probabilities[0] = 0.5
             probabilities[region_id("upper"), :, half] = 1
             crop = CropBox(0, 0, width, height, Canvas(64, 64))
-            found.append(Analysis(1.0, joints.astype(np.float32), probabilities, crop, (height, width)))
+            found.append(Analysis(1.0, joints.astype(np.float32), probabilities, crop, np.asarray(image)))
         return found
 
     def __call__(self, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Analysis:
@@ -235,13 +235,13 @@ def test_a_person_is_painted_out_with_a_margin_and_nothing_else(
     photo = np.full((*both[0].size, 3), 3, np.uint8)
     painted = _without(photo, both[0])
     gone = (painted == BEYOND).all(2)
-    assert gone[both[0].regions > 0].all()
+    assert gone[both[0].rough_regions > 0].all()
     assert (painted[~gone] == 3).all()
     height = both[0].box[3] - both[0].box[1]
     margin = round(0.03 * height)
-    widened = ndimage.binary_dilation(both[0].regions > 0, iterations=margin + 2 * -(-margin // widened_at_once))
+    widened = ndimage.binary_dilation(both[0].rough_regions > 0, iterations=margin + 2 * -(-margin // widened_at_once))
     assert not (gone & ~widened).any()
-    assert gone.sum() >= ndimage.binary_dilation(both[0].regions > 0, iterations=margin).sum()
+    assert gone.sum() >= ndimage.binary_dilation(both[0].rough_regions > 0, iterations=margin).sum()
 
 
 # --keep-size

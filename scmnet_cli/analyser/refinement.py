@@ -84,7 +84,7 @@ class Refinement:
         joints[:, :2] = crop.to_original(joints[:, :2])
         beyond = (joints[:, :2] < -0.5).any(1) | (joints[:, :2] > (width - 0.5, height - 0.5)).any(1)
         joints[beyond | (joints[:, 2] < VISIBLE)] = 0
-        return Analysis(person, joints, cleaned, crop, (height, width)), sure
+        return Analysis(person, joints, cleaned, crop, photo), sure
 
     def view(self, photo: UInt8Array, crop: CropBox) -> Tensor:
         """Return a crop of a photo as the network's input, (1, 3, H, W)."""

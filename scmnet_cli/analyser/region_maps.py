@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 
 from scmnet_cli.analyser.network import REGION_STRIDE
+from scmnet_cli.analyser.photo_edges import labels_along_edges
 from scmnet_cli.images import CropBox, nearest_places
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS, LIMBS
-from scmnet_cli.types import FloatArray, UInt8Array
+from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 VISIBLE = 0.5
 
@@ -276,11 +279,29 @@ def _between(num: int, num_cells: int) -> tuple[_IntArray, _IntArray, FloatArray
     return before, np.minimum(before + 1, num_cells - 1), (places - before).astype(np.float32)
 
 
-def regions_on_photo(probabilities: FloatArray, crop: CropBox, size: tuple[int, int]) -> UInt8Array:
-    """Enlarge probabilities to the photo and return the most likely region; background beyond the crop."""
+def regions_on_photo(
+    probabilities: FloatArray, crop: CropBox, size: tuple[int, int], guide: UInt8Array | None = None
+) -> UInt8Array:
+    """Enlarge probabilities to the photo and return the most likely region; background beyond the crop.
+
+    Args:
+        probabilities: probabilities of the regions in the crop.
+        crop: the crop of the photo.
+        size: height and width of the photo.
+        guide: the photo, whose edges the borders shall follow; None: up to a cell of the probabilities off.
+
+    Shape:
+        probabilities: (R, h, w); guide: (H, W, 3); result: (H, W).
+    """
     scale = min(1.0, math.sqrt(_MAX_MAP_PIXELS / (crop.width * crop.height)))
     rows, columns = max(1, round(crop.height * scale)), max(1, round(crop.width * scale))
     labels = enlarged(probabilities, rows, columns)
+    if guide is not None:
+        coarse, fine = (
+            replace(crop, canvas=canvas).crop_image(guide, None, Image.Resampling.BILINEAR)
+            for canvas in (crop.canvas, Canvas(rows, columns))
+        )
+        labels = labels_along_edges(probabilities, coarse, fine, labels)
     whole = np.zeros(size, np.uint8)
     top, left = max(0, crop.top), max(0, crop.left)
     bottom, right = min(size[0], crop.top + crop.height), min(size[1], crop.left + crop.width)

@@ -65,7 +65,7 @@ class Search:
     def all_people(self, photo: UInt8Array) -> list[Analysis]:
         """Return :meth:`everybody`; a very large photo is searched at a smaller size."""
         step = _step(photo)
-        return [_enlarged(found, step, photo.shape[:2]) for found in self.everybody(_reduced(photo, step))]
+        return [_enlarged(found, step, photo) for found in self.everybody(_reduced(photo, step))]
 
     def everybody(self, photo: UInt8Array) -> list[Analysis]:
         """Return all people: the most prominent first, then the others by size; empty if there is no person."""
@@ -93,7 +93,7 @@ class Search:
             return found
         step = _step(photo)
         best = max(self._search(_reduced(photo, step)), key=lambda found: found.area, default=None)
-        return found if best is None else _enlarged(best, step, (height, width))
+        return found if best is None else _enlarged(best, step, photo)
 
     def _search(self, photo: UInt8Array) -> list[Analysis]:
         """Search the resized photo for candidates and refine each; stop at the first size that gives people."""
@@ -144,7 +144,7 @@ def _same(a: Analysis, b: Analysis) -> bool:
     columns = slice(max(0, a.crop.left, b.crop.left), min(a.crop.left + a.crop.width, b.crop.left + b.crop.width))
     if rows.stop <= rows.start or columns.stop <= columns.start:
         return False
-    shared = (a.regions[rows, columns] != BACKGROUND) & (b.regions[rows, columns] != BACKGROUND)
+    shared = (a.rough_regions[rows, columns] != BACKGROUND) & (b.rough_regions[rows, columns] != BACKGROUND)
     return bool(np.count_nonzero(shared) > _SAME_PERSON * min(a.area, b.area))
 
 
@@ -162,7 +162,7 @@ def _reduced(photo: UInt8Array, step: int) -> UInt8Array:
     return whole.crop_image(photo, None, Image.Resampling.BOX)
 
 
-def _enlarged(found: Analysis, step: int, size: tuple[int, int]) -> Analysis:
+def _enlarged(found: Analysis, step: int, photo: UInt8Array) -> Analysis:
     """Return an analysis of a reduced photo in pixels of the photo itself."""
     if step == 1:
         return found
@@ -170,7 +170,7 @@ def _enlarged(found: Analysis, step: int, size: tuple[int, int]) -> Analysis:
     joints[:, :2] = np.where(joints[:, 2:] > 0, (joints[:, :2] + 0.5) * step - 0.5, 0)
     crop = found.crop
     crop = CropBox(crop.left * step, crop.top * step, crop.width * step, crop.height * step, crop.canvas)
-    return replace(found, joints=joints, crop=crop, size=size)
+    return replace(found, joints=joints, crop=crop, photo=photo)
 
 
 def _without(photo: UInt8Array, found: Analysis) -> UInt8Array:
@@ -185,7 +185,7 @@ def _without(photo: UInt8Array, found: Analysis) -> UInt8Array:
     painted = photo.copy()
     within = painted[rows, columns]
     step = -(-margin // _WIDENED_AT_ONCE)  # large photos are widened on a coarser grid: pixel by pixel takes minutes
-    coarse = _any_of_blocks(found.regions[rows, columns] != BACKGROUND, step)
+    coarse = _any_of_blocks(found.rough_regions[rows, columns] != BACKGROUND, step)
     mask = ndimage.binary_dilation(coarse, iterations=-(-margin // step))
     within[mask.repeat(step, 0).repeat(step, 1)[: within.shape[0], : within.shape[1]]] = BEYOND
     return painted

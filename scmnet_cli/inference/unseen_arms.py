@@ -77,7 +77,7 @@ def _along(masks: Tensor, start: Tensor, bone: Tensor, size: Tensor) -> Tensor:
     extent = masks.new_tensor([masks.shape[3], masks.shape[2]])
     grid = ((2 * rows + 1) / extent - 1).flatten(1, 2)  # (B, 6, K, 2)
     on = F.grid_sample(masks, grid, mode="nearest", padding_mode="border", align_corners=False)
-    return on.unflatten(2, (2, 3))
+    return on.view(len(on), on.shape[1], 2, 3, on.shape[3])
 
 
 def mirrored(source: WarpSource) -> WarpSource:

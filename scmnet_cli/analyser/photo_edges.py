@@ -1,0 +1,138 @@
+"""Region maps that follow the edges of the photo: a guided filter of the probabilities, with the photo as its guide.
+
+A cell of the network's regions is several pixels of a photo wide, so enlarged regions have steps at their borders. In
+each window the filter fits the probability of a region linearly to the colours of the photo (He, Sun and Tang, "Guided
+Image Filtering", 2013); as in its fast variant, the coefficients are computed at the network's resolution and applied
+at the photo's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from scmnet_cli.types import FloatArray, UInt8Array
+
+_RADIUS = 2
+"""Of the window, in cells of the probabilities; wider ones lose thin limbs."""
+
+_REGULARISATION = 3e-4  # of the fit, for colours in [0, 1]; from 1e-4 to 1e-3 nothing changes
+_LEAST_PROBABLE = 0.05  # a region that is nowhere more probable is not filtered
+_CHUNK = 100_000  # pixels that are evaluated at once
+
+_IntArray = npt.NDArray[np.int64]
+
+
+def labels_along_edges(
+    probabilities: FloatArray, guide: UInt8Array, photo: UInt8Array, labels: UInt8Array
+) -> UInt8Array:
+    """Return a region map whose borders follow the edges of the photo, if cells are coarser than pixels.
+
+    Args:
+        probabilities: probabilities of the regions, with h times w cells.
+        guide: the crop at the resolution at which the filter is computed.
+        photo: the crop at the resolution of the map.
+        labels: the map from the probabilities alone; pixels far from any border keep its regions.
+
+    Shape:
+        probabilities: (R, h, w); guide: (h', w', 3); photo: (rows, columns, 3); labels, result: (rows, columns).
+    """
+    present = np.flatnonzero(probabilities.max((1, 2)) >= _LEAST_PROBABLE)
+    chosen = probabilities.argmax(0)
+    r, c = np.nonzero(_enlarged_mask(_near_border(chosen), labels.shape))
+    if len(present) < 2 or not len(r) or len(labels) <= len(chosen):
+        return labels  # one region, or cells as fine as pixels
+    coefficients = _filtered(probabilities[present], guide)
+    found = labels.copy()
+    for start in range(0, len(r), _CHUNK):
+        rows, columns = r[start : start + _CHUNK], c[start : start + _CHUNK]
+        colour = np.concatenate([photo[rows, columns] / np.float32(255), np.ones((len(rows), 1), np.float32)], axis=1)
+        at = _interpolated(coefficients, rows, columns, labels.shape)  # (n, R', 4)
+        found[rows, columns] = present[np.einsum("nrk,nk->nr", at, colour).argmax(1)]
+    return found
+
+
+def _near_border(chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return the cells with a neighbour of another region, (h, w)."""
+    from scipy import ndimage
+
+    differs: npt.NDArray[np.bool_] = ndimage.maximum_filter(chosen, 3) != ndimage.minimum_filter(chosen, 3)
+    return differs
+
+
+def _enlarged_mask(mask: npt.NDArray[np.bool_], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Return a mask at another size, by nearest neighbour."""
+    rows, columns = (np.arange(num) * cells // num for num, cells in zip(size, mask.shape, strict=True))
+    larger: npt.NDArray[np.bool_] = mask[rows][:, columns]
+    return larger
+
+
+def _filtered(probabilities: FloatArray, guide: UInt8Array) -> FloatArray:
+    """Return the smoothed coefficients of the linear fits, three for the colours and a constant, (h', w', R, 4)."""
+    height, width = guide.shape[:2]
+    given = torch.from_numpy(np.ascontiguousarray(probabilities))[None]
+    values = F.interpolate(given, size=(height, width), mode="bilinear", align_corners=False)[0].numpy()
+    radius = max(1, round(_RADIUS * height / probabilities.shape[1]))
+    mean = _window_means(radius)
+    colours = np.moveaxis(guide, -1, 0).astype(np.float32) / 255
+    colour = mean(colours)
+    inverse = _inverse_covariance(colours, colour, mean)
+    found = np.empty((height, width, len(values), 4), np.float32)
+    for number, value in enumerate(values):
+        middle = mean(value)
+        covariance = np.stack([mean(channel * value) for channel in colours]) - colour * middle
+        slopes = np.einsum("ijhw,jhw->ihw", inverse, covariance)
+        found[:, :, number, :3] = np.moveaxis(mean(slopes), 0, -1)
+        found[:, :, number, 3] = mean(middle - (slopes * colour).sum(0))
+    return found
+
+
+def _inverse_covariance(
+    colours: FloatArray, colour: FloatArray, mean: Callable[[FloatArray], FloatArray]
+) -> FloatArray:
+    """Return the inverse of each window's regularised covariance of colours, (3, 3, h', w'), by cofactors."""
+    a, b, c, d, e, f = (
+        mean(colours[i] * colours[j]) - colour[i] * colour[j] + (_REGULARISATION if i == j else 0)
+        for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+    )
+    cofactors = (d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b)
+    determinant = a * cofactors[0] + b * cofactors[1] + c * cofactors[2]
+    every = np.stack(cofactors) / determinant
+    symmetric: FloatArray = every[[0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(3, 3, *a.shape)
+    return symmetric
+
+
+def _window_means(radius: int) -> Callable[[FloatArray], FloatArray]:
+    from scipy import ndimage
+
+    def mean(values: FloatArray) -> FloatArray:
+        rows = ndimage.uniform_filter1d(values, 2 * radius + 1, axis=-2, mode="nearest")
+        means: FloatArray = ndimage.uniform_filter1d(rows, 2 * radius + 1, axis=-1, mode="nearest")
+        return means
+
+    return mean
+
+
+def _interpolated(cells: FloatArray, rows: _IntArray, columns: _IntArray, size: tuple[int, ...]) -> FloatArray:
+    """Interpolate cells bilinearly at n pixels of a grid of another size.
+
+    Shape:
+        cells: (h, w, ...); rows, columns: (n,); result: (n, ...).
+    """
+    y, below, down = _between(rows, size[0], cells.shape[0])
+    x, beside, across = _between(columns, size[1], cells.shape[1])
+    down, across = (share.reshape(-1, *[1] * (cells.ndim - 2)) for share in (down, across))
+    above = cells[y, x] * (1 - across) + cells[y, beside] * across
+    under = cells[below, x] * (1 - across) + cells[below, beside] * across
+    return (above * (1 - down) + under * down).astype(np.float32, copy=False)
+
+
+def _between(places: _IntArray, num: int, num_cells: int) -> tuple[_IntArray, _IntArray, FloatArray]:
+    """Return, for pixels out of ``num``, the cells before and after their centres and the weight of the latter."""
+    at = ((places + 0.5) * (num_cells / num) - 0.5).clip(0, num_cells - 1)
+    before = at.astype(np.int64)
+    return before, np.minimum(before + 1, num_cells - 1), (at - before).astype(np.float32)
