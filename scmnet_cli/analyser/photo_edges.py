@@ -78,7 +78,7 @@ def _filtered(probabilities: FloatArray, guide: UInt8Array) -> FloatArray:
     values = F.interpolate(given, size=(height, width), mode="bilinear", align_corners=False)[0].numpy()
     radius = max(1, round(_RADIUS * height / probabilities.shape[1]))
     mean = _window_means(radius)
-    colours = np.moveaxis(guide, -1, 0).astype(np.float32) / 255
+    colours = np.divide(np.moveaxis(guide, -1, 0), 255, dtype=np.float32)
     colour = mean(colours)
     inverse = _inverse_covariance(colours, colour, mean)
     found = np.empty((height, width, len(values), 4), np.float32)

@@ -152,8 +152,9 @@ class _Forearms:
         elbows, wrists = ([forearm[end] for forearm in _FOREARMS] for end in (2, 3))
         moved = self.across & (distances[:, wrists] > _MOVED)
         moved = moved | self.unseen & (torch.maximum(distances[:, elbows], distances[:, wrists]) > _UNSEEN_MOVED)
-        known: Tensor = (target[:, elbows, 2] > 0) & (target[:, wrists, 2] > 0)
-        return known & moved
+        known = (target[:, elbows, 2] > 0) & (target[:, wrists, 2] > 0)
+        leave: Tensor = known & moved
+        return leave
 
     def pixels(self, which: Tensor) -> Tensor:
         """Return the hidden pixels of the chosen forearms, (B, 1, H, W) bool, for a choice of (B, 2) bool."""
