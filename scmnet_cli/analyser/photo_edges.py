@@ -43,16 +43,25 @@ def labels_along_edges(
     """
     present = np.flatnonzero(probabilities.max((1, 2)) >= _LEAST_PROBABLE)
     chosen = probabilities.argmax(0)
-    r, c = np.nonzero(_enlarged_mask(_near_border(chosen), labels.shape))
-    if len(present) < 2 or not len(r) or len(labels) <= len(chosen):
+    near = _near_border(chosen)
+    if not near.any() or len(labels) <= len(chosen):
         return labels  # one region, or cells as fine as pixels
-    coefficients = _filtered(probabilities[present], guide)
+    rows, columns = (_around(near.any(axis)) for axis in (1, 0))
+    cell = len(guide) // len(chosen)  # its width in pixels of the guide
+    part = guide[rows.start * cell : rows.stop * cell, columns.start * cell : columns.stop * cell]
+    coefficients = _filtered(probabilities[present, rows, columns], part)
+    y, below, down = cells_between(len(labels), len(guide), rows.start * cell, part.shape[0])
+    x, beside, across = cells_between(labels.shape[1], guide.shape[1], columns.start * cell, part.shape[1])
+    every = np.nonzero(_enlarged_mask(near, labels.shape))
     found = labels.copy()
-    for start in range(0, len(r), _CHUNK):
-        rows, columns = r[start : start + _CHUNK], c[start : start + _CHUNK]
-        colour = np.concatenate([photo[rows, columns] / np.float32(255), np.ones((len(rows), 1), np.float32)], axis=1)
-        at = _interpolated(coefficients, rows, columns, labels.shape)  # (n, R', 4)
-        found[rows, columns] = present[np.einsum("nrk,nk->nr", at, colour).argmax(1)]
+    for start in range(0, len(every[0]), _CHUNK):
+        r, c = (places[start : start + _CHUNK] for places in every)
+        colour = np.concatenate([photo[r, c] / np.float32(255), np.ones((len(r), 1), np.float32)], axis=1)
+        shares = across[c, None, None], down[r, None, None]
+        above = coefficients[y[r], x[c]] * (1 - shares[0]) + coefficients[y[r], beside[c]] * shares[0]
+        under = coefficients[below[r], x[c]] * (1 - shares[0]) + coefficients[below[r], beside[c]] * shares[0]
+        fits = above * (1 - shares[1]) + under * shares[1]  # (n, R', 4)
+        found[r, c] = present[np.einsum("nrk,nk->nr", fits, colour).argmax(1)]
     return found
 
 
@@ -62,6 +71,12 @@ def _near_border(chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
 
     differs: npt.NDArray[np.bool_] = ndimage.maximum_filter(chosen, 3) != ndimage.minimum_filter(chosen, 3)
     return differs
+
+
+def _around(near: npt.NDArray[np.bool_]) -> slice:
+    """Return the cells from the first to the last set one, and those in reach of the filter."""
+    cells = np.flatnonzero(near)
+    return slice(max(0, int(cells[0]) - 2 * _RADIUS), int(cells[-1]) + 2 * _RADIUS + 1)
 
 
 def _enlarged_mask(mask: npt.NDArray[np.bool_], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -117,22 +132,17 @@ def _window_means(radius: int) -> Callable[[FloatArray], FloatArray]:
     return mean
 
 
-def _interpolated(cells: FloatArray, rows: _IntArray, columns: _IntArray, size: tuple[int, ...]) -> FloatArray:
-    """Interpolate cells bilinearly at n pixels of a grid of another size.
+def cells_between(
+    num: int, num_cells: int, first: int = 0, num_part: int | None = None
+) -> tuple[_IntArray, _IntArray, FloatArray]:
+    """Return, for the centres of ``num`` pixels, the cells before and after them and the weight of the latter.
 
-    Shape:
-        cells: (h, w, ...); rows, columns: (n,); result: (n, ...).
+    Args:
+        num: number of pixels.
+        num_cells: number of cells over the same length.
+        first: cells are counted from this one.
+        num_part: number of cells from there that exist; beyond them the last one counts. None: all.
     """
-    y, below, down = _between(rows, size[0], cells.shape[0])
-    x, beside, across = _between(columns, size[1], cells.shape[1])
-    down, across = (share.reshape(-1, *[1] * (cells.ndim - 2)) for share in (down, across))
-    above = cells[y, x] * (1 - across) + cells[y, beside] * across
-    under = cells[below, x] * (1 - across) + cells[below, beside] * across
-    return (above * (1 - down) + under * down).astype(np.float32, copy=False)
-
-
-def _between(places: _IntArray, num: int, num_cells: int) -> tuple[_IntArray, _IntArray, FloatArray]:
-    """Return, for pixels out of ``num``, the cells before and after their centres and the weight of the latter."""
-    at = ((places + 0.5) * (num_cells / num) - 0.5).clip(0, num_cells - 1)
-    before = at.astype(np.int64)
-    return before, np.minimum(before + 1, num_cells - 1), (at - before).astype(np.float32)
+    places = ((np.arange(num) + 0.5) * (num_cells / num) - 0.5 - first).clip(0)
+    before, last = places.astype(np.int64), (num_cells - first if num_part is None else num_part) - 1
+    return before.clip(max=last), (before + 1).clip(max=last), (places - before).astype(np.float32)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from scmnet_cli.analyser.network import REGION_STRIDE
-from scmnet_cli.analyser.photo_edges import labels_along_edges
+from scmnet_cli.analyser.photo_edges import cells_between, labels_along_edges
 from scmnet_cli.images import CropBox, nearest_places
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS, LIMBS
@@ -44,7 +44,6 @@ _TRUNK_MARGIN, _BELOW_HIPS = 0.2, 1.6
 """How far the trunk reaches beyond the joints, in its widths, and down from the shoulders, in its heights."""
 
 _BoolArray = npt.NDArray[np.bool_]
-_IntArray = npt.NDArray[np.int64]
 
 
 def components(mask: _BoolArray) -> tuple[npt.NDArray[np.int32], int]:
@@ -257,8 +256,8 @@ def enlarged(probabilities: FloatArray, rows: int, columns: int) -> UInt8Array:
         probabilities: (R, h, w); result: (rows, columns).
     """
     regions, height, width = probabilities.shape
-    y, below, down = _between(rows, height)
-    x, beside, across = _between(columns, width)
+    y, below, down = cells_between(rows, height)
+    x, beside, across = cells_between(columns, width)
     chosen = likeliest(probabilities)
     labels: UInt8Array = chosen[y][:, x]
     under, right = chosen[np.minimum(np.arange(height) + 1, height - 1)], np.minimum(np.arange(width) + 1, width - 1)
@@ -270,13 +269,6 @@ def enlarged(probabilities: FloatArray, rows: int, columns: int) -> UInt8Array:
     under = cells[below[r] * width + x[c]] * (1 - across) + cells[below[r] * width + beside[c]] * across
     labels[r, c] = (above * (1 - down) + under * down).argmax(1)
     return labels
-
-
-def _between(num: int, num_cells: int) -> tuple[_IntArray, _IntArray, FloatArray]:
-    """Return, for the centres of ``num`` pixels, the cells before and after them and the weight of the latter."""
-    places = np.maximum((np.arange(num) + 0.5) * (num_cells / num) - 0.5, 0)
-    before = places.astype(np.int64)
-    return before, np.minimum(before + 1, num_cells - 1), (places - before).astype(np.float32)
 
 
 def regions_on_photo(
