@@ -9,7 +9,8 @@ from torch import Tensor
 
 from scmnet_cli.inference.crossed_arms import PersonToWarp, leaving_forearms
 from scmnet_cli.inference.unseen_arms import unseen_arms
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
+from scmnet_cli.models.warp_mixing import mixed
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import JOINTS, mirror
 
@@ -108,3 +109,20 @@ def test_an_arm_that_stays_is_the_photos_own() -> None:
 def test_a_pose_without_the_arm_has_none() -> None:
     joints = joints_with(**SHORT)
     assert not leaving_forearms(photo(joints)[1], joints, standing("right_elbow", "right_wrist")).any()
+
+
+def test_background_beside_an_arm_does_not_hide_the_body_of_another_photo() -> None:
+    """An arm covers 20 times as much as what is behind it; the background beside it must not."""
+    labels = [torch.full((1, 4, 4), region_id(name), dtype=torch.uint8) for name in ("background", "skirt")]
+    beside, skirt = (
+        PartWarp(
+            torch.full((1, 3, 4, 4), level),
+            one_hot(regions),
+            torch.full((1, 1, 4, 4), coverage),
+            torch.zeros(1, 2, 4, 4),
+        )
+        for level, regions, coverage in zip((PLAIN_BACKGROUND, 0.0), labels, (0.95, 0.05), strict=True)
+    )
+    both = mixed([beside, skirt], PLAIN_BACKGROUND)
+    assert both.regions[0, region_id("skirt")].min() > 0.8
+    assert both.coverage.min() == pytest.approx(1)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
+from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import FloatArray, UInt8Array
 
 _RADIUS = 2
@@ -62,7 +63,21 @@ def labels_along_edges(
         under = coefficients[below[r], x[c]] * (1 - shares[0]) + coefficients[below[r], beside[c]] * shares[0]
         fits = above * (1 - shares[1]) + under * shares[1]  # (n, R', 4)
         found[r, c] = present[np.einsum("nrk,nk->nr", fits, colour).argmax(1)]
-    return found
+    return _smooth_outline(found, labels, round(len(labels) / len(chosen)))
+
+
+def _smooth_outline(found: UInt8Array, rough: UInt8Array, width: int) -> UInt8Array:
+    """Remove fringes of single pixels: a pixel is on the person if most of its neighbours are.
+
+    Args:
+        found: the map.
+        rough: gives the regions of pixels that are added to the person.
+        width: of the neighbourhood, made odd.
+    """
+    person = found != BACKGROUND
+    on_person = _window_means(width // 2)(person.astype(np.float32)) > 0.5
+    smooth: UInt8Array = np.where(on_person, np.where(person, found, rough), BACKGROUND).astype(np.uint8)
+    return smooth
 
 
 def _near_border(chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

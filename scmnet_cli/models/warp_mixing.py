@@ -8,11 +8,16 @@ import torch
 
 from scmnet_cli.models.part_warp import PartWarp
 
+_BACKGROUND_COUNTS = 0.01
+"""Weight of background relative to the person; arms, in front, cover up to 20 times as much as what is behind them."""
+
 
 def mixed(warps: Sequence[PartWarp], fill: float) -> PartWarp:
-    """Average warps of disjoint parts, weighted by coverage."""
+    """Average warps of disjoint parts, weighted by coverage; the background beside a part hides no other part."""
     total = torch.stack([warp.coverage for warp in warps]).sum(0)
-    shares = [warp.coverage / total.clamp(min=1e-6) for warp in warps]
+    weights = [warp.coverage * (1 - (1 - _BACKGROUND_COUNTS) * warp.regions[:, :1]) for warp in warps]
+    sums = torch.stack(weights).sum(0).clamp(min=1e-6)
+    shares = [weight / sums for weight in weights]
     image = sum(((warp.image - fill) * share for warp, share in zip(warps, shares, strict=True)), torch.zeros(()))
     regions = sum((warp.regions * share for warp, share in zip(warps, shares, strict=True)), torch.zeros(()))
     return PartWarp(image + fill, regions, total.clamp(max=1), warps[0].coordinates)
