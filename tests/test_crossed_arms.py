@@ -100,6 +100,13 @@ def column(values: list[float]) -> np.ndarray:
     return np.array(values, np.float32)[:, None, None]
 
 
+def test_between_two_garments_the_nearer_one_continues() -> None:
+    mask = np.array([True, True, False, False, False, True, True])[:, None]
+    kind = np.array([5, 5, 0, 0, 0, 1, 1], np.uint8)[:, None]
+    filled = continued(column([1, 2, 0, 0, 0, 8, 9]), mask, ~mask, kind)
+    np.testing.assert_array_equal(filled, column([1, 2, 2, 1, 8, 8, 9]))
+
+
 @pytest.mark.parametrize(
     ("sound", "expected"),
     [

@@ -26,7 +26,9 @@ from scmnet_cli.regions import BACKGROUND, region_id
 
 _FOREARMS = ((3, *LIMBS[0]), (5, *LIMBS[1]))  # part, shoulder, elbow, wrist
 _UPPER_ARMS = (2, 4)  # parts
-_HAIR, _SKIRT, _FACE, _UPPER, _BARE_ARMS = (region_id(name) for name in ("hair", "skirt", "face", "upper", "arms"))
+_HAIR, _SKIRT, _PANTS, _FACE, _UPPER, _BARE_ARMS = (
+    region_id(name) for name in ("hair", "skirt", "pants", "face", "upper", "arms")
+)
 _MOVED, _UNSEEN_MOVED = 0.3, 0.1
 """Torso lengths: a wrist that moves less on the torso stays where it is; so do elbow and wrist of an unseen arm."""
 _ON_ARM, _NEAR_ARM, _ON_TORSO = 0.6, 0.5, 1.0  # softness of a forearm, nearness of a bare hand, softness of the torso
@@ -220,7 +222,7 @@ def _gap(source: WarpSource, hidden: Tensor, rim: float) -> Tensor:
 def _without(source: WarpSource, gap: Tensor) -> WarpSource:
     """Return the photo with its garments continued over a gap, and with forearms that do not hide the torso."""
     image, masks, fill = source.image.float(), source.masks.float(), source.fill
-    cloth = (1 - gap) * masks[:, [_UPPER, _SKIRT]].sum(1, keepdim=True)
+    cloth = (1 - gap) * masks[:, [_UPPER, _SKIRT, _PANTS]].sum(1, keepdim=True)
     background = torch.cat([torch.full_like(image, fill), torch.zeros_like(masks)], dim=1)
     background[:, 3 + BACKGROUND] = 1
     layers = torch.where(gap > 0.5, background, torch.cat([image, masks], dim=1))
@@ -230,13 +232,14 @@ def _without(source: WarpSource, gap: Tensor) -> WarpSource:
 
 
 def _filled(layers: Tensor, cloth: Tensor, gap: Tensor) -> Tensor:
-    """Continue the cloth around a gap over the gap; image and regions alike.
+    """Continue the cloth around a gap over the gap, between two garments the nearer one; image and regions alike.
 
     Shape:
         layers, result: (1, C, H, W); cloth, gap: (1, 1, H, W) bool.
     """
     colour = layers[0].permute(1, 2, 0).cpu().numpy()
-    filled = continued(colour, cloth[0, 0].cpu().numpy(), gap[0, 0].cpu().numpy())
+    kind = layers[0, 3:].argmax(0).to(torch.uint8).cpu().numpy()
+    filled = continued(colour, cloth[0, 0].cpu().numpy(), gap[0, 0].cpu().numpy(), kind)
     return torch.from_numpy(filled).permute(2, 0, 1)[None].to(layers.device)
 
 

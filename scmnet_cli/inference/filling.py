@@ -89,13 +89,21 @@ def _bridged(
     return np.where(gap, np.float32(1), cover), continued(colour, sound, gap)
 
 
-def continued(colour: npt.NDArray[np.float32], sound: _BoolArray, gap: _BoolArray) -> npt.NDArray[np.float32]:
+def continued(
+    colour: npt.NDArray[np.float32], sound: _BoolArray, gap: _BoolArray, kind: npt.NDArray[np.uint8] | None = None
+) -> npt.NDArray[np.float32]:
     """Fill a gap from the sound pixels above and below it in each column, mirrored at the gap's edges and blended.
 
     Pixels with sound pixels on one side only take the mirror image of that side; pixels without any stay.
 
+    Args:
+        colour: the pixels.
+        sound: pixels that may be continued.
+        gap: pixels to fill.
+        kind: garment of each pixel: between two different ones the nearer one is continued. None: all are alike.
+
     Shape:
-        colour: (H, W, C); sound, gap: (H, W).
+        colour: (H, W, C); sound, gap, kind: (H, W).
     """
     rows, columns = np.mgrid[: sound.shape[0], : sound.shape[1]]
     above, below = _nearest(sound)
@@ -105,6 +113,9 @@ def continued(colour: npt.NDArray[np.float32], sound: _BoolArray, gap: _BoolArra
         return colour
     from_above, from_below = rows - above, below - rows
     share = from_below / np.maximum(from_above + from_below, 1)
+    if kind is not None:
+        other = kind[above.clip(0), columns] != kind[below.clip(max=len(sound) - 1), columns]
+        share = np.where(other, from_above <= from_below, share)
     share = np.where(has_above & has_below, share, has_above)[..., None]
     upper = _mirrored(colour, sound, from_above, above, columns, -1)
     lower = _mirrored(colour, sound, from_below, below, columns, 1)
