@@ -1,8 +1,7 @@
-"""The face parser: landmarks, alignment, finding a face in a photo, and the commands that take one."""
+"""The face parser: finding a face in a photo, its weights and evaluation, and the commands that take one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,158 +9,28 @@ import numpy as np
 import pytest
 import skimage
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from faces_of_discs import COLOURS, GROUND, SMALL, TURNED, a_face, a_parser, in_photo, person_with_head
+from torch import nn
 
 from scmnet_cli.analyser.analysis import Analysis
 from scmnet_cli.analyser.evaluation.faces import evaluate_face_parser
 from scmnet_cli.analyser.evaluation.scores import compare
-from scmnet_cli.analyser.face_landmarks import ALIGNED, EYES_APART, aligning, landmarks_of
+from scmnet_cli.analyser.face_landmarks import ALIGNED
 from scmnet_cli.analyser.faces import Face, FaceParser, find_face, heads
-from scmnet_cli.analyser.network import Analysed, AnalyserNet
+from scmnet_cli.analyser.network import AnalyserNet
 from scmnet_cli.analyser.people import SHIPPED, Analyser
 from scmnet_cli.analyser.subjects import FACES
-from scmnet_cli.analyser.training.face_photos import OF_FACES, face_photo, head_photo, without_face
 from scmnet_cli.analyser.training.loop import save_weights
-from scmnet_cli.analyser.training.losses import ViewBatch, losses
-from scmnet_cli.analyser.training.views import ONE_OF, UNKNOWN, Views, plain_view
 from scmnet_cli.analyser.windows import Window
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import CropBox, read_photo, save_png
+from scmnet_cli.images import read_photo, save_png
 from scmnet_cli.inference.inputs.faces import read_framed_face
 from scmnet_cli.preprocess.face_photos import FacePhotoSource
 from scmnet_cli.preprocess.prepare import prepare
-from scmnet_cli.regions import BODY_REGIONS, CELEBAMASK_PARTS, FACE_REGIONS, region_id
+from scmnet_cli.regions import BODY_REGIONS, CELEBAMASK_PARTS, FACE_REGIONS
 from scmnet_cli.skeleton import JOINTS
-from scmnet_cli.types import NO_JOINTS, Canvas, FloatArray, Person, UInt8Array
-
-SMALL = Canvas(64, 64)
-COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200))
-SKIN, GROUND = (225, 170, 150), (60, 70, 60)
-
-
-def a_face(side: int = 64, hidden: tuple[int, ...] = ()) -> UInt8Array:
-    """Draw a disc of skin with a dot of another colour at each landmark."""
-    rows, columns = np.mgrid[:side, :side] + 0.5
-    image = np.full((side, side, 3), GROUND, np.uint8)
-    image[np.hypot(rows - 0.6 * side, columns - 0.5 * side) < 0.34 * side] = SKIN
-    for number, (x, y) in enumerate(ALIGNED * side):
-        if number not in hidden:
-            image[np.hypot(rows - y, columns - x) < 0.06 * side] = COLOURS[number]
-    return image
-
-
-def in_photo(face: UInt8Array, window: Window, height: int, width: int) -> UInt8Array:
-    """Put an aligned face where a window of a photo shows it."""
-    side = len(face)
-    matrix = window.matrix(Canvas(side, side))
-    back = np.linalg.inv(matrix[:, :2])
-    coefficients = tuple(np.column_stack([back, -back @ matrix[:, 2]]).ravel())
-    turned = Image.fromarray(face).transform(
-        (width, height), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR, fillcolor=GROUND
-    )
-    return np.asarray(turned)
-
-
-class Colours(nn.Module):
-    """Network stub for drawn faces: derives regions and landmarks from colours."""
-
-    knows_noses = True
-
-    def forward(self, image: Tensor) -> Analysed:
-        pixels = (image.float() + 1) * 127.5
-        near = [(pixels - torch.tensor(colour)[:, None, None]).abs().sum(1) < 60 for colour in COLOURS]
-        dots = torch.stack(near, 1).float()  # (B, 5, H, W)
-        heat = (nn.functional.avg_pool2d(dots, 4) + 1e-9).log()  # uniform over the dot, so the mean is its centre
-        visible = dots.flatten(2).sum(-1) * 10 - 5
-        skin = ((pixels - torch.tensor(SKIN)[:, None, None]).abs().sum(1) < 60) | (dots.sum(1) > 0)
-        on_skin = nn.functional.avg_pool2d(skin[:, None].float(), 2)
-        regions = torch.full((len(image), 8, *on_skin.shape[2:]), -20.0)
-        regions[:, 0], regions[:, 1] = 5 - 10 * on_skin[:, 0], 10 * on_skin[:, 0] - 5
-        if self.knows_noses:
-            nose = nn.functional.max_pool2d(dots[:, 2:3], 5, 1, 2)  # a nose is larger than its dot
-            regions[:, 5] = 20 * nn.functional.avg_pool2d(nose, 2)[:, 0] - 9
-        return Analysed(regions, heat, visible, (visible > 0).sum(1) * 4.0 - 10)
-
-
-def nobody() -> Analyser:
-    """Analyser stub that finds no person."""
-
-    class Nobody:
-        def __call__(self, image: UInt8Array) -> Analysis:
-            return replace(person_with_head(image, np.zeros((18, 3), np.float32)), person=0.0)
-
-        def people(self, image: UInt8Array) -> list[Analysis]:
-            del image
-            return []
-
-    return Nobody()  # type: ignore[return-value]
-
-
-def person_with_head(image: UInt8Array, joints: FloatArray) -> Analysis:
-    height, width = image.shape[:2]
-    likely = np.full((8, 4, 4), 1 / 8, np.float32)
-    return Analysis(1.0, joints, likely, CropBox(0, 0, width, height, SMALL), image)
-
-
-def a_parser(analyser: Callable[[], Analyser] = nobody) -> FaceParser:
-    return FaceParser(Colours(), SMALL, analyser=analyser)  # type: ignore[arg-type]
-
-
-TURNED = Window(90, 70, 80, angle=0.4)
-
-
-# landmarks and alignment
-
-
-def test_the_aligning_window_brings_landmarks_to_their_places() -> None:
-    there = TURNED.to_photo((ALIGNED * 64 - 0.5).astype(np.float32), SMALL)
-    window = aligning(np.column_stack([there, np.ones(5)]).astype(np.float32))
-    assert window is not None
-    assert (window.centre_x, window.centre_y, window.height) == pytest.approx((90, 70, 80), abs=0.01)
-    assert window.angle == pytest.approx(0.4, abs=1e-3)
-    np.testing.assert_allclose(window.to_canvas(there, SMALL), ALIGNED * 64 - 0.5, atol=0.01)
-
-
-def test_hidden_landmarks_are_ignored_in_alignment_and_one_landmark_is_not_enough() -> None:
-    there = TURNED.to_photo((ALIGNED * 64 - 0.5).astype(np.float32), SMALL)
-    landmarks = np.column_stack([there, np.ones(5)]).astype(np.float32)
-    landmarks[1] = 0
-    window = aligning(landmarks)
-    assert window is not None
-    assert (window.centre_x, window.height) == pytest.approx((90, 80), abs=0.01)
-    landmarks[1:] = 0
-    assert aligning(landmarks) is None
-
-
-def parts_of(*named: tuple[str, int, int]) -> UInt8Array:
-    parts = np.zeros((64, 64), np.uint8)
-    for part, x, y in named:
-        parts[y - 1 : y + 2, x - 2 : x + 3] = CELEBAMASK_PARTS.index(part)
-    return parts
-
-
-def test_the_eye_on_the_left_of_the_picture_is_the_right_eye_whatever_its_mask_is_called() -> None:
-    face = [("nose", 32, 36), ("u_lip", 30, 46), ("l_lip", 36, 47)]
-    for right, left in (("r_eye", "l_eye"), ("l_eye", "r_eye")):
-        landmarks = landmarks_of(parts_of((right, 20, 30), (left, 44, 31), *face))
-        np.testing.assert_allclose(landmarks[:3], [[20, 30, 1], [44, 31, 1], [32, 36, 1]])
-        np.testing.assert_allclose(landmarks[3:], [[28, 46, 1], [38, 47, 1]])
-
-
-def test_eyes_behind_glasses_are_missing_and_a_single_eye_is_on_its_side_of_the_nose() -> None:
-    landmarks = landmarks_of(parts_of(("eye_g", 20, 30), ("r_eye", 44, 30), ("nose", 32, 36)))
-    assert landmarks[:, 2].tolist() == [0, 1, 1, 0, 0]
-    assert landmarks[1, :2].tolist() == [44, 30]
-
-
-def test_points_survive_the_round_trip_to_the_canvas() -> None:
-    points = np.array([[3.0, 5.0], [100.0, 60.0]], np.float32)
-    np.testing.assert_allclose(TURNED.to_photo(TURNED.to_canvas(points, SMALL), SMALL), points, atol=1e-3)
-
-
-# finding a face
+from scmnet_cli.types import Canvas, Person, UInt8Array
 
 
 @pytest.mark.parametrize("window", [Window(64, 64, 128), TURNED, Window(60, 66, 100, angle=-0.5)])
@@ -280,96 +149,6 @@ def test_a_folder_of_photos_becomes_a_prepared_folder_of_upright_faces(tmp_path:
         assert (entry.crop.left, entry.crop.top, entry.crop.width) == pytest.approx((50, 30, 80), abs=4)
 
 
-# training
-
-
-def test_views_of_faces_keep_landmarks_in_place_and_include_views_without_a_face() -> None:
-    person = Person("ann", a_face(64), parts_of(("r_eye", 20, 30), ("l_eye", 44, 30), ("nose", 32, 36)), NO_JOINTS)
-    photo = face_photo(person)
-    view = plain_view(photo, SMALL, OF_FACES)
-    np.testing.assert_allclose(view.joints[:3, :2], [[20, 30], [44, 30], [32, 36]], atol=0.5)
-    assert view.joints[3:, 2].tolist() == [0, 0]
-    assert np.abs(view.image.astype(int) - person.image).mean() < 2
-    views = Views([photo], [Image.new("RGB", (50, 40), "green")], SMALL, 0, OF_FACES)
-    seen = [views.view(number) for number in range(60)]
-    assert {0, 1} <= {view.person for view in seen}
-    for view in seen:
-        if view.person == 0:
-            assert not view.labels.any()
-            assert not view.joints.any()
-
-
-def a_street_person() -> Person:
-    regions = np.zeros((400, 200), np.uint8)
-    regions[40:120, 70:130] = region_id("hair")
-    regions[60:110, 80:120] = region_id("face")
-    regions[120:260, 60:140] = region_id("upper")
-    regions[260:380, 70:130] = region_id("legs")
-    joints = np.zeros((18, 3), np.float32)
-    for name, place in {
-        "right_eye": (92, 80), "left_eye": (108, 80), "nose": (100, 87), "neck": (100, 125),
-        "right_shoulder": (65, 130), "left_shoulder": (135, 130),
-    }.items():  # fmt: skip
-        joints[JOINTS.index(name)] = (*place, 1)
-    image = np.full((400, 200, 3), 128, np.uint8)
-    return Person("0001", image, regions, joints)
-
-
-def test_a_head_in_a_street_photo_trains_only_hair_clothes_eyes_and_nose() -> None:
-    head = head_photo(a_street_person())
-    assert head is not None
-    assert head.labels is not None
-    labels = np.asarray(head.labels)
-    annotated = {region_id(name, FACE_REGIONS) for name in ("background", "hair", "cloth")}
-    assert set(np.unique(labels)) == annotated | {ONE_OF}
-    left, _, right, _ = head.box
-    assert right - left == pytest.approx(16 / EYES_APART, rel=0.1)
-    view = plain_view(head, SMALL, OF_FACES)
-    assert view.joints[:, 2].tolist() == [1, 1, 1, -1, -1]
-    np.testing.assert_allclose(view.joints[:2, :2], ALIGNED[:2] * 64, atol=2)
-    joints = a_street_person().joints.copy()
-    joints[JOINTS.index("nose"), 0] = 130
-    assert head_photo(replace(a_street_person(), joints=joints)) is None  # turned away
-
-
-def test_landmarks_of_unknown_visibility_give_no_loss() -> None:
-    head = head_photo(a_street_person())
-    assert head is not None
-    batch = ViewBatch.of([plain_view(head, SMALL, OF_FACES)])
-    torch.manual_seed(0)
-    with torch.no_grad():
-        found = AnalyserNet(5, 8, 6).eval()(batch.image)
-        wrong = losses(found, batch, torch.ones(8))["visible"]
-        found.visible[0, 3:] = 9.0
-        assert losses(found, batch, torch.ones(8))["visible"] == wrong
-        found.visible[0, 0] = -9.0
-        assert losses(found, batch, torch.ones(8))["visible"] > wrong
-
-
-def test_partial_labels_are_trained_on_the_sum_of_the_possible_regions() -> None:
-    regions = torch.zeros(1, 8, 4, 4)
-    regions[:, 1] = 3.0
-    found = Analysed(regions, torch.zeros(1, 5, 2, 2), torch.zeros(1, 5), torch.zeros(1))
-    labels = torch.full((1, 4, 4), UNKNOWN)
-    labels[0, 0] = ONE_OF
-    batch = ViewBatch(torch.zeros(1, 3, 8, 8), labels, torch.zeros(1, 5, 3), torch.zeros(1))
-    likely = torch.softmax(regions[0, :, 0, 0], 0)
-    for one_of in ((1, 5), (3, 5, 6)):
-        wanted = -float(likely[list(one_of)].sum().log())
-        assert float(losses(found, batch, torch.ones(8), one_of)["regions"]) == pytest.approx(wanted, abs=1e-4)
-    assert float(losses(found, batch, torch.ones(8), (1, 5))["overlap"]) == 0
-
-
-def test_views_without_a_face_come_from_beside_and_below_the_head() -> None:
-    person = a_street_person()
-    person.image[:120, 60:140] = 255
-    for picture in without_face(person):
-        assert np.asarray(picture).max() == 128
-
-
-# weights, size and licence
-
-
 def weights_of(path: Path, person_bias: float, licence: str = "non-commercial research and education only") -> Path:
     torch.manual_seed(0)
     net = FACES.build()
@@ -413,9 +192,6 @@ def test_a_photo_without_a_map_asks_for_a_face_parser(scm, place) -> None:  # ty
     outcome = scm("preprocess", place.data / "images", "-o", "faces", "--domain", "face")
     assert outcome.code == 2
     assert "give --face-parser" in outcome.errors[-1]
-
-
-# evaluation
 
 
 def test_a_perfect_parser_scores_one_and_finds_no_face_on_walls(tmp_path: Path) -> None:

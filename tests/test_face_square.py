@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from test_face_parser import COLOURS, SMALL, Colours, a_face, in_photo, nobody
+from faces_of_discs import COLOURS, SMALL, Colours, a_face, in_photo, nobody
 from torch import Tensor, nn
 
 from scmnet_cli.analyser.face_landmarks import ALIGNED

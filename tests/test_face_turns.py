@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_face_parser import COLOURS, SMALL, Colours, a_face, in_photo, nobody, person_with_head
+from faces_of_discs import COLOURS, SMALL, Colours, a_face, in_photo, nobody, person_with_head
 from torch import Tensor
 
 from scmnet_cli.analyser.analysis import Analysis

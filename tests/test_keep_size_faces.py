@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from faces_of_discs import SKIN, SMALL, TURNED, Colours, a_face, a_parser, in_photo, nobody
 from PIL import Image
-from test_face_parser import SKIN, SMALL, TURNED, Colours, a_face, a_parser, in_photo, nobody
 
 from scmnet_cli.analyser.faces import FaceParser, find_face
 from scmnet_cli.analyser.network import Analysed

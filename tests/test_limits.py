@@ -3,92 +3,30 @@
 from __future__ import annotations
 
 import io
-import json
-import os
 import resource
 import shutil
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+from costs import GIGABYTE, check, cost_of, cost_of_command
 from PIL import Image, ImageOps
 
 from scmnet_cli.analyser.windows import Window
-from scmnet_cli.config import load_config, parse_config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.files import make_folders, open_to_append, translate_os_errors, write_text
 from scmnet_cli.images import crop_around, read_label_map, read_photo
 from scmnet_cli.inference.animations import animation_rate, is_animation, read_animation
 from scmnet_cli.inference.editing import Edit
 from scmnet_cli.inference.inputs.demo_people import demo_people
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.inputs.framed_face import FramedFace
-from scmnet_cli.metrics.frechet import FeatureStatistics
-from scmnet_cli.sources.keypoints import read_keypoint_table
-from scmnet_cli.system.devices import choose_device
-from scmnet_cli.system.locks import held
-from scmnet_cli.training.tracking import read_stats
 from scmnet_cli.types import Canvas, Person
-
-GIGABYTE = 2**30
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of a call: CPU time, since the machine may be busy, and the peak memory of its process."""
-
-    outcome: str
-    seconds: float
-    gigabytes: float
-
-
-def cost_of(call: Callable[[], object]) -> Cost:
-    """Call in a forked child and return what became of it: ``read``, ``refused`` or the error's name."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            call()
-            outcome = "read"
-        except ScmError as error:
-            outcome = "refused" if len(str(error)) < 2000 and str(error).isprintable() else "a line too long"
-        except BaseException as error:  # noqa: BLE001 - reported by the parent
-            outcome = repr(error)
-        os.write(writing, outcome.encode(errors="replace")[:1000])
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as file:
-        outcome = file.read().decode(errors="replace")
-    _, status, usage = os.wait4(child, 0)
-    return Cost(outcome or f"killed by {status}", usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / GIGABYTE)
-
-
-def check(call: Callable[[], object], outcome: str) -> None:
-    cost = cost_of(call)
-    assert cost.outcome == outcome
-    assert cost.seconds < 20
-    assert cost.gigabytes < 1.5
-
-
-def cost_of_command(*arguments: str) -> Cost:
-    """Run ``scm`` in a process of its own; the outcome is what it prints."""
-    command = [sys.executable, "-m", "scmnet_cli", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout is not None
-        text = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, text
-    return Cost(text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / GIGABYTE)
 
 
 def test_the_cost_of_a_call_is_measured() -> None:
@@ -289,165 +227,3 @@ def test_a_text_of_50_megabytes_in_an_error_is_cut_before_it_is_escaped() -> Non
     assert len(str(ScmError("a.csv: " + "\ud800" * 10_000_000 + " remove it"))) < 1600
     assert str(ScmError("a.csv: " + "x" * 10_000_000 + " remove it")).startswith("a.csv: xx")
     assert str(ScmError("a.csv: " + "x" * 10_000_000 + " remove it")).endswith("xx remove it")
-
-
-# --- configs
-
-
-def bomb(levels: int = 40) -> str:
-    lines = ["model: {size: small}", "a0: &a0 [x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
-    return "\n".join(lines)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [bomb(), "train: {batch: " + "9" * 50_000 + "}", "train: {batch: 0x" + "f" * 40_000 + "}", "a: [" * 10_000,
-     "x: " + "y" * 50_000_000, "train: {batch: " + "1:" * 500 + "1}"],
-)  # fmt: skip
-def test_a_yaml_bomb_is_refused_in_a_second(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "a.yaml"
-    path.write_text(text, encoding="utf-8")
-    cost = cost_of(lambda: load_config(str(path)))
-    assert cost.outcome == "refused"
-    assert cost.seconds < 3
-    assert cost.gigabytes < 1.5  # the forked child starts with the memory of the whole suite
-
-
-@pytest.mark.parametrize(
-    "value", ["[&a [x], *a]", "9" * 50_000, "0x" + "f" * 50_000, "[" * 10_000, "{a: &a [*a]}", "1e999", "&a [*a]"]
-)
-def test_a_setting_that_is_a_bomb_is_refused(value: str) -> None:
-    cost = cost_of(lambda: load_config("smoke", [f"train.batch={value}"]))
-    assert cost.outcome == "refused"
-    assert cost.seconds < 3
-
-
-def test_a_recursive_value_is_refused_without_expansion() -> None:
-    values = yaml.safe_load("model: {height: &a [1, *a]}")
-    with pytest.raises(ScmError, match="height"):
-        parse_config(values, "config a.yaml")
-
-
-@pytest.mark.parametrize(
-    "setting", ["model.height=1e9", "model.width=1000000000", "train.batch=10000000000000000000000"]
-)
-def test_an_implausible_size_is_refused(setting: str) -> None:
-    with pytest.raises(ScmError, match=setting.partition("=")[0].replace(".", r"\.")):
-        load_config("smoke", [setting])
-
-
-def test_a_device_without_values_is_refused() -> None:
-    with pytest.raises(ScmError, match=r"--device meta: cannot be used here"):
-        choose_device("meta")
-
-
-# --- own files, damaged
-
-
-@pytest.mark.parametrize(
-    "line",
-    [b"\xff\xfe", b"[1]", b"{}", b'{"images": -1}', b'{"images": "many"}', b'{"images": 1, "loss": "x"}',
-     b'{"images": ' + b"9" * 5000 + b"}", b'{"images": 1, "a": {}}',
-     b"null", b"[" * 5000, b'{"images": 1, "\\ud800": 1}'],
-)  # fmt: skip
-def test_a_damaged_line_of_stats_is_an_error_with_file_line_and_remedy(line: bytes, tmp_path: Path) -> None:
-    (tmp_path / "stats.jsonl").write_bytes(b'{"images": 4, "loss": 0.5, "x": null}\n' + line + b"\n")
-    with pytest.raises(ScmError, match=r"stats\.jsonl, line 2: .*delete that line or the file"):
-        read_stats(tmp_path)
-
-
-def test_an_incomplete_last_line_of_stats_is_skipped(tmp_path: Path) -> None:
-    (tmp_path / "stats.jsonl").write_bytes(b'{"images": 4, "loss": 0.5, "x": null}\n{"images": 8, "lo')
-    assert read_stats(tmp_path) == [{"images": 4, "loss": 0.5, "x": None}]
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x05\x06" + bytes(18), b"x" * 1000])
-def test_damaged_statistics_in_the_cache_are_an_error_with_the_remedy(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(ScmError, match=r"a\.npz: is damaged .*delete it, it is a cache"):
-        FeatureStatistics.read(tmp_path / "a.npz")
-
-
-def test_statistics_of_wrong_shapes_or_compressed_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.npz"
-    good = {"count": 4, "sum": np.zeros(3), "products": np.zeros((3, 3))}
-    for bad in (
-        {"products": np.zeros((3, 2))},
-        {"sum": np.zeros(3, np.float32)},
-        {"count": -1},
-        {"sum": np.full(3, np.nan)},
-    ):
-        np.savez(path, **{**good, **bad})  # type: ignore[arg-type]
-        with pytest.raises(ScmError, match="delete it"):
-            FeatureStatistics.read(path)
-    np.savez_compressed(path, **{**good, "sum": np.zeros(100_000)})  # type: ignore[arg-type]
-    with pytest.raises(ScmError, match="its members are compressed"):
-        FeatureStatistics.read(path)
-    np.savez(path, **good)  # type: ignore[arg-type]
-    assert FeatureStatistics.read(path).count == 4
-
-
-def test_a_table_of_millions_of_short_rows_is_refused_in_bounded_memory(tmp_path: Path) -> None:
-    path = tmp_path / "joints.csv"
-    path.write_bytes(b"name\n" + b"ab\n" * 16_000_000)
-    check(lambda: read_keypoint_table(path), "refused")
-
-
-# --- disks and links
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    path = tmp_path / "elsewhere" / "precious.txt"
-    path.parent.mkdir()
-    path.write_text("precious", encoding="utf-8")
-    return path
-
-
-def test_a_file_is_never_written_through_a_link(tmp_path: Path, target: Path) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for name in ("manifest.json", ".manifest.json.partial", "journal.jsonl", ".lock"):
-        (folder / name).symlink_to(target)
-    write_text(folder / "manifest.json", "{}")
-    assert not (folder / "manifest.json").is_symlink()
-    with pytest.raises(ScmError, match=r"journal\.jsonl: is a link"), translate_os_errors(folder):
-        open_to_append(folder / "journal.jsonl")
-    with pytest.raises(ScmError, match=r"\.lock: is a link"), held(folder / ".lock", "taken"):
-        pass
-    assert target.read_text(encoding="utf-8") == "precious"
-    assert list(target.parent.iterdir()) == [target]
-
-
-def test_a_folder_that_leads_elsewhere_is_refused(tmp_path: Path, target: Path) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    (folder / "images").symlink_to(target.parent)
-    with pytest.raises(ScmError, match="images: is a link that leads out of"):
-        make_folders(folder, "images", "regions")
-
-
-def test_a_full_disk_is_an_error_that_says_how_to_continue(tmp_path: Path) -> None:
-    with pytest.raises(ScmError, match=r"the disk is full .*run the same command again"), translate_os_errors(tmp_path):
-        Path("/dev/full").write_bytes(b"x")
-
-
-def test_a_failed_write_keeps_the_existing_file_and_leaves_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    write_text(path, "old")
-    resource_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource_limit[1]))
-    try:
-        with pytest.raises(ScmError, match=r"a\.txt: cannot be written \(File too large\)"):
-            write_text(path, "x" * 5000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, resource_limit)
-    assert path.read_text(encoding="utf-8") == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_damaged_manifest_is_an_error_with_value_and_remedy(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text(json.dumps({"version": 1, "height": -5}), encoding="utf-8")
-    with pytest.raises(ScmError, match=r"manifest\.json: is damaged or of another program .*prepare the folder again"):
-        PreparedFolder(tmp_path)

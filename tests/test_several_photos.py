@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Place, Scm
-from test_personalize import CANVAS, a_photo, save_model
+from personal_models import CANVAS, a_photo, save_model
 
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.data.dataset import collate

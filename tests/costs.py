@@ -1,0 +1,62 @@
+"""CPU time and memory of a call or a command, each measured in a child process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scmnet_cli.errors import ScmError
+
+GIGABYTE = 2**30
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of a call: CPU time, since the machine may be busy, and the peak memory of its process."""
+
+    outcome: str
+    seconds: float
+    gigabytes: float
+
+
+def cost_of(call: Callable[[], object]) -> Cost:
+    """Call in a forked child and return what became of it: ``read``, ``refused`` or the error's name."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            call()
+            outcome = "read"
+        except ScmError as error:
+            outcome = "refused" if len(str(error)) < 2000 and str(error).isprintable() else "a line too long"
+        except BaseException as error:  # noqa: BLE001 - reported by the parent
+            outcome = repr(error)
+        os.write(writing, outcome.encode(errors="replace")[:1000])
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        outcome = file.read().decode(errors="replace")
+    _, status, usage = os.wait4(child, 0)
+    return Cost(outcome or f"killed by {status}", usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / GIGABYTE)
+
+
+def check(call: Callable[[], object], outcome: str) -> None:
+    cost = cost_of(call)
+    assert cost.outcome == outcome
+    assert cost.seconds < 20
+    assert cost.gigabytes < 1.5
+
+
+def cost_of_command(*arguments: str) -> Cost:
+    """Run ``scm`` in a process of its own; the outcome is what it prints."""
+    command = [sys.executable, "-m", "scmnet_cli", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        text = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, text
+    return Cost(text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / GIGABYTE)

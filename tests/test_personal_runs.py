@@ -1,0 +1,245 @@
+"""The training run of a personalized model: what is trained, which weights are kept, and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from personal_models import CANVAS, a_photo, run_of, save_model, weights
+
+from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.personal import library_poses, personalize, prepare_run
+from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.models.generator import Rendering
+from scmnet_cli.models.part_warp import PartWarp
+from scmnet_cli.training.personalizing import (
+    BUDGET_USED,
+    DECODER,
+    MOST_FADED,
+    MOST_L1,
+    MOST_LOST,
+    NO_GAIN,
+    Budget,
+    PersonalRun,
+    Recipe,
+    Validation,
+)
+from scmnet_cli.training.personalizing import _losses_of_person as losses_of_person
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Pipeline:
+    return Pipeline.from_pretrained(save_model(tmp_path / "base.safetensors"), "cpu")
+
+
+def measures(run: PersonalRun, monkeypatch: pytest.MonkeyPatch, errors: list[float], **last: float) -> None:
+    """Let a run find these errors one after another, and from the second validation on these other measures."""
+    found = [Validation(error, **({"l1": 0.1} | (last if number else {}))) for number, error in enumerate(errors)]
+    left = iter(found)
+    monkeypatch.setattr(run, "validate", lambda: next(left))
+
+
+def test_learning_lowers_the_error_of_held_out_views_and_leaves_the_base_as_it_was(base: Pipeline) -> None:
+    before = weights(base)
+    run = run_of(base, learning_rate=3e-3)
+    states = list(run.steps(Budget(None, 30)))
+    assert states[0].steps == 0
+    assert states[-1].steps == 30
+    assert states[-1].finished == BUDGET_USED
+    assert states[-1].best < 0.9
+    assert all(torch.equal(before[name], tensor) for name, tensor in base.model.state_dict().items())
+
+
+def test_validation_judges_the_picture_that_users_get(base: Pipeline) -> None:
+    photo = a_photo()
+    truth = torch.from_numpy(photo.image).permute(2, 0, 1)[None] / 127.5 - 1
+    donors = list(library_poses(CANVAS).values())
+
+    def perfect(rendering: Rendering, warp: PartWarp, joints: torch.Tensor) -> torch.Tensor:
+        assert len(joints) == len(warp.image)
+        return truth.expand_as(rendering.image)
+
+    run = PersonalRun(base.model, base.config, [photo], donors, compose=perfect)
+    assert run.validate().l1 == pytest.approx(0, abs=1e-6)
+    assert prepare_run(base, [photo], Budget(None, 1)).validate().l1 < run_of(base).validate().l1, "the warp's pixels"
+
+
+def test_only_the_decoder_is_trained_and_batch_norm_stays_frozen(base: Pipeline) -> None:
+    run = run_of(base, learning_rate=3e-3, trained=DECODER)
+    for _ in run.steps(Budget(None, 6)):
+        pass
+    before = base.model.state_dict()
+    changed = {name for name, tensor in run.net.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed
+    assert all(name.startswith(DECODER) for name in changed)
+    assert not any("running" in name or "num_batches" in name for name in changed)
+
+
+def test_the_base_is_kept_if_held_out_views_get_worse(base: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of(base)
+    measures(run, monkeypatch, [1.0, *[1.1] * 9])
+    states = list(run.steps(Budget(None, 6)))
+    assert states[-1].best == 1
+    assert run.difference() == {}
+
+
+@pytest.mark.parametrize(
+    ("harm", "kept"),
+    [
+        ({}, True),
+        ({"lost": MOST_LOST, "faded": MOST_FADED, "l1": 0.1 * MOST_L1}, True),
+        ({"lost": MOST_LOST + 0.001}, False),
+        ({"faded": MOST_FADED + 0.001}, False),
+        ({"l1": 0.1 * MOST_L1 + 0.001}, False),
+    ],
+)
+def test_weights_that_harm_the_person_are_not_kept_at_any_error(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch, harm: dict[str, float], kept: bool
+) -> None:
+    run = run_of(base)
+    measures(run, monkeypatch, [1.0, *[0.5] * 9], **harm)
+    states = list(run.steps(Budget(None, 4)))
+    assert bool(run.difference()) == kept
+    assert (states[-1].best == 0.5) == kept
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ({"lost": 0.05}, "5.0% of the person is missing in held-out poses"),
+        ({"faded": 0.04}, "the person is 4.0% fainter in held-out poses"),
+        ({"l1": 0.11}, "L1 on the person rises by 10.0%"),
+    ],
+)
+def test_the_log_and_the_state_name_the_guard_that_rejects(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, harm: dict[str, float], said: str
+) -> None:
+    run = run_of(base)
+    measures(run, monkeypatch, [1.0, *[0.5] * 9], **harm)
+    with caplog.at_level("INFO", logger="scmnet_cli"):
+        states = list(run.steps(Budget(None, 4)))
+    assert said in states[-1].harm
+    assert "held-out loss 0.5000 (-50.0 %)" in caplog.text
+    assert said in caplog.text
+    assert [step for step, _ in run.validations] == [0, 1, 2, 3, 4][: len(run.validations)]
+    assert run.validations[0][1].error == 1.0
+
+
+def test_the_log_says_which_weights_are_kept_and_which_are_not_better(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = run_of(base, num_checks=2)
+    measures(run, monkeypatch, [1.0, 0.9, 0.95])
+    with caplog.at_level("INFO", logger="scmnet_cli"):
+        states = list(run.steps(Budget(None, 4)))
+    assert [record.getMessage().rsplit(": ", 1)[1] for record in caplog.records] == ["kept", "not better"]
+    assert states[-1].harm == ""
+
+
+def test_a_halo_that_goes_is_no_loss_and_a_hole_in_the_person_is() -> None:
+    base, shown = torch.full((1, 1, 8, 8), 0.9), torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    shown[..., :4] = True  # the warp shows the person in the left half; the base's right half is a halo
+    without_halo, with_hole = base.clone(), base.clone()
+    without_halo[..., 4:] = 0
+    with_hole[..., 0, :4] = 0
+    assert losses_of_person(without_halo, base, shown) == (0, pytest.approx(0))
+    assert losses_of_person(with_hole, base, shown) == (pytest.approx(1 / 8), pytest.approx(1 / 8))
+
+
+@pytest.mark.parametrize(("logit", "lost", "faded"), [(0.0, False, False), (-1.5, False, True), (-10.0, True, True)])
+def test_a_person_that_fades_is_seen_before_it_has_holes(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch, logit: float, lost: bool, faded: bool
+) -> None:
+    run = run_of(base)
+    monkeypatch.setattr(run, "_foreground", solid_at_first(run))
+    first = run.validate()
+    with torch.no_grad():
+        run.net.generator.to_rgb.bias[4] += logit
+    then = run.validate()
+    assert (first.lost, first.faded) == (0, 0)
+    assert (then.lost > MOST_LOST) == lost
+    assert (then.faded > MOST_FADED) == faded
+
+
+def solid_at_first(run: PersonalRun) -> Callable[[], torch.Tensor]:
+    """Let the untrained base draw a solid person: the logits of this network plus 5."""
+    drawn = run._foreground
+
+    def shifted() -> torch.Tensor:
+        alpha = drawn()
+        assert alpha is not None
+        return torch.sigmoid(torch.logit(alpha) + 5)
+
+    return shifted
+
+
+def test_a_network_that_draws_backgrounds_loses_nothing(tmp_path: Path) -> None:
+    path = save_model(tmp_path / "keep.safetensors", foreground=False)
+    run = run_of(Pipeline.from_pretrained(path, "cpu"), learning_rate=3e-3)
+    for _ in run.steps(Budget(None, 6)):
+        pass
+    assert (run.validate().lost, run.validate().faded) == (0, 0)
+    assert run.difference()
+
+
+def test_the_run_ends_at_half_its_budget_if_held_out_views_never_improve(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(base, num_checks=12, patience=2)
+    measures(run, monkeypatch, [1.0, *[1.1] * 12])
+    states = list(run.steps(Budget(None, 24)))
+    assert states[-1].steps == 12
+    assert states[-1].finished == NO_GAIN
+
+
+def test_a_run_that_has_gained_ends_after_two_checks_without_a_gain(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(base, num_checks=12, patience=2)
+    measures(run, monkeypatch, [1.0, 0.9, 0.95, 0.95])
+    states = list(run.steps(Budget(None, 24)))
+    assert states[-1].steps == 6
+    assert states[-1].best == 0.9
+
+
+def test_the_run_ends_at_its_time_limit(base: Pipeline) -> None:
+    states = list(run_of(base).steps(Budget(0.05)))
+    assert states[-1].finished == BUDGET_USED
+
+
+def test_two_runs_learn_the_same(base: Pipeline) -> None:
+    found = []
+    for _ in range(2):
+        run = run_of(base, learning_rate=1e-3)
+        for _ in run.steps(Budget(None, 4)):
+            pass
+        found.append(run.difference())
+    assert found[0].keys() == found[1].keys() != set()
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_budget_needs_a_limit() -> None:
+    with pytest.raises(ScmError, match="give one of them"):
+        Budget(None, None)
+
+
+def test_a_model_without_part_warp_is_refused(tmp_path: Path) -> None:
+    pipeline = Pipeline.from_pretrained(save_model(tmp_path / "flat.safetensors", part_warp=False), "cpu")
+    with pytest.raises(ScmError, match="with part warp"):
+        pipeline.personalized([a_photo()], Budget(None, 1))
+
+
+def test_an_interrupted_training_gives_the_best_so_far(base: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "scmnet_cli.inference.personal.recipe_for", lambda _: Recipe(learning_rate=3e-3, batch=2, num_checks=10)
+    )
+
+    def interrupt(state: object) -> None:
+        if getattr(state, "steps", 0) == 12:
+            raise KeyboardInterrupt
+
+    learned = personalize(base, [a_photo()], Budget(None, 20), progress=interrupt)
+    assert not learned.finished
+    assert learned.difference
