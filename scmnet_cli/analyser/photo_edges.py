@@ -47,7 +47,7 @@ def labels_along_edges(
     near = _near_border(chosen)
     if not near.any() or len(labels) <= len(chosen):
         return labels  # one region, or cells as fine as pixels
-    rows, columns = (_around(near.any(axis)) for axis in (1, 0))
+    rows, columns = (_around(np.asarray(near.any(axis))) for axis in (1, 0))
     cell = len(guide) // len(chosen)  # its width in pixels of the guide
     part = guide[rows.start * cell : rows.stop * cell, columns.start * cell : columns.stop * cell]
     coefficients = _filtered(probabilities[present, rows, columns], part)
