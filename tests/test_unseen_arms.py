@@ -85,6 +85,8 @@ def test_the_other_arm_steps_in() -> None:
         assert warp.image[0, 0, y, x] == pytest.approx(LEFT, abs=0.05)
         assert warp.regions[0, region_id("arms"), y, x] > 0.95
     x, y = STANDING["right_wrist"]
+    at = torch.tensor(STANDING["left_wrist"], dtype=torch.float32)
+    assert (warp.coordinates[0, :, y, x] - at).norm() < 3, "the origin is the other arm in the photo"
     assert abs(alone.image[0, 0, y, x] - LEFT) > 0.1
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.inference.filling import continued
-from scmnet_cli.inference.unseen_arms import ARMS, mirrored, point_at_camera, unseen_arms
+from scmnet_cli.inference.unseen_arms import ARMS, MirroredPhoto, point_at_camera, unseen_arms
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import LIMBS, PARTS, TORSO_PART, body_size, complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
@@ -71,16 +71,12 @@ class PersonToWarp:
         Shape:
             poses: (B, 18, 3).
         """
-        whole = self._source.warp(poses)
-        if self._forearms is None:
-            return whole
-        leave = self._forearms.leave(poses).tolist()
+        leave = [] if self._forearms is None else self._forearms.leave(poses).tolist()
         if not any(map(any, leave)):
-            return whole
-        rows = [whole.row(row) for row in range(len(poses))]
-        for row, which in enumerate(leave):
-            if any(which):
-                rows[row] = self._without_forearms(tuple(which)).warp(poses[row : row + 1], rows[row])
+            return self._source.warp(poses)
+        rows = []
+        for pose, which in zip(torch.split(poses, 1), leave, strict=True):
+            rows.append(self._without_forearms(tuple(which)).warp(pose) if any(which) else self._source.warp(pose))
         return PartWarp.joined(rows)
 
     def _without_forearms(self, which: tuple[bool, ...]) -> _Versions:
@@ -182,7 +178,8 @@ class _Versions:
         versions: pairs of a version and its parts, (1, 10) in {0, 1}; together they are all parts.
     """
 
-    versions: tuple[tuple[WarpSource, Tensor], ...]
+    versions: tuple[tuple[WarpSource | MirroredPhoto, Tensor], ...]
+    fill: float
 
     @classmethod
     def of(cls, source: WarpSource, hidden: Tensor, unseen: Sequence[bool]) -> _Versions:
@@ -195,15 +192,15 @@ class _Versions:
         replaced = [part for arm, parts in enumerate(ARMS) if unseen[arm] for part in parts]
         below = {TORSO_PART, *_sleeves(source.masks.float(), gap, source.joints)}.difference(replaced)
         above = set(range(len(PARTS))).difference(below, replaced)
-        versions = [(source, above), (_without(source, gap), below)]
+        versions: list[tuple[WarpSource | MirroredPhoto, set[int]]] = [(source, above), (_without(source, gap), below)]
         if replaced:
-            versions.append((mirrored(source), set(replaced)))
-        return cls(tuple((version, _chosen(parts, source.image.device)) for version, parts in versions))
+            versions.append((MirroredPhoto(source), set(replaced)))
+        chosen = tuple((version, _chosen(parts, source.image.device)) for version, parts in versions)
+        return cls(chosen, source.fill)
 
-    def warp(self, pose: Tensor, whole: PartWarp) -> PartWarp:
-        """Warp into one pose, (1, 18, 3); coordinates come from the warp of the whole photo."""
-        found = mixed([version.warp(pose, parts) for version, parts in self.versions], self.versions[0][0].fill)
-        return PartWarp(found.image, found.regions, found.coverage, whole.coordinates)
+    def warp(self, pose: Tensor) -> PartWarp:
+        """Warp into one pose, (1, 18, 3)."""
+        return mixed([version.warp(pose, parts) for version, parts in self.versions], self.fill)
 
 
 def _chosen(parts: Collection[int], device: torch.device) -> Tensor:

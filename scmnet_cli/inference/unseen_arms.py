@@ -6,12 +6,14 @@ smear. Clothes are nearly always alike on both sides, so the other arm of the mi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from scmnet_cli.models.part_joints import LIMBS, body_size, complete_joints
-from scmnet_cli.models.part_warp import WarpSource
+from scmnet_cli.models.part_warp import PartWarp, WarpSource
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import mirror
 
@@ -80,8 +82,21 @@ def _along(masks: Tensor, start: Tensor, bone: Tensor, size: Tensor) -> Tensor:
     return on.view(len(on), on.shape[1], 2, 3, on.shape[3])
 
 
-def mirrored(source: WarpSource) -> WarpSource:
-    """Return the mirrored photo, in which each arm is the other one."""
-    return WarpSource(
-        source.image.flip(3), source.masks.flip(3), mirror(source.joints, source.image.shape[3]), source.fill
-    )
+class MirroredPhoto:
+    """A mirrored photo to warp, in which each arm is the other one."""
+
+    def __init__(self, photo: WarpSource) -> None:
+        self._width = photo.image.shape[3]
+        joints = mirror(photo.joints, self._width)
+        self._source = WarpSource(photo.image.flip(3), photo.masks.flip(3), joints, photo.fill)
+
+    def warp(self, pose: Tensor, parts: Tensor) -> PartWarp:
+        """Warp chosen parts into a pose; the coordinates are those of the photo that is not mirrored.
+
+        Shape:
+            pose: (1, 18, 3); parts: (1, 10) in [0, 1].
+        """
+        warp = self._source.warp(pose, parts)
+        x, y = torch.split(warp.coordinates, 1, dim=1)
+        x = torch.where(warp.coverage > 0, self._width - 1 - x, x)
+        return replace(warp, coordinates=torch.cat([x, y], dim=1))

@@ -276,6 +276,11 @@ def _composite(
         if box is None:
             continue
         weight, near = (value[:, None] for value in target.weight(part, box))
+        at = _at(box, sums)
+        total[at] += weight
+        torch.maximum(nearness[at], near, out=nearness[at])
+        if parts is not None and not parts[:, part].any():
+            continue
         grid = _grid(transforms, part, box, (height, width))
         sampled = F.grid_sample(
             source, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=False
@@ -289,13 +294,10 @@ def _composite(
             share *= 1 - sampled.index_select(1, channels_of).sum(1, keepdim=True)
         if parts is not None:
             share *= parts[:, part, None, None, None]
-        at = _at(box, sums)
         shares[at] += share
         sampled = _counted(sampled)
         behind = _BACKGROUND_COUNTS / weight.clamp(min=1)
         sums[at].addcmul_(sampled, share * (1 - (1 - behind) * sampled[:, 3:4]))
-        total[at] += weight
-        torch.maximum(nearness[at], near, out=nearness[at])
         leads = share > best[at]
         places[at] = torch.where(leads, grid, places[at])
         torch.maximum(best[at], share, out=best[at])
