@@ -128,3 +128,12 @@ def test_background_beside_an_arm_does_not_hide_the_body_of_another_photo() -> N
     both = mixed([beside, skirt], PLAIN_BACKGROUND)
     assert both.regions[0, region_id("skirt")].min() > 0.8
     assert both.coverage.min() == pytest.approx(1)
+
+
+def test_unseen_arms_found_on_another_canvas_are_taken_over() -> None:
+    image, masks = photo(standing())
+    target = joints_with(right_wrist=(30, 90), left_wrist=(146, 90))
+    own = PersonToWarp(image, masks, standing()).warp(target)
+    given = PersonToWarp(image, masks, standing(), unseen=torch.tensor([[True, False]])).warp(target)
+    assert own.image[0, 0, 90, 30] == pytest.approx(RIGHT, abs=0.1)
+    assert given.image[0, 0, 90, 30] == pytest.approx(LEFT, abs=0.1)

@@ -44,14 +44,18 @@ class PersonToWarp:
 
     What the poses share is computed once.
 
+    Attributes:
+        unseen: the unseen arms, as found on another canvas, so that pictures of all sizes agree; None: they are found.
+
     Shape:
-        image: (1, 3, H, W); masks: (1, 8, H, W); joints: (1, 18, 3), as detected.
+        image: (1, 3, H, W); masks: (1, 8, H, W); joints: (1, 18, 3), as detected; unseen: (1, 2) bool.
     """
 
     image: Tensor
     masks: Tensor
     joints: Tensor
     fill: float = PLAIN_BACKGROUND
+    unseen: Tensor | None = None
     _without: dict[tuple[bool, ...], _Versions] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
@@ -61,7 +65,7 @@ class PersonToWarp:
     @cached_property
     def _forearms(self) -> _Forearms | None:
         """The forearms; None if none lies across the torso or is unseen."""
-        found = _Forearms.of(self.masks, self.joints)
+        found = _Forearms.of(self.masks, self.joints, self.unseen)
         return found if (found.across | found.unseen).any() else None
 
     @torch.no_grad()
@@ -113,8 +117,8 @@ class _Forearms:
     completed: Tensor
 
     @classmethod
-    def of(cls, masks: Tensor, source: Tensor) -> _Forearms:
-        """Find the pixels of the forearms on the torso."""
+    def of(cls, masks: Tensor, source: Tensor, unseen: Tensor | None = None) -> _Forearms:
+        """Find the pixels of the forearms on the torso, and the unseen arms unless they are given."""
         masks = masks.float()
         completed = complete_joints(source.float())
         shapes = PartShapes.of(completed)
@@ -122,7 +126,7 @@ class _Forearms:
         person = masks[:, BACKGROUND] < 0.5
         on_torso = person & (shapes.outside(TORSO_PART, whole) < _ON_TORSO)
         is_bare = masks[:, _BARE_ARMS] > 0.5
-        unseen, before = unseen_arms(masks, source), point_at_camera(completed)
+        unseen, before = unseen_arms(masks, source) if unseen is None else unseen, point_at_camera(completed)
         near = [shapes.near(part, whole) for part, *_ in _FOREARMS]
         hidden, across = [], []
         for arm, (part, _, elbow, wrist) in enumerate(_FOREARMS):

@@ -20,6 +20,7 @@ from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.crossed_arms import PersonToWarp
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.enlarging import Enlarged, enlarge
+from scmnet_cli.inference.unseen_arms import unseen_arms
 from scmnet_cli.inference.values import EncodedSource, ReadySource, Result
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.layers import pool_positions
@@ -129,8 +130,16 @@ class Synthesis(DrawingModel):
             if canvas not in each.on_canvas:
                 person = each.person if canvas == self.canvas else each.largest
                 photo = photo_of(person, canvas, self.device)
-                each.on_canvas[canvas] = replace(photo, detail=each.largest.canvas.height / self.canvas.height)
+                detail = each.largest.canvas.height / self.canvas.height
+                each.on_canvas[canvas] = replace(photo, detail=detail, unseen=self._unseen_arms(each))
         return [each.on_canvas[canvas] for each in encoded.photos]
+
+    def _unseen_arms(self, encoded: EncodedSource) -> Tensor | None:
+        """Return the unseen arms of a person on the model's canvas, for all canvases; None without a part warp."""
+        if not self.config.model.part_warp:
+            return None
+        person = collate([encoded.person], self.device)
+        return unseen_arms(one_hot(person.labels), person.structure)
 
     def _enlarged(self, painted: Painted, encoded: EncodedSource, structure: Tensor, canvas: Canvas) -> Enlarged:
         """Draw at the photo's resolution."""
@@ -191,13 +200,20 @@ class Synthesis(DrawingModel):
             torch.cuda.synchronize(self.device)
 
 
+@dataclass(frozen=True)
 class SourcePhoto(Photo):
-    """A source on one canvas, with what all its poses share; of a face, the joints are its edges."""
+    """A source on one canvas, with what all its poses share; of a face, the joints are its edges.
+
+    Attributes:
+        unseen: its unseen arms, see :class:`~scmnet_cli.inference.crossed_arms.PersonToWarp`.
+    """
+
+    unseen: Tensor | None = None
 
     @cached_property
     def person(self) -> PersonToWarp:
         """The person, ready to be warped into poses."""
-        return PersonToWarp(self.image, self.masks, self.joints)
+        return PersonToWarp(self.image, self.masks, self.joints, unseen=self.unseen)
 
     @cached_property
     def carried(self) -> Tensor:
