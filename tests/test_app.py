@@ -33,7 +33,6 @@ from scmnet_cli.models.build import build_generator
 from scmnet_cli.provenance import COMPOSITE, add_mark
 from scmnet_cli.regions import NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS
-from scmnet_cli.training.personalizing import Budget
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 
 if TYPE_CHECKING:
@@ -359,53 +358,6 @@ def decoded(url: str) -> Image.Image:
     image = Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))
     image.load()
     return image
-
-
-def learning_studio() -> Studio:
-    loss = {"adversarial": 0, "perceptual": 0, "style": 0, "bsr": 0, "reconstruction": 5}
-    config = parse_config(
-        {"model": {"size": "tiny", "height": 64, "width": 48, "part_warp": True}, "loss": loss}, "test"
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        net = build_generator(config.model)
-    studio = studio_of(Pipeline(net, SavedModel(net.state_dict(), config), torch.device("cpu")))
-    studio.learning = Budget(None, 6)
-    return studio
-
-
-def test_a_visitor_is_learned_for_the_visit_and_nothing_is_written(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("SCM_CACHE", str(place.path / "cache"))
-    studio = learning_studio()
-    session = taken(studio, steps.start(studio), "me")
-    before = sorted(place.path.rglob("*"))
-    *states, learned = steps.learn(studio, session)
-    assert [state.steps for state in states] == list(range(7))
-    assert isinstance(learned, steps.Learned)
-    assert sorted(place.path.rglob("*")) == before
-    personal = studio.pipeline.with_difference(
-        {name: torch.full_like(p, 0.2) for name, p in studio.pipeline.model.named_parameters() if "to_rgb.bias" in name}
-    )
-    after = steps.draw(studio, steps.use_learned(session, steps.Learned(learned.found, personal)))
-    assert after.personal is personal
-    assert (pixels(after) != pixels(session)).any()
-    assert steps.read_photo(studio, after, photo("another", 2)).personal is None
-
-
-def test_what_was_learned_of_one_photo_is_not_used_for_another(place: Place):
-    studio = learning_studio()
-    first = taken(studio, steps.start(studio), "me")
-    assert first.found is not None
-    learned = steps.Learned(first.found, studio.pipeline)
-    second = taken(studio, first, "another", 2)
-    assert steps.use_learned(second, learned) is second
-    assert steps.use_learned(second, None) is second
-
-
-def test_without_a_photo_there_is_nobody_to_learn(place: Place):
-    studio = learning_studio()
-    with pytest.raises(ScmError, match="choose your photo first"):
-        next(steps.learn(studio, steps.start(studio)))
 
 
 def test_a_model_of_faces_is_refused(place: Place):

@@ -18,15 +18,13 @@ from scmnet_cli.analyser.estimators import Estimators
 from scmnet_cli.analyser.onnx_models import find_model, rtmlib_downloads
 from scmnet_cli.analyser.onnx_parser import OnnxParser
 from scmnet_cli.analyser.people import Analyser
-from scmnet_cli.analyser.rtm_pose import KNOWN, RtmPose, openpose_joints
+from scmnet_cli.analyser.rtm_pose import KNOWN, RtmPose
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import CropBox, read_label_map, save_png
-from scmnet_cli.preprocess.photos import PhotoSource
+from scmnet_cli.images import CropBox
 from scmnet_cli.regions import LABEL_SETS, region_id
 from scmnet_cli.skeleton import JOINTS
-from scmnet_cli.sources.folder import FolderSource
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 if TYPE_CHECKING:
@@ -245,68 +243,22 @@ def test_a_model_is_found_by_path_or_name_and_never_downloaded(tmp_path: Path, m
 # joints
 
 
-def test_coco_joints_become_openpose_joints_with_a_neck_between_the_shoulders() -> None:
-    places = np.stack([np.arange(17) * 10, np.arange(17) * 5], 1).astype(np.float32)
-    scores = np.full(17, 0.9, np.float32)
-    scores[5], scores[9], scores[16] = 0.6, 0.2, 1.2
-    joints = openpose_joints(places, scores, 159, 100)
-    at = {name: joints[number] for number, name in enumerate(JOINTS)}
-    assert at["nose"].tolist() == pytest.approx([0, 0, 0.9])
-    assert at["left_shoulder"].tolist() == pytest.approx([50, 25, 0.6])
-    assert at["right_shoulder"].tolist() == pytest.approx([60, 30, 0.9])
-    assert at["neck"].tolist() == pytest.approx([55, 27.5, 0.6])
-    assert at["left_eye"][0] == 10
-    assert at["right_ear"][0] == 40
-    assert at["left_ankle"].tolist() == pytest.approx([150, 75, 0.9])
-    assert not at["left_wrist"].any()  # below the score threshold
-    assert not at["right_ankle"].any()  # outside the photo
-
-
-def dot(x: int, y: int) -> UInt8Array:
-    """Return a grey photo, 120 wide and 100 high, with a red dot."""
-    photo = np.full((100, 120, 3), 60, np.uint8)
-    photo[y - 2 : y + 3, x - 2 : x + 3] = RED
-    return photo
-
-
-@pytest.mark.parametrize("num_joints", [17, 133])
-@pytest.mark.parametrize("box", [(0, 0, 120, 100), (20, 10, 80, 90)])
-def test_an_rtmpose_network_returns_joints_in_photo_pixels(
-    tmp_path: Path, num_joints: int, box: tuple[float, float, float, float]
-) -> None:
-    pytest.importorskip("rtmlib", reason="needs the extra rtmlib", exc_type=ImportError)
-    estimator = RtmPose(str(save_pose(tmp_path / "net.onnx", num_joints)))
-    joints = estimator(dot(50, 40), box)
-    found = joints[:, 2] > 0
-    assert found[JOINTS.index("nose")]
-    assert np.abs(joints[found, :2] - (50, 40)).max() < 3
-    assert ((joints[:, 2] >= 0) & (joints[:, 2] <= 1)).all()
-    assert not estimator(dot(50, 40)[..., ::-1].copy(), box).any()  # no red, no joint
-    assert "net.onnx, sha256 " in estimator.name
-
-
-def test_a_file_that_is_not_an_rtmpose_network_is_a_one_line_error(tmp_path: Path) -> None:
-    pytest.importorskip("rtmlib", reason="needs the extra rtmlib", exc_type=ImportError)
-    file = save_parser(tmp_path / "net.onnx", (1, 2, 3), 20)
-    with pytest.raises(ScmError, match=r"--pose-estimator .*net\.onnx: is not a network of RTMPose's family [^\n]*$"):
-        RtmPose(str(file))
-    with pytest.raises(ScmError, match="finds 21 joints; expected 17, 26, 133"):
-        RtmPose(str(save_pose(tmp_path / "hand.onnx", 21)))
-
-
-def test_a_missing_published_network_is_named_with_the_command_that_fetches_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(
-        ScmError, match=r"rtmpose-m_.*\.onnx .*download it with: python -c .*openmmlab\.com/.*e48f03d0"
-    ) as caught:
-        RtmPose("rtmpose-m")
-    assert "\n" not in str(caught.value)
-    assert not list(tmp_path.rglob("*"))
-
-
 # together with the analyser
+
+
+class Sees(Analyser):
+    """Analyser stub: a person in pants covers every photo."""
+
+    def __init__(self) -> None:
+        self.sha256 = "0" * 64
+
+    def __call__(self, image: Any) -> Analysis:
+        height, width = np.asarray(image).shape[:2]
+        probabilities = np.zeros((8, 12, 8), np.float32)
+        probabilities[region_id("pants")] = 1
+        crop = CropBox(0, 0, width, height, Canvas(24, 16))
+        joints = np.tile(np.array([width / 2, height / 2, 1], np.float32), (18, 1))
+        return Analysis(1.0, joints, probabilities, crop, np.asarray(image))
 
 
 @pytest.fixture(scope="module")
@@ -450,74 +402,3 @@ def test_estimators_are_used_on_raw_photos_of_other_commands(
 
 
 # computed elsewhere
-
-
-@pytest.fixture
-def annotated(tmp_path: Path, drawn_source: Path) -> Path:
-    """Write three photos, with LIP region maps and a table of joints in other folders."""
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "maps").mkdir()
-    first = {region: LABEL_SETS["lip20"].index(region) for region in LABEL_SETS["regions"]}
-    lip = np.array([first[region] for region in LABEL_SETS["regions"]], np.uint8)
-    for name in ("drawn_0001", "drawn_0002", "drawn_0003"):
-        (tmp_path / "photos" / f"{name}.png").write_bytes((drawn_source / f"{name}.png").read_bytes())
-        save_png(tmp_path / "maps" / f"{name}.png", lip[read_label_map(drawn_source / "regions" / f"{name}.png")])
-    (tmp_path / "table.csv").write_bytes((drawn_source / "joints.csv").read_bytes())
-    return tmp_path
-
-
-class Sees(Analyser):
-    """Analyser stub: a person in pants covers every photo."""
-
-    def __init__(self) -> None:
-        self.sha256 = "0" * 64
-
-    def __call__(self, image: Any) -> Analysis:
-        height, width = np.asarray(image).shape[:2]
-        probabilities = np.zeros((8, 12, 8), np.float32)
-        probabilities[region_id("pants")] = 1
-        crop = CropBox(0, 0, width, height, Canvas(24, 16))
-        joints = np.tile(np.array([width / 2, height / 2, 1], np.float32), (18, 1))
-        return Analysis(1.0, joints, probabilities, crop, np.asarray(image))
-
-
-def test_region_maps_of_another_parser_combine_with_detected_joints(annotated: Path, drawn_source: Path) -> None:
-    source = PhotoSource(annotated / "photos", Sees(), maps=annotated / "maps", labels="lip20")
-    person = source.read("drawn_0001")
-    assert np.array_equal(person.regions, read_label_map(drawn_source / "regions" / "drawn_0001.png"))
-    assert len(np.unique(person.joints, axis=0)) == 1
-    assert source.parser == "maps of the folder maps, labels lip20"
-    assert source.pose_estimator.startswith("built-in analyser")
-    before = source.stamp("drawn_0001")
-    save_png(annotated / "maps" / "drawn_0001.png", np.full((5, 5), 3, np.uint8))
-    assert source.stamp("drawn_0001") != before
-    with pytest.raises(ScmError, match=r"is 5x5, the photo is 320x224"):
-        source.read("drawn_0001")
-
-
-def test_joints_of_another_estimator_combine_with_detected_regions(annotated: Path, drawn_source: Path) -> None:
-    source = PhotoSource(annotated / "photos", Sees(), joints=annotated / "table.csv")
-    person = source.read("drawn_0002")
-    assert np.array_equal(person.joints, FolderSource(drawn_source).read("drawn_0002").joints)
-    assert (person.regions == region_id("pants")).all()
-    assert source.pose_estimator == "the table table.csv"
-    before = source.stamp("drawn_0002"), source.stamp("drawn_0003")
-    lines = (annotated / "table.csv").read_text().splitlines()
-    (annotated / "table.csv").write_text("\n".join(line for line in lines if "drawn_0003" not in line))
-    other = PhotoSource(annotated / "photos", Sees(), joints=annotated / "table.csv")
-    assert other.stamp("drawn_0002") == before[0]
-    assert other.stamp("drawn_0003") != before[1]
-    with pytest.raises(ScmError, match="no row 'drawn_0003"):
-        other.read("drawn_0003")
-
-
-def test_unreadable_third_party_files_are_reported_before_anything_is_written(annotated: Path) -> None:
-    photos, maps, table = annotated / "photos", annotated / "maps", annotated / "table.csv"
-    for given, said in (
-        ({"maps": maps, "joints": table}, "use --layout folder"),
-        ({"labels": "lip20"}, "needs --maps, the folder of the label maps"),
-        ({"maps": annotated / "nowhere"}, "no such folder"),
-        ({"maps": maps, "labels": "lip"}, "--labels lip: is not one of"),
-    ):
-        with pytest.raises(ScmError, match=said):
-            PhotoSource(photos, Sees(), **given)  # type: ignore[arg-type]
