@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
+from scmnet_cli.images import nearest_places
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import FloatArray, UInt8Array
 
@@ -53,7 +54,7 @@ def labels_along_edges(
     coefficients = _filtered(probabilities[present, rows, columns], part)
     y, below, down = cells_between(len(labels), len(guide), rows.start * cell, part.shape[0])
     x, beside, across = cells_between(labels.shape[1], guide.shape[1], columns.start * cell, part.shape[1])
-    every = np.nonzero(_enlarged_mask(near, labels.shape))
+    every = np.nonzero(near[nearest_places(len(near), len(labels))][:, nearest_places(near.shape[1], labels.shape[1])])
     found = labels.copy()
     for start in range(0, len(every[0]), _CHUNK):
         r, c = (places[start : start + _CHUNK] for places in every)
@@ -92,13 +93,6 @@ def _around(near: npt.NDArray[np.bool_]) -> slice:
     """Return the cells from the first to the last set one, and those in reach of the filter."""
     cells = np.flatnonzero(near)
     return slice(max(0, int(cells[0]) - 2 * _RADIUS), int(cells[-1]) + 2 * _RADIUS + 1)
-
-
-def _enlarged_mask(mask: npt.NDArray[np.bool_], size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    """Return a mask at another size, by nearest neighbour."""
-    rows, columns = (np.arange(num) * cells // num for num, cells in zip(size, mask.shape, strict=True))
-    larger: npt.NDArray[np.bool_] = mask[rows][:, columns]
-    return larger
 
 
 def _filtered(probabilities: FloatArray, guide: UInt8Array) -> FloatArray:

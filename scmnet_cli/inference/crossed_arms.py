@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.inference.filling import continued
-from scmnet_cli.inference.unseen_arms import ARMS, MirroredPhoto, point_at_camera, unseen_arms
+from scmnet_cli.inference.unseen_arms import ARMS, ELBOWS, WRISTS, MirroredPhoto, point_at_camera, unseen_arms
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import LIMBS, PARTS, TORSO_PART, body_size, complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
@@ -151,10 +151,9 @@ class _Forearms:
         back = posed[..., :2] @ torso.matrix[:, TORSO_PART].transpose(1, 2) + torso.offset[:, TORSO_PART, None]
         size = body_size(completed)
         distances = (back - completed[..., :2]).norm(dim=-1) / size[:, None]  # (B, 18)
-        elbows, wrists = ([forearm[end] for forearm in _FOREARMS] for end in (2, 3))
-        moved = self.across & (distances[:, wrists] > _MOVED)
-        moved = moved | self.unseen & (torch.maximum(distances[:, elbows], distances[:, wrists]) > _UNSEEN_MOVED)
-        known = (target[:, elbows, 2] > 0) & (target[:, wrists, 2] > 0)
+        moved = self.across & (distances[:, WRISTS] > _MOVED)
+        moved = moved | self.unseen & (torch.maximum(distances[:, ELBOWS], distances[:, WRISTS]) > _UNSEEN_MOVED)
+        known = (target[:, ELBOWS, 2] > 0) & (target[:, WRISTS, 2] > 0)
         leave: Tensor = known & moved
         return leave
 

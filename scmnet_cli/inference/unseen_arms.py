@@ -20,7 +20,9 @@ from scmnet_cli.skeleton import mirror
 ARMS = ((2, 3), (4, 5))
 """Parts of the right and of the left arm."""
 
-_ELBOWS, _WRISTS = ([limb[end] for limb in LIMBS[:2]] for end in (1, 2))
+ELBOWS, WRISTS = ([limb[end] for limb in LIMBS[:2]] for end in (1, 2))
+"""Joints of the right and of the left arm."""
+
 _BARE_ARMS = region_id("arms")
 _POINTS, _HAND_POINTS = 25, 8  # along a forearm and, after it, along its hand
 _HAND, _ASIDE = (1.1, 1.35), 0.05  # lengths of the forearm: where its hand is; torso lengths: beside the forearm's axis
@@ -40,13 +42,13 @@ def unseen_arms(masks: Tensor, joints: Tensor) -> Tensor:
         masks: (B, 8, H, W); joints: (B, 18, 3), as detected; result: (B, 2) bool.
     """
     completed = complete_joints(joints.float())
-    forearm = completed[:, _WRISTS, :2] - completed[:, _ELBOWS, :2]  # (B, 2, 2)
+    forearm = completed[:, WRISTS, :2] - completed[:, ELBOWS, :2]  # (B, 2, 2)
     length = _lengths(completed)
-    regions = _along(masks.float(), completed[:, _ELBOWS, :2], forearm, body_size(completed))  # (B, 8, 2, 3, K)
+    regions = _along(masks.float(), completed[:, ELBOWS, :2], forearm, body_size(completed))  # (B, 8, 2, 3, K)
     person, bare = (1 - regions[:, BACKGROUND, :, 1, :_POINTS]).mean(-1), regions[:, _BARE_ARMS]  # (B, 2); (B, 2, 3, K)
     hand = bare[..., _POINTS:].amax(2).mean(-1)
     bare = bare[:, :, 1, :_POINTS].mean(-1)
-    known = (joints[:, _ELBOWS, 2] > 0) & (joints[:, _WRISTS, 2] > 0)
+    known = (joints[:, ELBOWS, 2] > 0) & (joints[:, WRISTS, 2] > 0)
     shown = known & (length > _LONG) & (person > _ON_PERSON)
     covered = (bare < _LESS_BARE * bare.flip(1)) & (bare.flip(1) > _BARE)
     covered = covered | (hand < _HIDDEN_HAND) & (hand.flip(1) > _SHOWN_HAND)
@@ -61,7 +63,7 @@ def point_at_camera(completed: Tensor) -> Tensor:
 
 def _lengths(completed: Tensor) -> Tensor:
     """Return the lengths of both forearms in torso lengths, (B, 2)."""
-    lengths: Tensor = (completed[:, _WRISTS, :2] - completed[:, _ELBOWS, :2]).norm(dim=-1)
+    lengths: Tensor = (completed[:, WRISTS, :2] - completed[:, ELBOWS, :2]).norm(dim=-1)
     return lengths / body_size(completed)[:, None]
 
 
