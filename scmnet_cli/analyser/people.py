@@ -20,6 +20,7 @@ from torch import Tensor
 
 from scmnet_cli.analyser.analysis import BEYOND, MARGIN, Analysis, framed, in_crop
 from scmnet_cli.analyser.batches import MOST, InBatches
+from scmnet_cli.analyser.colours import with_colours
 from scmnet_cli.analyser.estimators import Estimators
 from scmnet_cli.analyser.network import (
     REGION_STRIDE,
@@ -181,8 +182,12 @@ class Analyser:
             rows, columns = probabilities.shape[1:]
             crop = replace(crop, canvas=Canvas(rows * REGION_STRIDE, columns * REGION_STRIDE))
             cleaned = clean_probabilities(probabilities, in_crop(found.joints, crop))
-            found = replace(found, probabilities=cleaned, crop=crop)
-        return found
+            return replace(found, probabilities=cleaned, crop=crop)
+        seen = found.crop.crop_image(photo, BEYOND, Image.Resampling.BILINEAR)
+        inside = found.crop.crop_labels(np.ones(photo.shape[:2], np.uint8)) > 0
+        joints = in_crop(found.joints, found.crop)
+        coloured = with_colours(found.probabilities, joints, seen, inside)
+        return replace(found, probabilities=clean_probabilities(coloured, joints))
 
 
 def made_for_bfloat16() -> bool:
