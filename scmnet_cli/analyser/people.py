@@ -38,6 +38,9 @@ from scmnet_cli.types import Canvas, UInt8Array
 SHIPPED = Path(__file__).parents[1] / "assets" / PEOPLE.file
 """The weights that ship with this package."""
 
+_AFTER_NETWORK = 2
+"""Version of what follows the network: photos that were prepared with another one are prepared again."""
+
 
 class Analyser:
     """The analyser's network, loaded once and used many times; deterministic."""
@@ -141,9 +144,10 @@ class Analyser:
     def stamp(self) -> str:
         """A short text that changes with the estimators of joints or regions."""
         found_by = (self.pose_estimator, self.parser)
+        network = f"{self.sha256[:12]} {_AFTER_NETWORK}"
         if found_by == (self._name, self._name):
-            return self.sha256[:12]
-        return f"{self.sha256[:12]} {hashlib.sha256(' '.join(found_by).encode()).hexdigest()[:12]}"
+            return network
+        return f"{network} {hashlib.sha256(' '.join(found_by).encode()).hexdigest()[:12]}"
 
     @torch.inference_mode()
     def __call__(self, image: UInt8Array | Image.Image) -> Analysis:
