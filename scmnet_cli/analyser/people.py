@@ -157,7 +157,7 @@ class Analyser:
             image: an upright RGB photo, (H, W, 3) uint8, as :func:`scmnet_cli.images.read_photo` returns it.
         """
         photo = _pixels(image)
-        return self._apply_estimators(photo, self._search.most_prominent(photo))
+        return self._finished(photo, self._search.most_prominent(photo))
 
     @torch.inference_mode()
     def people(self, image: UInt8Array | Image.Image) -> list[Analysis]:
@@ -170,13 +170,14 @@ class Analyser:
             the most prominent person first, then all others by size; empty if there is no person.
         """
         photo = _pixels(image)
-        return [self._apply_estimators(photo, found) for found in self._search.all_people(photo)]
+        return [self._finished(photo, found) for found in self._search.all_people(photo)]
 
-    def _apply_estimators(self, photo: UInt8Array, found: Analysis) -> Analysis:
-        """Replace joints and regions of a detected person by those of the external estimators, if any."""
+    def _finished(self, photo: UInt8Array, found: Analysis) -> Analysis:
+        """Add the photo's colours as evidence and apply the external estimators, if any, to a detected person."""
         pose, parser = self._estimators.pose, self._estimators.parser
         if not found.has_person:
             return found
+        found = _with_colours(photo, found)
         if pose is not None:
             found = replace(found, joints=pose(photo, found.box))
         if parser is not None:
@@ -186,12 +187,16 @@ class Analyser:
             rows, columns = probabilities.shape[1:]
             crop = replace(crop, canvas=Canvas(rows * REGION_STRIDE, columns * REGION_STRIDE))
             cleaned = clean_probabilities(probabilities, in_crop(found.joints, crop))
-            return replace(found, probabilities=cleaned, crop=crop)
-        seen = found.crop.crop_image(photo, BEYOND, Image.Resampling.BILINEAR)
-        inside = found.crop.crop_labels(np.ones(photo.shape[:2], np.uint8)) > 0
-        joints = in_crop(found.joints, found.crop)
-        coloured = with_colours(found.probabilities, joints, seen, inside)
-        return replace(found, probabilities=clean_probabilities(coloured, joints))
+            found = replace(found, probabilities=cleaned, crop=crop)
+        return found
+
+
+def _with_colours(photo: UInt8Array, found: Analysis) -> Analysis:
+    crop, joints = found.crop, in_crop(found.joints, found.crop)
+    seen = crop.crop_image(photo, BEYOND, Image.Resampling.BILINEAR)
+    inside = crop.crop_labels(np.ones(photo.shape[:2], np.uint8)) > 0
+    coloured = with_colours(found.probabilities, joints, seen, inside)
+    return replace(found, probabilities=clean_probabilities(coloured, joints))
 
 
 def made_for_bfloat16() -> bool:
