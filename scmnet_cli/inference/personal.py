@@ -21,6 +21,8 @@ from scmnet_cli.files import translate_os_errors
 from scmnet_cli.images import contact_sheet
 from scmnet_cli.inference.enlarging import enlarge
 from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.models.generator import Rendering
+from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place
 from scmnet_cli.system.caches import cache_folder
@@ -88,6 +90,11 @@ def prepare_run(
         pipeline.encode(photo)
     poses = list(library_poses(pipeline.canvas).values())
     plain = pipeline.background == "plain"
+
+    def compose(drawn: Rendering, warp: PartWarp, joints: Tensor) -> tuple[Tensor, Tensor | None]:
+        composed = enlarge(drawn, warp, joints, pipeline.background_level)
+        return composed.image, composed.alpha
+
     return PersonalRun(
         pipeline.model,
         pipeline.config,
@@ -96,7 +103,7 @@ def prepare_run(
         recipe or recipe_for(budget),
         plain=plain,
         weights_dir=weights_dir,
-        compose=lambda drawn, warp, joints: enlarge(drawn, warp, joints, pipeline.background_level).image,
+        compose=compose,
     )
 
 

@@ -1,6 +1,7 @@
 """Fine-tune a trained model on one person: a short run on views of their photos (docs/use.md, scm personalize).
 
-The run keeps the weights with the lowest error on held-out views. If none beat the base's weights, the base stays.
+The run keeps the weights with the lowest error on held-out views among those that draw nothing worse than the base does
+(personal_guard.py). If there are none, the base stays.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from scmnet_cli.config import Config
 from scmnet_cli.data.dataset import PeopleGiven, TrainingBatch
 from scmnet_cli.data.reposing import align_pose
 from scmnet_cli.errors import ScmError
-from scmnet_cli.metrics.l1 import l1
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, GeneratorPass, Inputs
+from scmnet_cli.training.personal_guard import Validation, likeness, losses_of_person
 from scmnet_cli.training.personal_views import PersonalStream, held_out_views
 from scmnet_cli.types import FloatArray, Person
 from scmnet_cli.weights import find_backbone
@@ -57,49 +58,12 @@ class Recipe:
     batch: int = 8
     num_checks: int = 5
     patience: int = 2
-    num_held_out: int = 4
+    num_held_out: int = 12
     vgg: bool = True
 
 
 BUDGET_USED, NO_GAIN = "the budget is used up", "held-out views no longer improve"
 """Reasons why training ended."""
-
-
-MOST_LOST = 0.01
-"""Maximum share of the person that may be missing in held-out poses; weights with more are rejected."""
-
-MOST_FADED = 0.02
-"""Maximum fall of the mean foreground mask over the person in held-out poses; weights with more are rejected."""
-
-MOST_L1 = 1.02
-"""Maximum L1 on the person in held-out views, divided by the base's; weights with more are rejected."""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Measures of a network on held-out views and poses.
-
-    Attributes:
-        error: loss on the held-out views.
-        l1: mean absolute difference on the person in the held-out views, from 0 to 2.
-        lost: largest share of the person's pixels that a drawing in a held-out pose lacks, that is, holes.
-        faded: largest relative fall of the mean foreground mask over these pixels in a held-out pose.
-    """
-
-    error: float
-    l1: float
-    lost: float = 0.0
-    faded: float = 0.0
-
-    def harm(self, base: Validation) -> str:
-        """Return why weights are not kept at any error: holes, a fainter person, other colours; empty if none is so."""
-        if self.lost > MOST_LOST:
-            return f"{self.lost:.1%} of the person is missing in held-out poses (at most {MOST_LOST:.0%})"
-        if self.faded > MOST_FADED:
-            return f"the person is {self.faded:.1%} fainter in held-out poses (at most {MOST_FADED:.0%})"
-        if self.l1 > MOST_L1 * base.l1:
-            return f"L1 on the person rises by {self.l1 / base.l1 - 1:.1%} (at most {MOST_L1 - 1:.0%})"
-        return ""
 
 
 @dataclass(frozen=True)
@@ -138,7 +102,7 @@ class PersonalProgress:
         steps: number of steps so far.
         seconds: time since the run began.
         share: share of the budget used, from 0 to 1.
-        error: error on held-out views at the last validation, divided by the base's; 1 before training.
+        error: error on held-out views at the last validation, where the base's is 1; 1 before training.
         best: lowest ``error`` so far of weights that were kept.
         finished: why training ended; empty while it continues.
         harm: which guard rejected the weights of the last validation although their error was lower; else empty.
@@ -167,24 +131,25 @@ _SHORT, _LONG = 90.0, 200.0
 """Seconds."""
 
 
-Compose = Callable[[Rendering, PartWarp, Tensor], Tensor]
-"""Composes the picture that users get of the network's output, the part warp and the poses, (B, 18, 3)."""
+Compose = Callable[[Rendering, PartWarp, Tensor], tuple[Tensor, Tensor | None]]
+"""Composes what users get, picture and foreground mask, of the network's output, the part warp and poses (B, 18, 3)."""
 
 
 @dataclass(frozen=True)
 class _Views:
-    """Inputs of views, and their poses.
+    """Inputs of views, and the joints of targets and sources.
 
     Shape:
-        joints: (B, 18, 3) in pixels of the canvas.
+        joints, source_joints: (B, 18, 3) in pixels of the canvas.
     """
 
     inputs: Inputs
     joints: Tensor
+    source_joints: Tensor
 
     @classmethod
     def of(cls, batch: TrainingBatch) -> _Views:
-        return cls(Inputs.of(batch, part_warp=True), batch.target.structure)
+        return cls(Inputs.of(batch, part_warp=True), batch.target.structure, batch.source.structure)
 
 
 class PersonalRun:
@@ -220,7 +185,7 @@ class PersonalRun:
             recipe: hyperparameters; None: the defaults.
             plain: whether the background is plain.
             weights_dir: folder of VGG weights; without weights the losses on VGG features are left out.
-            compose: composes the picture that users get, which is trained and judged; None: the network's own is.
+            compose: composes what users get, which is trained and judged; None: the network's own is.
 
         Raises:
             ScmError: if the network has no part warp, or a photo shows no person or has another aspect ratio.
@@ -251,8 +216,8 @@ class PersonalRun:
         given = PeopleGiven(photos, own, self.device, plain=plain)
         self._compose = compose
         self._views = _Views.of(held_out_views(given, held_out, recipe.num_held_out))
-        self._uses = _photos_in_poses(given, held_out)
-        self._shown = _shown_by_the_warp(self._uses)
+        self._uses = _Views.of(_photos_in_poses(given, held_out))
+        self._shown = _shown_by_the_warp(self._uses.inputs)
         self._base_alpha: Tensor | None = None
         self.validations: list[tuple[int, Validation]] = []
         scale = np.array([canvas.width / own.width, canvas.height / own.height, 1], np.float32)
@@ -282,7 +247,7 @@ class PersonalRun:
             if int(share * recipe.num_checks) > checked:
                 checked = int(share * recipe.num_checks)
                 found = self.validate()
-                error = found.error / base.error
+                error = found.error(base)
                 harm = found.harm(base) if error < best else ""
                 gains = error < best and not harm
                 self._record(step, found, gains=gains, harm=harm)
@@ -300,16 +265,16 @@ class PersonalRun:
         """Keep and log the measures of a validation, and whether its weights are kept."""
         base = self.validations[0][1]
         self.validations.append((step, found))
+        changes = ", ".join(f"{name} {change}" for name, change in found.likeness.changes(base.likeness))
+        outcome = "kept" if gains else f"rejected, {harm}" if harm else "not better"
         log.info(
-            "step %d: held-out loss %.4f (%+.1f %%), L1 on the person %.4f (%+.1f %%), lost %.2f %%, faded %.2f %%: %s",
+            "step %d: held-out error %+.1f %% (%s), lost %.2f %%, faded %.2f %%: %s",
             step,
-            found.error,
-            100 * (found.error / base.error - 1),
-            found.l1,
-            100 * (found.l1 / max(base.l1, 1e-9) - 1),
+            100 * (found.error(base) - 1),
+            changes,
             100 * found.lost,
             100 * found.faded,
-            "kept" if gains else f"rejected, {harm}" if harm else "not better",
+            outcome,
         )
 
     def difference(self) -> dict[str, Tensor]:
@@ -325,30 +290,34 @@ class PersonalRun:
         Masks are compared in held-out poses, since the held-out views cannot show a person that fades there: their
         truth is the photo in its own pose.
         """
-        inputs, drawn = self._views.inputs, self._drawn(self._views)
-        error = float(self._objective.total(self._objective(drawn, inputs, None)))
-        person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
-        difference = float(l1(drawn.image, inputs.target, person).mean())
-        alpha = self._foreground()
+        views, alpha = self._views, self._foreground()
+        inputs = views.inputs
+        found = likeness(
+            self._drawn(views)[0].image,
+            inputs.target,
+            views.joints,
+            inputs.target_masks,
+            views.source_joints,
+            inputs.style_masks,
+        )
         if self._base_alpha is None:
             self._base_alpha = alpha
         if alpha is None or self._base_alpha is None:
-            return Validation(error, difference)
-        return Validation(error, difference, *_losses_of_person(alpha, self._base_alpha, self._shown))
+            return Validation(found)
+        return Validation(found, *losses_of_person(alpha, self._base_alpha, self._shown))
 
-    def _drawn(self, views: _Views) -> GeneratorOutput:
-        """Draw views as users get them."""
+    def _drawn(self, views: _Views) -> tuple[GeneratorOutput, Tensor | None]:
+        """Draw views as users get them; also return their foreground masks, None if the network draws backgrounds."""
         drawn: GeneratorOutput = self._generator(views.inputs)
         if self._compose is None or views.inputs.warp is None:
-            return drawn
-        image = self._compose(drawn.rendering, views.inputs.warp, views.joints)
-        return replace(drawn, rendering=replace(drawn.rendering, image=image))
+            return drawn, drawn.rendering.alpha
+        image, alpha = self._compose(drawn.rendering, views.inputs.warp, views.joints)
+        return replace(drawn, rendering=replace(drawn.rendering, image=image)), alpha
 
     @torch.no_grad()
     def _foreground(self) -> Tensor | None:
         """Return the foreground masks of the photos in held-out poses; None if the network draws backgrounds."""
-        drawn: GeneratorOutput = self._generator(self._uses)
-        return drawn.rendering.alpha
+        return self._drawn(self._uses)[1]
 
     def _step(self, step: int, share: float) -> None:
         for group in self._optimizer.param_groups:
@@ -356,7 +325,7 @@ class PersonalRun:
         views = _Views.of(self._stream.batch(step * self.recipe.batch, self.recipe.batch))
         inputs = views.inputs
         self._optimizer.zero_grad(set_to_none=True)
-        terms = self._objective(self._drawn(views), inputs, None, band=self._band(step, inputs.target.shape[2]))
+        terms = self._objective(self._drawn(views)[0], inputs, None, band=self._band(step, inputs.target.shape[2]))
         loss = self._objective.total(terms)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), _MAX_GRADIENT)
@@ -378,7 +347,7 @@ _WARM_UP = 8
 _PATIENT_UNTIL = 0.5
 """Share of the budget up to which a run goes on that has not gained yet: the first steps may make views worse."""
 
-_USED_POSES, _SOLID, _HOLE, _SHOWN = 3, 0.8, 0.4, 0.5
+_USED_POSES, _SHOWN = 6, 0.5
 
 
 def _shown_by_the_warp(inputs: Inputs) -> Tensor:
@@ -390,30 +359,15 @@ def _shown_by_the_warp(inputs: Inputs) -> Tensor:
     return (inputs.warp.coverage > _SHOWN) & (inputs.warp.regions[:, BACKGROUND, None] < 1 - _SHOWN)
 
 
-def _losses_of_person(alpha: Tensor, base: Tensor, shown: Tensor) -> tuple[float, float]:
-    """Return the share of the person's pixels that are missing and by how much they are fainter, in the worst picture.
-
-    Shape:
-        alpha, base: (B, 1, H, W), foreground masks from 0 to 1; shown: (B, 1, H, W), where the warp shows the person.
-    """
-    solid = (base > _SOLID) & shown
-    num = solid.float().sum((1, 2, 3)).clamp(min=1)
-    lost = ((alpha < _HOLE) & solid).float().sum((1, 2, 3)) / num
-    before, after = ((mask * solid).sum((1, 2, 3)) / num for mask in (base, alpha))
-    faded = 1 - after / before.clamp(min=_SOLID)
-    return float(lost.max()), float(faded.masked_fill(~solid.any(3).any(2).any(1), 0).max())
-
-
-def _photos_in_poses(photos: PeopleGiven, poses: Sequence[FloatArray]) -> Inputs:
-    """Return inputs as at test time: the photos as sources, and held-out poses as targets."""
+def _photos_in_poses(photos: PeopleGiven, poses: Sequence[FloatArray]) -> TrainingBatch:
+    """Return pairs as at test time: the photos as sources, and held-out poses as targets."""
     num = max(len(photos), _USED_POSES)
     source = photos.batch([index % len(photos) for index in range(num)])
     posed = source.structure.clone()
     for row in range(num):
         pose = align_pose(source.structure[row].cpu().numpy(), poses[row % len(poses)])
         posed[row] = posed[row] if pose is None else torch.from_numpy(pose).to(posed)
-    target = replace(source, structure=posed)
-    return Inputs.of(TrainingBatch(target, source), part_warp=True)
+    return TrainingBatch(replace(source, structure=posed), source)
 
 
 def _losses_of(config: Config, weights_dir: Path | None, *, fields: bool, vgg: bool) -> Config:
