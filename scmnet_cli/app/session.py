@@ -33,6 +33,7 @@ class Session:
         regions: regions that are taken from it.
         garments: names of the worn garments of the wardrobe.
         mark: whether pictures have the visible mark.
+        mirrored_arms: whether an arm that the photo hardly shows is drawn as the other one, mirrored.
         drawn: the latest result.
         origin: origin of the last clicked point of it.
         personal: the model fine-tuned on the person of ``found``; None if it was not.
@@ -47,6 +48,7 @@ class Session:
     regions: tuple[str, ...] = ()
     garments: tuple[str, ...] = ()
     mark: bool = True
+    mirrored_arms: bool = True
     drawn: Drawn | None = None
     origin: Origin | None = None
     personal: Pipeline | None = None
@@ -182,6 +184,11 @@ def set_mark(session: Session, *, mark: bool) -> Session:
     return replace(session, mark=mark)
 
 
+def set_mirrored_arms(session: Session, *, mirrored: bool) -> Session:
+    """Choose whether an arm that the photo hardly shows is drawn as the other one, mirrored."""
+    return replace(session, mirrored_arms=mirrored)
+
+
 def draw(studio: Studio, session: Session) -> Session:
     """Draw the chosen person, pose and clothes; without a photo return the state unchanged.
 
@@ -190,8 +197,11 @@ def draw(studio: Studio, session: Session) -> Session:
     """
     if session.source is None:
         return session
+    pipeline = session.personal or studio.pipeline
+    if not session.mirrored_arms:
+        pipeline = pipeline.without_mirrored_arms()
     chosen = (session.posing.pose, session.reference, session.regions, session.garments)
-    drawn = studio.draw(session.source, *chosen, session.personal)
+    drawn = studio.draw(session.source, *chosen, pipeline)
     return replace(session, drawn=drawn, origin=None)
 
 

@@ -67,12 +67,14 @@ class Drawn:
         strip: source, references, pose and result side by side.
         worn: the source that was drawn, after an edit.
         removed: regions that the edit removed because they exclude a new one.
+        pipeline: the model that drew it.
     """
 
     result: Result
     strip: UInt8Array
     worn: EncodedSource
     removed: tuple[str, ...]
+    pipeline: Pipeline
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ class Studio:
             reference: person whose regions are used.
             regions: regions to take from the reference.
             garments: names in the wardrobe; of two for the same region the last one counts.
-            pipeline: a model fine-tuned on this person; None: the shared model.
+            pipeline: the model as the visitor wants it; None: the shared model.
 
         Raises:
             ScmError: if the reference or wardrobe does not have a region or garment.
@@ -225,7 +227,7 @@ class Studio:
         shown = Canvas(drawn.shape[0], drawn.shape[1])
         row += [draw_skeleton(blank, rescale(result.joints, self.pipeline.canvas, shown)), drawn]
         strip = contact_sheet([row], ["source", *taken, "pose", "result"])
-        return Drawn(result, strip, worn, worn.removed)
+        return Drawn(result, strip, worn, worn.removed, pipeline)
 
     def origin(self, drawn: Drawn, x: int, y: int) -> Origin:
         """Find the source positions that a pixel of the canvas took its style from.
@@ -234,7 +236,7 @@ class Studio:
             ScmError: if the pixel lies outside the canvas.
         """
         canvas = self.pipeline.canvas
-        point = inspect_point(self.pipeline, drawn.worn, Pose(drawn.result.pose, drawn.result.joints, canvas), x, y)
+        point = inspect_point(drawn.pipeline, drawn.worn, Pose(drawn.result.pose, drawn.result.joints, canvas), x, y)
         marked = enlarged(drawn.result.image, canvas)
         pen = ImageDraw.Draw(marked)
         middle = (np.array([x, y]) + 0.5) * marked.height / canvas.height

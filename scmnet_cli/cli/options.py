@@ -145,15 +145,26 @@ Mark = Annotated[
 ]
 
 
+NoMirroredArms = Annotated[
+    bool,
+    typer.Option(
+        "--no-mirrored-arms",
+        help="Draw only what a photo shows of the arms: for people with one arm, a prosthesis or a tattoo. Otherwise "
+        "both arms are assumed alike, and an arm that hardly shows is drawn as the other one, mirrored.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class OutputOptions:
-    """Options of drawing: model, device and output."""
+    """Options of drawing: model, device, output, and whether arms are mirrored."""
 
     model: Model = None
     out: OutFolder = Path("outputs")
     device: Device = "auto"
     size: Size = None
     mark: Mark = False
+    no_mirrored_arms: NoMirroredArms = False
 
 
 Cutout = Annotated[

@@ -101,6 +101,7 @@ def draw_clip(
         settings = {
             "device": str(pipeline.device), "batch": batch, "canvas": str(pipeline.canvas), "size": str(canvas),
             "frames_a_second": float(film.rate), "smooth_seconds": steps.smooth,
+            "mirrored_arms": pipeline.mirrored_arms,
         }  # fmt: skip
 
         def report() -> dict[str, Any]:
@@ -157,7 +158,7 @@ def _open(
     options: ClipOptions,
     load_analyser: Callable[[], Analyser],
 ) -> _Opened:
-    pipeline = open_drawing_model(drawing.model, drawing.device, options.runtime)
+    pipeline = open_drawing_model(drawing, options.runtime)
     size = read_output_size(drawing.size, pipeline)
     finder = find_inputs(pipeline, InputOptions(inputs.data, person=inputs.person), size)
     finder.use_analyser(load_analyser)

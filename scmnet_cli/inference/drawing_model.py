@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from PIL import Image
@@ -60,6 +61,7 @@ class DrawingModel(ABC):
         background: background of the training people: ``plain``, light grey, or ``keep``, as photographed.
         licence: licence of the weights according to their file, or empty.
         is_personal: whether it was fine-tuned on one person.
+        mirrored_arms: whether an arm that a photo hardly shows is drawn as the other one, mirrored.
         runtime: the package that computes its networks.
     """
 
@@ -74,6 +76,23 @@ class DrawingModel(ABC):
         self.background = saved.extra.get("background", "plain")
         self.licence = saved.extra.get("licence", "")
         self.is_personal = False
+        self.mirrored_arms = True
+
+    def without_mirrored_arms(self) -> Self:
+        """Return this model, with the same weights, drawing only what a photo shows of the arms.
+
+        An arm that a photo hardly shows keeps the photo's own pixels. An arm that it lacks altogether is not drawn.
+
+        Raises:
+            ScmError: if the model has no part warp and so mirrors no arm.
+        """
+        if not self.config.model.part_warp:
+            raise ScmError(
+                f"--no-mirrored-arms: {self.path} has no part warp and mirrors no arm; leave --no-mirrored-arms out"
+            )
+        other = copy.copy(self)
+        other.mirrored_arms = False
+        return other
 
     @property
     def default_batch(self) -> int:

@@ -1,7 +1,7 @@
 """Run a model of ``scm export`` with ONNX Runtime on the CPU; importing this imports no torch.
 
 Torch is imported only for pictures larger than the model's canvas, whose part warp is torch code, for arms that lie
-across the body and leave it in the pose, and for faces.
+across the body and leave it in the pose, without mirrored arms, and for faces.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -30,6 +30,8 @@ from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from scmnet_cli.inference.enlarging import Enlarged
 
 FORMAT = "scm-net onnx"
@@ -194,9 +196,32 @@ class ExportedModel(DrawingModel):
 
         image, masks, own, target = (torch.from_numpy(values) for values in (*given.values(), joints))
         with torch.inference_mode():
-            warp = PersonToWarp(image, masks, own).warp(target)
+            warp = PersonToWarp(image, masks, own, unseen=self._unseen_arms(source)).warp(target)
         parts = (warp.image, warp.regions, warp.coverage, warp.coordinates)
         return {name: part.numpy() for name, part in zip(WARP_FIELDS, parts, strict=True)}
+
+    def _unseen_arms(self, source: ExportedSource) -> Tensor:
+        """Return which arms to draw as the other one, as the model itself does, (1, 2) bool."""
+        import torch
+
+        from scmnet_cli.inference.unseen_arms import ARMS, unseen_arms
+
+        if not self.mirrored_arms:
+            return torch.zeros(1, len(ARMS), dtype=torch.bool)
+        return unseen_arms(torch.from_numpy(source.masks), torch.from_numpy(source.person.joints[None]))
+
+    def _structure(self, source: ExportedSource, pose: Pose) -> FloatArray:
+        """Return a pose as a batch, without the arms that are not to be drawn; finding those needs torch."""
+        structure = pose.structure[None]
+        if self.mirrored_arms:
+            return structure
+        import torch
+
+        from scmnet_cli.inference.unseen_arms import absent_arm_joints
+
+        left_out = absent_arm_joints(torch.from_numpy(source.masks), torch.from_numpy(source.person.joints[None]))
+        without: FloatArray = np.where(left_out.numpy()[..., None], np.float32(0), structure)
+        return without
 
     def _edge_maps(self, edges: npt.NDArray[Any]) -> FloatArray:
         """Draw the edge maps of a face with torch."""
@@ -211,10 +236,11 @@ class ExportedModel(DrawingModel):
 
     def _draw_one(self, encoded: ExportedSource, pose: Pose, canvas: Canvas) -> Result:
         start = time.perf_counter()
-        painted = self.paint(encoded, pose.structure[None])
+        structure = self._structure(encoded, pose)
+        painted = self.paint(encoded, structure)
         image, alpha = painted["picture"], painted.get("alpha")
         if canvas != self.canvas:
-            drawn = self._enlarged(encoded, painted, pose.structure[None], canvas)
+            drawn = self._enlarged(encoded, painted, structure, canvas)
             image, alpha = drawn.image.numpy(), None if drawn.alpha is None else drawn.alpha.numpy()
         moved = painted["moved_maps"][0]
         pictures = Pictures(
@@ -237,7 +263,7 @@ class ExportedModel(DrawingModel):
 
         fields = (painted.get(name) for name in ("picture", "drawn", "blend", "foreground"))
         rendering = Rendering(*(None if field is None else torch.from_numpy(field) for field in fields))  # type: ignore[arg-type]
-        photo = photo_of(source.largest, canvas, torch.device("cpu"))
+        photo = replace(photo_of(source.largest, canvas, torch.device("cpu")), unseen=self._unseen_arms(source))
         scale = np.array([canvas.width / self.canvas.width, canvas.height / self.canvas.height, 1], np.float32)
         with torch.inference_mode():
             return enlarge_rows(rendering, photo, torch.from_numpy(structure * scale), plain=self.has_plain_background)

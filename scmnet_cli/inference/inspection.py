@@ -23,7 +23,6 @@ from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.feature_maps import FeatureMaps, compute_feature_maps, in_colours, principal_axes
 from scmnet_cli.inference.field_parts import Part, PointOfField, field_rows, find_parts, shares_by_region
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
-from scmnet_cli.inference.synthesis import photo_of
 from scmnet_cli.metrics.correspondence import region_accuracy
 from scmnet_cli.models.correlation import Field
 from scmnet_cli.models.positions import STRIDE
@@ -180,8 +179,8 @@ def inspect_transfer(
 
 
 def _warp_shown(pipeline: Pipeline, encoded: EncodedSource, pose: Pose) -> WarpShown | None:
-    structure = torch.from_numpy(pose.structure)[None].to(pipeline.device)
-    painted = pipeline.paint(structure, encoded.style, photo_of(encoded.person, pipeline.canvas, pipeline.device))
+    structure = pipeline.structure(encoded, [pose])
+    painted = pipeline.paint(structure, encoded.style, pipeline.photo(encoded))
     warp, rendering = painted.warp, painted.rendering
     if warp is None or rendering.blend is None or rendering.drawn is None:
         return None
@@ -268,7 +267,7 @@ def _check_points(points: Sequence[tuple[int, int]], canvas: Canvas) -> None:
 
 def _field(pipeline: Pipeline, encoded: EncodedSource, pose: Pose) -> Field:
     """Return the correlation field of a source and a pose on the canvas."""
-    structure = torch.from_numpy(pose.structure)[None].to(pipeline.device)
-    warp = pipeline.warp(structure, photo_of(encoded.person, pipeline.canvas, pipeline.device))
+    structure = pipeline.structure(encoded, [pose])
+    warp = pipeline.warp(structure, pipeline.photo(encoded))
     pose_features = pipeline.model.encode_pose(pipeline.domain.maps(structure, pipeline.canvas), warp)
     return pipeline.model.field(pose_features, encoded.style, warp)

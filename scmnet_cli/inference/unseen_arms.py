@@ -6,7 +6,7 @@ smear. Clothes are nearly always alike on both sides, so the other arm of the mi
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -41,19 +41,63 @@ def unseen_arms(masks: Tensor, joints: Tensor) -> Tensor:
     Shape:
         masks: (B, 8, H, W); joints: (B, 18, 3), as detected; result: (B, 2) bool.
     """
-    completed = complete_joints(joints.float())
-    forearm = completed[:, WRISTS, :2] - completed[:, ELBOWS, :2]  # (B, 2, 2)
-    length = _lengths(completed)
-    regions = _along(masks.float(), completed[:, ELBOWS, :2], forearm, body_size(completed))  # (B, 8, 2, 3, K)
-    person, bare = (1 - regions[:, BACKGROUND, :, 1, :_POINTS]).mean(-1), regions[:, _BARE_ARMS]  # (B, 2); (B, 2, 3, K)
-    hand = bare[..., _POINTS:].amax(2).mean(-1)
-    bare = bare[:, :, 1, :_POINTS].mean(-1)
-    known = (joints[:, ELBOWS, 2] > 0) & (joints[:, WRISTS, 2] > 0)
-    shown = known & (length > _LONG) & (person > _ON_PERSON)
-    covered = (bare < _LESS_BARE * bare.flip(1)) & (bare.flip(1) > _BARE)
-    covered = covered | (hand < _HIDDEN_HAND) & (hand.flip(1) > _SHOWN_HAND)
-    unseen = ~known | (length < _SHORTEST) | (person < _OFF_PERSON) | covered
-    return unseen & shown.flip(1) & ~unseen.flip(1)
+    return _Visibility.of(masks, joints).unseen
+
+
+def absent_arm_joints(masks: Tensor, joints: Tensor) -> Tensor:
+    """Return the joints that a pose must not have, so that unseen arms that the photo lacks altogether are not drawn.
+
+    These are the wrist of an unseen arm whose joints are unknown or whose forearm is mostly not on the person, and its
+    elbow if that is unknown.
+
+    Shape:
+        masks: (B, 8, H, W); joints: (B, 18, 3), as detected; result: (B, 18) bool.
+    """
+    found = _Visibility.of(masks, joints)
+    absent = found.unseen & (~found.known | (found.person < _OFF_PERSON))
+    left_out = torch.zeros_like(joints[..., 2], dtype=torch.bool)
+    left_out[:, WRISTS] = absent
+    left_out[:, ELBOWS] = absent & (joints[:, ELBOWS, 2] <= 0)
+    return left_out
+
+
+@dataclass(frozen=True)
+class _Visibility:
+    """How much a photo shows of right and left forearm.
+
+    Shape:
+        known: (B, 2) bool, whether elbow and wrist are known; length: (B, 2), in torso lengths; person: (B, 2), share
+        on the person; bare, hand: (B, 2), bare shares of the forearm and of its hand.
+    """
+
+    known: Tensor
+    length: Tensor
+    person: Tensor
+    bare: Tensor
+    hand: Tensor
+
+    @classmethod
+    def of(cls, masks: Tensor, joints: Tensor) -> _Visibility:
+        completed = complete_joints(joints.float())
+        forearm = completed[:, WRISTS, :2] - completed[:, ELBOWS, :2]  # (B, 2, 2)
+        regions = _along(masks.float(), completed[:, ELBOWS, :2], forearm, body_size(completed))  # (B, 8, 2, 3, K)
+        bare = regions[:, _BARE_ARMS]  # (B, 2, 3, K)
+        return cls(
+            known=(joints[:, ELBOWS, 2] > 0) & (joints[:, WRISTS, 2] > 0),
+            length=_lengths(completed),
+            person=(1 - regions[:, BACKGROUND, :, 1, :_POINTS]).mean(-1),
+            bare=bare[:, :, 1, :_POINTS].mean(-1),
+            hand=bare[..., _POINTS:].amax(2).mean(-1),
+        )
+
+    @property
+    def unseen(self) -> Tensor:
+        """Which forearm hardly shows while the other one does, (B, 2) bool."""
+        shown = self.known & (self.length > _LONG) & (self.person > _ON_PERSON)
+        covered = (self.bare < _LESS_BARE * self.bare.flip(1)) & (self.bare.flip(1) > _BARE)
+        covered = covered | (self.hand < _HIDDEN_HAND) & (self.hand.flip(1) > _SHOWN_HAND)
+        unseen = ~self.known | (self.length < _SHORTEST) | (self.person < _OFF_PERSON) | covered
+        return unseen & shown.flip(1) & ~unseen.flip(1)
 
 
 def point_at_camera(completed: Tensor) -> Tensor:

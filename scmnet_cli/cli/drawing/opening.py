@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scmnet_cli.cli.console import warn
 from scmnet_cli.cli.drawing.inputs import Finder
-from scmnet_cli.cli.options import InputOptions, Runtime, read_size
+from scmnet_cli.cli.options import InputOptions, OutputOptions, Runtime, read_size
 from scmnet_cli.inference.drawing_model import DrawingModel, largest_source
 from scmnet_cli.inference.opening import open_exported, open_pipeline
 from scmnet_cli.types import Canvas
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 _OWN_LICENCE = "Apache-2.0"
 
 
-def open_model(model: Path | None, device: str) -> Pipeline:
+def open_model(model: Path | None, device: str, *, mirrored_arms: bool = True) -> Pipeline:
     """Load the model given by -m; by default load the shipped model.
 
     Prints its licence to stderr if that differs from the package's.
 
     Raises:
-        ScmError: if it cannot be read.
+        ScmError: if it cannot be read, or arms are not to be mirrored and it mirrors none.
     """
     pipeline = open_pipeline(model, device)
     _print_licence(pipeline)
-    return pipeline
+    return pipeline if mirrored_arms else pipeline.without_mirrored_arms()
 
 
-def open_drawing_model(model: Path | None, device: str, runtime: Runtime) -> DrawingModel:
+def open_drawing_model(drawing: OutputOptions, runtime: Runtime) -> DrawingModel:
     """Load the model given by -m as :func:`open_model` does, or open an exported one.
 
     Raises:
-        ScmError: if it cannot be read.
+        ScmError: if it cannot be read, or --no-mirrored-arms is given and it mirrors none.
     """
     if runtime is Runtime.torch:
-        return open_model(model, device)
-    exported = open_exported(model, device)
+        return open_model(drawing.model, drawing.device, mirrored_arms=not drawing.no_mirrored_arms)
+    exported = open_exported(drawing.model, drawing.device)
     _print_licence(exported)
-    return exported
+    return exported.without_mirrored_arms() if drawing.no_mirrored_arms else exported
 
 
 def _print_licence(model: DrawingModel) -> None:

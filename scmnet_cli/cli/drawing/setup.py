@@ -56,7 +56,7 @@ def set_up(
     check_cutout(drawing, keep_size=keep_size)
     if with_before and not keep_size:
         raise ScmError("--before-after: needs --keep-size, which puts the result into the photo; give both")
-    pipeline = open_drawing_model(drawing.model, drawing.device, runtime)
+    pipeline = open_drawing_model(drawing, runtime)
     if drawing.cutout and not pipeline.has_plain_background:
         raise ScmError(
             f"--cutout: {pipeline.path} predicts no foreground mask; leave out --cutout, or use a model that does, "
