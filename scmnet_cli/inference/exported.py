@@ -208,7 +208,7 @@ class ExportedModel(DrawingModel):
 
         if not self.mirrored_arms:
             return torch.zeros(1, len(ARMS), dtype=torch.bool)
-        return unseen_arms(torch.from_numpy(source.masks), torch.from_numpy(source.person.joints[None]))
+        return unseen_arms(torch.from_numpy(source.masks), torch.tensor(source.person.joints)[None])
 
     def _structure(self, source: ExportedSource, pose: Pose) -> FloatArray:
         """Return a pose as a batch, without the arms that are not to be drawn; finding those needs torch."""
@@ -219,7 +219,7 @@ class ExportedModel(DrawingModel):
 
         from scmnet_cli.inference.unseen_arms import absent_arm_joints
 
-        left_out = absent_arm_joints(torch.from_numpy(source.masks), torch.from_numpy(source.person.joints[None]))
+        left_out = absent_arm_joints(torch.from_numpy(source.masks), torch.tensor(source.person.joints)[None])
         without: FloatArray = np.where(left_out.numpy()[..., None], np.float32(0), structure)
         return without
 
