@@ -369,7 +369,8 @@ def slow_part_warp(
         foreign = [] if number == 0 else [1, 3, 7] if number == 1 else [1, 2, 3, 4, 7] if number < 6 else [2, 4, 6]
         inside = inside * (1 - sum(found[3 + region] for region in foreign))
         share = weight * (0.95 * sampled(membership[None], from_x, from_y)[0] + 0.05).clip(0) * inside
-        background = 0.2 / np.maximum(weight, 1)  # an arm lies in front of the torso, the background beside it does not
+        # An arm lies in front of the torso, the background beside it does not.
+        background = (0.2 if number == 1 else 0.03) / np.maximum(weight, 1)
         visible = share * (1 - (1 - background) * found[3])
         sums += visible * found
         mixture += visible

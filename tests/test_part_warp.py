@@ -239,6 +239,20 @@ def test_the_background_beside_a_hand_does_not_hide_the_body_behind_it(boxed: bo
     assert person[46:52, 34:48].mean() > 0.9
 
 
+def test_a_leg_is_not_veiled_by_the_background_beside_the_other() -> None:
+    """Legs that cross: beside one thigh the source has background, where the other thigh is in the pose."""
+    labels, joints = dressed(standing())
+    closed = turned(
+        turned(joints, "left_hip", ("left_knee", "left_ankle"), 9), "right_hip", ("right_knee", "right_ankle"), -9
+    )
+    labels = torch.where(labels == region_id("pants"), 0, labels)
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    for hip in (35, 45):
+        labels[0, ((x - hip).abs() < 4) & (y > 52) & (y < 86)] = region_id("pants")
+    warp = warp_parts(noise(), one_hot(labels), joints, closed)
+    assert warp.regions[0, 1:, 66:72, 36:45].sum(0).quantile(0.2) > 0.95
+
+
 def test_uncovered_pixels_are_plain_background_without_a_region() -> None:
     joints = standing()
     warp = warp_parts(noise(), one_hot(labels_of(joints)), joints, joints)

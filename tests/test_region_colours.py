@@ -83,6 +83,22 @@ def test_a_sleeve_that_the_network_took_for_an_arm_is_a_garment() -> None:
     assert share(after, true == ARMS, ARMS) > 0.9
 
 
+def test_the_rim_of_a_sleeve_is_no_skin() -> None:
+    """Where a sleeve's red and the wall's green mix, the colour is that of skin."""
+    true, joints = person()
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    rim = (x > 54) & (x < 82) & ((y == 98) | (y == 99))
+    crop = photo(true)
+    crop[rim] = COLOUR[ARMS]
+    before = probabilities(true)
+    unsure = rim[::CELL, ::CELL]
+    before[:, unsure] = 0
+    for region, probability in ((BACKGROUND, 0.4), (UPPER, 0.4), (ARMS, 0.2)):
+        before[region, unsure] = probability
+    after = with_colours(before, joints, crop, inside())
+    assert share(after, rim, ARMS) == 0
+
+
 def test_a_stranger_in_the_same_colours_stays_background() -> None:
     """A red coat beyond the hand is near enough to be asked for, but no part of the person."""
     true, joints = person()

@@ -110,7 +110,7 @@ def with_colours(probabilities: FloatArray, joints: FloatArray, crop: UInt8Array
     fused = np.exp(fused - fused.max(0))
     fine[:, chosen] = fused / fused.sum(0)
     cells: FloatArray = fine.reshape(-1, rows, height // rows, columns, width // columns).mean((2, 4))
-    return _without_strangers(cells, probabilities)
+    return _without_rims(_without_strangers(cells, probabilities))
 
 
 def _body_size(joints: FloatArray) -> float:
@@ -254,4 +254,22 @@ def _without_strangers(found: FloatArray, before: FloatArray) -> FloatArray:
     gap = (chosen == BACKGROUND) & hands & sleeves
     found[_ARMS, gap] += found[BACKGROUND, gap]
     found[BACKGROUND, gap] = 0
+    return found
+
+
+def _without_rims(found: FloatArray) -> FloatArray:
+    """Let thin arms between a garment and the background be garment: there their mixed colours look like skin.
+
+    Shape:
+        found, result: (R, h, w).
+    """
+    from scipy import ndimage
+
+    chosen, square = found.argmax(0), np.ones((3, 3), bool)
+    arms = chosen == _ARMS
+    rim = arms & ~ndimage.binary_opening(arms, square)
+    for region in (_UPPER, BACKGROUND):
+        rim &= ndimage.binary_dilation(chosen == region, square)
+    found[_UPPER, rim] += found[_ARMS, rim]
+    found[_ARMS, rim] = 0
     return found

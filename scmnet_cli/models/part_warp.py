@@ -7,7 +7,8 @@ target's pixels, and a soft mask v_p on the source's pixels. With s_p(x) = v_p(M
     coverage(x) = n(x) sum_p w_p(x) s_p(x) / sum_p w_p(x)
 
 where n(x) falls to 0 half a torso length away from all parts, and b_p(x) is 1 on the source's person and
-0.2 / max(w_p, 1) on its background: an arm is in front of the torso (w_p > 1), the background beside it is not.
+0.03 / max(w_p, 1) on its background (0.2 around the head): an arm is in front of the torso (w_p > 1), the background
+beside it is not, and what one part shows of a skirt hides what another shows of the background.
 
 The warp has no learned parameters. Each part is evaluated only inside its bounding box, so cost and memory are linear
 in the number of pixels, with about three samples per pixel instead of ten.
@@ -45,7 +46,7 @@ _ON_HEAD, _ON_ARMS, _ON_LEGS = (1, 3, 7), (1, 2, 3, 4, 7), (2, 4, 6)
 _FOREIGN = ((), _ON_HEAD, *[_ON_ARMS] * 4, *[_ON_LEGS] * 4)
 """For each part, the regions that never move with it: pants beside a hand stay in place when the arm moves."""
 
-_BACKGROUND_COUNTS = 0.2
+_BACKGROUND_COUNTS, _AROUND_HEAD_COUNTS = 0.03, 0.2
 """Weight of a background pixel relative to a pixel of the person where parts overlap."""
 
 
@@ -296,7 +297,7 @@ def _composite(
             share *= parts[:, part, None, None, None]
         shares[at] += share
         sampled = _counted(sampled)
-        behind = _BACKGROUND_COUNTS / weight.clamp(min=1)
+        behind = (_AROUND_HEAD_COUNTS if part == HEAD_PART else _BACKGROUND_COUNTS) / weight.clamp(min=1)
         sums[at].addcmul_(sampled, share * (1 - (1 - behind) * sampled[:, 3:4]))
         leads = share > best[at]
         places[at] = torch.where(leads, grid, places[at])
