@@ -491,9 +491,9 @@ window.scm = (() => {
       trigger("learn", {});
     } });
     const mark = make("input", { type: "checkbox", checked: true, onchange: () => trigger("marked", { on: mark.checked }) });
-    const arms = make("input", { type: "checkbox", checked: true, "data-arms": "", onchange: () => {
+    const limbs = make("input", { type: "checkbox", checked: true, "data-limbs": "", onchange: () => {
       busy("Generating");
-      trigger("arms", { on: arms.checked });
+      trigger("limbs", { on: limbs.checked });
     } });
     const removed = make("p", { class: "scm-hint" });
     const hint = make("p", { class: "scm-hint" }, "Click a point in the result to see which parts of the photo it comes from.");
@@ -501,8 +501,8 @@ window.scm = (() => {
       make("div", { class: "scm-row" }, save("picture", "PNG", "Download PNG", true), save("picture", "JPEG", "JPEG"), save("strip", "PNG", "Strip"), size),
       make("div", { class: "scm-row" }, learn),
       make("label", { class: "scm-check" }, mark, "Add a visible mark: AI-generated"),
-      make("label", { class: "scm-check", hidden: !props.mirrors_arms }, arms,
-        "Draw an arm that the photo hardly shows like the other arm"), removed, hint);
+      make("label", { class: "scm-check", hidden: !props.mirrors_limbs }, limbs,
+        "Draw an arm or a leg that the photo hardly shows like the other one"), removed, hint);
     element.replaceChildren(stage, below);
     const peek = make("button", { type: "button", id: "peek", hidden: true, "aria-label": "Show the result", onclick: () =>
       stage.scrollIntoView({ block: "center", behavior: "smooth" }) }, make("img", { alt: "" }), make("span", { class: "scm-spinner" }));
@@ -562,7 +562,7 @@ window.scm = (() => {
       picture.style.setProperty("--shape", value.width / value.height);
       size.textContent = `${value.width} × ${value.height}`;
       mark.checked = value.mark;
-      arms.checked = value.mirrored_arms;
+      limbs.checked = value.mirrored_limbs;
       learn.disabled = value.learned;
       learn.textContent = value.learned ? "The model has learned this person" : "Learn this person (about a minute)";
       after.alt = `The generated picture, in the pose ${value.pose}`;

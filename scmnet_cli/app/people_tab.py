@@ -120,8 +120,8 @@ def _lay_out_cards(studio: Studio, first: Session, examples: Sequence[Path]) -> 
             pose_upload = upload("pose-upload")
         with gr.Column(elem_id="card-result", min_width=100):
             html_element(title("3", "Result"))
-            events = ["trace", "save", "marked", "arms", "learn"]
-            result = part("result", None, events, mirrors_arms=studio.pipeline.config.model.part_warp)
+            events = ["trace", "save", "marked", "limbs", "learn"]
+            result = part("result", None, events, mirrors_limbs=studio.pipeline.config.model.part_warp)
             origin = part("origin", None, [])
         with gr.Column(elem_id="card-clothes", min_width=100, visible=studio.pipeline.model.has_regions):
             wardrobe = views.garment_views(studio.garment_cards())
@@ -174,14 +174,14 @@ def _connect_choices(connector: _Connector, examples: Sequence[Path]) -> None:
             draw_after(lambda visit, data: steps.wear(studio, visit, *_clothes(data))),
         ),
         (result.trace, _RESULT_CARD, lambda data: [("Tracing the point", lambda visit: _trace(studio, visit, data))]),
-        (result.arms, _RESULT_CARD, draw_after(_set_mirrored_arms)),
+        (result.limbs, _RESULT_CARD, draw_after(_set_mirrored_limbs)),
         (result.marked, _RESULT_CARD, lambda data: [("", lambda visit: _mark(visit, data))]),
     ):
         connector.on_event(listen, card, stages)
 
 
-def _set_mirrored_arms(session: Session, data: dict[str, Any]) -> Session:
-    return steps.set_mirrored_arms(session, mirrored=data.get("on") is not False)
+def _set_mirrored_limbs(session: Session, data: dict[str, Any]) -> Session:
+    return steps.set_mirrored_limbs(session, mirrored=data.get("on") is not False)
 
 
 def _mark(session: Session, data: dict[str, Any]) -> Session:

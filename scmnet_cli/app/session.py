@@ -33,7 +33,7 @@ class Session:
         regions: regions that are taken from it.
         garments: names of the worn garments of the wardrobe.
         mark: whether pictures have the visible mark.
-        mirrored_arms: whether an arm that the photo hardly shows is drawn as the other one, mirrored.
+        mirrored_limbs: whether a limb that the photo hardly shows is drawn as the other one, mirrored.
         drawn: the latest result.
         origin: origin of the last clicked point of it.
         personal: the model fine-tuned on the person of ``found``; None if it was not.
@@ -48,7 +48,7 @@ class Session:
     regions: tuple[str, ...] = ()
     garments: tuple[str, ...] = ()
     mark: bool = True
-    mirrored_arms: bool = True
+    mirrored_limbs: bool = True
     drawn: Drawn | None = None
     origin: Origin | None = None
     personal: Pipeline | None = None
@@ -184,9 +184,9 @@ def set_mark(session: Session, *, mark: bool) -> Session:
     return replace(session, mark=mark)
 
 
-def set_mirrored_arms(session: Session, *, mirrored: bool) -> Session:
-    """Choose whether an arm that the photo hardly shows is drawn as the other one, mirrored."""
-    return replace(session, mirrored_arms=mirrored)
+def set_mirrored_limbs(session: Session, *, mirrored: bool) -> Session:
+    """Choose whether a limb that the photo hardly shows is drawn as the other one, mirrored."""
+    return replace(session, mirrored_limbs=mirrored)
 
 
 def draw(studio: Studio, session: Session) -> Session:
@@ -198,8 +198,8 @@ def draw(studio: Studio, session: Session) -> Session:
     if session.source is None:
         return session
     pipeline = session.personal or studio.pipeline
-    if not session.mirrored_arms:
-        pipeline = pipeline.without_mirrored_arms()
+    if not session.mirrored_limbs:
+        pipeline = pipeline.without_mirrored_limbs()
     chosen = (session.posing.pose, session.reference, session.regions, session.garments)
     drawn = studio.draw(session.source, *chosen, pipeline)
     return replace(session, drawn=drawn, origin=None)

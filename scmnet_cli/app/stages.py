@@ -84,7 +84,7 @@ def shown(before: Session, after: Session) -> tuple[Any, ...]:
         if new or after.mark is not before.mark:
             serial = {"serial": next_serial() if new else None}
             result = views.result_view(after.drawn, after.found, mark=after.mark) | serial
-            result |= {"learned": after.personal is not None, "mirrored_arms": after.mirrored_arms}
+            result |= {"learned": after.personal is not None, "mirrored_limbs": after.mirrored_limbs}
     if after.origin is not before.origin:
         origin = None if after.origin is None else views.origin_view(after.origin)
     return photo, pose, clothes, result, origin

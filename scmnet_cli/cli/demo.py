@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scmnet_cli.cli.grouping import grouped
-from scmnet_cli.cli.options import Device, Model, NoMirroredArms, WardrobeFile
+from scmnet_cli.cli.options import Device, Model, NoMirroredLimbs, WardrobeFile
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.inputs.demo_people import DEFAULT, PREFIX, complete_demo_people, find_demo_people
 
@@ -48,7 +48,7 @@ def demo(
     wardrobe_file: WardrobeFile = None,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser, if there is one.")] = True,
     device: Device = "auto",
-    no_mirrored_arms: NoMirroredArms = False,
+    no_mirrored_limbs: NoMirroredLimbs = False,
 ) -> None:
     """Draw the person of a photo in other poses and clothes, and show where pixels came from.
 
@@ -68,7 +68,7 @@ def demo(
     if miniature.train:
         _train(out, miniature, device)
     else:
-        _show(photo, out, model, wardrobe_file, show, device, mirrored_arms=not no_mirrored_arms)
+        _show(photo, out, model, wardrobe_file, show, device, mirrored_limbs=not no_mirrored_limbs)
 
 
 def _show(
@@ -79,13 +79,13 @@ def _show(
     show: bool,
     device: str,
     *,
-    mirrored_arms: bool,
+    mirrored_limbs: bool,
 ) -> None:
     from scmnet_cli.cli.drawing.opening import open_model
     from scmnet_cli.demo.photo import run_demo
     from scmnet_cli.inference.opening import open_wardrobe
 
-    pipeline = open_model(model, device, mirrored_arms=mirrored_arms)
+    pipeline = open_model(model, device, mirrored_limbs=mirrored_limbs)
     garments = open_wardrobe(wardrobe_file) if wardrobe_file is not None or model is None else None
     photo = photo or f"{PREFIX}{DEFAULT}"
     path = find_demo_people(photo, "demo")[0] if photo.startswith(PREFIX) else Path(photo)

@@ -95,7 +95,7 @@ def inspect(
     from scmnet_cli.inference.inspection_sheet import draw_inspection
     from scmnet_cli.types import Person
 
-    pipeline = open_model(output.model, output.device, mirrored_arms=not output.no_mirrored_arms)
+    pipeline = open_model(output.model, output.device, mirrored_limbs=not output.no_mirrored_limbs)
     finder = find_inputs(pipeline, inputs)
     finder.use_analyser(estimators.analyser)
     person = finder.person(source, "--src")
@@ -111,7 +111,7 @@ def inspect(
         "source": {"name": person.name, "path": person.where},
         "pose": {"name": found[0].name, "path": found[0].where},
         "at": [list(point) for point in at],
-        "mirrored_arms": pipeline.mirrored_arms,
+        "mirrored_limbs": pipeline.mirrored_limbs,
         "compared": None if other is None else str(other.path.resolve()),
     }
     stem = f"{safe_name(person.name)}_to_{safe_name(found[0].name)}_inspect"

@@ -145,26 +145,26 @@ Mark = Annotated[
 ]
 
 
-NoMirroredArms = Annotated[
+NoMirroredLimbs = Annotated[
     bool,
     typer.Option(
-        "--no-mirrored-arms",
-        help="Draw only what a photo shows of the arms: for people with one arm, a prosthesis or a tattoo. Otherwise "
-        "both arms are assumed alike, and an arm that hardly shows is drawn as the other one, mirrored.",
+        "--no-mirrored-limbs",
+        help="Draw only what a photo shows of arms and legs: for people with one arm, a prosthesis or a tattoo. "
+        "Otherwise both sides are assumed alike, and a limb that hardly shows is drawn as the other one, mirrored.",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Options of drawing: model, device, output, and whether arms are mirrored."""
+    """Options of drawing: model, device, output, and whether limbs are mirrored."""
 
     model: Model = None
     out: OutFolder = Path("outputs")
     device: Device = "auto"
     size: Size = None
     mark: Mark = False
-    no_mirrored_arms: NoMirroredArms = False
+    no_mirrored_limbs: NoMirroredLimbs = False
 
 
 Cutout = Annotated[

@@ -12,7 +12,7 @@ import typer
 
 from scmnet_cli.cli.estimators import EstimatorOptions
 from scmnet_cli.cli.grouping import grouped
-from scmnet_cli.cli.options import Data, Device, Model, NoMirroredArms, PersonNumber
+from scmnet_cli.cli.options import Data, Device, Model, NoMirroredLimbs, PersonNumber
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.inputs.demo_people import complete_demo_people
 
@@ -68,7 +68,7 @@ def personalize(
     data: Data = None,
     person: PersonNumber = 0,
     sheet: Annotated[bool, typer.Option("--sheet/--no-sheet", help="Write a sheet with before and after.")] = True,
-    no_mirrored_arms: NoMirroredArms = False,
+    no_mirrored_limbs: NoMirroredLimbs = False,
 ) -> None:
     """Fine-tune the model on one person.
 
@@ -98,7 +98,7 @@ def personalize(
     if out.suffix != _ENDING:
         raise ScmError(f"-o {out}: is not the name of a model file; use the ending {_ENDING}")
     budget = budget_of(learning)
-    pipeline = open_model(model, device, mirrored_arms=not no_mirrored_arms)
+    pipeline = open_model(model, device, mirrored_limbs=not no_mirrored_limbs)
     if pipeline.is_personal:
         raise ScmError(f"-m {model}: is a personalized model already; give its base model")
     finder = find_inputs(pipeline, InputOptions(data=data, person=person))

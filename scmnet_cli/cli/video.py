@@ -101,7 +101,7 @@ def draw_clip(
         settings = {
             "device": str(pipeline.device), "batch": batch, "canvas": str(pipeline.canvas), "size": str(canvas),
             "frames_a_second": float(film.rate), "smooth_seconds": steps.smooth,
-            "mirrored_arms": pipeline.mirrored_arms,
+            "mirrored_limbs": pipeline.mirrored_limbs,
         }  # fmt: skip
 
         def report() -> dict[str, Any]:

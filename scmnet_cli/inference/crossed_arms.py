@@ -1,8 +1,8 @@
-"""Part warp of photos in which a forearm lies across the body, or is hardly seen: where the pose moves it away.
+"""Part warp of photos in which a forearm lies across the body, or a limb is hardly seen, where the pose moves it.
 
 The part warp moves the pixels of the torso with the torso, and a hand in front of it is among them: the hand would show
 twice. So where a forearm lies across the torso and the pose moves it away, the torso comes from a copy of the photo in
-which the garment continues over the forearm. An arm that the photo hardly shows comes from the mirrored photo.
+which the garment continues over the forearm. A limb that the photo hardly shows comes from the mirrored photo.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.inference.filling import continued
-from scmnet_cli.inference.unseen_arms import ARMS, ELBOWS, WRISTS, MirroredPhoto, point_at_camera, unseen_arms
+from scmnet_cli.inference.unseen_limbs import ENDS, LIMB_PARTS, MIDDLES, MirroredPhoto, point_at_camera, unseen_limbs
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import LIMBS, PARTS, TORSO_PART, body_size, complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
@@ -26,11 +26,12 @@ from scmnet_cli.regions import BACKGROUND, region_id
 
 _FOREARMS = ((3, *LIMBS[0]), (5, *LIMBS[1]))  # part, shoulder, elbow, wrist
 _UPPER_ARMS = (2, 4)  # parts
+_NUM_ARMS = 2  # of the limbs
 _HAIR, _SKIRT, _PANTS, _FACE, _UPPER, _BARE_ARMS = (
     region_id(name) for name in ("hair", "skirt", "pants", "face", "upper", "arms")
 )
 _MOVED, _UNSEEN_MOVED = 0.3, 0.1
-"""Torso lengths: a wrist that moves less on the torso stays where it is; so do elbow and wrist of an unseen arm."""
+"""Torso lengths: a wrist that moves less on the torso stays where it is; so do the joints of an unseen limb."""
 _ON_ARM, _NEAR_ARM, _ON_TORSO = 0.6, 0.5, 1.0  # softness of a forearm, nearness of a bare hand, softness of the torso
 _LEAST = 0.02  # of the torso length squared: smaller overlaps are ignored
 _ABOVE_HIPS, _BESIDE_TORSO = 0.95, 0.1  # shares of the torso's length, torso lengths
@@ -40,15 +41,15 @@ _REACH = 0.55  # torso lengths that a forearm is placed away from the elbow wher
 
 @dataclass(frozen=True)
 class PersonToWarp:
-    """One person to warp into any number of poses; arms that a pose moves away do not stay, unseen ones are replaced.
+    """One person to warp into any number of poses; arms that a pose moves away do not stay, unseen limbs are replaced.
 
     What the poses share is computed once.
 
     Attributes:
-        unseen: the unseen arms, as found on another canvas, so that pictures of all sizes agree; None: they are found.
+        unseen: the unseen limbs, as found on another canvas, so that pictures of all sizes agree; None: they are found.
 
     Shape:
-        image: (1, 3, H, W); masks: (1, 8, H, W); joints: (1, 18, 3), as detected; unseen: (1, 2) bool.
+        image: (1, 3, H, W); masks: (1, 8, H, W); joints: (1, 18, 3), as detected; unseen: (1, 4) bool.
     """
 
     image: Tensor
@@ -63,9 +64,9 @@ class PersonToWarp:
         return WarpSource.of_photo(self.image, self.masks, self.joints, self.fill)
 
     @cached_property
-    def _forearms(self) -> _Forearms | None:
-        """The forearms; None if none lies across the torso or is unseen."""
-        found = _Forearms.of(self.masks, self.joints, self.unseen)
+    def _limbs(self) -> _Limbs | None:
+        """The limbs; None if none lies across the torso or is unseen."""
+        found = _Limbs.of(self.masks, self.joints, self.unseen)
         return found if (found.across | found.unseen).any() else None
 
     @torch.no_grad()
@@ -75,40 +76,41 @@ class PersonToWarp:
         Shape:
             poses: (B, 18, 3).
         """
-        leave = [] if self._forearms is None else self._forearms.leave(poses).tolist()
+        leave = [] if self._limbs is None else self._limbs.leave(poses).tolist()
         if not any(map(any, leave)):
             return self._source.warp(poses)
         rows = []
         for pose, which in zip(torch.split(poses, 1), leave, strict=True):
-            rows.append(self._without_forearms(tuple(which)).warp(pose) if any(which) else self._source.warp(pose))
+            rows.append(self._without_limbs(tuple(which)).warp(pose) if any(which) else self._source.warp(pose))
         return PartWarp.joined(rows)
 
-    def _without_forearms(self, which: tuple[bool, ...]) -> _Versions:
+    def _without_limbs(self, which: tuple[bool, ...]) -> _Versions:
         if which not in self._without:
-            assert self._forearms is not None
+            assert self._limbs is not None
             chosen = torch.tensor([which], device=self.image.device)
-            unseen = (self._forearms.unseen & chosen)[0].tolist()
-            self._without[which] = _Versions.of(self._source, self._forearms.pixels(chosen), unseen)
+            unseen = (self._limbs.unseen & chosen)[0].tolist()
+            hidden = self._limbs.pixels(chosen) if any(which[:_NUM_ARMS]) else None
+            self._without[which] = _Versions.of(self._source, hidden, unseen)
         return self._without[which]
 
 
-def leaving_forearms(masks: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """Return which of right and left forearm lies across the torso or is unseen in the source, and moves in the target.
+def leaving_limbs(masks: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """Return which limbs lie across the torso (forearms only) or are unseen in the source, and move in the target.
 
     Shape:
-        masks: (B, 8, H, W); source, target: (B, 18, 3); result: (B, 2) in {0, 1}.
+        masks: (B, 8, H, W); source, target: (B, 18, 3); result: (B, 4) in {0, 1}, right and left arm, then legs.
     """
-    return _Forearms.of(masks, source).leave(target).to(masks.dtype)
+    return _Limbs.of(masks, source).leave(target).to(masks.dtype)
 
 
 @dataclass(frozen=True)
-class _Forearms:
-    """The two forearms of a source.
+class _Limbs:
+    """The limbs of a source.
 
     Shape:
-        hidden: (B, 2, H, W) bool, the pixels of each that lie on the torso, of an unseen arm its bare pixels and those
-        that point at the camera; across: (B, 2) bool, whether it is known and lies across the torso; unseen: (B, 2)
-        bool, see :func:`unseen_arms`; completed: (B, 18, 3), the completed joints.
+        hidden: (B, 2, H, W) bool, the pixels of each forearm that lie on the torso, of an unseen arm its bare pixels
+        and those that point at the camera; across: (B, 4) bool, whether it is a known forearm that lies across the
+        torso; unseen: (B, 4) bool, see :func:`unseen_limbs`; completed: (B, 18, 3), the completed joints.
     """
 
     hidden: Tensor
@@ -117,8 +119,8 @@ class _Forearms:
     completed: Tensor
 
     @classmethod
-    def of(cls, masks: Tensor, source: Tensor, unseen: Tensor | None = None) -> _Forearms:
-        """Find the pixels of the forearms on the torso, and the unseen arms unless they are given."""
+    def of(cls, masks: Tensor, source: Tensor, unseen: Tensor | None = None) -> _Limbs:
+        """Find the pixels of the forearms on the torso, and the unseen limbs unless they are given."""
         masks = masks.float()
         completed = complete_joints(source.float())
         shapes = PartShapes.of(completed)
@@ -126,7 +128,7 @@ class _Forearms:
         person = masks[:, BACKGROUND] < 0.5
         on_torso = person & (shapes.outside(TORSO_PART, whole) < _ON_TORSO)
         is_bare = masks[:, _BARE_ARMS] > 0.5
-        unseen, before = unseen_arms(masks, source) if unseen is None else unseen, point_at_camera(completed)
+        unseen, before = unseen_limbs(masks, source) if unseen is None else unseen, point_at_camera(completed)
         near = [shapes.near(part, whole) for part, *_ in _FOREARMS]
         hidden, across = [], []
         for arm, (part, _, elbow, wrist) in enumerate(_FOREARMS):
@@ -138,28 +140,29 @@ class _Forearms:
             sleeve = sleeve & before[:, arm, None, None]
             whole_arm = person & (sleeve | is_bare & (near[arm] > near[1 - arm]))
             hidden.append(torch.where((unseen[:, arm] & known)[:, None, None], whole_arm, of_torso))
-        return cls(torch.stack(hidden, dim=1), torch.stack(across, dim=1), unseen, completed)
+        of_legs = [torch.zeros_like(across[0])] * (len(LIMB_PARTS) - _NUM_ARMS)
+        return cls(torch.stack(hidden, dim=1), torch.stack([*across, *of_legs], dim=1), unseen, completed)
 
     def leave(self, target: Tensor) -> Tensor:
-        """Return which forearms lie across the torso or are unseen in the source, and are elsewhere in the target.
+        """Return which limbs lie across the torso or are unseen in the source, and are elsewhere in the target.
 
         Shape:
-            target: (B, 18, 3), as detected; result: (B, 2) bool.
+            target: (B, 18, 3), as detected; result: (B, 4) bool.
         """
         completed, posed = self.completed.expand(len(target), -1, -1), complete_joints(target.float())
         torso = part_transforms(completed, posed)
         back = posed[..., :2] @ torso.matrix[:, TORSO_PART].transpose(1, 2) + torso.offset[:, TORSO_PART, None]
         size = body_size(completed)
         distances = (back - completed[..., :2]).norm(dim=-1) / size[:, None]  # (B, 18)
-        moved = self.across & (distances[:, WRISTS] > _MOVED)
-        moved = moved | self.unseen & (torch.maximum(distances[:, ELBOWS], distances[:, WRISTS]) > _UNSEEN_MOVED)
-        known = (target[:, ELBOWS, 2] > 0) & (target[:, WRISTS, 2] > 0)
+        moved = self.across & (distances[:, ENDS] > _MOVED)
+        moved = moved | self.unseen & (torch.maximum(distances[:, MIDDLES], distances[:, ENDS]) > _UNSEEN_MOVED)
+        known = (target[:, MIDDLES, 2] > 0) & (target[:, ENDS, 2] > 0)
         leave: Tensor = known & moved
         return leave
 
     def pixels(self, which: Tensor) -> Tensor:
-        """Return the hidden pixels of the chosen forearms, (B, 1, H, W) bool, for a choice of (B, 2) bool."""
-        return (self.hidden & which[..., None, None]).any(1, keepdim=True)
+        """Return the hidden pixels of the chosen forearms, (B, 1, H, W) bool, for a choice of (B, 4) bool."""
+        return (self.hidden & which[:, :_NUM_ARMS, None, None]).any(1, keepdim=True)
 
 
 def _lies_across(shapes: PartShapes, wrist: Tensor) -> Tensor:
@@ -185,17 +188,21 @@ class _Versions:
     fill: float
 
     @classmethod
-    def of(cls, source: WarpSource, hidden: Tensor, unseen: Sequence[bool]) -> _Versions:
-        """Let torso and sleeves come from a photo without the hidden pixels, unseen arms from the mirrored photo.
+    def of(cls, source: WarpSource, hidden: Tensor | None, unseen: Sequence[bool]) -> _Versions:
+        """Let torso and sleeves come from a photo without the hidden pixels, unseen limbs from the mirrored photo.
 
-        Shape:
-            hidden: (1, 1, H, W) bool; unseen: the right and the left arm.
+        Args:
+            source: the photo.
+            hidden: pixels of forearms, (1, 1, H, W) bool; None: no forearm leaves the torso.
+            unseen: the unseen limbs that move.
         """
-        gap = _gap(source, hidden, _UNSEEN_RIM if any(unseen) else _RIM)
-        replaced = [part for arm, parts in enumerate(ARMS) if unseen[arm] for part in parts]
-        below = {TORSO_PART, *_sleeves(source.masks.float(), gap, source.joints)}.difference(replaced)
-        above = set(range(len(PARTS))).difference(below, replaced)
-        versions: list[tuple[WarpSource | MirroredPhoto, set[int]]] = [(source, above), (_without(source, gap), below)]
+        replaced = [part for limb, parts in enumerate(LIMB_PARTS) if unseen[limb] for part in parts]
+        above = set(range(len(PARTS))).difference(replaced)
+        versions: list[tuple[WarpSource | MirroredPhoto, set[int]]] = [(source, above)]
+        if hidden is not None:
+            gap = _gap(source, hidden, _UNSEEN_RIM if any(unseen[:_NUM_ARMS]) else _RIM)
+            below = {TORSO_PART, *_sleeves(source.masks.float(), gap, source.joints)}.difference(replaced)
+            versions = [(source, above.difference(below)), (_without(source, gap), below)]
         if replaced:
             versions.append((MirroredPhoto(source), set(replaced)))
         chosen = tuple((version, _chosen(parts, source.image.device)) for version, parts in versions)

@@ -61,7 +61,7 @@ class DrawingModel(ABC):
         background: background of the training people: ``plain``, light grey, or ``keep``, as photographed.
         licence: licence of the weights according to their file, or empty.
         is_personal: whether it was fine-tuned on one person.
-        mirrored_arms: whether an arm that a photo hardly shows is drawn as the other one, mirrored.
+        mirrored_limbs: whether a limb that a photo hardly shows is drawn as the other one, mirrored.
         runtime: the package that computes its networks.
     """
 
@@ -76,22 +76,22 @@ class DrawingModel(ABC):
         self.background = saved.extra.get("background", "plain")
         self.licence = saved.extra.get("licence", "")
         self.is_personal = False
-        self.mirrored_arms = True
+        self.mirrored_limbs = True
 
-    def without_mirrored_arms(self) -> Self:
-        """Return this model, with the same weights, drawing only what a photo shows of the arms.
+    def without_mirrored_limbs(self) -> Self:
+        """Return this model, with the same weights, drawing only what a photo shows of the limbs.
 
-        An arm that a photo hardly shows keeps the photo's own pixels. An arm that it lacks altogether is not drawn.
+        A limb that a photo hardly shows keeps the photo's own pixels. One that it lacks altogether is not drawn.
 
         Raises:
-            ScmError: if the model has no part warp and so mirrors no arm.
+            ScmError: if the model has no part warp and so mirrors no limb.
         """
         if not self.config.model.part_warp:
             raise ScmError(
-                f"--no-mirrored-arms: {self.path} has no part warp and mirrors no arm; leave --no-mirrored-arms out"
+                f"--no-mirrored-limbs: {self.path} has no part warp and mirrors no limb; leave --no-mirrored-limbs out"
             )
         other = copy.copy(self)
-        other.mirrored_arms = False
+        other.mirrored_limbs = False
         return other
 
     @property

@@ -31,7 +31,7 @@ from scmnet_cli.config import ModelConfig
 from scmnet_cli.domains import DOMAINS, FACE, PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_file
-from scmnet_cli.inference.crossed_arms import leaving_forearms
+from scmnet_cli.inference.crossed_arms import leaving_limbs
 from scmnet_cli.inference.enlarging import enlarge
 from scmnet_cli.inference.exported import (
     FORMAT,
@@ -109,15 +109,15 @@ class WarpGraph(nn.Module):
 
     Shape:
         image: (1, 3, H, W) in [-1, 1]; masks: (1, 8, H, W); source_joints, joints: (1, 18, 3) in pixels; results: the
-        fields of a part warp, (1, ..., H, W), and whether the right and the left forearm should leave its place or be
-        replaced, (1, 2) in {0, 1}: this is no part of the graph.
+        fields of a part warp, (1, ..., H, W), and whether right and left arm, right and left leg should leave its place
+        or be replaced, (1, 4) in {0, 1}: this is no part of the graph.
     """
 
     def forward(self, image: Tensor, masks: Tensor, source_joints: Tensor, joints: Tensor) -> tuple[Tensor, ...]:
         """Warp on the whole canvas: a graph cannot depend on the box of each part."""
         warp = warp_parts(image, masks, within_map(source_joints, masks), joints, on_boxes=False)
-        forearms = leaving_forearms(masks, source_joints, joints)
-        return warp.image, warp.regions, warp.coverage, warp.coordinates, forearms
+        limbs = leaving_limbs(masks, source_joints, joints)
+        return warp.image, warp.regions, warp.coverage, warp.coordinates, limbs
 
 
 class PoseGraph(nn.Module):
@@ -265,7 +265,7 @@ def graphs(net: SCMNet, config: ModelConfig) -> dict[str, Callable[[Mapping[str,
     def of_warp(metadata: Mapping[str, str]) -> bytes:
         seen = (image, masks, torch.zeros(1, len(JOINTS), 3), torch.zeros(1, len(JOINTS), 3))
         shapes: dict[str, Any] = dict.fromkeys(("image", "masks", "source_joints", "joints"))
-        return _traced(WarpGraph(), seen, shapes, [*WARP_FIELDS, "forearms"], metadata)
+        return _traced(WarpGraph(), seen, shapes, [*WARP_FIELDS, "limbs"], metadata)
 
     further = {PART_WARP: of_warp} if config.part_warp else {}
     return {REGION_ENCODER: of_region, STYLE_FUSION: of_fusion, POSE_TO_IMAGE: of_pose, **further}

@@ -1,7 +1,7 @@
 """Run a model of ``scm export`` with ONNX Runtime on the CPU; importing this imports no torch.
 
 Torch is imported only for pictures larger than the model's canvas, whose part warp is torch code, for arms that lie
-across the body and leave it in the pose, without mirrored arms, and for faces.
+across the body and leave it in the pose, for limbs that are mirrored or not to be, and for faces.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 FORMAT = "scm-net onnx"
 """Format name in the metadata of all files."""
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of the files that this code reads and writes."""
 
 REGION_ENCODER = "region_encoder.onnx"
@@ -185,10 +185,10 @@ class ExportedModel(DrawingModel):
         return _run(self._pose_to_image, inputs)
 
     def _warp(self, source: ExportedSource, joints: FloatArray) -> dict[str, FloatArray]:
-        """Return the fields of the part warp; with torch where a forearm leaves the torso, as no graph can do it."""
+        """Return the fields of the part warp; with torch where a limb leaves its place, as no graph can do it."""
         given = {"image": source.image, "masks": source.masks, "source_joints": source.person.joints[None]}
         fields = _run(self._part_warp, {**given, "joints": joints})
-        if not fields.pop("forearms").any():
+        if not fields.pop("limbs").any():
             return fields
         import torch
 
@@ -196,30 +196,30 @@ class ExportedModel(DrawingModel):
 
         image, masks, own, target = (torch.from_numpy(values) for values in (*given.values(), joints))
         with torch.inference_mode():
-            warp = PersonToWarp(image, masks, own, unseen=self._unseen_arms(source)).warp(target)
+            warp = PersonToWarp(image, masks, own, unseen=self._unseen_limbs(source)).warp(target)
         parts = (warp.image, warp.regions, warp.coverage, warp.coordinates)
         return {name: part.numpy() for name, part in zip(WARP_FIELDS, parts, strict=True)}
 
-    def _unseen_arms(self, source: ExportedSource) -> Tensor:
-        """Return which arms to draw as the other one, as the model itself does, (1, 2) bool."""
+    def _unseen_limbs(self, source: ExportedSource) -> Tensor:
+        """Return which limbs to draw as the other one, as the model itself does, (1, 4) bool."""
         import torch
 
-        from scmnet_cli.inference.unseen_arms import ARMS, unseen_arms
+        from scmnet_cli.inference.unseen_limbs import LIMB_PARTS, unseen_limbs
 
-        if not self.mirrored_arms:
-            return torch.zeros(1, len(ARMS), dtype=torch.bool)
-        return unseen_arms(torch.from_numpy(source.masks), torch.tensor(source.person.joints)[None])
+        if not self.mirrored_limbs:
+            return torch.zeros(1, len(LIMB_PARTS), dtype=torch.bool)
+        return unseen_limbs(torch.from_numpy(source.masks), torch.tensor(source.person.joints)[None])
 
     def _structure(self, source: ExportedSource, pose: Pose) -> FloatArray:
-        """Return a pose as a batch, without the arms that are not to be drawn; finding those needs torch."""
+        """Return a pose as a batch, without the limbs that are not to be drawn; finding those needs torch."""
         structure = pose.structure[None]
-        if self.mirrored_arms:
+        if self.mirrored_limbs:
             return structure
         import torch
 
-        from scmnet_cli.inference.unseen_arms import absent_arm_joints
+        from scmnet_cli.inference.unseen_limbs import absent_joints
 
-        left_out = absent_arm_joints(torch.from_numpy(source.masks), torch.tensor(source.person.joints)[None])
+        left_out = absent_joints(torch.from_numpy(source.masks), torch.tensor(source.person.joints)[None])
         without: FloatArray = np.where(left_out.numpy()[..., None], np.float32(0), structure)
         return without
 
@@ -263,7 +263,7 @@ class ExportedModel(DrawingModel):
 
         fields = (painted.get(name) for name in ("picture", "drawn", "blend", "foreground"))
         rendering = Rendering(*(None if field is None else torch.from_numpy(field) for field in fields))  # type: ignore[arg-type]
-        photo = replace(photo_of(source.largest, canvas, torch.device("cpu")), unseen=self._unseen_arms(source))
+        photo = replace(photo_of(source.largest, canvas, torch.device("cpu")), unseen=self._unseen_limbs(source))
         scale = np.array([canvas.width / self.canvas.width, canvas.height / self.canvas.height, 1], np.float32)
         with torch.inference_mode():
             return enlarge_rows(rendering, photo, torch.from_numpy(structure * scale), plain=self.has_plain_background)

@@ -51,21 +51,21 @@ class Pipeline(Synthesis):
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, device: str | torch.device | None = None, *, mirrored_arms: bool = True
+        cls, path: str | Path, device: str | torch.device | None = None, *, mirrored_limbs: bool = True
     ) -> Pipeline:
         """Load a model file or the one in a run folder.
 
         Args:
             path: the file or the folder; a file of ``scm personalize`` is loaded on top of its base model.
             device: a torch device, such as ``cpu`` or ``cuda:1``; ``None`` or ``auto``: a GPU if there is one.
-            mirrored_arms: whether to draw an arm that a photo hardly shows as the other one, mirrored; see
-                :meth:`without_mirrored_arms`.
+            mirrored_limbs: whether to draw a limb that a photo hardly shows as the other one, mirrored; see
+                :meth:`without_mirrored_limbs`.
 
         Raises:
             ScmError: if there is no readable model at ``path``, or no such device.
         """
-        if not mirrored_arms:
-            return cls.from_pretrained(path, device).without_mirrored_arms()
+        if not mirrored_limbs:
+            return cls.from_pretrained(path, device).without_mirrored_limbs()
         if is_personal(Path(path)):
             return cls.from_personal(Path(path), device)
         chosen = choose_device(device)

@@ -20,7 +20,7 @@ from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.crossed_arms import PersonToWarp
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.enlarging import Enlarged, enlarge
-from scmnet_cli.inference.unseen_arms import ARMS, absent_arm_joints, unseen_arms
+from scmnet_cli.inference.unseen_limbs import LIMB_PARTS, absent_joints, unseen_limbs
 from scmnet_cli.inference.values import EncodedSource, ReadySource, Result
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.layers import pool_positions
@@ -126,13 +126,13 @@ class Synthesis(DrawingModel):
 
     def _photos(self, encoded: EncodedSource, canvas: Canvas) -> list[SourcePhoto]:
         """Return all photos of a person on a canvas; they are kept in the encoded sources."""
-        kind = (canvas, self.mirrored_arms)
+        kind = (canvas, self.mirrored_limbs)
         for each in encoded.photos:
             if kind not in each.on_canvas:
                 person = each.person if canvas == self.canvas else each.largest
                 photo = photo_of(person, canvas, self.device)
                 detail = each.largest.canvas.height / self.canvas.height
-                each.on_canvas[kind] = replace(photo, detail=detail, unseen=self._unseen_arms(each))
+                each.on_canvas[kind] = replace(photo, detail=detail, unseen=self._unseen_limbs(each))
         return [each.on_canvas[kind] for each in encoded.photos]
 
     def photo(self, encoded: EncodedSource) -> SourcePhoto:
@@ -140,26 +140,26 @@ class Synthesis(DrawingModel):
         return self._photos(encoded, self.canvas)[0]
 
     def structure(self, encoded: EncodedSource, poses: Sequence[Pose]) -> Tensor:
-        """Return poses on the model's canvas as a batch, without the arms that are not to be drawn.
+        """Return poses on the model's canvas as a batch, without the limbs that are not to be drawn.
 
         Shape:
             result: (B, 18, 3) joints of people or (B, H, W) edges of faces.
         """
         structure = torch.from_numpy(np.stack([pose.structure for pose in poses])).to(self.device)
-        if self.mirrored_arms:
+        if self.mirrored_limbs:
             return structure
         people = collate([photo.person for photo in encoded.photos], self.device)
-        left_out = absent_arm_joints(one_hot(people.labels), people.structure).all(0)  # (18,)
+        left_out = absent_joints(one_hot(people.labels), people.structure).all(0)  # (18,)
         return structure.masked_fill(left_out[:, None], 0)
 
-    def _unseen_arms(self, encoded: EncodedSource) -> Tensor | None:
-        """Return the unseen arms of a person on the model's canvas, for all canvases; None without a part warp."""
+    def _unseen_limbs(self, encoded: EncodedSource) -> Tensor | None:
+        """Return the unseen limbs of a person on the model's canvas, for all canvases; None without a part warp."""
         if not self.config.model.part_warp:
             return None
-        if not self.mirrored_arms:
-            return torch.zeros(1, len(ARMS), dtype=torch.bool, device=self.device)
+        if not self.mirrored_limbs:
+            return torch.zeros(1, len(LIMB_PARTS), dtype=torch.bool, device=self.device)
         person = collate([encoded.person], self.device)
-        return unseen_arms(one_hot(person.labels), person.structure)
+        return unseen_limbs(one_hot(person.labels), person.structure)
 
     def _enlarged(self, painted: Painted, encoded: EncodedSource, structure: Tensor, canvas: Canvas) -> Enlarged:
         """Draw at the photo's resolution."""
@@ -225,7 +225,7 @@ class SourcePhoto(Photo):
     """A source on one canvas, with what all its poses share; of a face, the joints are its edges.
 
     Attributes:
-        unseen: its unseen arms, see :class:`~scmnet_cli.inference.crossed_arms.PersonToWarp`.
+        unseen: its unseen limbs, see :class:`~scmnet_cli.inference.crossed_arms.PersonToWarp`.
     """
 
     unseen: Tensor | None = None

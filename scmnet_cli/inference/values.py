@@ -61,7 +61,7 @@ class EncodedSource(ReadySource):
         region_features: F_s^i, (1, 8, C/8, H/8, W/8); in a model without the DSE (1, 1, C, H/8, W/8).
         style: F_s and the colours that are warped with it.
         others: further photos of the same person; each body part is taken from the photo that shows it best.
-        on_canvas: the source as tensors on each canvas it was drawn on, with mirrored arms or without, for further
+        on_canvas: the source as tensors on each canvas it was drawn on, with mirrored limbs or without, for further
             poses.
     """
 

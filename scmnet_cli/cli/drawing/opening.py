@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 _OWN_LICENCE = "Apache-2.0"
 
 
-def open_model(model: Path | None, device: str, *, mirrored_arms: bool = True) -> Pipeline:
+def open_model(model: Path | None, device: str, *, mirrored_limbs: bool = True) -> Pipeline:
     """Load the model given by -m; by default load the shipped model.
 
     Prints its licence to stderr if that differs from the package's.
 
     Raises:
-        ScmError: if it cannot be read, or arms are not to be mirrored and it mirrors none.
+        ScmError: if it cannot be read, or limbs are not to be mirrored and it mirrors none.
     """
     pipeline = open_pipeline(model, device)
     _print_licence(pipeline)
-    return pipeline if mirrored_arms else pipeline.without_mirrored_arms()
+    return pipeline if mirrored_limbs else pipeline.without_mirrored_limbs()
 
 
 def open_drawing_model(drawing: OutputOptions, runtime: Runtime) -> DrawingModel:
     """Load the model given by -m as :func:`open_model` does, or open an exported one.
 
     Raises:
-        ScmError: if it cannot be read, or --no-mirrored-arms is given and it mirrors none.
+        ScmError: if it cannot be read, or --no-mirrored-limbs is given and it mirrors none.
     """
     if runtime is Runtime.torch:
-        return open_model(drawing.model, drawing.device, mirrored_arms=not drawing.no_mirrored_arms)
+        return open_model(drawing.model, drawing.device, mirrored_limbs=not drawing.no_mirrored_limbs)
     exported = open_exported(drawing.model, drawing.device)
     _print_licence(exported)
-    return exported.without_mirrored_arms() if drawing.no_mirrored_arms else exported
+    return exported.without_mirrored_limbs() if drawing.no_mirrored_limbs else exported
 
 
 def _print_licence(model: DrawingModel) -> None:

@@ -1,4 +1,4 @@
-"""An arm that the photo hardly shows comes from the mirrored photo where a pose moves it."""
+"""An arm that the photo hardly shows comes from the mirrored photo where a pose moves it. Legs: test_unseen_legs.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 from test_extremities import HEIGHT, STANDING, WIDTH, standing
 from torch import Tensor
 
-from scmnet_cli.inference.crossed_arms import PersonToWarp, leaving_forearms
-from scmnet_cli.inference.unseen_arms import unseen_arms
+from scmnet_cli.inference.crossed_arms import PersonToWarp, leaving_limbs
+from scmnet_cli.inference.unseen_limbs import unseen_limbs
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.models.warp_mixing import mixed
 from scmnet_cli.regions import one_hot, region_id
@@ -51,7 +51,7 @@ SHORT = {"right_wrist": (54, 99)}
 
 def test_both_arms_of_a_standing_person_are_seen() -> None:
     for sleeves in ((), ("right", "left")):
-        assert not unseen_arms(photo(standing(), sleeves=sleeves)[1], standing()).any()
+        assert not unseen_limbs(photo(standing(), sleeves=sleeves)[1], standing()).any()
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_both_arms_of_a_standing_person_are_seen() -> None:
     ids=["points at the camera", "unknown wrist", "not in the map", "covered", "hand hidden by the coat"],
 )
 def test_an_arm_that_hardly_shows_is_found_on_either_side(joints: Tensor, masks: Tensor) -> None:
-    assert unseen_arms(masks, joints).tolist() == [[True, False]]
-    assert unseen_arms(masks.flip(3), mirror(joints, WIDTH)).tolist() == [[False, True]]
+    assert unseen_limbs(masks, joints).tolist() == [[True, False, False, False]]
+    assert unseen_limbs(masks.flip(3), mirror(joints, WIDTH)).tolist() == [[False, True, False, False]]
 
 
 def test_if_no_arm_shows_none_is_replaced() -> None:
     joints = joints_with(right_wrist=(54, 99), left_wrist=(122, 99))
-    assert not unseen_arms(photo(joints)[1], joints).any()
-    assert not unseen_arms(one_hot(torch.zeros(1, HEIGHT, WIDTH, dtype=torch.uint8)), standing()).any()
+    assert not unseen_limbs(photo(joints)[1], joints).any()
+    assert not unseen_limbs(one_hot(torch.zeros(1, HEIGHT, WIDTH, dtype=torch.uint8)), standing()).any()
 
 
 def test_the_other_arm_steps_in() -> None:
@@ -93,7 +93,7 @@ def test_the_other_arm_steps_in() -> None:
 def test_what_shows_of_the_arm_does_not_stay() -> None:
     joints = joints_with(right_elbow=(66, 100), right_wrist=(72, 96))
     image, masks = photo(joints)
-    assert unseen_arms(masks, joints).tolist() == [[True, False]]
+    assert unseen_limbs(masks, joints).tolist() == [[True, False, False, False]]
     warp = PersonToWarp(image, masks, joints).warp(standing())
     on_coat = warp.image[0, 0, 84:112, 72:100]
     assert on_coat.min() > RIGHT / 3
@@ -102,15 +102,15 @@ def test_what_shows_of_the_arm_does_not_stay() -> None:
 def test_an_arm_that_stays_is_the_photos_own() -> None:
     joints = joints_with(**SHORT)
     image, masks = photo(joints)
-    assert not leaving_forearms(masks, joints, joints).any()
-    assert leaving_forearms(masks, joints, standing()).tolist() == [[1, 0]]
+    assert not leaving_limbs(masks, joints, joints).any()
+    assert leaving_limbs(masks, joints, standing()).tolist() == [[1, 0, 0, 0]]
     warp, expected = PersonToWarp(image, masks, joints).warp(joints), warp_parts(image, masks, joints, joints)
     assert torch.equal(warp.image, expected.image)
 
 
 def test_a_pose_without_the_arm_has_none() -> None:
     joints = joints_with(**SHORT)
-    assert not leaving_forearms(photo(joints)[1], joints, standing("right_elbow", "right_wrist")).any()
+    assert not leaving_limbs(photo(joints)[1], joints, standing("right_elbow", "right_wrist")).any()
 
 
 def test_background_beside_an_arm_does_not_hide_the_body_of_another_photo() -> None:
@@ -130,10 +130,10 @@ def test_background_beside_an_arm_does_not_hide_the_body_of_another_photo() -> N
     assert both.coverage.min() == pytest.approx(1)
 
 
-def test_unseen_arms_found_on_another_canvas_are_taken_over() -> None:
+def test_unseen_limbs_found_on_another_canvas_are_taken_over() -> None:
     image, masks = photo(standing())
     target = joints_with(right_wrist=(30, 90), left_wrist=(146, 90))
     own = PersonToWarp(image, masks, standing()).warp(target)
-    given = PersonToWarp(image, masks, standing(), unseen=torch.tensor([[True, False]])).warp(target)
+    given = PersonToWarp(image, masks, standing(), unseen=torch.tensor([[True, False, False, False]])).warp(target)
     assert own.image[0, 0, 90, 30] == pytest.approx(RIGHT, abs=0.1)
     assert given.image[0, 0, 90, 30] == pytest.approx(LEFT, abs=0.1)

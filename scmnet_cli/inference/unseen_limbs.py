@@ -1,7 +1,8 @@
-"""Arms that a photo hardly shows, while it shows the other arm well: a pose that moves one gets the other one mirrored.
+"""Limbs that a photo hardly shows, while it shows the other one: a pose that moves one gets the other one mirrored.
 
 A forearm that points at the camera, or lies behind hair or a bag, has too few pixels to be stretched into a pose: they
-smear. Clothes are nearly always alike on both sides, so the other arm of the mirrored photo is the better guess.
+smear. So has a leg with a hole in the region map. Clothes are nearly always alike on both sides, so the other limb of
+the mirrored photo is the better guess.
 """
 
 from __future__ import annotations
@@ -17,48 +18,71 @@ from scmnet_cli.models.part_warp import PartWarp, WarpSource
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import mirror
 
-ARMS = ((2, 3), (4, 5))
-"""Parts of the right and of the left arm."""
+LIMB_PARTS = ((2, 3), (4, 5), (6, 7), (8, 9))
+"""Parts of right and left arm and of right and left leg: in this order are all limbs."""
 
-ELBOWS, WRISTS = ([limb[end] for limb in LIMBS[:2]] for end in (1, 2))
+MIDDLES, ENDS = ([limb[end] for limb in LIMBS] for end in (1, 2))
+"""Elbows and knees; wrists and ankles."""
+
+_HIPS, _KNEES, _ANKLES = ([limb[end] for limb in LIMBS[2:]] for end in (0, 1, 2))
+ELBOWS, WRISTS = MIDDLES[:2], ENDS[:2]
 """Joints of the right and of the left arm."""
 
 _BARE_ARMS = region_id("arms")
-_POINTS, _HAND_POINTS = 25, 8  # along a forearm and, after it, along its hand
+_POINTS, _HAND_POINTS = 25, 8  # along a bone and, after it, along its hand or foot
 _HAND, _ASIDE = (1.1, 1.35), 0.05  # lengths of the forearm: where its hand is; torso lengths: beside the forearm's axis
 _SHORTEST, _LONG = 0.25, 0.3  # torso lengths: a shorter forearm points at the camera; a longer one shows
-_OFF_PERSON, _ON_PERSON = 0.5, 0.8  # shares of a forearm on the person: hardly any of it shows; all of it
+_OFF_PERSON, _ON_PERSON = 0.5, 0.8  # shares of a bone on the person: hardly any of it shows; all of it
 _BARE, _LESS_BARE = 0.6, 0.6  # least bare share of a bare forearm; a covered one has less than this share of it
 _SHOWN_HAND, _HIDDEN_HAND = 0.5, 0.1  # bare shares of a hand
 
 
-def unseen_arms(masks: Tensor, joints: Tensor) -> Tensor:
-    """Return which of right and left arm has a forearm that the photo hardly shows while it shows the other one.
+def unseen_limbs(masks: Tensor, joints: Tensor) -> Tensor:
+    """Return which of right and left arm, right and left leg the photo hardly shows while it shows the other one.
 
     A forearm is not shown if its joints are unknown, it points at the camera, most of it is not on the person, much
-    less of it is bare than of the other one, or its hand is hidden and the other one is not.
+    less of it is bare than of the other one, or its hand is hidden and the other one is not. A leg is not shown if most
+    of its thigh or of its shin is not on the person.
 
     Shape:
-        masks: (B, 8, H, W); joints: (B, 18, 3), as detected; result: (B, 2) bool.
+        masks: (B, 8, H, W); joints: (B, 18, 3), as detected; result: (B, 4) bool.
     """
-    return _Visibility.of(masks, joints).unseen
+    return _found(masks, joints)[0]
 
 
-def absent_arm_joints(masks: Tensor, joints: Tensor) -> Tensor:
-    """Return the joints that a pose must not have, so that unseen arms that the photo lacks altogether are not drawn.
+def absent_joints(masks: Tensor, joints: Tensor) -> Tensor:
+    """Return the joints that a pose must not have, so that unseen limbs that the photo lacks altogether are not drawn.
 
-    These are the wrist of an unseen arm whose joints are unknown or whose forearm is mostly not on the person, and its
-    elbow if that is unknown.
+    These are the wrist or ankle of an unseen limb whose joints are unknown or whose forearm or shin is mostly not on
+    the person, and its elbow or knee if that is unknown.
 
     Shape:
         masks: (B, 8, H, W); joints: (B, 18, 3), as detected; result: (B, 18) bool.
     """
-    found = _Visibility.of(masks, joints)
-    absent = found.unseen & (~found.known | (found.person < _OFF_PERSON))
+    unseen, on_person = _found(masks, joints)
+    known = (joints[:, MIDDLES, 2] > 0) & (joints[:, ENDS, 2] > 0)
+    absent = unseen & (~known | (on_person < _OFF_PERSON))
     left_out = torch.zeros_like(joints[..., 2], dtype=torch.bool)
-    left_out[:, WRISTS] = absent
-    left_out[:, ELBOWS] = absent & (joints[:, ELBOWS, 2] <= 0)
+    left_out[:, ENDS] = absent
+    left_out[:, MIDDLES] = absent & (joints[:, MIDDLES, 2] <= 0)
     return left_out
+
+
+def _found(masks: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which limbs are unseen, (B, 4) bool, and the share of each forearm and shin on the person, (B, 4)."""
+    arms, legs = _Visibility.of(masks, joints), _legs_on_person(masks, joints)
+    shown = (legs > _ON_PERSON).all(2) & (joints[:, _KNEES, 2] > 0) & (joints[:, _ANKLES, 2] > 0)
+    unseen_legs = (legs < _OFF_PERSON).any(2) & shown.flip(1)
+    return torch.cat([arms.unseen, unseen_legs], dim=1), torch.cat([arms.person, legs[..., 1]], dim=1)
+
+
+def _legs_on_person(masks: Tensor, joints: Tensor) -> Tensor:
+    """Return the shares of thigh and shin on the person, (B, 2, 2): right and left leg, thigh and shin."""
+    completed = complete_joints(joints.float())
+    start, end = completed[:, [_HIPS, _KNEES], :2].flatten(1, 2), completed[:, [_KNEES, _ANKLES], :2].flatten(1, 2)
+    regions = _along(masks.float(), start, end - start, body_size(completed))  # (B, 8, 4, 3, K)
+    shares = (1 - regions[:, BACKGROUND, :, 1, :_POINTS]).mean(-1)
+    return shares.view(-1, 2, 2).transpose(1, 2)
 
 
 @dataclass(frozen=True)
@@ -112,24 +136,24 @@ def _lengths(completed: Tensor) -> Tensor:
 
 
 def _along(masks: Tensor, start: Tensor, bone: Tensor, size: Tensor) -> Tensor:
-    """Sample region masks along both forearms and their hands, on the axis and on either side of it.
+    """Sample region masks along bones and the hands or feet after them, on the axis and on either side of it.
 
     Shape:
-        masks: (B, 8, H, W); start, bone: (B, 2, 2); size: (B,); result: (B, 8, 2, 3, K), with the axis in the middle.
+        masks: (B, 8, H, W); start, bone: (B, N, 2); size: (B,); result: (B, 8, N, 3, K), with the axis in the middle.
     """
     shares = torch.cat([torch.linspace(0, 1, _POINTS), torch.linspace(*_HAND, _HAND_POINTS)]).to(masks.device)
     aside = torch.linspace(-_ASIDE, _ASIDE, 3, device=masks.device)
     across = torch.stack([-bone[..., 1], bone[..., 0]], dim=-1) / bone.norm(dim=-1, keepdim=True).clamp(min=1e-3)
-    axis = start[:, :, None] + shares[:, None] * bone[:, :, None]  # (B, 2, K, 2)
+    axis = start[:, :, None] + shares[:, None] * bone[:, :, None]  # (B, N, K, 2)
     rows = axis[:, :, None] + (size[:, None, None, None] * across[:, :, None] * aside[:, None])[..., None, :]
     extent = masks.new_tensor([masks.shape[3], masks.shape[2]])
-    grid = ((2 * rows + 1) / extent - 1).flatten(1, 2)  # (B, 6, K, 2)
+    grid = ((2 * rows + 1) / extent - 1).flatten(1, 2)  # (B, 3 N, K, 2)
     on = F.grid_sample(masks, grid, mode="nearest", padding_mode="border", align_corners=False)
-    return on.view(len(on), on.shape[1], 2, 3, on.shape[3])
+    return on.view(len(on), on.shape[1], -1, 3, on.shape[3])
 
 
 class MirroredPhoto:
-    """A mirrored photo to warp, in which each arm is the other one."""
+    """A mirrored photo to warp, in which each limb is the other one."""
 
     def __init__(self, photo: WarpSource) -> None:
         self._width = photo.image.shape[3]

@@ -1,4 +1,4 @@
-"""``--no-mirrored-arms``: only what the photo shows of the arms is drawn."""
+"""``--no-mirrored-limbs``: only what the photo shows of arms and legs is drawn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from test_app import photo as uploaded
 from test_app import pipeline_of, studio_of
 from test_export import a_model
 from test_extremities import HEIGHT, STANDING, WIDTH, standing
-from test_unseen_arms import LEFT, SHORT, joints_with, photo
+from test_unseen_legs import WALKING, dressed
+from test_unseen_limbs import LEFT, SHORT, joints_with, photo
 from torch import Tensor
 
 from scmnet_cli.app import session as steps
@@ -38,7 +39,10 @@ TO = Pose("standing", standing()[0].numpy(), CANVAS)
 
 
 def person(joints: Tensor, **about: tuple[str, ...]) -> Person:
-    image, masks = photo(joints, **about)
+    return person_of(*photo(joints, **about), joints)
+
+
+def person_of(image: Tensor, masks: Tensor, joints: Tensor) -> Person:
     labels = masks[0].argmax(0).numpy().astype(np.uint8)
     return make_person(Image.fromarray(to_uint8(image[0])), labels, joints[0].numpy(), "anna")
 
@@ -55,7 +59,7 @@ ONE_ARM = person(standing("right_elbow", "right_wrist"), without=("right",))
 def test_an_arm_that_hardly_shows_keeps_the_photos_own_pixels(pipeline: Pipeline) -> None:
     x, y = STANDING["right_wrist"]
     encoded = pipeline.encode(SHORT_ARM)
-    for drawing, mirrored in ((pipeline, True), (pipeline.without_mirrored_arms(), False), (pipeline, True)):
+    for drawing, mirrored in ((pipeline, True), (pipeline.without_mirrored_limbs(), False), (pipeline, True)):
         warp = drawing.warp(drawing.structure(encoded, [TO]), drawing.photo(encoded))
         assert warp is not None
         assert (abs(float(warp.image[0, 0, y, x]) - LEFT) < 0.05) == mirrored
@@ -78,7 +82,7 @@ def test_an_arm_that_the_photo_lacks_is_left_out_of_the_pose(
 ) -> None:
     encoded = pipeline.encode(source)
     assert torch.equal(pipeline.structure(encoded, [TO])[0], torch.from_numpy(TO.joints))
-    structure = pipeline.without_mirrored_arms().structure(encoded, [TO, TO])
+    structure = pipeline.without_mirrored_limbs().structure(encoded, [TO, TO])
     assert structure.shape == (2, 18, 3)
     expected = torch.from_numpy(TO.joints).clone()
     expected[sorted(left_out)] = 0
@@ -86,7 +90,7 @@ def test_an_arm_that_the_photo_lacks_is_left_out_of_the_pose(
 
 
 def test_one_of_several_photos_that_shows_the_arm_is_enough(pipeline: Pipeline) -> None:
-    drawing = pipeline.without_mirrored_arms()
+    drawing = pipeline.without_mirrored_limbs()
     for second, scores in ((person(standing()), 1), (ONE_ARM, 0)):
         encoded = drawing.encode_photos([ONE_ARM, second])
         assert drawing.structure(encoded, [TO])[0, [ELBOW, WRIST], 2].tolist() == [scores] * 2
@@ -96,18 +100,18 @@ def test_the_same_encoded_person_is_drawn_with_and_without(pipeline: Pipeline) -
     encoded = pipeline.encode(SHORT_ARM)
     pictures = [
         np.asarray(drawing.transfer(encoded, TO).image)
-        for drawing in (pipeline, pipeline.without_mirrored_arms(), pipeline)
+        for drawing in (pipeline, pipeline.without_mirrored_limbs(), pipeline)
     ]
     assert np.array_equal(pictures[0], pictures[2])
     assert not np.array_equal(pictures[0], pictures[1])
     unaffected = pipeline.encode(person(standing()))
-    first, second = (drawing.transfer(unaffected, TO) for drawing in (pipeline, pipeline.without_mirrored_arms()))
+    first, second = (drawing.transfer(unaffected, TO) for drawing in (pipeline, pipeline.without_mirrored_limbs()))
     assert np.array_equal(np.asarray(first.image), np.asarray(second.image)), "both arms show"
 
 
 def test_a_personal_model_and_the_inspection_keep_the_choice(pipeline: Pipeline) -> None:
-    drawing = pipeline.without_mirrored_arms()
-    assert not drawing.with_difference({}).mirrored_arms
+    drawing = pipeline.without_mirrored_limbs()
+    assert not drawing.with_difference({}).mirrored_limbs
     encoded = pipeline.encode(ONE_ARM)
     x, y = STANDING["right_wrist"]
     rows = [inspect_point(model, encoded, TO, x, y).weights for model in (pipeline, drawing)]
@@ -116,10 +120,10 @@ def test_a_personal_model_and_the_inspection_keep_the_choice(pipeline: Pipeline)
 
 def test_loading_takes_the_option_and_a_model_without_part_warp_refuses_it(tmp_path: Path, place: Place) -> None:
     run = a_model(tmp_path / "warping", part_warp=True)
-    assert Pipeline.from_pretrained(run, "cpu").mirrored_arms
-    assert not Pipeline.from_pretrained(run, "cpu", mirrored_arms=False).mirrored_arms
-    with pytest.raises(ScmError, match=r"--no-mirrored-arms: .* has no part warp and mirrors no arm"):
-        Pipeline.from_pretrained(place.model, "cpu", mirrored_arms=False)
+    assert Pipeline.from_pretrained(run, "cpu").mirrored_limbs
+    assert not Pipeline.from_pretrained(run, "cpu", mirrored_limbs=False).mirrored_limbs
+    with pytest.raises(ScmError, match=r"--no-mirrored-limbs: .* has no part warp and mirrors no limb"):
+        Pipeline.from_pretrained(place.model, "cpu", mirrored_limbs=False)
 
 
 @pytest.mark.slow
@@ -129,14 +133,18 @@ def test_an_exported_model_draws_the_same(tmp_path: Path) -> None:
     export_onnx(run, tmp_path / "onnx")
     model, exported = Pipeline.from_pretrained(run, "cpu"), ExportedModel.from_exported(tmp_path / "onnx")
 
-    def levels(drawing: DrawingModel, source: Person, size: Canvas) -> np.ndarray:
-        return np.asarray(drawing.transfer(source, TO, size).image, int)
+    def levels(drawing: DrawingModel, source: Person, pose: Pose, size: Canvas) -> np.ndarray:
+        return np.asarray(drawing.transfer(source, pose, size).image, int)
 
-    for source in (SHORT_ARM, ONE_ARM):
+    image, masks = dressed(standing(), (("right", "knee"),))
+    lost_leg = person_of(image, masks, standing())
+    walking = Pose("walking", WALKING[0].numpy(), CANVAS)
+    for source, pose in ((SHORT_ARM, TO), (ONE_ARM, TO), (lost_leg, walking)):
         for size in (model.canvas, CANVAS):
-            expected = levels(model.without_mirrored_arms(), source, size)
-            assert abs(expected - levels(exported.without_mirrored_arms(), source, size)).max() <= 1
-            assert abs(expected - levels(exported, source, size)).max() > 1
+            mirrored, expected = (levels(it, source, pose, size) for it in (model, model.without_mirrored_limbs()))
+            assert abs(expected - levels(exported.without_mirrored_limbs(), source, pose, size)).max() <= 1
+            assert abs(mirrored - levels(exported, source, pose, size)).max() <= 1
+            assert abs(mirrored - expected).max() > 1
 
 
 @pytest.fixture
@@ -151,11 +159,11 @@ def files(place: Place) -> Path:
 
 def test_the_command_draws_without_and_reports_it(files: Path, scm: Scm) -> None:
     reports, pictures = [], []
-    for given in ((), ("--no-mirrored-arms",)):
+    for given in ((), ("--no-mirrored-limbs",)):
         done = scm("transfer", "anna.png", "arms-open", "-m", "warping", "--skip-existing", *given)
         reports.append(done.report()["options"])
         pictures.append(np.asarray(Image.open(done.paths[0])))
-    assert [report.get("no_mirrored_arms") for report in reports] == [None, True]
+    assert [report.get("no_mirrored_limbs") for report in reports] == [None, True]
     assert not np.array_equal(*pictures), "--skip-existing takes the option into account"
 
 
@@ -171,11 +179,11 @@ def test_the_command_draws_without_and_reports_it(files: Path, scm: Scm) -> None
     ids=lambda command: command[0],
 )
 def test_every_command_that_moves_people_has_the_option(place: Place, scm: Scm, command: tuple[str, ...]) -> None:
-    """The model of this test mirrors no arm, and each command says so."""
-    done = scm(*command, "-m", "run", "--no-mirrored-arms")
+    """The model of this test mirrors no limb, and each command says so."""
+    done = scm(*command, "-m", "run", "--no-mirrored-limbs")
     assert done.code == 2
     (line,) = done.errors
-    assert "mirrors no arm; leave --no-mirrored-arms out" in line
+    assert "mirrors no limb; leave --no-mirrored-limbs out" in line
 
 
 def test_a_visitor_of_the_page_chooses(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,17 +192,17 @@ def test_a_visitor_of_the_page_chooses(place: Place, monkeypatch: pytest.MonkeyP
 
     studio = studio_of(pipeline_of(part_warp=True))
     before = steps.draw(studio, steps.read_photo(studio, steps.start(studio), uploaded("me")))
-    after = steps.draw(studio, steps.set_mirrored_arms(before, mirrored=False))
+    after = steps.draw(studio, steps.set_mirrored_limbs(before, mirrored=False))
     assert before.drawn is not None
     assert after.drawn is not None
-    assert (before.drawn.pipeline.mirrored_arms, after.drawn.pipeline.mirrored_arms) == (True, False)
-    assert studio.pipeline.mirrored_arms, "the model of all visitors stays as it is"
+    assert (before.drawn.pipeline.mirrored_limbs, after.drawn.pipeline.mirrored_limbs) == (True, False)
+    assert studio.pipeline.mirrored_limbs, "the model of all visitors stays as it is"
     learned = steps.draw(studio, dataclasses.replace(after, personal=studio.pipeline.with_difference({})))
     assert learned.drawn is not None
-    assert not learned.drawn.pipeline.mirrored_arms
-    assert [stages.shown(before, each)[3]["mirrored_arms"] for each in (after, learned)] == [False, False]
+    assert not learned.drawn.pipeline.mirrored_limbs
+    assert [stages.shown(before, each)[3]["mirrored_limbs"] for each in (after, learned)] == [False, False]
     used: list[bool] = []
-    monkeypatch.setattr(Pipeline, "structure", lambda self, *_: used.append(self.mirrored_arms) or 1 / 0)
+    monkeypatch.setattr(Pipeline, "structure", lambda self, *_: used.append(self.mirrored_limbs) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         steps.trace(studio, after, 0.5, 0.5)
     assert used == [False], "the origin of a point is that of the picture"
