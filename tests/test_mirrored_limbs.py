@@ -25,6 +25,7 @@ from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.drawing_model import DrawingModel
 from scmnet_cli.inference.export import export_onnx
 from scmnet_cli.inference.exported import ExportedModel
+from scmnet_cli.inference.inputs.demo_people import demo_people
 from scmnet_cli.inference.inspection import inspect_point
 from scmnet_cli.inference.pipeline import Pipeline, make_person
 from scmnet_cli.skeleton import JOINTS
@@ -206,3 +207,23 @@ def test_a_visitor_of_the_page_chooses(place: Place, monkeypatch: pytest.MonkeyP
     with pytest.raises(ZeroDivisionError):
         steps.trace(studio, after, 0.5, 0.5)
     assert used == [False], "the origin of a point is that of the picture"
+
+
+def test_the_checkbox_of_the_page_draws_anew(tmp_path: Path) -> None:
+    from test_app_page import RESULT, browser_on, start, stop
+
+    pytest.importorskip("gradio", reason="needs the extra app")
+    server = start(a_model(tmp_path / "model", part_warp=True), tmp_path / "tmp")
+    try:
+        with browser_on(server, tmp_path) as browser:
+            browser.changes(RESULT, lambda: browser.upload("photo", demo_people()["blue-dress"]))
+            checkbox = browser.one("[data-limbs]")
+            assert checkbox.is_selected()
+            first = browser.source(RESULT)
+            browser.changes(RESULT, lambda: browser.press("[data-limbs]"))
+            assert not browser.one("[data-limbs]").is_selected()
+            browser.changes(RESULT, lambda: browser.press("[data-limbs]"))
+            assert browser.source(RESULT) == first
+            assert browser.one("[data-limbs]").is_selected()
+    finally:
+        assert stop(server) == 0
