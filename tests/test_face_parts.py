@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 from test_face_edits import finer_faces
 
+from scmnet_cli.images.cielab import cielab
 from scmnet_cli.inference.face_editing import edit_face
-from scmnet_cli.inference.face_parts import lab_of, part_of
+from scmnet_cli.inference.face_parts import part_of
 from scmnet_cli.regions import FACE_REGIONS
 from scmnet_cli.types import Person, UInt8Array
 
@@ -75,7 +76,7 @@ def with_brows(face: Person, skin: Colour, brow: Colour, thickness: int) -> tupl
 
 
 def lightness(image: UInt8Array, where: UInt8Array) -> float:
-    return float(lab_of(image)[where == 2, 0].mean())
+    return float(cielab(image)[where == 2, 0].mean())
 
 
 def test_thin_brows_stay_thin_and_get_no_darker_than_the_contrast_of_both_faces() -> None:
@@ -83,7 +84,7 @@ def test_thin_brows_stay_thin_and_get_no_darker_than_the_contrast_of_both_faces(
     face, kinds = with_brows(face, PALE, (176, 146, 134), 4)
     other, taken = with_brows(other, TANNED, (30, 20, 18), 10)
     edited = edit_face(face, {"brows": other}).person.image
-    own_skin, other_skin = (lab_of(np.uint8([[colour]]))[0, 0, 0] for colour in (PALE, TANNED))
+    own_skin, other_skin = (cielab(np.uint8([[colour]]))[0, 0, 0] for colour in (PALE, TANNED))
     contrast = other_skin - lightness(other.image, taken)
     dark = lightness(edited, kinds)
     assert dark < lightness(face.image, kinds) - 10
@@ -107,5 +108,5 @@ def test_light_brows_do_not_glow_on_darker_skin() -> None:
     dark, kinds = with_brows(face, TANNED, (40, 30, 26), 8)
     blond, _ = with_brows(other, (250, 228, 214), (226, 200, 180), 8)
     edited = edit_face(dark, {"brows": blond}).person.image
-    skin = lab_of(np.uint8([[TANNED]]))[0, 0, 0]
+    skin = cielab(np.uint8([[TANNED]]))[0, 0, 0]
     assert lightness(dark.image, kinds) + 10 < lightness(edited, kinds) < skin + 1

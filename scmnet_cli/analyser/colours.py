@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scmnet_cli.images.cielab import cielab
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, UInt8Array
@@ -85,8 +86,6 @@ def with_colours(probabilities: FloatArray, joints: FloatArray, crop: UInt8Array
     Shape:
         probabilities, result: (R, h, w); joints: (18, 3); crop: (H, W, 3); inside: (H, W).
     """
-    from skimage.color import rgb2lab
-
     height, width = inside.shape
     rows, columns = probabilities.shape[1:]
     given = torch.from_numpy(probabilities)[None]
@@ -97,7 +96,7 @@ def with_colours(probabilities: FloatArray, joints: FloatArray, crop: UInt8Array
         return probabilities
     y, x = np.divide(np.mgrid[:height, :width], _NEARNESS * size, dtype=np.float32)
     pixels = Samples(
-        torch.from_numpy((rgb2lab(crop).astype(np.float32) / _COLOUR_WIDTHS).reshape(-1, 3)),
+        torch.from_numpy((cielab(crop) / _COLOUR_WIDTHS).reshape(-1, 3)),
         torch.from_numpy(np.stack([x, y], axis=-1).reshape(-1, 2)),
     )
     unsure = _grown(person, _MARGIN * size).ravel() & (fine.max(0) < _SURE)

@@ -14,8 +14,9 @@ import numpy as np
 
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError
+from scmnet_cli.images.cielab import cielab
 from scmnet_cli.inference.editing import Edit
-from scmnet_cli.inference.face_parts import MIN_SHARE, BoolArray, FloatArray, Part, face_side, find_part, lab_of
+from scmnet_cli.inference.face_parts import MIN_SHARE, BoolArray, FloatArray, Part, face_side, find_part
 from scmnet_cli.regions import FACE_REGIONS
 from scmnet_cli.types import Person, UInt8Array
 
@@ -97,7 +98,7 @@ def recoloured(image: UInt8Array, part: Part, reference: UInt8Array, taken: Part
     """
     from scipy.ndimage import gaussian_filter
 
-    own, other = lab_of(image), lab_of(reference)[taken.pixels]
+    own, other = cielab(image), cielab(reference)[taken.pixels]
     mean, spread = own[part.pixels].mean(0), own[part.pixels].std(0).clip(_FLATTEST)
     factor = (other.std(0) / spread).clip(*_SPREADS)
     change = (own - mean) * factor + _wanted(part, mean, taken, other.mean(0)) - own

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.analyser.face_landmarks import ALIGNED
+from scmnet_cli.images.cielab import cielab
 from scmnet_cli.regions import FACE_REGIONS
 from scmnet_cli.types import Person, UInt8Array
 
@@ -94,7 +95,7 @@ def find_part(face: Person, region: str) -> Part:
     whole = Part(inside, np.ones(inside.shape, np.float32))
     if region not in {"mouth", "eyes", "brows"} or not inside.any():
         return whole
-    lab, side = lab_of(face.image), face_side(face.regions)
+    lab, side = cielab(face.image), face_side(face.regions)
     around = None
     if region == "mouth":
         return Part(_lips(lab, inside, side), whole.share)
@@ -172,15 +173,3 @@ def _rise(values: FloatArray, first: float, last: float) -> FloatArray:
     share = ((values - first) / (last - first)).clip(0, 1)
     weights: FloatArray = (share * share * (3 - 2 * share)).astype(np.float32)
     return weights
-
-
-def lab_of(image: UInt8Array) -> FloatArray:
-    """Return an image in CIELAB.
-
-    Shape:
-        image, result: (H, W, 3).
-    """
-    from skimage.color import rgb2lab
-
-    lab: FloatArray = rgb2lab(image.astype(np.float32) / 255).astype(np.float32)
-    return lab

@@ -18,6 +18,7 @@ from PIL import Image
 
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import read_photo
+from scmnet_cli.images.cielab import cielab
 from scmnet_cli.inference.wardrobe import Garment, Wardrobe, cut_out
 from scmnet_cli.skeleton import MIRRORED, NUM_JOINTS
 from scmnet_cli.types import FloatArray, UInt8Array
@@ -97,10 +98,9 @@ def find_garment(image: UInt8Array) -> _BoolArray:
 
 def _segmented(image: UInt8Array) -> _BoolArray:
     from scipy import ndimage
-    from skimage.color import rgb2lab
     from skimage.segmentation import random_walker
 
-    colours = ndimage.gaussian_filter(rgb2lab(image), (1.2, 1.2, 0))
+    colours = ndimage.gaussian_filter(cielab(image), (1.2, 1.2, 0))
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width]
     edge = max(3, round(_BORDER * max(height, width)))
