@@ -129,8 +129,14 @@ def test_the_noise_is_the_standard_error_of_paired_differences() -> None:
     assert change.mean == pytest.approx(float(differences.mean()) / 2)
     assert change.noise == pytest.approx(float(differences.std()) / 3**0.5 / 2)
     assert change.is_worse
-    assert not Change(-0.02, 0.01).is_worse
-    assert not Change(0.0, 0.0).is_worse
+
+
+@pytest.mark.parametrize(
+    ("mean", "noise", "is_worse"),
+    [(-0.02, 0.01, False), (-0.02, 0.03, True), (-0.004, 0.005, False), (0.001, 0.0, True), (0.0, 0.0, False)],
+)
+def test_a_measure_is_worse_if_it_rose_or_may_have_risen_visibly(mean: float, noise: float, is_worse: bool) -> None:
+    assert Change(mean, noise).is_worse == is_worse
 
 
 def test_a_halo_that_goes_is_no_loss_and_a_hole_in_the_person_is() -> None:

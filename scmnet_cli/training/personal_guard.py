@@ -24,8 +24,9 @@ MOST_LOST = 0.01
 MOST_FADED = 0.02
 """Maximum fall of the mean foreground mask over the person in held-out poses; weights with more are rejected."""
 
-MARGIN = 1.0
-"""Standard errors by which a measure must stay below the base's: its mean over few views is uncertain."""
+MARGIN, UNSEEN = 1.0, 0.005
+"""A mean over few views is uncertain: this many standard errors above it, a measure may be at most 0.5 % worse than the
+base's, which nobody sees."""
 
 Values = tuple[float, ...]
 """A measure of each view; NaN where the view does not show what is measured."""
@@ -56,8 +57,8 @@ class Change:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the measure may have risen: its mean and the margin are above 0."""
-        return self.mean + MARGIN * self.noise > _TINY
+        """Whether the measure rose, or may have risen by more than is unseen."""
+        return self.mean > _TINY or self.mean + MARGIN * self.noise > UNSEEN
 
     def __str__(self) -> str:
         return f"{self.mean:+.1%} ± {self.noise:.1%}"
