@@ -82,6 +82,7 @@ def test_the_base_is_kept_if_held_out_views_get_worse(base: Pipeline, monkeypatc
     states = list(run.steps(Budget(None, 6)))
     assert states[-1].best == 1
     assert run.difference() == {}
+    assert any(change.any() for change in run.difference(newest=True).values())
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ The judged picture is the composed one that users get, on the model's canvas.
 
 OUT/personalize.jsonl gets a line for each person and variant as it is done, and OUT/NAME-VARIANT.png the photo, the
 kept-out views before and after, and three shipped poses before and after. A line also holds the measures of every
-validation, which say why a guard refused. Started again, it goes on where it stopped. At the end it prints a table:
-medians, and how many people got worse. LPIPS needs the weights of `scm weights`.
+validation, which say why a guard refused, and the judged measures of the newest weights even if they were refused.
+Started again, it goes on where it stopped. At the end it prints a table: medians, and how many people got worse. LPIPS
+needs the weights of `scm weights`.
 """
 
 import json
@@ -109,8 +110,11 @@ def measure(pipeline: Pipeline, judge: Judge, photo: Any, variant: Variant, shee
     """Learn one person, judge before and after, and draw the sheet."""
     run = prepare_run(pipeline, [photo], variant.budget, recipe=variant.recipe)
     *_, last = run.steps(variant.budget, time.process_time)
-    personal = pipeline.with_difference({name: change.half() for name, change in run.difference().items()})
-    (before, first), (after, second) = judge(pipeline), judge(personal)
+    personal, newest = (
+        pipeline.with_difference({name: change.half() for name, change in difference.items()})
+        for difference in (run.difference(), run.difference(newest=True))
+    )
+    (before, first), (after, second), (refused, _) = judge(pipeline), judge(personal), judge(newest)
     views = [to_uint8(image) for image in judge.views.source.image]
     row = [resized(photo, pipeline.canvas).image]
     for number in range(SHOWN_VIEWS):
@@ -125,7 +129,7 @@ def measure(pipeline: Pipeline, judge: Judge, photo: Any, variant: Variant, shee
         "harm": last.harm,
         "validations": [{"steps": steps} | asdict(found) for steps, found in run.validations],
     }
-    return outcome | {"before": before, "after": after, "vgg": not run.lacks_vgg}
+    return outcome | {"before": before, "after": after, "newest": refused, "vgg": not run.lacks_vgg}
 
 
 def chosen_people(folder: PreparedFolder, num: int) -> list[str]:

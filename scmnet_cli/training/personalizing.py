@@ -277,11 +277,14 @@ class PersonalRun:
             outcome,
         )
 
-    def difference(self) -> dict[str, Tensor]:
-        """Return the best weights minus the base's, by parameter name; empty if the base is the best."""
-        if self._best is None:
-            return {}
-        return {name: best - self._base[name] for name, best in self._best.items()}
+    def difference(self, *, newest: bool = False) -> dict[str, Tensor]:
+        """Return the best weights minus the base's, by parameter name; empty if the base is the best.
+
+        Args:
+            newest: return the newest weights instead, rejected or not, for measurements.
+        """
+        found = {name: tensor.detach() for name, tensor in self._trained.items()} if newest else self._best or {}
+        return {name: tensor - self._base[name] for name, tensor in found.items()}
 
     @torch.no_grad()
     def validate(self) -> Validation:
