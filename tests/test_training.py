@@ -23,6 +23,7 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.system.locks import held
 from scmnet_cli.training import loop
+from scmnet_cli.training.counted import Report
 from scmnet_cli.training.loop import Run
 from scmnet_cli.training.state import STATE_FILE
 from scmnet_cli.training.tracking import read_stats
@@ -261,6 +262,19 @@ def test_a_stopped_run_resumes_with_the_result_of_an_uninterrupted_one(
     assert start(drawn_data, tmp_path / "whole", 40).wait(120) == 0
     assert_same_state(tmp_path / "whole", tmp_path / "stopped")
     assert [line["images"] for line in read_stats(tmp_path / "stopped")] == list(range(2, 41, 2))
+
+
+def test_the_summary_of_a_stopped_run_counts_the_images_of_its_model(drawn_data: Path, tmp_path: Path) -> None:
+    """It stops between two lines of the log."""
+
+    def stop(report: Report) -> None:
+        if report.images == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    outcome = Run(drawn_data, tmp_path, smoke("train.images=40", "train.log_every=4"), device="cpu").train(stop)
+    assert outcome.images == 6
+    assert int(load_model(tmp_path).extra["images"]) == 6
+    assert json.loads((tmp_path / "summary.json").read_text())["images"] == 6
 
 
 def test_vgg_losses_start_at_their_image_count(drawn_data: Path, tmp_path: Path, seeded_backbones: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -34,9 +33,8 @@ def main(which: str, run: Path) -> None:
     """Store the run's averaged weights in half precision, with where they come from."""
     path, origin = SHIPPED[which]
     saved = load_model(run)
-    images = json.loads((run / "summary.json").read_text(encoding="utf-8"))["images"]
-    save_model(path, saved.state, saved.config, half=True, extra=saved.extra | origin | {"images": str(images)})
-    sys.stdout.write(f"{path}: {path.stat().st_size / 1e6:.1f} MB after {images:,} images\n")
+    save_model(path, saved.state, saved.config, half=True, extra=saved.extra | origin)
+    sys.stdout.write(f"{path}: {path.stat().st_size / 1e6:.1f} MB after {int(saved.extra['images']):,} images\n")
 
 
 if __name__ == "__main__":

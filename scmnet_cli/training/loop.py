@@ -417,6 +417,7 @@ class Run(CountedRun):
 
     def _summarise(self, latest: Mapping[str, Any], finished: bool) -> None:
         summary = {"finished": finished, "seed": self.seed, "device": str(self.device), **latest}
+        summary |= {"images": self.images, "seconds": round(self.seconds, 3)}  # more than in the latest line of the log
         write_text(self.run / SUMMARY_FILE, json.dumps(summary, indent=2))
 
 
