@@ -232,7 +232,7 @@ def test_the_wearers_bare_arms_stay_in_front_of_a_filled_torso(pipeline: Pipelin
     found = edit(pipeline, wearer, "upper", sleeveless(dressed(SKIRT, "other", upper=RED)))
     arms = regions_of(wearer, "arms") & has_colour(wearer.image, (30, 40, 220))
     arms = ndimage.binary_erosion(arms)
-    assert has_colour(found.person.image[arms], (30, 40, 220)).mean() > 0.8
+    assert has_colour(found.person.image[arms], (30, 40, 220)).mean() > 0.7  # the rest is beside the armhole
 
 
 @pytest.mark.parametrize(("wears", "goes"), [(PANTS, True), (SKIRT, False)], ids=["a coat", "a dress"])
