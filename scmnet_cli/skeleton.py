@@ -42,6 +42,26 @@ _SIGMA_AT_256 = 6.0
 _LIMB_SIGMA_AT_256 = 3.0
 
 
+def squared_distances(
+    points: FloatArray, start: FloatArray, end: FloatArray, reach: tuple[float, float] = (0.0, 1.0)
+) -> FloatArray:
+    """Return the squared distances of points to a limb.
+
+    Args:
+        points: the points.
+        start: one end of the limb.
+        end: its other end.
+        reach: where the limb begins and ends, in its lengths from ``start``.
+
+    Shape:
+        points: (..., 2); start, end: (2,); result: (...,).
+    """
+    along = end - start
+    place = ((points - start) @ along / max(float(along @ along), 1e-6)).clip(*reach)
+    distances: FloatArray = ((points - start - place[..., None] * along) ** 2).sum(-1)
+    return distances
+
+
 def pose_maps(joints: Tensor, canvas: Canvas) -> Tensor:
     """Draw joints as pose maps for the pose encoder.
 

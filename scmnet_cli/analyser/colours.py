@@ -15,20 +15,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scmnet_cli.analyser.region_maps import components, grown, likeliest, rename
 from scmnet_cli.images.cielab import cielab
+from scmnet_cli.models.part_joints import LIMBS
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, region_id
-from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.skeleton import JOINTS, squared_distances
 from scmnet_cli.types import FloatArray, UInt8Array
 
 _FACE, _UPPER, _ARMS = (region_id(name) for name in ("face", "upper", "arms"))
 _NECK, _HIPS = JOINTS.index("neck"), [JOINTS.index(f"{side}_hip") for side in ("right", "left")]
 _SHOULDERS = [JOINTS.index(f"{side}_shoulder") for side in ("right", "left")]
-_ARM_JOINTS = [
-    [JOINTS.index(f"{side}_{name}") for name in ("shoulder", "elbow", "wrist")] for side in ("right", "left")
-]
 
 _SURE, _SURE_BACKGROUND = 0.9, 0.97
-"""Least probability of a pixel that serves as a sample, and greatest one of a pixel that may change region."""
+"""Least probabilities of pixels that serve as samples, of the person and of the background. Pixels of the person's
+surroundings that reach the first keep their region."""
 
 _LEAST_SAMPLES = 15
 _SAMPLES, _BACKGROUND_SAMPLES = 60, 250
@@ -99,10 +99,10 @@ def with_colours(probabilities: FloatArray, joints: FloatArray, crop: UInt8Array
         torch.from_numpy((cielab(crop) / _COLOUR_WIDTHS).reshape(-1, 3)),
         torch.from_numpy(np.stack([x, y], axis=-1).reshape(-1, 2)),
     )
-    unsure = _grown(person, _MARGIN * size).ravel() & (fine.max(0) < _SURE)
+    unsure = _within(person, _MARGIN * size).ravel() & (fine.max(0) < _SURE)
     unsure |= _around_arms(joints, size, (height, width)).ravel()
     unsure &= inside.ravel()
-    near = (_grown(person, _AROUND * size) & inside).ravel()
+    near = (_within(person, _AROUND * size) & inside).ravel()
     chosen = np.flatnonzero(unsure)
     evidence = _log_likelihoods(fine, near, pixels, chosen)
     fused = np.log(fine[:, chosen] + _UNLIKELY) + evidence
@@ -118,7 +118,8 @@ def _body_size(joints: FloatArray) -> float:
     return max((float(np.linalg.norm(np.subtract(*joints[pair, :2]))) for pair in pairs), default=0.0)
 
 
-def _grown(mask: _BoolArray, radius: float) -> _BoolArray:
+def _within(mask: _BoolArray, radius: float) -> _BoolArray:
+    """Return the pixels on a mask and up to a distance from it."""
     from scipy import ndimage
 
     return np.asarray(ndimage.distance_transform_edt(~mask) <= radius)
@@ -129,7 +130,7 @@ def _around_arms(joints: FloatArray, size: float, shape: tuple[int, int]) -> _Bo
     y, x = np.mgrid[: shape[0], : shape[1]]
     places = np.stack([x, y], axis=-1).astype(np.float32)
     around = np.zeros(shape, bool)
-    for shoulder, elbow, wrist in _ARM_JOINTS:
+    for shoulder, elbow, wrist in LIMBS[:2]:
         if (joints[[elbow, wrist], 2] == 0).any():
             continue
         forearm = joints[wrist, :2] - joints[elbow, :2]
@@ -139,9 +140,7 @@ def _around_arms(joints: FloatArray, size: float, shape: tuple[int, int]) -> _Bo
         if joints[shoulder, 2] > 0:
             bones.append((joints[shoulder, :2], joints[elbow, :2]))
         for start, end in bones:
-            along = end - start
-            share = ((places - start) @ along / max(float(along @ along), 1.0)).clip(0, 1)
-            around |= np.linalg.norm(places - start - share[..., None] * along, axis=-1) < _ARM_RADIUS * size
+            around |= squared_distances(places, start, end) < (_ARM_RADIUS * size) ** 2
     return around
 
 
@@ -231,28 +230,22 @@ def _without_strangers(found: FloatArray, before: FloatArray) -> FloatArray:
     Shape:
         found, before, result: (R, h, w).
     """
-    from scipy import ndimage
-
-    chosen, known = found.argmax(0), before.argmax(0)
+    chosen, known = likeliest(found), likeliest(before)
     is_new = (chosen != BACKGROUND) & (known == BACKGROUND)
-    square = np.ones((3, 3), bool)
     person = known != BACKGROUND
     strange = np.zeros_like(is_new)
     for region in sorted(np.unique(chosen[is_new]).tolist(), key=lambda region: region == _ARMS):  # arms last
         mask = chosen == region
-        labels, _ = ndimage.label(mask, square)
-        anchored = labels[ndimage.binary_dilation(person, square) if region == _ARMS else known == region]
+        labels, _ = components(mask)
+        anchored = labels[grown(person) if region == _ARMS else known == region]
         kept = np.isin(labels, anchored) & mask
         strange |= is_new & mask & ~kept
         person |= kept
     found = np.where(strange, before, found)
     # The mixed colours of the border between a hand and its sleeve are those of neither.
-    hands, sleeves = (
-        ndimage.binary_dilation(mask, square) for mask in (is_new & ~strange & (chosen == _ARMS), chosen == _UPPER)
-    )
-    gap = (chosen == BACKGROUND) & hands & sleeves
-    found[_ARMS, gap] += found[BACKGROUND, gap]
-    found[BACKGROUND, gap] = 0
+    hands = is_new & ~strange & (chosen == _ARMS)
+    gap = (chosen == BACKGROUND) & grown(hands) & grown(chosen == _UPPER)
+    rename(found, chosen, gap, BACKGROUND, _ARMS)
     return found
 
 
@@ -264,11 +257,9 @@ def _without_rims(found: FloatArray) -> FloatArray:
     """
     from scipy import ndimage
 
-    chosen, square = found.argmax(0), np.ones((3, 3), bool)
+    chosen = likeliest(found)
     arms = chosen == _ARMS
-    rim = arms & ~ndimage.binary_opening(arms, square)
-    for region in (_UPPER, BACKGROUND):
-        rim &= ndimage.binary_dilation(chosen == region, square)
-    found[_UPPER, rim] += found[_ARMS, rim]
-    found[_ARMS, rim] = 0
+    rim = arms & ~ndimage.binary_opening(arms, np.ones((3, 3), bool))
+    rim &= grown(chosen == _UPPER) & grown(chosen == BACKGROUND)
+    rename(found, chosen, rim, _ARMS, _UPPER)
     return found

@@ -141,13 +141,13 @@ def _fill_holes_of_trunk(probabilities: FloatArray, chosen: UInt8Array, joints: 
     for hole in _pieces(chosen == BACKGROUND):
         if hole[[0, -1]].any() or hole[:, [0, -1]].any():
             continue
-        around = chosen[_grown(hole) & ~hole]
+        around = chosen[grown(hole) & ~hole]
         y, x = np.argwhere(hole).mean(0)
         down = (y - shoulders[:, 1].mean()) / height
         left, right = np.sort(shoulders[:, 0] + min(down, 1.0) * (hips[:, 0] - shoulders[:, 0]))
         wider = _TRUNK_MARGIN * (right - left)
         if 0 < down < _BELOW_HIPS and left - wider < x < right + wider and np.isin(around, _CLOTHES).mean() > _WITHIN:
-            _rename(probabilities, chosen, hole, BACKGROUND, int(np.bincount(around).argmax()))
+            rename(probabilities, chosen, hole, BACKGROUND, int(np.bincount(around).argmax()))
 
 
 def _cover_stray_arms(probabilities: FloatArray, chosen: UInt8Array, joints: FloatArray) -> None:
@@ -166,11 +166,11 @@ def _cover_stray_arms(probabilities: FloatArray, chosen: UInt8Array, joints: Flo
     rows = joints[joints[:, 2] >= VISIBLE, 1]
     reach = _ARM_REACH * np.ptp(rows) / REGION_STRIDE
     for piece in _pieces(chosen == _ARMS):
-        around = chosen[_grown(piece) & ~piece]
+        around = chosen[grown(piece) & ~piece]
         cells = np.argwhere(piece)[:, None, ::-1]
         away = np.linalg.norm(cells - places, axis=-1).min() > reach
         if away and (around == _UPPER).mean() > _WITHIN:
-            _rename(probabilities, chosen, piece, _ARMS, _UPPER)
+            rename(probabilities, chosen, piece, _ARMS, _UPPER)
 
 
 def _order_garments(probabilities: FloatArray, chosen: UInt8Array) -> None:
@@ -188,23 +188,30 @@ def _order_garments(probabilities: FloatArray, chosen: UInt8Array) -> None:
         above = chosen[np.maximum(edge[0] - 1, 0), edge[1]]
         skirt = chosen == _SKIRT
         if (above == _PANTS).mean() > 0.5:
-            _rename(probabilities, chosen, piece, _UPPER, _PANTS)
+            rename(probabilities, chosen, piece, _UPPER, _PANTS)
         elif (above == _SKIRT).mean() > 0.5 and piece.sum() < _SMALL_PIECE * skirt.sum():
-            _rename(probabilities, chosen, piece, _UPPER, _SKIRT)
+            rename(probabilities, chosen, piece, _UPPER, _SKIRT)
         elif (above == _SKIRT).mean() > 0.5:
-            _rename(probabilities, chosen, skirt, _SKIRT, _UPPER)
+            rename(probabilities, chosen, skirt, _SKIRT, _UPPER)
     skirt = chosen == _SKIRT
     hem = int(np.nonzero(skirt)[0].max(initial=-1))
     for piece in _pieces(chosen == _PANTS):
-        if piece.sum() < skirt.sum() and np.nonzero(piece)[0].max() <= hem and (_grown(piece) & skirt).any():
-            _rename(probabilities, chosen, piece, _PANTS, _SKIRT)
+        if piece.sum() < skirt.sum() and np.nonzero(piece)[0].max() <= hem and (grown(piece) & skirt).any():
+            rename(probabilities, chosen, piece, _PANTS, _SKIRT)
     pants = chosen == _PANTS
     for piece in _pieces(chosen == _SKIRT):
-        if piece.sum() < _SMALL_PIECE * pants.sum() and (_grown(piece) & pants).any():
-            _rename(probabilities, chosen, piece, _SKIRT, _PANTS)
+        if piece.sum() < _SMALL_PIECE * pants.sum() and (grown(piece) & pants).any():
+            rename(probabilities, chosen, piece, _SKIRT, _PANTS)
 
 
-def _rename(probabilities: FloatArray, chosen: UInt8Array, piece: _BoolArray, region: int, other: int) -> None:
+def rename(
+    probabilities: FloatArray, chosen: npt.NDArray[np.integer], piece: _BoolArray, region: int, other: int
+) -> None:
+    """Give a piece's probability of one region to another region, in place.
+
+    Shape:
+        probabilities: (8, h, w); chosen: (h, w), the likeliest of each cell; piece: (h, w).
+    """
     probabilities[other, piece] += probabilities[region, piece]
     probabilities[region, piece] = 0
     chosen[piece] = probabilities[:, piece].argmax(0)
@@ -221,7 +228,8 @@ def _moved_down(mask: _BoolArray) -> _BoolArray:
     return np.concatenate([np.zeros_like(mask[:1]), mask[:-1]])
 
 
-def _grown(mask: _BoolArray) -> _BoolArray:
+def grown(mask: _BoolArray) -> _BoolArray:
+    """Return a mask and the cells beside it."""
     from scipy import ndimage
 
     return np.asarray(ndimage.binary_dilation(mask, np.ones((3, 3), bool)))

@@ -13,6 +13,7 @@ from PIL import Image
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import MAX_PIXELS, open_picture, read_label_map
 from scmnet_cli.regions import BACKGROUND, LABEL_SETS, SKIN, region_id, to_regions
+from scmnet_cli.skeleton import squared_distances
 from scmnet_cli.sources.label_colours import ids_of_colours, ids_of_picture
 from scmnet_cli.types import FloatArray, UInt8Array
 
@@ -173,10 +174,7 @@ def nearest_limb_regions(points: npt.NDArray[np.integer], joints: FloatArray) ->
     for region, a, b in _SKIN_LIMBS:
         if joints[a, 2] == 0 or joints[b, 2] == 0:
             continue
-        start, along = joints[a, :2], joints[b, :2] - joints[a, :2]
-        position = (places - start) @ along / max(float(along @ along), 1e-6)
-        closest = start + np.clip(position, *_REACH.get((a, b), (0.0, 1.0)))[:, None] * along
-        distance = np.square(places - closest).sum(axis=1)
+        distance = squared_distances(places, joints[a, :2], joints[b, :2], _REACH.get((a, b), (0.0, 1.0)))
         closer = distance < best
         best[closer] = distance[closer]
         regions[closer] = region_id(region)
