@@ -18,7 +18,7 @@ from scmnet_cli.bench.footprint import drawing_memory, training_speed
 from scmnet_cli.bench.passes import Options, Passes, built, compile_parts, standing_person
 from scmnet_cli.bench.speed import CountFlop, convolutions_of, count_gflop, measure_speed
 from scmnet_cli.cli.bench import _variants as all_variants
-from scmnet_cli.config import Config, ModelConfig, load_config
+from scmnet_cli.config import Config, ModelConfig, load_config, shipped_configs
 from scmnet_cli.errors import ScmError
 from scmnet_cli.models.build import build_generator
 
@@ -56,7 +56,7 @@ def test_gflop_counts_two_per_multiply_add_of_convolutions_and_attention():
     net(torch.zeros(1, 19, 64, 48), torch.zeros(1, 3, 64, 48), masks)
     positions, features = 48, 32
     expected = flop + 2 * 2 * positions * positions * features
-    assert count_gflop(net, TINY.canvas) == pytest.approx(expected / 1e9, rel=1e-9)
+    assert count_gflop(net, TINY) == pytest.approx(expected / 1e9, rel=1e-9)
 
 
 @pytest.mark.parametrize("attention", [SDPBackend.MATH, SDPBackend.FLASH_ATTENTION])
@@ -64,12 +64,12 @@ def test_gflop_counts_two_per_multiply_add_of_convolutions_and_attention():
 def test_gflop_does_not_depend_on_the_attention_kernel(attention: SDPBackend, height: int):
     config = TINY.model_copy(update={"height": height})
     net = build_generator(config)
-    maps, image, masks = standing_person(config.canvas, 1, torch.device("cpu"))
+    person = standing_person(config, 1, torch.device("cpu"))
     # The math backend is made of matrix products, which torch counts in every version.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        net(maps, image, masks)
+        net(person.maps, person.image, person.masks)
     with sdpa_kernel(attention), CountFlop() as ours:
-        net(maps, image, masks)
+        net(person.maps, person.image, person.masks)
     assert ours.flop == counter.get_total_flops()
 
 
@@ -98,6 +98,15 @@ def test_a_measurement_records_its_settings_and_restores_the_thread_count():
         assert timing.share_of_convolutions > 0
 
 
+@pytest.mark.parametrize("name", shipped_configs())
+def test_every_shipped_config_is_measured_from_its_gflop_to_its_memory(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(footprint, "_in_new_process", at_once)
+    config = load_config(name, ["model.size=tiny", "model.height=64", "model.width=64"]).model
+    speed = measure_speed(config, Options(threads=1), batches=[1], repeats=1)
+    assert speed.gflop > speed.gflop_boxes > 0
+    assert drawing_memory(config, Options(threads=1), 2).peak > 0
+
+
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_networks_use_the_memory_format_of_the_options(channels_last: bool):
     net = built(TINY, Options(channels_last=channels_last))
@@ -112,7 +121,7 @@ def test_the_memory_benchmark_runs_every_step_of_a_transfer(monkeypatch: pytest.
     for name in ("encode_pose", "encode_regions", "rearrange", "translate"):
         method = getattr(net, name)
         monkeypatch.setattr(net, name, lambda *args, name=name, method=method: called.append(name) or method(*args))
-    passes = Passes(net, TINY.canvas, Options(), 2)
+    passes = Passes(net, TINY, Options(), 2)
     called.clear()
     passes.draw()
     assert sorted(called) == ["encode_pose", "encode_regions", "rearrange", "translate"]
@@ -151,6 +160,11 @@ def test_training_is_timed_in_the_training_loop(cache: str, drawn_data: Path, mo
     assert (found.cache, found.batch) == (cache, 2)
     assert found.images_per_second == pytest.approx(2 / found.seconds_a_step)
     assert found.memory.peak >= found.memory.imports > 0
+
+
+def test_training_of_a_face_config_asks_for_faces():
+    with pytest.raises(ScmError, match=r"--training: the synthetic data shows people.*give --data"):
+        training_speed(load_config("faces-cpu"), Options(threads=1))
 
 
 def test_training_uses_the_precision_and_memory_format_of_the_options(
@@ -240,12 +254,13 @@ def test_the_comparison_changes_one_option_at_a_time_and_compiles_both_precision
 def test_compiled_networks_draw_the_same():
     torch.manual_seed(0)
     net = built(TINY, Options())
-    passes = Passes(net, TINY.canvas, Options(), 1)
+    passes = Passes(net, TINY, Options(), 1)
     with torch.no_grad():
-        expected = net(passes.maps, passes.image, passes.masks).image
+        person = passes.person
+        expected = net(person.maps, person.image, person.masks).image
         compile_parts(net)
         # The softmax at tau 0.01 amplifies rounding of the cosines a hundredfold.
-        torch.testing.assert_close(net(passes.maps, passes.image, passes.masks).image, expected, rtol=0, atol=2e-3)
+        torch.testing.assert_close(net(person.maps, person.image, person.masks).image, expected, rtol=0, atol=2e-3)
 
 
 def test_a_failed_compilation_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch):

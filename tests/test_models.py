@@ -14,7 +14,6 @@ from scmnet_cli.bench.speed import count_gflop
 from scmnet_cli.config import ModelConfig
 from scmnet_cli.models.build import build_discriminators, build_generator
 from scmnet_cli.models.generator import Rendering
-from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import NUM_REGIONS, one_hot
 from scmnet_cli.training.warm_start import zero_new_inputs
 from scmnet_cli.types import Canvas
@@ -317,9 +316,8 @@ def test_the_generator_has_the_parameters_that_its_size_promises(size, low, high
 
 
 def gflop(size: str) -> float:
-    canvas = Canvas(256, 176)
-    net: SCMNet = build_generator(configure(canvas, size=size))
-    return count_gflop(net, canvas)
+    config = configure(Canvas(256, 176), size=size)
+    return count_gflop(build_generator(config), config)
 
 
 def test_the_small_generator_costs_at_most_20_gflop_at_256x176():

@@ -79,7 +79,7 @@ def training_step(memory: str, norm: Norm, precision: str) -> Callable[[], None]
     def step() -> None:
         InstanceNorm.forward = norm
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            image = net(*inputs)
+            image = net(*inputs).image
         (image.float() - inputs[1]).abs().mean().backward()
         net.zero_grad()
 

@@ -25,7 +25,6 @@ from scmnet_cli.sources.drawn import write_drawn_source
 from scmnet_cli.sources.folder import FolderSource
 from scmnet_cli.training.objective import (
     GeneratorObjective,
-    GeneratorOutput,
     GeneratorPass,
     Inputs,
     discriminator_terms,
@@ -86,7 +85,7 @@ def main() -> None:
         prepare(FolderSource(Path(folder) / "source"), Path(folder) / "data", canvas)
         data = PreparedFolder(Path(folder) / "data")
         people = PeopleInMemory(data, data.names(), canvas, torch.device("cpu"))
-    inputs = Inputs.of(TrainingStream(people, config.data, 0).batch(0, 1))
+    inputs = Inputs.of(TrainingStream(people, config.data, 0).batch(0, 1), part_warp=config.model.part_warp)
 
     bf16 = torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.train.precision == "bf16")
     networks = [generator, discriminators, *([objective.vgg] if objective.vgg else [])]
@@ -94,7 +93,7 @@ def main() -> None:
     # The math backend is made of matrix products; torch does not count every fused attention kernel.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops:
         with bf16, torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor):
-            drawn = GeneratorOutput(*GeneratorPass(generator)(inputs.maps, inputs.style_image, inputs.style_masks))
+            drawn = GeneratorPass(generator)(inputs)
             discriminators.requires_grad_(False)
             total = objective.total(objective(drawn, inputs, discriminators(drawn.image, inputs.maps)))
         total.backward()  # type: ignore[no-untyped-call]

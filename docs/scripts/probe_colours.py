@@ -35,16 +35,17 @@ def positions(pipeline: Pipeline, data: Path, split: str, limit: int) -> dict[st
     found: dict[str, list[tuple[Tensor, Tensor]]] = {"F_s^i": [], "F_s": [], "F_s*": []}
     for start in range(0, len(people), BATCH):
         indices = list(range(start, min(start + BATCH, len(people))))
-        inputs = Inputs.of(moved_sources(people, indices))
+        inputs = Inputs.of(moved_sources(people, indices), part_warp=pipeline.model.reads_part_warp)
         parts = pipeline.model.encode_regions(inputs.style_image, inputs.style_masks)
         style = pipeline.model.fuse(parts)
-        rearranged, _ = pipeline.model.rearrange(pipeline.model.encode_pose(inputs.maps), style)
+        pose = pipeline.model.encode_pose(inputs.maps, inputs.warp)
+        rearranged, _ = pipeline.model.rearrange(pipeline.model.field(pose, style, inputs.warp), style)
         for name, features, image, masks in (
             ("F_s^i", parts.flatten(1, 2), inputs.style_image, inputs.style_masks),
-            ("F_s", style, inputs.style_image, inputs.style_masks),
-            ("F_s*", rearranged, inputs.target, inputs.target_masks),
+            ("F_s", style.features, inputs.style_image, inputs.style_masks),
+            ("F_s*", rearranged.features, inputs.target, inputs.target_masks),
         ):
-            image, masks = (F.interpolate(t, size=style.shape[2:], mode="area") for t in (image, masks))
+            image, masks = (F.interpolate(t, size=style.features.shape[2:], mode="area") for t in (image, masks))
             chosen = masks[:, GARMENTS].sum(1) > 0.9
             found[name].append(tuple(t.permute(0, 2, 3, 1)[chosen].double() for t in (features, image)))
     return {name: (torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs])) for name, pairs in found.items()}

@@ -100,8 +100,13 @@ def training_speed(
         weights_dir: first folder to search for VGG weights.
 
     Raises:
-        ScmError: if VGG weights are missing, the folder does not fit, or the process was killed.
+        ScmError: if VGG weights or faces to train on are missing, the folder does not fit, or the process was killed.
     """
+    if data is None and config.model.domain != "person":
+        raise ScmError(
+            f"--training: the synthetic data shows people, but model.domain is '{config.model.domain}'; give --data "
+            "with a prepared folder of faces"
+        )
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         if data is None:
@@ -124,7 +129,7 @@ def _in_new_process(function: Callable[Arguments, Answer], *args: Arguments.args
 def _draw(config: ModelConfig, options: Options, batch: int) -> Memory:
     imports = peak_memory()
     with threads_set(options.threads):
-        Passes(built(config, options), config.canvas, options, batch).draw()
+        Passes(built(config, options), config, options, batch).draw()
     return Memory(imports, peak_memory(), _device_peak(options))
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.config import ModelConfig
+from scmnet_cli.domains import DOMAINS
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.layers import pool_positions
 from scmnet_cli.models.part_warp import PartWarp, warp_parts
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import one_hot, region_id
-from scmnet_cli.skeleton import NUM_JOINTS, NUM_POSE_CHANNELS, pose_maps
 from scmnet_cli.types import Canvas
 
 Precision = Literal["float32", "bf16"]
@@ -70,15 +70,39 @@ def compile_parts(net: SCMNet) -> None:
         part.compile()
 
 
-class Passes:
-    """Forward passes of a generator over a batch of one person."""
+@dataclass(frozen=True)
+class Standing:
+    """What a generator reads of a standing person, or of a face with regions of the same sizes.
 
-    def __init__(self, net: SCMNet, canvas: Canvas, options: Options, batch: int) -> None:
-        self.net, self.canvas, self.options, self.batch = net, canvas, options, batch
-        self.maps, self.image, self.masks = standing_person(canvas, batch, torch.device(options.device))
-        self._joints = standing_joints(canvas, batch, torch.device(options.device))
+    Attributes:
+        structure: joints or edge maps, of the model's domain.
+        maps: the structure drawn for the encoder.
+
+    Shape:
+        structure: (B, 18, 3) or (B, H, W); maps: (B, 19 or 2, H, W); image: (B, 3, H, W); masks: (B, 8, H, W).
+    """
+
+    structure: Tensor
+    maps: Tensor
+    image: Tensor
+    masks: Tensor
+
+    def warp(self, net: SCMNet) -> PartWarp | None:
+        """Warp the person to its own pose if the generator reads it; the cost does not depend on the pose."""
+        if not net.reads_part_warp:
+            return None
+        return warp_parts(self.image, self.masks, self.structure, self.structure)
+
+
+class Passes:
+    """Forward passes of a generator over a batch of one person or face."""
+
+    def __init__(self, net: SCMNet, config: ModelConfig, options: Options, batch: int) -> None:
+        self.net, self.options, self.batch = net, options, batch
+        self._canvas, self._draw_maps = config.canvas, DOMAINS[config.domain].maps
+        self.person = standing_person(config, batch, torch.device(options.device))
         with torch.no_grad(), self._autocast():
-            self._style = net.encode_style(self.image, self.masks)
+            self._style = net.encode_style(self.person.image, self.person.masks)
 
     def _autocast(self) -> torch.autocast:
         place = torch.device(self.options.device).type
@@ -86,37 +110,47 @@ class Passes:
 
     @torch.no_grad()
     def first_pose(self) -> None:
-        """Generate from pose maps, image and masks."""
+        """Generate from maps, image and masks."""
+        person = self.person
         with self._autocast():
-            self.net(self.maps, self.image, self.masks, self._warp())
+            self.net(person.maps, person.image, person.masks, person.warp(self.net))
 
     @torch.no_grad()
     def further_pose(self) -> None:
         """Generate another pose of a source whose style features are known."""
+        maps = self.person.maps
         with self._autocast():
-            warp = self._warp()
-            field = self.net.field(self.net.encode_pose(self.maps, warp), self._style, warp)
-            self.net.translate(self.net.rearrange(field, self._style)[0], self.maps, warp)
+            warp = self.person.warp(self.net)
+            field = self.net.field(self.net.encode_pose(maps, warp), self._style, warp)
+            self.net.translate(self.net.rearrange(field, self._style)[0], maps, warp)
 
     @torch.no_grad()
     def draw(self) -> None:
-        """Do everything that ``scm transfer`` does for an image: pose maps, carried maps and entropy of the field."""
-        joints = torch.rand(self.batch, NUM_JOINTS, 3, device=self.image.device) * self.canvas.width
+        """Do everything that ``scm transfer`` does for an image: maps, carried maps and entropy of the field."""
+        person = self.person
         with self._autocast():
-            warp = self._warp()
-            pose_features = self.net.encode_pose(pose_maps(joints, self.canvas), warp)
-            style = self.net.encode_style(self.image, self.masks)
-            carried = pool_positions(self.masks, self.image)
-            field = self.net.field(pose_features, style, warp)
+            warp = person.warp(self.net)
+            maps = self._draw_maps(person.structure, self._canvas)
+            style = self.net.encode_style(person.image, person.masks)
+            carried = pool_positions(person.masks, person.image)
+            field = self.net.field(self.net.encode_pose(maps, warp), style, warp)
             rearranged, _ = self.net.rearrange(field, style, carried)
-            self.net.translate(rearranged, self.maps, warp)
+            self.net.translate(rearranged, maps, warp)
             field.entropy()
 
-    def _warp(self) -> PartWarp | None:
-        """Warp the standing person to its own pose; the cost does not depend on the pose."""
-        if not self.net.reads_part_warp:
-            return None
-        return warp_parts(self.image, self.masks, self._joints, self._joints)
+
+def standing_person(config: ModelConfig, batch: int, place: torch.device) -> Standing:
+    """Return a random image with the joints, or the edges, and the masks of a standing person made of boxes."""
+    canvas, domain = config.canvas, DOMAINS[config.domain]
+    labels = torch.zeros(batch, canvas.height, canvas.width, dtype=torch.long, device=place)
+    for name, (top, bottom, left, right) in _STANDING.items():
+        rows = slice(round(top * canvas.height), round(bottom * canvas.height))
+        columns = slice(round(left * canvas.width), round(right * canvas.width))
+        labels[:, rows, columns] = region_id(name)
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(batch, 3, canvas.height, canvas.width, generator=generator) * 2 - 1
+    structure = standing_joints(canvas, batch, place) if domain.has_joints else _borders(labels)
+    return Standing(structure, domain.maps(structure, canvas), image.to(place), one_hot(labels))
 
 
 def standing_joints(canvas: Canvas, batch: int, place: torch.device) -> Tensor:
@@ -130,18 +164,6 @@ def standing_joints(canvas: Canvas, batch: int, place: torch.device) -> Tensor:
     return joints.expand(batch, -1, -1)
 
 
-def standing_person(canvas: Canvas, batch: int, place: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return random maps, a random image, and the masks of a standing person made of boxes.
-
-    Shape:
-        results: (B, 19, H, W), (B, 3, H, W) and (B, 8, H, W).
-    """
-    labels = torch.zeros(batch, canvas.height, canvas.width, dtype=torch.long, device=place)
-    for name, (top, bottom, left, right) in _STANDING.items():
-        rows = slice(round(top * canvas.height), round(bottom * canvas.height))
-        columns = slice(round(left * canvas.width), round(right * canvas.width))
-        labels[:, rows, columns] = region_id(name)
-    generator = torch.Generator().manual_seed(0)
-    maps = torch.rand(batch, NUM_POSE_CHANNELS, canvas.height, canvas.width, generator=generator)
-    image = torch.rand(batch, 3, canvas.height, canvas.width, generator=generator) * 2 - 1
-    return maps.to(place), image.to(place), one_hot(labels)
+def _borders(labels: Tensor) -> Tensor:
+    """Return edges where a label map changes along its rows, (B, H, W) uint8."""
+    return (labels != labels.roll(1, dims=2)).to(torch.uint8)

@@ -12,7 +12,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from scmnet_cli.bench.passes import Options, Passes, built, compile_parts, standing_person
+from scmnet_cli.bench.passes import Options, Passes, Standing, built, compile_parts, standing_person
 from scmnet_cli.config import ModelConfig
 from scmnet_cli.errors import ScmError
 from scmnet_cli.models.scmnet import SCMNet
@@ -99,9 +99,9 @@ def measure_speed(
     clock = time.process_time if cpu_time else time.perf_counter
     with threads_set(options.threads) as num_threads:
         net = built(config, options)
-        all_passes = [Passes(net, canvas, options, batch) for batch in batches]
+        all_passes = [Passes(net, config, options, batch) for batch in batches]
         plain = [_PlainConvolutions(convolutions_of(net, passes.first_pose), options) for passes in all_passes]
-        gflop = count_gflop(net, canvas), _gflop(net, standing_person(canvas, 1, place), grad=False)
+        gflop = count_gflop(net, config), _gflop(net, standing_person(config, 1, place), grad=False)
         if options.compiled:
             compile_parts(net)
         timings = [_time(passes, alone, repeats, clock) for passes, alone in zip(all_passes, plain, strict=True)]
@@ -122,13 +122,12 @@ def measure_speed(
         )
 
 
-def count_gflop(net: SCMNet, canvas: Canvas) -> float:
+def count_gflop(net: SCMNet, config: ModelConfig) -> float:
     """Return the GFLOP of one image with all eight regions on the whole canvas; a multiply-add counts two."""
-    place = next(net.parameters()).device
+    place, canvas = next(net.parameters()).device, config.canvas
     stripes = torch.arange(canvas.height, device=place) * NUM_REGIONS // canvas.height  # all regions are present
     labels = stripes[None, :, None].expand(1, -1, canvas.width)
-    maps, image, _ = standing_person(canvas, 1, place)
-    return _gflop(net, (maps, image, one_hot(labels)), grad=True)
+    return _gflop(net, replace(standing_person(config, 1, place), masks=one_hot(labels)), grad=True)
 
 
 class CountFlop(TorchFunctionMode):
@@ -185,7 +184,7 @@ def convolutions_of(net: nn.Module, run: Callable[[], object]) -> list[tuple[nn.
 def _time(passes: Passes, plain: _PlainConvolutions, repeats: int, clock: Callable[[], float]) -> Timing:
     calls: tuple[Callable[[], None], ...] = (passes.first_pose, plain, passes.further_pose)
     _warm_up(calls, compiled=passes.options.compiled)
-    place = passes.image.device
+    place = passes.person.image.device
     firsts, convolutions, furthers = zip(
         *[[_seconds(call, place, clock) for call in calls] for _ in range(repeats)], strict=True
     )
@@ -236,10 +235,10 @@ class _PlainConvolutions:
             F.conv2d(given, weight, bias, stride, padding)
 
 
-def _gflop(net: SCMNet, person: tuple[Tensor, Tensor, Tensor], *, grad: bool) -> float:
-    counter = CountFlop()
+def _gflop(net: SCMNet, person: Standing, *, grad: bool) -> float:
+    counter, warp = CountFlop(), person.warp(net)
     with torch.set_grad_enabled(grad), counter:
-        net(*person)
+        net(person.maps, person.image, person.masks, warp)
     return counter.flop / 1e9
 
 
