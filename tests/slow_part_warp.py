@@ -284,7 +284,7 @@ def behind(person: Person, owned: list[Array], masks: Array) -> Iterator[Array]:
         (abs(local.imag) - max(wide, 0.18 * person.size)).clip(0),
     )
     arms = ramp(sum(owned[2:6]), 0.5, 0.75) * ramp(apart / person.size, 0, 0.15)
-    yield arms * grown(masks, [1, 3, 5, 7])
+    yield arms * grown(masks, [1, 3, 5, 6, 7])
     yield np.zeros((height, width))
     for number, bone in enumerate(BONES):
         along = person.at[bone.end] - person.at[bone.start]
@@ -312,8 +312,13 @@ def behind(person: Person, owned: list[Array], masks: Array) -> Iterator[Array]:
             left = np.maximum(left, nearer * apart * grown(masks, [1, 7]))
         other_half = ramp(place, 1, 1.25) if number % 2 == 0 else ramp(-place, 0, 0.25)
         left = np.maximum(left, other_half * grown(masks, [1, 3, 5, 6, 7] if number < 4 else [1, 7]))
-        if number in (1, 3):  # a hand ends the sleeve
-            left = np.maximum(left, ramp(place, 1, 1.25) * grown(masks, [1, 3, 5]))
+        if number in (1, 3):  # a hand ends the sleeve, and a bare forearm has none
+            axis = person.at[bone.start] + along * np.linspace(0, 1, 16)
+            axis = axis.real.clip(0, width - 1) + 1j * axis.imag.clip(0, height - 1)
+            skin = np.pad(sampled(masks[6:7], axis.real, axis.imag)[0], 1, mode="edge")
+            skin = (skin[:-2] + skin[1:-1] + skin[2:]) / 3
+            bare = ramp(np.interp(place.clip(0, 1) * 15, range(16), skin), 0.3, 0.7)
+            left = np.maximum(left, np.maximum(ramp(place, 1, 1.25), bare) * grown(masks, [1, 3, 5]))
         yield left
 
 

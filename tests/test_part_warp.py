@@ -166,6 +166,39 @@ def test_an_arm_that_lifts_leaves_the_coat_beside_it_behind(boxed: bool) -> None
     assert person[40, 41], "the coat stays"
 
 
+def bare_armed(joints: Tensor) -> Tensor:
+    """Return labels of a person whose bare forearms hang beside a narrow body, on the right one against the shirt."""
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    labels = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)
+    labels[((x - 40).abs() <= 11) & (y >= 26) & (y <= 39)] = region_id("upper")
+    labels[(x >= 28) & (x <= 50) & (y > 39) & (y <= 56)] = region_id("upper")
+    for side, inwards in (("right", 28), ("left", 80)):
+        elbow, wrist = (joints[0, JOINTS.index(f"{side}_{name}"), :2] for name in ("elbow", "wrist"))
+        centre = elbow[0] + (y - elbow[1]) / (wrist[1] - elbow[1]) * (wrist[0] - elbow[0])
+        labels[((x - centre).abs() <= 2) & (y > 36) & (y <= 54) & (x < inwards)] = region_id("arms")
+    return labels[None]
+
+
+@on_boxes
+def test_a_bare_arm_that_lifts_does_not_stay_beside_the_body(boxed: bool) -> None:
+    joints = standing()
+    target = turned(joints, "left_shoulder", ("left_elbow", "left_wrist"), -80)
+    warp = warp_parts(noise(), one_hot(bare_armed(joints)), joints, target, on_boxes=boxed)
+    beside = warp.regions[0, region_id("arms"), 42:54, 52:60] * (warp.coverage[0, 0, 42:54, 52:60] > 0.02)
+    assert beside.max() < 0.05
+    assert warp.regions[0, region_id("upper"), 42:54, 34:48].min() > 0.9, "the shirt stays"
+
+
+@on_boxes
+def test_a_bare_forearm_leaves_the_shirt_beside_it_behind(boxed: bool) -> None:
+    joints = standing()
+    target = turned(joints, "right_elbow", ("right_wrist",), 90)  # straight out, to our left
+    warp = warp_parts(noise(), one_hot(bare_armed(joints)), joints, target, on_boxes=boxed)
+    shirt = warp.regions[0, region_id("upper"), :, :22] * (warp.coverage[0, 0, :, :22] > 0.06)
+    assert shirt.max() < 0.05
+    assert (warp.regions[0, region_id("arms"), :, :22] > 0.5).sum() > 20, "the forearm"
+
+
 @on_boxes
 def test_a_leg_leaves_the_other_leg_behind(boxed: bool) -> None:
     labels, joints = dressed(standing())

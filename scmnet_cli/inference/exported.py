@@ -263,7 +263,8 @@ class ExportedModel(DrawingModel):
 
         fields = (painted.get(name) for name in ("picture", "drawn", "blend", "foreground"))
         rendering = Rendering(*(None if field is None else torch.from_numpy(field) for field in fields))  # type: ignore[arg-type]
-        photo = replace(photo_of(source.largest, canvas, torch.device("cpu")), unseen=self._unseen_limbs(source))
+        photo = photo_of(source.largest, canvas, torch.device("cpu"), is_cut_out=self.has_plain_background)
+        photo = replace(photo, unseen=self._unseen_limbs(source))
         scale = np.array([canvas.width / self.canvas.width, canvas.height / self.canvas.height, 1], np.float32)
         with torch.inference_mode():
             return enlarge_rows(rendering, photo, torch.from_numpy(structure * scale), plain=self.has_plain_background)

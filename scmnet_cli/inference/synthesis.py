@@ -20,6 +20,7 @@ from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.crossed_arms import PersonToWarp
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.enlarging import Enlarged, enlarge
+from scmnet_cli.inference.outlines import clean_outline
 from scmnet_cli.inference.unseen_limbs import LIMB_PARTS, absent_joints, unseen_limbs
 from scmnet_cli.inference.values import EncodedSource, ReadySource, Result
 from scmnet_cli.models.generator import Rendering
@@ -130,7 +131,8 @@ class Synthesis(DrawingModel):
         for each in encoded.photos:
             if kind not in each.on_canvas:
                 person = each.person if canvas == self.canvas else each.largest
-                photo = photo_of(person, canvas, self.device)
+                is_cut_out = canvas != self.canvas and self.has_plain_background
+                photo = photo_of(person, canvas, self.device, is_cut_out=is_cut_out)
                 detail = each.largest.canvas.height / self.canvas.height
                 each.on_canvas[kind] = replace(photo, detail=detail, unseen=self._unseen_limbs(each))
         return [each.on_canvas[kind] for each in encoded.photos]
@@ -241,10 +243,19 @@ class SourcePhoto(Photo):
         return pool_positions(self.masks, self.image)
 
 
-def photo_of(person: Person, canvas: Canvas, device: torch.device) -> SourcePhoto:
-    """Return a person on a canvas as a photo to warp."""
+def photo_of(person: Person, canvas: Canvas, device: torch.device, *, is_cut_out: bool = False) -> SourcePhoto:
+    """Return a person on a canvas as a photo to warp.
+
+    Args:
+        person: the person.
+        canvas: size of the photo.
+        device: device of the tensors.
+        is_cut_out: whether the background was replaced, so that the outline must be cleaned of it.
+    """
     batch = collate([resized(person, canvas)], device)
-    return SourcePhoto(batch.image, one_hot(batch.labels), batch.structure)
+    masks = one_hot(batch.labels)
+    image = clean_outline(batch.image, masks) if is_cut_out else batch.image
+    return SourcePhoto(image, masks, batch.structure)
 
 
 def enlarge_rows(rendering: Rendering, photo: SourcePhoto, joints: Tensor, *, plain: bool) -> Enlarged:

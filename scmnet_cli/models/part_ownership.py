@@ -2,8 +2,8 @@
 
 A sleeve against a coat, or a foot beside the other foot, has no visible border there. Its other side often has one: the
 limb is then assumed to be as wide on the hidden side, and pixels beyond that width stay in place when the limb moves. A
-hand does not move the garments around it, an upper arm not the forearm, and the torso not the arms beside it. Between
-two legs with a gap, and between two feet, the border is where both bones are equally far away.
+hand or a bare forearm does not move the garments beside it, an upper arm not the forearm, and the torso not the arms
+beside it. Between two legs with a gap, and between two feet, the border is where both bones are equally far away.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, TORSO_PART, length_of
 from scmnet_cli.models.part_shapes import BONE_RADII, BONES_BEYOND, Box, PartShapes, pixels
 
-_ALONG, _OUTWARDS = 16, 20  # sample positions along a bone; steps away from it on either side
+_NUM_ALONG, _OUTWARDS = 16, 20  # sample positions along a bone; steps away from it on either side
 _REACH = 0.4  # in torso lengths: distance that the steps cover
 _LEAST_WIDTH, _MARGIN, _SOFTNESS = 0.5, 0.15, 0.3  # in radii of the bone
 _FAR_AWAY = 1e6  # in torso lengths, squared: distance to a leg that is not known
@@ -28,13 +28,14 @@ _BETWEEN_LEGS = 0.02  # in torso lengths: half width of the border between them
 _FOOT = (0.7, 0.9)  # in lengths of the shin: where the foot begins
 _EDGE = 200  # regions are dilated by 1 pixel per this many rows, so that silhouettes keep their edges
 
-_HELD = ((1, 3, 5, 7), (1, 3, 5, 6, 7), (1, 7), (1, 3, 5))
-"""Regions that may stay in place: for torso, arms, legs (not skirt and upper, which hang between both), and hands."""
-_KIND = (0, 0, *[1] * 4, *[2] * 4)
+_HELD = ((1, 3, 5, 6, 7), (1, 7), (1, 3, 5))
+"""Regions that may stay in place: for torso and arms, legs (not skirt and upper, which hang between both), and hands."""
+_KIND = (0, 0, *[0] * 4, *[1] * 4)
 """For each part, the index of its entry in ``_HELD``."""
-_UPPER, _FOREARMS, _GARMENTS = (2, 4, 6, 8), (3, 5), 3
+_UPPER, _FOREARMS, _GARMENTS = (2, 4, 6, 8), (3, 5), 2
 _OTHERS: tuple[tuple[int, ...], ...] = ((2, 3, 4, 5), (), *[()] * 4, *[(8, 9)] * 2, *[(6, 7)] * 2)
 """For each part, the other parts whose pixels it does not move."""
+_ARMS = 6  # region id
 _LEGS, _OTHER_LEG, _SHOES = ((6, 7), (8, 9)), {6: 8, 7: 9, 8: 6, 9: 7}, 7
 
 
@@ -89,7 +90,8 @@ def left_behind(
                 left = torch.maximum(left, legs.beyond(part, bone, box, u))
             left = torch.maximum(left, past if part in _UPPER else (u / -_PAST_END).clamp_(0, 1)).mul_(kept)
             if part in _FOREARMS:
-                left = torch.maximum(left, past.mul_(held[(slice(None), _GARMENTS, *box)]))
+                beside = torch.maximum(past, _bare(bone, masks, u))
+                left = torch.maximum(left, beside.mul_(held[(slice(None), _GARMENTS, *box)]))
         found.append(left.mul_((8 * weight[1]).clamp_(max=1)))
     return found
 
@@ -98,6 +100,14 @@ def _around(box: Box, like: Tensor) -> tuple[int, int, int, int]:
     """Return the padding that extends a box to the canvas: left, right, top, bottom."""
     height, width = like.shape[-2:]
     return box[1].start, width - box[1].stop, box[0].start, height - box[0].stop
+
+
+def _bare(bone: _Bone, masks: Tensor, u: Tensor) -> Tensor:
+    """Return how bare a forearm is at the height of each pixel, (B, h, w), from 0 to 1."""
+    places = torch.linspace(0, 1, _NUM_ALONG, device=u.device)[:, None]
+    bare = _sampled(masks[:, _ARMS], bone.at(places))
+    bare = F.avg_pool1d(F.pad(bare[:, None], (1, 1), mode="replicate"), 3, stride=1)[:, 0]
+    return _surely(_along(bare, u))
 
 
 @dataclass(frozen=True)
@@ -189,14 +199,8 @@ class _Legs:
 
     def _gap(self, own: _Bone, other: _Bone, u: Tensor) -> Tensor:
         """Return how much background there is halfway between two bones, (B, h, w)."""
-        places = torch.linspace(0, 1, _ALONG, device=u.device)[:, None]
-        halfway = (own.at(places) + other.at(places)) / 2  # (B, K, 2)
-        extent = halfway.new_tensor([self.person.shape[2], self.person.shape[1]])
-        grid = ((2 * halfway + 1) / extent - 1)[:, None]
-        person = F.grid_sample(self.person[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False)
-        place = u.clamp(0, 1) * (_ALONG - 1)
-        first = place.floor().clamp(max=_ALONG - 2)
-        return 1 - _between(person.flatten(1), first.long().flatten(1), place - first)
+        places = torch.linspace(0, 1, _NUM_ALONG, device=u.device)[:, None]
+        return 1 - _along(_sampled(self.person, (own.at(places) + other.at(places)) / 2), u)
 
 
 @dataclass(frozen=True)
@@ -220,7 +224,7 @@ class _Borders:
             person: (B, H, W), 1 on the person; share: (B, H, W), the limb's share of all weights.
         """
         normal = torch.stack([-bone.along[:, 1], bone.along[:, 0]], dim=-1)
-        places = torch.linspace(0, 1 + BONES_BEYOND[number], _ALONG, device=person.device)
+        places = torch.linspace(0, 1 + BONES_BEYOND[number], _NUM_ALONG, device=person.device)
         steps = torch.linspace(0, _REACH, _OUTWARDS, device=person.device)
         centres = bone.at(places[:, None])  # (B, K, 2)
         away = normal[:, None] * (bone.size[:, None] * steps)[..., None]  # (B, J, 2)
@@ -229,7 +233,9 @@ class _Borders:
         grid = ((2 * points + 1) / extent - 1).flatten(1, 2)
         seen = torch.stack([person, share, torch.ones_like(person)], dim=1)
         values = F.grid_sample(seen, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        on_person, own, inside = _surely(values).view(len(person), 3, 2, _ALONG, _OUTWARDS).unbind(1)  # (B, 2, K, J)
+        on_person, own, inside = (
+            _surely(values).view(len(person), 3, 2, _NUM_ALONG, _OUTWARDS).unbind(1)
+        )  # (B, 2, K, J)
         on_person = on_person + (1 - inside) * (1 - on_person)  # outside the picture nothing is known
         background = _running_products(on_person).sum(-1)
         others = _running_products(on_person * own).sum(-1)
@@ -244,11 +250,26 @@ class _Borders:
         Shape:
             u, v: (B, h, w), coordinates of :meth:`_Bone.local`; result: likewise.
         """
-        place = (u / (1 + BONES_BEYOND[self.number])).clamp(0, 1) * (_ALONG - 1)
-        first = place.floor().clamp(max=_ALONG - 2)
-        index = first.long().flatten(1) + torch.where(v.flatten(1) > 0, 0, _ALONG)
+        place = (u / (1 + BONES_BEYOND[self.number])).clamp(0, 1) * (_NUM_ALONG - 1)
+        first = place.floor().clamp(max=_NUM_ALONG - 2)
+        index = first.long().flatten(1) + torch.where(v.flatten(1) > 0, 0, _NUM_ALONG)
         width, hidden = (_between(values.flatten(1), index, place - first) for values in (self.width, self.hidden))
         return ((v.abs() - width) / (_SOFTNESS * BONE_RADII[self.number])).clamp_(0, 1).mul_(hidden)
+
+
+def _sampled(values: Tensor, points: Tensor) -> Tensor:
+    """Return the values of maps at points, (B, H, W) and (B, K, 2) to (B, K)."""
+    extent = points.new_tensor([values.shape[2], values.shape[1]])
+    grid = ((2 * points + 1) / extent - 1)[:, None]
+    found = F.grid_sample(values[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return found.flatten(1)
+
+
+def _along(values: Tensor, u: Tensor) -> Tensor:
+    """Interpolate values at K places from 0 to 1 along a bone at coordinates u, (B, K) and (B, h, w) to (B, h, w)."""
+    place = u.clamp(0, 1) * (_NUM_ALONG - 1)
+    first = place.floor().clamp(max=_NUM_ALONG - 2)
+    return _between(values, first.long().flatten(1), place - first)
 
 
 def _running_products(values: Tensor) -> Tensor:
