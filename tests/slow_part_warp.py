@@ -310,15 +310,17 @@ def behind(person: Person, owned: list[Array], masks: Array) -> Iterator[Array]:
             if number % 2 == 1:
                 apart = np.maximum(apart, grown(masks, [7]) * ramp(place, 0.7, 0.9))
             left = np.maximum(left, nearer * apart * grown(masks, [1, 7]))
-        other_half = ramp(place, 1, 1.25) if number % 2 == 0 else ramp(-place, 0, 0.25)
+        past = 0.12 if number < 4 else 0.25
+        other_half = ramp(place, 1, 1 + past) if number % 2 == 0 else ramp(-place, 0, past)
         left = np.maximum(left, other_half * grown(masks, [1, 3, 5, 6, 7] if number < 4 else [1, 7]))
-        if number in (1, 3):  # a hand ends the sleeve, and a bare forearm has none
+        if number < 4:  # a hand ends the sleeve, and a bare arm has none
             axis = person.at[bone.start] + along * np.linspace(0, 1, 16)
             axis = axis.real.clip(0, width - 1) + 1j * axis.imag.clip(0, height - 1)
             skin = np.pad(sampled(masks[6:7], axis.real, axis.imag)[0], 1, mode="edge")
             skin = (skin[:-2] + skin[1:-1] + skin[2:]) / 3
             bare = ramp(np.interp(place.clip(0, 1) * 15, range(16), skin), 0.3, 0.7)
-            left = np.maximum(left, np.maximum(ramp(place, 1, 1.25), bare) * grown(masks, [1, 3, 5]))
+            hand = ramp(place, 1, 1.12) if number % 2 == 1 else 0
+            left = np.maximum(left, np.maximum(hand, bare) * grown(masks, [1, 3, 5]))
         yield left
 
 

@@ -119,6 +119,35 @@ def test_the_gap_between_an_arm_and_the_body_is_open() -> None:
     assert alpha[0, 0, 110, [48, 88, 128]].min() > 0.95
 
 
+def enlarged(labels: Tensor) -> Tensor:
+    """Return alpha of a picture that is four times as large as the canvas, (4 H, 4 W); labels: likewise."""
+    size = (4 * HEIGHT, 4 * WIDTH)
+    image, one = torch.full((1, 3, *size), PHOTO), torch.ones(1, 1, *size)
+    warp = PartWarp(image, one_hot(labels[None]), one, torch.zeros(1, 2, *size))
+    alpha = enlarge(a_rendering(), warp, standing() * torch.tensor([4.0, 4.0, 1.0]), GREY).alpha
+    assert alpha is not None
+    return alpha[0, 0]
+
+
+def test_a_slender_forearm_is_whole_and_no_wider_than_the_warped_one() -> None:
+    labels = torch.full((4 * HEIGHT, 4 * WIDTH), region_id("background"), dtype=torch.uint8)
+    labels[240:520, 264:440] = region_id("upper")
+    for row in range(270, 560):
+        x = 4 * (68 - (row / 4 - 66) * 16 / 30 if row < 384 else 52 - (row / 4 - 96) * 8 / 28)
+        for centre in (x, 704 - x):
+            labels[row, round(centre) - 12 : round(centre) + 13] = region_id("arms")
+    alpha = enlarged(labels)
+    for row in range(412, 476, 4):
+        x = round(4 * (52 - (row / 4 - 96) * 8 / 28))
+        assert alpha[row, [x, 704 - x]].min() > 0.95
+        assert alpha[row, [x - 22, 704 - x + 22]].max() < 0.05
+
+
+def test_no_seam_crosses_an_ankle() -> None:
+    alpha = enlarged(body().repeat_interleave(4, 0).repeat_interleave(4, 1))
+    assert alpha[800:896, 232:268].max() < 0.05
+
+
 def test_a_hole_in_the_region_map_does_not_cut_a_leg_off() -> None:
     labels = body()
     labels[178:200, 60:90] = region_id("background")

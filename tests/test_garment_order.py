@@ -95,3 +95,12 @@ def test_a_bag_before_the_trunk_is_no_hole_and_the_gap_beside_an_arm_is_one() ->
     assert likeliest(clean_probabilities(dressed(coat, bag), without_a_hip))[30, 20] == region_id("background")
     handle = dressed(coat, bag, ("arms", 26, 28, 16, 25), ("arms", 28, 34, 16, 18), ("arms", 28, 34, 23, 25))
     assert likeliest(clean_probabilities(handle, joints))[30, 20] == region_id("background"), "between arms"
+
+
+def test_a_bracelet_is_part_of_the_arm_and_trousers_beside_it_are_not() -> None:
+    joints = arms_at((10, 34), (9, 35))
+    bands = [("upper", 8, 22, 12, 32), ("pants", 22, 60, 12, 32), ("arms", 12, 32, 8, 12), ("pants", 24, 26, 8, 12)]
+    chosen = likeliest(clean_probabilities(dressed(*bands), joints))
+    assert (chosen[24:26, 8:12] == region_id("arms")).all()
+    assert (chosen[24:26, 13:32] == region_id("pants")).all()
+    assert (chosen[22:60, 13:32] == region_id("pants")).all()

@@ -37,6 +37,9 @@ _ARM_REACH = 0.05
 """Distance from an arm's axis that its pixels may have, relative to the height of the skeleton."""
 
 _WITHIN = 0.8
+_NOT_ON_ARMS = tuple(region_id(name) for name in ("hair", "pants", "skirt", "legs"))
+_BRACELET = 0.02
+"""Half of the greatest width of what is part of a bare forearm, relative to the height of the skeleton."""
 
 _CLOTHES = (_PANTS, _SKIRT, _UPPER)
 _TRUNK = [JOINTS.index(f"{side}_{name}") for name in ("shoulder", "hip") for side in ("right", "left")]
@@ -121,6 +124,7 @@ def clean_probabilities(probabilities: FloatArray, joints: FloatArray) -> FloatA
     without_specks(cleaned, chosen)
     _order_garments(cleaned, chosen)
     _cover_stray_arms(cleaned, chosen, joints)
+    _join_broken_arms(cleaned, chosen, joints)
     _fill_holes_of_trunk(cleaned, chosen, joints)
     return cleaned
 
@@ -171,6 +175,34 @@ def _cover_stray_arms(probabilities: FloatArray, chosen: UInt8Array, joints: Flo
         away = np.linalg.norm(cells - places, axis=-1).min() > reach
         if away and (around == _UPPER).mean() > _WITHIN:
             rename(probabilities, chosen, piece, _ARMS, _UPPER)
+
+
+def _join_broken_arms(probabilities: FloatArray, chosen: UInt8Array, joints: FloatArray) -> None:
+    """Let narrow pieces of other regions across a bare forearm, such as bracelets, become part of it, in place.
+
+    Shape:
+        probabilities: (8, h, w); chosen: (h, w), the likeliest of each cell.
+    """
+    from scipy import ndimage
+
+    rows = joints[joints[:, 2] >= VISIBLE, 1]
+    places = [
+        joints[a, :2] + share * (joints[b, :2] - joints[a, :2])
+        for a, b in _ARM_BONES
+        if joints[a, 2] >= VISIBLE and joints[b, 2] >= VISIBLE
+        for share in _ALONG_ARM
+    ]
+    if not places:
+        return
+    height = float(np.ptp(rows)) / REGION_STRIDE
+    closed = ndimage.binary_closing(chosen == _ARMS, np.ones((3, 3), bool), max(1, round(_BRACELET * height)))
+    gaps = closed & np.isin(chosen, _NOT_ON_ARMS)
+    cells = np.argwhere(gaps)
+    axes = (np.array(places) + 0.5) / REGION_STRIDE - 0.5
+    away = np.linalg.norm(cells[:, None, ::-1] - axes, axis=-1).min(1, initial=np.inf)
+    gaps[tuple(cells[away > _ARM_REACH * height].T)] = False
+    for region in _NOT_ON_ARMS:
+        rename(probabilities, chosen, gaps & (chosen == region), region, _ARMS)
 
 
 def _order_garments(probabilities: FloatArray, chosen: UInt8Array) -> None:

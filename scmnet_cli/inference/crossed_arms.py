@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.inference.filling import continued
+from scmnet_cli.inference.hanging_arms import hanging_arms, pixels_of_arm, without_arm
 from scmnet_cli.inference.unseen_limbs import ENDS, LIMB_PARTS, MIDDLES, MirroredPhoto, point_at_camera, unseen_limbs
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import LIMBS, PARTS, TORSO_PART, body_size, complete_joints
@@ -25,13 +26,14 @@ from scmnet_cli.models.warp_mixing import mixed
 from scmnet_cli.regions import BACKGROUND, region_id
 
 _FOREARMS = ((3, *LIMBS[0]), (5, *LIMBS[1]))  # part, shoulder, elbow, wrist
-_UPPER_ARMS = (2, 4)  # parts
+_UPPER_ARMS, _THIGHS = (2, 4), (6, 8)  # parts
 _NUM_ARMS = 2  # of the limbs
 _HAIR, _SKIRT, _PANTS, _FACE, _UPPER, _BARE_ARMS = (
     region_id(name) for name in ("hair", "skirt", "pants", "face", "upper", "arms")
 )
-_MOVED, _UNSEEN_MOVED = 0.3, 0.1
-"""Torso lengths: a wrist that moves less on the torso stays where it is; so do the joints of an unseen limb."""
+_MOVED, _UNSEEN_MOVED, _HANGING_MOVED = 0.3, 0.1, 0.1
+"""Torso lengths: a wrist that moves less on the torso stays where it is; so do the joints of an unseen limb, and the
+wrist of an arm that hangs."""
 _ON_ARM, _NEAR_ARM, _ON_TORSO = 0.6, 0.5, 1.0  # softness of a forearm, nearness of a bare hand, softness of the torso
 _LEAST = 0.02  # of the torso length squared: smaller overlaps are ignored
 _ABOVE_HIPS, _BESIDE_TORSO = 0.95, 0.1  # shares of the torso's length, torso lengths
@@ -65,9 +67,9 @@ class PersonToWarp:
 
     @cached_property
     def _limbs(self) -> _Limbs | None:
-        """The limbs; None if none lies across the torso or is unseen."""
+        """The limbs; None if none lies on the body or is unseen."""
         found = _Limbs.of(self.masks, self.joints, self.unseen)
-        return found if (found.across | found.unseen).any() else None
+        return found if (found.across | found.hanging | found.unseen).any() else None
 
     @torch.no_grad()
     def warp(self, poses: Tensor) -> PartWarp:
@@ -88,14 +90,16 @@ class PersonToWarp:
         if which not in self._without:
             assert self._limbs is not None
             chosen = torch.tensor([which], device=self.image.device)
-            unseen = (self._limbs.unseen & chosen)[0].tolist()
-            hidden = self._limbs.pixels(chosen) if any(which[:_NUM_ARMS]) else None
-            self._without[which] = _Versions.of(self._source, hidden, unseen)
+            limbs = self._limbs
+            unseen, hanging = (limbs.unseen & chosen)[0].tolist(), (limbs.hanging & chosen)[0].tolist()
+            crossed = chosen & ~limbs.hanging
+            hidden = limbs.pixels(crossed) if crossed[:, :_NUM_ARMS].any() else None
+            self._without[which] = _Versions.of(self._source, hidden, unseen, hanging)
         return self._without[which]
 
 
 def leaving_limbs(masks: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """Return which limbs lie across the torso (forearms only) or are unseen in the source, and move in the target.
+    """Return which limbs lie on the body (forearms only) or are unseen in the source, and move in the target.
 
     Shape:
         masks: (B, 8, H, W); source, target: (B, 18, 3); result: (B, 4) in {0, 1}, right and left arm, then legs.
@@ -109,12 +113,14 @@ class _Limbs:
 
     Shape:
         hidden: (B, 2, H, W) bool, the pixels of each forearm that lie on the torso, of an unseen arm its bare pixels
-        and those that point at the camera; across: (B, 4) bool, whether it is a known forearm that lies across the
-        torso; unseen: (B, 4) bool, see :func:`unseen_limbs`; completed: (B, 18, 3), the completed joints.
+        and those that point at the camera; across, hanging: (B, 4) bool, whether it is a known forearm that lies across
+        the torso, or hangs against the body; unseen: (B, 4) bool, see :func:`unseen_limbs`; completed: (B, 18, 3), the
+        completed joints.
     """
 
     hidden: Tensor
     across: Tensor
+    hanging: Tensor
     unseen: Tensor
     completed: Tensor
 
@@ -130,21 +136,24 @@ class _Limbs:
         is_bare = masks[:, _BARE_ARMS] > 0.5
         unseen, before = unseen_limbs(masks, source) if unseen is None else unseen, point_at_camera(completed)
         near = [shapes.near(part, whole) for part, *_ in _FOREARMS]
-        hidden, across = [], []
+        hangs = hanging_arms(masks, shapes)
+        hidden, across, hanging = [], [], []
         for arm, (part, _, elbow, wrist) in enumerate(_FOREARMS):
             sleeve = shapes.outside(part, whole) < _ON_ARM
             known = (source[:, [elbow, wrist], 2] > 0).all(1)
             of_torso = on_torso & (sleeve | is_bare & (near[arm] > _NEAR_ARM))
             large = of_torso.sum((1, 2)) > _LEAST * shapes.size.square()
             across.append(known & large & _lies_across(shapes, completed[:, wrist, :2]))
+            hanging.append(known & hangs[:, arm] & ~across[arm])
             sleeve = sleeve & before[:, arm, None, None]
             whole_arm = person & (sleeve | is_bare & (near[arm] > near[1 - arm]))
             hidden.append(torch.where((unseen[:, arm] & known)[:, None, None], whole_arm, of_torso))
         of_legs = [torch.zeros_like(across[0])] * (len(LIMB_PARTS) - _NUM_ARMS)
-        return cls(torch.stack(hidden, dim=1), torch.stack([*across, *of_legs], dim=1), unseen, completed)
+        lies, hangs = (torch.stack([*arms, *of_legs], dim=1) for arms in (across, hanging))
+        return cls(torch.stack(hidden, dim=1), lies, hangs, unseen, completed)
 
     def leave(self, target: Tensor) -> Tensor:
-        """Return which limbs lie across the torso or are unseen in the source, and are elsewhere in the target.
+        """Return which limbs lie on the body or are unseen in the source, and are elsewhere in the target.
 
         Shape:
             target: (B, 18, 3), as detected; result: (B, 4) bool.
@@ -154,7 +163,7 @@ class _Limbs:
         back = posed[..., :2] @ torso.matrix[:, TORSO_PART].transpose(1, 2) + torso.offset[:, TORSO_PART, None]
         size = body_size(completed)
         distances = (back - completed[..., :2]).norm(dim=-1) / size[:, None]  # (B, 18)
-        moved = self.across & (distances[:, ENDS] > _MOVED)
+        moved = self.across & (distances[:, ENDS] > _MOVED) | self.hanging & (distances[:, ENDS] > _HANGING_MOVED)
         moved = moved | self.unseen & (torch.maximum(distances[:, MIDDLES], distances[:, ENDS]) > _UNSEEN_MOVED)
         known = (target[:, MIDDLES, 2] > 0) & (target[:, ENDS, 2] > 0)
         leave: Tensor = known & moved
@@ -188,25 +197,38 @@ class _Versions:
     fill: float
 
     @classmethod
-    def of(cls, source: WarpSource, hidden: Tensor | None, unseen: Sequence[bool]) -> _Versions:
-        """Let torso and sleeves come from a photo without the hidden pixels, unseen limbs from the mirrored photo.
+    def of(
+        cls, source: WarpSource, hidden: Tensor | None, unseen: Sequence[bool], hanging: Sequence[bool]
+    ) -> _Versions:
+        """Let what lies behind arms come from a photo without them, and unseen limbs from the mirrored photo.
 
         Args:
             source: the photo.
             hidden: pixels of forearms, (1, 1, H, W) bool; None: no forearm leaves the torso.
             unseen: the unseen limbs that move.
+            hanging: the hanging arms that move.
         """
-        replaced = [part for limb, parts in enumerate(LIMB_PARTS) if unseen[limb] for part in parts]
-        above = set(range(len(PARTS))).difference(replaced)
-        versions: list[tuple[WarpSource | MirroredPhoto, set[int]]] = [(source, above)]
+        shown_by: list[WarpSource | MirroredPhoto] = [source] * len(PARTS)
+        behind = source
         if hidden is not None:
             gap = _gap(source, hidden, _UNSEEN_RIM if any(unseen[:_NUM_ARMS]) else _RIM)
-            below = {TORSO_PART, *_sleeves(source.masks.float(), gap, source.joints)}.difference(replaced)
-            versions = [(source, above.difference(below)), (_without(source, gap), below)]
-        if replaced:
-            versions.append((MirroredPhoto(source), set(replaced)))
-        chosen = tuple((version, _chosen(parts, source.image.device)) for version, parts in versions)
-        return cls(chosen, source.fill)
+            behind = _without(source, gap)
+            for part in (TORSO_PART, *_sleeves(source.masks.float(), gap, source.joints)):
+                shown_by[part] = behind
+        if any(hanging):
+            behind = _without_hanging(behind, source, hanging)
+            for part in (TORSO_PART, *_THIGHS):
+                shown_by[part] = behind
+        mirrored = MirroredPhoto(source)
+        for limb, parts in enumerate(LIMB_PARTS):
+            for part in parts if unseen[limb] else ():
+                shown_by[part] = mirrored
+        versions = {id(version): version for version in shown_by}
+        chosen = [
+            (version, _chosen([part for part in range(len(PARTS)) if shown_by[part] is version], source.image.device))
+            for version in versions.values()
+        ]
+        return cls(tuple(chosen), source.fill)
 
     def warp(self, pose: Tensor) -> PartWarp:
         """Warp into one pose, (1, 18, 3)."""
@@ -230,12 +252,34 @@ def _without(source: WarpSource, gap: Tensor) -> WarpSource:
     """Return the photo with its garments continued over a gap, and with forearms that do not hide the torso."""
     image, masks, fill = source.image.float(), source.masks.float(), source.fill
     cloth = (1 - gap) * masks[:, [_UPPER, _SKIRT, _PANTS]].sum(1, keepdim=True)
-    background = torch.cat([torch.full_like(image, fill), torch.zeros_like(masks)], dim=1)
-    background[:, 3 + BACKGROUND] = 1
-    layers = torch.where(gap > 0.5, background, torch.cat([image, masks], dim=1))
+    layers = torch.where(gap > 0.5, _background(source), torch.cat([image, masks], dim=1))
     layers = _filled(layers, cloth > 0.5, gap > 0.5)
     joints = _arms_aside(source.joints, float(body_size(source.joints.float())[0]))
     return WarpSource(layers[:, :3], layers[:, 3:], joints, fill)
+
+
+def _without_hanging(photo: WarpSource, source: WarpSource, hanging: Sequence[bool]) -> WarpSource:
+    """Return a photo without some hanging arms of its source."""
+    masks, fill = source.masks.float(), source.fill
+    shapes = PartShapes.of(source.completed)
+    layers = torch.cat([photo.image.float(), photo.masks.float()], dim=1)
+    background = _background(source)
+    for arm, (part, *_) in enumerate(_FOREARMS):
+        if hanging[arm]:
+            pixels = pixels_of_arm(masks, shapes, part)[:, None]
+            gap = _gap(source, pixels, _RIM) > 0.5
+            layers = without_arm(layers, gap, shapes, part, background)
+    joints = _arms_aside(photo.joints, float(body_size(photo.joints.float())[0]), hanging)
+    return WarpSource(layers[:, :3], layers[:, 3:], joints, fill)
+
+
+def _background(source: WarpSource) -> Tensor:
+    """Return an image and masks of background, (1, 3 + 8, H, W)."""
+    background = torch.cat(
+        [torch.full_like(source.image.float(), source.fill), torch.zeros_like(source.masks.float())], 1
+    )
+    background[:, 3 + BACKGROUND] = 1
+    return background
 
 
 def _filled(layers: Tensor, cloth: Tensor, gap: Tensor) -> Tensor:
@@ -262,11 +306,13 @@ def _sleeves(masks: Tensor, gap: Tensor, source: Tensor) -> list[int]:
     return covered
 
 
-def _arms_aside(source: Tensor, size: float) -> Tensor:
+def _arms_aside(source: Tensor, size: float, which: Sequence[bool] = (True, True)) -> Tensor:
     """Return joints whose forearms point outwards from the elbows, so that they own no pixel of the torso."""
     joints = complete_joints(source.float())
     middle = joints[:, [shoulder for _, shoulder, _, _ in _FOREARMS], 0].mean(1)
-    for _, _, elbow, wrist in _FOREARMS:
+    for arm, (_, _, elbow, wrist) in enumerate(_FOREARMS):
+        if not which[arm]:
+            continue
         outwards = torch.where(joints[:, elbow, 0] < middle, -1.0, 1.0)
         joints[:, wrist, 0] = joints[:, elbow, 0] + outwards * _REACH * size
         joints[:, wrist, 1:] = joints[:, elbow, 1:]

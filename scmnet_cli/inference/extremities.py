@@ -24,16 +24,21 @@ _ARMS, _FOREARMS, _THIGHS, _SHINS = slice(0, 4), slice(1, 4, 2), slice(4, 8, 2),
 # In torso lengths, along the bone from its end and across it:
 _FADE, _ACROSS_FADE = 0.06, 0.05
 _HAND, _FOOT = (-0.12, 0.5, 0.2), (-0.12, 0.36, 0.2)  # first, last and half width of the pixels that are shown
-_ON_LIMB, _ON_SHIN, _ON_FOOT = (-0.42, 0, 0.35), (-2.0, 0, 0.3), (-0.1, 0.5, 0.3)  # whose outline is the warp's
+_ON_LIMB, _ON_FOREARM = (-0.42, 0, 0.35), (-0.8, -0.12, 0.35)  # whose outline is the warp's
+_ON_SHIN, _ON_FOOT = (-2.0, 0.06, 0.3), (-0.1, 0.5, 0.3)
 _AXIS = 0.06  # half width of the bone's axis
 
 _SURELY_COVERED = 0.2
-_WHOLE = 0.85
-"""Least share of a shin's axis on the warped person: beside a larger hole in the region map its outline is unknown."""
+_WHOLE, _NEARLY_WHOLE = 0.85, 0.7
+"""Least share of a bone's axis on the warped person, and that of a forearm up to shortly before the wrist: beside a
+larger hole in the region map the limb's outline is unknown."""
 _HAND_ALPHA, _FOOT_ALPHA = (0.02, 0.12), (0.15, 0.35)
 """Values of alpha between which hands and feet fade in: pixels that the network takes for background are debris."""
-_HOLE = 64  # holes and notches of a shin narrower than twice one of this many parts of the height are closed
-_SPECK = 100  # a part of the outline that is thinner than one of this many parts of the height is no foot of its own
+_HOLE, _BRACELET = 64, 42
+"""Holes and notches of a limb, and gaps across an arm, that are narrower than twice one of this many parts of the
+height are closed."""
+_IN_ARM = (-0.8, 0.05, 0.07)  # torso lengths: a gap across an arm is closed there, not the one between arm and body
+_SPECK, _ARM_SPECK = 100, 300  # a part of the outline thinner than one of this many parts of the height is no limb
 _REACH = 8  # pixels that a thin end may be away from a thick part
 
 
@@ -71,17 +76,19 @@ class Extremities:
             shown = torch.maximum(shown, limbs.near(bones, where).amax(1, keepdim=True) * own)
         shown = shown * (warp.coverage > _SURELY_COVERED)
         person = warp.regions[:, 1:].sum(1, keepdim=True)
-        radius = max(person.shape[2] // _HOLE, 1)
-        closed = 1 - dilated(1 - dilated(person, radius), radius)
-        masks = torch.cat([torch.maximum(closed, limbs.torso), closed, person], dim=1)
-        beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * _connected(masks), 1, dim=1)
-        whole = (limbs.share_on(person) > _WHOLE).to(alpha.dtype)
+        closed, bridged = _closed(person, _HOLE), _closed(person, _BRACELET) * limbs.near(_ARMS, _IN_ARM).amax(1, True)
+        arms = torch.maximum(torch.maximum(closed, bridged), limbs.torso)
+        masks = torch.cat([arms, closed, person], dim=1)
+        connected = torch.cat([_connected(masks[:, :1], _ARM_SPECK), _connected(masks[:, 1:], _SPECK)], dim=1)
+        beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * connected, 1, dim=1)
+        share = limbs.share_on(person)
         outline = torch.ones_like(alpha)
-        for bones, where, outside in (
-            (_ARMS, _ON_LIMB, beside_torso), (_THIGHS, _ON_LIMB, beside_closed), (_SHINS, _ON_SHIN, beside_closed),
-            (_SHINS, _ON_FOOT, beside_person),
+        for bones, where, least, outside in (
+            (_ARMS, _ON_LIMB, _WHOLE, beside_torso), (_FOREARMS, _ON_FOREARM, _NEARLY_WHOLE, beside_torso),
+            (_THIGHS, _ON_LIMB, _WHOLE, beside_closed), (_SHINS, _ON_SHIN, _WHOLE, beside_closed),
+            (_SHINS, _ON_FOOT, _WHOLE, beside_person),
         ):  # fmt: skip
-            limb = (limbs.near(bones, where) * whole[:, bones]).amax(1, keepdim=True)
+            limb = (limbs.near(bones, where) * (share[:, bones] > least)).amax(1, keepdim=True)
             outline = torch.minimum(outline, 1 - limb * outside)
         return cls(shown, outline)
 
@@ -131,18 +138,28 @@ class _Limbs:
         return (axis * person).sum((2, 3), keepdim=True) / total.clamp(min=1)
 
 
+def _closed(person: Tensor, hole: int) -> Tensor:
+    """Return a person's mask without holes narrower than twice one of ``hole`` parts of the height."""
+    radius = max(person.shape[2] // hole, 1)
+    return 1 - dilated(1 - dilated(person, radius), radius)
+
+
 def _smoothed(masks: Tensor) -> Tensor:
     """Return masks with a soft rim of even width."""
     return ramp(averaged(masks, 2), 0.45, 0.75)
 
 
-def _connected(person: Tensor) -> Tensor:
+def _connected(person: Tensor, thin: int) -> Tensor:
     """Return a person's masks without specks: parts that are thin and far from thick ones.
+
+    Args:
+        person: the masks.
+        thin: a thin part has less than twice one of this many parts of the height.
 
     Shape:
         person, result: (B, K, H, W).
     """
-    radius = max(person.shape[2] // _SPECK, 1)
+    radius = max(person.shape[2] // thin, 1)
     mask = person > 0.5
     thick = dilated(~dilated(~mask, radius), radius + 1) & mask
     return dilated(spread(thick, mask, _REACH), 1).to(person.dtype)  # with the soft rim

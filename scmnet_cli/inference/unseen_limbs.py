@@ -32,7 +32,8 @@ _BARE_ARMS = region_id("arms")
 _POINTS, _HAND_POINTS = 25, 8  # along a bone and, after it, along its hand or foot
 _HAND, _ASIDE = (1.1, 1.35), 0.05  # lengths of the forearm: where its hand is; torso lengths: beside the forearm's axis
 _SHORTEST, _LONG = 0.25, 0.3  # torso lengths: a shorter forearm points at the camera; a longer one shows
-_OFF_PERSON, _ON_PERSON = 0.5, 0.8  # shares of a bone on the person: hardly any of it shows; all of it
+_OFF_PERSON, _HOLED, _ON_PERSON = 0.5, 0.75, 0.8
+"""Shares of a bone on the person: hardly any of it shows; a leg has a hole, such as a bag before it; it shows."""
 _BARE, _LESS_BARE = 0.6, 0.6  # least bare share of a bare forearm; a covered one has less than this share of it
 _SHOWN_HAND, _HIDDEN_HAND = 0.5, 0.1  # bare shares of a hand
 
@@ -41,8 +42,8 @@ def unseen_limbs(masks: Tensor, joints: Tensor) -> Tensor:
     """Return which of right and left arm, right and left leg the photo hardly shows while it shows the other one.
 
     A forearm is not shown if its joints are unknown, it points at the camera, most of it is not on the person, much
-    less of it is bare than of the other one, or its hand is hidden and the other one is not. A leg is not shown if most
-    of its thigh or of its shin is not on the person.
+    less of it is bare than of the other one, or its hand is hidden and the other one is not. A leg is not shown if a
+    quarter of its thigh or of its shin is not on the person.
 
     Shape:
         masks: (B, 8, H, W); joints: (B, 18, 3), as detected; result: (B, 4) bool.
@@ -72,7 +73,7 @@ def _found(masks: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
     """Return which limbs are unseen, (B, 4) bool, and the share of each forearm and shin on the person, (B, 4)."""
     arms, legs = _Visibility.of(masks, joints), _legs_on_person(masks, joints)
     shown = (legs > _ON_PERSON).all(2) & (joints[:, _KNEES, 2] > 0) & (joints[:, _ANKLES, 2] > 0)
-    unseen_legs = (legs < _OFF_PERSON).any(2) & shown.flip(1)
+    unseen_legs = (legs < _HOLED).any(2) & shown.flip(1)
     return torch.cat([arms.unseen, unseen_legs], dim=1), torch.cat([arms.person, legs[..., 1]], dim=1)
 
 

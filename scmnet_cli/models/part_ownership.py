@@ -22,17 +22,17 @@ _NUM_ALONG, _OUTWARDS = 16, 20  # sample positions along a bone; steps away from
 _REACH = 0.4  # in torso lengths: distance that the steps cover
 _LEAST_WIDTH, _MARGIN, _SOFTNESS = 0.5, 0.15, 0.3  # in radii of the bone
 _FAR_AWAY = 1e6  # in torso lengths, squared: distance to a leg that is not known
-_PAST_END = 0.25  # in lengths of the bone: distance past a joint from which pixels certainly are past it
+_PAST_END, _PAST_KNEE = 0.12, 0.25  # in lengths of the bone: distance from which pixels are past an elbow or a knee
 _LEGS_APART = (0.03, 0.08)  # in torso lengths: sums of the distances to both legs between which they are separable
 _BETWEEN_LEGS = 0.02  # in torso lengths: half width of the border between them
 _FOOT = (0.7, 0.9)  # in lengths of the shin: where the foot begins
 _EDGE = 200  # regions are dilated by 1 pixel per this many rows, so that silhouettes keep their edges
 
 _HELD = ((1, 3, 5, 6, 7), (1, 7), (1, 3, 5))
-"""Regions that may stay in place: for torso and arms, legs (not skirt and upper, which hang between both), and hands."""
+"""Regions that may stay in place: for torso and arms, for legs (not skirt and upper, which hang between), for hands."""
 _KIND = (0, 0, *[0] * 4, *[1] * 4)
 """For each part, the index of its entry in ``_HELD``."""
-_UPPER, _FOREARMS, _GARMENTS = (2, 4, 6, 8), (3, 5), 2
+_UPPER, _FOREARMS, _ARM_PARTS, _GARMENTS = (2, 4, 6, 8), (3, 5), (2, 3, 4, 5), 2
 _OTHERS: tuple[tuple[int, ...], ...] = ((2, 3, 4, 5), (), *[()] * 4, *[(8, 9)] * 2, *[(6, 7)] * 2)
 """For each part, the other parts whose pixels it does not move."""
 _ARMS = 6  # region id
@@ -82,16 +82,18 @@ def left_behind(
         if part == TORSO_PART:
             left = left.mul_(shapes.outside(part, box)).mul_(kept)
         else:
-            bone = _Bone.of(shapes, part)
+            bone = Bone.of(shapes, part)
             u, v = bone.local(box)
-            past = ((u - 1) / _PAST_END).clamp_(0, 1)
+            distance = _PAST_END if part in _ARM_PARTS else _PAST_KNEE
+            past = ((u - 1) / distance).clamp_(0, 1)
             left = torch.maximum(left, _Borders.of(bone, part - FIRST_BONE, person, share).beyond(u, v))
             if part in _OTHER_LEG:
                 left = torch.maximum(left, legs.beyond(part, bone, box, u))
-            left = torch.maximum(left, past if part in _UPPER else (u / -_PAST_END).clamp_(0, 1)).mul_(kept)
-            if part in _FOREARMS:
-                beside = torch.maximum(past, _bare(bone, masks, u))
-                left = torch.maximum(left, beside.mul_(held[(slice(None), _GARMENTS, *box)]))
+            left = torch.maximum(left, past if part in _UPPER else (u / -distance).clamp_(0, 1)).mul_(kept)
+            if part in _ARM_PARTS:
+                bare = bare_beside(bone, masks, u)
+                bare = torch.maximum(past, bare) if part in _FOREARMS else bare
+                left = torch.maximum(left, bare.mul_(held[(slice(None), _GARMENTS, *box)]))
         found.append(left.mul_((8 * weight[1]).clamp_(max=1)))
     return found
 
@@ -102,16 +104,16 @@ def _around(box: Box, like: Tensor) -> tuple[int, int, int, int]:
     return box[1].start, width - box[1].stop, box[0].start, height - box[0].stop
 
 
-def _bare(bone: _Bone, masks: Tensor, u: Tensor) -> Tensor:
+def bare_beside(bone: Bone, masks: Tensor, u: Tensor) -> Tensor:
     """Return how bare a forearm is at the height of each pixel, (B, h, w), from 0 to 1."""
     places = torch.linspace(0, 1, _NUM_ALONG, device=u.device)[:, None]
-    bare = _sampled(masks[:, _ARMS], bone.at(places))
+    bare = sampled(masks[:, _ARMS], bone.at(places))
     bare = F.avg_pool1d(F.pad(bare[:, None], (1, 1), mode="replicate"), 3, stride=1)[:, 0]
     return _surely(_along(bare, u))
 
 
 @dataclass(frozen=True)
-class _Bone:
+class Bone:
     """The axis of a limb.
 
     Shape:
@@ -124,7 +126,7 @@ class _Bone:
     size: Tensor
 
     @classmethod
-    def of(cls, shapes: PartShapes, part: int) -> _Bone:
+    def of(cls, shapes: PartShapes, part: int) -> Bone:
         """Create it from the parts' shapes."""
         bone = shapes.end[:, part] - shapes.start[:, part]
         length = length_of(*bone.unbind(-1)).clamp(min=1e-3)
@@ -177,7 +179,7 @@ class _Legs:
         for leg in _LEGS:
             nearest = torch.full_like(person, _FAR_AWAY)
             for part in leg:
-                squared = _Bone.of(shapes, part).squared_distance(canvas, part - FIRST_BONE)
+                squared = Bone.of(shapes, part).squared_distance(canvas, part - FIRST_BONE)
                 nearest = torch.minimum(nearest, squared.add_(~shapes.valid[:, part, None, None] * _FAR_AWAY))
             distances.append(nearest.sqrt_())
         right, left = distances
@@ -186,21 +188,21 @@ class _Legs:
         masks = nearer.add(0.5).clamp_(0, 1).mul_(separable), nearer.neg_().add_(0.5).clamp_(0, 1).mul_(separable)
         return cls(masks, shapes, person, shoes)
 
-    def beyond(self, part: int, bone: _Bone, box: Box, u: Tensor) -> Tensor:
+    def beyond(self, part: int, bone: Bone, box: Box, u: Tensor) -> Tensor:
         """Return a soft mask of the pixels beyond the border between a bone's leg and the other one.
 
         Shape:
-            u: (B, h, w), coordinates of :meth:`_Bone.local`; result: likewise.
+            u: (B, h, w), coordinates of :meth:`Bone.local`; result: likewise.
         """
-        apart = self._gap(bone, _Bone.of(self.shapes, _OTHER_LEG[part]), u)
+        apart = self._gap(bone, Bone.of(self.shapes, _OTHER_LEG[part]), u)
         if part not in _UPPER:
             apart = torch.maximum(apart, self.shoes[(..., *box)] * ramp(u, *_FOOT))
         return apart * self.nearer[part in _LEGS[1]][(..., *box)]
 
-    def _gap(self, own: _Bone, other: _Bone, u: Tensor) -> Tensor:
+    def _gap(self, own: Bone, other: Bone, u: Tensor) -> Tensor:
         """Return how much background there is halfway between two bones, (B, h, w)."""
         places = torch.linspace(0, 1, _NUM_ALONG, device=u.device)[:, None]
-        return 1 - _along(_sampled(self.person, (own.at(places) + other.at(places)) / 2), u)
+        return 1 - _along(sampled(self.person, (own.at(places) + other.at(places)) / 2), u)
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ class _Borders:
     number: int
 
     @classmethod
-    def of(cls, bone: _Bone, number: int, person: Tensor, share: Tensor) -> _Borders:
+    def of(cls, bone: Bone, number: int, person: Tensor, share: Tensor) -> _Borders:
         """Walk outwards from the bone of this number on both sides until the background or another part begins.
 
         Shape:
@@ -248,7 +250,7 @@ class _Borders:
         """Return a soft mask of the pixels beyond a hidden border: 0 inside, 1 beyond.
 
         Shape:
-            u, v: (B, h, w), coordinates of :meth:`_Bone.local`; result: likewise.
+            u, v: (B, h, w), coordinates of :meth:`Bone.local`; result: likewise.
         """
         place = (u / (1 + BONES_BEYOND[self.number])).clamp(0, 1) * (_NUM_ALONG - 1)
         first = place.floor().clamp(max=_NUM_ALONG - 2)
@@ -257,7 +259,7 @@ class _Borders:
         return ((v.abs() - width) / (_SOFTNESS * BONE_RADII[self.number])).clamp_(0, 1).mul_(hidden)
 
 
-def _sampled(values: Tensor, points: Tensor) -> Tensor:
+def sampled(values: Tensor, points: Tensor) -> Tensor:
     """Return the values of maps at points, (B, H, W) and (B, K, 2) to (B, K)."""
     extent = points.new_tensor([values.shape[2], values.shape[1]])
     grid = ((2 * points + 1) / extent - 1)[:, None]

@@ -1,0 +1,98 @@
+"""An arm that hangs against a coat and moves shows once: the coat continues behind it, and no hand stays on it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_extremities import HEIGHT, WIDTH, standing
+from torch import Tensor
+
+from scmnet_cli.inference.crossed_arms import PersonToWarp, leaving_limbs
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
+from scmnet_cli.regions import one_hot, region_id
+from scmnet_cli.skeleton import JOINTS
+
+SKIN, COAT, TROUSERS = 1.0, -1.0, 0.3
+ON_COAT = (slice(134, 142), slice(50, 53))
+"""Where the right hand of :func:`photo` lies on the coat."""
+
+
+def lifted(*sides: str) -> Tensor:
+    """Return a standing person with forearms that point sideways."""
+    joints = standing()
+    for side in sides or ("right", "left"):
+        elbow = joints[0, JOINTS.index(f"{side}_elbow"), :2]
+        outwards = torch.tensor([-28.0 if side == "right" else 28.0, -4.0])
+        joints[0, JOINTS.index(f"{side}_wrist"), :2] = elbow + outwards
+    return joints
+
+
+def photo(hem: int = 190, half: int = 44) -> tuple[Tensor, Tensor]:
+    """Return a wide coat whose sleeves end in bare hands that lie on it, (1, 3, H, W) and (1, 8, H, W)."""
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    labels = torch.full((HEIGHT, WIDTH), region_id("background"), dtype=torch.uint8)
+    labels[130:214, 66:112] = region_id("pants")
+    labels[(y >= 60) & (y < hem) & ((x - 88).abs() <= 24 + (y - 60) * (half - 24) / 40) & ((x - 88).abs() <= half)] = (
+        region_id("upper")
+    )
+    for column in (44, 132):
+        labels[120:146, column - 8 : column + 9] = region_id("arms")
+    image = torch.full((1, 3, HEIGHT, WIDTH), PLAIN_BACKGROUND)
+    for region, level in (("upper", COAT), ("arms", SKIN), ("pants", TROUSERS)):
+        image[:, :, labels == region_id(region)] = level
+    return image, one_hot(labels[None])
+
+
+def test_a_hanging_hand_does_not_stay_on_the_coat() -> None:
+    image, masks = photo()
+    before = warp_parts(image, masks, standing(), lifted())
+    after = PersonToWarp(image, masks, standing()).warp(lifted())
+    assert (before.image[0, 0][ON_COAT] > 0).any(), "the hand would show twice"
+    assert after.image[0, 0][ON_COAT].max() < COAT + 0.05
+    assert after.regions[0, region_id("upper")][ON_COAT].min() > 0.95, "the coat continues behind it"
+
+
+def test_the_hand_shows_where_the_pose_has_it() -> None:
+    image, masks = photo()
+    warp = PersonToWarp(image, masks, standing()).warp(lifted())
+    x, y = lifted()[0, JOINTS.index("right_wrist"), :2].round().int().tolist()
+    assert warp.image[0, 0, y, x - 4] > 0.5
+
+
+def test_a_coat_that_ends_above_the_hand_does_not_continue_behind_it() -> None:
+    image, masks = photo(hem=116)
+    warp = PersonToWarp(image, masks, standing()).warp(lifted())
+    shown = warp.regions[0, 1:].sum(0) * (warp.coverage[0, 0] > 0.02)
+    assert shown[126:144, 36:50].max() < 0.05, "beside the trousers is background"
+    assert warp.regions[0, region_id("pants"), 140:156, 70:80].min() > 0.95
+
+
+def test_a_coat_over_trousers_continues_as_a_coat() -> None:
+    """Behind the hand lies the coat that shows below it, although trousers show beside it."""
+    image, masks = photo()
+    open_coat = (slice(None), slice(None), slice(100, 214), slice(56, 112))
+    masks[open_coat] = 0
+    masks[:, region_id("pants")][open_coat[1:]] = 1
+    image[open_coat] = TROUSERS
+    warp = PersonToWarp(image, masks, standing()).warp(lifted())
+    assert warp.regions[0, region_id("upper"), 134:142, 50:53].mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    "target", [standing(), standing() + torch.tensor([1.0, 2.0, 0.0])], ids=["the same pose", "moved as a whole"]
+)
+def test_an_arm_that_stays_is_warped_as_ever(target: Tensor) -> None:
+    image, masks = photo()
+    warp, expected = PersonToWarp(image, masks, standing()).warp(target), warp_parts(image, masks, standing(), target)
+    torch.testing.assert_close(warp.image, expected.image, atol=1e-5, rtol=0)
+
+
+def test_only_arms_that_touch_the_body_and_move_are_taken_off() -> None:
+    masks = photo()[1]
+    narrow = photo(half=24)[1]
+    narrow[:, :, 120:146, 60:116] = 0
+    narrow[:, 0, 120:146, 60:116] = 1  # background between the hands
+    assert leaving_limbs(masks, standing(), lifted()).tolist() == [[1, 1, 0, 0]]
+    assert leaving_limbs(masks, standing(), lifted("left")).tolist() == [[0, 1, 0, 0]]
+    assert not leaving_limbs(narrow, standing(), lifted()).any()
+    assert not leaving_limbs(masks, standing("right_wrist", "left_elbow"), lifted()).any()
