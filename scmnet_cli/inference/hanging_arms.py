@@ -108,13 +108,21 @@ def without_arm(layers: Tensor, gap: Tensor, shapes: PartShapes, part: int, back
     kind = layers[0, 3:].argmax(0).to(torch.uint8).cpu().numpy()
     cloth = np.isin(kind, _CLOTH) & ~hole
     behind = _behind(cloth, hole, shapes, part)
-    colour = torch.where(gap, background, layers)[0].permute(1, 2, 0).cpu().numpy()
-    filled = continued(colour.transpose(1, 0, 2), cloth.T, behind.T, kind.T).transpose(1, 0, 2)
-    beside = filled[..., 3:].argmax(-1)
-    coat = (kind == _UPPER) & cloth & (np.arange(len(kind))[:, None] > np.flatnonzero(hole.any(1)).mean())
-    hangs_over = behind & (beside != _UPPER) & np.maximum.accumulate(coat[::-1], axis=0)[::-1]
-    filled = continued(filled, coat, hangs_over)
-    return torch.from_numpy(np.ascontiguousarray(filled)).permute(2, 0, 1)[None].to(layers.device)
+    filled = torch.where(gap, background, layers)[0].permute(1, 2, 0).cpu().numpy()
+    rows, columns = _span(hole, axis=1), _span(hole, axis=0)
+    turned = filled[rows].swapaxes(0, 1), cloth[rows].T, behind[rows].T
+    filled[rows] = continued(*turned, kind[rows].T).swapaxes(0, 1)
+    below = cloth & (kind == _UPPER) & (np.arange(len(kind))[:, None] > (rows.start + rows.stop) / 2)
+    coat = below[:, columns]
+    hangs_over = behind[:, columns] & np.logical_or.accumulate(coat[::-1], axis=0)[::-1]
+    hangs_over &= filled[:, columns, 3 + _UPPER] < 0.5
+    filled[:, columns] = continued(filled[:, columns], coat, hangs_over)
+    return torch.from_numpy(filled).permute(2, 0, 1)[None].to(layers.device)
+
+
+def _span(hole: _BoolArray, axis: int) -> slice:
+    places = np.flatnonzero(hole.any(axis))
+    return slice(int(places[0]), int(places[-1]) + 1)
 
 
 def _behind(cloth: _BoolArray, hole: _BoolArray, shapes: PartShapes, part: int) -> _BoolArray:

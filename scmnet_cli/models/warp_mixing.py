@@ -17,17 +17,19 @@ def mixed(warps: Sequence[PartWarp], fill: float) -> PartWarp:
 
     Coordinates are those of the warp with the largest weight.
     """
-    total = torch.stack([warp.coverage for warp in warps]).sum(0)
     weights = [warp.coverage * (1 - (1 - _BACKGROUND_COUNTS) * warp.regions[:, :1]) for warp in warps]
-    sums = torch.stack(weights).sum(0).clamp(min=1e-6)
-    shares = [weight / sums for weight in weights]
-    image = sum(((warp.image - fill) * share for warp, share in zip(warps, shares, strict=True)), torch.zeros(()))
-    regions = sum((warp.regions * share for warp, share in zip(warps, shares, strict=True)), torch.zeros(()))
-    largest = torch.stack(weights).argmax(0)  # (B, 1, H, W)
+    image, regions = warps[0].image * weights[0], warps[0].regions * weights[0]
+    coverage, total, largest = warps[0].coverage, weights[0], weights[0]
     coordinates = warps[0].coordinates
-    for number, warp in enumerate(warps[1:], start=1):
-        coordinates = torch.where(largest == number, warp.coordinates, coordinates)
-    return PartWarp(image + fill, regions, total.clamp(max=1), coordinates)
+    for warp, weight in zip(warps[1:], weights[1:], strict=True):
+        image.addcmul_(warp.image, weight)
+        regions.addcmul_(warp.regions, weight)
+        coverage, total = coverage + warp.coverage, total + weight
+        coordinates = torch.where(weight > largest, warp.coordinates, coordinates)
+        largest = torch.maximum(largest, weight)
+    scale = 1 / total.clamp(min=1e-6)
+    image.mul_(scale).add_(fill * (1 - total * scale))
+    return PartWarp(image, regions.mul_(scale), coverage.clamp(max=1), coordinates)
 
 
 def over(front: PartWarp, behind: PartWarp, fill: float) -> PartWarp:
