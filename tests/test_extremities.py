@@ -165,6 +165,32 @@ def test_debris_beside_a_shoe_is_not_shown() -> None:
     assert alpha[0, 0, 224, 116] < 0.05
 
 
+def with_head(labels: Tensor, left: int = 74) -> Tensor:
+    """Add a head whose hair ends at a column."""
+    labels[20:60, left : left + 28] = region_id("hair")
+    labels[28:60, left + 4 : left + 24] = region_id("face")
+    return labels
+
+
+def test_the_head_is_the_photos_and_has_its_outline() -> None:
+    found = enlarge(a_rendering(), a_warp(with_head(body())), standing(), GREY)
+    assert found.alpha is not None
+    assert found.image[0, 0, 24, 88] == pytest.approx(PHOTO, abs=1e-3), "hair"
+    assert found.image[0, 0, 40, 88] == pytest.approx(PHOTO, abs=1e-3), "face"
+    assert found.alpha[0, 0, 40, [69, 107]].max() < 0.05, "nothing is drawn beside it"
+    assert found.image[0, 0, 100, 88] == pytest.approx(DRAWN, abs=1e-3), "the coat is drawn"
+
+
+def test_the_network_draws_a_head_whose_face_the_warp_does_not_show() -> None:
+    """Seen from behind, or turned away."""
+    labels = with_head(body())
+    labels[labels == region_id("face")] = region_id("hair")
+    found = enlarge(a_rendering(), a_warp(labels), standing(), GREY)
+    assert found.alpha is not None
+    assert found.image[0, 0, 40, 88] == pytest.approx(DRAWN, abs=1e-3)
+    assert found.alpha[0, 0, 40, [69, 107]].min() > 0.95
+
+
 def test_what_the_network_takes_for_background_stays_background() -> None:
     alpha = enlarge(a_rendering(-20.0), a_warp(body()), standing(), GREY).alpha
     assert alpha is not None

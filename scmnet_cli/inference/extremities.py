@@ -1,8 +1,9 @@
-"""Hands, feet and limbs of an enlarged picture: pixels and outlines of the photo instead of the network's.
+"""Head, hands, feet and limbs of an enlarged picture: pixels and outlines of the photo instead of the network's.
 
 On the network's canvas a hand or a shoe has a few pixels, and the network draws it as a stump with a wide, dark rim.
 The part warp has the person's own hand and shoe at the photo's resolution. So near the wrists and ankles its pixels are
-shown, and along the limbs its silhouette bounds the foreground mask.
+shown, and along the limbs its silhouette bounds the foreground mask. The head is warped as a whole; drawn anew beside
+it, hair smears. So where the warp shows the face, hair, face and outline of the head are the warp's.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.models.neighbourhoods import averaged, dilated, spread
-from scmnet_cli.models.part_joints import FIRST_BONE, TORSO_PART, length_of
+from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, TORSO_PART, length_of
 from scmnet_cli.models.part_ownership import ramp
 from scmnet_cli.models.part_shapes import PartShapes, pixels
 from scmnet_cli.models.part_warp import PartWarp
 
-_BARE_ARMS, _BARE_LEGS = 6, 7  # region ids
+_HAIR, _FACE, _BARE_ARMS, _BARE_LEGS = 2, 4, 6, 7  # region ids
 _ARMS, _FOREARMS, _THIGHS, _SHINS = slice(0, 4), slice(1, 4, 2), slice(4, 8, 2), slice(5, 8, 2)  # of the eight bones
 
 # In torso lengths, along the bone from its end and across it:
@@ -27,6 +28,8 @@ _HAND, _FOOT = (-0.12, 0.5, 0.2), (-0.12, 0.36, 0.2)  # first, last and half wid
 _ON_LIMB, _ON_FOREARM = (-0.42, 0, 0.35), (-0.8, -0.12, 0.35)  # whose outline is the warp's
 _ON_SHIN, _ON_FOOT = (-2.0, 0.06, 0.3), (-0.1, 0.5, 0.3)
 _AXIS = 0.06  # half width of the bone's axis
+_HEAD, _MIDDLE = 0.5, 0.1  # radius of the head with its hair, and of the middle of the face
+_SHOWS_FACE = 0.5  # least share of the face in the middle of a head that is shown
 
 _SURELY_COVERED = 0.2
 _WHOLE, _NEARLY_WHOLE = 0.85, 0.7
@@ -44,7 +47,7 @@ _REACH = 8  # pixels that a thin end may be away from a thick part
 
 @dataclass(frozen=True)
 class Extremities:
-    """Masks of the pixels near the ends of the limbs.
+    """Masks of the pixels around the head and near the ends of the limbs.
 
     Shape:
         shown: (B, 1, H, W) in [0, 1], 1 where the warped pixels are shown; outline: (B, 1, H, W) in [0, 1], the largest
@@ -74,7 +77,9 @@ class Extremities:
         ):  # fmt: skip
             own = _smoothed(warp.regions[:, region : region + 1]) * ramp(alpha, *sure)
             shown = torch.maximum(shown, limbs.near(bones, where).amax(1, keepdim=True) * own)
-        shown = shown * (warp.coverage > _SURELY_COVERED)
+        head = _head(shapes, warp)
+        own = _smoothed(warp.regions[:, _HAIR, None] + warp.regions[:, _FACE, None])
+        shown = torch.maximum(shown, head * own) * (warp.coverage > _SURELY_COVERED)
         person = warp.regions[:, 1:].sum(1, keepdim=True)
         closed, bridged = _closed(person, _HOLE), _closed(person, _BRACELET) * limbs.near(_ARMS, _IN_ARM).amax(1, True)
         arms = torch.maximum(torch.maximum(closed, bridged), limbs.torso)
@@ -82,7 +87,7 @@ class Extremities:
         connected = torch.cat([_connected(masks[:, :1], _ARM_SPECK), _connected(masks[:, 1:], _SPECK)], dim=1)
         beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * connected, 1, dim=1)
         share = limbs.share_on(person)
-        outline = torch.ones_like(alpha)
+        outline = 1 - head * beside_closed
         for bones, where, least, outside in (
             (_ARMS, _ON_LIMB, _WHOLE, beside_torso), (_FOREARMS, _ON_FOREARM, _NEARLY_WHOLE, beside_torso),
             (_THIGHS, _ON_LIMB, _WHOLE, beside_closed), (_SHINS, _ON_SHIN, _WHOLE, beside_closed),
@@ -136,6 +141,21 @@ class _Limbs:
         axis = ((self.past < 0) & (self.past > -self.length) & (self.across < _AXIS)).to(person.dtype)
         total = axis.sum((2, 3), keepdim=True)
         return (axis * person).sum((2, 3), keepdim=True) / total.clamp(min=1)
+
+
+def _head(shapes: PartShapes, warp: PartWarp) -> Tensor:
+    """Return a soft mask of the pixels around the head, (B, 1, H, W), 0 if the warp does not show the face there.
+
+    The head is warped as a whole, so its pixels and its outline are the photo's own.
+    """
+    box = (slice(0, warp.image.shape[2]), slice(0, warp.image.shape[3]))
+    x, y = pixels(box, shapes.start)
+    dx, dy = x - shapes.start[:, HEAD_PART, 0, None, None], y - shapes.start[:, HEAD_PART, 1, None, None]
+    distance = length_of(dx, dy) / shapes.size[:, None, None]
+    middle = (distance < _MIDDLE).to(distance.dtype)
+    face = (middle * warp.regions[:, _FACE]).sum((1, 2)) / middle.sum((1, 2)).clamp(min=1)
+    shows = shapes.valid[:, HEAD_PART] & (face > _SHOWS_FACE)
+    return (ramp(-distance, -_HEAD, _FADE - _HEAD) * shows[:, None, None])[:, None]
 
 
 def _closed(person: Tensor, hole: int) -> Tensor:
