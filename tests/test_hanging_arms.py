@@ -96,3 +96,36 @@ def test_only_arms_that_touch_the_body_and_move_are_taken_off() -> None:
     assert leaving_limbs(masks, standing(), lifted("left")).tolist() == [[0, 1, 0, 0]]
     assert not leaving_limbs(narrow, standing(), lifted()).any()
     assert not leaving_limbs(masks, standing("right_wrist", "left_elbow"), lifted()).any()
+
+
+def test_the_sleeve_continues_below_hair_when_the_arm_moves() -> None:
+    image, masks = photo()
+    on_arm = (slice(None), slice(None), slice(74, 84), slice(56, 66))
+    masks[on_arm], image[on_arm] = 0, SKIN
+    masks[:, region_id("hair")][(slice(None), *on_arm[2:])] = 1
+    warp = PersonToWarp(image, masks, standing()).warp(lifted())
+    alone = warp_parts(image, masks, standing(), lifted())
+    arm = (slice(70, 96), slice(50, 64))
+    covered = [float((w.regions[0, region_id("upper")] * (w.coverage[0, 0] > 0.1))[arm].mean()) for w in (warp, alone)]
+    assert covered[0] > covered[1] + 0.05, "hair leaves no hole in the sleeve"
+    same, expected = (
+        PersonToWarp(image, masks, standing()).warp(standing()),
+        warp_parts(image, masks, standing(), standing()),
+    )
+    assert torch.equal(same.image, expected.image), "an arm that stays is warped as ever"
+
+
+def test_a_mirrored_leg_brings_no_hand_along() -> None:
+    """Fingers before the thigh, which the map calls trousers."""
+    image, masks = photo(hem=116, half=30)
+    masks[:, :, 120:146, 124:141] = 0
+    masks[:, 0, 120:146, 124:141] = 1
+    image[:, :, 140:156, 70:80] = SKIN
+    masks[:, :, 160:214, 90:112] = 0  # the map lost the left shin
+    masks[:, 0, 160:214, 90:112] = 1
+    joints, target = standing(), lifted()
+    joints[0, JOINTS.index("right_elbow"), :2] = torch.tensor([66.0, 104.0])
+    joints[0, JOINTS.index("right_wrist"), :2] = torch.tensor([74.0, 140.0])
+    target[0, JOINTS.index("left_ankle"), 0] += 20
+    warp = PersonToWarp(image, masks, joints).warp(target)
+    assert warp.image[0, 0, 136:160, 92:108].max() < TROUSERS + 0.05

@@ -35,9 +35,10 @@ _MOVED, _UNSEEN_MOVED, _HANGING_MOVED = 0.3, 0.1, 0.1
 """Torso lengths: a wrist that moves less on the torso stays where it is; so do the joints of an unseen limb, and the
 wrist of an arm that hangs."""
 _ON_ARM, _NEAR_ARM, _ON_TORSO = 0.6, 0.5, 1.0  # softness of a forearm, nearness of a bare hand, softness of the torso
-_LEAST = 0.02  # of the torso length squared: smaller overlaps are ignored
+_LEAST, _LEAST_HAIR = 0.02, 0.004  # of the torso length squared: smaller overlaps of an arm are ignored
 _ABOVE_HIPS, _BESIDE_TORSO = 0.95, 0.1  # shares of the torso's length, torso lengths
 _RIM, _UNSEEN_RIM = 0.02, 0.06  # torso lengths; maps cut the fingers of a hand before the chest
+_HAIR_RIM = 0.05  # torso lengths: strands and shadow of hair beside what the map calls hair
 _REACH = 0.55  # torso lengths that a forearm is placed away from the elbow where it does not hide the torso
 
 
@@ -69,7 +70,7 @@ class PersonToWarp:
     def _limbs(self) -> _Limbs | None:
         """The limbs; None if none lies on the body or is unseen."""
         found = _Limbs.of(self.masks, self.joints, self.unseen)
-        return found if (found.across | found.hanging | found.unseen).any() else None
+        return found if (found.across | found.hanging | found.unseen | found.below_hair).any() else None
 
     @torch.no_grad()
     def warp(self, poses: Tensor) -> PartWarp:
@@ -94,7 +95,8 @@ class PersonToWarp:
             unseen, hanging = (limbs.unseen & chosen)[0].tolist(), (limbs.hanging & chosen)[0].tolist()
             crossed = chosen & ~limbs.hanging
             hidden = limbs.pixels(crossed) if crossed[:, :_NUM_ARMS].any() else None
-            self._without[which] = _Versions.of(self._source, hidden, unseen, hanging)
+            below_hair = (limbs.below_hair & chosen)[0].tolist()
+            self._without[which] = _Versions.of(self._source, hidden, unseen, hanging, below_hair)
         return self._without[which]
 
 
@@ -114,13 +116,14 @@ class _Limbs:
     Shape:
         hidden: (B, 2, H, W) bool, the pixels of each forearm that lie on the torso, of an unseen arm its bare pixels
         and those that point at the camera; across, hanging: (B, 4) bool, whether it is a known forearm that lies across
-        the torso, or hangs against the body; unseen: (B, 4) bool, see :func:`unseen_limbs`; completed: (B, 18, 3), the
-        completed joints.
+        the torso, or hangs against the body; below_hair: (B, 4) bool, whether hair lies on an upper arm; unseen:
+        (B, 4) bool, see :func:`unseen_limbs`; completed: (B, 18, 3), the completed joints.
     """
 
     hidden: Tensor
     across: Tensor
     hanging: Tensor
+    below_hair: Tensor
     unseen: Tensor
     completed: Tensor
 
@@ -137,7 +140,7 @@ class _Limbs:
         unseen, before = unseen_limbs(masks, source) if unseen is None else unseen, point_at_camera(completed)
         near = [shapes.near(part, whole) for part, *_ in _FOREARMS]
         hangs = hanging_arms(masks, shapes)
-        hidden, across, hanging = [], [], []
+        hidden, across, hanging, below_hair = [], [], [], []
         for arm, (part, _, elbow, wrist) in enumerate(_FOREARMS):
             sleeve = shapes.outside(part, whole) < _ON_ARM
             known = (source[:, [elbow, wrist], 2] > 0).all(1)
@@ -145,12 +148,14 @@ class _Limbs:
             large = of_torso.sum((1, 2)) > _LEAST * shapes.size.square()
             across.append(known & large & _lies_across(shapes, completed[:, wrist, :2]))
             hanging.append(known & hangs[:, arm] & ~across[arm])
+            hair = (masks[:, _HAIR] > 0.5) & (shapes.outside(_UPPER_ARMS[arm], whole) < _ON_ARM)
+            below_hair.append(known & (hair.sum((1, 2)) > _LEAST_HAIR * shapes.size.square()))
             sleeve = sleeve & before[:, arm, None, None]
             whole_arm = person & (sleeve | is_bare & (near[arm] > near[1 - arm]))
             hidden.append(torch.where((unseen[:, arm] & known)[:, None, None], whole_arm, of_torso))
         of_legs = [torch.zeros_like(across[0])] * (len(LIMB_PARTS) - _NUM_ARMS)
-        lies, hangs = (torch.stack([*arms, *of_legs], dim=1) for arms in (across, hanging))
-        return cls(torch.stack(hidden, dim=1), lies, hangs, unseen, completed)
+        lies, hangs, hair = (torch.stack([*arms, *of_legs], dim=1) for arms in (across, hanging, below_hair))
+        return cls(torch.stack(hidden, dim=1), lies, hangs, hair, unseen, completed)
 
     def leave(self, target: Tensor) -> Tensor:
         """Return which limbs lie on the body or are unseen in the source, and are elsewhere in the target.
@@ -164,7 +169,8 @@ class _Limbs:
         size = body_size(completed)
         distances = (back - completed[..., :2]).norm(dim=-1) / size[:, None]  # (B, 18)
         moved = self.across & (distances[:, ENDS] > _MOVED) | self.hanging & (distances[:, ENDS] > _HANGING_MOVED)
-        moved = moved | self.unseen & (torch.maximum(distances[:, MIDDLES], distances[:, ENDS]) > _UNSEEN_MOVED)
+        farther = torch.maximum(distances[:, MIDDLES], distances[:, ENDS])
+        moved = moved | (self.unseen | self.below_hair) & (farther > _UNSEEN_MOVED)
         known = (target[:, MIDDLES, 2] > 0) & (target[:, ENDS, 2] > 0)
         leave: Tensor = known & moved
         return leave
@@ -198,7 +204,12 @@ class _Versions:
 
     @classmethod
     def of(
-        cls, source: WarpSource, hidden: Tensor | None, unseen: Sequence[bool], hanging: Sequence[bool]
+        cls,
+        source: WarpSource,
+        hidden: Tensor | None,
+        unseen: Sequence[bool],
+        hanging: Sequence[bool],
+        below_hair: Sequence[bool],
     ) -> _Versions:
         """Let what lies behind arms come from a photo without them, and unseen limbs from the mirrored photo.
 
@@ -207,6 +218,7 @@ class _Versions:
             hidden: pixels of forearms, (1, 1, H, W) bool; None: no forearm leaves the torso.
             unseen: the unseen limbs that move.
             hanging: the hanging arms that move.
+            below_hair: the arms below hair that move.
         """
         shown_by: list[WarpSource | MirroredPhoto] = [source] * len(PARTS)
         behind = source
@@ -219,10 +231,14 @@ class _Versions:
             behind = _without_hanging(behind, source, hanging)
             for part in (TORSO_PART, *_THIGHS):
                 shown_by[part] = behind
-        mirrored = MirroredPhoto(source)
+        arms = _without_hair(source) if any(below_hair) else source
+        mirrored = [MirroredPhoto(arms)] * _NUM_ARMS + [MirroredPhoto(behind)] * (len(LIMB_PARTS) - _NUM_ARMS)
         for limb, parts in enumerate(LIMB_PARTS):
-            for part in parts if unseen[limb] else ():
-                shown_by[part] = mirrored
+            for part in parts:
+                if unseen[limb]:
+                    shown_by[part] = mirrored[limb]
+                elif below_hair[limb]:
+                    shown_by[part] = arms
         versions = {id(version): version for version in shown_by}
         chosen = [
             (version, _chosen([part for part in range(len(PARTS)) if shown_by[part] is version], source.image.device))
@@ -271,6 +287,20 @@ def _without_hanging(photo: WarpSource, source: WarpSource, hanging: Sequence[bo
             layers = without_arm(layers, gap, shapes, part, background)
     joints = _arms_aside(photo.joints, float(body_size(photo.joints.float())[0]), hanging)
     return WarpSource(layers[:, :3], layers[:, 3:], joints, fill)
+
+
+def _without_hair(source: WarpSource) -> WarpSource:
+    """Return the photo with the upper arms continued below the hair that lies on them."""
+    masks = source.masks.float()
+    shapes = PartShapes.of(source.completed)
+    whole = (slice(0, masks.shape[2]), slice(0, masks.shape[3]))
+    outside = torch.minimum(*(shapes.outside(part, whole) for part in _UPPER_ARMS))[:, None]
+    arm = masks[:, [_UPPER, _BARE_ARMS]].sum(1, keepdim=True) > 0.5
+    hair = (masks[:, [_HAIR]] > 0.5) & (outside < _ON_ARM)
+    near = dilated(hair, max(round(_HAIR_RIM * float(shapes.size[0])), 1))
+    gap, sound = near & (hair | arm) & (outside < _ON_ARM), arm & ~near & (outside < 1)
+    layers = _filled(torch.cat([source.image.float(), masks], dim=1), sound, gap)
+    return WarpSource(layers[:, :3], layers[:, 3:], source.joints, source.fill)
 
 
 def _background(source: WarpSource) -> Tensor:
