@@ -78,6 +78,7 @@ class Person(_Structured):
         joints: (18, 3) float32, x and y in pixels of ``image`` and a score in [0, 1]; 0, 0, 0 if missing. The order is
             :data:`scmnet_cli.skeleton.JOINTS`. A face has ``NO_JOINTS``.
         edges: (H, W) uint8 bits of :mod:`scmnet_cli.edges` for a face; None for a person.
+        scene: (H, W, 3) uint8, ``image`` with the photo's background where ``image`` has a plain one; None if unknown.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Person(_Structured):
     regions: UInt8Array
     joints: FloatArray
     edges: UInt8Array | None = None
+    scene: UInt8Array | None = None
 
     @property
     def canvas(self) -> Canvas:

@@ -17,11 +17,13 @@ from scmnet_cli.config import parse_config
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, CropBox
+from scmnet_cli.inference.bare_skin import skin_toned
 from scmnet_cli.inference.editing import Edit, edit_photo
 from scmnet_cli.inference.garments import kind_of
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.pipeline import Pipeline
-from scmnet_cli.inference.uncovered import skin_toned, uncovered_skin
+from scmnet_cli.inference.recolouring import recoloured
+from scmnet_cli.inference.uncovered import uncovered_skin
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS, MIRRORED
@@ -126,7 +128,8 @@ def test_a_larger_photo_with_a_background_stays_outside_the_area(pipeline: Pipel
 
     rows, columns = np.mgrid[:320, :240] * 2 // 5  # 2.5 pixels of the photo for one of the canvas
     area = np.zeros(photo_regions.shape, bool)
-    area[20:340, 30:270] = found.area[rows, columns] > 0
+    edges = recoloured(found, crop.crop_image(photo_image, None))
+    area[20:340, 30:270] = edges.area[rows, columns] > 0
     reached = ndimage.binary_dilation(area, np.ones((3, 3)), iterations=6)  # bicubic: two pixels of the canvas
     assert np.array_equal(result[~reached], photo_image[~reached])
     torso = area & (photo_regions == region_id("upper"))

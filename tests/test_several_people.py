@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.inputs.photo import PhotoOptions, read_framed
 from scmnet_cli.preprocess.photos import PhotoSource, read_analysed
 from scmnet_cli.preprocess.prepare import prepare
-from scmnet_cli.regions import region_id
+from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import Canvas, Person
 
 if TYPE_CHECKING:
@@ -301,6 +302,18 @@ def edit_of(given: Framed) -> Edit:
     area = np.zeros((64, 48), np.float32)
     area[20:40, 15:30] = 1
     return Edit(given.cropped, colour, np.full((64, 48), 0.9, np.float32), area)
+
+
+def test_lines_of_the_background_go_on_where_an_edit_uncovers_it() -> None:
+    given = framed()
+    stripes = np.broadcast_to((np.arange(120)[:, None, None] // 6 % 2 * 150 + 50), (120, 160, 3)).astype(np.uint8)
+    person = given.photo.regions != BACKGROUND
+    photo = np.where(person[..., None], np.uint8(255), stripes)
+    given = replace(given, photo=replace(given.photo, image=photo))
+    whole = np.ones((64, 48), np.float32)
+    empty = Edit(given.cropped, np.zeros((64, 48, 3), np.float32), np.zeros_like(whole), whole)
+    uncovered = given.put_back_edit(empty)[person].astype(int)
+    assert abs(uncovered - stripes[person]).mean() < 15
 
 
 @pytest.mark.parametrize("background", ["plain", "keep"])

@@ -36,9 +36,12 @@ _NOTCH, _GAP = 0.1, 0.03
 _OUTLINE = 0.018
 _SKIN_BLUR = 0.04
 
+_EYE = 0.06  # torso lengths around an eye
+
 _MIXED = 0.3
 """A pixel with more than this share of the hair's colour shows hair."""
 
+_CLEAR_CONTRAST = 80.0  # of 255, between dark hair and skin
 _LEAST_CONTRAST = 35.0  # of 255, between hair and skin
 _LEAST_SOUND = 20
 _SHADING = 0.3  # how much darker continued skin is at the outline of head and neck
@@ -82,7 +85,10 @@ def _from_axis(wearer: Person) -> FloatArray:
 
 
 def with_seen_face(wearer: Person) -> Person:
-    """Relabel pixels that are annotated as hair and show the face: a fringe's annotation often covers an eye."""
+    """Relabel pixels that are annotated as hair and show the face: a fringe's annotation often covers an eye.
+
+    Hair of a colour that is near the skin's is relabelled around the eyes alone.
+    """
     from scipy import ndimage
 
     share = _hair_share(wearer, wearer.regions == _FACE)
@@ -93,7 +99,20 @@ def with_seen_face(wearer: Person) -> Person:
     skin = ndimage.binary_opening(skin | (wearer.regions == _FACE), iterations=1)
     face = ndimage.binary_fill_holes(skin | (wearer.regions == _FACE))
     face = ndimage.binary_propagation(wearer.regions == _FACE, mask=face)
+    image = wearer.image.astype(np.float32)
+    apart = np.median(image[wearer.regions == _FACE], axis=0) - np.median(image[hair], axis=0)
+    if np.linalg.norm(apart) < _CLEAR_CONTRAST:
+        face &= near_eyes(wearer)
     return replace(wearer, regions=np.where(hair & face, np.uint8(_FACE), wearer.regions).astype(np.uint8))
+
+
+def near_eyes(wearer: Person) -> _BoolArray:
+    """Return the pixels around the eyes, (H, W)."""
+    rows, columns = np.mgrid[: len(wearer.regions), : wearer.regions.shape[1]]
+    near = np.zeros(wearer.regions.shape, np.bool_)
+    for x, y in _known(wearer, _EYES):
+        near |= np.hypot(rows - y, columns - x) < _EYE * _size(wearer)
+    return near
 
 
 def _hair_share(wearer: Person, own: _BoolArray) -> FloatArray | None:
@@ -136,6 +155,16 @@ def hair_rim(wearer: Person) -> _BoolArray:
         if share is not None:  # brows and eyes have the colour of hair too
             rim |= own & (away <= max(1.5, (_FACE_RIM if region == _FACE else _RIM) * size)) & (share > _MIXED)
     return np.asarray(rim & ndimage.binary_propagation(hair, mask=hair | rim))
+
+
+def beside(mask: _BoolArray, wearer: Person) -> _BoolArray:
+    """Return the pixels within the width of a rim of a mask, (H, W)."""
+    from scipy import ndimage
+
+    if not mask.any():
+        return mask
+    near: _BoolArray = ndimage.distance_transform_edt(~mask) <= _RIM * _size(wearer)
+    return near
 
 
 def over_clothes(wearer: Person) -> _BoolArray:
@@ -235,7 +264,7 @@ def behind_hair(
     part = bare & ~on_head
     if part.any() and clear.sum() >= _LEAST_SOUND:
         colour[part], labels[part] = _continued(image, wearer.regions, clear, size, part)
-    opaque = np.where(on_head, head, np.where(clothes | rim, np.float32(1), alpha))
+    opaque = np.where(clothes | rim, np.float32(1), np.where(on_head, head, alpha))
     return colour, opaque.astype(np.float32), labels
 
 

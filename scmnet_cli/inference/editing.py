@@ -21,24 +21,29 @@ from scmnet_cli.data.dataset import collate
 from scmnet_cli.data.garment_pixels import arms_lifted, extended
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, to_uint8
+from scmnet_cli.inference.bare_skin import bare_limbs, legs_continued, skin_toned
 from scmnet_cli.inference.behind_hair import (
     behind_hair,
-    face_outline,
+    beside,
     hair_rim,
     hidden_face,
     joined_to_face,
+    near_eyes,
     with_seen_face,
 )
 from scmnet_cli.inference.filling import torso_filled, trousers_extended, waist_filled, wedge_filled
+from scmnet_cli.inference.fitting import FITTED, fitted, own_collar
+from scmnet_cli.inference.garment_faults import corrected, without_foreign
 from scmnet_cli.inference.garments import KINDS
+from scmnet_cli.inference.recolouring import Outlines
 from scmnet_cli.inference.synthesis import photo_of
 from scmnet_cli.inference.uncovered import (
     ON_TORSO,
-    bare_limbs,
     below_hips,
+    frayed,
     gone,
+    near_arms,
     outside_parts,
-    skin_toned,
     uncovered_skin,
 )
 from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_JOINTS, TORSO_PART, body_size
@@ -91,7 +96,7 @@ _COAT_SHOWS_TROUSERS = 0.08  # share of the coat's area
 _DRESS_BELOW_HIPS = 0.35  # in torso lengths: an upper garment that reaches further down is a dress
 _SURE = (0.3, 0.7)
 _COVERED = 0.2
-_FLAT_GIRTHS = {region_id("upper"): (0.8, 1.0), region_id("pants"): (1.0, 0.75)}
+_FLAT_GIRTHS = {region_id("upper"): (0.8, 1.0), region_id("pants"): (1.0, 0.75), region_id("skirt"): (1.0, 0.8)}
 """Factors for the widths of arms and legs of a flat garment: a worn tube is narrower than a flat one."""
 _FOREARMS, _THIGHS = (3, 5), (6, 8)  # parts
 _SLEEVES = torch.tensor([[0.0] * FIRST_BONE + [1.0] * 4 + [0.0] * 4])
@@ -112,12 +117,14 @@ class Edit:
         colour: (H, W, 3) float32 in 0-255, colours of the edited area.
         opacity: (H, W) float32 in [0, 1]; the background shows through where it is below 1.
         area: (H, W) float32 in [0, 1], 0 outside the edited area, with a soft edge inside.
+        outlines: of what it puts on and takes off; None if nothing of the photo is recoloured.
     """
 
     person: Person
     colour: npt.NDArray[np.float32]
     opacity: npt.NDArray[np.float32]
     area: npt.NDArray[np.float32]
+    outlines: Outlines | None = None
 
     def over(self, picture: UInt8Array, behind: UInt8Array) -> UInt8Array:
         """Composite the edit over a picture of the wearer; where it is transparent, ``behind`` shows.
@@ -151,7 +158,7 @@ def edit_photo(pipeline: Pipeline, wearer: Person, references: Mapping[str, Pers
     colour = wearer.image.astype(np.float32)
     opacity = (wearer.regions != BACKGROUND).astype(np.float32)
     area = np.zeros(wearer.regions.shape, np.float32)
-    person = wearer
+    person, outlines = wearer, None
     for kind, reference in references.items():
         if kind not in KINDS:
             raise ScmError(f"--region {kind}: cannot be edited; give one of {', '.join(KINDS)}{nearest(kind, KINDS)}")
@@ -163,7 +170,8 @@ def edit_photo(pipeline: Pipeline, wearer: Person, references: Mapping[str, Pers
         opacity = opacity * (1 - one.area) + one.opacity * one.area
         area = np.maximum(area, one.area)
         person = one.person
-    return Edit(person, colour, opacity, area)
+        outlines = one.outlines if outlines is None else outlines.joined(one.outlines)
+    return Edit(person, colour, opacity, area, outlines)
 
 
 def regions_taken(kind: str) -> list[int]:
@@ -214,12 +222,15 @@ def _side(person: Person) -> float:
 
 
 def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str, *, force: bool) -> Edit:
-    wearer = with_seen_face(wearer) if kind == "hair" else _dress_split(wearer, kind)
+    wearer = _dress_split(wearer, kind)
     taken = regions_taken(kind)
     replaced = [region_id(name) for name in _REPLACED.get(kind, (kind,))]
     region = region_id("upper" if kind == "dress" else kind)
-    garment, colour = _warped_garment(wearer, reference, taken, region, kind)
-    if kind in ON_TORSO:
+    garment, colour, sleeves = _warped_garment(wearer, reference, taken, region, kind)
+    if kind == "hair":
+        wearer = with_seen_face(wearer)
+    wearer = corrected(wearer, kind)
+    if kind in ON_TORSO and not lies_flat(reference):
         garment, colour = torso_filled(wearer, garment, colour)
     if kind == "hair":
         garment, colour = joined_to_face(wearer, garment, colour)
@@ -229,10 +240,15 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
     front = np.isin(wearer.regions, [region_id(name) for name in _IN_FRONT[kind]])
     if region in _BELOW_WAIST:
         garment, colour = waist_filled(wearer, np.isin(wearer.regions, replaced), garment, colour)
+    fits = kind in FITTED
+    if fits:
+        front |= own_collar(wearer, kind, garment)
+        garment, colour = fitted(wearer, kind, (garment, colour), sleeves > 0.5, flat=lies_flat(reference))
     rim = np.zeros_like(front)
     if kind == "hair":
-        rim = hair_rim(wearer)
-        front = (wearer.regions == region_id("face")) & _below_forehead(wearer) & ~face_outline(wearer)
+        front = wearer.regions == region_id("face")
+        rim = hair_rim(wearer) & beside((wearer.regions == region_id("hair")) & (garment < 0.5), wearer)
+        rim &= ~near_eyes(wearer)
     garment = garment * ~front
     old = (np.isin(wearer.regions, replaced) & ~front) | rim
     worn = garment > 0.5
@@ -243,6 +259,8 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
         )
     lost = gone(wearer, kind, worn)
     old |= lost
+    if fits and kind != "hair":
+        old |= frayed(wearer, old & ~worn) & ~worn & ~front
     bare = old & ~worn
     image, labels = wearer.image.copy(), wearer.regions.copy()
     image[old], labels[old] = PLAIN_GREY, BACKGROUND
@@ -259,10 +277,19 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
     labels[filled] = regions[filled]
     plain = np.full_like(wearer.image, PLAIN_GREY, dtype=np.float32)
     shown = plain * (1 - opacity[..., None]) + new * opacity[..., None]
-    area = _softened(old | (garment > 0.02), front & ~rim)
+    if fits:
+        around = _softened(bare, (front & ~rim) | (garment > 0.02), 2) if bare.any() else garment
+        area = np.where(front & ~rim, 0, np.maximum(np.maximum(around, garment), old)).astype(np.float32)
+    else:
+        area = _softened(old | (garment > 0.02), front & ~rim)
+    ends = None
+    if fits:
+        skin = filled & ~lost
+        kept = near_eyes(wearer) if kind == "hair" else frayed(wearer, skin, 2)
+        ends = Outlines(worn | skin, old | (worn & (wearer.regions != BACKGROUND) & ~front), kept)
     mixed = wearer.image * (1 - area[..., None]) + shown * area[..., None]
     finished = np.where(area[..., None] > 0, mixed.round().clip(0, 255), wearer.image).astype(np.uint8)
-    return Edit(replace(pasted, image=finished, regions=labels), new.astype(np.float32), opacity, area)
+    return Edit(replace(pasted, image=finished, regions=labels), new.astype(np.float32), opacity, area, ends)
 
 
 @dataclass(frozen=True)
@@ -289,7 +316,7 @@ def _beneath(
     if skin.any():
         inside, shading = bare_limbs(wearer)
         alpha = np.where(skin, inside, alpha)
-        drawn = np.where(skin[..., None], drawn * shading[..., None], drawn)
+        drawn = legs_continued(wearer, np.where(skin[..., None], drawn * shading[..., None], drawn), skin)
     if kind == "hair":
         on_torso = outside_parts(wearer, masks.bare.shape)[TORSO_PART] == 0
         drawn, alpha, regions = behind_hair(wearer, masks.bare, masks.rim, np.where(on_torso, np.float32(1), alpha))
@@ -323,16 +350,19 @@ def _dress_split(wearer: Person, kind: str) -> Person:
 
 def _warped_garment(
     wearer: Person, reference: Person, taken: list[int], region: int, kind: str
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Warp the reference's garment into the wearer's pose.
 
     Returns:
-        its coverage, (H, W) in [0, 1], and its colours, (H, W, 3) in 0-255.
+        its coverage, (H, W) in [0, 1], its colours, (H, W, 3) in 0-255, and the coverage of its sleeves.
     """
     worn = resized(reference, wearer.canvas)
     mask = np.isin(worn.regions, taken)
     if not mask.any():
-        return np.zeros(wearer.regions.shape, np.float32), wearer.image.astype(np.float32)
+        nothing = np.zeros(wearer.regions.shape, np.float32)
+        return nothing, wearer.image.astype(np.float32), nothing
+    if not lies_flat(reference):
+        mask = without_foreign(worn, kind, mask)
     batch = collate([replace(worn, image=extended(worn.image, mask))], torch.device("cpu"))
     girth = _FLAT_GIRTHS.get(region, (1.0, 1.0)) if lies_flat(reference) else (1.0, 1.0)
     hanging = mask if kind in ("pants", "skirt") else np.zeros_like(mask)
@@ -341,7 +371,7 @@ def _warped_garment(
         skirt = near[[TORSO_PART, *_THIGHS]].min(0) < near[list(_FOREARMS)].min(0)
         hanging = mask & (below_hips(worn) | (below_hips(worn, _DRESS_WAIST) & skirt & lies_flat(reference)))
     arms = wearer.regions == _ARMS
-    cover = np.zeros(mask.shape, np.float32)
+    cover, sleeves = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
     colour = wearer.image.astype(np.float32)
     for layer, joints, front in (
         (hanging, arms_lifted(wearer.joints), arms if kind == "dress" else np.zeros_like(arms)),
@@ -352,15 +382,19 @@ def _warped_garment(
             masks = one_hot(torch.from_numpy(layer * np.uint8(label))[None])
             target = torch.from_numpy(joints)[None]
             own, pixels = _sure(warp_parts(batch.image, masks, batch.structure, target, girth=girth), label)
-            if front.any():  # bare arms stay in front of the body of a garment, under its sleeves they do not
+            if kind in ON_TORSO and layer is not hanging:
                 warp = warp_parts(batch.image, masks, batch.structure, target, girth=girth, parts=_SLEEVES)
-                own = np.where(front, np.minimum(own, _sure(warp, label)[0]), own)
+                sleeves = _sure(warp, label)[0]
+            if front.any():  # bare arms stay in front of the body of a garment, under its sleeves they do not
+                own = np.where(front, np.minimum(own, 0 if layer is hanging else sleeves), own)
             if layer is hanging and kind != "pants":
                 own, pixels = wedge_filled(wearer, own, pixels)
+            if kind == "dress" and layer is not hanging:  # wide cuffs lie on the arms, not on the skirt
+                own = np.where((cover > 0.5) & (sleeves > 0.5) & ~near_arms(wearer), 0, own)
             share = own[..., None]
             colour = colour * (1 - share) + pixels * share
             cover = np.maximum(cover, own)
-    return _without_islands(cover), colour
+    return _without_islands(cover), colour, sleeves
 
 
 def _sure(warp: PartWarp, label: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -380,18 +414,6 @@ def _without_islands(cover: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     sizes = np.bincount(pieces.ravel())[1:]
     kept = np.concatenate([[False], sizes >= _ISLAND * sizes.max()])
     return np.where(kept[pieces], cover, np.float32(0))
-
-
-def _below_forehead(wearer: Person) -> _BoolArray:
-    """Return the rows below the brows: a fringe may cover what lies above them."""
-    eyes = [wearer.joints[JOINTS.index(name)] for name in ("right_eye", "left_eye")]
-    known = [eye[1] for eye in eyes if eye[2] > 0]
-    rows = np.arange(len(wearer.regions))[:, None]
-    if not known:
-        return np.ones((len(wearer.regions), 1), bool)
-    size = float(body_size(torch.from_numpy(wearer.joints)[None])[0])
-    below: _BoolArray = rows > min(known) - 0.06 * size
-    return below
 
 
 @torch.inference_mode()
@@ -428,11 +450,11 @@ def _drawn_beneath(
     return to_uint8(drawn[0]).astype(np.float32), alpha[0, 0].cpu().numpy(), regions.cpu().numpy().astype(np.uint8)
 
 
-def _softened(area: _BoolArray, kept: _BoolArray) -> npt.NDArray[np.float32]:
+def _softened(area: _BoolArray, kept: _BoolArray, times: float = 1) -> npt.NDArray[np.float32]:
     """Dilate an area slightly and soften its edge, excluding the kept pixels."""
     from scipy import ndimage
 
-    reach = max(1.0, len(area) / 256)
+    reach = times * max(1.0, len(area) / 256)
     away = ndimage.distance_transform_edt(~area) if area.any() else np.full(area.shape, np.inf)
     soft = (1 - (away - reach / 2) / reach).clip(0, 1)
     soft[kept] = 0

@@ -6,14 +6,13 @@ colour of the skin that the photo shows.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from scmnet_cli.inference.behind_hair import over_clothes, whole_head
-from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, LIMBS, PARTS, TORSO_PART, body_size, complete_joints
+from scmnet_cli.inference.limb_places import bone_coordinates, limb_places, torso_length
+from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, PARTS, TORSO_PART, complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import JOINTS
@@ -26,19 +25,11 @@ ON_TORSO = ("upper", "dress")
 
 _FIRST_LEG = 6  # part
 _ON_LIMB = 0.3  # of the soft border of a part
-_BARE_ABOVE_ANKLE = 0.3  # torso lengths: a garment that ends higher leaves legs bare
-_LEG_WIDTHS = ((0.17, 0.16, 0.13, 0.11), (0.11, 0.12, 0.105, 0.075, 0.06))
-_ARM_WIDTHS = ((0.12, 0.095, 0.085), (0.085, 0.08, 0.06, 0.055))
-"""Half widths of bare legs and arms at equal distances along their two bones, in torso lengths."""
-_PAST_END = 1.3  # lengths of a bone
-_LIMB_EDGE, _ARM_REACH, _SLEEVE = 0.008, 0.3, 0.15
-"""In torso lengths: soft edge of a bare limb; distance from an arm up to which pixels are the arm's; half width within
-which a garment is a sleeve."""
-_SHADING = 0.25  # how much darker a bare limb is at its outline
+_BARE_ABOVE_ANKLE = 0.12  # torso lengths: a garment that ends higher leaves legs bare, and what is higher is no shoe
+_ARM_REACH, _SLEEVE, _ARM, _FRAYED = 0.3, 0.15, 0.1, 0.03
+"""In torso lengths: distance from an arm up to which pixels are the arm's; half widths within which a garment is a
+sleeve and within which it lies on an arm; width of the skin that mixes with cloth."""
 _SOCKS = 0.25  # torso lengths above the hem of trousers from which bare legs may still show
-_LEGS_BELOW = 0.2  # torso lengths of bare leg that show its colour
-_LEAST_SKIN = 0.001  # share of the canvas
-_VARIATION = 20.0  # of 255: the largest deviation from the skin's colour
 
 
 def gone(wearer: Person, kind: str, worn: _BoolArray) -> _BoolArray:
@@ -49,9 +40,10 @@ def gone(wearer: Person, kind: str, worn: _BoolArray) -> _BoolArray:
     lost = np.zeros_like(worn)
     outside = outside_parts(wearer, worn.shape)
     if kind == "pants" and worn.any():
-        size = float(body_size(torch.from_numpy(wearer.joints)[None])[0])
+        size = torso_length(wearer)
         above = np.arange(len(worn))[:, None] < np.flatnonzero(worn.any(1))[-1] - _SOCKS * size
-        lost = (wearer.regions == region_id("legs")) & ~worn & above
+        old = np.isin(wearer.regions, [region_id(name) for name in ("legs", "skirt", "pants")])
+        lost = old & ~worn & above & below_hips(wearer)
     if kind in ON_TORSO:
         old = (wearer.regions == region_id("upper")) & ~worn
         lost = old & _on_arms(outside) & ~_past_sleeves(wearer, worn)
@@ -61,6 +53,18 @@ def gone(wearer: Person, kind: str, worn: _BoolArray) -> _BoolArray:
             (wearer.regions == region_id("hair")) & ~worn & beside & (whole_head(wearer) == 0) & ~over_clothes(wearer)
         )
     return lost
+
+
+def frayed(wearer: Person, bare: _BoolArray, times: float = 1) -> _BoolArray:
+    """Return the skin beside removed cloth, whose pixels mix with it, or ``times`` as far from it, (H, W)."""
+    from scipy import ndimage
+
+    size = torso_length(wearer)
+    skin = np.isin(wearer.regions, [region_id("legs"), region_id("arms")])
+    if not bare.any():
+        return bare
+    near: _BoolArray = skin & (ndimage.distance_transform_edt(~bare) <= times * _FRAYED * size)
+    return near
 
 
 def _on_arms(outside: FloatArray) -> _BoolArray:
@@ -91,87 +95,34 @@ def uncovered_skin(wearer: Person, kind: str, bare: _BoolArray, worn: _BoolArray
     return skin
 
 
-def bare_limbs(wearer: Person) -> tuple[FloatArray, FloatArray]:
-    """Return a soft mask of bare limbs around the wearer's joints, and their shading: darker towards their outlines.
-
-    Garments are wider than the limbs inside.
-
-    Shape:
-        results: (H, W) in [0, 1].
-    """
-    inside = np.zeros(wearer.regions.shape, np.float32)
-    edge = np.ones(wearer.regions.shape, np.float32)
-    for bones, widths_of_bones in zip(
-        _limb_coordinates(wearer), (_ARM_WIDTHS, _ARM_WIDTHS, _LEG_WIDTHS, _LEG_WIDTHS), strict=True
-    ):
-        for (u, v), widths in zip(bones, widths_of_bones, strict=True):
-            width = np.interp(u, np.linspace(0, 1, len(widths)), widths)
-            width = np.where((u > -0.1) & (u < _PAST_END), width, 0)
-            inside = np.maximum(inside, ((width - v) / _LIMB_EDGE).clip(0, 1))
-            edge = np.minimum(edge, v / width.clip(min=1e-6))
-    return inside.astype(np.float32), (1 - _SHADING * edge.clip(0, 1) ** 2).astype(np.float32)
-
-
-def _limb_coordinates(wearer: Person) -> list[list[tuple[FloatArray, FloatArray]]]:
-    """Return, for both bones of arms and legs, pixel coordinates along the bone and across it, in torso lengths.
-
-    Along the bone they are 0 at its start and 1 at its end; across it they are infinite if the limb is unknown.
-    """
-    joints = complete_joints(torch.from_numpy(wearer.joints)[None])[0].numpy()
-    size = float(body_size(torch.from_numpy(wearer.joints)[None])[0])
-    rows, columns = np.mgrid[: len(wearer.regions), : wearer.regions.shape[1]].astype(np.float32)
-    found = []
-    for limb in LIMBS:
-        bones = []
-        for start, end in pairwise(joints[list(limb)]):
-            along = end[:2] - start[:2]
-            length = max(float(np.hypot(*along)), 1e-3)
-            x, y = columns - start[0], rows - start[1]
-            across = abs(y * along[0] - x * along[1]) / (length * size)
-            known = start[2] > 0 and end[2] > 0
-            bones.append(((x * along[0] + y * along[1]) / length**2, across if known else np.full_like(across, np.inf)))
-        found.append(bones)
-    return found
+def near_arms(wearer: Person) -> _BoolArray:
+    """Return the pixels within the width of an arm around its bones, (H, W)."""
+    near: _BoolArray = np.minimum.reduce([away for _, away in limb_places(wearer)[:2]]) < _ARM
+    return near
 
 
 def _past_sleeves(wearer: Person, worn: _BoolArray) -> _BoolArray:
     """Return the pixels along the wearer's arms past the ends of a garment's sleeves, (H, W)."""
     past = np.zeros(worn.shape, bool)
     beside = outside_parts(wearer, worn.shape)[TORSO_PART] > _ON_LIMB
-    for (u, v), (lower_u, lower_v) in _limb_coordinates(wearer)[:2]:
+    for (u, v), (lower_u, lower_v) in bone_coordinates(wearer)[:2]:
         place = np.where((lower_u > 0) & (lower_v < _ARM_REACH), 1 + lower_u, u)
         away = np.where(place > 1, lower_v, v)
-        sleeve = place[worn & (away < _SLEEVE) & beside & (place < 1 + _PAST_END)]
+        sleeve = place[worn & (away < _SLEEVE) & beside & (place < 2.3)]
         past |= (away < _ARM_REACH) & (place > (np.quantile(sleeve, 0.98) if len(sleeve) else 0))
     return past
 
 
-def skin_toned(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolArray) -> npt.NDArray[np.float32]:
-    """Give drawn pixels the wearer's skin colour: that of the legs just below, else of face and arms.
-
-    What the drawn pixels vary by stays, halved, up to a limit.
-    """
-    own = np.isin(wearer.regions, [region_id("arms"), region_id("face")])
-    rows = np.flatnonzero(skin.any(1))
-    if len(rows):
-        size = float(body_size(torch.from_numpy(wearer.joints)[None])[0])
-        legs = (wearer.regions == region_id("legs")) & skin.any(0)
-        legs[: rows[-1]], legs[rows[-1] + round(_LEGS_BELOW * size) :] = False, False
-        if legs.any(1).sum() >= _LEGS_BELOW / 2 * size and _ends_above_ankles(wearer, rows[-1]):
-            own = legs
-    if not skin.any() or own.mean() <= _LEAST_SKIN:
-        return drawn
-    colour = np.median(wearer.image[own], axis=0).astype(np.float32)
-    toned = colour + ((drawn - np.median(drawn[skin], axis=0)) / 2).clip(-_VARIATION, _VARIATION)
-    return np.where(skin[..., None], toned.clip(0, 255), drawn).astype(np.float32)
-
-
 def _ends_above_ankles(wearer: Person, row: int) -> bool:
     """Return whether a garment's last row lies so far above both ankles that what is below is bare legs, not shoes."""
+    size = torso_length(wearer)
+    return row < _lower_ankle(wearer) - _BARE_ABOVE_ANKLE * size
+
+
+def _lower_ankle(wearer: Person) -> float:
+    """Return the row of the lower ankle; -infinity if none is known."""
     ankles = [wearer.joints[JOINTS.index(name)] for name in ("right_ankle", "left_ankle")]
-    known = [float(ankle[1]) for ankle in ankles if ankle[2] > 0]
-    size = float(body_size(torch.from_numpy(wearer.joints)[None])[0])
-    return bool(known) and row < max(known) - _BARE_ABOVE_ANKLE * size
+    return max((float(ankle[1]) for ankle in ankles if ankle[2] > 0), default=-np.inf)
 
 
 def below_hips(person: Person, above: float = 0) -> _BoolArray:
@@ -179,6 +130,6 @@ def below_hips(person: Person, above: float = 0) -> _BoolArray:
     hips = [person.joints[JOINTS.index(name)] for name in ("right_hip", "left_hip")]
     known = [hip[1] for hip in hips if hip[2] > 0]
     line = float(np.mean(known)) if known else float("inf")
-    line -= above * float(body_size(torch.from_numpy(person.joints)[None])[0])
+    line -= above * torso_length(person)
     below: _BoolArray = np.arange(len(person.regions))[:, None] > line
     return below

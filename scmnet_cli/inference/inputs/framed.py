@@ -97,8 +97,12 @@ class Framed:
         Shape:
             result: (H, W, 3) uint8, of the photo.
         """
+        from scmnet_cli.inference.recolouring import recoloured
+
         part = _Part.of(self)
-        behind = _surroundings(part.ground, part.was, part.crop_height)
+        behind = _continued_background(part.ground, part.was, part.crop_height)
+        height, width = edit.area.shape
+        edit = recoloured(edit, replace(self.crop, canvas=Canvas(height, width)).crop_image(self.photo.image, None))
         channels = [edit.area, edit.opacity, *np.moveaxis(edit.colour, -1, 0)]
         pictures = [Image.fromarray(np.ascontiguousarray(values, np.float32)) for values in channels]
         whole = self.photo.image.copy()
@@ -241,6 +245,22 @@ def _surroundings(ground: UInt8Array, gone: npt.NDArray[np.bool_], height: float
     filled = inpaint_biharmonic(smooth / 255, unknown, channel_axis=-1).clip(0, 1) * 255
     whole = Image.fromarray(filled.round().astype(np.uint8)).resize(gone.shape[::-1], Image.Resampling.BICUBIC)
     return np.where(wide[..., None], np.asarray(whole), ground).astype(np.float32)
+
+
+def _continued_background(ground: UInt8Array, gone: npt.NDArray[np.bool_], height: float) -> FloatArray:
+    """Fill a mask with the picture on its left and right, mirrored at its edges: beside it, texture and lines go on.
+
+    Shape:
+        ground: (h, w, 3); gone: (h, w); result: (h, w, 3) in 0-255.
+    """
+    from scipy import ndimage
+
+    from scmnet_cli.inference.filling import continued
+
+    smooth = _surroundings(ground, gone, height)
+    wide = ndimage.distance_transform_edt(~gone) < max(3.0, 1.5 * _MARGIN * height)
+    picture = np.where(wide[..., None], smooth, ground).astype(np.float32)
+    return continued(picture.swapaxes(0, 1), ~wide.T, wide.T).swapaxes(0, 1)
 
 
 def _mixed(below: FloatArray, above: FloatArray, opaque: FloatArray) -> FloatArray:

@@ -88,6 +88,7 @@ def read_framed(photo: Path, canvas: Canvas, background: str = "plain", options:
         own = canvas.enlarged(min(options.largest, crop.height))
         if own != canvas:
             cropped, crop = crop_person(person, own, background, replace(crop, canvas=own))
+        cropped = replace(cropped, scene=crop.crop_image(person.image, None))
         return Framed(person, cropped, crop, background)
     except ScmError as error:
         raise error if str(error).startswith(str(photo)) else ScmError(f"{photo}: {error}") from error

@@ -1,0 +1,127 @@
+"""Bare arms and legs below a shorter garment: their outline, and the colour and light of the wearer's own skin."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from scmnet_cli.inference.limb_places import bone_coordinates, column_of_limb, limb_places, torso_length
+from scmnet_cli.models.part_joints import LIMBS
+from scmnet_cli.regions import region_id
+from scmnet_cli.types import FloatArray, Person
+
+_BoolArray = npt.NDArray[np.bool_]
+
+_LEG_WIDTHS = ((0.17, 0.16, 0.13, 0.11), (0.11, 0.12, 0.105, 0.075, 0.06))
+_ARM_WIDTHS = ((0.12, 0.095, 0.085), (0.085, 0.08, 0.06, 0.055))
+"""Half widths of bare legs and arms at equal distances along their two bones, in torso lengths."""
+_LEG_PLACES = np.concatenate([start + np.linspace(0, 1, len(widths)) for start, widths in enumerate(_LEG_WIDTHS)])
+_GIRTHS = (0.75, 1.2)
+"""Limits of a leg's width relative to these."""
+_TIGHT = 1.15
+"""Up to this multiple of a limb's width a garment is tight, so the limb has the garment's outline."""
+_PAST_END = (1.1, 1.6)
+"""Where a limb ends, in lengths of each of its bones."""
+_LIMB_EDGE = 0.008
+"""Soft edge of a bare limb in torso lengths."""
+_SHADING = 0.25
+"""How much darker a bare limb is at its outline."""
+_SLICES, _LEAST_IN_SLICE = 17, 5
+_SEAM, _SEEN, _ABOVE_SHOE, _LEAST_SHOWN = 0.03, 0.4, 1.85, 0.004
+"""Slices across a leg that shows, and pixels that a slice needs; from where to where below a bared leg it is looked at,
+in lengths of a bone, not below the shoe's top; and its least area, in squared torso lengths."""
+_LEAST_SKIN = 0.001  # share of the canvas
+_VARIATION = 20.0  # of 255: the largest deviation from the skin's colour
+
+
+def bare_limbs(wearer: Person) -> tuple[FloatArray, FloatArray]:
+    """Return a soft mask of bare limbs around the wearer's joints, and their shading: darker towards their outlines.
+
+    Garments are wider than the limbs inside.
+
+    Shape:
+        results: (H, W) in [0, 1].
+    """
+    tight = np.isin(wearer.regions, [region_id("pants"), region_id("upper")])
+    inside = np.zeros(wearer.regions.shape, np.float32)
+    edge = np.ones(wearer.regions.shape, np.float32)
+    girths = (1.0, 1.0, *_leg_girths(wearer))
+    for bones, widths_of_bones, girth in zip(
+        bone_coordinates(wearer), (_ARM_WIDTHS, _ARM_WIDTHS, _LEG_WIDTHS, _LEG_WIDTHS), girths, strict=True
+    ):
+        for past_end, (u, v), widths in zip(_PAST_END, bones, widths_of_bones, strict=True):
+            width = girth * np.interp(u, np.linspace(0, 1, len(widths)), widths)
+            width = np.where((u > -0.1) & (u < past_end), width, 0)
+            inside = np.maximum(inside, ((width - v) / _LIMB_EDGE).clip(0, 1))
+            inside = np.maximum(inside, tight & (v < _TIGHT * width))
+            edge = np.minimum(edge, v / width.clip(min=1e-6))
+    return inside.astype(np.float32), (1 - _SHADING * edge.clip(0, 1) ** 2).astype(np.float32)
+
+
+def _leg_girths(wearer: Person) -> list[float]:
+    """Return how wide each leg is where it shows, relative to the typical widths; 1 where none shows."""
+    shown = wearer.regions == region_id("legs")
+    legs = limb_places(wearer)[2:]
+    nearest = np.argmin([away for _, away in legs], axis=0)
+    size = torso_length(wearer)
+    girths = []
+    for index, (place, away) in enumerate(legs):
+        seen = shown & (nearest == index) & (place < _ABOVE_SHOE) & (away < 2 * _LEG_WIDTHS[0][0])
+        if seen.sum() < _LEAST_SHOWN * size**2:
+            girths.append(1.0)
+            continue
+        top = float(np.quantile(place[seen], 0.05))
+        seen &= place < top + _SEEN
+        typical = np.interp(place[seen], _LEG_PLACES, np.concatenate(_LEG_WIDTHS))
+        girths.append(float(np.clip(2 * np.mean(away[seen] / typical), *_GIRTHS)))  # the mean distance is half a width
+    return girths
+
+
+def skin_toned(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolArray) -> npt.NDArray[np.float32]:
+    """Give drawn pixels the wearer's skin colour, that of face and arms.
+
+    What the drawn pixels vary by stays, halved, up to a limit.
+    """
+    own = np.isin(wearer.regions, [region_id("arms"), region_id("face")])
+    if not skin.any() or own.mean() <= _LEAST_SKIN:
+        return drawn
+    colour = np.median(wearer.image[own], axis=0).astype(np.float32)
+    toned = colour + ((drawn - np.median(drawn[skin], axis=0)) / 2).clip(-_VARIATION, _VARIATION)
+    return np.where(skin[..., None], toned.clip(0, 255), drawn).astype(np.float32)
+
+
+def legs_continued(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolArray) -> npt.NDArray[np.float32]:
+    """Continue legs that show below bared ones upwards, with the light across them.
+
+    Shape:
+        drawn, result: (H, W, 3); skin: (H, W).
+    """
+    from scipy import ndimage
+
+    drawn = drawn.astype(np.float32)
+    columns = np.arange(skin.shape[1])
+    shown = (wearer.regions == region_id("legs")) & ~skin
+    bones = bone_coordinates(wearer)[2:]
+    places = limb_places(wearer)[2:]
+    nearest = np.argmin([away for _, away in places], axis=0)
+    size = torso_length(wearer)
+    for index, ((place, _), ((_, upper), (_, lower)), limb) in enumerate(zip(places, bones, LIMBS[2:], strict=True)):
+        mine = nearest == index
+        bared = skin & mine & np.isfinite(upper)
+        if not bared.any():
+            continue
+        end = float(np.quantile(place[bared], 0.95))
+        below = shown & mine & (place > end + _SEAM) & (place < min(end + _SEEN, _ABOVE_SHOE))
+        width = np.interp(place, _LEG_PLACES, np.concatenate(_LEG_WIDTHS))
+        across = np.sign(columns - column_of_limb(wearer, limb)[:, None]) * np.where(place > 1, lower, upper) / width
+        slices = (across.clip(-1, 1) + 1) / 2 * (_SLICES - 1)
+        number = slices.round().astype(np.int64)[below]
+        counts = np.bincount(number, minlength=_SLICES)
+        known = np.flatnonzero(counts >= _LEAST_IN_SLICE)
+        if counts.sum() < _LEAST_SHOWN * size**2 or not len(known):
+            continue
+        for channel in range(3):
+            means = np.bincount(number, wearer.image[below][:, channel], _SLICES)[known] / counts[known]
+            profile = ndimage.gaussian_filter1d(np.interp(np.arange(_SLICES), known, means), 1, mode="nearest")
+            drawn[bared, channel] = np.interp(slices[bared], np.arange(_SLICES), profile)
+    return drawn

@@ -1,0 +1,333 @@
+"""Fit a warped garment to the wearer: its outline follows the wearer's where their clothes have one.
+
+The part warp knows bones, not bodies: a garment of somebody else is wider here and narrower there. Where the wearer's
+old garment shows the outline of the body, the new one takes it, so nothing beside the body is uncovered and the edges
+are those of the photo. Sleeves and hems end where the reference's do. The cloth is moved smoothly to the new outline.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from scmnet_cli.inference.garment_faults import held_in_hands, label
+from scmnet_cli.inference.limb_places import beyond_torso, limb_places, torso_length
+from scmnet_cli.inference.shape_matching import closed, continued_colours, displacement, smoothed, soft_edged
+from scmnet_cli.inference.uncovered import ON_TORSO, below_hips
+from scmnet_cli.regions import BACKGROUND, region_id
+from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.types import FloatArray, Person
+
+_BoolArray = npt.NDArray[np.bool_]
+
+_PANTS, _SKIRT, _UPPER, _ARMS, _LEGS, _FACE, _HAIR = (
+    region_id(name) for name in ("pants", "skirt", "upper", "arms", "legs", "face", "hair")
+)
+FITTED = ("upper", "dress", "pants", "skirt", "hair")
+"""Kinds of garments that are fitted."""
+
+_LEAST_OWN = 0.35
+"""Share of the new garment's area that the wearer's own garment must have to give it an outline."""
+_SAME_LEG, _SAME_SLEEVE, _MUCH_LONGER = 0.3, 0.45, 0.8
+"""Ends of trouser legs, and of sleeves, that are nearer than this share of a bone are the same. Sleeves are cut off
+only if they are longer by the third share: bare arms are drawn, and not as good as cloth."""
+_SAME_HEM, _COAT = 0.3, 0.6
+"""Hems of tops that are nearer than this, in torso lengths, are the same; a top longer by the second is cut."""
+_SLEEVE, _SHOULDER = 0.2, 0.35
+"""Torso lengths from an arm's bones that a sleeve may be wide, and where on the upper arm sleeves begin."""
+_REACH = 0.2
+"""Torso lengths from which on a garment's outline is moved."""
+_SMOOTHNESS, _CLOSED, _BAY = 0.05, 0.06, 0.04
+"""Torso lengths: smoothness of the move; half widths of gaps that arms and hair cut into a garment, and of bays that
+the region map cuts into a top."""
+_ROUGH = 0.015
+"""Torso lengths over which the outline of a warped garment is smoothed."""
+_SAME_LENGTH = 0.15
+"""Hair that ends at most so many torso lengths higher is not shorter."""
+_SHADED, _SHADE, _GAINS = 0.05, 0.6, (0.7, 1.2)
+"""Blur of the old garment's light in torso lengths, how much of it the new one takes, and its limits."""
+_FLARE = 0.4
+"""Pixels that a dress may widen on each side, for a pixel down."""
+_HEM = (0.15, 0.03, 0.25)
+"""Torso lengths: widths of the median and the mean that even out a hem, and height above it that is filled."""
+_BLUR = 0.02
+"""Torso lengths: blur of cloth that is continued far."""
+_NECK, _COLLAR = 0.16, 0.13
+"""Half width of the neck with a collar, and from where above the shoulders it is one, in torso lengths."""
+_BONE, _LEAST_LIT = 0.05, 200
+"""Half width of a limb's middle in torso lengths, and the least number of pixels that show a garment's light."""
+
+
+def fitted(
+    wearer: Person,
+    kind: str,
+    garment: tuple[FloatArray, npt.NDArray[np.float32]],
+    sleeves: _BoolArray,
+    *,
+    flat: bool,
+) -> tuple[FloatArray, npt.NDArray[np.float32]]:
+    """Fit a garment to the wearer's outline.
+
+    Args:
+        wearer: in the old clothes.
+        kind: kind of the garment.
+        garment: coverage and colours of the warped garment.
+        sleeves: coverage of its sleeves.
+        flat: whether it was photographed without a wearer.
+
+    Shape:
+        garment and result: (H, W) in [0, 1] and (H, W, 3) in 0-255; sleeves: (H, W).
+    """
+    cover, colour = garment
+    size = torso_length(wearer)
+    worn = smoothed(cover > 0.5, _ROUGH * size)
+    if kind in ON_TORSO:
+        target = (_top if kind == "upper" else _dress)(wearer, worn, sleeves)
+    else:
+        target = {"pants": _trousers, "skirt": _skirt, "hair": _hair}[kind](wearer, worn)
+    if not target.any():
+        return cover, colour
+    from scipy import ndimage
+
+    target &= ~own_collar(wearer, kind, cover)
+    if kind in ON_TORSO:
+        target |= worn & (wearer.regions == BACKGROUND) & closed(target, _BAY * size)
+    target = ndimage.binary_opening(target, iterations=2)
+    moved = displacement(
+        closed(worn, _CLOSED * size), closed(target, _CLOSED * size), _REACH * size, _SMOOTHNESS * size
+    )
+    sound = ndimage.binary_erosion(worn & (cover > 0.9), iterations=max(1, round(0.012 * size)))
+    if kind in ON_TORSO:
+        sound &= ~(label(wearer, worn, colour) if flat else held_in_hands(wearer, sleeves, colour))
+    spread = continued_colours(colour, sound, _BLUR * size)
+    places = np.mgrid[: worn.shape[0], : worn.shape[1]].astype(np.float32) + moved
+    pixels = np.stack(
+        [ndimage.map_coordinates(spread[..., channel], places, order=1, mode="nearest") for channel in range(3)],
+        axis=-1,
+    )
+    if flat:
+        pixels = pixels * _shading(wearer, kind, target)[..., None]
+    return soft_edged(target), pixels.clip(0, 255).astype(np.float32)
+
+
+def _shading(wearer: Person, kind: str, target: _BoolArray) -> FloatArray:
+    """Return the light and shadow on the wearer's old garment, (H, W): a flat garment has none of its own."""
+    from scipy import ndimage
+
+    kinds = (_UPPER,) if kind == "upper" else (_UPPER, _PANTS, _SKIRT) if kind == "dress" else (_PANTS, _SKIRT)
+    own = np.isin(wearer.regions, kinds) & target
+    if own.sum() < _LEAST_LIT:
+        return np.ones(target.shape, np.float32)
+    light = wearer.image.astype(np.float32).mean(-1)
+    sigma = _SHADED * torso_length(wearer)
+    weight = ndimage.gaussian_filter(own.astype(np.float32), sigma)
+    mean = ndimage.gaussian_filter(light * own, sigma) / weight.clip(1e-3)
+    level = float(np.median(light[own]))
+    gain = (mean.clip(1) / max(level, 1.0)) ** _SHADE
+    gain = np.where(weight > 0.1, gain, 1).clip(*_GAINS)
+    return np.asarray(ndimage.gaussian_filter(gain, sigma), np.float32)
+
+
+def own_collar(wearer: Person, kind: str, cover: FloatArray) -> _BoolArray:
+    """Return the wearer's collar or polo neck above the neckline of a new top or dress: it stays, as if worn beneath.
+
+    Shape:
+        cover, result: (H, W).
+    """
+    own = wearer.regions == _UPPER
+    neck = wearer.joints[JOINTS.index("neck")]
+    worn = cover > 0.5
+    if kind not in ON_TORSO or neck[2] <= 0 or not worn.any():
+        return np.zeros_like(own)
+    size = torso_length(wearer)
+    rows, columns = np.mgrid[: own.shape[0], : own.shape[1]]
+    top = np.where(worn.any(0), worn.argmax(0), len(worn))
+    zone = (abs(columns - neck[0]) < _NECK * size) & (rows < neck[1] + _NECK * size)
+    found: _BoolArray = own & zone & (rows < top) & (rows < neck[1] - _COLLAR * size)
+    return found
+
+
+def _trousers(wearer: Person, worn: _BoolArray) -> _BoolArray:
+    own = wearer.regions == _PANTS
+    legs = limb_places(wearer)[2:]
+    if own.sum() < _LEAST_OWN * worn.sum():
+        return _trousers_on_legs(wearer, worn)
+    target: _BoolArray = own.copy()
+    nearest = np.argmin([away for _, away in legs], axis=0)
+    for index, (place, away) in enumerate(legs):
+        mine = nearest == index
+        near = mine & (away < _REACH)
+        new, old = _end(place, worn & near), _end(place, own & near)
+        if new is None or old is None or abs(new - old) < _SAME_LEG:
+            continue
+        if new > old:
+            target |= mine & (wearer.regions == _LEGS) & (place <= min(new, 2.0))
+        else:
+            target &= ~(mine & (place > new))
+    return target
+
+
+def _trousers_on_legs(wearer: Person, worn: _BoolArray) -> _BoolArray:
+    """Return trousers of a wearer in a skirt: below it they follow the legs."""
+    shown = wearer.regions == _LEGS
+    if not shown.any():
+        return worn
+    below = np.arange(len(worn))[:, None] > np.median(shown.argmax(0)[shown.any(0)])
+    target: _BoolArray = worn & ~below
+    legs = limb_places(wearer)[2:]
+    nearest = np.argmin([away for _, away in legs], axis=0)
+    for index, (place, _) in enumerate(legs):
+        end = _end(place, worn & (nearest == index))
+        target |= shown & (nearest == index) & below & (place <= min(end or 0, 2.0))
+    return target
+
+
+def _top(wearer: Person, worn: _BoolArray, sleeves: _BoolArray) -> _BoolArray:
+    own = wearer.regions == _UPPER
+    if own.sum() < _LEAST_OWN * worn.sum():
+        return worn
+    target, on_arms = _sleeved(wearer, sleeves, own)
+    size = torso_length(wearer)
+    new, old = _hem(worn & ~on_arms), _hem(own & ~on_arms)
+    rows = np.arange(len(worn))[:, None]
+    if new > old + _SAME_HEM * size:
+        target |= np.isin(wearer.regions, (_PANTS, _SKIRT)) & (rows <= _hem_line(worn & ~on_arms))
+    elif new < old - _COAT * size:
+        target &= on_arms | (rows <= new)
+    return target
+
+
+def _dress(wearer: Person, worn: _BoolArray, sleeves: _BoolArray) -> _BoolArray:
+    own = wearer.regions == _UPPER
+    below = np.broadcast_to(below_hips(wearer, 0.2), worn.shape)
+    target, _ = _sleeved(wearer, sleeves, own)
+    skirt = _skirt(wearer, worn & below & _flaring(wearer, below), (_HAIR, _FACE, _ARMS))
+    above_hem = np.arange(len(worn))[:, None] <= _hem(skirt)
+    found: _BoolArray = skirt | (target & (~below | above_hem))
+    return found
+
+
+def _flaring(wearer: Person, below: _BoolArray) -> _BoolArray:
+    """Return where a skirt may be: at its waist as wide as the body, farther down wider."""
+    rows = np.flatnonzero(below.any(1))
+    allowed = below.copy()
+    if not len(rows):
+        return allowed
+    body = np.flatnonzero(np.isin(wearer.regions[rows[0]], (_UPPER, _PANTS, _SKIRT)))
+    if not len(body):
+        return allowed
+    more = _FLARE * (np.arange(len(below)) - rows[0])[:, None] + _ROUGH * torso_length(wearer)
+    columns = np.arange(below.shape[1])
+    allowed &= (columns > body[0] - more) & (columns < body[-1] + more)
+    return allowed
+
+
+def _skirt(wearer: Person, worn: _BoolArray, in_front: tuple[int, ...] = (_HAIR, _FACE, _UPPER, _ARMS)) -> _BoolArray:
+    worn, hem = _with_even_hem(worn, torso_length(wearer))
+    rows = np.arange(len(worn))[:, None]
+    own = np.isin(wearer.regions, (_PANTS, _SKIRT))
+    front = np.isin(wearer.regions, in_front)
+    target: _BoolArray = (worn | (own & (rows <= hem))) & ~front
+    return target
+
+
+def _with_even_hem(worn: _BoolArray, size: float) -> tuple[_BoolArray, FloatArray]:
+    """Return a skirt with a smooth hem, and the hem's row in each column, 0 beside the skirt, (W,)."""
+    from scipy import ndimage
+
+    columns = np.flatnonzero(worn.any(0))
+    hem = np.zeros(worn.shape[1], np.float32)
+    if not len(columns):
+        return worn, hem
+    rows = np.arange(len(worn))[:, None]
+    ends = np.where(worn, rows, 0).max(0)[columns].astype(np.float32)
+    even = ndimage.median_filter(ends, max(3, round(_HEM[0] * size)), mode="nearest")
+    hem[columns] = ndimage.gaussian_filter1d(even, _HEM[1] * size, mode="nearest")
+    starts = np.where(worn.any(0), worn.argmax(0), len(worn))
+    return (rows >= starts) & (rows <= hem) & ((rows > hem - _HEM[2] * size) | worn), hem
+
+
+def _hair(wearer: Person, worn: _BoolArray) -> _BoolArray:
+    """Return hair with the wearer's hairline and skull above the eyes, and the new length below them."""
+    own = wearer.regions == _HAIR
+    eyes = wearer.joints[[JOINTS.index("right_eye"), JOINTS.index("left_eye")]]
+    if not (eyes[:, 2] > 0).any() or not own.any():
+        return worn
+    above = np.arange(len(worn))[:, None] < eyes[eyes[:, 2] > 0, 1].mean()
+    new = worn & (wearer.regions != _FACE)
+    target: _BoolArray = (own & above) | (new & ~above) if is_shorter(wearer, worn) else own | new
+    return target
+
+
+def is_shorter(wearer: Person, worn: _BoolArray) -> bool:
+    """Return whether new hair is clearly shorter than the wearer's."""
+    own = wearer.regions == _HAIR
+    if not own.any() or not worn.any():
+        return False
+    lowest_own, lowest_new = (np.flatnonzero(mask.any(1))[-1] for mask in (own, worn))
+    return bool(lowest_new < lowest_own - _SAME_LENGTH * torso_length(wearer))
+
+
+def _sleeved(wearer: Person, sleeves: _BoolArray, own: _BoolArray) -> tuple[_BoolArray, _BoolArray]:
+    """Return the wearer's own top with the new one's sleeves, and the pixels on arms."""
+    target, on_arms = own.copy(), np.zeros_like(own)
+    arms = limb_places(wearer)[:2]
+    nearest = np.argmin([away for _, away in arms], axis=0)
+    for index, (place, away) in enumerate(arms):
+        mine = (
+            (nearest == index)
+            & (away < _SLEEVE)
+            & (place > _SHOULDER)
+            & (place < 2.2)
+            & (away < beyond_torso(wearer, index))
+        )
+        on_bone = (nearest == index) & (away < _BONE)
+        new = _sleeve_end(place, sleeves, on_bone)
+        old = _sleeve_end(place, own, on_bone & (own | (wearer.regions == _ARMS)))
+        on_arms |= mine
+        if abs(new - old) < _SAME_SLEEVE or old - _MUCH_LONGER < new < old:
+            continue
+        if new > old:
+            arm = (nearest == index) & (away < _SLEEVE) & (wearer.regions == _ARMS)
+            target |= arm & (place <= min(new, 2.0)) & (sleeves | (place > _SHOULDER))
+        else:
+            target &= ~(mine & (place > new))
+    return target, on_arms
+
+
+def _sleeve_end(place: FloatArray, sleeve: _BoolArray, arm: _BoolArray) -> float:
+    """Return how far along an arm a sleeve reaches: to the first tenth of a bone of which it covers less than half."""
+    for start in np.arange(_SHOULDER, 2.05, 0.1):
+        part = arm & (place >= start) & (place < start + 0.1)
+        if part.any() and sleeve[part].mean() < 0.5:
+            return float(start)
+    return 2.1
+
+
+def _end(place: FloatArray, pixels: _BoolArray) -> float | None:
+    """Return how far along a limb a garment reaches; None if it is not there."""
+    found = place[pixels & (place < 2.2)]
+    return float(np.quantile(found, 0.97)) if len(found) > 20 else None
+
+
+def _hem(worn: _BoolArray) -> float:
+    """Return the row where a garment ends: the median of the columns that reach far down."""
+    rows = np.arange(len(worn))[:, None]
+    ends = np.where(worn, rows, 0).max(0)
+    ends = ends[ends > 0]
+    return float(np.quantile(ends, 0.6)) if len(ends) else 0.0
+
+
+def _hem_line(worn: _BoolArray) -> FloatArray:
+    """Return the row where a garment ends in each column, smoothed, (W,)."""
+    from scipy import ndimage
+
+    rows = np.arange(len(worn))[:, None]
+    ends = np.where(worn, rows, 0).max(0).astype(np.float32)
+    columns = np.flatnonzero(ends)
+    first, last = np.quantile(columns, (0.3, 0.7))
+    inner = columns[(columns >= first) & (columns <= last)]
+    line = np.interp(np.arange(worn.shape[1]), inner, ends[inner])
+    width = max(3, len(inner) // 3)
+    smooth: FloatArray = ndimage.gaussian_filter1d(ndimage.median_filter(line, width, mode="nearest"), width / 4)
+    return smooth

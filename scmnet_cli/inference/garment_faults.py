@@ -1,0 +1,158 @@
+"""What region maps add to garments: bags, the gap between legs, things held in a hand, a maker's label.
+
+The photo's colours and edges decide.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from scmnet_cli.images import PLAIN_GREY
+from scmnet_cli.inference.limb_places import column_of_limb, limb_places, torso_length
+from scmnet_cli.inference.uncovered import below_hips
+from scmnet_cli.models.part_joints import LIMBS
+from scmnet_cli.regions import BACKGROUND, region_id
+from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.types import FloatArray, Person, UInt8Array
+
+_BoolArray = npt.NDArray[np.bool_]
+
+_PANTS = region_id("pants")
+_LIMB, _THIGH, _RIM, _BETA = 0.1, 0.15, 0.08, 300
+"""Half width of the sure part of a limb in torso lengths, where on the thigh it begins, width of the doubtful rim of a
+garment, and weight of colour differences for random walks."""
+_BONE, _DEEP = 0.05, 0.08
+"""Half width of a limb's middle, and depth of a garment's inside, in torso lengths."""
+_FOREIGN, _HELD = 0.002, 0.001
+"""Shares of a colour that a garment, and a sleeve, lacks."""
+_ABOVE_ELBOW, _BELOW_ELBOW, _SLEEVE = (0.6, 1.1), (0.9, 2.2), 0.2
+"""Parts of an arm, in lengths of its bones, and half width of a sleeve in torso lengths."""
+_LABEL = 0.13
+"""Size of the place of a maker's label in torso lengths."""
+_BINS, _LEAST_CORE = 10, 200
+"""Bins a channel, and least number of pixels that tell a garment's colours."""
+
+
+def corrected(wearer: Person, kind: str) -> Person:
+    """Correct the region map of the old garment where the photo contradicts it.
+
+    Args:
+        wearer: in the old clothes; without a ``scene`` nothing is corrected.
+        kind: kind of the new garment.
+    """
+    own = wearer.regions == _PANTS
+    if kind != "pants" or wearer.scene is None or not own.any():
+        return wearer
+    wrong = _beside_trousers(wearer, own)
+    labels, image = wearer.regions.copy(), wearer.image.copy()
+    labels[wrong], image[wrong] = BACKGROUND, PLAIN_GREY
+    return replace(wearer, regions=labels, image=image)
+
+
+def _beside_trousers(wearer: Person, own: _BoolArray) -> _BoolArray:
+    """Return what the region map takes for trousers beside the legs, though the photo's edges separate it from them."""
+    from scipy import ndimage
+
+    assert wearer.scene is not None
+    places, beside = zip(*limb_places(wearer)[2:], strict=True)
+    right, left = (column_of_limb(wearer, leg) for leg in LIMBS[2:])
+    columns = np.arange(own.shape[1])
+    between = (columns > np.minimum(right, left)[:, None]) & (columns < np.maximum(right, left)[:, None])
+    rim = (np.minimum(*beside) > _LIMB) & (np.maximum(*places) > _THIGH) & ~between
+    rim &= ndimage.distance_transform_edt(own) < _RIM * torso_length(wearer)
+    return _separate(wearer.scene, own & rim, own)
+
+
+def _separate(scene: UInt8Array, doubtful: _BoolArray, own: _BoolArray) -> _BoolArray:
+    """Return the doubtful pixels of a garment that belong to what is beside it: random walks reach that first.
+
+    Shape:
+        scene: (H, W, 3); doubtful, own, result: (H, W).
+    """
+    from scipy import ndimage
+    from skimage.segmentation import random_walker
+
+    if not doubtful.any() or not (own & ~doubtful).any():
+        return np.zeros_like(own)
+    seeds = np.where(doubtful, 0, np.where(own, 1, 2))
+    rows, columns = (np.flatnonzero(doubtful.any(axis)) for axis in (1, 0))
+    box = (slice(max(0, rows[0] - 4), rows[-1] + 5), slice(max(0, columns[0] - 4), columns[-1] + 5))
+    if len(np.unique(seeds[box])) < 3:
+        return np.zeros_like(own)
+    smooth = ndimage.gaussian_filter(scene.astype(np.float64) / 255, (1, 1, 0))
+    found = np.zeros_like(own)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found[box] = random_walker(smooth[box], seeds[box], beta=_BETA, mode="cg_j", channel_axis=-1) == 2
+    return np.asarray(ndimage.binary_opening(found & doubtful, iterations=2), np.bool_)
+
+
+def without_foreign(reference: Person, kind: str, mask: _BoolArray) -> _BoolArray:
+    """Return a garment's mask without what the region map adds to it at its outline: bags, background between legs.
+
+    It has colours that the garment's inside lacks. Only what hangs below the hips is looked at.
+
+    Shape:
+        mask, result: (H, W).
+    """
+    from scipy import ndimage
+
+    if kind not in ("pants", "skirt", "dress"):
+        return mask
+    limbs = limb_places(reference)
+    core = mask & (np.minimum.reduce([away for _, away in (limbs[2:] if kind == "pants" else limbs[:2])]) < _BONE)
+    if kind != "pants":
+        core |= ndimage.distance_transform_edt(mask) > _DEEP * torso_length(reference)
+    if core.sum() < _LEAST_CORE:
+        return mask
+    foreign = mask & ~core & (_share_of_colour(reference.image, core) < _FOREIGN)
+    foreign = ndimage.binary_opening(foreign, iterations=1) & (below_hips(reference) | (kind != "dress"))
+    kept = mask & ~foreign
+    return np.asarray(kept, np.bool_)
+
+
+def label(wearer: Person, worn: _BoolArray, colour: FloatArray) -> _BoolArray:
+    """Return the maker's label in the neck of a top: a spot below the neckline whose colour the rest does not have."""
+    from scipy import ndimage
+
+    neck = wearer.joints[JOINTS.index("neck")]
+    if neck[2] <= 0 or not worn.any():
+        return np.zeros_like(worn)
+    size = torso_length(wearer)
+    rows, columns = np.mgrid[: worn.shape[0], : worn.shape[1]]
+    zone = worn & (abs(columns - neck[0]) < _LABEL * size) & (rows < neck[1] + _LABEL * size)
+    rare = zone & (_share_of_colour(colour.clip(0, 255).astype(np.uint8), worn) < _FOREIGN)
+    pieces, num = ndimage.label(ndimage.binary_opening(rare, iterations=1))
+    areas = np.bincount(pieces.ravel(), minlength=num + 1)
+    small = (areas < (_LABEL * size) ** 2) & (np.arange(num + 1) > 0)
+    return np.asarray(ndimage.binary_dilation(small[pieces], iterations=max(1, round(_LABEL / 8 * size))), np.bool_)
+
+
+def held_in_hands(wearer: Person, sleeves: _BoolArray, colour: FloatArray) -> _BoolArray:
+    """Return what the reference held: pixels at the forearms whose colour the sleeves do not have above the elbows."""
+    held = np.zeros_like(sleeves)
+    for place, away in limb_places(wearer)[:2]:
+        upper = sleeves & (away < _LIMB) & _within(place, _ABOVE_ELBOW)
+        lower = (away < _SLEEVE) & _within(place, _BELOW_ELBOW)
+        if upper.sum() >= _LEAST_CORE:
+            held |= lower & (_share_of_colour(colour.clip(0, 255).astype(np.uint8), upper) < _HELD)
+    return held
+
+
+def _within(place: FloatArray, ends: tuple[float, float]) -> _BoolArray:
+    return np.asarray((place > ends[0]) & (place < ends[1]), np.bool_)
+
+
+def _share_of_colour(image: UInt8Array, core: _BoolArray) -> FloatArray:
+    """Return, for each pixel, the share of a mask's pixels that have its colour, (H, W)."""
+    from scipy import ndimage
+
+    bins = (ndimage.gaussian_filter(image.astype(np.float32), (1.5, 1.5, 0)) / 256 * _BINS).astype(np.int64)
+    number = (bins[..., 0] * _BINS + bins[..., 1]) * _BINS + bins[..., 2]
+    counts = np.bincount(number[core], minlength=_BINS**3).reshape(_BINS, _BINS, _BINS).astype(np.float32)
+    share: FloatArray = ndimage.gaussian_filter(counts, 0.7).ravel()[number] / max(1, core.sum())
+    return share

@@ -1,0 +1,119 @@
+"""Edges of an edit in the photo: where the new garment ends where the old one did, the photo's own edge is recoloured.
+
+A pixel at the edge mixes the old garment with what is beside it. Its share of the old garment follows from the colours
+on both sides; the same share of the new garment replaces it. So the edge keeps the photo's softness, and no rim of the
+old garment stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from scmnet_cli.types import FloatArray, UInt8Array
+
+if TYPE_CHECKING:
+    from scmnet_cli.inference.editing import Edit
+
+_BoolArray = npt.NDArray[np.bool_]
+
+_BAND = 1 / 170
+"""Width of the edge on both sides, as a share of the height."""
+_APART = 1.5
+"""Pixels between the outlines of the new and the old garment up to which they are the same."""
+_LEAST_CONTRAST, _MOST_OFF = 30.0, 30.0
+"""Grey levels: between the colours on both sides of an edge that tell shares, and of a pixel from their mixture."""
+_SMOOTH = 0.8  # pixels
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """What an edit puts on and takes off.
+
+    Shape:
+        new, old: (H, W), the new garment with bared skin, and what was there; kept: (H, W), pixels that stay.
+    """
+
+    new: _BoolArray
+    old: _BoolArray
+    kept: _BoolArray
+
+    def joined(self, later: Outlines | None) -> Outlines:
+        """Return the outlines of two edits, one after the other."""
+        if later is None:
+            return self
+        return Outlines(self.new | later.new, self.old | later.old, self.kept | later.kept)
+
+
+def recoloured(edit: Edit, picture: UInt8Array) -> Edit:
+    """Return an edit whose edges are those of a photo, as far as it replaced a garment by one of the same outline.
+
+    Shape:
+        picture: (H, W, 3), the photo at the size of the edit.
+    """
+    from scipy import ndimage
+
+    ends = edit.outlines
+    if ends is None or not (ends.new & ends.old).any() or (ends.new | ends.old).all():
+        return edit
+    band = max(2.0, _BAND * len(picture))
+    image = picture.astype(np.float32)
+    in_old, in_new = _signed(ends.old), _signed(ends.new)
+    near = (abs(in_old) <= band) & (abs(in_new) <= band) & (abs(in_old - in_new) <= _APART) & ~ends.kept
+    uncovered = ndimage.binary_opening(ends.old & ~ends.new, iterations=2)
+    near &= ~ndimage.binary_dilation(uncovered, iterations=round(2 * band))
+    old, other = _spread(image, in_old > band), _spread(image, in_old < -band)
+    new = _spread(edit.colour, in_new > 1)
+    if old is None or other is None or new is None:
+        return edit
+    new = np.where((in_new > 1)[..., None], edit.colour, new)
+    share, known = _share_of(image, old, other)
+    beside = other + ((image - share[..., None] * old) / (1 - share[..., None]).clip(0.1) - other).clip(
+        -_MOST_OFF, _MOST_OFF
+    )
+    beside = np.where((known & (share < 0.8))[..., None], beside, other)
+    inside = ends.old
+    by_colour = np.where(inside, np.maximum(share, in_old / band), share * (1 + in_old / (band + 1)))
+    share = np.where(known, by_colour, 0.5 + in_old / 2).clip(0, 1)  # where colours do not tell, the mask does
+    share = ndimage.gaussian_filter(share, _SMOOTH)[..., None]
+    fading = np.where(inside, 1, ((band + in_old) / (band / 2)).clip(0, 1))[..., None]
+    mixed = image + fading * (share * new + (1 - share) * beside - image)
+    used = near & ((share[..., 0] > 0.02) | (in_old >= -2))
+    return replace(
+        edit,
+        colour=np.where(used[..., None], mixed.clip(0, 255), edit.colour).astype(np.float32),
+        opacity=np.where(used, np.float32(1), edit.opacity),
+        area=np.where(used, np.float32(1), edit.area),
+    )
+
+
+def _share_of(image: FloatArray, old: FloatArray, other: FloatArray) -> tuple[FloatArray, _BoolArray]:
+    """Return the share of one colour in each pixel's mixture of two, and whether the pixel is such a mixture."""
+    between = old - other
+    contrast = np.square(between).sum(-1)
+    share = (((image - other) * between).sum(-1) / contrast.clip(1)).clip(0, 1)
+    off = np.abs(image - other - share[..., None] * between).max(-1)
+    return share, (contrast > _LEAST_CONTRAST**2) & (off < _MOST_OFF)
+
+
+def _signed(mask: _BoolArray) -> FloatArray:
+    """Return the distance from a mask's outline, positive inside, (H, W)."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask), np.float32)
+
+
+def _spread(image: FloatArray, known: _BoolArray) -> FloatArray | None:
+    """Return the slightly smoothed colour of the nearest known pixel, (H, W, 3); None if none is known."""
+    from scipy import ndimage
+
+    if not known.any():
+        return None
+    rows, columns = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    weight = ndimage.gaussian_filter(known.astype(np.float32), 1).clip(1e-3)[..., None]
+    smooth = ndimage.gaussian_filter(image * known[..., None], (1, 1, 0)) / weight
+    found: FloatArray = smooth[rows, columns]
+    return found

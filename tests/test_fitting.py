@@ -1,0 +1,302 @@
+"""Garments fitted to the wearer: their outlines, ends and colours, and what region maps add to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from test_editing import (
+    GREEN,
+    PANTS,
+    PHOTO,
+    RED,
+    SKIRT,
+    dressed,
+    edit,
+    full_size,
+    has_colour,
+    regions_of,
+    save_part_warp_model,
+)
+
+from scmnet_cli.images import PLAIN_GREY
+from scmnet_cli.inference.bare_skin import bare_limbs, legs_continued
+from scmnet_cli.inference.fitting import fitted, own_collar
+from scmnet_cli.inference.garment_faults import corrected, held_in_hands, label, without_foreign
+from scmnet_cli.inference.limb_places import limb_places, torso_length
+from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.inference.shape_matching import closed, continued_colours, displacement, soft_edged
+from scmnet_cli.regions import BACKGROUND, region_id
+from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.types import Person
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    return Pipeline.from_pretrained(save_part_warp_model(tmp_path_factory.mktemp("model") / "model.safetensors"), "cpu")
+
+
+def relabelled(person: Person, mask, region: str, colour=None) -> Person:
+    labels, image = person.regions.copy(), person.image.copy()
+    labels[mask] = region_id(region)
+    if colour is not None:
+        image[mask] = colour
+    return replace(person, regions=labels, image=image)
+
+
+def worn_by(person: Person, mask, colour=RED, kind: str = "upper", sleeves=None, flat: bool = False):
+    """Fit a garment of one colour that covers a mask."""
+    garment = mask.astype(np.float32), np.full((*mask.shape, 3), colour, np.float32)
+    return fitted(person, kind, garment, np.zeros_like(mask) if sleeves is None else sleeves, flat=flat)
+
+
+# Outlines -------------------------------------------------------------------------------------------------------------
+
+
+def disc(radius: float, row: float = 60, column: float = 60):
+    rows, columns = np.mgrid[:120, :120]
+    return np.hypot(rows - row, columns - column) < radius
+
+
+def test_a_displacement_moves_one_outline_onto_another() -> None:
+    source, target = disc(24), disc(32, column=64)
+    places = np.mgrid[:120, :120] + displacement(source, target, reach=30, smoothness=6)
+    moved = ndimage.map_coordinates(source.astype(np.float32), places, order=1) > 0.5
+    assert (moved & target).sum() / (moved | target).sum() > 0.93
+    assert (source & target).sum() / (source | target).sum() < 0.6
+
+
+def test_colours_go_on_beyond_sound_pixels_and_these_stay() -> None:
+    colour = np.zeros((120, 120, 3), np.float32)
+    colour[disc(20)] = RED
+    spread = continued_colours(colour, disc(20), sigma=3)
+    assert np.array_equal(spread[disc(20)], colour[disc(20)])
+    assert abs(spread - RED).max() < 1
+
+
+def test_narrow_bays_and_holes_close_and_wide_bays_do_not() -> None:
+    block = np.zeros((120, 120), bool)
+    block[20:100, 20:100] = True
+    narrow, wide, hole = block.copy(), block.copy(), block.copy()
+    narrow[20:60, 58:62] = wide[20:60, 40:80] = hole[40:80, 40:80] = False
+    assert closed(narrow, 5)[40, 60]
+    assert not closed(wide, 5)[40, 60]
+    assert closed(hole, 5).all() == block.all()
+    assert closed(hole, 5)[60, 60]
+
+
+def test_an_outline_has_a_soft_edge_of_one_pixel() -> None:
+    soft = soft_edged(disc(40))
+    assert ((soft > 0) & (soft < 1)).sum() < 2.5 * 2 * np.pi * 40
+    assert soft.sum() == pytest.approx(disc(40).sum(), rel=0.02)
+
+
+# Fit ------------------------------------------------------------------------------------------------------------------
+
+
+def test_trousers_take_the_outline_of_the_wearers_trousers(pipeline: Pipeline) -> None:
+    wearer = dressed(PANTS)
+    other = dressed(PANTS, "other", pants=RED)
+    wide = ndimage.binary_dilation(regions_of(other, "pants"), iterations=4) & (other.regions == BACKGROUND)
+    found = edit(pipeline, wearer, "pants", relabelled(other, wide, "pants", RED))
+    own = regions_of(wearer, "pants")
+    reached = ndimage.distance_transform_edt(~own) < 4
+    assert not (found.area[~reached] > 0).any(), "nothing beside the old trousers changes"
+    assert has_colour(found.person.image[ndimage.binary_erosion(own)], RED).mean() > 0.9
+
+
+def test_a_top_covers_the_old_one_though_it_is_narrower() -> None:
+    wearer = dressed(PANTS, upper=GREEN)
+    own = regions_of(wearer, "upper")
+    cover, _ = worn_by(wearer, ndimage.binary_erosion(own, iterations=3))
+    torso = own & (limb_places(wearer)[0][1] > 0.15) & (limb_places(wearer)[1][1] > 0.15)
+    assert (cover[torso] > 0.5).mean() > 0.97
+
+
+def test_a_longer_top_covers_the_hips_to_its_hem() -> None:
+    wearer = dressed(PANTS)
+    own = regions_of(wearer, "upper")
+    size = torso_length(wearer)
+    hem = np.flatnonzero(own.any(1))[-1] + round(0.5 * size)
+    rows = np.arange(len(own))[:, None]
+    middle = abs(np.arange(own.shape[1]) - wearer.joints[JOINTS.index("neck"), 0]) < 0.35 * size
+    longer = own | ((rows > np.flatnonzero(own.any(1))[-1] - 8) & (rows <= hem) & middle)
+    cover, _ = worn_by(wearer, longer)
+    hips = regions_of(wearer, "pants") & (rows < hem - 3)
+    assert (cover[hips] > 0.5).mean() > 0.9, "on the whole width of the body"
+    assert not (cover[hem + 4 :] > 0.5).any()
+
+
+@pytest.mark.parametrize(("ends", "cut"), [(0.4, True), (0.8, False)], ids=["sleeveless", "three quarters"])
+def test_sleeves_are_cut_off_only_if_they_are_much_longer(ends: float, cut: bool) -> None:
+    wearer = full_size(PANTS, "wearer", {})
+    arms = limb_places(wearer)[:2]
+    for place, away in arms:
+        sleeve = (away < 0.07) & (place > 0) & (place < 1.4)
+        wearer = relabelled(wearer, sleeve, "upper", GREEN)
+    own = regions_of(wearer, "upper")
+    sleeves = np.zeros_like(own)
+    for place, away in arms:
+        sleeves |= (away < 0.07) & (place > 0) & (place < ends)
+    cover, _ = worn_by(wearer, own & (sleeves | ~np.any([away < 0.1 for _, away in arms], axis=0)), sleeves=sleeves)
+    place, away = arms[0]
+    forearm = own & (away < 0.04) & (place > 1.05) & (place < 1.3)
+    assert forearm.sum() > 10
+    assert (cover[forearm] > 0.5).mean() == pytest.approx(0.0 if cut else 1.0, abs=0.2)
+
+
+def test_a_polo_neck_stays_above_a_new_neckline() -> None:
+    wearer = dressed(PANTS, upper=GREEN)
+    x, y = wearer.joints[JOINTS.index("neck"), :2]
+    size = torso_length(wearer)
+    rows, columns = np.mgrid[: PHOTO.height, : PHOTO.width]
+    neck = (abs(columns - x) < 0.08 * size) & (rows > y - 0.3 * size) & (rows < y)
+    wearer = relabelled(wearer, neck, "upper", GREEN)
+    garment = (regions_of(wearer, "upper") & (rows > y - 0.05 * size)).astype(np.float32)
+    collar = own_collar(wearer, "upper", garment)
+    assert collar[neck & (rows < y - 0.2 * size)].all()
+    assert not collar[rows > y - 0.1 * size].any()
+    assert not own_collar(wearer, "pants", garment).any()
+
+
+def test_the_hem_of_a_skirt_is_even() -> None:
+    wearer = dressed(PANTS)
+    x, y = wearer.joints[[8, 11], :2].mean(0)
+    size = torso_length(wearer)
+    rows, columns = np.mgrid[: PHOTO.height, : PHOTO.width]
+    tongues = np.where((columns // 2) % 4 == 0, 0.1 * size, 0)
+    skirt = (abs(columns - x) < 0.5 * size) & (rows > y) & (rows < y + 0.6 * size + tongues)
+    cover, _ = worn_by(wearer, skirt, kind="skirt")
+    ends = np.where(cover > 0.5, rows, 0).max(0)
+    inner = ends[round(x - 0.4 * size) : round(x + 0.4 * size)]
+    assert np.ptp(inner) <= 2
+
+
+def test_new_hair_keeps_the_hairline_and_the_face() -> None:
+    wearer = full_size(PANTS, "wearer", {})
+    hair, face = regions_of(wearer, "hair"), regions_of(wearer, "face")
+    cover, _ = worn_by(wearer, ndimage.binary_dilation(hair, iterations=6), kind="hair")
+    assert not (cover[ndimage.binary_erosion(face, iterations=2)] > 0.5).any()
+    above = hair & (np.arange(len(hair))[:, None] < wearer.joints[14, 1])
+    assert (cover[above] > 0.5).mean() > 0.95
+
+
+def test_a_flat_garment_takes_the_light_of_the_old_one() -> None:
+    wearer = full_size(PANTS, "wearer", {"upper": (200, 200, 200)})
+    own = regions_of(wearer, "upper")
+    left = np.arange(own.shape[1]) < wearer.joints[JOINTS.index("neck"), 0]
+    wearer = relabelled(wearer, own & left, "upper", (110, 110, 110))
+    inner = ndimage.binary_erosion(own, iterations=8)
+    shaded, even = (worn_by(wearer, own, (150, 90, 60), flat=flat)[1] for flat in (True, False))
+    assert shaded[inner & left].mean() < 0.85 * shaded[inner & ~left].mean()
+    assert even[inner & left].mean() == pytest.approx(even[inner & ~left].mean())
+
+
+# Faults ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_bag_at_the_outline_is_no_part_of_a_skirt_and_its_print_is() -> None:
+    person = full_size(SKIRT, "other", {"skirt": RED})
+    skirt = regions_of(person, "skirt")
+    rows, columns = np.nonzero(skirt)
+    y, x = np.mgrid[: skirt.shape[0], : skirt.shape[1]]
+    edge = columns[rows == int(np.median(rows))].max()
+    bag = (abs(y - np.median(rows)) < 12) & (x > edge - 4) & (x < edge + 10)
+    printed = skirt & (np.hypot(y - np.median(rows), x - np.median(columns)) < 9)
+    person = relabelled(relabelled(person, printed, "skirt", (240, 220, 40)), bag, "skirt", (20, 160, 90))
+    kept = without_foreign(person, "skirt", regions_of(person, "skirt"))
+    assert kept[bag].mean() < 0.35
+    assert kept[printed].all()
+    assert kept[skirt & ~bag].mean() > 0.9
+    whole = regions_of(person, "skirt")
+    assert without_foreign(person, "upper", whole) is whole, "tops and hair have many colours"
+
+
+def test_background_beside_a_leg_is_no_part_of_trousers() -> None:
+    person = full_size(PANTS, "wearer", {"pants": (60, 70, 120)})
+    own = regions_of(person, "pants")
+    size = torso_length(person)
+    place, away = limb_places(person)[2]
+    rows = np.arange(len(own))[:, None]
+    knee = person.joints[JOINTS.index("right_knee"), 1]
+    beside = ndimage.binary_dilation(own, iterations=round(0.07 * size)) & ~own & (abs(rows - knee) < 0.2 * size)
+    beside &= (place > 0.3) & (away < limb_places(person)[3][1]) & (person.regions == BACKGROUND)
+    scene = person.image.copy()
+    scene[person.regions == BACKGROUND] = (200, 180, 150)
+    mapped = replace(relabelled(person, beside, "pants", (200, 180, 150)), scene=scene)
+    found = corrected(mapped, "pants")
+    outer = beside & (away > 0.14)
+    assert outer.sum() > 30
+    assert (found.regions[outer] == BACKGROUND).mean() > 0.4, "as far as it is not thin"
+    assert (found.image[found.regions == BACKGROUND] == PLAIN_GREY).all()
+    assert (found.regions[ndimage.binary_erosion(own, iterations=2)] == region_id("pants")).all()
+    assert corrected(replace(mapped, scene=None), "pants") == replace(mapped, scene=None)
+
+
+def test_a_makers_label_in_the_neck_is_found_and_a_print_on_the_chest_is_not() -> None:
+    person = full_size(PANTS, "wearer", {})
+    size = torso_length(person)
+    x, y = person.joints[JOINTS.index("neck"), :2]
+    rows, columns = np.mgrid[: person.regions.shape[0], : person.regions.shape[1]]
+    worn = (abs(columns - x) < 0.4 * size) & (rows > y - 0.1 * size) & (rows < y + 0.9 * size)
+    colour = np.full((*worn.shape, 3), (220, 180, 40), np.float32)
+    spots = [(abs(columns - x) < 4) & (abs(rows - y - away * size) < 3) for away in (0.0, 0.5)]
+    for spot in spots:
+        colour[spot] = (10, 10, 10)
+    found = label(person, worn, colour)
+    assert found[ndimage.binary_erosion(spots[0])].all()
+    assert not found[spots[1]].any()
+    assert found.sum() < (0.2 * size) ** 2
+
+
+def test_what_a_hand_holds_is_no_sleeve() -> None:
+    person = full_size(PANTS, "wearer", {})
+    place, away = limb_places(person)[0]
+    sleeves = (away < 0.08) & (place > 0) & (place < 1.9)
+    colour = np.full((*sleeves.shape, 3), GREEN, np.float32)
+    clutch = (away < 0.08) & (place > 1.4) & (place < 1.8)
+    colour[clutch] = (240, 240, 240)
+    held = held_in_hands(person, sleeves, colour)
+    assert held[ndimage.binary_erosion(clutch, iterations=2)].all()
+    assert not held[sleeves & (place < 1.2)].any()
+
+
+# Bare legs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_bared_leg_has_the_light_of_the_leg_below() -> None:
+    person = full_size(PANTS, "wearer", {})
+    legs = regions_of(person, "pants")
+    place, away = limb_places(person)[2]
+    limb = (away < 0.1) & (place > 0.2) & (place < 1.8) & (away < limb_places(person)[3][1])
+    skin = limb & (place < 1.2)
+    person = relabelled(person, legs, "background", PLAIN_GREY)
+    person = relabelled(person, limb & ~skin, "legs")
+    bone = np.interp(np.arange(len(legs)), person.joints[[8, 9, 10], 1], person.joints[[8, 9, 10], 0])[:, None]
+    lit = np.arange(legs.shape[1]) > bone
+    image = person.image.copy()
+    image[limb & lit], image[limb & ~lit] = (230, 190, 160), (120, 80, 60)
+    person = replace(person, image=image)
+    drawn = legs_continued(person, np.zeros((*legs.shape, 3), np.float32), skin)
+    edge = abs(np.arange(legs.shape[1]) - bone) > 0.05 * torso_length(person)
+    assert abs(drawn[skin & lit & edge] - (230, 190, 160)).mean() < 20
+    assert abs(drawn[skin & ~lit & edge] - (120, 80, 60)).mean() < 20
+    assert (drawn[~skin] == 0).all()
+    without = relabelled(person, regions_of(person, "legs"), "background")
+    assert (legs_continued(without, np.zeros((*legs.shape, 3), np.float32), skin) == 0).all(), "no leg shows"
+
+
+def test_a_bared_leg_is_as_wide_as_the_leg_that_shows() -> None:
+    person = full_size(PANTS, "wearer", {})
+    person = relabelled(person, regions_of(person, "pants"), "background")
+    widths = []
+    for half in (0.06, 0.12):
+        shown = np.zeros(person.regions.shape, bool)
+        for place, away in limb_places(person)[2:]:
+            shown |= (away < half) & (place > 1.2) & (place < 1.7)
+        inside, _ = bare_limbs(relabelled(person, shown, "legs"))
+        knee = round(float(person.joints[JOINTS.index("right_knee"), 1]))
+        widths.append(int((inside[knee] > 0.5).sum()))
+    assert widths[0] < 0.8 * widths[1]

@@ -1,0 +1,103 @@
+"""Edges of an edit in the photo: they stay as soft as they were, without a rim of the old garment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from test_editing import PANTS, dressed
+
+from scmnet_cli.inference.editing import Edit
+from scmnet_cli.inference.recolouring import Outlines, recoloured
+
+SIZE, RADIUS = 680, 160
+WHITE, DARK, RED = (240.0, 240.0, 240.0), (30.0, 40.0, 30.0), (200.0, 20.0, 30.0)
+
+
+def distance():
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    return np.hypot(rows - SIZE / 2, columns - SIZE / 2)
+
+
+def picture(blur: float = 1.2, old=WHITE):
+    """Return a photo of a disc, whose edge is blurred, on a dark background; and the disc's share of each pixel."""
+    share = ndimage.gaussian_filter((distance() < RADIUS).astype(np.float32), blur)[..., None]
+    return (share * np.asarray(old) + (1 - share) * np.asarray(DARK)).round().astype(np.uint8), share
+
+
+def red_disc(old_radius: float = RADIUS, new_radius: float = RADIUS, kept=None) -> Edit:
+    new, old = distance() < new_radius, distance() < old_radius
+    area = new.astype(np.float32)
+    outlines = Outlines(new, old, np.zeros_like(new) if kept is None else kept)
+    return Edit(dressed(PANTS), np.full((SIZE, SIZE, 3), RED, np.float32), area, area, outlines)
+
+
+def drawn(edit: Edit, photo):
+    return edit.over(photo, np.full_like(photo, 128)).astype(float)
+
+
+def test_a_soft_edge_stays_soft_in_the_new_colour() -> None:
+    photo, share = picture()
+    result = drawn(recoloured(red_disc(), photo), photo)
+    exact = share * np.asarray(RED) + (1 - share) * np.asarray(DARK)
+    ring = abs(distance() - RADIUS) < 3
+    assert abs(result[ring] - exact[ring]).mean() < 6
+    assert abs(drawn(red_disc(), photo)[ring] - exact[ring]).mean() > 15, "without it the old edge shows"
+
+
+def test_no_rim_of_the_old_garment_stays_though_the_map_misses_its_edge() -> None:
+    photo, _ = picture()
+    result = drawn(recoloured(red_disc(RADIUS - 1.5, RADIUS - 1.5), photo), photo)
+    ring = abs(distance() - RADIUS) < 3
+    assert result[ring][:, 1].max() < 90
+    assert drawn(red_disc(RADIUS - 1.5, RADIUS - 1.5), photo)[ring][:, 1].max() > 180
+
+
+def test_far_from_the_edge_nothing_changes() -> None:
+    photo, _ = picture()
+    result = recoloured(red_disc(), photo)
+    away = abs(distance() - RADIUS) > 8
+    assert np.array_equal(result.area[away], red_disc().area[away])
+    assert np.array_equal(result.colour[away], red_disc().colour[away])
+
+
+def test_where_the_new_garment_ends_elsewhere_its_own_edge_stays() -> None:
+    photo, _ = picture()
+    edit = red_disc(new_radius=RADIUS + 10)
+    assert np.array_equal(recoloured(edit, photo).colour, edit.colour)
+    assert np.array_equal(recoloured(edit, photo).area, edit.area)
+
+
+def test_kept_pixels_are_not_recoloured() -> None:
+    photo, _ = picture()
+    kept = np.zeros((SIZE, SIZE), bool)
+    kept[:, : SIZE // 2] = True
+    edit = red_disc(kept=kept)
+    found = recoloured(edit, photo)
+    assert np.array_equal(found.colour[:, : SIZE // 2], edit.colour[:, : SIZE // 2])
+    assert not np.array_equal(found.colour[:, SIZE // 2 :], edit.colour[:, SIZE // 2 :])
+
+
+@pytest.mark.parametrize("outlines", ["none", "apart", "everywhere"])
+def test_without_a_common_outline_an_edit_stays_as_it_is(outlines: str) -> None:
+    photo, _ = picture()
+    edit, nothing, all_of_it = red_disc(), np.zeros((SIZE, SIZE), bool), np.ones((SIZE, SIZE), bool)
+    given = {
+        "none": None,
+        "apart": Outlines(distance() < 100, distance() > 200, nothing),
+        "everywhere": Outlines(all_of_it, all_of_it, nothing),
+    }
+    edit = replace(edit, outlines=given[outlines])
+    assert recoloured(edit, photo) is edit
+
+
+def test_outlines_of_two_edits_are_joined() -> None:
+    nothing = np.zeros((4, 4), bool)
+    top, bottom = nothing.copy(), nothing.copy()
+    top[:2], bottom[2:] = True, True
+    first, second = Outlines(top, nothing, nothing), Outlines(bottom, top, bottom)
+    assert first.joined(second).new.all()
+    assert np.array_equal(first.joined(second).old, top)
+    assert first.joined(None) is first
