@@ -36,7 +36,7 @@ _NOTCH, _GAP = 0.1, 0.03
 _OUTLINE = 0.018
 _SKIN_BLUR = 0.04
 
-_EYE = 0.06  # torso lengths around an eye
+_EYE = 0.04  # torso lengths around an eye
 
 _MIXED = 0.3
 """A pixel with more than this share of the hair's colour shows hair."""

@@ -33,6 +33,8 @@ _SAME_LEG, _SAME_SLEEVE, _MUCH_LONGER = 0.3, 0.45, 0.8
 only if they are longer by the third share: bare arms are drawn, and not as good as cloth."""
 _SAME_HEM, _COAT = 0.3, 0.6
 """Hems of tops that are nearer than this, in torso lengths, are the same; a top longer by the second is cut."""
+_OVERHANG = 0.025
+"""Torso lengths that a new top reaches below the old one."""
 _SLEEVE, _SHOULDER = 0.2, 0.35
 """Torso lengths from an arm's bones that a sleeve may be wide, and where on the upper arm sleeves begin."""
 _REACH = 0.2
@@ -48,8 +50,9 @@ _SHADED, _SHADE, _GAINS = 0.05, 0.6, (0.7, 1.2)
 """Blur of the old garment's light in torso lengths, how much of it the new one takes, and its limits."""
 _FLARE = 0.4
 """Pixels that a dress may widen on each side, for a pixel down."""
-_HEM = (0.15, 0.03, 0.25)
-"""Torso lengths: widths of the median and the mean that even out a hem, and height above it that is filled."""
+_HEM = (0.15, 0.03, 0.25, 0.08)
+"""Torso lengths: widths of the median and the mean that even out a hem, height above it that is filled, and the most
+that a column becomes longer."""
 _BLUR = 0.02
 """Torso lengths: blur of cloth that is continued far."""
 _NECK, _COLLAR = 0.16, 0.13
@@ -190,8 +193,12 @@ def _top(wearer: Person, worn: _BoolArray, sleeves: _BoolArray) -> _BoolArray:
     size = torso_length(wearer)
     new, old = _hem(worn & ~on_arms), _hem(own & ~on_arms)
     rows = np.arange(len(worn))[:, None]
+    below_waist = np.isin(wearer.regions, (_PANTS, _SKIRT))
+    over = round(_OVERHANG * size)  # the hem of the old top, where the map gives it to the trousers
+    for down in range(1, over + 1):
+        target[down:] |= own[:-down] & below_waist[down:]
     if new > old + _SAME_HEM * size:
-        target |= np.isin(wearer.regions, (_PANTS, _SKIRT)) & (rows <= _hem_line(worn & ~on_arms))
+        target |= below_waist & (rows <= _hem_line(worn & ~on_arms))
     elif new < old - _COAT * size:
         target &= on_arms | (rows <= new)
     return target
@@ -242,7 +249,8 @@ def _with_even_hem(worn: _BoolArray, size: float) -> tuple[_BoolArray, FloatArra
     rows = np.arange(len(worn))[:, None]
     ends = np.where(worn, rows, 0).max(0)[columns].astype(np.float32)
     even = ndimage.median_filter(ends, max(3, round(_HEM[0] * size)), mode="nearest")
-    hem[columns] = ndimage.gaussian_filter1d(even, _HEM[1] * size, mode="nearest")
+    even = ndimage.gaussian_filter1d(even, _HEM[1] * size, mode="nearest")
+    hem[columns] = np.minimum(even, ends + _HEM[3] * size)  # the corners of a flared skirt stay round
     starts = np.where(worn.any(0), worn.argmax(0), len(worn))
     return (rows >= starts) & (rows <= hem) & ((rows > hem - _HEM[2] * size) | worn), hem
 
@@ -255,11 +263,11 @@ def _hair(wearer: Person, worn: _BoolArray) -> _BoolArray:
         return worn
     above = np.arange(len(worn))[:, None] < eyes[eyes[:, 2] > 0, 1].mean()
     new = worn & (wearer.regions != _FACE)
-    target: _BoolArray = (own & above) | (new & ~above) if is_shorter(wearer, worn) else own | new
+    target: _BoolArray = (own & above) | (new & ~above) if _is_shorter(wearer, worn) else own | new
     return target
 
 
-def is_shorter(wearer: Person, worn: _BoolArray) -> bool:
+def _is_shorter(wearer: Person, worn: _BoolArray) -> bool:
     """Return whether new hair is clearly shorter than the wearer's."""
     own = wearer.regions == _HAIR
     if not own.any() or not worn.any():
