@@ -290,16 +290,21 @@ def _without_hanging(photo: WarpSource, source: WarpSource, hanging: Sequence[bo
 
 
 def _without_hair(source: WarpSource) -> WarpSource:
-    """Return the photo with the upper arms continued below the hair that lies on them."""
+    """Return the photo with the upper arms continued below the hair that lies on them: sleeves, or bare arms."""
     masks = source.masks.float()
     shapes = PartShapes.of(source.completed)
     whole = (slice(0, masks.shape[2]), slice(0, masks.shape[3]))
-    outside = torch.minimum(*(shapes.outside(part, whole) for part in _UPPER_ARMS))[:, None]
-    arm = masks[:, [_UPPER, _BARE_ARMS]].sum(1, keepdim=True) > 0.5
-    hair = (masks[:, [_HAIR]] > 0.5) & (outside < _ON_ARM)
-    near = dilated(hair, max(round(_HAIR_RIM * float(shapes.size[0])), 1))
-    gap, sound = near & (hair | arm) & (outside < _ON_ARM), arm & ~near & (outside < 1)
-    layers = _filled(torch.cat([source.image.float(), masks], dim=1), sound, gap)
+    layers = torch.cat([source.image.float(), masks], dim=1)
+    rim = max(round(_HAIR_RIM * float(shapes.size[0])), 1)
+    for part in _UPPER_ARMS:
+        outside = shapes.outside(part, whole)[:, None]
+        on_arm = outside < _ON_ARM
+        near = dilated((masks[:, [_HAIR]] > 0.5) & on_arm, rim)
+        kinds = masks[:, [_UPPER, _BARE_ARMS]] > 0.5
+        num = (kinds & on_arm & ~near).sum((2, 3), keepdim=True)
+        cloth = torch.where(num[:, :1] >= num[:, 1:], kinds[:, :1], kinds[:, 1:])
+        gap = near & on_arm & ((masks[:, [_HAIR]] > 0.5) | cloth)
+        layers = _filled(layers, cloth & ~near & (outside < 1), gap)
     return WarpSource(layers[:, :3], layers[:, 3:], source.joints, source.fill)
 
 

@@ -41,7 +41,8 @@ _HOLE, _BRACELET = 64, 42
 """Holes and notches of a limb, and gaps across an arm, that are narrower than twice one of this many parts of the
 height are closed."""
 _IN_ARM = (-0.8, 0.05, 0.07)  # torso lengths: a gap across an arm is closed there, not the one between arm and body
-_SPECK, _ARM_SPECK = 100, 300  # a part of the outline thinner than one of this many parts of the height is no limb
+_SPECK, _ARM_SPECK, _HEAD_SPECK = 100, 300, 60
+"""A part of the outline that is thinner than twice one of this many parts of the height is no limb, arm or head."""
 _REACH = 8  # pixels that a thin end may be away from a thick part
 
 
@@ -87,7 +88,7 @@ class Extremities:
         connected = torch.cat([_connected(masks[:, :1], _ARM_SPECK), _connected(masks[:, 1:], _SPECK)], dim=1)
         beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * connected, 1, dim=1)
         share = limbs.share_on(person)
-        outline = 1 - head * beside_closed
+        outline = 1 - head * (1 - _smoothed(closed) * _connected(closed, _HEAD_SPECK))
         for bones, where, least, outside in (
             (_ARMS, _ON_LIMB, _WHOLE, beside_torso), (_FOREARMS, _ON_FOREARM, _NEARLY_WHOLE, beside_torso),
             (_THIGHS, _ON_LIMB, _WHOLE, beside_closed), (_SHINS, _ON_SHIN, _WHOLE, beside_closed),
