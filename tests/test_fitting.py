@@ -174,6 +174,20 @@ def test_the_hem_of_a_skirt_is_even() -> None:
     assert np.ptp(inner) <= 2
 
 
+def test_a_skirt_is_as_wide_as_the_body_at_its_waist() -> None:
+    wearer = dressed(PANTS)
+    own = regions_of(wearer, "pants")
+    top = int(own.any(1).argmax())
+    columns = np.flatnonzero(own[top : top + 7].any(0))
+    block = np.zeros_like(own)
+    block[top : top + 40, columns[0] - 15 : columns[-1] + 16] = True
+    cover, _ = worn_by(wearer, block, kind="skirt")
+    widths = (cover > 0.5).sum(1)[top + 2 : top + 38]
+    own_width = columns[-1] - columns[0] + 1
+    assert widths[0] < own_width + 8
+    assert widths[-1] > own_width + 20
+
+
 def test_new_hair_keeps_the_hairline_and_the_face() -> None:
     wearer = full_size(PANTS, "wearer", {})
     hair, face = regions_of(wearer, "hair"), regions_of(wearer, "face")

@@ -316,6 +316,14 @@ def test_lines_of_the_background_go_on_where_an_edit_uncovers_it() -> None:
     assert abs(uncovered - stripes[person]).mean() < 15
 
 
+def test_the_colours_beside_an_edit_do_not_show_at_its_edge() -> None:
+    given = framed()
+    edit = edit_of(given)
+    opaque = replace(edit, opacity=np.ones_like(edit.opacity))
+    garish = replace(opaque, colour=np.where(edit.area[..., None] > 0, edit.colour, np.float32(255)))
+    assert np.array_equal(given.put_back_edit(garish), given.put_back_edit(opaque))
+
+
 @pytest.mark.parametrize("background", ["plain", "keep"])
 def test_strips_give_the_same_picture_as_the_whole_at_once(background: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given = framed(background)

@@ -273,6 +273,8 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
     opacity = np.maximum(garment, np.where(old, alpha, (wearer.regions != BACKGROUND).astype(np.float32)))
     below = np.where(old[..., None], drawn, wearer.image.astype(np.float32))
     new = below * (1 - share) + colour * share
+    if fits:  # beside the person, opacity alone makes the edge soft
+        new = np.where((old | (wearer.regions != BACKGROUND))[..., None], new, colour)
     filled = bare & (alpha > 0.5)
     labels[filled] = regions[filled]
     plain = np.full_like(wearer.image, PLAIN_GREY, dtype=np.float32)

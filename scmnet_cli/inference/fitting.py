@@ -48,8 +48,8 @@ _SAME_LENGTH = 0.15
 """Hair that ends at most so many torso lengths higher is not shorter."""
 _SHADED, _SHADE, _GAINS = 0.05, 0.6, (0.7, 1.2)
 """Blur of the old garment's light in torso lengths, how much of it the new one takes, and its limits."""
-_FLARE = 0.4
-"""Pixels that a dress may widen on each side, for a pixel down."""
+_FLARE, _HIPS = 0.4, 0.2
+"""Pixels that a skirt may widen on each side, for a pixel down; torso lengths below its waist that tell its width."""
 _HEM = (0.15, 0.03, 0.25, 0.08)
 """Torso lengths: widths of the median and the mean that even out a hem, height above it that is filled, and the most
 that a column becomes longer."""
@@ -87,6 +87,8 @@ def fitted(
     if kind in ON_TORSO:
         target = (_top if kind == "upper" else _dress)(wearer, worn, sleeves)
     else:
+        if kind == "skirt":
+            worn &= _flaring(wearer, np.logical_or.accumulate(worn.any(1, keepdims=True) & np.ones_like(worn)))
         target = {"pants": _trousers, "skirt": _skirt, "hair": _hair}[kind](wearer, worn)
     if not target.any():
         return cover, colour
@@ -220,7 +222,10 @@ def _flaring(wearer: Person, below: _BoolArray) -> _BoolArray:
     allowed = below.copy()
     if not len(rows):
         return allowed
-    body = np.flatnonzero(np.isin(wearer.regions[rows[0]], (_UPPER, _PANTS, _SKIRT)))
+    hips = wearer.regions[rows[0] : rows[0] + round(_HIPS * torso_length(wearer))]
+    body = np.flatnonzero(np.isin(hips, (_PANTS, _SKIRT)).any(0))
+    if not len(body):
+        body = np.flatnonzero(hips[0] == _UPPER)  # of a dress
     if not len(body):
         return allowed
     more = _FLARE * (np.arange(len(below)) - rows[0])[:, None] + _ROUGH * torso_length(wearer)

@@ -27,6 +27,7 @@ _APART = 1.5
 _LEAST_CONTRAST, _MOST_OFF = 30.0, 30.0
 """Grey levels: between the colours on both sides of an edge that tell shares, and of a pixel from their mixture."""
 _SMOOTH = 0.8  # pixels
+_LEAST_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def recoloured(edit: Edit, picture: UInt8Array) -> Edit:
     share = ndimage.gaussian_filter(share, _SMOOTH)[..., None]
     fading = np.where(inside, 1, ((band + in_old) / (band / 2)).clip(0, 1))[..., None]
     mixed = image + fading * (share * new + (1 - share) * beside - image)
-    used = near & ((share[..., 0] > 0.02) | (in_old >= -2))
+    rest = ~known & (np.abs(image - other).max(-1) > _MOST_OFF) & (in_old >= -2)  # a rim of some other colour
+    used = near & (inside | (known & (share[..., 0] > _LEAST_SHARE)) | rest)
     return replace(
         edit,
         colour=np.where(used[..., None], mixed.clip(0, 255), edit.colour).astype(np.float32),

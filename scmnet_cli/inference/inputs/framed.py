@@ -102,7 +102,10 @@ class Framed:
         part = _Part.of(self)
         behind = _continued_background(part.ground, part.was, part.crop_height)
         height, width = edit.area.shape
-        edit = recoloured(edit, replace(self.crop, canvas=Canvas(height, width)).crop_image(self.photo.image, None))
+        own = replace(self.crop, canvas=Canvas(height, width)).crop_image(self.photo.image, None)
+        edit = recoloured(edit, own)
+        shown = (edit.area > 0) & (edit.opacity > 0)  # enlarging mixes such pixels with those beside them
+        edit = replace(edit, colour=np.where(shown[..., None], edit.colour, own.astype(np.float32)))
         channels = [edit.area, edit.opacity, *np.moveaxis(edit.colour, -1, 0)]
         pictures = [Image.fromarray(np.ascontiguousarray(values, np.float32)) for values in channels]
         whole = self.photo.image.copy()
