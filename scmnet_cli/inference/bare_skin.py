@@ -42,12 +42,13 @@ def bare_limbs(wearer: Person) -> tuple[FloatArray, FloatArray]:
     Shape:
         results: (H, W) in [0, 1].
     """
-    tight = np.isin(wearer.regions, [region_id("pants"), region_id("upper")])
+    arm, leg = (wearer.regions == region_id(name) for name in ("upper", "pants"))
     inside = np.zeros(wearer.regions.shape, np.float32)
     edge = np.ones(wearer.regions.shape, np.float32)
     girths = (1.0, 1.0, *_leg_girths(wearer))
-    for bones, widths_of_bones, girth in zip(
-        bone_coordinates(wearer), (_ARM_WIDTHS, _ARM_WIDTHS, _LEG_WIDTHS, _LEG_WIDTHS), girths, strict=True
+    widths_of_limbs = (_ARM_WIDTHS, _ARM_WIDTHS, _LEG_WIDTHS, _LEG_WIDTHS)
+    for bones, widths_of_bones, girth, tight in zip(
+        bone_coordinates(wearer), widths_of_limbs, girths, (arm, arm, leg, leg), strict=True
     ):
         for past_end, (u, v), widths in zip(_PAST_END, bones, widths_of_bones, strict=True):
             width = girth * np.interp(u, np.linspace(0, 1, len(widths)), widths)
@@ -72,8 +73,10 @@ def _leg_girths(wearer: Person) -> list[float]:
             continue
         top = float(np.quantile(place[seen], 0.05))
         seen &= place < top + _SEEN
-        typical = np.interp(place[seen], _LEG_PLACES, np.concatenate(_LEG_WIDTHS))
-        girths.append(float(np.clip(2 * np.mean(away[seen] / typical), *_GIRTHS)))  # the mean distance is half a width
+        typical = 2 * size * np.where(seen, np.interp(place, _LEG_PLACES, np.concatenate(_LEG_WIDTHS)), 0)
+        counts = seen.sum(1)  # a leg is about vertical, so that its rows are as long as it is wide
+        wide = (typical.sum(1) / counts.clip(min=1)).sum()
+        girths.append(float(np.clip(counts.sum() / max(wide, 1e-6), *_GIRTHS)))
     return girths
 
 
