@@ -1,7 +1,7 @@
 """Run a model of ``scm export`` with ONNX Runtime on the CPU; importing this imports no torch.
 
-Torch is imported only for pictures larger than the model's canvas, whose part warp is torch code, for arms that lie
-across the body and leave it in the pose, for limbs that are mirrored or not to be, and for faces.
+Torch is imported only for pictures larger than the model's canvas, whose part warp is torch code, for arms that leave
+the body or the hair on them in the pose, for limbs that are mirrored or not to be, and for faces.
 """
 
 from __future__ import annotations
