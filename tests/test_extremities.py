@@ -165,6 +165,16 @@ def test_debris_beside_a_shoe_is_not_shown() -> None:
     assert alpha[0, 0, 224, 116] < 0.05
 
 
+@pytest.mark.parametrize(("half", "drawn"), [(5, False), (1, True)], ids=["a hand", "a tip of a finger"])
+def test_nothing_is_drawn_beside_a_hand_that_shows(half: int, drawn: bool) -> None:
+    labels = body()
+    labels[:, 30:60] = region_id("background")
+    labels[124:144, 44 - half : 45 + half] = region_id("arms")
+    alpha = enlarge(a_rendering(), a_warp(labels), standing(), GREY).alpha
+    assert alpha is not None
+    assert (alpha[0, 0, 132, 33] > 0.5) == drawn
+
+
 def with_head(labels: Tensor, left: int = 74) -> Tensor:
     """Add a head whose hair ends at a column."""
     labels[20:60, left : left + 28] = region_id("hair")

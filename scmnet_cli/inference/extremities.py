@@ -26,6 +26,7 @@ _ARMS, _FOREARMS, _THIGHS, _SHINS = slice(0, 4), slice(1, 4, 2), slice(4, 8, 2),
 _FADE, _ACROSS_FADE = 0.06, 0.05
 _HAND, _FOOT = (-0.12, 0.5, 0.2), (-0.12, 0.36, 0.2)  # first, last and half width of the pixels that are shown
 _ON_LIMB, _ON_FOREARM = (-0.42, 0, 0.35), (-0.8, -0.12, 0.35)  # whose outline is the warp's
+_ON_HAND, _WHOLE_HAND = (-0.2, 0.5, 0.3), 0.02  # least area of a hand whose outline is known, in torso lengths squared
 _ON_SHIN, _ON_FOOT = (-2.0, 0.06, 0.3), (-0.1, 0.5, 0.3)
 _AXIS = 0.06  # half width of the bone's axis
 _HEAD, _MIDDLE = 0.5, 0.1  # radius of the head with its hair, and of the middle of the face
@@ -96,7 +97,10 @@ class Extremities:
         ):  # fmt: skip
             limb = (limbs.near(bones, where) * (share[:, bones] > least)).amax(1, keepdim=True)
             outline = torch.minimum(outline, 1 - limb * outside)
-        return cls(shown, outline)
+        near = limbs.near(_FOREARMS, _ON_HAND)
+        hands = (near * warp.regions[:, _BARE_ARMS, None]).sum((2, 3), keepdim=True)
+        seen = hands > _WHOLE_HAND * shapes.size.square()[:, None, None, None]
+        return cls(shown, torch.minimum(outline, 1 - (near * seen).amax(1, keepdim=True) * beside_torso))
 
 
 @dataclass(frozen=True)
