@@ -169,6 +169,7 @@ def test_debris_beside_a_shoe_is_not_shown() -> None:
 def test_nothing_is_drawn_beside_a_hand_that_shows(half: int, drawn: bool) -> None:
     labels = body()
     labels[:, 30:60] = region_id("background")
+    labels[94:124, 40:56] = region_id("upper")
     labels[124:144, 44 - half : 45 + half] = region_id("arms")
     alpha = enlarge(a_rendering(), a_warp(labels), standing(), GREY).alpha
     assert alpha is not None

@@ -99,7 +99,7 @@ class Extremities:
             outline = torch.minimum(outline, 1 - limb * outside)
         near = limbs.near(_FOREARMS, _ON_HAND)
         hands = (near * warp.regions[:, _BARE_ARMS, None]).sum((2, 3), keepdim=True)
-        seen = hands > _WHOLE_HAND * shapes.size.square()[:, None, None, None]
+        seen = (hands > _WHOLE_HAND * shapes.size.square()[:, None, None, None]) & (share[:, _FOREARMS] > _NEARLY_WHOLE)
         return cls(shown, torch.minimum(outline, 1 - (near * seen).amax(1, keepdim=True) * beside_torso))
 
 
