@@ -46,8 +46,9 @@ _ROUGH = 0.015
 """Torso lengths over which the outline of a warped garment is smoothed."""
 _SAME_LENGTH = 0.15
 """Hair that ends at most so many torso lengths higher is not shorter."""
-_SHADED, _SHADE, _GAINS = 0.05, 0.6, (0.7, 1.2)
-"""Blur of the old garment's light in torso lengths, how much of it the new one takes, and its limits."""
+_SHADED, _SHADE, _GAINS, _SAME_HUE = 0.05, 0.6, (0.7, 1.2), 0.97
+"""Blur of the old garment's light in torso lengths, how much of it the new one takes, its limits, and the cosine of
+colours from which they are the same garment's."""
 _FLARE, _HIPS = 0.4, 0.2
 """Pixels that a skirt may widen on each side, for a pixel down; torso lengths below its waist that tell its width."""
 _HEM = (0.15, 0.03, 0.25, 0.08)
@@ -121,6 +122,10 @@ def _shading(wearer: Person, kind: str, target: _BoolArray) -> FloatArray:
 
     kinds = (_UPPER,) if kind == "upper" else (_UPPER, _PANTS, _SKIRT) if kind == "dress" else (_PANTS, _SKIRT)
     own = np.isin(wearer.regions, kinds) & target
+    hue = wearer.image / np.linalg.norm(wearer.image.astype(np.float32), axis=-1, keepdims=True).clip(1)
+    if own.any():  # a dark top below an open jacket is no shadow
+        middle = np.median(hue[own], axis=0)
+        own &= hue @ (middle / np.linalg.norm(middle)) > _SAME_HUE
     if own.sum() < _LEAST_LIT:
         return np.ones(target.shape, np.float32)
     light = wearer.image.astype(np.float32).mean(-1)
