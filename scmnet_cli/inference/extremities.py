@@ -36,8 +36,9 @@ _SURELY_COVERED = 0.2
 _WHOLE, _NEARLY_WHOLE = 0.85, 0.7
 """Least share of a bone's axis on the warped person, and that of a forearm up to shortly before the wrist: beside a
 larger hole in the region map the limb's outline is unknown."""
-_HAND_ALPHA, _FOOT_ALPHA = (0.02, 0.12), (0.15, 0.35)
-"""Values of alpha between which hands and feet fade in: pixels that the network takes for background are debris."""
+_HAND_ALPHA, _FOOT_ALPHA, _HEAD_ALPHA = (0.02, 0.12), (0.15, 0.35), (0.05, 0.2)
+"""Values of alpha between which hands, feet and heads fade in: what the network takes for background is debris."""
+_BESIDE_HEAD = 140  # one of this many parts of the height is how far beside the network's head the photo's may lie
 _HOLE, _BRACELET = 64, 42
 """Holes and notches of a limb, and gaps across an arm, that are narrower than twice one of this many parts of the
 height are closed."""
@@ -81,6 +82,7 @@ class Extremities:
             shown = torch.maximum(shown, limbs.near(bones, where).amax(1, keepdim=True) * own)
         head = _head(shapes, warp)
         own = _smoothed(warp.regions[:, _HAIR, None] + warp.regions[:, _FACE, None])
+        own = own * ramp(dilated(alpha, max(alpha.shape[2] // _BESIDE_HEAD, 1)), *_HEAD_ALPHA)
         shown = torch.maximum(shown, head * own) * (warp.coverage > _SURELY_COVERED)
         person = warp.regions[:, 1:].sum(1, keepdim=True)
         closed, bridged = _closed(person, _HOLE), _closed(person, _BRACELET) * limbs.near(_ARMS, _IN_ARM).amax(1, True)

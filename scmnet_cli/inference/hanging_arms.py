@@ -84,7 +84,7 @@ def pixels_of_arm(masks: Tensor, shapes: PartShapes, part: int) -> Tensor:
     outside = v * _inwards(shapes, bone)[:, None, None] < 0
     near = shapes.near(part, whole)
     is_bare = (masks[:, _BARE_ARMS] > 0.5) & (near > _NEAR_ARM)
-    sleeve = (shapes.outside(part, whole) < _ON_ARM) & (bare_beside(bone, masks, u) < 0.5)
+    sleeve = (shapes.outside(part, whole) < _ON_ARM) & ((bare_beside(bone, masks, u) < 0.5) | (u > 1))
     covered = (sleeve | outside & (near > _OUTSIDE)) & (u < 1 + BONES_BEYOND[part - FIRST_BONE] + _PAST_HAND)
     return (masks[:, BACKGROUND] < 0.5) & (is_bare | covered & (u > 0))
 
