@@ -176,6 +176,19 @@ def test_nothing_is_drawn_beside_a_hand_that_shows(half: int, drawn: bool) -> No
     assert (alpha[0, 0, 132, 33] > 0.5) == drawn
 
 
+def test_a_hand_before_a_thigh_that_the_map_lost_cuts_no_hole() -> None:
+    labels = body()
+    labels[130:180, 60:90] = region_id("background")
+    joints = standing()
+    for name, place in (("right_elbow", (62, 104)), ("right_wrist", (72, 136))):
+        joints[0, JOINTS.index(name), :2] = torch.tensor(place)
+    labels[100:138, 58:78] = region_id("upper")
+    labels[138:156, 66:80] = region_id("arms")
+    alpha = enlarge(a_rendering(), a_warp(labels), joints, GREY).alpha
+    assert alpha is not None
+    assert alpha[0, 0, 158:164, 74:80].min() > 0.9
+
+
 def with_head(labels: Tensor, left: int = 74) -> Tensor:
     """Add a head whose hair ends at a column."""
     labels[20:60, left : left + 28] = region_id("hair")

@@ -42,6 +42,7 @@ _BESIDE_HEAD = 140  # one of this many parts of the height is how far beside the
 _HOLE, _BRACELET = 64, 42
 """Holes and notches of a limb, and gaps across an arm, that are narrower than twice one of this many parts of the
 height are closed."""
+_IN_THIGH = (-2.0, 0.1, 0.13)
 _IN_ARM = (-0.8, 0.05, 0.07)  # torso lengths: a gap across an arm is closed there, not the one between arm and body
 _SPECK, _ARM_SPECK, _HEAD_SPECK = 100, 300, 60
 """A part of the outline that is thinner than twice one of this many parts of the height is no limb, arm or head."""
@@ -86,7 +87,8 @@ class Extremities:
         shown = torch.maximum(shown, head * own) * (warp.coverage > _SURELY_COVERED)
         person = warp.regions[:, 1:].sum(1, keepdim=True)
         closed, bridged = _closed(person, _HOLE), _closed(person, _BRACELET) * limbs.near(_ARMS, _IN_ARM).amax(1, True)
-        arms = torch.maximum(torch.maximum(closed, bridged), limbs.torso)
+        thighs = limbs.near(_THIGHS, _IN_THIGH).amax(1, True)
+        arms = torch.stack([closed, bridged, limbs.torso, thighs]).amax(0)  # an arm does not bound trunk and thighs
         masks = torch.cat([arms, closed, person], dim=1)
         connected = torch.cat([_connected(masks[:, :1], _ARM_SPECK), _connected(masks[:, 1:], _SPECK)], dim=1)
         beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * connected, 1, dim=1)
