@@ -74,7 +74,7 @@ class Extremities:
             alpha: (B, 1, H, W).
         """
         limbs = _Limbs.of(shapes, (warp.image.shape[2], warp.image.shape[3]))
-        alpha = torch.ones_like(warp.coverage) if alpha is None else alpha
+        alpha = torch.ones_like(warp.coverage) if alpha is None else alpha.detach()
         shown = torch.zeros_like(alpha)
         for bones, region, where, sure in (
             (_FOREARMS, _BARE_ARMS, _HAND, _HAND_ALPHA), (_SHINS, _BARE_LEGS, _FOOT, _FOOT_ALPHA)
