@@ -25,10 +25,7 @@ def dilated(masks: Tensor, radius: int) -> Tensor:
     if torch.compiler.is_compiling():
         return F.max_pool2d(masks, 2 * radius + 1, stride=1, padding=radius)
     for dim in (2, 3):
-        first, *others = _shifted(masks, dim, radius)
-        masks = first.clone()
-        for other in others:
-            torch.maximum(masks, other, out=masks)
+        masks = _largest(masks, dim, radius)
     return masks
 
 
@@ -60,6 +57,17 @@ def spread(found: Tensor, within: Tensor, steps: int) -> Tensor:
         if not torch.compiler.is_compiling() and torch.equal(before, found):
             break
     return found
+
+
+def _largest(masks: Tensor, dim: int, radius: int) -> Tensor:
+    """Return the largest value within ``radius`` pixels along a dimension, over windows that double in length."""
+    size, window, length = masks.shape[dim], 2 * radius + 1, 1
+    masks = F.pad(masks, (0, 0, radius, radius) if dim == 2 else (radius, radius))
+    while 2 * length <= window:
+        rest = masks.shape[dim] - length
+        masks = torch.maximum(masks.narrow(dim, 0, rest), masks.narrow(dim, length, rest))
+        length *= 2
+    return torch.maximum(masks.narrow(dim, 0, size), masks.narrow(dim, window - length, size))
 
 
 def _shifted(maps: Tensor, dim: int, radius: int) -> Iterator[Tensor]:
