@@ -17,6 +17,8 @@ from scmnet_cli.config import load_config, parse_config
 from scmnet_cli.inference.pipeline import SHIPPED_MODEL
 from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.sources.folder import FolderSource
+from scmnet_cli.training import choice
+from scmnet_cli.training.choice import bfloat16_pays as measured_bfloat16
 from scmnet_cli.training.choice import choose_config, parts_that_fit
 from scmnet_cli.training.counted import Report
 from scmnet_cli.training.loop import Run
@@ -37,6 +39,12 @@ def data(drawn_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _plain_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every CPU be one that is not faster in bfloat16."""
+    monkeypatch.setattr(choice, "bfloat16_pays", lambda: False)
+
+
 def run(*arguments: object) -> int:
     with pytest.raises(SystemExit) as exit_:
         main([str(argument) for argument in arguments])
@@ -51,6 +59,33 @@ def test_a_machine_without_a_gpu_gets_the_small_config(data: Path, some_faces: S
     assert choose_config(data, CPU).name == "cpu"
     assert choose_config(faces, CPU).name == "faces-cpu"
     assert "no GPU" in choose_config(data, CPU).reason
+
+
+def test_a_cpu_that_is_faster_in_bfloat16_trains_in_it(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "bfloat16_pays", lambda: True)
+    chosen = choose_config(data, CPU)
+    assert load_config(chosen.name, chosen.settings).train.precision == "bf16"
+    assert chosen.reason.endswith("no GPU, a CPU that is faster in bfloat16")
+    assert choose_config(data, CPU, from_shipped=True).settings == ("train.precision=bf16",)
+    assert choose_config(data, CPU, num_processes=2).settings == (), "processes that measure might disagree"
+
+
+@pytest.mark.parametrize(("seconds", "pays"), [(0.5, True), (0.9, False), (1.2, False)])
+def test_bfloat16_pays_if_its_least_time_is_clearly_shorter(
+    seconds: float, pays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    class Autocast(torch.autocast):
+        def __enter__(self) -> None:
+            clock[0] += seconds if self._enabled else 1.0
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(torch, "autocast", Autocast)
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    assert measured_bfloat16() == pays
 
 
 def test_a_gpu_gets_the_large_config_cut_to_its_memory(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
