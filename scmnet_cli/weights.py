@@ -200,10 +200,19 @@ def find_face_parser(weights_dir: Path | None = None) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
+_IN_CHECKOUT = ("pyproject.toml", "scmnet_cli/weights.py")
+"""Files that show that a folder is a checkout of the repository."""
+
+
 def find_research_file(name: str) -> Path | None:
-    """Return a file of the repository's research/: from there in a checkout, else from the searched folders."""
-    checkout = [_ROOT / "research"] if (_ROOT / "pyproject.toml").is_file() else []
-    files = (folder / name for folder in [*checkout, *(path for path, _ in searched_folders())])
+    """Return a file of the repository's research/: from there in a checkout, else from the searched folders.
+
+    A checkout is the one that the package runs from, or the current folder.
+    """
+    roots = [root for root in (_ROOT, Path.cwd()) if all((root / file).exists() for file in _IN_CHECKOUT)]
+    files = (
+        folder / name for folder in [*(root / "research" for root in roots), *(path for path, _ in searched_folders())]
+    )
     return next((file for file in files if file.is_file()), None)
 
 

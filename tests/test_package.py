@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -249,3 +251,14 @@ def _code(page: Path) -> str:
     """Return the code blocks of a page, with continued lines joined."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     return "\n".join(blocks).replace("\\\n", " ")
+
+
+@pytest.mark.parametrize(("loaded", "frozen"), [(False, 1), (True, 0)], ids=["as ever", "triton is loaded"])
+def test_what_triton_did_not_free_is_not_listed_at_the_end(
+    loaded: bool, frozen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(gc, "freeze", lambda: calls.append(1))
+    monkeypatch.setattr(cli, "sys", SimpleNamespace(modules={"triton": sys} if loaded else {}))
+    cli._skip_last_search()
+    assert len(calls) == frozen

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from scmnet_cli import weights
 from scmnet_cli.cli.main import main
 from scmnet_cli.errors import ScmError
 from scmnet_cli.system.downloads import download
@@ -410,3 +411,18 @@ def test_published_checksums_start_with_the_suffix_of_the_file_name() -> None:
     for backbone in BACKBONES.values():
         assert len(backbone.sha256) == 64
         assert backbone.file.endswith(f"-{backbone.sha256[:8]}.pth")
+
+
+def test_the_models_of_faces_are_found_in_a_checkout_that_is_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `pip install .` the package no longer runs from the checkout."""
+    monkeypatch.setattr(weights, "_ROOT", tmp_path / "elsewhere")
+    monkeypatch.setenv("SCM_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.chdir(tmp_path)
+    for file in ("pyproject.toml", "scmnet_cli/weights.py", "research/a-model.safetensors"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    assert weights.find_research_file("a-model.safetensors") == tmp_path / "research" / "a-model.safetensors"
+    (tmp_path / "pyproject.toml").unlink()
+    assert weights.find_research_file("a-model.safetensors") is None, "any folder with this name is no checkout"

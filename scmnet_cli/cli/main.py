@@ -150,8 +150,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _search_rarely_for_cycles() -> None:
     """Let Python's cyclic garbage collector run rarely, and not when the process ends and frees everything anyway."""
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    atexit.unregister(gc.freeze)
-    atexit.register(gc.freeze)
+    atexit.unregister(_skip_last_search)
+    atexit.register(_skip_last_search)
+
+
+def _skip_last_search() -> None:
+    """Skip the search at the end, unless triton is loaded: it lists on stderr all its objects that were not freed."""
+    if "triton" not in sys.modules:
+        gc.freeze()
 
 
 def _discard_output() -> None:
