@@ -56,13 +56,16 @@ def test_colorize_without_a_model_finds_the_one_of_the_checkout_and_prints_its_t
 ) -> None:
     root, empty = tmp_path / "checkout", tmp_path / "empty"
     (root / "research").mkdir(parents=True)
-    (root / "pyproject.toml").touch()
+    (root / "scmnet_cli").mkdir()
+    for file in ("pyproject.toml", "scmnet_cli/weights.py"):
+        (root / file).touch()
     (root / "research" / "faces.safetensors").write_bytes(some_faces.model.read_bytes())
     empty.mkdir()
     monkeypatch.setenv("SCM_WEIGHTS", str(empty))
     monkeypatch.setenv("TORCH_HOME", str(empty))
     monkeypatch.delenv("SCM_MODEL", raising=False)
     monkeypatch.setattr(weights, "_ROOT", root)
+    monkeypatch.chdir(empty)
     arguments = ("colorize", "--edges", some_faces.data / "red", "--ref", some_faces.data / "blue", "-o", tmp_path)
     assert [path.name for path in scm(*arguments).paths] == ["red_like_blue.png"]
     monkeypatch.setattr(weights, "_ROOT", empty)
