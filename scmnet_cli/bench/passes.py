@@ -72,7 +72,7 @@ def compile_parts(net: SCMNet) -> None:
 
 @dataclass(frozen=True)
 class Standing:
-    """What a generator reads of a standing person, or of a face with regions of the same sizes.
+    """Inputs of the benchmarked generator: a standing person, or a face with regions of the same sizes.
 
     Attributes:
         structure: joints or edge maps, of the model's domain.

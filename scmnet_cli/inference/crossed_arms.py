@@ -232,13 +232,12 @@ class _Versions:
             for part in (TORSO_PART, *_THIGHS):
                 shown_by[part] = behind
         arms = _without_hair(source) if any(below_hair) else source
-        mirrored = [MirroredPhoto(arms)] * _NUM_ARMS + [MirroredPhoto(behind)] * (len(LIMB_PARTS) - _NUM_ARMS)
         for limb, parts in enumerate(LIMB_PARTS):
-            for part in parts:
-                if unseen[limb]:
-                    shown_by[part] = mirrored[limb]
-                elif below_hair[limb]:
-                    shown_by[part] = arms
+            version: WarpSource | MirroredPhoto = arms
+            if unseen[limb]:
+                version = MirroredPhoto(arms if limb < _NUM_ARMS else behind)
+            for part in parts if unseen[limb] or below_hair[limb] else ():
+                shown_by[part] = version
         versions = {id(version): version for version in shown_by}
         chosen = [
             (version, _chosen([part for part in range(len(PARTS)) if shown_by[part] is version], source.image.device))

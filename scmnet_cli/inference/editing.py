@@ -31,6 +31,7 @@ from scmnet_cli.inference.behind_hair import (
     near_eyes,
     with_seen_face,
 )
+from scmnet_cli.inference.edit_places import check_place, lies_flat
 from scmnet_cli.inference.filling import torso_filled, trousers_extended, waist_filled, wedge_filled
 from scmnet_cli.inference.fitting import FITTED, fitted, own_collar
 from scmnet_cli.inference.garment_faults import corrected, without_foreign
@@ -46,7 +47,7 @@ from scmnet_cli.inference.uncovered import (
     outside_parts,
     uncovered_skin,
 )
-from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_JOINTS, TORSO_PART, body_size
+from scmnet_cli.models.part_joints import FIRST_BONE, TORSO_PART, body_size
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot, region_id
@@ -55,9 +56,6 @@ from scmnet_cli.types import Person, UInt8Array
 
 if TYPE_CHECKING:
     from scmnet_cli.inference.pipeline import Pipeline
-
-CUT_OUT = "wardrobe:"
-"""Prefix of the names of cut-out garments."""
 
 _BoolArray = npt.NDArray[np.bool_]
 
@@ -81,17 +79,8 @@ _IN_FRONT: Mapping[str, tuple[str, ...]] = {
 }
 """Regions of the wearer that occlude a garment."""
 
-_NEEDED: Mapping[str, tuple[str, ...]] = {
-    "upper": ("right_shoulder", "left_shoulder"),
-    "dress": ("right_shoulder", "left_shoulder", "right_hip", "left_hip"),
-    "pants": ("right_hip", "left_hip", "right_knee", "left_knee"),
-    "skirt": ("right_hip", "left_hip"),
-    "legs": ("right_knee", "left_knee"),
-    "arms": ("right_elbow", "left_elbow"),
-}
 _UPPER, _SKIRT, _ARMS = region_id("upper"), region_id("skirt"), region_id("arms")
 _BELOW_WAIST = (region_id("pants"), _SKIRT)
-_FACE_JOINTS = ("nose", "right_eye", "left_eye")
 _COAT_SHOWS_TROUSERS = 0.08  # share of the coat's area
 _DRESS_BELOW_HIPS = 0.35  # in torso lengths: an upper garment that reaches further down is a dress
 _SURE = (0.3, 0.7)
@@ -104,7 +93,6 @@ _SLEEVES = torch.tensor([[0.0] * FIRST_BONE + [1.0] * 4 + [0.0] * 4])
 _DRESS_WAIST = 0.3  # torso lengths above the hips: from there on a flat dress, whose sleeves lie apart, is a skirt
 _ISLAND = 0.1  # minimum size of a component, as a share of the largest
 _LEAST_GARMENT, _LEAST_HAIR = 0.002, 0.0005  # minimum share of the canvas
-_SHOULDERS_APART = 0.15
 _MOST_HIDDEN = 0.25  # of the face
 
 
@@ -177,48 +165,6 @@ def edit_photo(pipeline: Pipeline, wearer: Person, references: Mapping[str, Pers
 def regions_taken(kind: str) -> list[int]:
     """Return the ids of the regions that make up a kind of garment."""
     return [region_id(name) for name in _TAKEN.get(kind, (kind,))]
-
-
-def check_place(wearer: Person, reference: Person, kind: str) -> None:
-    """Check that the wearer's photo shows where a garment goes, seen from the same side as the reference.
-
-    Raises:
-        ScmError: if not.
-    """
-    missing = [name for name in _NEEDED.get(kind, ()) if wearer.joints[JOINTS.index(name), 2] <= 0]
-    if missing:
-        raise ScmError(
-            f"{wearer.name}: does not show where {kind} would be ({', '.join(missing).replace('_', ' ')} not found); "
-            "take a photo that shows more of the body, or give --force"
-        )
-    if lies_flat(reference) and not reference.name.startswith(CUT_OUT):
-        raise ScmError(
-            f"{reference.name}: shows no head, so it seems to have no wearer; give --ref flat:PHOTO for a flat or "
-            "hanging garment, or --force"
-        )
-    if kind in ("hair", "face"):
-        if not any(wearer.joints[JOINTS.index(name), 2] > 0 for name in _FACE_JOINTS):
-            raise ScmError(f"{wearer.name}: is seen from behind, so {kind} cannot be changed; take a front view")
-    elif _side(wearer) * _side(reference) < 0:
-        raise ScmError(
-            f"{wearer.name}: is seen from another side than {reference.name}; take photos of the same side, or give "
-            "--force"
-        )
-
-
-def lies_flat(person: Person) -> bool:
-    """Return whether the photo shows a garment without a wearer: no joint of the head is known."""
-    return not (person.joints[list(HEAD_JOINTS), 2] > 0).any()
-
-
-def _side(person: Person) -> float:
-    """Return 1 for a person seen from the front, -1 from behind, 0 if the shoulders do not show it."""
-    right, left = (person.joints[JOINTS.index(name)] for name in ("right_shoulder", "left_shoulder"))
-    if right[2] <= 0 or left[2] <= 0:
-        return 0.0
-    across = float(left[0] - right[0])
-    size = float(body_size(torch.from_numpy(person.joints)[None])[0])
-    return 0.0 if abs(across) < _SHOULDERS_APART * size else float(np.sign(across))
 
 
 def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str, *, force: bool) -> Edit:

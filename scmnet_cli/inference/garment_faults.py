@@ -1,6 +1,6 @@
-"""What region maps add to garments: bags, the gap between legs, things held in a hand, a maker's label.
+"""Correct region maps in which bags, gaps between the legs, objects in a hand or labels count as part of a garment.
 
-The photo's colours and edges decide.
+The colours and edges of the photo show what does not belong to the garment.
 """
 
 from __future__ import annotations

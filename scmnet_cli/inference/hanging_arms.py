@@ -20,7 +20,7 @@ from scmnet_cli.regions import BACKGROUND, region_id
 
 _BoolArray = npt.NDArray[np.bool_]
 
-FOREARMS = (3, 5)  # parts
+_FOREARMS = (3, 5)  # parts
 _CLOTH = [region_id(name) for name in ("pants", "skirt", "upper", "legs")]
 _BARE_ARMS, _UPPER = region_id("arms"), region_id("upper")
 _NUM_ALONG, _NUM_INWARDS = 12, 6
@@ -48,7 +48,7 @@ def hanging_arms(masks: Tensor, shapes: PartShapes) -> Tensor:
     places = torch.linspace(*_ALONG, _NUM_ALONG, device=masks.device)[:, None]
     steps = torch.linspace(*_INWARDS, _NUM_INWARDS, device=masks.device)
     found = []
-    for part in FOREARMS:
+    for part in _FOREARMS:
         bone = Bone.of(shapes, part)
         points = bone.at(places)  # (B, K, 2)
         inwards = _normal(bone.along) * (_inwards(shapes, bone) * bone.size)[:, None]

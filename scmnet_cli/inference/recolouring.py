@@ -32,7 +32,7 @@ _LEAST_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Outlines:
-    """What an edit puts on and takes off.
+    """Outlines of the garment that an edit adds and of the one that it removes.
 
     Shape:
         new, old: (H, W), the new garment with bared skin, and what was there; kept: (H, W), pixels that stay.
