@@ -21,6 +21,7 @@ from scmnet_cli.config import Config, load_config
 from scmnet_cli.data.dataset import PeopleInMemory, TrainingBatch, TrainingStream
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
+from scmnet_cli.system import process
 from scmnet_cli.system.locks import held
 from scmnet_cli.training import loop
 from scmnet_cli.training.counted import Report
@@ -61,6 +62,15 @@ def test_two_runs_of_one_config_and_seed_give_the_same_bits(drawn_data: Path, tm
         for key in [key for key in line if key.endswith(("_s", "seconds"))]:
             del line[key]
     assert losses[0] == losses[1]
+
+
+def test_training_on_a_cpu_keeps_freed_memory(
+    drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed: list[tuple[int, ...]] = []
+    monkeypatch.setattr(process, "_mallopt", lambda: lambda *change: changed.append(change))
+    train(drawn_data, tmp_path / "run", smoke("train.images=2"))
+    assert len(changed) == 5, "two at the start, three at the end"
 
 
 def test_a_run_writes_model_state_stats_samples_and_summary(drawn_data: Path, tmp_path: Path) -> None:

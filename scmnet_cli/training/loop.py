@@ -29,6 +29,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.files import make_folders, remove_unfinished, translate_os_errors, write_text
 from scmnet_cli.system.devices import choose_device
 from scmnet_cli.system.locks import held
+from scmnet_cli.system.process import freed_memory_kept
 from scmnet_cli.system.processes import Team, this_rank
 from scmnet_cli.training.counted import CountedRun, Outcome, Report
 from scmnet_cli.training.limits import Limits
@@ -226,6 +227,8 @@ class Run(CountedRun):
                 )
                 stack.enter_context(held(self.run / LOCK_FILE, refusal))
                 remove_unfinished(self.run)
+            if self.device.type == "cpu":
+                stack.enter_context(freed_memory_kept())
             return self._train(progress, limits or Limits())
 
     def _train(self, progress: Callable[[Report], None] | None, limits: Limits) -> Outcome:
