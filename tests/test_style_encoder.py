@@ -36,19 +36,22 @@ STANDING = boxes(
 SITTING = boxes((2, 20, 26, 0, 9), (UPPER, 26, 50, 0, 20), (3, 50, 64, 0, 48))
 
 
-def codes(net: DecomposedStyleEncoder, picture: Tensor, masks: Tensor, *, on_boxes: bool) -> Tensor:
-    with torch.set_grad_enabled(not on_boxes):
+def codes(net: DecomposedStyleEncoder, picture: Tensor, masks: Tensor, *, way: str) -> Tensor:
+    """Encode as a GPU does (whole), as training on a CPU does (crops), or as drawing on a CPU does (boxes)."""
+    if way == "whole":
+        return net._encode_whole(picture, masks, masks.flatten(2).amax(-1) > 0).detach()
+    with torch.set_grad_enabled(way == "crops"):
         return net(picture, masks).detach()
 
 
-both_ways = pytest.mark.parametrize("on_boxes", [False, True], ids=["whole", "boxes"])
+every_way = pytest.mark.parametrize("way", ["whole", "crops", "boxes"])
 
 
-@both_ways
+@every_way
 @pytest.mark.parametrize("mask_channel", [True, False])
-def test_an_absent_region_encodes_like_an_all_zero_input(mask_channel, on_boxes):
+def test_an_absent_region_encodes_like_an_all_zero_input(mask_channel, way):
     net = encoder(mask_channel)
-    found = codes(net, image(), STANDING, on_boxes=on_boxes)
+    found = codes(net, image(), STANDING, way=way)
     nothing = net.encoder(torch.zeros(1, 3 + mask_channel, HEIGHT, WIDTH, dtype=torch.float64))[0]
     present = STANDING.flatten(2).any(-1)[0]
     assert present.sum() == 6
@@ -56,34 +59,61 @@ def test_an_absent_region_encodes_like_an_all_zero_input(mask_channel, on_boxes)
         assert torch.equal(found[0, region], nothing) != bool(present[region])
 
 
-@both_ways
-def test_absent_regions_cost_no_encoder_rows(on_boxes):
+@every_way
+def test_absent_regions_cost_no_encoder_rows(way):
     net, rows = encoder(), []
     net.encoder.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
-    codes(net, image(2), torch.cat([STANDING, SITTING]), on_boxes=on_boxes)
+    codes(net, image(2), torch.cat([STANDING, SITTING]), way=way)
     assert sum(rows) == 6 + 4
 
 
-@both_ways
-def test_an_image_without_any_region_encodes_to_zero(on_boxes):
-    found = codes(encoder(), image(), torch.zeros(1, 8, HEIGHT, WIDTH, dtype=torch.float64), on_boxes=on_boxes)
+@every_way
+def test_an_image_without_any_region_encodes_to_zero(way):
+    found = codes(encoder(), image(), torch.zeros(1, 8, HEIGHT, WIDTH, dtype=torch.float64), way=way)
     assert found.shape == (1, 8, 4, 8, 6)
     assert not found.any()
 
 
+on_parts_of_the_canvas = pytest.mark.parametrize("way", ["crops", "boxes"])
+
+
+@on_parts_of_the_canvas
 @pytest.mark.parametrize("mask_channel", [True, False])
-def test_encoding_a_region_on_its_bounding_box_equals_the_whole_canvas(mask_channel):
+def test_encoding_a_region_on_its_bounding_box_equals_the_whole_canvas(mask_channel, way):
     net, picture, masks = encoder(mask_channel), image(2), torch.cat([STANDING, SITTING])
-    whole, boxed = (codes(net, picture, masks, on_boxes=way) for way in (False, True))
+    whole, boxed = (codes(net, picture, masks, way=which) for which in ("whole", way))
     torch.testing.assert_close(boxed, whole, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("carried_cells", [0, 4])
+def test_gradients_on_crops_equal_those_on_the_whole_canvas(carried_cells):
+    net, masks, gradients = encoder(carried_cells=carried_cells), torch.cat([STANDING, SITTING]), []
+    for encode in (net._encode_whole, net._encode_on_crops):
+        picture = image(2).requires_grad_()
+        encode(picture, masks, masks.flatten(2).amax(-1) > 0).square().sum().backward()
+        gradients.append([picture.grad, *(parameter.grad for parameter in net.parameters())])
+        net.zero_grad()
+    for whole, cropped in zip(*gradients, strict=True):
+        torch.testing.assert_close(cropped, whole, rtol=0, atol=1e-9)
+
+
+def test_the_crops_of_a_region_have_one_size_and_stay_on_the_canvas():
+    net, rows = encoder(), []
+    net.encoder.register_forward_hook(lambda _, inputs, __: rows.append(tuple(inputs[0].shape)))
+    codes(net, image(2), torch.cat([STANDING, SITTING]), way="crops")
+    # Pants, hair, skirt, face, upper and arms, after the background; sizes are multiples of 32 pixels or the canvas.
+    assert rows[1:] == [
+        (1, 4, 64, 48), (2, 4, 32, 48), (1, 4, 32, 48), (1, 4, 32, 32), (2, 4, 64, 48), (1, 4, 64, 32)
+    ]  # fmt: skip
+
+
+@on_parts_of_the_canvas
 @pytest.mark.parametrize("row", range(24, 32))
-def test_encoding_a_single_pixel_on_its_box_equals_the_whole_canvas(row):
+def test_encoding_a_single_pixel_on_its_box_equals_the_whole_canvas(row, way):
     net, picture = encoder(), image()
     for top, left in ((row, 40 - row), (row - 24, 47), (63, row), (87 - row, row - 24)):
         masks = boxes((UPPER, top, top + 1, left, left + 1))
-        whole, boxed = (codes(net, picture, masks, on_boxes=way) for way in (False, True))
+        whole, boxed = (codes(net, picture, masks, way=which) for which in ("whole", way))
         torch.testing.assert_close(boxed, whole, rtol=0, atol=1e-12)
         assert boxed[0, UPPER].any()
 
@@ -105,47 +135,45 @@ def test_the_box_has_exactly_the_positions_that_a_pixel_affects():
         assert (reads[0], reads[-1] + 1) == affected_positions(row, row, HEIGHT)
 
 
-@both_ways
-def test_the_features_of_a_region_do_not_depend_on_other_regions(on_boxes):
+@every_way
+def test_the_features_of_a_region_do_not_depend_on_other_regions(way):
     net, picture = encoder(), image()
     alone = boxes((UPPER, 16, 36, 14, 34))
     other_picture = torch.where(alone[:, UPPER : UPPER + 1] > 0, picture, image(seed=9))
-    reference = codes(net, picture, alone, on_boxes=on_boxes)[0, UPPER]
-    assert torch.equal(codes(net, other_picture, alone, on_boxes=on_boxes)[0, UPPER], reference)
-    torch.testing.assert_close(
-        codes(net, other_picture, STANDING, on_boxes=on_boxes)[0, UPPER], reference, rtol=0, atol=1e-12
-    )
+    reference = codes(net, picture, alone, way=way)[0, UPPER]
+    assert torch.equal(codes(net, other_picture, alone, way=way)[0, UPPER], reference)
+    torch.testing.assert_close(codes(net, other_picture, STANDING, way=way)[0, UPPER], reference, rtol=0, atol=1e-12)
 
 
-@both_ways
-def test_moving_a_region_by_one_feature_position_moves_its_features(on_boxes):
+@every_way
+def test_moving_a_region_by_one_feature_position_moves_its_features(way):
     net = encoder()
     picture = image()
-    here = codes(net, picture, boxes((UPPER, 20, 32, 16, 28)), on_boxes=on_boxes)[0, UPPER]
-    there = codes(net, picture.roll((8, 8), (2, 3)), boxes((UPPER, 28, 40, 24, 36)), on_boxes=on_boxes)[0, UPPER]
+    here = codes(net, picture, boxes((UPPER, 20, 32, 16, 28)), way=way)[0, UPPER]
+    there = codes(net, picture.roll((8, 8), (2, 3)), boxes((UPPER, 28, 40, 24, 36)), way=way)[0, UPPER]
     torch.testing.assert_close(there[:, 1:, 1:], here[:, :-1, :-1], rtol=0, atol=1e-12)
 
 
-@both_ways
-def test_with_the_mask_channel_grey_differs_from_absent(on_boxes):
+@every_way
+def test_with_the_mask_channel_grey_differs_from_absent(way):
     grey, masks = torch.zeros(1, 3, HEIGHT, WIDTH, dtype=torch.float64), boxes((UPPER, 16, 36, 14, 34))
-    assert codes(encoder(mask_channel=True), grey, masks, on_boxes=on_boxes)[0, UPPER].any()
-    assert not codes(encoder(mask_channel=False), grey, masks, on_boxes=on_boxes)[0, UPPER].any()
+    assert codes(encoder(mask_channel=True), grey, masks, way=way)[0, UPPER].any()
+    assert not codes(encoder(mask_channel=False), grey, masks, way=way)[0, UPPER].any()
 
 
-@both_ways
-def test_a_batch_of_different_people_equals_its_members(on_boxes):
+@every_way
+def test_a_batch_of_different_people_equals_its_members(way):
     net, picture, masks = encoder(), image(2), torch.cat([STANDING, SITTING])
-    together = codes(net, picture, masks, on_boxes=on_boxes)
-    alone = [codes(net, picture[i : i + 1], masks[i : i + 1], on_boxes=on_boxes) for i in range(2)]
+    together = codes(net, picture, masks, way=way)
+    alone = [codes(net, picture[i : i + 1], masks[i : i + 1], way=way) for i in range(2)]
     torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-12)
 
 
-@both_ways
+@every_way
 @pytest.mark.parametrize("mask_channel", [True, False])
-def test_carried_colours_are_means_and_do_not_change_the_features(mask_channel, on_boxes):
-    plain = codes(encoder(mask_channel), image(), STANDING, on_boxes=on_boxes)
-    carrying = codes(encoder(mask_channel, carried_cells=1), image(), STANDING, on_boxes=on_boxes)
+def test_carried_colours_are_means_and_do_not_change_the_features(mask_channel, way):
+    plain = codes(encoder(mask_channel), image(), STANDING, way=way)
+    carrying = codes(encoder(mask_channel, carried_cells=1), image(), STANDING, way=way)
     assert torch.equal(carrying[:, :, :4], plain)
     for region in range(8):
         mask = STANDING[:, region : region + 1]
@@ -153,9 +181,9 @@ def test_carried_colours_are_means_and_do_not_change_the_features(mask_channel, 
         assert torch.allclose(carrying[:, region, 4:], expected, rtol=0, atol=1e-12)
 
 
-@both_ways
-def test_a_region_carries_the_colours_of_each_cell_of_a_position(on_boxes):
-    carrying = codes(encoder(carried_cells=4), image(), STANDING, on_boxes=on_boxes)[:, :, 4:]
+@every_way
+def test_a_region_carries_the_colours_of_each_cell_of_a_position(way):
+    carrying = codes(encoder(carried_cells=4), image(), STANDING, way=way)[:, :, 4:]
     for region in range(8):
         mask = STANDING[:, region : region + 1]
         expected = torch.nn.functional.avg_pool2d(torch.cat([image() * mask, mask], dim=1), 2)
