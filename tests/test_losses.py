@@ -235,6 +235,19 @@ def test_perceptual_loss_is_the_sum_over_layers_of_mean_differences() -> None:
     assert perceptual_loss(generated, zero, ["a", "b"]).item() == pytest.approx(2.5)
 
 
+def test_the_perceptual_gradient_of_bf16_features_is_that_of_the_float32_loss() -> None:
+    target = {"a": random(2, 8, 6, 5, seed=1).bfloat16()}
+    features = random(2, 8, 6, 5).bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
+    loss = perceptual_loss({"a": features}, target, ["a"])
+    (found,) = torch.autograd.grad(loss, features)
+    expected = F.l1_loss(features.float(), target["a"].float())
+    (wanted,) = torch.autograd.grad(expected, features)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-3)
+    assert torch.equal(found, wanted)
+    assert found.is_contiguous(memory_format=torch.channels_last), "other gradients are slow there"
+
+
 def slow_gram(features: Tensor) -> Tensor:
     batch, channels, height, width = features.shape
     result = torch.zeros(batch, channels, channels, dtype=torch.float64)
@@ -260,6 +273,13 @@ def test_style_loss_equals_a_float64_loop() -> None:
     a, b = random(2, 5, 4, 3), random(2, 5, 4, 3, seed=1)
     expected = (slow_gram(a) - slow_gram(b)).abs().mean()
     torch.testing.assert_close(style_loss({"x": a}, {"x": b}, ["x"]).double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_gram_of_bf16_features_is_float32_and_near_the_gram_of_the_same_in_float32() -> None:
+    features = random(2, 8, 20, 30).relu().bfloat16()
+    found = gram(features)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, gram(features.float()), rtol=2**-7, atol=0)
 
 
 def test_gram_ignores_position_and_scale() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def perceptual_loss(generated: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
@@ -14,10 +15,28 @@ def perceptual_loss(generated: Mapping[str, Tensor], target: Mapping[str, Tensor
     Shape:
         generated[l], target[l]: (B, C_l, H_l, W_l); result: a float32 scalar.
     """
-    terms = [_mean_absolute_difference(generated[layer].float(), target[layer].float()) for layer in layers]
+    terms = [_mean_absolute_difference(generated[layer], target[layer]) for layer in layers]
     return sum(terms[1:], terms[0])
 
 
 def _mean_absolute_difference(a: Tensor, b: Tensor) -> Tensor:
-    # Not reduction="mean": its contiguous gradient is slow together with channels-last features.
-    return F.l1_loss(a, b, reduction="sum") / a.numel()
+    # Differences keep the features' type, whose gradient is a sign; the sum is float32, or float64 for doubles.
+    # Not mean(): its contiguous gradient is slow together with channels-last features.
+    total: Tensor = _SumOfAbsolutes.apply(a - b)
+    return total / a.numel()
+
+
+class _SumOfAbsolutes(torch.autograd.Function):
+    """Sum absolute values in float32 or wider; torch's own gradient of bf16 takes twice as long."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        context.save_for_backward(values)
+        total: Tensor = torch.linalg.vector_norm(values, 1, dtype=torch.promote_types(values.dtype, torch.float32))
+        return total
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        (values,) = context.saved_tensors
+        of_values: Tensor = values.sign() * gradients[0].to(values.dtype)
+        return of_values

@@ -18,6 +18,8 @@ STYLE_LAYERS: dict[str, tuple[str, ...]] = {
 def gram(features: Tensor) -> Tensor:
     """Return each image's Gram matrix, divided by C·H·W and scaled to unit Frobenius norm, in float32.
 
+    Inner products of bf16 features are computed in bf16: their rounding is far below that of the features themselves.
+
     The magnitude of VGG features differs by orders of magnitude between layers; the unit norm removes it. The division
     by C·H·W then only matters for features close to zero. All-zero features give a zero matrix and zero gradients.
 
@@ -26,8 +28,8 @@ def gram(features: Tensor) -> Tensor:
     """
     _, channels, height, width = features.shape
     with torch.autocast(features.device.type, enabled=False):
-        flat = features.float().permute(0, 2, 3, 1).flatten(1, 2)  # (B, H·W, C), a view of channels-last features
-        product = flat.transpose(1, 2) @ flat / (channels * height * width)  # (B, C, C)
+        flat = features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H·W, C), a view of channels-last features
+        product = (flat.transpose(1, 2) @ flat).float() / (channels * height * width)  # (B, C, C)
         norm = torch.linalg.matrix_norm(product, keepdim=True)  # (B, 1, 1)
         unit: Tensor = product * norm.clamp_min(1e-12).reciprocal()
         return unit
