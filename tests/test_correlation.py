@@ -157,6 +157,52 @@ def test_under_autocast_the_field_stays_float32():
     assert torch.equal(moved, rearrange(pose, style, style, 0.01))
 
 
+def moved_with_gradients(*inputs: Tensor, bf16: bool) -> tuple[Tensor, list[Tensor]]:
+    pose, style, values = (tensor.clone().requires_grad_() for tensor in inputs)
+    field = Field.of(pose, style, 0.1)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        moved = field.rearrange(values)
+    (moved * features(9, channels=moved.shape[1])).sum().backward()
+    return moved.detach(), [tensor.grad for tensor in (pose, style, values)]
+
+
+def test_training_in_bf16_moves_values_and_gradients_as_float32_does_up_to_the_rounding_of_bf16():
+    inputs = features(0), features(1), features(2, channels=11)
+    moved, gradients = moved_with_gradients(*inputs, bf16=True)
+    expected, expected_gradients = moved_with_gradients(*inputs, bf16=False)
+    assert moved.dtype == torch.float32
+    assert not torch.equal(moved, expected), "values are rounded to bf16"
+    for found, wanted in zip([moved, *gradients], [expected, *expected_gradients], strict=True):
+        assert (found - wanted).norm() < 0.02 * wanted.norm()
+
+
+def test_training_in_bf16_holds_blocks_of_the_field_and_their_size_changes_nothing(monkeypatch):
+    inputs = features(0), features(1), features(2, channels=11)
+    moved, gradients = moved_with_gradients(*inputs, bf16=True)
+    monkeypatch.setattr(module, "_VALUES_IN_A_BLOCK", 20 * 7)  # blocks of 7, 7 and 6 rows
+    in_blocks, in_blocks_gradients = moved_with_gradients(*inputs, bf16=True)
+    for found, wanted in zip([in_blocks, *in_blocks_gradients], [moved, *gradients], strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0.02, atol=0.01)
+
+
+def test_a_sharp_field_has_no_gradient_in_bf16_where_it_has_none():
+    """The rounding of a large common gradient does not count: only differences between the values do."""
+    style = torch.eye(20)[None].view(1, 20, 5, 4)
+    pose = style.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        moved = Field.of(pose, style, 0.01).rearrange(features(2, batch=1, channels=11))
+    (1000 * moved).sum().backward()
+    assert pose.grad is not None
+    assert pose.grad.abs().max() < 1e-3
+
+
+def test_drawing_in_bf16_moves_values_in_float32():
+    inputs = features(0), features(1), features(2, channels=11)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        moved = rearrange(*inputs, 0.1)
+    assert torch.equal(moved, rearrange(*inputs, 0.1))
+
+
 @pytest.mark.usefixtures("float64_kept")
 def test_blocks_of_rows_concatenate_to_the_whole_field(monkeypatch):
     monkeypatch.setattr(module, "_VALUES_AT_A_TIME", 2 * 12 * 3)

@@ -76,6 +76,7 @@ def pipeline_on(canvas: Canvas) -> Pipeline:
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(correlation, "_VALUES_AT_A_TIME", 16 * POSITIONS)
+    monkeypatch.setattr(correlation, "_VALUES_IN_A_BLOCK", 16 * POSITIONS)
 
 
 def test_drawing_never_holds_the_whole_field_and_uses_fused_attention(small_blocks, monkeypatch):
@@ -88,7 +89,8 @@ def test_drawing_never_holds_the_whole_field_and_uses_fused_attention(small_bloc
     assert "_scaled_dot_product_flash_attention_for_cpu" in watch.operations
 
 
-def test_a_training_step_and_its_statistics_never_hold_the_whole_field(small_blocks):
+@pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
+def test_a_training_step_and_its_statistics_never_hold_the_whole_field(small_blocks, bf16):
     config, person = configured(CANVAS), on_canvas(CANVAS)
     from scmnet_cli.data.dataset import collate
 
@@ -96,15 +98,18 @@ def test_a_training_step_and_its_statistics_never_hold_the_whole_field(small_blo
     inputs = Inputs.of(TrainingBatch(target, target))
     net = build_generator(config.model)
     with Watch() as watch:
-        drawn = GeneratorPass(net)(inputs)
-        objective = GeneratorObjective(config, None, torch.device("cpu"))
-        objective.total(objective(drawn, inputs, None)).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            drawn = GeneratorPass(net)(inputs)
+            objective = GeneratorObjective(config, None, torch.device("cpu"))
+            total = objective.total(objective(drawn, inputs, None))
+        total.backward()
         field_statistics(drawn, inputs)
     assert watch.pairs(POSITIONS) == []
-    assert {
+    fused = {
         "_scaled_dot_product_flash_attention_for_cpu",
         "_scaled_dot_product_flash_attention_for_cpu_backward",
-    } <= watch.operations
+    }
+    assert bf16 != (fused <= watch.operations)
 
 
 def test_the_recorder_detects_the_explicit_field():

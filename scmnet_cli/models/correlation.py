@@ -19,12 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 _VALUES_AT_A_TIME = 2**22  # 16 MiB of the field
+_VALUES_IN_A_BLOCK = 2**19  # 2 MiB, which stay in a core's cache
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,18 @@ class Field:
     def rearrange(self, values: Tensor) -> Tensor:
         """Move values along the field (Eq. 3) without materialising it.
 
+        Training in bf16 on a CPU multiplies the values in bf16; everywhere else all is float32.
+
         Shape:
             values: (B, K, h', w'); result: (B, K, h, w) float32.
         """
+        on_cpu, training = self.query.device.type == "cpu", self.query.requires_grad
+        mixed = on_cpu and training and torch.is_autocast_enabled("cpu")
         with torch.autocast(self.query.device.type, enabled=False):
             value = _tokens(values)
+            if mixed:
+                in_bf16: Tensor = MixedAttention.apply(self.query, self.key, value, 1 / self.tau)
+                return in_bf16.transpose(1, 2).view(-1, values.shape[1], *self.size)
             # Fused kernels need queries, keys and values of one width, a multiple of 8; zero padding changes nothing.
             width = -(-max(self.query.shape[-1], value.shape[-1]) // 8) * 8
             query, key, padded = (F.pad(t, (0, width - t.shape[-1]))[:, None] for t in (self.query, self.key, value))
@@ -110,6 +119,60 @@ class Field:
             with torch.autocast(self.query.device.type, enabled=False):  # closed before the caller's code runs
                 logits = block @ self.key.transpose(1, 2) / self.tau
             yield logits
+
+
+class MixedAttention(torch.autograd.Function):
+    """Attention with logits in float32 and all other products in bf16, for training on CPUs that are fast in bf16.
+
+    Logits are cosines divided by a small tau, too large for bf16. torch's fused kernel has one type for all products
+    and takes twice as long in float32. A block of rows of one image is in memory at a time.
+
+    Shape:
+        query: (B, N, D); key: (B, N', D); value: (B, N', K); result: (B, N, K); all float32.
+    """
+
+    @staticmethod
+    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Return softmax(scale query keyᵀ) value."""
+        value = value.to(torch.bfloat16)
+        moved = value.new_empty(*query.shape[:2], value.shape[2])
+        log_sums = query.new_empty(query.shape[:2])
+        for at in _blocks_of_rows(query, key):
+            image, _ = at
+            logits = torch.mm(query[at], key[image].t()).mul_(scale)
+            log_sums[at] = logits.logsumexp(1)
+            weights = logits.sub_(log_sums[at][:, None]).exp_().to(torch.bfloat16)
+            torch.mm(weights, value[image], out=moved[at])
+        context.save_for_backward(query, key, value, log_sums)
+        context.scale = scale
+        return moved.float()
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """Return the gradients of query, key and value; the weights are computed again."""
+        query, key, value, log_sums = context.saved_tensors
+        (of_moved,) = gradients
+        of_query, of_key, of_value = torch.empty_like(query), torch.zeros_like(key), key.new_zeros(value.shape)
+        of_moved, low_query, low_key = (tensor.to(torch.bfloat16) for tensor in (of_moved, query, key))
+        for at in _blocks_of_rows(query, key):
+            image, _ = at
+            weights = torch.mm(query[at], key[image].t()).mul_(context.scale).sub_(log_sums[at][:, None]).exp_()
+            of_value[image] += torch.mm(weights.to(torch.bfloat16).t(), of_moved[at])
+            of_weights = torch.mm(of_moved[at], value[image].t()).float()
+            # The mean comes from the rounded values too: where one weight is 1, the difference is exactly 0.
+            of_weights.sub_((of_weights * weights).sum(1, keepdim=True))
+            of_logits = of_weights.mul_(weights).mul_(context.scale).to(torch.bfloat16)
+            of_query[at] = torch.mm(of_logits, low_key[image])
+            of_key[image] += torch.mm(of_logits.t(), low_query[at])
+        return of_query, of_key, of_value, None
+
+
+def _blocks_of_rows(query: Tensor, key: Tensor) -> Iterator[tuple[int, slice]]:
+    """Yield image and rows of each block of the field."""
+    rows = max(1, _VALUES_IN_A_BLOCK // key.shape[1])
+    for image in range(len(query)):
+        for first in range(0, query.shape[1], rows):
+            yield image, slice(first, first + rows)
 
 
 def aligned_prior(features: Tensor, alignment: Tensor | None, sigma: float) -> Prior:
