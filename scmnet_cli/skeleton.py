@@ -91,13 +91,12 @@ def pose_maps(joints: Tensor, canvas: Canvas) -> Tensor:
     length_sq = along.square().sum(-1).clamp(min=1e-6)
     offset_x = x[None, None, None, :] - start[..., 0, None, None]  # (B, 17, 1, W)
     offset_y = y[None, None, :, None] - start[..., 1, None, None]  # (B, 17, H, 1)
-    position = (offset_x * along[..., 0, None, None] + offset_y * along[..., 1, None, None]) / length_sq[
-        ..., None, None
-    ]
-    position = position.clamp(0, 1)  # (B, 17, H, W)
-    distance_sq = (offset_x - position * along[..., 0, None, None]) ** 2
-    distance_sq = distance_sq + (offset_y - position * along[..., 1, None, None]) ** 2
-    distance_sq = distance_sq.masked_fill(~drawn[..., None, None], float("inf")).amin(1, keepdim=True)
+    along_x, along_y = along[..., None, None].unbind(2)  # (B, 17, 1, 1) each
+    position = offset_x * along_x + offset_y * along_y  # (B, 17, H, W), in place from here on: it is large
+    position.div_(length_sq[..., None, None]).clamp_(0, 1)
+    distance_sq = (offset_x - position * along_x).square_()
+    distance_sq.add_((offset_y - position.mul_(along_y)).square_())
+    distance_sq = distance_sq.masked_fill_(~drawn[..., None, None], float("inf")).amin(1, keepdim=True)
     lines = torch.exp(-0.5 / (_LIMB_SIGMA_AT_256 * scale) ** 2 * distance_sq)  # (B, 1, H, W)
     return torch.cat([heat, lines], dim=1)
 

@@ -320,6 +320,19 @@ def test_the_target_is_always_the_real_photo_and_the_source_the_same_person_in_a
     assert torch.equal(batch.source.image.permute(0, 2, 3, 1)[changed], warp.image.permute(0, 2, 3, 1)[changed])
 
 
+def test_sources_and_targets_that_are_warped_together_equal_those_warped_alone(in_memory: PeopleInMemory) -> None:
+    both, only_sources, only_targets = (
+        stream(in_memory, *PERSON, *settings).batch(0, 24)
+        for settings in ((), ("data.repose_target=0",), ("data.repose=0",))
+    )
+    for name in ("image", "labels", "structure"):
+        assert torch.equal(getattr(both.source, name), getattr(only_sources.source, name))
+        assert torch.equal(getattr(both.target, name), getattr(only_targets.target, name))
+    assert both.sure is not None
+    assert only_targets.sure is not None
+    assert torch.equal(both.sure, only_targets.sure)
+
+
 def test_reposing_has_the_configured_probability(in_memory: PeopleInMemory) -> None:
     batch = stream(in_memory, "data.repose=0.4", "data.anti_copy=false").batch(0, 200)
     changed = (batch.source.structure - batch.target.structure).abs().amax((1, 2)) > 0.5

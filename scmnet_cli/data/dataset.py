@@ -45,6 +45,18 @@ class Batch:
     def __len__(self) -> int:
         return len(self.image)
 
+    def joined(self, other: Batch) -> Batch:
+        """Return both batches as one."""
+        image, labels, structure = (
+            torch.cat(pair)
+            for pair in ((self.image, other.image), (self.labels, other.labels), (self.structure, other.structure))
+        )
+        return Batch(image, labels, structure, self.domain)
+
+    def part(self, rows: slice) -> Batch:
+        """Return some people of the batch."""
+        return Batch(self.image[rows], self.labels[rows], self.structure[rows], self.domain)
+
     def maps(self) -> Tensor:
         """Draw the structure maps for the pose encoder, (B, domain.num_maps, H, W)."""
         return self.domain.maps(self.structure, Canvas(self.image.shape[2], self.image.shape[3]))
@@ -319,8 +331,11 @@ class TrainingStream:
             random = np.random.default_rng((self.seed, _TARGET_STREAM, position))
             if random.random() < self.config.repose_target:
                 targets[row] = torch.from_numpy(target_pose(joints, random)).to(targets)
-        target, sure = self._warped(photo, targets) if self.config.repose_target else (photo, None)
-        return TrainingBatch(target, self._in_pose(photo, posed, positions), sure)
+        if not self.config.repose_target:
+            return TrainingBatch(photo, self._in_pose(photo, posed, positions))
+        both, sure = self._warped(photo.joined(photo), torch.cat([targets, posed]))  # one warp is faster than two
+        first, second = slice(0, len(photo)), slice(len(photo), None)
+        return TrainingBatch(both.part(first), self._augmented(both.part(second), positions), sure[first])
 
     def _close_up_both(self, batch: Batch, positions: Sequence[int]) -> Batch:
         """Crop target or source as the other one of the pair is cropped."""
@@ -328,7 +343,10 @@ class TrainingStream:
 
     def _in_pose(self, source: Batch, posed: Tensor, positions: Sequence[int]) -> Batch:
         """Warp sources into poses, (B, 18, 3), crop some of them again, and move them."""
-        source, _ = self._warped(source, posed)
+        return self._augmented(self._warped(source, posed)[0], positions)
+
+    def _augmented(self, source: Batch, positions: Sequence[int]) -> Batch:
+        """Crop some of the re-posed sources again, and move all."""
         source = self._close_up(source, _CLOSE_SOURCE_STREAM, positions, self.config.close_up)
         return self._moved(source, positions)
 
