@@ -3,7 +3,8 @@
 The config is ``person``; variants say what could make it cheaper. CPU seconds of one thread, the least of three steps
 after a first one, on drawn people, at 128x88 unless SIZE says otherwise. The losses on VGG features need their weights
 (SCM_WEIGHTS). Variants that compile need a C++ compiler; the time to compile is printed, not counted. ``--operations``
-instead counts torch's operations that compute or copy: on a GPU each is at least one kernel launch.
+instead counts torch's operations that compute or copy: on a GPU each is at least one kernel launch. ``--bf16`` measures
+every variant in bf16, ``--two`` on two threads and by the clock.
 """
 
 import sys
@@ -15,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from scmnet_cli.config import load_config
 from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.sources.drawn import write_drawn_source
 from scmnet_cli.sources.folder import FolderSource
+from scmnet_cli.system.process import freed_memory_kept
 from scmnet_cli.training.loop import Run
 from scmnet_cli.training.objective import GeneratorObjective, Inputs
 from scmnet_cli.types import Canvas
@@ -115,10 +116,10 @@ def compiled_vgg(run: Run) -> None:
 
 
 def compiled_generator(run: Run) -> None:
-    """Compile the encoders and the translation generator."""
-    for child in run.generator_pass.net.children():
-        if isinstance(child, nn.Module):
-            child.compile(dynamic=False)
+    """Compile the networks whose inputs have one size in every step."""
+    net = run.generator_pass.net
+    for part in (net.pose_encoder, net.ccf, net.generator):
+        part.compile(dynamic=False)
 
 
 def smaller_band(run: Run) -> None:
@@ -144,7 +145,12 @@ def measure(data: Path, run_folder: Path, canvas: Canvas, name: str) -> Parts:
     run = Run(data, run_folder, config, device="cpu")
     assert isinstance(run.objective, GeneratorObjective)
     VARIANTS[name](run)
-    options = {"with_vgg": name != "without VGG", "precision": torch.bfloat16 if name == "bf16" else None}
+    in_bf16 = name == "bf16" or "--bf16" in sys.argv
+    options: dict[str, Any] = {
+        "with_vgg": name != "without VGG",
+        "precision": torch.bfloat16 if in_bf16 else None,
+        "clock": time.perf_counter if "--two" in sys.argv else time.process_time,
+    }
     start = time.perf_counter()
     step(run, **options)
     sys.stdout.write(f"{name}: the first step took {time.perf_counter() - start:.0f} s by the clock\n")
@@ -163,11 +169,11 @@ def count_operations(data: Path, run_folder: Path, canvas: Canvas) -> None:
 
 def main() -> None:
     """Measure the variants one by one."""
-    torch.set_num_threads(1)
-    size, *names = [word for word in sys.argv[1:] if word != "--operations"] or ["128x88"]
+    torch.set_num_threads(2 if "--two" in sys.argv else 1)
+    size, *names = [word for word in sys.argv[1:] if not word.startswith("--")] or ["128x88"]
     height, width = map(int, size.split("x"))
     canvas = Canvas(height, width)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, freed_memory_kept():
         data = Path(folder) / "data"
         write_drawn_source(Path(folder) / "people", 24)
         prepare(FolderSource(Path(folder) / "people"), data, canvas, jobs=1)
@@ -177,7 +183,7 @@ def main() -> None:
         for number, name in enumerate(names or VARIANTS):
             found = measure(data, Path(folder) / f"run-{number}", canvas, name)
             parts = ", ".join(f"{part} {seconds:.2f}" for part, seconds in found.seconds.items())
-            sys.stdout.write(f"{size}, {name}: {found.total:.2f} CPU s a step: {parts}\n")
+            sys.stdout.write(f"{size}, {name}: {found.total:.2f} s a step: {parts}\n")
             sys.stdout.flush()
 
 
