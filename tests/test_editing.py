@@ -128,7 +128,8 @@ def test_a_larger_photo_with_a_background_stays_outside_the_area(pipeline: Pipel
 
     rows, columns = np.mgrid[:320, :240] * 2 // 5  # 2.5 pixels of the photo for one of the canvas
     area = np.zeros(photo_regions.shape, bool)
-    edges = recoloured(found, crop.crop_image(photo_image, None))
+    own = crop.crop_image(photo_image, None)
+    edges = recoloured(found, own, own)
     area[20:340, 30:270] = edges.area[rows, columns] > 0
     reached = ndimage.binary_dilation(area, np.ones((3, 3)), iterations=6)  # bicubic: two pixels of the canvas
     assert np.array_equal(result[~reached], photo_image[~reached])
@@ -287,6 +288,8 @@ def test_drawn_skin_takes_the_colour_of_the_wearers_skin() -> None:
     assert abs(toned[skin].mean(0) - own).max() < 3
     assert np.array_equal(toned[~skin], drawn[~skin])
     assert np.array_equal(skin_toned(wearer, drawn, np.zeros_like(skin)), drawn)
+    off = toned[skin] - toned[skin].mean(0)
+    assert abs(off - off.mean(-1, keepdims=True)).max() < 1, "only the lightness varies"
 
 
 def test_several_edits_are_made_one_after_the_other(pipeline: Pipeline) -> None:

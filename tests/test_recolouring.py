@@ -30,7 +30,8 @@ def picture(blur: float = 1.2, old=WHITE):
 def red_disc(old_radius: float = RADIUS, new_radius: float = RADIUS, kept=None) -> Edit:
     new, old = distance() < new_radius, distance() < old_radius
     area = new.astype(np.float32)
-    outlines = Outlines(new, old, np.zeros_like(new) if kept is None else kept)
+    nothing = np.zeros_like(new)
+    outlines = Outlines(new, old, nothing if kept is None else kept, nothing)
     return Edit(dressed(PANTS), np.full((SIZE, SIZE, 3), RED, np.float32), area, area, outlines)
 
 
@@ -40,7 +41,7 @@ def drawn(edit: Edit, photo):
 
 def test_a_soft_edge_stays_soft_in_the_new_colour() -> None:
     photo, share = picture()
-    result = drawn(recoloured(red_disc(), photo), photo)
+    result = drawn(recoloured(red_disc(), photo, photo), photo)
     exact = share * np.asarray(RED) + (1 - share) * np.asarray(DARK)
     ring = abs(distance() - RADIUS) < 3
     assert abs(result[ring] - exact[ring]).mean() < 6
@@ -49,7 +50,7 @@ def test_a_soft_edge_stays_soft_in_the_new_colour() -> None:
 
 def test_no_rim_of_the_old_garment_stays_though_the_map_misses_its_edge() -> None:
     photo, _ = picture()
-    result = drawn(recoloured(red_disc(RADIUS - 1.5, RADIUS - 1.5), photo), photo)
+    result = drawn(recoloured(red_disc(RADIUS - 1.5, RADIUS - 1.5), photo, photo), photo)
     ring = abs(distance() - RADIUS) < 3
     assert result[ring][:, 1].max() < 90
     assert drawn(red_disc(RADIUS - 1.5, RADIUS - 1.5), photo)[ring][:, 1].max() > 180
@@ -57,7 +58,7 @@ def test_no_rim_of_the_old_garment_stays_though_the_map_misses_its_edge() -> Non
 
 def test_far_from_the_edge_nothing_changes() -> None:
     photo, _ = picture()
-    result = recoloured(red_disc(), photo)
+    result = recoloured(red_disc(), photo, photo)
     away = abs(distance() - RADIUS) > 8
     assert np.array_equal(result.area[away], red_disc().area[away])
     assert np.array_equal(result.colour[away], red_disc().colour[away])
@@ -66,8 +67,8 @@ def test_far_from_the_edge_nothing_changes() -> None:
 def test_where_the_new_garment_ends_elsewhere_its_own_edge_stays() -> None:
     photo, _ = picture()
     edit = red_disc(new_radius=RADIUS + 10)
-    assert np.array_equal(recoloured(edit, photo).colour, edit.colour)
-    assert np.array_equal(recoloured(edit, photo).area, edit.area)
+    assert np.array_equal(recoloured(edit, photo, photo).colour, edit.colour)
+    assert np.array_equal(recoloured(edit, photo, photo).area, edit.area)
 
 
 def test_kept_pixels_are_not_recoloured() -> None:
@@ -75,9 +76,26 @@ def test_kept_pixels_are_not_recoloured() -> None:
     kept = np.zeros((SIZE, SIZE), bool)
     kept[:, : SIZE // 2] = True
     edit = red_disc(kept=kept)
-    found = recoloured(edit, photo)
+    found = recoloured(edit, photo, photo)
     assert np.array_equal(found.colour[:, : SIZE // 2], edit.colour[:, : SIZE // 2])
     assert not np.array_equal(found.colour[:, SIZE // 2 :], edit.colour[:, SIZE // 2 :])
+
+
+def test_no_rim_of_a_removed_garment_stays_around_a_hand_before_it() -> None:
+    hand = distance() < RADIUS + 1.5  # the map gives it some of the cloth
+    photo, share = picture(old=(220.0, 170.0, 140.0))
+    nothing = np.zeros_like(hand)
+    colour, area = np.zeros((SIZE, SIZE, 3), np.float32), (~hand).astype(np.float32)
+    edit = Edit(dressed(PANTS), colour, np.zeros_like(area), area, Outlines(nothing, ~hand, nothing, hand))
+    behind = np.full_like(photo, 240)
+    found = recoloured(edit, photo, behind)
+    ring = abs(distance() - RADIUS) < 5
+    exact = share * (220, 170, 140) + (1 - share) * 240
+    assert abs(found.over(photo, behind)[ring] - exact[ring]).mean() < 8
+    assert found.over(photo, behind)[ring].min() > 120
+    assert edit.over(photo, behind)[ring].min() < 80, "without it the dark cloth shows"
+    inner = distance() < RADIUS - 8
+    assert np.array_equal(found.over(photo, behind)[inner], photo[inner])
 
 
 @pytest.mark.parametrize("outlines", ["none", "apart", "everywhere"])
@@ -86,18 +104,19 @@ def test_without_a_common_outline_an_edit_stays_as_it_is(outlines: str) -> None:
     edit, nothing, all_of_it = red_disc(), np.zeros((SIZE, SIZE), bool), np.ones((SIZE, SIZE), bool)
     given = {
         "none": None,
-        "apart": Outlines(distance() < 100, distance() > 200, nothing),
-        "everywhere": Outlines(all_of_it, all_of_it, nothing),
+        "apart": Outlines(distance() < 100, distance() > 200, nothing, nothing),
+        "everywhere": Outlines(all_of_it, all_of_it, nothing, nothing),
     }
     edit = replace(edit, outlines=given[outlines])
-    assert recoloured(edit, photo) is edit
+    assert recoloured(edit, photo, photo) is edit
 
 
 def test_outlines_of_two_edits_are_joined() -> None:
     nothing = np.zeros((4, 4), bool)
     top, bottom = nothing.copy(), nothing.copy()
     top[:2], bottom[2:] = True, True
-    first, second = Outlines(top, nothing, nothing), Outlines(bottom, top, bottom)
+    first, second = Outlines(top, nothing, nothing, top), Outlines(bottom, top, bottom, bottom)
     assert first.joined(second).new.all()
     assert np.array_equal(first.joined(second).old, top)
+    assert np.array_equal(first.joined(second).front, bottom), "the second edit replaced what lay in front"
     assert first.joined(None) is first

@@ -12,6 +12,8 @@ from test_editing import GREEN, PANTS, PHOTO, RED, SKIRT, crossing, dressed, edi
 
 from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.inference.bare_skin import bare_limbs
+from scmnet_cli.inference.filling import waist_filled
+from scmnet_cli.inference.limb_places import torso_length
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.uncovered import gone
 from scmnet_cli.models.part_joints import LIMBS
@@ -111,6 +113,24 @@ def test_a_skirt_begins_where_the_trousers_began(pipeline: Pipeline) -> None:
     waist = np.flatnonzero(regions_of(wearer, "pants").any(1))[0] + 3
     middle = round(float(wearer.joints[[8, 11], 0].mean()))
     assert np.abs(found.person.image[waist, middle].astype(int) - RED).max() < 40
+
+
+def test_a_waistband_moves_up_to_the_wearers_waist_and_is_not_doubled() -> None:
+    wearer = dressed(PANTS)
+    old = regions_of(wearer, "pants")
+    start, size = int(np.flatnonzero(old.any(1))[0]), torso_length(wearer)
+    rows = np.arange(len(old))[:, None]
+    low = round(0.2 * size)
+    cover = (old & (rows >= start + low)).astype(np.float32)
+    band = old & (rows >= start + low) & (rows < start + low + 4)
+    colour = np.where(band[..., None], np.float32(RED), np.float32(40)).astype(np.float32)
+    filled, pixels = waist_filled(wearer, old, cover, colour)
+    middle = int(np.flatnonzero(old[start + low])[len(np.flatnonzero(old[start + low])) // 2])
+    red = np.flatnonzero((pixels[:, middle, 0] > 150) & (filled[:, middle] > 0.5))
+    assert red[0] - start <= 2
+    assert len(red) == red[-1] - red[0] + 1, "one band"
+    assert len(red) <= 8
+    assert (filled[old & (rows > start + 2)] > 0.5).mean() > 0.9
 
 
 def test_folded_arms_and_an_unknown_shape_do_no_harm(pipeline: Pipeline) -> None:

@@ -22,7 +22,7 @@ _TIGHT = 1.15
 """Up to this multiple of a limb's width a garment is tight, so the limb has the garment's outline."""
 _PAST_END = (1.1, 1.6)
 """Where a limb ends, in lengths of each of its bones."""
-_LIMB_EDGE = 0.008
+_LIMB_EDGE = 0.015
 """Soft edge of a bare limb in torso lengths."""
 _SHADING = 0.25
 """How much darker a bare limb is at its outline."""
@@ -30,6 +30,13 @@ _SLICES, _LEAST_IN_SLICE = 17, 5
 _SEAM, _SEEN, _ABOVE_SHOE, _LEAST_SHOWN = 0.03, 0.4, 1.85, 0.004
 """Slices across a leg that shows, and pixels that a slice needs; from where to where below a bared leg it is looked at,
 in lengths of a bone, not below the shoe's top; and its least area, in squared torso lengths."""
+_SKIN_HUE, _SKIN_LIGHT, _LEAST_REDNESS = (0.5, 2.0), (0.25, 1.6), 0.03
+"""Limits of redness, (red - blue) / sum, and of lightness of skin, relative to the median of face and arms, and the
+redness from which it tells skin."""
+_MIXED = 0.012
+"""Torso lengths from a leg's outline within which its pixels mix with others."""
+_MET, _FADES = 0.03, 0.4
+"""Torso lengths below a bared leg that give its colour there, and over which that colour fades."""
 _LEAST_SKIN = 0.001  # share of the canvas
 _VARIATION = 20.0  # of 255: the largest deviation from the skin's colour
 
@@ -53,8 +60,8 @@ def bare_limbs(wearer: Person) -> tuple[FloatArray, FloatArray]:
         for past_end, (u, v), widths in zip(_PAST_END, bones, widths_of_bones, strict=True):
             width = girth * np.interp(u, np.linspace(0, 1, len(widths)), widths)
             width = np.where((u > -0.1) & (u < past_end), width, 0)
-            inside = np.maximum(inside, ((width - v) / _LIMB_EDGE).clip(0, 1))
-            inside = np.maximum(inside, tight & (v < _TIGHT * width))
+            inside = np.maximum(inside, ((width - v) / _LIMB_EDGE + 0.5).clip(0, 1) * (width > 0))
+            inside = np.maximum(inside, tight * ((_TIGHT * width - v) / _LIMB_EDGE + 0.5).clip(0, 1) * (width > 0))
             edge = np.minimum(edge, v / width.clip(min=1e-6))
     return inside.astype(np.float32), (1 - _SHADING * edge.clip(0, 1) ** 2).astype(np.float32)
 
@@ -83,13 +90,14 @@ def _leg_girths(wearer: Person) -> list[float]:
 def skin_toned(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolArray) -> npt.NDArray[np.float32]:
     """Give drawn pixels the wearer's skin colour, that of face and arms.
 
-    What the drawn pixels vary by stays, halved, up to a limit.
+    Their lightness varies as it does in the drawn pixels, by half as much and up to a limit.
     """
     own = np.isin(wearer.regions, [region_id("arms"), region_id("face")])
     if not skin.any() or own.mean() <= _LEAST_SKIN:
         return drawn
     colour = np.median(wearer.image[own], axis=0).astype(np.float32)
-    toned = colour + ((drawn - np.median(drawn[skin], axis=0)) / 2).clip(-_VARIATION, _VARIATION)
+    light = drawn.mean(-1, keepdims=True)
+    toned = colour + ((light - np.median(light[skin])) / 2).clip(-_VARIATION, _VARIATION)
     return np.where(skin[..., None], toned.clip(0, 255), drawn).astype(np.float32)
 
 
@@ -103,7 +111,9 @@ def legs_continued(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolAr
 
     drawn = drawn.astype(np.float32)
     columns = np.arange(skin.shape[1])
-    shown = (wearer.regions == region_id("legs")) & ~skin
+    margin = max(1, round(_MIXED * torso_length(wearer)))
+    legs = ndimage.binary_erosion((wearer.regions == region_id("legs")) | skin, iterations=margin)
+    shown = legs & ~skin & like_skin(wearer)
     bones = bone_coordinates(wearer)[2:]
     places = limb_places(wearer)[2:]
     nearest = np.argmin([away for _, away in places], axis=0)
@@ -127,4 +137,44 @@ def legs_continued(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolAr
             means = np.bincount(number, wearer.image[below][:, channel], _SLICES)[known] / counts[known]
             profile = ndimage.gaussian_filter1d(np.interp(np.arange(_SLICES), known, means), 1, mode="nearest")
             drawn[bared, channel] = np.interp(slices[bared], np.arange(_SLICES), profile)
+        drawn = _evened(drawn, wearer, bared, shown & mine)
     return drawn
+
+
+def like_skin(wearer: Person) -> _BoolArray:
+    """Return the pixels with the hue of the wearer's face and arms: shoes, socks and tights on legs have others.
+
+    Shape:
+        result: (H, W), all True if too little skin shows.
+    """
+    own = np.isin(wearer.regions, [region_id("arms"), region_id("face")])
+    if own.mean() <= _LEAST_SKIN:
+        return np.ones_like(own)
+    image = wearer.image.astype(np.float32)
+    redness = (image[..., 0] - image[..., 2]) / image.sum(-1).clip(1)
+    typical, light = float(np.median(redness[own])), image.mean(-1) / max(float(np.median(image[own].mean(-1))), 1.0)
+    if typical < _LEAST_REDNESS:
+        return np.ones_like(own)
+    found = (redness > _SKIN_HUE[0] * typical) & (redness < _SKIN_HUE[1] * typical)
+    return np.asarray(found & (light > _SKIN_LIGHT[0]) & (light < _SKIN_LIGHT[1]), np.bool_)
+
+
+def _evened(drawn: FloatArray, wearer: Person, bared: _BoolArray, shown: _BoolArray) -> FloatArray:
+    """Let a bared leg have the colours of the leg below where they meet, and its own farther up."""
+    from scipy import ndimage
+
+    size = torso_length(wearer)
+    rows = np.arange(len(bared))[:, None]
+    lowest = np.where(bared, rows, -1).max(0)
+    depth, gap = max(2, round(_MET * size)), max(2, round(_MET * size))
+    below = shown & (rows > lowest) & (rows <= lowest + gap + depth)
+    columns = np.flatnonzero((lowest >= 0) & (below.sum(0) >= depth))
+    if not len(columns):
+        return drawn
+    there = below[:, columns]
+    seen = (wearer.image[:, columns] * there[..., None]).sum(0) / there.sum(0)[:, None]
+    off = ndimage.median_filter(seen - drawn[lowest[columns], columns], (5, 1), mode="nearest")
+    off = ndimage.gaussian_filter1d(off, max(1.0, _MET / 2 * size), axis=0, mode="nearest")
+    everywhere = np.stack([np.interp(np.arange(bared.shape[1]), columns, off[:, channel]) for channel in range(3)], -1)
+    share = np.exp(-(lowest[None] - rows).clip(0) / (_FADES * size))[..., None]
+    return np.where(bared[..., None], (drawn + everywhere * share).clip(0, 255), drawn).astype(np.float32)

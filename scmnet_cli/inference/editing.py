@@ -234,7 +234,9 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
     if fits:
         skin = filled & ~lost
         kept = near_eyes(wearer) if kind == "hair" else frayed(wearer, skin, 2)
-        ends = Outlines(worn | skin, old | (worn & (wearer.regions != BACKGROUND) & ~front), kept)
+        before = front & (wearer.regions != region_id("face")) & (wearer.regions != BACKGROUND)
+        was = old | (worn & (wearer.regions != BACKGROUND) & ~front)
+        ends = Outlines(worn | skin, was, kept, before & (kind != "hair"))
     mixed = wearer.image * (1 - area[..., None]) + shown * area[..., None]
     finished = np.where(area[..., None] > 0, mixed.round().clip(0, 255), wearer.image).astype(np.uint8)
     return Edit(replace(pasted, image=finished, regions=labels), new.astype(np.float32), opacity, area, ends)

@@ -21,6 +21,8 @@ _IntArray = npt.NDArray[np.int64]
 _ARMS = region_id("arms")
 _BELOW_WAIST = (region_id("pants"), region_id("skirt"))
 _WAIST, _COAT = 0.35, 0.9  # torso lengths that a garment is extended upwards: to the waist, or to below a coat
+_LEAST_STRETCH, _STRETCHED = 0.02, 4.0
+"""Torso lengths from which on a garment is stretched to the waist, and how far down, as a multiple of them."""
 _TORSO_MARGIN = 0.12
 _FRAYED = 0.015
 """In torso lengths: margin of the torso around its joints, and width of the unreliable edge of a warped piece."""
@@ -134,8 +136,34 @@ def _nearest(sound: _BoolArray) -> tuple[_IntArray, _IntArray]:
 def waist_filled(
     wearer: Person, old: _BoolArray, cover: npt.NDArray[np.float32], colour: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Extend a skirt or trousers upwards to where the old garment began."""
+    """Extend a skirt or trousers upwards to where the old garment began: stretch all of it, then fill each column."""
+    cover, colour = _stretched_upwards(wearer, old, cover, colour)
     return _extended_upwards(wearer, cover > 0.99, old, _WAIST, cover, colour)
+
+
+def _stretched_upwards(
+    wearer: Person, old: _BoolArray, cover: npt.NDArray[np.float32], colour: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Move a garment's upper edge to that of the old garment, the more the higher a pixel lies."""
+    from scipy import ndimage
+
+    size = float(body_size(torch.from_numpy(wearer.joints)[None])[0])
+    worn = cover > 0.99
+    both = worn.any(0) & old.any(0)
+    if not both.any():
+        return cover, colour
+    tops, starts = worn.argmax(0)[both], old.argmax(0)[both]
+    up = float(np.median(tops - starts))
+    if not _LEAST_STRETCH * size < up < _WAIST * size:
+        return cover, colour
+    rows, columns = np.mgrid[: cover.shape[0], : cover.shape[1]].astype(np.float32)
+    start = float(np.median(starts))
+    taken = rows + up * (1 - (rows - start) / (_STRETCHED * up)).clip(0, 1)
+    layers = [
+        ndimage.map_coordinates(layer, [taken, columns], order=1, mode="constant" if layer is cover else "nearest")
+        for layer in (cover, *np.moveaxis(colour, -1, 0))
+    ]
+    return layers[0], np.stack(layers[1:], axis=-1)
 
 
 def trousers_extended(

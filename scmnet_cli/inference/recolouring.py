@@ -35,42 +35,51 @@ class Outlines:
     """Outlines of the garment that an edit adds and of the one that it removes.
 
     Shape:
-        new, old: (H, W), the new garment with bared skin, and what was there; kept: (H, W), pixels that stay.
+        new, old: (H, W), the new garment with bared skin, and what was there; kept: (H, W), pixels that stay; front:
+            (H, W), hands, hair and clothes before the old garment.
     """
 
     new: _BoolArray
     old: _BoolArray
     kept: _BoolArray
+    front: _BoolArray
 
     def joined(self, later: Outlines | None) -> Outlines:
         """Return the outlines of two edits, one after the other."""
         if later is None:
             return self
-        return Outlines(self.new | later.new, self.old | later.old, self.kept | later.kept)
+        return Outlines(
+            self.new | later.new, self.old | later.old, self.kept | later.kept, self.front & ~later.old | later.front
+        )
 
 
-def recoloured(edit: Edit, picture: UInt8Array) -> Edit:
+def recoloured(edit: Edit, picture: UInt8Array, behind: UInt8Array) -> Edit:
     """Return an edit whose edges are those of a photo, as far as it replaced a garment by one of the same outline.
 
+    What lies before the old garment keeps its edge too, also where only the background replaces the garment.
+
     Shape:
-        picture: (H, W, 3), the photo at the size of the edit.
+        picture, behind: (H, W, 3), the photo at the size of the edit, and what an edit shows where it is transparent.
     """
     from scipy import ndimage
 
     ends = edit.outlines
-    if ends is None or not (ends.new & ends.old).any() or (ends.new | ends.old).all():
+    if ends is None or not ends.old.any() or (ends.new | ends.old).all():
         return edit
     band = max(2.0, _BAND * len(picture))
     image = picture.astype(np.float32)
     in_old, in_new = _signed(ends.old), _signed(ends.new)
-    near = (abs(in_old) <= band) & (abs(in_new) <= band) & (abs(in_old - in_new) <= _APART) & ~ends.kept
+    near = (abs(in_old) <= band) & (abs(in_new) <= band) & (abs(in_old - in_new) <= _APART)
     uncovered = ndimage.binary_opening(ends.old & ~ends.new, iterations=2)
     near &= ~ndimage.binary_dilation(uncovered, iterations=round(2 * band))
-    old, other = _spread(image, in_old > band), _spread(image, in_old < -band)
-    new = _spread(edit.colour, in_new > 1)
-    if old is None or other is None or new is None:
+    near |= _beside_front(ends, in_old, band)
+    near &= ~ends.kept
+    opaque = edit.opacity[..., None]
+    result = edit.colour * opaque + behind * (1 - opaque)
+    old, other, new = _spread(image, in_old > band), _spread(image, in_old < -band), _spread(result, in_old > 1)
+    if old is None or other is None or new is None or not near.any():
         return edit
-    new = np.where((in_new > 1)[..., None], edit.colour, new)
+    new = np.where((in_old > 1)[..., None], result, new)
     share, known = _share_of(image, old, other)
     beside = other + ((image - share[..., None] * old) / (1 - share[..., None]).clip(0.1) - other).clip(
         -_MOST_OFF, _MOST_OFF
@@ -90,6 +99,19 @@ def recoloured(edit: Edit, picture: UInt8Array) -> Edit:
         opacity=np.where(used, np.float32(1), edit.opacity),
         area=np.where(used, np.float32(1), edit.area),
     )
+
+
+def _beside_front(ends: Outlines, in_old: FloatArray, band: float) -> _BoolArray:
+    """Return the edges between the old garment and what lies before it, (H, W)."""
+    from scipy import ndimage
+
+    if not ends.front.any():
+        return ends.front
+    nearest = ndimage.distance_transform_edt(~(ends.front | ends.old), return_distances=False, return_indices=True)
+    away = ndimage.distance_transform_edt(~ends.front)
+    inside = ends.old & (away <= band) & (away <= in_old + _APART)
+    outside = (in_old < 0) & (in_old >= -band) & ends.front[tuple(nearest)]
+    return np.asarray((inside | outside) & (ends.front | ends.old), np.bool_)
 
 
 def _share_of(image: FloatArray, old: FloatArray, other: FloatArray) -> tuple[FloatArray, _BoolArray]:

@@ -11,8 +11,8 @@ _BoolArray = npt.NDArray[np.bool_]
 
 _LEVELS = ((4, 60), (2, 40))
 """Reduction of the masks, and number of steps, of each level of the registration."""
-_EDGE = 1 / 600
-"""Blur of a mask's outline, as a share of its height."""
+_EDGE, _SOFT = 1 / 600, 1 / 400
+"""Blur of a mask's outline, and width of its soft edge, as shares of its height."""
 
 
 def smoothed(mask: _BoolArray, sigma: float) -> _BoolArray:
@@ -24,11 +24,12 @@ def smoothed(mask: _BoolArray, sigma: float) -> _BoolArray:
 
 
 def soft_edged(mask: _BoolArray) -> FloatArray:
-    """Return a mask with a smooth outline and an edge of one pixel, (H, W) in [0, 1]."""
+    """Return a mask with a smooth outline and a soft edge, (H, W) in [0, 1]."""
     from scipy import ndimage
 
     sigma = len(mask) * _EDGE
-    return np.asarray((0.5 - ndimage.gaussian_filter(distance_outside(mask), sigma)).clip(0, 1), np.float32)
+    width = max(1.0, len(mask) * _SOFT)
+    return np.asarray((0.5 - ndimage.gaussian_filter(distance_outside(mask), sigma) / width).clip(0, 1), np.float32)
 
 
 def continued_colours(colour: FloatArray, sound: _BoolArray, sigma: float) -> FloatArray:

@@ -103,7 +103,7 @@ class Framed:
         behind = _continued_background(part.ground, part.was, part.crop_height)
         height, width = edit.area.shape
         own = replace(self.crop, canvas=Canvas(height, width)).crop_image(self.photo.image, None)
-        edit = recoloured(edit, own)
+        edit = recoloured(edit, own, part.on_canvas(behind, Canvas(height, width)))
         shown = (edit.area > 0) & (edit.opacity > 0)  # enlarging mixes such pixels with those beside them
         edit = replace(edit, colour=np.where(shown[..., None], edit.colour, own.astype(np.float32)))
         channels = [edit.area, edit.opacity, *np.moveaxis(edit.colour, -1, 0)]
@@ -183,6 +183,13 @@ class _Part:
         size = (self.width, rows.stop - rows.start)
         picture = Image.fromarray(np.ascontiguousarray(values, np.float32))
         return np.array(picture.resize(size, Image.Resampling.BILINEAR, box))
+
+    def on_canvas(self, values: FloatArray, canvas: Canvas) -> UInt8Array:
+        """Return a picture of the copy, (h, w, 3), on a canvas of the whole crop, (H, W, 3)."""
+        scale = values.shape[0] / self.height
+        left, top = round((self.crop.left - self.left) * scale), round((self.crop.top - self.top) * scale)
+        box = CropBox(left, top, round(self.crop.width * scale), round(self.crop.height * scale), canvas)
+        return box.crop_image(values.round().clip(0, 255).astype(np.uint8), None)
 
     def of_canvas(self, picture: Image.Image, rows: slice, resampling: Image.Resampling) -> npt.NDArray[Any]:
         """Enlarge a picture of the canvas to the crop and return a range of rows."""
