@@ -21,6 +21,7 @@ from scmnet_cli.inference.bare_skin import skin_toned
 from scmnet_cli.inference.editing import Edit, edit_photo
 from scmnet_cli.inference.garments import kind_of
 from scmnet_cli.inference.inputs.framed import Framed
+from scmnet_cli.inference.limb_places import limb_places
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.recolouring import recoloured
 from scmnet_cli.inference.uncovered import uncovered_skin
@@ -271,12 +272,43 @@ def test_skin_shows_below_shorter_garments_alone(kind: str, hem: float) -> None:
 
 def test_a_shorter_sleeve_bares_the_arm() -> None:
     wearer = dressed(PANTS, upper=GREEN)
+    sleeved = np.where(regions_of(wearer, "arms"), region_id("upper"), wearer.regions).astype(np.uint8)
+    wearer = replace(wearer, regions=sleeved)
     upper = regions_of(wearer, "upper")
     elbow, wrist = (wearer.joints[JOINTS.index(f"left_{name}"), :2] for name in ("elbow", "wrist"))
     y, x = np.mgrid[: upper.shape[0], : upper.shape[1]]
     middle = (elbow + wrist) / 2
     arm = np.hypot(x - middle[0], y - middle[1]) < 1.5
     assert uncovered_skin(wearer, "upper", arm, upper & ~arm)[arm].mean() > 0.6
+
+
+def test_no_skin_is_drawn_beside_an_arm_that_is_bare_already() -> None:
+    wearer = full_size(PANTS, "wearer", {})
+    place, away = limb_places(wearer)[0]
+    arm = (away < 0.05) & (place > 0.4) & (place < 2.2)
+    labels = wearer.regions.copy()
+    labels[arm] = region_id("arms")
+    wearer = replace(wearer, regions=labels)
+    beside = (away > 0.05) & (away < 0.07) & (place > 1) & (place < 2)
+    assert beside.sum() > 20
+    assert not uncovered_skin(wearer, "dress", beside, np.zeros_like(beside)).any()
+
+
+def test_a_bared_leg_fades_into_the_leg_below(pipeline: Pipeline) -> None:
+    wearer = full_size(SKIRT, "wearer", {"legs": (120, 60, 40)})
+    legs = regions_of(wearer, "legs")
+    image = wearer.image.copy()
+    image[legs] += np.random.default_rng(0).integers(0, 60, image.shape, dtype=np.uint8)[legs]
+    wearer = replace(wearer, image=image)
+    own = np.flatnonzero(regions_of(wearer, "skirt").any(1))
+    other = full_size(SKIRT, "other", {"skirt": RED})
+    hem = round(0.6 * own[0] + 0.4 * own[-1])
+    labels = other.regions.copy()
+    labels[regions_of(other, "skirt") & (np.arange(len(labels))[:, None] > hem)] = region_id("legs")
+    found = edit(pipeline, wearer, "skirt", replace(other, regions=labels))
+    fading = legs & (found.area > 0.2) & (found.area < 0.8) & (np.arange(len(legs))[:, None] > own[-1])
+    assert fading.sum() > 20
+    assert abs(found.colour[fading] - image[fading]).mean() > 5, "it is drawn there too"
 
 
 def test_drawn_skin_takes_the_colour_of_the_wearers_skin() -> None:

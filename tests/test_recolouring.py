@@ -10,7 +10,8 @@ from scipy import ndimage
 from test_editing import PANTS, dressed
 
 from scmnet_cli.inference.editing import Edit
-from scmnet_cli.inference.recolouring import Outlines, recoloured
+from scmnet_cli.inference.recolouring import Outlines, between_regions, recoloured
+from scmnet_cli.regions import region_id
 
 SIZE, RADIUS = 680, 160
 WHITE, DARK, RED = (240.0, 240.0, 240.0), (30.0, 40.0, 30.0), (200.0, 20.0, 30.0)
@@ -69,6 +70,16 @@ def test_where_the_new_garment_ends_elsewhere_its_own_edge_stays() -> None:
     edit = red_disc(new_radius=RADIUS + 10)
     assert np.array_equal(recoloured(edit, photo, photo).colour, edit.colour)
     assert np.array_equal(recoloured(edit, photo, photo).area, edit.area)
+
+
+def test_edges_are_near_outlines_of_the_region_map() -> None:
+    wearer = dressed(PANTS)
+    near = between_regions(wearer)
+    trousers = wearer.regions == region_id("pants")
+    inner = ndimage.binary_erosion(trousers, iterations=5)
+    assert inner.any()
+    assert not near[inner].any()
+    assert near[trousers & ~ndimage.binary_erosion(trousers)].all()
 
 
 def test_kept_pixels_are_not_recoloured() -> None:

@@ -36,14 +36,13 @@ from scmnet_cli.inference.filling import torso_filled, trousers_extended, waist_
 from scmnet_cli.inference.fitting import FITTED, fitted, own_collar
 from scmnet_cli.inference.garment_faults import corrected, without_foreign
 from scmnet_cli.inference.garments import KINDS
-from scmnet_cli.inference.recolouring import Outlines
+from scmnet_cli.inference.recolouring import Outlines, between_regions
 from scmnet_cli.inference.synthesis import photo_of
 from scmnet_cli.inference.uncovered import (
     ON_TORSO,
     below_hips,
     frayed,
     gone,
-    near_arms,
     outside_parts,
     uncovered_skin,
 )
@@ -79,10 +78,12 @@ _IN_FRONT: Mapping[str, tuple[str, ...]] = {
 }
 """Regions of the wearer that occlude a garment."""
 
-_UPPER, _SKIRT, _ARMS = region_id("upper"), region_id("skirt"), region_id("arms")
+_UPPER, _SKIRT, _ARMS, _LEGS = (region_id(name) for name in ("upper", "skirt", "arms", "legs"))
 _BELOW_WAIST = (region_id("pants"), _SKIRT)
 _COAT_SHOWS_TROUSERS = 0.08  # share of the coat's area
 _DRESS_BELOW_HIPS = 0.35  # in torso lengths: an upper garment that reaches further down is a dress
+_SEAM = 3.0
+"""Over so many times the width of mixed pixels a bared leg fades into the leg below."""
 _SURE = (0.3, 0.7)
 _COVERED = 0.2
 _FLAT_GIRTHS = {region_id("upper"): (0.8, 1.0), region_id("pants"): (1.0, 0.75), region_id("skirt"): (1.0, 0.8)}
@@ -205,9 +206,12 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
         )
     lost = gone(wearer, kind, worn)
     old |= lost
+    seam = np.zeros_like(old)
     if fits and kind != "hair":
-        old |= frayed(wearer, old & ~worn) & ~worn & ~front
-    bare = old & ~worn
+        skin = uncovered_skin(wearer, kind, old & ~worn, worn)
+        old |= frayed(wearer, skin) & ~worn & ~front
+        seam = frayed(wearer, skin, _SEAM) & (wearer.regions == _LEGS) & ~worn & ~front & ~old
+    bare = (old | seam) & ~worn
     image, labels = wearer.image.copy(), wearer.regions.copy()
     image[old], labels[old] = PLAIN_GREY, BACKGROUND
     share = garment[..., None]
@@ -217,23 +221,23 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
 
     drawn, alpha, regions = _beneath(pipeline, wearer, pasted, kind, _Uncovered(bare, worn, lost, rim))
     opacity = np.maximum(garment, np.where(old, alpha, (wearer.regions != BACKGROUND).astype(np.float32)))
-    below = np.where(old[..., None], drawn, wearer.image.astype(np.float32))
+    below = np.where((old | seam)[..., None], drawn, wearer.image.astype(np.float32))
     new = below * (1 - share) + colour * share
     if fits:  # beside the person, opacity alone makes the edge soft
         new = np.where((old | (wearer.regions != BACKGROUND))[..., None], new, colour)
-    filled = bare & (alpha > 0.5)
+    filled = bare & ~seam & (alpha > 0.5)
     labels[filled] = regions[filled]
     plain = np.full_like(wearer.image, PLAIN_GREY, dtype=np.float32)
     shown = plain * (1 - opacity[..., None]) + new * opacity[..., None]
     if fits:
-        around = _softened(bare, (front & ~rim) | (garment > 0.02), 2) if bare.any() else garment
+        around = _softened(bare & ~seam, (front & ~rim) | (garment > 0.02), 2) if bare.any() else garment
         area = np.where(front & ~rim, 0, np.maximum(np.maximum(around, garment), old)).astype(np.float32)
     else:
         area = _softened(old | (garment > 0.02), front & ~rim)
     ends = None
     if fits:
         skin = filled & ~lost
-        kept = near_eyes(wearer) if kind == "hair" else frayed(wearer, skin, 2)
+        kept = near_eyes(wearer) if kind == "hair" else frayed(wearer, skin, 2) | ~between_regions(wearer)
         before = front & (wearer.regions != region_id("face")) & (wearer.regions != BACKGROUND)
         was = old | (worn & (wearer.regions != BACKGROUND) & ~front)
         ends = Outlines(worn | skin, was, kept, before & (kind != "hair"))
@@ -340,7 +344,7 @@ def _warped_garment(
             if layer is hanging and kind != "pants":
                 own, pixels = wedge_filled(wearer, own, pixels)
             if kind == "dress" and layer is not hanging:  # wide cuffs lie on the arms, not on the skirt
-                own = np.where((cover > 0.5) & (sleeves > 0.5) & ~near_arms(wearer), 0, own)
+                own = np.where((cover > 0.5) & (sleeves > 0.5) & ~np.isin(wearer.regions, (_ARMS, _UPPER)), 0, own)
             share = own[..., None]
             colour = colour * (1 - share) + pixels * share
             cover = np.maximum(cover, own)

@@ -7,13 +7,17 @@ are those of the photo. Sleeves and hems end where the reference's do. The cloth
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from scmnet_cli.inference.garment_faults import held_in_hands, label
 from scmnet_cli.inference.limb_places import beyond_torso, limb_places, torso_length
 from scmnet_cli.inference.shape_matching import closed, continued_colours, displacement, smoothed, soft_edged
-from scmnet_cli.inference.uncovered import ON_TORSO, below_hips
+from scmnet_cli.inference.uncovered import ON_TORSO, SHOULDER, below_hips, sleeve_end
+from scmnet_cli.models.part_joints import LIMBS, complete_joints
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, Person
@@ -26,6 +30,14 @@ _PANTS, _SKIRT, _UPPER, _ARMS, _LEGS, _FACE, _HAIR = (
 FITTED = ("upper", "dress", "pants", "skirt", "hair")
 """Kinds of garments that are fitted."""
 
+_OLD: Mapping[str, tuple[int, ...]] = {
+    "upper": (_UPPER,),
+    "dress": (_UPPER, _PANTS, _SKIRT),
+    "pants": (_PANTS, _SKIRT),
+    "skirt": (_PANTS, _SKIRT),
+    "hair": (),
+}
+"""Regions that a garment replaces."""
 _LEAST_OWN = 0.35
 """Share of the new garment's area that the wearer's own garment must have to give it an outline."""
 _SAME_LEG, _SAME_SLEEVE, _MUCH_LONGER = 0.3, 0.45, 0.8
@@ -35,8 +47,10 @@ _SAME_HEM, _COAT = 0.3, 0.6
 """Hems of tops that are nearer than this, in torso lengths, are the same; a top longer by the second is cut."""
 _OVERHANG = 0.025
 """Torso lengths that a new top reaches below the old one."""
-_SLEEVE, _SHOULDER = 0.2, 0.35
-"""Torso lengths from an arm's bones that a sleeve may be wide, and where on the upper arm sleeves begin."""
+_SLEEVE, _ARM = 0.2, 0.07
+"""Torso lengths from an arm's bones that a sleeve may be wide, and from which on cloth beside the torso is its own."""
+_CUFF = 0.2
+"""Lengths of an arm's bone by which a sleeve may reach over the place where it covers half an arm."""
 _REACH = 0.2
 """Torso lengths from which on a garment's outline is moved."""
 _SMOOTHNESS, _CLOSED, _BAY = 0.05, 0.06, 0.04
@@ -45,7 +59,7 @@ the region map cuts into a top."""
 _ROUGH = 0.015
 """Torso lengths over which the outline of a warped garment is smoothed."""
 _SAME_LENGTH = 0.15
-"""Hair that ends at most so many torso lengths higher is not shorter."""
+"""Hair that ends at most so many torso lengths higher or lower is as long."""
 _SHADED, _SHADE, _GAINS, _SAME_HUE = 0.05, 0.6, (0.7, 1.2), 0.97
 """Blur of the old garment's light in torso lengths, how much of it the new one takes, its limits, and the cosine of
 colours from which they are the same garment's."""
@@ -98,7 +112,8 @@ def fitted(
     target &= ~own_collar(wearer, kind, cover)
     if kind in ON_TORSO:
         target |= worn & (wearer.regions == BACKGROUND) & closed(target, _BAY * size)
-    target = ndimage.binary_opening(target, iterations=2)
+    own = target & np.isin(wearer.regions, _OLD[kind])  # slivers of the old garment beside a hand are covered too
+    target = ndimage.binary_opening(target, iterations=2) | own
     moved = displacement(
         closed(worn, _CLOSED * size), closed(target, _CLOSED * size), _REACH * size, _SMOOTHNESS * size
     )
@@ -120,8 +135,7 @@ def _shading(wearer: Person, kind: str, target: _BoolArray) -> FloatArray:
     """Return the light and shadow on the wearer's old garment, (H, W): a flat garment has none of its own."""
     from scipy import ndimage
 
-    kinds = (_UPPER,) if kind == "upper" else (_UPPER, _PANTS, _SKIRT) if kind == "dress" else (_PANTS, _SKIRT)
-    own = np.isin(wearer.regions, kinds) & target
+    own = np.isin(wearer.regions, _OLD[kind]) & target
     hue = wearer.image / np.linalg.norm(wearer.image.astype(np.float32), axis=-1, keepdims=True).clip(1)
     if own.any():  # a dark top below an open jacket is no shadow
         middle = np.median(hue[own], axis=0)
@@ -266,24 +280,26 @@ def _with_even_hem(worn: _BoolArray, size: float) -> tuple[_BoolArray, FloatArra
 
 
 def _hair(wearer: Person, worn: _BoolArray) -> _BoolArray:
-    """Return hair with the wearer's hairline and skull above the eyes, and the new length below them."""
-    own = wearer.regions == _HAIR
+    """Return hair with the wearer's hairline and skull above the eyes, and the new length below them.
+
+    New hair of about the same length takes the outline of the wearer's.
+    """
+    own: _BoolArray = wearer.regions == _HAIR
     eyes = wearer.joints[[JOINTS.index("right_eye"), JOINTS.index("left_eye")]]
     if not (eyes[:, 2] > 0).any() or not own.any():
         return worn
     above = np.arange(len(worn))[:, None] < eyes[eyes[:, 2] > 0, 1].mean()
     new = worn & (wearer.regions != _FACE)
-    target: _BoolArray = (own & above) | (new & ~above) if _is_shorter(wearer, worn) else own | new
+    longer = _lowest(worn) - _lowest(own)
+    if abs(longer) <= _SAME_LENGTH * torso_length(wearer):
+        return own
+    target: _BoolArray = own | new if longer > 0 else (own & above) | (new & ~above)
     return target
 
 
-def _is_shorter(wearer: Person, worn: _BoolArray) -> bool:
-    """Return whether new hair is clearly shorter than the wearer's."""
-    own = wearer.regions == _HAIR
-    if not own.any() or not worn.any():
-        return False
-    lowest_own, lowest_new = (np.flatnonzero(mask.any(1))[-1] for mask in (own, worn))
-    return bool(lowest_new < lowest_own - _SAME_LENGTH * torso_length(wearer))
+def _lowest(mask: _BoolArray) -> int:
+    """Return the last row of a mask; 0 if it is empty."""
+    return int(np.flatnonzero(mask.any(1))[-1]) if mask.any() else 0
 
 
 def _sleeved(wearer: Person, sleeves: _BoolArray, own: _BoolArray) -> tuple[_BoolArray, _BoolArray]:
@@ -295,31 +311,32 @@ def _sleeved(wearer: Person, sleeves: _BoolArray, own: _BoolArray) -> tuple[_Boo
         mine = (
             (nearest == index)
             & (away < _SLEEVE)
-            & (place > _SHOULDER)
+            & (place > SHOULDER)
             & (place < 2.2)
             & (away < beyond_torso(wearer, index))
+            & ((away < _ARM) | ~_inside_arm(wearer, index, place))
         )
         on_bone = (nearest == index) & (away < _BONE)
-        new = _sleeve_end(place, sleeves, on_bone)
-        old = _sleeve_end(place, own, on_bone & (own | (wearer.regions == _ARMS)))
+        new = sleeve_end(place, sleeves, on_bone)
+        old = sleeve_end(place, own, on_bone & (own | (wearer.regions == _ARMS)))
         on_arms |= mine
         if abs(new - old) < _SAME_SLEEVE or old - _MUCH_LONGER < new < old:
             continue
         if new > old:
             arm = (nearest == index) & (away < _SLEEVE) & (wearer.regions == _ARMS)
-            target |= arm & (place <= min(new, 2.0)) & (sleeves | (place > _SHOULDER))
+            target |= arm & (place <= min(new, 2.0)) & (sleeves | (place > SHOULDER))
+            target |= arm & sleeves & (place > SHOULDER) & (place < new + _CUFF)
         else:
             target &= ~(mine & (place > new))
     return target, on_arms
 
 
-def _sleeve_end(place: FloatArray, sleeve: _BoolArray, arm: _BoolArray) -> float:
-    """Return how far along an arm a sleeve reaches: to the first tenth of a bone of which it covers less than half."""
-    for start in np.arange(_SHOULDER, 2.05, 0.1):
-        part = arm & (place >= start) & (place < start + 0.1)
-        if part.any() and sleeve[part].mean() < 0.5:
-            return float(start)
-    return 2.1
+def _inside_arm(wearer: Person, index: int, place: FloatArray) -> _BoolArray:
+    """Return the pixels between an arm's bones and the torso, (H, W); ``place`` is where they are along the arm."""
+    beyond = beyond_torso(wearer, index)
+    joints = complete_joints(torch.from_numpy(wearer.joints)[None])[0].numpy()[list(LIMBS[index])]
+    rows, columns = (joints[:, axis].round().astype(int).clip(0, beyond.shape[1 - axis] - 1) for axis in (1, 0))
+    return np.asarray(beyond < np.interp(place, np.arange(len(joints)), beyond[rows, columns]), np.bool_)
 
 
 def _end(place: FloatArray, pixels: _BoolArray) -> float | None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.inference.limb_places import column_of_limb, limb_places, torso_length
+from scmnet_cli.inference.shape_matching import closed
 from scmnet_cli.inference.uncovered import below_hips
 from scmnet_cli.models.part_joints import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
@@ -21,7 +22,10 @@ from scmnet_cli.types import FloatArray, Person, UInt8Array
 
 _BoolArray = npt.NDArray[np.bool_]
 
-_PANTS = region_id("pants")
+_PANTS, _ARMS = region_id("pants"), region_id("arms")
+_CLOTHES = ("upper", "dress", "pants", "skirt")
+_WATCH, _WRIST = 0.05, (1.7, 2.05)
+"""Half width of a watch in torso lengths, and where on an arm it may be, in lengths of its bones."""
 _LIMB, _THIGH, _RIM, _BETA = 0.1, 0.15, 0.08, 300
 """Half width of the sure part of a limb in torso lengths, where on the thigh it begins, width of the doubtful rim of a
 garment, and weight of colour differences for random walks."""
@@ -38,19 +42,34 @@ _BINS, _LEAST_CORE = 10, 200
 
 
 def corrected(wearer: Person, kind: str) -> Person:
-    """Correct the region map of the old garment where the photo contradicts it.
+    """Correct the wearer's region map where the photo contradicts it.
+
+    Watches and bracelets are part of an arm, and what edges separate from trousers is none of them.
 
     Args:
-        wearer: in the old clothes; without a ``scene`` nothing is corrected.
+        wearer: in the old clothes; without a ``scene`` the old garment is not corrected.
         kind: kind of the new garment.
     """
-    own = wearer.regions == _PANTS
-    if kind != "pants" or wearer.scene is None or not own.any():
+    if kind not in _CLOTHES or wearer.scene is None:
         return wearer
-    wrong = _beside_trousers(wearer, own)
     labels, image = wearer.regions.copy(), wearer.image.copy()
-    labels[wrong], image[wrong] = BACKGROUND, PLAIN_GREY
+    worn = _at_wrists(wearer)
+    labels[worn], image[worn] = _ARMS, wearer.scene[worn]
+    own = labels == _PANTS
+    if kind == "pants" and own.any():
+        wrong = _beside_trousers(wearer, own)
+        labels[wrong], image[wrong] = BACKGROUND, PLAIN_GREY
     return replace(wearer, regions=labels, image=image)
+
+
+def _at_wrists(wearer: Person) -> _BoolArray:
+    """Return what the region map leaves out between a forearm and its hand: a watch or a bracelet."""
+    arms = wearer.regions == _ARMS
+    closing = closed(arms, _WATCH * torso_length(wearer)) & (wearer.regions == BACKGROUND)
+    near = np.zeros_like(arms)
+    for place, away in limb_places(wearer)[:2]:
+        near |= (away < _LIMB) & _within(place, _WRIST)
+    return np.asarray(closing & near, np.bool_)
 
 
 def _beside_trousers(wearer: Person, own: _BoolArray) -> _BoolArray:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.types import FloatArray, UInt8Array
+from scmnet_cli.types import FloatArray, Person, UInt8Array
 
 if TYPE_CHECKING:
     from scmnet_cli.inference.editing import Edit
@@ -51,6 +51,18 @@ class Outlines:
         return Outlines(
             self.new | later.new, self.old | later.old, self.kept | later.kept, self.front & ~later.old | later.front
         )
+
+
+def between_regions(wearer: Person) -> _BoolArray:
+    """Return the pixels near an outline of the wearer's region map, (H, W): elsewhere the photo has no edge."""
+    from scipy import ndimage
+
+    labels = wearer.regions
+    edge = np.zeros(labels.shape, np.bool_)
+    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        edge[one] |= labels[one] != labels[other]
+    band = max(2.0, _BAND * len(labels))
+    return np.asarray(ndimage.distance_transform_edt(~edge) <= band + 1, np.bool_)
 
 
 def recoloured(edit: Edit, picture: UInt8Array, behind: UInt8Array) -> Edit:

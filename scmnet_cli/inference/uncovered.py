@@ -20,15 +20,19 @@ from scmnet_cli.types import FloatArray, Person
 
 _BoolArray = npt.NDArray[np.bool_]
 
+SHOULDER = 0.35
+"""Where on an upper arm sleeves begin, in lengths of its bone."""
+
 ON_TORSO = ("upper", "dress")
 """Kinds of garments that have sleeves."""
 
 _FIRST_LEG = 6  # part
 _ON_LIMB = 0.3  # of the soft border of a part
 _BARE_ABOVE_ANKLE = 0.12  # torso lengths: a garment that ends higher leaves legs bare, and what is higher is no shoe
-_ARM_REACH, _SLEEVE, _ARM, _FRAYED = 0.3, 0.15, 0.1, 0.03
-"""In torso lengths: distance from an arm up to which pixels are the arm's; half widths within which a garment is a
-sleeve and within which it lies on an arm; width of the skin that mixes with cloth."""
+_ARM_REACH, _SLEEVE, _ARM, _BONE, _FRAYED = 0.3, 0.15, 0.07, 0.05, 0.03
+"""In torso lengths: distance from an arm up to which pixels are the arm's; half widths of a sleeve, of an arm and of an
+arm's middle; width of the skin that mixes with cloth."""
+_OVERLAP = 0.15  # lengths of an arm's bone by which drawn skin overlaps with skin that shows
 _SOCKS = 0.25  # torso lengths above the hem of trousers from which bare legs may still show
 
 
@@ -86,7 +90,8 @@ def uncovered_skin(wearer: Person, kind: str, bare: _BoolArray, worn: _BoolArray
     """Return the uncovered pixels that are skin: arms that end a shorter sleeve, legs below a skirt or shorts."""
     skin = np.zeros_like(bare)
     if kind in ON_TORSO:
-        skin |= bare & _on_arms(outside_parts(wearer, bare.shape)) & _past_sleeves(wearer, worn)
+        on_arms = _on_arms(outside_parts(wearer, bare.shape)) | _in_arms(wearer)
+        skin |= bare & on_arms & _past_sleeves(wearer, worn) & _in_sleeves(wearer)
     rows = np.flatnonzero(worn.any(1))
     if kind in ("pants", "skirt", "dress") and len(rows) and _ends_above_ankles(wearer, rows[-1]):
         number = np.arange(len(bare))[:, None]
@@ -95,10 +100,13 @@ def uncovered_skin(wearer: Person, kind: str, bare: _BoolArray, worn: _BoolArray
     return skin
 
 
-def near_arms(wearer: Person) -> _BoolArray:
-    """Return the pixels within the width of an arm around its bones, (H, W)."""
-    near: _BoolArray = np.minimum.reduce([away for _, away in limb_places(wearer)[:2]]) < _ARM
-    return near
+def sleeve_end(place: FloatArray, sleeve: _BoolArray, arm: _BoolArray) -> float:
+    """Return how far along an arm a sleeve reaches: to the first tenth of a bone of which it covers less than half."""
+    for start in np.arange(SHOULDER, 2.05, 0.1):
+        part = arm & (place >= start) & (place < start + 0.1)
+        if part.any() and sleeve[part].mean() < 0.5:
+            return float(start)
+    return 2.1
 
 
 def _past_sleeves(wearer: Person, worn: _BoolArray) -> _BoolArray:
@@ -108,9 +116,26 @@ def _past_sleeves(wearer: Person, worn: _BoolArray) -> _BoolArray:
     for (u, v), (lower_u, lower_v) in bone_coordinates(wearer)[:2]:
         place = np.where((lower_u > 0) & (lower_v < _ARM_REACH), 1 + lower_u, u)
         away = np.where(place > 1, lower_v, v)
-        sleeve = place[worn & (away < _SLEEVE) & beside & (place < 2.3)]
-        past |= (away < _ARM_REACH) & (place > (np.quantile(sleeve, 0.98) if len(sleeve) else 0))
+        end = sleeve_end(place, worn, (away < _BONE) & beside & (place < 2))
+        past |= (away < _ARM_REACH) & (place > end)
     return past
+
+
+def _in_arms(wearer: Person) -> _BoolArray:
+    """Return the pixels nearer to an arm's bones than an arm is wide, (H, W)."""
+    return np.asarray(np.minimum.reduce([away for _, away in limb_places(wearer)[:2]]) < _ARM, np.bool_)
+
+
+def _in_sleeves(wearer: Person) -> _BoolArray:
+    """Return the pixels along the wearer's arms up to where their bare arms begin, (H, W)."""
+    arms = limb_places(wearer)[:2]
+    nearest = np.argmin([away for _, away in arms], axis=0)
+    inside = np.zeros(wearer.regions.shape, bool)
+    for index, (place, away) in enumerate(arms):
+        mine = nearest == index
+        bare = place[mine & (away < _SLEEVE) & (wearer.regions == region_id("arms"))]
+        inside |= mine & (place < (np.quantile(bare, 0.05) + _OVERLAP if len(bare) else np.inf))
+    return inside
 
 
 def _ends_above_ankles(wearer: Person, row: int) -> bool:
