@@ -181,6 +181,20 @@ def test_slivers_of_the_old_garment_are_covered_too() -> None:
     assert (cover[own & ~gap] > 0.4).mean() > 0.9
 
 
+def test_hips_of_trousers_beyond_an_arm_are_left_out() -> None:
+    wearer = full_size(SKIRT, "wearer", {})
+    skirt = regions_of(wearer, "skirt")
+    rows, columns = np.nonzero(skirt)
+    row, column = round(float(rows.mean())), int(columns[rows == round(float(rows.mean()))].max())
+    arm, beyond = np.zeros_like(skirt), np.zeros_like(skirt)
+    arm[row - 20 : row + 20, column + 1 : column + 9] = True
+    beyond[row - 8 : row + 8, column + 9 : column + 17] = True
+    wearer = relabelled(wearer, arm, "arms")
+    cover, _ = worn_by(wearer, skirt | arm | beyond, kind="pants")
+    assert (cover[skirt] > 0.5).mean() > 0.9
+    assert not (cover[beyond] > 0.5).any()
+
+
 def test_a_polo_neck_stays_above_a_new_neckline() -> None:
     wearer = dressed(PANTS, upper=GREEN)
     x, y = wearer.joints[JOINTS.index("neck"), :2]

@@ -109,6 +109,16 @@ def test_no_rim_of_a_removed_garment_stays_around_a_hand_before_it() -> None:
     assert np.array_equal(found.over(photo, behind)[inner], photo[inner])
 
 
+def test_an_edge_that_no_colour_shows_is_soft() -> None:
+    hand = distance() < RADIUS
+    photo = np.full((SIZE, SIZE, 3), 90, np.uint8)
+    nothing, area = np.zeros_like(hand), (~hand).astype(np.float32)
+    colour = np.full((SIZE, SIZE, 3), RED, np.float32)
+    found = recoloured(Edit(dressed(PANTS), colour, area, area, Outlines(~hand, ~hand, nothing, hand)), photo, photo)
+    red = found.over(photo, photo)[SIZE // 2, :, 0].astype(int)
+    assert abs(np.diff(red)).max() < 80, "in two steps or more"
+
+
 @pytest.mark.parametrize("outlines", ["none", "apart", "everywhere"])
 def test_without_a_common_outline_an_edit_stays_as_it_is(outlines: str) -> None:
     photo, _ = picture()

@@ -45,6 +45,8 @@ _SAME_LEG, _SAME_SLEEVE, _MUCH_LONGER = 0.3, 0.45, 0.8
 only if they are longer by the third share: bare arms are drawn, and not as good as cloth."""
 _SAME_HEM, _COAT = 0.3, 0.6
 """Hems of tops that are nearer than this, in torso lengths, are the same; a top longer by the second is cut."""
+_SPECK = 0.05
+"""Least area of a piece of trousers, relative to the largest."""
 _OVERHANG = 0.025
 """Torso lengths that a new top reaches below the old one."""
 _SLEEVE, _ARM = 0.2, 0.07
@@ -203,7 +205,19 @@ def _trousers_on_legs(wearer: Person, worn: _BoolArray) -> _BoolArray:
     for index, (place, _) in enumerate(legs):
         end = _end(place, worn & (nearest == index))
         target |= shown & (nearest == index) & below & (place <= min(end or 0, 2.0))
-    return target
+    return _without_specks(target & ~np.isin(wearer.regions, (_HAIR, _FACE, _UPPER, _ARMS)))
+
+
+def _without_specks(mask: _BoolArray) -> _BoolArray:
+    """Return a mask without pieces much smaller than the largest: hips of wide trousers beyond a hanging arm."""
+    from scipy import ndimage
+
+    pieces, num = ndimage.label(mask)
+    if num < 2:
+        return mask
+    areas = np.bincount(pieces.ravel())[1:]
+    kept: _BoolArray = np.concatenate([[False], areas >= _SPECK * areas.max()])[pieces]
+    return kept
 
 
 def _top(wearer: Person, worn: _BoolArray, sleeves: _BoolArray) -> _BoolArray:

@@ -98,13 +98,15 @@ def recoloured(edit: Edit, picture: UInt8Array, behind: UInt8Array) -> Edit:
     )
     beside = np.where((known & (share < 0.8))[..., None], beside, other)
     inside = ends.old
+    unclear = near & ~known & ~inside  # only the mask tells that edge
+    beside = np.where(unclear[..., None], image, beside)
     by_colour = np.where(inside, np.maximum(share, in_old / band), share * (1 + in_old / (band + 1)))
     share = np.where(known, by_colour, 0.5 + in_old / 2).clip(0, 1)  # where colours do not tell, the mask does
     share = ndimage.gaussian_filter(share, _SMOOTH)[..., None]
     fading = np.where(inside, 1, ((band + in_old) / (band / 2)).clip(0, 1))[..., None]
     mixed = image + fading * (share * new + (1 - share) * beside - image)
     rest = ~known & (np.abs(image - other).max(-1) > _MOST_OFF) & (in_old >= -2)  # a rim of some other colour
-    used = near & (inside | (known & (share[..., 0] > _LEAST_SHARE)) | rest)
+    used = near & (inside | ((known | unclear) & (share[..., 0] > _LEAST_SHARE)) | rest)
     return replace(
         edit,
         colour=np.where(used[..., None], mixed.clip(0, 255), edit.colour).astype(np.float32),
