@@ -222,6 +222,19 @@ def test_the_hem_of_a_skirt_is_even() -> None:
     assert np.ptp(inner) <= 2
 
 
+def test_hands_leave_no_bays_in_the_sides_of_a_skirt() -> None:
+    wearer = full_size(PANTS, "wearer", {})
+    rows, columns = np.mgrid[: wearer.regions.shape[0], : wearer.regions.shape[1]]
+    hips = wearer.joints[[8, 11], :2].mean(0)
+    down = rows - hips[1]
+    skirt = (down > 0) & (down < 60) & (abs(columns - hips[0]) < 18 + down / 6)
+    torn = skirt & ~(np.hypot(down - 25, abs(columns - hips[0]) - 20) < 6)
+    cover, _ = worn_by(wearer, torn, kind="skirt")
+    inner = ndimage.binary_erosion(skirt, iterations=3) & ~regions_of(wearer, "arms", "upper")
+    assert (cover[inner] > 0.5).mean() > 0.98
+    assert (cover[~ndimage.binary_dilation(skirt | regions_of(wearer, "pants"), iterations=3)] < 0.5).all()
+
+
 def test_a_skirt_is_as_wide_as_the_body_at_its_waist() -> None:
     wearer = dressed(PANTS)
     own = regions_of(wearer, "pants")

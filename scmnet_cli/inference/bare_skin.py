@@ -111,19 +111,21 @@ def legs_continued(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolAr
 
     drawn = drawn.astype(np.float32)
     columns = np.arange(skin.shape[1])
-    margin = max(1, round(_MIXED * torso_length(wearer)))
-    legs = ndimage.binary_erosion((wearer.regions == region_id("legs")) | skin, iterations=margin)
-    shown = legs & ~skin & like_skin(wearer)
+    size = torso_length(wearer)
+    legs = wearer.regions == region_id("legs")
+    cloth = skin & ~legs
+    shown = legs & ndimage.binary_erosion(legs | skin, iterations=max(1, round(_MIXED * size))) & like_skin(wearer)
+    if cloth.any():
+        shown &= ndimage.distance_transform_edt(~cloth) > _MET * size
     bones = bone_coordinates(wearer)[2:]
     places = limb_places(wearer)[2:]
     nearest = np.argmin([away for _, away in places], axis=0)
-    size = torso_length(wearer)
     for index, ((place, _), ((_, upper), (_, lower)), limb) in enumerate(zip(places, bones, LIMBS[2:], strict=True)):
         mine = nearest == index
         bared = skin & mine & np.isfinite(upper)
-        if not bared.any():
+        if not (bared & cloth).any():
             continue
-        end = float(np.quantile(place[bared], 0.95))
+        end = float(np.quantile(place[bared & cloth], 0.95))
         below = shown & mine & (place > end + _SEAM) & (place < min(end + _SEEN, _ABOVE_SHOE))
         width = np.interp(place, _LEG_PLACES, np.concatenate(_LEG_WIDTHS))
         across = np.sign(columns - column_of_limb(wearer, limb)[:, None]) * np.where(place > 1, lower, upper) / width
@@ -137,7 +139,7 @@ def legs_continued(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolAr
             means = np.bincount(number, wearer.image[below][:, channel], _SLICES)[known] / counts[known]
             profile = ndimage.gaussian_filter1d(np.interp(np.arange(_SLICES), known, means), 1, mode="nearest")
             drawn[bared, channel] = np.interp(slices[bared], np.arange(_SLICES), profile)
-        drawn = _evened(drawn, wearer, bared, shown & mine)
+        drawn = _evened(drawn, wearer, (bared, bared & cloth), shown & mine)
     return drawn
 
 
@@ -159,13 +161,23 @@ def like_skin(wearer: Person) -> _BoolArray:
     return np.asarray(found & (light > _SKIN_LIGHT[0]) & (light < _SKIN_LIGHT[1]), np.bool_)
 
 
-def _evened(drawn: FloatArray, wearer: Person, bared: _BoolArray, shown: _BoolArray) -> FloatArray:
-    """Let a bared leg have the colours of the leg below where they meet, and its own farther up."""
+def _evened(
+    drawn: FloatArray, wearer: Person, drawn_leg: tuple[_BoolArray, _BoolArray], shown: _BoolArray
+) -> FloatArray:
+    """Let a bared leg have the colours of the leg below where they meet, and its own farther up.
+
+    Args:
+        drawn: (H, W, 3) colours.
+        wearer: the person.
+        drawn_leg: what is drawn of the leg, and the part of it that cloth covered.
+        shown: what the photo shows of the leg.
+    """
     from scipy import ndimage
 
     size = torso_length(wearer)
+    bared, cloth = drawn_leg
     rows = np.arange(len(bared))[:, None]
-    lowest = np.where(bared, rows, -1).max(0)
+    lowest = np.where(cloth, rows, -1).max(0)
     depth, gap = max(2, round(_MET * size)), max(2, round(_MET * size))
     below = shown & (rows > lowest) & (rows <= lowest + gap + depth)
     columns = np.flatnonzero((lowest >= 0) & (below.sum(0) >= depth))

@@ -86,7 +86,7 @@ _SEAM = 3.0
 """Over so many times the width of mixed pixels a bared leg fades into the leg below."""
 _SURE = (0.3, 0.7)
 _COVERED = 0.2
-_FLAT_GIRTHS = {region_id("upper"): (0.8, 1.0), region_id("pants"): (1.0, 0.75), region_id("skirt"): (1.0, 0.8)}
+_FLAT_GIRTHS = {"upper": (0.8, 1.0), "dress": (0.8, 0.85), "pants": (1.0, 0.75), "skirt": (1.0, 0.8)}
 """Factors for the widths of arms and legs of a flat garment: a worn tube is narrower than a flat one."""
 _FOREARMS, _THIGHS = (3, 5), (6, 8)  # parts
 _SLEEVES = torch.tensor([[0.0] * FIRST_BONE + [1.0] * 4 + [0.0] * 4])
@@ -318,7 +318,7 @@ def _warped_garment(
     if not lies_flat(reference):
         mask = without_foreign(worn, kind, mask)
     batch = collate([replace(worn, image=extended(worn.image, mask))], torch.device("cpu"))
-    girth = _FLAT_GIRTHS.get(region, (1.0, 1.0)) if lies_flat(reference) else (1.0, 1.0)
+    girth = _FLAT_GIRTHS.get(kind, (1.0, 1.0)) if lies_flat(reference) else (1.0, 1.0)
     hanging = mask if kind in ("pants", "skirt") else np.zeros_like(mask)
     if kind == "dress":
         near = outside_parts(worn, mask.shape)

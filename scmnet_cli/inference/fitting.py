@@ -70,6 +70,8 @@ _FLARE, _HIPS = 0.4, 0.2
 _HEM = (0.15, 0.03, 0.25, 0.08)
 """Torso lengths: widths of the median and the mean that even out a hem, height above it that is filled, and the most
 that a column becomes longer."""
+_BUMP = 0.06
+"""Half width in torso lengths of bumps at the sides of a skirt."""
 _BLUR = 0.02
 """Torso lengths: blur of cloth that is continued far."""
 _NECK, _COLLAR = 0.16, 0.13
@@ -268,12 +270,26 @@ def _flaring(wearer: Person, below: _BoolArray) -> _BoolArray:
 
 
 def _skirt(wearer: Person, worn: _BoolArray, in_front: tuple[int, ...] = (_HAIR, _FACE, _UPPER, _ARMS)) -> _BoolArray:
-    worn, hem = _with_even_hem(worn, torso_length(wearer))
+    size = torso_length(wearer)
+    worn, hem = _with_even_hem(_with_even_sides(worn, size), size)
     rows = np.arange(len(worn))[:, None]
     own = np.isin(wearer.regions, (_PANTS, _SKIRT))
     front = np.isin(wearer.regions, in_front)
     target: _BoolArray = (worn | (own & (rows <= hem))) & ~front
     return target
+
+
+def _with_even_sides(worn: _BoolArray, size: float) -> _BoolArray:
+    """Return a skirt without bays, such as hands leave in its sides, and without bumps: its convex hull."""
+    from scipy import ndimage
+    from skimage.morphology import convex_hull_image
+
+    border = round(_BUMP * size) + 2
+    inside = ndimage.distance_transform_edt(np.pad(worn, border)) > _BUMP * size
+    smooth = (ndimage.distance_transform_edt(~inside) <= _BUMP * size)[border:-border, border:-border]
+    if not smooth.any():
+        return worn
+    return np.asarray(convex_hull_image(smooth), np.bool_)  # type: ignore[no-untyped-call]
 
 
 def _with_even_hem(worn: _BoolArray, size: float) -> tuple[_BoolArray, FloatArray]:
