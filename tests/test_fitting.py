@@ -298,6 +298,22 @@ def test_a_bag_at_the_outline_is_no_part_of_a_skirt_and_its_print_is() -> None:
     assert without_foreign(person, "upper", whole) is whole, "tops and hair have many colours"
 
 
+def test_the_shaded_side_of_a_bag_goes_with_it_though_the_garment_has_some_of_its_colour() -> None:
+    person = full_size(SKIRT, "other", {"skirt": RED})
+    skirt = regions_of(person, "skirt")
+    rows, columns = np.nonzero(skirt)
+    y, x = np.mgrid[: skirt.shape[0], : skirt.shape[1]]
+    middle, edge = int(np.median(rows)), columns[rows == int(np.median(rows))].max()
+    bag = (abs(y - middle) < 12) & (x > edge) & (x < edge + 12)
+    shaded = (abs(y - middle) < 12) & (x >= edge + 12) & (x < edge + 20)
+    folds = skirt & (abs(x - np.median(columns)) < 7) & (abs(y - middle) < 7)  # as dark
+    person = relabelled(relabelled(person, folds, "skirt", (60, 20, 20)), bag, "skirt", (20, 160, 90))
+    person = relabelled(person, shaded, "skirt", (60, 20, 20))
+    kept = without_foreign(person, "skirt", regions_of(person, "skirt"))
+    assert kept[shaded].mean() < 0.2
+    assert kept[folds].all()
+
+
 def test_background_beside_a_leg_is_no_part_of_trousers() -> None:
     person = full_size(PANTS, "wearer", {"pants": (60, 70, 120)})
     own = regions_of(person, "pants")

@@ -33,6 +33,8 @@ _BONE, _DEEP = 0.05, 0.08
 """Half width of a limb's middle, and depth of a garment's inside, in torso lengths."""
 _FOREIGN, _HELD = 0.002, 0.001
 """Shares of a colour that a garment, and a sleeve, lacks."""
+_RARE = 4
+"""Multiple of that share up to which colours beside foreign ones are foreign too."""
 _ABOVE_ELBOW, _BELOW_ELBOW, _SLEEVE = (0.6, 1.1), (0.9, 2.2), 0.2
 """Parts of an arm, in lengths of its bones, and half width of a sleeve in torso lengths."""
 _LABEL = 0.13
@@ -128,8 +130,11 @@ def without_foreign(reference: Person, kind: str, mask: _BoolArray) -> _BoolArra
         core |= ndimage.distance_transform_edt(mask) > _DEEP * torso_length(reference)
     if core.sum() < _LEAST_CORE:
         return mask
-    foreign = mask & ~core & (_share_of_colour(reference.image, core) < _FOREIGN)
-    foreign = ndimage.binary_opening(foreign, iterations=1) & (below_hips(reference) | (kind != "dress"))
+    share = _share_of_colour(reference.image, core)
+    foreign = ndimage.binary_opening(mask & ~core & (share < _FOREIGN), iterations=1)
+    rare = mask & ~core & (share < _RARE * _FOREIGN)  # the shaded sides of a bag have rare colours of the garment
+    foreign = ndimage.binary_propagation(foreign, mask=ndimage.binary_opening(rare | foreign, iterations=1) | foreign)
+    foreign &= below_hips(reference) | (kind != "dress")
     kept = mask & ~foreign
     return np.asarray(kept, np.bool_)
 
