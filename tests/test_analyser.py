@@ -18,7 +18,7 @@ from scmnet_cli.analyser.evaluation.timing import time_analyser
 from scmnet_cli.analyser.network import AnalyserNet, Encoder, fuse, imagenet_encoder, joints_of_heat, mean_places
 from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.analyser.region_maps import clean_probabilities, enlarged, main_person_mask
-from scmnet_cli.analyser.subjects import PEOPLE
+from scmnet_cli.analyser.subjects import PEOPLE, read_weights
 from scmnet_cli.analyser.training.loop import save_weights
 from scmnet_cli.checkpoint import load_tensors, save_tensors
 from scmnet_cli.errors import ScmError
@@ -299,3 +299,26 @@ def test_the_shipped_weights_are_small_and_name_their_origin() -> None:
     assert about["licence"] == "Apache-2.0"
     assert "Clothing Co-Parsing" in about["data"]
     assert "EfficientNet-Lite0" in about["encoder"]
+
+
+def test_carried_objects_are_a_class_in_training_and_background_otherwise() -> None:
+    net = PEOPLE.build().eval()
+    photo = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        eight = net(photo).regions.softmax(1)
+        net.training = True  # of the network itself: normalisation stays the same
+        nine = net(photo).regions.softmax(1)
+    assert nine.shape[1] == eight.shape[1] + 1
+    torch.testing.assert_close(eight[:, 0], nine[:, 0] + nine[:, -1])
+    torch.testing.assert_close(eight[:, 1:], nine[:, 1:-1])
+
+
+def test_weights_without_carried_objects_give_the_same_map(tmp_path: Path) -> None:
+    old = AnalyserNet().eval()
+    save_weights(tmp_path / "old.safetensors", old, {"kind": PEOPLE.kind})
+    new, again = PEOPLE.build().eval(), AnalyserNet().eval()
+    read_weights(tmp_path / "old.safetensors", new)
+    read_weights(tmp_path / "old.safetensors", again)
+    photo = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(new(photo).regions.softmax(1), again(photo).regions.softmax(1), atol=1e-3, rtol=0)

@@ -9,19 +9,22 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_analyser import SMALL, a_net, analysis_of
 
 from scmnet_cli.analyser.analysis import BEYOND
 from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.analyser.subjects import PEOPLE
+from scmnet_cli.analyser.training.lighting import in_garment_colour, with_shadow
 from scmnet_cli.analyser.training.loop import AnalyserRun, save_weights
 from scmnet_cli.analyser.training.losses import ViewBatch, losses
 from scmnet_cli.analyser.training.photos import Material, pseudo_labels
 from scmnet_cli.analyser.training.settings import AnalyserConfig, parse_analyser_config
-from scmnet_cli.analyser.training.views import TrainingPhoto, Views, plain_view, training_photo
+from scmnet_cli.analyser.training.views import CARRIED, TrainingPhoto, Views, plain_view, training_photo
 from scmnet_cli.analyser.windows import Window
 from scmnet_cli.checkpoint import load_tensors
 from scmnet_cli.errors import ScmError
+from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import MIRRORED
 from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.types import Person
@@ -159,6 +162,45 @@ def test_a_photo_without_a_region_map_trains_joints_only() -> None:
     assert all(bool(term.isfinite()) for term in terms.values())
 
 
+def test_bags_are_labelled_but_do_not_widen_the_box_of_the_person() -> None:
+    person = draw_person(1)
+    labels = person.regions.copy()
+    labels[-20:-10, :20] = CARRIED
+    photo, without = training_photo(person.image, labels, person.joints), photo_of(person)
+    assert photo.box == without.box
+    assert CARRIED in np.asarray(photo.labels)
+    assert not (plain_view(photo, SMALL).labels == CARRIED).any()  # validation knows regions alone
+
+
+def test_a_shadow_darkens_the_background_alone() -> None:
+    person = draw_person(1)
+    mask = person.regions > 0
+    pixels = np.where(mask[..., None], person.image, np.uint8(200))
+    for seed in range(6):
+        shaded = np.asarray(with_shadow(Image.fromarray(pixels), mask, np.random.default_rng(seed)))
+        assert np.array_equal(shaded[mask], pixels[mask])
+        assert (shaded <= pixels).all()
+        assert (shaded[~mask] < 190).any(), seed
+    nobody = with_shadow(Image.fromarray(pixels), np.zeros_like(mask), np.random.default_rng(0))
+    assert np.array_equal(np.asarray(nobody), pixels)
+
+
+def test_a_camouflaged_background_has_a_garments_mean_colour() -> None:
+    person = draw_person(1)
+    ground = Image.fromarray(np.random.default_rng(0).integers(0, 100, person.image.shape, dtype=np.uint8))
+    random = np.random.default_rng(0)
+    changed = np.asarray(in_garment_colour(ground, Image.fromarray(person.image), person.regions, random))
+    worn = [region_id(name) for name in ("upper", "pants", "skirt")]
+    colours = [person.image[person.regions == region].mean(0) for region in worn if region in person.regions]
+    left = [
+        np.abs(changed.mean((0, 1)) - colour).sum() / np.abs(np.asarray(ground).mean((0, 1)) - colour).sum()
+        for colour in colours
+    ]
+    assert min(left) < 0.45
+    nothing_worn = in_garment_colour(ground, ground, np.zeros_like(person.regions), np.random.default_rng(0))
+    assert np.array_equal(np.asarray(nothing_worn), np.asarray(ground))
+
+
 # training
 
 TINY = AnalyserConfig(
@@ -207,7 +249,13 @@ def test_other_regions_can_be_trained_and_the_header_names_the_kind(
     two = [replace(photo, labels=photo.labels and photo.labels.point([min(id_, 1) for id_ in range(256)]))
            for photo in photos]  # fmt: skip
     faces = Material(
-        two, [], two[:1], [], "three", replace(PEOPLE, regions=("ground", "person")), about={"kind": "scm faces"}
+        two,
+        [],
+        two[:1],
+        [],
+        "three",
+        replace(PEOPLE, regions=("ground", "person"), carried=False),
+        about={"kind": "scm faces"},
     )
     outcome = AnalyserRun(faces, tmp_path, TINY.model_copy(update={"images": 2}), pretrained=False).train()
     tensors, about = load_tensors(outcome.model)

@@ -71,6 +71,16 @@ def test_ccps_skin_label_is_split_into_face_arms_and_legs(ccp: Path) -> None:
         assert (found[skin] == true[skin]).mean() > 0.9, name
 
 
+def test_bags_of_ccp_are_background_and_known_as_carried(tmp_path: Path) -> None:
+    write_ccp(tmp_path, 1)
+    labels = np.zeros(draw_person(0).regions.shape, np.uint8)
+    labels[20:60, 10:40], labels[60:80, 10:40] = LABELS.index("dress"), LABELS.index("bag")
+    scipy.io.savemat(tmp_path / "annotations" / "pixel-level" / "0000.mat", {"groundtruth": labels})
+    source = CcpSource(tmp_path)
+    assert np.array_equal(source.carried("0000"), labels == LABELS.index("bag"))
+    assert not source.read("0000").regions[60:80].any()
+
+
 class FoundPerson:
     """Stands in for the analyser: it finds a person in one half of every photo."""
 

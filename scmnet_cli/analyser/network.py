@@ -55,7 +55,7 @@ class Analysed:
     """Output of the network for a batch of photos.
 
     Shape:
-        regions: (B, R, H/2, W/2) logits.
+        regions: (B, R, H/2, W/2) logits; in training one channel more if the network learns carried objects.
         heat: (B, J, H/4, W/4) logits; their softmax over cells is the distribution of a joint's position.
         visible: (B, J) logits of whether a joint is in the image.
         person: (B,) logits of whether there is a person.
@@ -147,8 +147,19 @@ class Encoder(nn.Module):
 class AnalyserNet(nn.Module):
     """Encoder, feature pyramid and the four heads."""
 
-    def __init__(self, num_joints: int = 18, num_regions: int = 8, num_stages: int = NUM_STAGES) -> None:
+    def __init__(
+        self, num_joints: int = 18, num_regions: int = 8, num_stages: int = NUM_STAGES, *, carried: bool = False
+    ) -> None:
+        """Build the network.
+
+        Args:
+            num_joints: number of joints.
+            num_regions: number of regions.
+            num_stages: number of stages of the encoder.
+            carried: learn bags and the like as one class more, the last; it is part of the background at inference.
+        """
         super().__init__()
+        self.carried = carried
         self.encoder = Encoder(num_stages)
         widths = _WIDTHS[: len(self.encoder.channels)]
         self.lateral = nn.ModuleList(
@@ -166,7 +177,7 @@ class AnalyserNet(nn.Module):
         self.visible_here = nn.Parameter(torch.zeros(num_joints, widths[1]))
         self.visible = nn.Linear(widths[-1], num_joints)
         self.person = nn.Linear(widths[-1], 1)
-        self.regions = nn.Conv2d(widths[0], num_regions, 1)
+        self.regions = nn.Conv2d(widths[0], num_regions + carried, 1)
 
     def forward(self, image: Tensor) -> Analysed:
         """Shape: image: (B, 3, H, W) in [-1, 1], H and W multiples of 32."""
@@ -182,6 +193,9 @@ class AnalyserNet(nn.Module):
         visible = (seen * self.visible_here).sum(-1) + self.visible(context)
         finest = self._finer(0, scales[0], self.region_features(features))
         regions = self.regions(finest.to(self.regions.weight.dtype))
+        if self.carried and not self.training:
+            background = torch.logaddexp(regions[:, :1], regions[:, -1:])
+            regions = torch.cat([background, regions[:, 1:-1]], 1)
         return Analysed(regions, heat, visible, self.person(context)[:, 0])
 
     def _finer(self, number: int, scale: Tensor, coarse: Tensor) -> Tensor:

@@ -110,7 +110,7 @@ class Analyser:
             ScmError: if the file is absent, damaged or not an analyser.
         """
         path = weights or SHIPPED
-        net = AnalyserNet()
+        net = PEOPLE.build()
         read_weights(path, net)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         on_cpu = device is None or device.type == "cpu"

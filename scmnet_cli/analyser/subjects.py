@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from scmnet_cli.analyser.network import NUM_STAGES, AnalyserNet
 from scmnet_cli.checkpoint import load_strict, load_tensors
 from scmnet_cli.errors import ScmError
@@ -28,6 +30,7 @@ class Subject:
         regions: names of the regions; the index is the id.
         canvas: size of the network's input.
         num_stages: stages of the encoder.
+        carried: whether the network learns what a person carries as a class of its own.
     """
 
     name: str
@@ -39,10 +42,11 @@ class Subject:
     regions: tuple[str, ...]
     canvas: Canvas
     num_stages: int = NUM_STAGES
+    carried: bool = False
 
     def build(self) -> AnalyserNet:
         """Return a network with random weights."""
-        return AnalyserNet(len(self.joints), len(self.regions), self.num_stages)
+        return AnalyserNet(len(self.joints), len(self.regions), self.num_stages, carried=self.carried)
 
 
 PEOPLE = Subject(
@@ -53,7 +57,8 @@ PEOPLE = Subject(
     joints=JOINTS,
     mirrored=MIRRORED,
     regions=BODY_REGIONS,
-    canvas=Canvas(288, 192),
+    canvas=Canvas(384, 256),
+    carried=True,
 )
 
 FACES = Subject(
@@ -70,8 +75,14 @@ FACES = Subject(
 )
 
 
+_NEVER = -10.0
+"""Logit of a class without weights."""
+
+
 def read_weights(path: Path, net: AnalyserNet, subject: Subject = PEOPLE) -> dict[str, str]:
     """Load weights into a network of a subject and return the file's header.
+
+    Weights from before carried objects were a class give them no probability.
 
     Raises:
         ScmError: if the file is absent, damaged, or of another kind.
@@ -80,6 +91,10 @@ def read_weights(path: Path, net: AnalyserNet, subject: Subject = PEOPLE) -> dic
     if metadata.get("kind") != subject.kind:
         raise ScmError(f"{path}: holds no {subject.name}; give the {subject.file} that '{subject.trained_by}' wrote")
     state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    if net.carried and state["regions.weight"].shape[0] == len(subject.regions):
+        weight, bias = state["regions.weight"], state["regions.bias"]
+        state["regions.weight"] = torch.cat([weight, torch.zeros_like(weight[:1])])
+        state["regions.bias"] = torch.cat([bias, bias.new_tensor([_NEVER])])
     # Batch counters are not used after training and not stored.
     counts = {key: value for key, value in net.state_dict().items() if key.endswith("num_batches_tracked")}
     load_strict(net, counts | state, str(path))

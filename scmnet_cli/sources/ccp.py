@@ -20,6 +20,8 @@ from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 _MAT_HEADER, _MAT_COMPRESSED, _CHUNK = 128, 15, 1 << 20
 
+_CARRIED = ("bag", "purse", "wallet")
+
 MIN_JOINTS = 6
 MIN_AREA = 0.01
 MIN_ON_PERSON = 0.8
@@ -83,7 +85,9 @@ class CcpSource(Source):
         if not table.is_file():
             raise ScmError(f"{table}: no such file; the photos' joints are needed, give their table with --joints FILE")
         self._joints = read_keypoint_table(table)
-        self._regions = ccp_regions(_label_list(self.root / "label_list.mat"))
+        labels = _label_list(self.root / "label_list.mat")
+        self._regions = ccp_regions(labels)
+        self._carried = [number for number, label in enumerate(labels) if label in _CARRIED]
         self._annotated = frozenset(path.stem for path in self._annotations.iterdir() if path.suffix == ".mat")
         self._unlabelled: frozenset[str] = frozenset()
         if unlabelled is not None:
@@ -128,7 +132,7 @@ class CcpSource(Source):
         joints = self.joints_of(name, Canvas(*image.shape[:2]))
         if name in self._unlabelled:
             return Person(name, image, self._analysed(image, joints), joints)
-        labels = _mat_array(inside(self.root, self._annotations / f"{name}.mat"), "groundtruth")
+        labels = self._labels(name)
         if labels.shape != image.shape[:2]:
             have, want = ("x".join(map(str, array.shape[:2])) for array in (labels, image))
             raise ScmError(f"the annotation is {have}, the photo {want}")
@@ -137,6 +141,17 @@ class CcpSource(Source):
         if share < MIN_AREA:
             raise ScmError(f"the annotated person covers {share:.1%} of the photo, less than {MIN_AREA:.0%}")
         return Person(name, image, regions, joints)
+
+    def carried(self, name: str) -> npt.NDArray[np.bool_]:
+        """Return the mask of an annotated person's bags, (H, W).
+
+        Raises:
+            ScmError: if the annotation cannot be read.
+        """
+        return np.isin(self._labels(name), self._carried)
+
+    def _labels(self, name: str) -> npt.NDArray[Any]:
+        return _mat_array(inside(self.root, self._annotations / f"{name}.mat"), "groundtruth")
 
     def _analysed(self, image: UInt8Array, joints: FloatArray) -> UInt8Array:
         """Return the region map of the person whose joints are known."""

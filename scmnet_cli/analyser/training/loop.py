@@ -99,7 +99,7 @@ class AnalyserRun(CountedRun):
             (0.9, 0.99),
             weight_decay=config.weight_decay,
         )
-        self.class_weights = class_weights_of(material.train, len(subject.regions), config.balance)
+        self.class_weights = class_weights_of(material.train, len(subject.regions) + subject.carried, config.balance)
         self._resume()
 
     def train(self, progress: Callable[[Report], None] | None = None) -> Outcome:
@@ -172,7 +172,7 @@ class AnalyserRun(CountedRun):
             views = self.val[start : start + self.config.batch]
             batch = ViewBatch.of(views)
             with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16"):
-                found = net(batch.image)
+                found = net.eval()(batch.image)
             chosen = F.one_hot(found.regions.argmax(1), num_regions).bool()
             true = F.one_hot(batch.labels, num_regions).bool()
             shared += (chosen & true).sum((0, 1, 2))

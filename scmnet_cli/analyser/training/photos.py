@@ -17,10 +17,11 @@ from scmnet_cli.analyser.training.passers_by import PASSERS_BY
 from scmnet_cli.analyser.training.reposed_people import reposed_people
 from scmnet_cli.analyser.training.seen_from_behind import seen_from_behind
 from scmnet_cli.analyser.training.transplants import transplants
-from scmnet_cli.analyser.training.views import OF_PEOPLE, UNKNOWN, Manner, TrainingPhoto, training_photo
+from scmnet_cli.analyser.training.views import CARRIED, OF_PEOPLE, UNKNOWN, Manner, TrainingPhoto, training_photo
 from scmnet_cli.data.prepared import is_val
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo
+from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.sources.ccp import CcpSource
 from scmnet_cli.training.state import fingerprint
 from scmnet_cli.types import FloatArray, UInt8Array
@@ -104,7 +105,8 @@ def read_material(
             except ScmError as error:
                 log.info("%s: %s", name, error)
                 continue
-            photo = training_photo(person.image, person.regions, person.joints)
+            labels = np.where(source.carried(name) & (person.regions == BACKGROUND), np.uint8(CARRIED), person.regions)
+            photo = training_photo(person.image, labels, person.joints)
             free = tuple(strip for strip in photo.empty if f"{name}{'r' if strip[0] else 'l'}" not in PASSERS_BY)
             photo = replace(photo, empty=free)
             (val if is_val(rank) else train).append(photo)

@@ -16,8 +16,8 @@ class AnalyserConfig(Section):
 
     images: int = Field(60_000, ge=1, description="views to train on")
     batch: int = Field(16, ge=2, description="views per step")
-    height: int = Field(288, ge=64, le=4096, multiple_of=32, description="height of a view in pixels")
-    width: int = Field(192, ge=64, le=4096, multiple_of=32, description="width of a view in pixels")
+    height: int = Field(384, ge=64, le=4096, multiple_of=32, description="height of a view in pixels")
+    width: int = Field(256, ge=64, le=4096, multiple_of=32, description="width of a view in pixels")
     learning_rate: float = Field(1.5e-3, gt=0, description="peak learning rate of the new layers")
     encoder_share: float = Field(0.3, ge=0, description="learning rate of the encoder relative to it")
     warmup: int = Field(2_000, ge=0, description="views of the learning rate's warm-up")
@@ -34,6 +34,7 @@ class FaceParserConfig(AnalyserConfig):
     """Training of the face parser (docs/faces.md): the analyser's settings with other defaults."""
 
     images: int = Field(14_000, ge=1, description="views to train on")
+    width: int = Field(192, ge=64, le=4096, multiple_of=32, description="width of a view in pixels")
     height: int = Field(192, ge=64, le=4096, multiple_of=32, description="height of a view in pixels")
     warmup: int = Field(1_000, ge=0, description="views of the learning rate's warm-up")
     ema_images: int = Field(1_000, ge=0, description="half-life of the moving average of weights, in views")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageFilter
 
-from scmnet_cli.analyser.training.views import TrainingPhoto, training_photo
+from scmnet_cli.analyser.training.views import CARRIED, TrainingPhoto, training_photo
 from scmnet_cli.analyser.windows import OUTSIDE, Window
 from scmnet_cli.data.garment_pixels import arms_lifted, extended
 from scmnet_cli.models.part_joints import body_size
@@ -37,6 +37,9 @@ _OVER = {
 
 _LEAST_SHARE = 0.05
 """Least share of the person that a garment covers."""
+
+_MOST_CARRIED = 0.02
+"""Greatest area of bags, relative to the person, of people whose arms and garments can be moved."""
 
 _DRESS_ENDS, _TOP_ENDS = 0.6, 0.35
 """A dress ends below, and the top of a skirt's wearer above these shares of the way from hip to knee."""
@@ -109,7 +112,7 @@ def transplants(
 
 
 def figure_of(photo: TrainingPhoto) -> Figure | None:
-    """Cut out a person seen from the front or behind whose shoulders, hips and knees are known."""
+    """Cut out a person without a bag, seen from the front or behind whose shoulders, hips and knees are known."""
     if photo.labels is None or (photo.joints[list(_NEEDED), 2] <= 0).any():
         return None
     left, top, right, bottom = photo.box
@@ -122,7 +125,9 @@ def figure_of(photo: TrainingPhoto) -> Figure | None:
     labels = np.array(window.look_at_labels(photo.labels, _CANVAS, 1))
     rows, columns = (np.flatnonzero((labels != OUTSIDE).any(axis)) for axis in (1, 0))
     inside = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
-    labels[labels == OUTSIDE] = BACKGROUND
+    if (labels == CARRIED).sum() > _MOST_CARRIED * np.isin(labels, (BACKGROUND, CARRIED, OUTSIDE), invert=True).sum():
+        return None
+    labels[np.isin(labels, (OUTSIDE, CARRIED))] = BACKGROUND
     return Figure(np.asarray(window.look(photo.levels, _CANVAS)), labels, joints, int(np.sign(across)), inside)
 
 

@@ -17,10 +17,11 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from scmnet_cli.analyser.network import REGION_STRIDE
 from scmnet_cli.analyser.subjects import PEOPLE
+from scmnet_cli.analyser.training.lighting import in_garment_colour, with_shadow
 from scmnet_cli.analyser.training.repainting import repainted
 from scmnet_cli.analyser.training.retouching import retouched
 from scmnet_cli.analyser.windows import OUTSIDE, Window
-from scmnet_cli.regions import BACKGROUND, region_id
+from scmnet_cli.regions import BACKGROUND, BODY_REGIONS, region_id
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 ONE_OF = 253
@@ -28,6 +29,9 @@ ONE_OF = 253
 
 UNKNOWN = 255
 """Label of pixels without annotation, which have no loss."""
+
+CARRIED = len(BODY_REGIONS)
+"""Label of bags that a person carries: a class of the network, and background of the region map."""
 
 _KEPT_HEIGHT = 560
 _MIN_PERSON_SHARE = 0.02
@@ -117,7 +121,7 @@ def training_photo(image: UInt8Array, labels: UInt8Array | None, joints: FloatAr
 
 
 def _person_box(labels: Image.Image) -> _Rectangle | None:
-    return labels.point([0] + [255] * (UNKNOWN - 1) + [0]).getbbox()
+    return labels.point([255 * (label not in (BACKGROUND, CARRIED, UNKNOWN)) for label in range(256)]).getbbox()
 
 
 def empty_rectangles(labels: Image.Image | None, size: tuple[int, int]) -> tuple[_Rectangle, ...]:
@@ -144,6 +148,8 @@ class Manner:
         margin: height of the network's input at inference, relative to the person's box.
         rare: share of views that show a photo with a skirt.
         repainted: share of annotated photos whose garments get other colours or patterns.
+        shaded: share of annotated photos whose person casts a shadow.
+        camouflaged: share of the backgrounds of pasted people that have the colour of a garment.
     """
 
     mirrored: tuple[int, ...]
@@ -155,6 +161,8 @@ class Manner:
     margin: float
     rare: float = 0.0
     repainted: float = 0.0
+    shaded: float = 0.0
+    camouflaged: float = 0.0
 
 
 class Views:
@@ -204,7 +212,7 @@ class Views:
             self._occlude(image, labels, random)
         known = labels != UNKNOWN
         inside = joints[:, 2] > 0
-        share = float(np.mean((labels > BACKGROUND) & known))
+        share = float(np.mean((labels != BACKGROUND) & (labels != CARRIED) & known))
         person = 1 if share > _MIN_PERSON_SHARE or inside.sum() >= _MIN_PERSON_JOINTS else -1
         if not inside.any() and known.all() and share == 0:
             person = 0
@@ -237,8 +245,13 @@ class Views:
             if pasted:
                 mask = mask.filter(ImageFilter.GaussianBlur(float(random.uniform(0.4, 1.2))))
             background = self._background(random, may_hold_people=pasted)
+            if pasted and random.random() < self._manner.camouflaged:
+                background = in_garment_colour(background, image, full, random)
             background.paste(image, (0, 0), mask)
             image = background
+        if photo.labels is not None and random.random() < self._manner.shaded:
+            full = np.asarray(window.look_at_labels(whole, canvas, 1))
+            image = with_shadow(image, ~np.isin(full, (BACKGROUND, CARRIED, OUTSIDE)), random)
         labels[labels == OUTSIDE] = BACKGROUND
         joints = window.joints(photo.joints, canvas, self._manner.mirrored)
         return image, labels, joints, beyond
@@ -354,7 +367,7 @@ def plain_view(photo: TrainingPhoto, canvas: Canvas, manner: Manner | None = Non
     height = manner.margin * max(bottom - top, (right - left) * canvas.height / canvas.width)
     window = Window((left + right) / 2, (top + bottom) / 2, height)
     labels = np.array(window.look_at_labels(photo.labels, canvas, REGION_STRIDE))
-    labels[labels == OUTSIDE] = BACKGROUND
+    labels[np.isin(labels, (OUTSIDE, CARRIED))] = BACKGROUND
     return View(
         np.array(window.look(photo.levels, canvas)), labels, window.joints(photo.joints, canvas, manner.mirrored), 1
     )
@@ -429,6 +442,16 @@ def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, c
 
 
 OF_PEOPLE = Manner(
-    PEOPLE.mirrored, _window, nobody=0.16, cut=0.42, pasted=0.3, coarse=0.2, margin=1.12, rare=0.25, repainted=0.3
+    PEOPLE.mirrored,
+    _window,
+    nobody=0.16,
+    cut=0.42,
+    pasted=0.3,
+    coarse=0.2,
+    margin=1.12,
+    rare=0.25,
+    repainted=0.3,
+    shaded=0.2,
+    camouflaged=0.3,
 )
 """Views of people."""
