@@ -79,6 +79,7 @@ class Person(_Structured):
             :data:`scmnet_cli.skeleton.JOINTS`. A face has ``NO_JOINTS``.
         edges: (H, W) uint8 bits of :mod:`scmnet_cli.edges` for a face; None for a person.
         scene: (H, W, 3) uint8, ``image`` with the photo's background where ``image`` has a plain one; None if unknown.
+        carried: (H, W) bool, background that the person carries, such as a bag; None if unknown.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Person(_Structured):
     joints: FloatArray
     edges: UInt8Array | None = None
     scene: UInt8Array | None = None
+    carried: npt.NDArray[np.bool_] | None = None
 
     @property
     def canvas(self) -> Canvas:

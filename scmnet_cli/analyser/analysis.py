@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from scmnet_cli.analyser.estimators import Box
 from scmnet_cli.analyser.region_maps import regions_on_photo
@@ -31,9 +32,10 @@ class Analysis:
     Attributes:
         person: probability that there is a person, in [0, 1].
         joints: (18, 3) float32, x and y in pixels of the photo and a score in [0, 1]; 0, 0, 0 if not in the photo.
-        probabilities: (8, 144, 96) float32, probabilities of the regions on the crop.
+        probabilities: (8, 192, 128) float32, probabilities of the regions on the crop.
         crop: the crop of the last pass.
         photo: the photo, (H, W, 3).
+        carried: (192, 128) float32, probabilities of what the person carries, such as a bag; None: not known.
     """
 
     person: float
@@ -41,6 +43,7 @@ class Analysis:
     probabilities: FloatArray
     crop: CropBox
     photo: UInt8Array
+    carried: FloatArray | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,6 +79,14 @@ class Analysis:
             result: (H, W) uint8.
         """
         return regions_on_photo(self.probabilities, self.crop, self.size, self.photo)
+
+    @property
+    def carried_pixels(self) -> npt.NDArray[np.bool_] | None:
+        """The background that the person carries, such as a bag, (H, W); None: not known."""
+        if self.carried is None:
+            return None
+        chosen = regions_on_photo(np.stack([1 - self.carried, self.carried]), self.crop, self.size)
+        return np.asarray((chosen > 0) & (self.regions == BACKGROUND))
 
     @cached_property
     def rough_regions(self) -> UInt8Array:

@@ -60,7 +60,10 @@ class InBatches:
                 continue
             for number, (_, answer) in enumerate(requests):
                 one = slice(number, number + 1)
-                answer.set_result(Analysed(found.regions[one], found.heat[one], found.visible[one], found.person[one]))
+                carried = None if found.carried is None else found.carried[one]
+                answer.set_result(
+                    Analysed(found.regions[one], found.heat[one], found.visible[one], found.person[one], carried)
+                )
 
     def _next(self) -> list[_Request]:
         requests = [self._waiting.get()]
@@ -79,4 +82,5 @@ class InBatches:
             images: (B, 3, H, W); result: of that batch, on the CPU.
         """
         found: Analysed = self._net(images.to(self._device, memory_format=torch.channels_last))
-        return Analysed(found.regions.cpu(), found.heat.cpu(), found.visible.cpu(), found.person.cpu())
+        carried = None if found.carried is None else found.carried.cpu()
+        return Analysed(found.regions.cpu(), found.heat.cpu(), found.visible.cpu(), found.person.cpu(), carried)

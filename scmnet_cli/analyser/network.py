@@ -59,12 +59,15 @@ class Analysed:
         heat: (B, J, H/4, W/4) logits; their softmax over cells is the distribution of a joint's position.
         visible: (B, J) logits of whether a joint is in the image.
         person: (B,) logits of whether there is a person.
+        carried: (B, H/2, W/2) logits of whether what is background is carried by the person, such as a bag; None in
+            training, and from a network that does not learn it.
     """
 
     regions: Tensor
     heat: Tensor
     visible: Tensor
     person: Tensor
+    carried: Tensor | None = None
 
 
 class InvertedResidual(nn.Module):
@@ -193,10 +196,12 @@ class AnalyserNet(nn.Module):
         visible = (seen * self.visible_here).sum(-1) + self.visible(context)
         finest = self._finer(0, scales[0], self.region_features(features))
         regions = self.regions(finest.to(self.regions.weight.dtype))
+        carried = None
         if self.carried and not self.training:
+            carried = regions[:, -1] - regions[:, 0]
             background = torch.logaddexp(regions[:, :1], regions[:, -1:])
             regions = torch.cat([background, regions[:, 1:-1]], 1)
-        return Analysed(regions, heat, visible, self.person(context)[:, 0])
+        return Analysed(regions, heat, visible, self.person(context)[:, 0], carried)
 
     def _finer(self, number: int, scale: Tensor, coarse: Tensor) -> Tensor:
         known = self.lateral[number](scale)

@@ -187,7 +187,7 @@ class Analyser:
             rows, columns = probabilities.shape[1:]
             crop = replace(crop, canvas=Canvas(rows * REGION_STRIDE, columns * REGION_STRIDE))
             cleaned = clean_probabilities(probabilities, in_crop(found.joints, crop))
-            found = replace(found, probabilities=cleaned, crop=crop)
+            found = replace(found, probabilities=cleaned, crop=crop, carried=None)
         return found
 
 

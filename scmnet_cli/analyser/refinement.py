@@ -84,7 +84,10 @@ class Refinement:
         joints[:, :2] = crop.to_original(joints[:, :2])
         beyond = (joints[:, :2] < -0.5).any(1) | (joints[:, :2] > (width - 0.5, height - 0.5)).any(1)
         joints[beyond | (joints[:, 2] < VISIBLE)] = 0
-        return Analysis(person, joints, cleaned, crop, photo), sure
+        carried = None
+        if answer.carried is not None:
+            carried = probabilities[BACKGROUND] * answer.carried.sigmoid()[0].numpy()
+        return Analysis(person, joints, cleaned, crop, photo, carried), sure
 
     def view(self, photo: UInt8Array, crop: CropBox) -> Tensor:
         """Return a crop of a photo as the network's input, (1, 3, H, W)."""
@@ -95,7 +98,10 @@ class Refinement:
     def _mirrored_pass(self, seen: Tensor) -> Analysed:
         found: Analysed = self.net(seen.flip(-1))
         swap = list(MIRRORED)
-        return Analysed(found.regions.flip(-1), found.heat.flip(-1)[:, swap], found.visible[:, swap], found.person)
+        carried = None if found.carried is None else found.carried.flip(-1)
+        return Analysed(
+            found.regions.flip(-1), found.heat.flip(-1)[:, swap], found.visible[:, swap], found.person, carried
+        )
 
     def _beside(self, answer: Analysed) -> Tensor | None:
         """Return the mask of other people in a crop, whose joints might be mixed up; None without any.
@@ -151,8 +157,9 @@ def _overlap(a: CropBox, b: CropBox) -> float:
 
 
 def _averaged(a: Analysed, b: Analysed) -> Analysed:
+    carried = None if a.carried is None or b.carried is None else (a.carried + b.carried) / 2
     return Analysed((a.regions + b.regions) / 2, (a.heat + b.heat) / 2, (a.visible + b.visible) / 2,
-                    (a.person + b.person) / 2)  # fmt: skip
+                    (a.person + b.person) / 2, carried)  # fmt: skip
 
 
 def joints_of(answer: Analysed) -> FloatArray:

@@ -164,7 +164,7 @@ class Studio:
             raise ScmError(
                 f"{upload.name}: no person found in this photo; try one that shows one person, large and upright"
             )
-        person = Person(upload.stem, image, found.regions, found.joints)
+        person = Person(upload.stem, image, found.regions, found.joints, carried=found.carried_pixels)
         canvas = self.pipeline.canvas
         small, crop = crop_person(person, canvas, self.pipeline.background)
         names = self.pipeline.domain.regions

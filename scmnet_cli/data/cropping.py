@@ -38,7 +38,8 @@ def crop_person(person: Person, canvas: Canvas, background: str, box: CropBox | 
         box = crop_around((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), canvas)
     cropped = _crop_on_plain_grey(person, box) if background == "plain" else box.crop_image(person.image, None)
     joints = joints_on_canvas(person.joints, box)
-    return Person(person.name, cropped, box.crop_labels(person.regions), joints), box
+    carried = None if person.carried is None else box.crop_labels(person.carried.astype(np.uint8)) > 0
+    return Person(person.name, cropped, box.crop_labels(person.regions), joints, carried=carried), box
 
 
 def _crop_on_plain_grey(person: Person, box: CropBox) -> UInt8Array:
@@ -76,7 +77,10 @@ def resized(person: Person, canvas: Canvas) -> Person:
     regions = np.asarray(Image.fromarray(person.regions).resize(size, Image.Resampling.NEAREST))
     structure = DOMAINS[person.domain].rescale(person.structure, have, canvas)
     if person.edges is None:
-        return Person(person.name, image, regions, structure)
+        carried = person.carried
+        if carried is not None:
+            carried = np.asarray(Image.fromarray(carried).resize(size, Image.Resampling.NEAREST))
+        return Person(person.name, image, regions, structure, carried=carried)
     return replace(person, image=image, regions=regions, edges=structure)
 
 

@@ -194,7 +194,7 @@ def read_analysed(name: str, photo: Path, analyser: Analyser, number: int = 0) -
         shown = "1 person is" if len(people) == 1 else f"{len(people)} people are"
         raise ScmError(f"there is no person {number}; {shown} found in the photo")
     found = people[max(0, number - 1)]
-    return Person(name, image, found.regions, found.joints)
+    return Person(name, image, found.regions, found.joints, carried=found.carried_pixels)
 
 
 def read_all_people(name: str, photo: Path, analyser: Analyser) -> Iterator[Person]:

@@ -1,0 +1,66 @@
+"""A skirt and trousers continue behind a bag."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_extremities import HEIGHT, WIDTH, standing
+
+from scmnet_cli.data.cropping import crop_person, resized
+from scmnet_cli.inference.bags import without_bags
+from scmnet_cli.regions import region_id
+from scmnet_cli.types import Canvas, Person
+
+SKIRT, PANTS, UPPER = (region_id(name) for name in ("skirt", "pants", "upper"))
+CLOTH, GREY = 90, 230
+
+
+def a_person(region: int) -> Person:
+    """A garment from the hips down to the knees, with a bag before its right half."""
+    regions = np.zeros((HEIGHT, WIDTH), np.uint8)
+    regions[60:124, 66:110] = UPPER
+    regions[124:180, 60:116] = region
+    carried = np.zeros((HEIGHT, WIDTH), bool)
+    carried[136:164, 92:150] = True
+    regions[carried] = 0
+    image = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
+    image[regions > 0] = CLOTH
+    return Person("me", image, regions, standing()[0].numpy(), carried=carried)
+
+
+@pytest.mark.parametrize("region", [SKIRT, PANTS])
+def test_a_garment_continues_behind_a_bag_as_far_as_its_hull(region: int) -> None:
+    person = without_bags(a_person(region))
+    assert (person.regions[140:160, 93:115] == region).all()
+    assert (person.image[140:160, 93:115] == CLOTH).all()
+    assert not person.regions[140:160, 118:].any(), "beside the body the bag stays background"
+    assert (person.image[140:160, 118:] == GREY).all()
+
+
+def test_upper_garments_and_what_is_not_carried_stay() -> None:
+    given = a_person(SKIRT)
+    for person in (replace(given, carried=None), replace(given, carried=np.zeros_like(given.carried))):
+        assert without_bags(person) is person
+    upper = a_person(UPPER)
+    assert np.array_equal(without_bags(upper).regions, upper.regions)
+
+
+def test_a_gap_between_legs_without_a_bag_stays() -> None:
+    given = a_person(PANTS)
+    regions, carried = given.regions.copy(), np.zeros_like(given.carried)
+    regions[140:180, 84:92] = 0
+    carried[200:220, 120:150] = True
+    person = replace(given, regions=regions, carried=carried)
+    assert np.array_equal(without_bags(person).regions, regions)
+
+
+def test_what_is_carried_is_cropped_and_resized_with_the_person() -> None:
+    given = a_person(SKIRT)
+    smaller = resized(given, Canvas(HEIGHT // 2, WIDTH // 2))
+    assert smaller.carried is not None
+    assert np.array_equal(smaller.carried, given.carried[1::2, 1::2])
+    cropped, box = crop_person(given, Canvas(HEIGHT, WIDTH), "plain")
+    assert cropped.carried is not None
+    assert np.array_equal(cropped.carried, box.crop_labels(given.carried.astype(np.uint8)) > 0)
