@@ -15,8 +15,17 @@ from scmnet_cli.analyser.analysis import Analysis, framed
 from scmnet_cli.analyser.evaluation.people import cut_person
 from scmnet_cli.analyser.evaluation.scores import PersonScores, compare
 from scmnet_cli.analyser.evaluation.timing import time_analyser
-from scmnet_cli.analyser.network import AnalyserNet, Encoder, fuse, imagenet_encoder, joints_of_heat, mean_places
+from scmnet_cli.analyser.network import (
+    Analysed,
+    AnalyserNet,
+    Encoder,
+    fuse,
+    imagenet_encoder,
+    joints_of_heat,
+    mean_places,
+)
 from scmnet_cli.analyser.people import Analyser
+from scmnet_cli.analyser.refinement import Refinement
 from scmnet_cli.analyser.region_maps import clean_probabilities, enlarged, main_person_mask
 from scmnet_cli.analyser.subjects import PEOPLE, read_weights
 from scmnet_cli.analyser.training.loop import save_weights
@@ -322,3 +331,19 @@ def test_weights_without_carried_objects_give_the_same_map(tmp_path: Path) -> No
     photo = torch.rand(1, 3, 64, 64) * 2 - 1
     with torch.no_grad():
         torch.testing.assert_close(new(photo).regions.softmax(1), again(photo).regions.softmax(1), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("height", "canvas"), [(400, (384, 256)), (130, (288, 192)), (60, (192, 128))])
+def test_a_crop_of_few_pixels_gets_a_smaller_canvas(height: int, canvas: tuple[int, int]) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def net(image: torch.Tensor) -> Analysed:
+        seen.append(tuple(image.shape[2:]))
+        found: Analysed = a_net()(image)
+        return found
+
+    photo = np.full((height, height * 2 // 3, 3), 120, np.uint8)
+    refinement = Refinement(net, PEOPLE.canvas, torch.float32, flip_tta=False)
+    with torch.no_grad():
+        refinement.refine(photo, (0, 0, height * 2 / 3, height), 1.0)
+    assert seen[0] == canvas

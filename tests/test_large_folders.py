@@ -28,6 +28,7 @@ from rich.console import Console
 from scmnet_cli.analyser.analysis import Analysis
 from scmnet_cli.analyser.network import AnalyserNet
 from scmnet_cli.analyser.people import Analyser
+from scmnet_cli.analyser.subjects import PEOPLE
 from scmnet_cli.cli import progress
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
@@ -337,8 +338,7 @@ def pictures() -> list[UInt8Array]:
 
 def test_requests_of_many_threads_are_batched_with_the_same_results(pictures: list[UInt8Array]) -> None:
     alone = Analyser.load(bfloat16=False)
-    torch.manual_seed(0)
-    net = AnalyserNet()
+    net = PEOPLE.build()
     net.load_state_dict(_state_of_the_shipped(), strict=True)
     together = Analyser(net, batch=4)
     with ThreadPoolExecutor(4) as pool:
@@ -356,7 +356,7 @@ def _state_of_the_shipped() -> dict[str, torch.Tensor]:
     from scmnet_cli.analyser.people import SHIPPED
     from scmnet_cli.analyser.subjects import read_weights
 
-    net = AnalyserNet()
+    net = PEOPLE.build()
     read_weights(SHIPPED, net)
     return net.state_dict()
 

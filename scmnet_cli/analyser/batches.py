@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -41,7 +42,7 @@ class InBatches:
         """Return the network's output for one image.
 
         Shape:
-            image: (1, 3, H, W), the same size in all calls; result: of a batch of one.
+            image: (1, 3, H, W); result: of a batch of one.
         """
         answer: Future[Analysed] = Future()
         self._waiting.put((image, answer))
@@ -50,20 +51,23 @@ class InBatches:
     @torch.inference_mode()
     def _work(self) -> None:
         while True:
-            requests = self._next()
-            self.largest = max(self.largest, len(requests))
-            try:
-                found = self.run(torch.cat([image for image, _ in requests]))
-            except Exception as error:  # noqa: BLE001 - raised in the calling threads
-                for _, answer in requests:
-                    answer.set_exception(error)
-                continue
-            for number, (_, answer) in enumerate(requests):
-                one = slice(number, number + 1)
-                carried = None if found.carried is None else found.carried[one]
-                answer.set_result(
-                    Analysed(found.regions[one], found.heat[one], found.visible[one], found.person[one], carried)
-                )
+            for requests in _of_one_size(self._next()):
+                self._answer(requests)
+
+    def _answer(self, requests: Sequence[_Request]) -> None:
+        self.largest = max(self.largest, len(requests))
+        try:
+            found = self.run(torch.cat([image for image, _ in requests]))
+        except Exception as error:  # noqa: BLE001 - raised in the calling threads
+            for _, answer in requests:
+                answer.set_exception(error)
+            return
+        for number, (_, answer) in enumerate(requests):
+            one = slice(number, number + 1)
+            carried = None if found.carried is None else found.carried[one]
+            answer.set_result(
+                Analysed(found.regions[one], found.heat[one], found.visible[one], found.person[one], carried)
+            )
 
     def _next(self) -> list[_Request]:
         requests = [self._waiting.get()]
@@ -84,3 +88,9 @@ class InBatches:
         found: Analysed = self._net(images.to(self._device, memory_format=torch.channels_last))
         carried = None if found.carried is None else found.carried.cpu()
         return Analysed(found.regions.cpu(), found.heat.cpu(), found.visible.cpu(), found.person.cpu(), carried)
+
+
+def _of_one_size(requests: Sequence[_Request]) -> Iterator[list[_Request]]:
+    """Split requests into batches of images of one size."""
+    for size in {image.shape for image, _ in requests}:
+        yield [request for request in requests if request[0].shape == size]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,6 +29,12 @@ _BESIDE = 0.1
 _MAX_PASSES = 5
 _SAME_CROP = 0.8
 
+_CANVASES = (1.0, 0.75, 0.5)
+"""Sizes of the network's input, relative to the largest."""
+
+_MOST_ENLARGED = 2.5
+"""Factor up to which a crop is enlarged to a canvas, if a smaller canvas is left."""
+
 _REACH = 0.15
 """Greatest distance of a joint from the regions' box, as a share of its height, to be included in the crop."""
 
@@ -52,7 +58,7 @@ class Refinement:
     def refine(self, photo: UInt8Array, box: Box, margin: float) -> tuple[Analysis, float]:
         """Analyse a box, and re-crop around the person found until the crop converges; also return the last score."""
         height, width = photo.shape[:2]
-        crop = framed(box, self.canvas, margin)
+        crop = self._framed(box, margin)
         seen = self.view(photo, crop)
         answer: Analysed = self.net(seen)
         person = sure = float(answer.person.sigmoid())
@@ -62,7 +68,7 @@ class Refinement:
                 break
             box = found
             is_far = box[3] - box[1] < _FAR * crop.height
-            closer = framed(box, self.canvas, _FAR_MARGIN if is_far else MARGIN)
+            closer = self._framed(box, _FAR_MARGIN if is_far else MARGIN)
             if _overlap(closer, crop) > _SAME_CROP:
                 break
             crop = closer
@@ -88,6 +94,13 @@ class Refinement:
         if answer.carried is not None:
             carried = probabilities[BACKGROUND] * answer.carried.sigmoid()[0].numpy()
         return Analysis(person, joints, cleaned, crop, photo, carried), sure
+
+    def _framed(self, box: Box, margin: float) -> CropBox:
+        """Return the crop around a box; a crop of few pixels gets a smaller canvas, since the network knows no blur."""
+        crop = framed(box, self.canvas, margin)
+        canvases = [self.canvas.resized_to(round(share * self.canvas.height)) for share in _CANVASES]
+        sharp = [canvas for canvas in canvases if canvas.height <= _MOST_ENLARGED * crop.height]
+        return replace(crop, canvas=sharp[0] if sharp else canvases[-1])
 
     def view(self, photo: UInt8Array, crop: CropBox) -> Tensor:
         """Return a crop of a photo as the network's input, (1, 3, H, W)."""

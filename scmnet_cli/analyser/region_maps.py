@@ -126,6 +126,7 @@ def clean_probabilities(probabilities: FloatArray, joints: FloatArray) -> FloatA
     _cover_stray_arms(cleaned, chosen, joints)
     _join_broken_arms(cleaned, chosen, joints)
     _fill_holes_of_trunk(cleaned, chosen, joints)
+    without_specks(cleaned, chosen)  # what was renamed may leave some
     return cleaned
 
 

@@ -27,10 +27,10 @@ from scmnet_cli.types import Canvas, UInt8Array
 _SURE = 0.9
 """If the final score is at least this, there is no search; people found by a search need at least this score."""
 
-_SEARCHED_AT = (576, 1152)
+_SEARCHED_AT = (768, 1536)
 """Heights to which a photo is resized for a search; the second only if the photo is that large."""
 
-_MAX_WIDE_PIXELS = 1_600_000
+_MAX_WIDE_PIXELS = 2_800_000
 _ROUNDED = 1.5
 """Maximum growth of an enlarged photo by rounding its sides to the network's stride."""
 
@@ -43,7 +43,7 @@ _WIDENED_AT_ONCE = 24
 _MAX_SEARCHED_PIXELS = 24_000_000
 """Larger photos are searched at a smaller size: each person found takes a map of the photo."""
 
-_SMALLEST = 24
+_SMALLEST = 40
 """Least size of a candidate in a search, in cells of the region logits."""
 
 _FEWEST_JOINTS = 6
