@@ -176,6 +176,18 @@ def test_nothing_is_drawn_beside_a_hand_that_shows(half: int, drawn: bool) -> No
     assert (alpha[0, 0, 132, 33] > 0.5) == drawn
 
 
+@pytest.mark.parametrize(("covered", "drawn"), [(1.0, False), (0.0, True)], ids=["background", "nothing"])
+def test_beside_a_forearm_the_warp_decides_only_where_it_shows_something(covered: float, drawn: bool) -> None:
+    labels = body()
+    labels[94:124, 40:56] = region_id("upper")
+    labels[124:150, 30:60] = region_id("background")
+    warp = a_warp(labels)
+    warp.coverage[:, :, 100:150, 28:36] = covered
+    alpha = enlarge(a_rendering(), warp, standing(), GREY).alpha
+    assert alpha is not None
+    assert (alpha[0, 0, 112, 34] > 0.5) == drawn
+
+
 def test_a_hand_before_a_thigh_that_the_map_lost_cuts_no_hole() -> None:
     labels = body()
     labels[130:180, 60:90] = region_id("background")

@@ -16,7 +16,15 @@ from torch import Tensor
 
 from scmnet_cli.inference.filling import continued
 from scmnet_cli.inference.hanging_arms import hanging_arms, pixels_of_arm, without_arm
-from scmnet_cli.inference.unseen_limbs import ENDS, LIMB_PARTS, MIDDLES, MirroredPhoto, point_at_camera, unseen_limbs
+from scmnet_cli.inference.made_up_hands import with_hands
+from scmnet_cli.inference.unseen_limbs import (
+    ENDS,
+    LIMB_PARTS,
+    MIDDLES,
+    MirroredPhoto,
+    point_at_camera,
+    replaced_limbs,
+)
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import LIMBS, PARTS, TORSO_PART, body_size, complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
@@ -49,17 +57,19 @@ class PersonToWarp:
     What the poses share is computed once.
 
     Attributes:
-        unseen: the unseen limbs, as found on another canvas, so that pictures of all sizes agree; None: they are found.
+        replaced: the unseen limbs and hidden hands, as found on another canvas, so that pictures of all sizes agree;
+            None: they are found.
 
     Shape:
-        image: (1, 3, H, W); masks: (1, 8, H, W); joints: (1, 18, 3), as detected; unseen: (1, 4) bool.
+        image: (1, 3, H, W); masks: (1, 8, H, W); joints: (1, 18, 3), as detected; replaced: (1, 6) bool, see
+        :func:`replaced_limbs`.
     """
 
     image: Tensor
     masks: Tensor
     joints: Tensor
     fill: float = PLAIN_BACKGROUND
-    unseen: Tensor | None = None
+    replaced: Tensor | None = None
     _without: dict[tuple[bool, ...], _Versions] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
@@ -69,8 +79,9 @@ class PersonToWarp:
     @cached_property
     def _limbs(self) -> _Limbs | None:
         """The limbs; None if none lies on the body or is unseen."""
-        found = _Limbs.of(self.masks, self.joints, self.unseen)
-        return found if (found.across | found.hanging | found.unseen | found.below_hair).any() else None
+        found = _Limbs.of(self.masks, self.joints, self.replaced)
+        special = found.across | found.hanging | found.unseen | found.below_hair | found.handless
+        return found if special.any() else None
 
     @torch.no_grad()
     def warp(self, poses: Tensor) -> PartWarp:
@@ -96,7 +107,8 @@ class PersonToWarp:
             crossed = chosen & ~limbs.hanging
             hidden = limbs.pixels(crossed) if crossed[:, :_NUM_ARMS].any() else None
             below_hair = (limbs.below_hair & chosen)[0].tolist()
-            self._without[which] = _Versions.of(self._source, hidden, unseen, hanging, below_hair)
+            handless = (limbs.handless & chosen)[0].tolist()
+            self._without[which] = _Versions.of(self._source, hidden, unseen, hanging, below_hair, handless)
         return self._without[which]
 
 
@@ -117,7 +129,8 @@ class _Limbs:
         hidden: (B, 2, H, W) bool, the pixels of each forearm that lie on the torso, of an unseen arm its bare pixels
         and those that point at the camera; across, hanging: (B, 4) bool, whether it is a known forearm that lies across
         the torso, or hangs against the body; below_hair: (B, 4) bool, whether hair lies on an upper arm; unseen:
-        (B, 4) bool, see :func:`unseen_limbs`; completed: (B, 18, 3), the completed joints.
+        (B, 4) bool, see :func:`unseen_limbs`; handless: (B, 4) bool, see :func:`hidden_hands`; completed:
+        (B, 18, 3), the completed joints.
     """
 
     hidden: Tensor
@@ -125,11 +138,12 @@ class _Limbs:
     hanging: Tensor
     below_hair: Tensor
     unseen: Tensor
+    handless: Tensor
     completed: Tensor
 
     @classmethod
-    def of(cls, masks: Tensor, source: Tensor, unseen: Tensor | None = None) -> _Limbs:
-        """Find the pixels of the forearms on the torso, and the unseen limbs unless they are given."""
+    def of(cls, masks: Tensor, source: Tensor, replaced: Tensor | None = None) -> _Limbs:
+        """Find the pixels of the forearms on the torso, and what is to be replaced unless it is given."""
         masks = masks.float()
         completed = complete_joints(source.float())
         shapes = PartShapes.of(completed)
@@ -137,7 +151,9 @@ class _Limbs:
         person = masks[:, BACKGROUND] < 0.5
         on_torso = person & (shapes.outside(TORSO_PART, whole) < _ON_TORSO)
         is_bare = masks[:, _BARE_ARMS] > 0.5
-        unseen, before = unseen_limbs(masks, source) if unseen is None else unseen, point_at_camera(completed)
+        replaced = replaced_limbs(masks, source) if replaced is None else replaced
+        unseen, handless = torch.split(replaced, [len(LIMB_PARTS), _NUM_ARMS], dim=1)
+        before = point_at_camera(completed)
         near = [shapes.near(part, whole) for part, *_ in _FOREARMS]
         hangs = hanging_arms(masks, shapes)
         hidden, across, hanging, below_hair = [], [], [], []
@@ -155,7 +171,8 @@ class _Limbs:
             hidden.append(torch.where((unseen[:, arm] & known)[:, None, None], whole_arm, of_torso))
         of_legs = [torch.zeros_like(across[0])] * (len(LIMB_PARTS) - _NUM_ARMS)
         lies, hangs, hair = (torch.stack([*arms, *of_legs], dim=1) for arms in (across, hanging, below_hair))
-        return cls(torch.stack(hidden, dim=1), lies, hangs, hair, unseen, completed)
+        handless = torch.cat([handless, torch.stack(of_legs, dim=1)], dim=1)
+        return cls(torch.stack(hidden, dim=1), lies, hangs, hair, unseen, handless, completed)
 
     def leave(self, target: Tensor) -> Tensor:
         """Return which limbs lie on the body or are unseen in the source, and are elsewhere in the target.
@@ -170,7 +187,7 @@ class _Limbs:
         distances = (back - completed[..., :2]).norm(dim=-1) / size[:, None]  # (B, 18)
         moved = self.across & (distances[:, ENDS] > _MOVED) | self.hanging & (distances[:, ENDS] > _HANGING_MOVED)
         farther = torch.maximum(distances[:, MIDDLES], distances[:, ENDS])
-        moved = moved | (self.unseen | self.below_hair) & (farther > _UNSEEN_MOVED)
+        moved = moved | (self.unseen | self.below_hair | self.handless) & (farther > _UNSEEN_MOVED)
         known = (target[:, MIDDLES, 2] > 0) & (target[:, ENDS, 2] > 0)
         leave: Tensor = known & moved
         return leave
@@ -210,6 +227,7 @@ class _Versions:
         unseen: Sequence[bool],
         hanging: Sequence[bool],
         below_hair: Sequence[bool],
+        handless: Sequence[bool],
     ) -> _Versions:
         """Let what lies behind arms come from a photo without them, and unseen limbs from the mirrored photo.
 
@@ -219,6 +237,7 @@ class _Versions:
             unseen: the unseen limbs that move.
             hanging: the hanging arms that move.
             below_hair: the arms below hair that move.
+            handless: the arms that move and need a hand.
         """
         shown_by: list[WarpSource | MirroredPhoto] = [source] * len(PARTS)
         behind = source
@@ -238,6 +257,11 @@ class _Versions:
                 version = MirroredPhoto(arms if limb < _NUM_ARMS else behind)
             for part in parts if unseen[limb] or below_hair[limb] else ():
                 shown_by[part] = version
+        if any(handless):
+            armed = with_hands(arms, handless[:_NUM_ARMS])
+            for arm, (part, *_) in enumerate(_FOREARMS):
+                if handless[arm]:
+                    shown_by[part] = armed
         versions = {id(version): version for version in shown_by}
         chosen = [
             (version, _chosen([part for part in range(len(PARTS)) if shown_by[part] is version], source.image.device))

@@ -197,19 +197,19 @@ class ExportedModel(DrawingModel):
 
         image, masks, own, target = (torch.from_numpy(values) for values in (*given.values(), joints))
         with torch.inference_mode():
-            warp = PersonToWarp(image, masks, own, unseen=self._unseen_limbs(source)).warp(target)
+            warp = PersonToWarp(image, masks, own, replaced=self._replaced_limbs(source)).warp(target)
         parts = (warp.image, warp.regions, warp.coverage, warp.coordinates)
         return {name: part.numpy() for name, part in zip(WARP_FIELDS, parts, strict=True)}
 
-    def _unseen_limbs(self, source: ExportedSource) -> Tensor:
-        """Return which limbs to draw as the other one, as the model itself does, (1, 4) bool."""
+    def _replaced_limbs(self, source: ExportedSource) -> Tensor:
+        """Return which limbs to draw as the other one, and which hands, as the model itself does, (1, 6) bool."""
         import torch
 
-        from scmnet_cli.inference.unseen_limbs import LIMB_PARTS, unseen_limbs
+        from scmnet_cli.inference.unseen_limbs import NUM_REPLACED, replaced_limbs
 
         if not self.mirrored_limbs:
-            return torch.zeros(1, len(LIMB_PARTS), dtype=torch.bool)
-        return unseen_limbs(torch.from_numpy(source.masks), torch.tensor(source.person.joints)[None])
+            return torch.zeros(1, NUM_REPLACED, dtype=torch.bool)
+        return replaced_limbs(torch.from_numpy(source.masks), torch.tensor(source.person.joints)[None])
 
     def _structure(self, source: ExportedSource, pose: Pose) -> FloatArray:
         """Return a pose as a batch, without the limbs that are not to be drawn; finding those needs torch."""
@@ -265,7 +265,7 @@ class ExportedModel(DrawingModel):
         fields = (painted.get(name) for name in ("picture", "drawn", "blend", "foreground"))
         rendering = Rendering(*(None if field is None else torch.from_numpy(field) for field in fields))  # type: ignore[arg-type]
         photo = photo_of(source.largest, canvas, torch.device("cpu"), is_cut_out=self.has_plain_background)
-        photo = replace(photo, unseen=self._unseen_limbs(source))
+        photo = replace(photo, replaced=self._replaced_limbs(source))
         scale = np.array([canvas.width / self.canvas.width, canvas.height / self.canvas.height, 1], np.float32)
         with torch.inference_mode():
             return enlarge_rows(rendering, photo, torch.from_numpy(structure * scale), plain=self.has_plain_background)

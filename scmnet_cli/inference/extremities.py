@@ -33,6 +33,8 @@ _HEAD, _MIDDLE = 0.5, 0.1  # radius of the head with its hair, and of the middle
 _SHOWS_FACE = 0.5  # least share of the face in the middle of a head that is shown
 
 _SURELY_COVERED = 0.2
+_SEEN = (0.02, 0.1)
+"""Values of coverage between which the warp says where a person ends: a hidden hand leaves uncovered pixels."""
 _WHOLE, _NEARLY_WHOLE = 0.85, 0.7
 """Least share of a bone's axis on the warped person, and that of a forearm up to shortly before the wrist: beside a
 larger hole in the region map the limb's outline is unknown."""
@@ -92,6 +94,8 @@ class Extremities:
         masks = torch.cat([arms, closed, person], dim=1)
         connected = torch.cat([_connected(masks[:, :1], _ARM_SPECK), _connected(masks[:, 1:], _SPECK)], dim=1)
         beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * connected, 1, dim=1)
+        covered = ramp(warp.coverage, *_SEEN)
+        beside_torso, beside_closed = beside_torso * covered, beside_closed * covered
         share = limbs.share_on(person)
         outline = 1 - head * (1 - _smoothed(closed) * _connected(closed, _HEAD_SPECK))
         for bones, where, least, outside in (

@@ -22,7 +22,7 @@ from scmnet_cli.inference.crossed_arms import PersonToWarp
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.enlarging import Enlarged, enlarge
 from scmnet_cli.inference.outlines import clean_outline
-from scmnet_cli.inference.unseen_limbs import LIMB_PARTS, absent_joints, unseen_limbs
+from scmnet_cli.inference.unseen_limbs import NUM_REPLACED, absent_joints, replaced_limbs
 from scmnet_cli.inference.values import EncodedSource, ReadySource, Result
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.layers import pool_positions
@@ -135,7 +135,7 @@ class Synthesis(DrawingModel):
                 is_cut_out = canvas != self.canvas and self.has_plain_background
                 photo = photo_of(person, canvas, self.device, is_cut_out=is_cut_out)
                 detail = each.largest.canvas.height / self.canvas.height
-                each.on_canvas[kind] = replace(photo, detail=detail, unseen=self._unseen_limbs(each))
+                each.on_canvas[kind] = replace(photo, detail=detail, replaced=self._replaced_limbs(each))
         return [each.on_canvas[kind] for each in encoded.photos]
 
     def photo(self, encoded: EncodedSource) -> SourcePhoto:
@@ -155,14 +155,14 @@ class Synthesis(DrawingModel):
         left_out = absent_joints(one_hot(people.labels), people.structure).all(0)  # (18,)
         return structure.masked_fill(left_out[:, None], 0)
 
-    def _unseen_limbs(self, encoded: EncodedSource) -> Tensor | None:
-        """Return the unseen limbs of a person on the model's canvas, for all canvases; None without a part warp."""
+    def _replaced_limbs(self, encoded: EncodedSource) -> Tensor | None:
+        """Return a person's unseen limbs and hidden hands on the model's canvas; None without a part warp."""
         if not self.config.model.part_warp:
             return None
         if not self.mirrored_limbs:
-            return torch.zeros(1, len(LIMB_PARTS), dtype=torch.bool, device=self.device)
+            return torch.zeros(1, NUM_REPLACED, dtype=torch.bool, device=self.device)
         person = collate([encoded.person], self.device)
-        return unseen_limbs(one_hot(person.labels), person.structure)
+        return replaced_limbs(one_hot(person.labels), person.structure)
 
     def _enlarged(self, painted: Painted, encoded: EncodedSource, structure: Tensor, canvas: Canvas) -> Enlarged:
         """Draw at the photo's resolution."""
@@ -228,15 +228,15 @@ class SourcePhoto(Photo):
     """A source on one canvas, with what all its poses share; of a face, the joints are its edges.
 
     Attributes:
-        unseen: its unseen limbs, see :class:`~scmnet_cli.inference.crossed_arms.PersonToWarp`.
+        replaced: its unseen limbs and hidden hands, see :class:`~scmnet_cli.inference.crossed_arms.PersonToWarp`.
     """
 
-    unseen: Tensor | None = None
+    replaced: Tensor | None = None
 
     @cached_property
     def person(self) -> PersonToWarp:
         """The person, ready to be warped into poses."""
-        return PersonToWarp(self.image, self.masks, self.joints, unseen=self.unseen)
+        return PersonToWarp(self.image, self.masks, self.joints, replaced=self.replaced)
 
     @cached_property
     def carried(self) -> Tensor:

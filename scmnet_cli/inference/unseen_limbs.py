@@ -21,6 +21,9 @@ from scmnet_cli.skeleton import mirror
 LIMB_PARTS = ((2, 3), (4, 5), (6, 7), (8, 9))
 """Parts of right and left arm and of right and left leg: in this order are all limbs."""
 
+NUM_REPLACED = 6
+"""Four limbs and two hands: the length of :func:`replaced_limbs`."""
+
 MIDDLES, ENDS = ([limb[end] for limb in LIMBS] for end in (1, 2))
 """Elbows and knees; wrists and ankles."""
 
@@ -29,13 +32,13 @@ ELBOWS, WRISTS = MIDDLES[:2], ENDS[:2]
 """Joints of the right and of the left arm."""
 
 _BARE_ARMS = region_id("arms")
-_POINTS, _HAND_POINTS = 25, 8  # along a bone and, after it, along its hand or foot
-_HAND, _ASIDE = (1.1, 1.35), 0.05  # lengths of the forearm: where its hand is; torso lengths: beside the forearm's axis
+_POINTS, _ASIDE = 25, 0.05  # along a bone; torso lengths: beside its axis
+_HAND, _BESIDE_HAND = (0.02, 0.26, 9), (-0.1, 0.1, 7)  # torso lengths past the wrist and across, and number of samples
 _SHORTEST, _LONG = 0.25, 0.3  # torso lengths: a shorter forearm points at the camera; a longer one shows
 _OFF_PERSON, _HOLED, _ON_PERSON = 0.5, 0.75, 0.8
 """Shares of a bone on the person: hardly any of it shows; a leg has a hole, such as a bag before it; it shows."""
 _BARE, _LESS_BARE = 0.6, 0.6  # least bare share of a bare forearm; a covered one has less than this share of it
-_SHOWN_HAND, _HIDDEN_HAND = 0.5, 0.1  # bare shares of a hand
+_SHOWN_HAND, _HIDDEN_HAND = 0.3, 0.08  # bare shares of where a hand is
 
 
 def unseen_limbs(masks: Tensor, joints: Tensor) -> Tensor:
@@ -49,6 +52,26 @@ def unseen_limbs(masks: Tensor, joints: Tensor) -> Tensor:
         masks: (B, 8, H, W); joints: (B, 18, 3), as detected; result: (B, 4) bool.
     """
     return _found(masks, joints)[0]
+
+
+def replaced_limbs(masks: Tensor, joints: Tensor) -> Tensor:
+    """Return the unseen limbs and the arms without a hand: what a pose that moves them gets from elsewhere.
+
+    Shape:
+        masks: (B, 8, H, W); joints: (B, 18, 3), as detected; result: (B, 6) bool, :func:`unseen_limbs` and
+        :func:`hidden_hands`.
+    """
+    return torch.cat([unseen_limbs(masks, joints), hidden_hands(masks, joints)], dim=1)
+
+
+def hidden_hands(masks: Tensor, joints: Tensor) -> Tensor:
+    """Return which of right and left arm end without a hand, and cannot have the other one, mirrored.
+
+    Shape:
+        masks: (B, 8, H, W); joints: (B, 18, 3), as detected; result: (B, 2) bool.
+    """
+    arms = _Visibility.of(masks, joints)
+    return arms.known & (arms.length > _LONG) & (arms.hand < _HIDDEN_HAND) & ~arms.unseen
 
 
 def absent_joints(masks: Tensor, joints: Tensor) -> Tensor:
@@ -82,7 +105,7 @@ def _legs_on_person(masks: Tensor, joints: Tensor) -> Tensor:
     completed = complete_joints(joints.float())
     start, end = completed[:, [_HIPS, _KNEES], :2].flatten(1, 2), completed[:, [_KNEES, _ANKLES], :2].flatten(1, 2)
     regions = _along(masks.float(), start, end - start, body_size(completed))  # (B, 8, 4, 3, K)
-    shares = (1 - regions[:, BACKGROUND, :, 1, :_POINTS]).mean(-1)
+    shares = (1 - regions[:, BACKGROUND, :, 1]).mean(-1)
     return shares.view(-1, 2, 2).transpose(1, 2)
 
 
@@ -92,7 +115,7 @@ class _Visibility:
 
     Shape:
         known: (B, 2) bool, whether elbow and wrist are known; length: (B, 2), in torso lengths; person: (B, 2), share
-        on the person; bare, hand: (B, 2), bare shares of the forearm and of its hand.
+        on the person; bare, hand: (B, 2), bare shares of the forearm and of where its hand is.
     """
 
     known: Tensor
@@ -106,13 +129,12 @@ class _Visibility:
         completed = complete_joints(joints.float())
         forearm = completed[:, WRISTS, :2] - completed[:, ELBOWS, :2]  # (B, 2, 2)
         regions = _along(masks.float(), completed[:, ELBOWS, :2], forearm, body_size(completed))  # (B, 8, 2, 3, K)
-        bare = regions[:, _BARE_ARMS]  # (B, 2, 3, K)
         return cls(
             known=(joints[:, ELBOWS, 2] > 0) & (joints[:, WRISTS, 2] > 0),
             length=_lengths(completed),
-            person=(1 - regions[:, BACKGROUND, :, 1, :_POINTS]).mean(-1),
-            bare=bare[:, :, 1, :_POINTS].mean(-1),
-            hand=bare[..., _POINTS:].amax(2).mean(-1),
+            person=(1 - regions[:, BACKGROUND, :, 1]).mean(-1),
+            bare=regions[:, _BARE_ARMS, :, 1].mean(-1),
+            hand=_hands(masks.float(), completed),
         )
 
     @property
@@ -123,6 +145,21 @@ class _Visibility:
         covered = covered | (self.hand < _HIDDEN_HAND) & (self.hand.flip(1) > _SHOWN_HAND)
         unseen = ~self.known | (self.length < _SHORTEST) | (self.person < _OFF_PERSON) | covered
         return unseen & shown.flip(1) & ~unseen.flip(1)
+
+
+def _hands(masks: Tensor, completed: Tensor) -> Tensor:
+    """Return the bare shares of where both hands are, past the wrists, (B, 2)."""
+    size = body_size(completed)[:, None, None]
+    wrists, forearm = completed[:, WRISTS, :2], completed[:, WRISTS, :2] - completed[:, ELBOWS, :2]
+    along = size * forearm / forearm.norm(dim=-1, keepdim=True).clamp(min=1e-3)  # (B, 2, 2)
+    across = torch.stack([-along[..., 1], along[..., 0]], dim=-1)
+    past, beside = (torch.linspace(*where, device=masks.device)[:, None] for where in (_HAND, _BESIDE_HAND))
+    axis = wrists[:, :, None] + past * along[:, :, None]  # (B, 2, K, 2)
+    points = axis[:, :, :, None] + beside * across[:, :, None, None]
+    extent = masks.new_tensor([masks.shape[3], masks.shape[2]])
+    grid = ((2 * points + 1) / extent - 1).flatten(2, 3)
+    on = F.grid_sample(masks[:, _BARE_ARMS, None], grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return on[:, 0].mean(-1)
 
 
 def point_at_camera(completed: Tensor) -> Tensor:
@@ -137,12 +174,12 @@ def _lengths(completed: Tensor) -> Tensor:
 
 
 def _along(masks: Tensor, start: Tensor, bone: Tensor, size: Tensor) -> Tensor:
-    """Sample region masks along bones and the hands or feet after them, on the axis and on either side of it.
+    """Sample region masks along bones, on the axis and on either side of it.
 
     Shape:
         masks: (B, 8, H, W); start, bone: (B, N, 2); size: (B,); result: (B, 8, N, 3, K), with the axis in the middle.
     """
-    shares = torch.cat([torch.linspace(0, 1, _POINTS), torch.linspace(*_HAND, _HAND_POINTS)]).to(masks.device)
+    shares = torch.linspace(0, 1, _POINTS, device=masks.device)
     aside = torch.linspace(-_ASIDE, _ASIDE, 3, device=masks.device)
     across = torch.stack([-bone[..., 1], bone[..., 0]], dim=-1) / bone.norm(dim=-1, keepdim=True).clamp(min=1e-3)
     axis = start[:, :, None] + shares[:, None] * bone[:, :, None]  # (B, N, K, 2)

@@ -25,6 +25,7 @@ from scmnet_cli.cli.drawing.task import Reference, Task, are_pair, named
 from scmnet_cli.cli.interrupts import interrupts_wait, stops_with
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.drawing_model import DrawingModel
+from scmnet_cli.inference.hidden_places import hidden_places
 from scmnet_cli.inference.inputs.sketches import Drawing
 from scmnet_cli.inference.opening import open_wardrobe
 from scmnet_cli.inference.values import ReadySource, Result
@@ -204,6 +205,7 @@ class Renderer:
         except ScmError as error:
             skip(source, error, len(poses))
             return
+        self._tell_hidden(source, shown, poses)
         waiting: deque[tuple[Input, Person | Pose]] = deque()
         usable = self._usable(poses, waiting, skip)
         for result in pipeline.transfer_many(encoded, usable, self._options.batch, self._options.size):
@@ -212,6 +214,12 @@ class Renderer:
             if self._options.strip:
                 sheets["strip"] = draw_strip(task, shown, references, pose, result)
             yield partial(self._write, task, source, encoded, Drawn(given, pose, result, sheets))
+
+    def _tell_hidden(self, source: Input, shown: ReadySource, poses: list[Input]) -> None:
+        """Say once what a photo does not show of its person, if it is drawn in another pose."""
+        if not source.others and any(given.where != source.where for given in poses):
+            for place in hidden_places(shown.person):
+                note(f"{source.name}: {place}")
 
     def _print(self, path: Path) -> None:
         if self._team.rank.is_first:
@@ -377,6 +385,7 @@ class Renderer:
             inputs["edges"]["read_as"] = pose.taken_from if isinstance(pose, Drawing) else "prepared"
         report = {
             "removed_regions": list(encoded.removed),
+            "not_shown": [] if in_place or source.others else hidden_places(encoded.person),
             "options": self._options.options,
             "settings": self._settings(),
             "seconds": {"reading_style": encoded.seconds, "drawing": result.seconds},
