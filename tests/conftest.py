@@ -144,6 +144,7 @@ class Outcome:
     code: int
     paths: list[Path]
     errors: list[str]
+    notes: list[str]
 
     def report(self, number: int = 0) -> dict[str, Any]:
         report: dict[str, Any] = json.loads(self.paths[number].with_suffix(".json").read_text())
@@ -164,7 +165,9 @@ class Scm:
         code = caught.value.code
         assert code is None or isinstance(code, int)
         lines = [line for line in err.splitlines() if line.startswith("scm: ")]
-        return Outcome(code or 0, [Path(line) for line in out.splitlines()], lines)
+        notes = [line for line in lines if line.startswith("scm: note: ")]
+        errors = [line for line in lines if line not in notes]
+        return Outcome(code or 0, [Path(line) for line in out.splitlines()], errors, notes)
 
 
 @pytest.fixture

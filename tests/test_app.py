@@ -25,6 +25,7 @@ from scmnet_cli.config import parse_config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox
+from scmnet_cli.inference.hidden_places import hidden_places
 from scmnet_cli.inference.inputs.sketches import read_drawing
 from scmnet_cli.inference.inspection import inspect_point
 from scmnet_cli.inference.pipeline import Pipeline, make_person
@@ -337,6 +338,7 @@ def test_the_views_carry_photo_analysis_and_a_marked_result_with_its_origin(plac
     result = views.result_view(session.drawn, session.found, mark=True)
     picture = decoded(result["image"])
     assert picture.size == (48, 64) == (result["width"], result["height"])
+    assert result["not_shown"] == hidden_places(session.found.person)
     assert COMPOSITE in picture.info["XML:com.adobe.xmp"]
     assert np.array_equal(np.asarray(picture), add_mark(pixels(session)))
     plain = views.result_view(session.drawn, session.found, mark=False)

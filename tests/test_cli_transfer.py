@@ -39,6 +39,15 @@ def test_a_transfer_writes_the_picture_and_prints_its_path(place: Place, scm: Sc
     assert sorted(path.name for path in Path("outputs").iterdir()) == ["anna_to_cleo.json", "anna_to_cleo.png"]
 
 
+def test_what_the_photo_does_not_show_is_said_once_and_written_down(place: Place, scm: Scm) -> None:
+    done = scm("transfer", "--src", "data/anna", "--pose", "data/cleo", "--pose", "data/ben", "-m", "run")
+    assert done.notes == ["scm: note: anna: neither hand shows: both are invented"]
+    assert done.report()["not_shown"] == ["neither hand shows: both are invented"]
+    own = scm("transfer", "--src", "data/anna", "--pose", "data/anna", "-m", "run")
+    assert own.notes == own.report()["not_shown"] == []
+    assert scm("-q", "transfer", "--src", "data/anna", "--pose", "data/cleo", "-m", "run").notes == []
+
+
 def test_the_picture_is_marked_as_generated(place: Place, scm: Scm) -> None:
     done = scm("transfer", "--src", "data/anna", "--pose", "data/cleo", "-m", "run", "--strip")
     for path in (done.paths[0], done.paths[0].with_suffix(".strip.png")):

@@ -496,13 +496,14 @@ window.scm = (() => {
       trigger("limbs", { on: limbs.checked });
     } });
     const removed = make("p", { class: "scm-hint" });
+    const invented = make("p", { class: "scm-hint" });
     const hint = make("p", { class: "scm-hint" }, "Click a point in the result to see which parts of the photo it comes from.");
     const below = make("div", { class: "scm-below", hidden: true }, slider,
       make("div", { class: "scm-row" }, save("picture", "PNG", "Download PNG", true), save("picture", "JPEG", "JPEG"), save("strip", "PNG", "Strip"), size),
       make("div", { class: "scm-row" }, learn),
       make("label", { class: "scm-check" }, mark, "Add a visible mark: AI-generated"),
       make("label", { class: "scm-check", hidden: !props.mirrors_limbs }, limbs,
-        "Draw an arm or a leg that the photo hardly shows like the other one"), removed, hint);
+        "Draw an arm or a leg that the photo hardly shows like the other one"), removed, invented, hint);
     element.replaceChildren(stage, below);
     const peek = make("button", { type: "button", id: "peek", hidden: true, "aria-label": "Show the result", onclick: () =>
       stage.scrollIntoView({ block: "center", behavior: "smooth" }) }, make("img", { alt: "" }), make("span", { class: "scm-spinner" }));
@@ -568,6 +569,8 @@ window.scm = (() => {
       after.alt = `The generated picture, in the pose ${value.pose}`;
       removed.textContent = value.removed.length ? `Removed, since it does not go with the new clothes: ${value.removed.join(", ")}.` : "";
       removed.hidden = !value.removed.length;
+      invented.textContent = value.not_shown.length ? `In your photo ${value.not_shown.join("; ")}.` : "";
+      invented.hidden = !value.not_shown.length;
       if (shown !== value.serial) {
         shown = value.serial;
         point.hidden = true;

@@ -16,6 +16,7 @@ from PIL import Image
 from scmnet_cli.app.posing import Posing
 from scmnet_cli.app.studio import Drawn, Found, GarmentCard, Origin
 from scmnet_cli.images import LIMB_COLOURS
+from scmnet_cli.inference.hidden_places import hidden_places
 from scmnet_cli.provenance import encode_generated
 from scmnet_cli.regions import BACKGROUND, COLOURS, region_id
 from scmnet_cli.skeleton import JOINTS, LIMBS
@@ -98,6 +99,7 @@ def result_view(drawn: Drawn, found: Found, *, mark: bool) -> View:
         "height": height,
         "pose": readable(drawn.result.pose),
         "removed": [readable(region) for region in drawn.removed],
+        "not_shown": hidden_places(found.person),
         "mark": mark,
     }
 

@@ -219,7 +219,7 @@ class Renderer:
         """Say once what a photo does not show of its person, if it is drawn in another pose."""
         if not source.others and any(given.where != source.where for given in poses):
             for place in hidden_places(shown.person):
-                note(f"{source.name}: {place}")
+                note(f"note: {source.name}: {place}")
 
     def _print(self, path: Path) -> None:
         if self._team.rank.is_first:
