@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scmnet_cli.inference.crossed_arms import PersonToWarp, leaving_limbs
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
-from scmnet_cli.regions import one_hot, region_id
+from scmnet_cli.regions import BACKGROUND, one_hot, region_id
 from scmnet_cli.skeleton import JOINTS
 
 SKIN, COAT, TROUSERS = 1.0, -1.0, 0.3
@@ -57,6 +57,20 @@ def test_the_hand_shows_where_the_pose_has_it() -> None:
     warp = PersonToWarp(image, masks, standing()).warp(lifted())
     x, y = lifted()[0, JOINTS.index("right_wrist"), :2].round().int().tolist()
     assert warp.image[0, 0, y, x - 4] > 0.5
+
+
+def test_the_other_hand_that_reaches_across_the_body_stays_where_it_is() -> None:
+    image, masks = photo()
+    joints = standing()
+    joints[0, JOINTS.index("left_wrist"), :2] = torch.tensor([80.0, 124.0])
+    hand = (slice(118, 130), slice(66, 110))  # with the bare forearm
+    image[(0, slice(None), *hand)], masks[(0, slice(None), *hand)] = SKIN, 0
+    masks[(0, region_id("arms"), *hand)] = 1
+    target = lifted("right")
+    target[0, JOINTS.index("left_wrist"), :2] = joints[0, JOINTS.index("left_wrist"), :2]
+    warp = PersonToWarp(image, masks, joints).warp(target)
+    assert warp.regions[(0, BACKGROUND, *hand)].max() < 0.05, "no hole"
+    assert warp.image[0, 0, 124, 70:78].min() > 0.5
 
 
 def test_a_coat_that_ends_above_the_hand_does_not_continue_behind_it() -> None:

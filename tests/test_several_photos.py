@@ -10,12 +10,18 @@ import pytest
 import torch
 from conftest import Place, Scm
 from personal_models import CANVAS, a_photo, save_model
+from test_crossed_arms import crossed, skin_on
+from test_crossed_arms import photo as across
+from test_extremities import STANDING, standing
+from test_unseen_limbs import LEFT, SHORT, joints_with
+from test_unseen_limbs import photo as arms
 
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.data.dataset import collate
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.personal import library_poses
 from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.inference.synthesis import SourcePhoto
 from scmnet_cli.models.part_joints import PARTS
 from scmnet_cli.models.part_warp import PartWarp, warp_parts
 from scmnet_cli.models.several_photos import Photo, best_photo, part_scores, warp_photos
@@ -128,6 +134,32 @@ def test_holes_of_one_photo_are_filled_from_the_other() -> None:
     alone = warp_parts(first.image, first.masks, first.joints, pose)
     assert alone.regions[0, 1:, y, x].sum() < 0.2  # empty there
     assert found.regions[0, 0].sum() <= alone.regions[0, 0].sum()
+
+
+def test_an_arm_across_the_body_does_not_stay_there_with_several_photos_either() -> None:
+    joints = crossed()
+    taken = SourcePhoto(*across(joints), joints)
+    pose = standing()
+    alone = taken.person.warp(pose)
+    for photos in ([taken], [taken, taken]):
+        found = warp_photos(photos, pose, part_scores(photos, pose))
+        assert skin_on(found) == 0
+        for name in ("image", "regions", "coverage"):
+            torch.testing.assert_close(getattr(found, name), getattr(alone, name), atol=2e-2, rtol=0)
+
+
+def test_an_unseen_arm_comes_from_the_photo_that_shows_it_and_not_mirrored() -> None:
+    short = joints_with(**SHORT)
+    image, masks = arms(standing())
+    x, y = (round(value) for value in STANDING["right_wrist"])
+    shown = image[0, 0, y, x]
+    photos = [
+        SourcePhoto(*arms(short), short, detail=4.0, unseen=torch.tensor([[True, False, False, False]])),
+        SourcePhoto(image, masks, standing(), unseen=torch.zeros(1, 4, dtype=torch.bool)),
+    ]
+    found = warp_photos(photos, standing(), part_scores(photos, standing()))
+    assert abs(photos[0].warp(standing()).image[0, 0, y, x] - LEFT) < 0.05, "mirrored"
+    assert abs(found.image[0, 0, y, x] - shown) < 0.05
 
 
 @pytest.fixture

@@ -84,18 +84,19 @@ class PersonToWarp:
         return found if special.any() else None
 
     @torch.no_grad()
-    def warp(self, poses: Tensor) -> PartWarp:
-        """Warp the person into poses.
+    def warp(self, poses: Tensor, parts: Tensor | None = None) -> PartWarp:
+        """Warp the person, or some parts, into poses.
 
         Shape:
-            poses: (B, 18, 3).
+            poses: (B, 18, 3); parts: (1, 10) in {0, 1}, None: all.
         """
         leave = [] if self._limbs is None else self._limbs.leave(poses).tolist()
         if not any(map(any, leave)):
-            return self._source.warp(poses)
+            return self._source.warp(poses, None if parts is None else parts.expand(len(poses), -1))
         rows = []
         for pose, which in zip(torch.split(poses, 1), leave, strict=True):
-            rows.append(self._without_limbs(tuple(which)).warp(pose) if any(which) else self._source.warp(pose))
+            version = self._without_limbs(tuple(which)) if any(which) else self._source
+            rows.append(version.warp(pose, parts))
         return PartWarp.joined(rows)
 
     def _without_limbs(self, which: tuple[bool, ...]) -> _Versions:
@@ -269,9 +270,15 @@ class _Versions:
         ]
         return cls(tuple(chosen), source.fill)
 
-    def warp(self, pose: Tensor) -> PartWarp:
-        """Warp into one pose, (1, 18, 3)."""
-        return mixed([version.warp(pose, parts) for version, parts in self.versions], self.fill)
+    def warp(self, pose: Tensor, parts: Tensor | None = None) -> PartWarp:
+        """Warp all or some parts into one pose.
+
+        Shape:
+            pose: (1, 18, 3); parts: (1, 10) in {0, 1}, None: all.
+        """
+        shown = [(version, own if parts is None else own * parts) for version, own in self.versions]
+        wanted = [(version, own) for version, own in shown if own.any()] or shown[:1]
+        return mixed([version.warp(pose, own) for version, own in wanted], self.fill)
 
 
 def _chosen(parts: Collection[int], device: torch.device) -> Tensor:

@@ -83,7 +83,9 @@ def pixels_of_arm(masks: Tensor, shapes: PartShapes, part: int) -> Tensor:
     u, v = bone.local(whole)
     outside = v * _inwards(shapes, bone)[:, None, None] < 0
     near = shapes.near(part, whole)
-    is_bare = (masks[:, _BARE_ARMS] > 0.5) & (near > _NEAR_ARM)
+    other = _FOREARMS[1 - _FOREARMS.index(part)]
+    nearer = shapes.outside(part, whole) <= shapes.outside(other, whole)  # a hand that comes from the other side stays
+    is_bare = (masks[:, _BARE_ARMS] > 0.5) & (near > _NEAR_ARM) & nearer
     sleeve = (shapes.outside(part, whole) < _ON_ARM) & ((bare_beside(bone, masks, u) < 0.5) | (u > 1))
     covered = (sleeve | outside & (near > _OUTSIDE)) & (u < 1 + BONES_BEYOND[part - FIRST_BONE] + _PAST_HAND)
     return (masks[:, BACKGROUND] < 0.5) & (is_bare | covered & (u > 0))

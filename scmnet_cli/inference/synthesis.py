@@ -34,6 +34,9 @@ from scmnet_cli.models.style import Style
 from scmnet_cli.regions import NUM_REGIONS, one_hot
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 
+_UNSEEN_COUNTS = 0.2
+"""Share of an unseen limb's pixels that counts, so that it comes from another photo that shows it."""
+
 
 @dataclass(frozen=True)
 class Painted:
@@ -237,6 +240,23 @@ class SourcePhoto(Photo):
     def person(self) -> PersonToWarp:
         """The person, ready to be warped into poses."""
         return PersonToWarp(self.image, self.masks, self.joints, replaced=self.replaced)
+
+    def warp(self, pose: Tensor, parts: Tensor | None = None) -> PartWarp:
+        """Warp the person, or some parts, into a pose, as one photo is: arms that move away do not stay.
+
+        Shape:
+            pose: (1, 18, 3); parts: (1, 10) in {0, 1}, None: all.
+        """
+        return self.person.warp(pose, parts)
+
+    @cached_property
+    def visible(self) -> Tensor:
+        """Sum of each part's weights on the person, (10,), in torso lengths squared; less for unseen limbs."""
+        counts = torch.ones_like(super().visible)
+        for limb, parts in enumerate(LIMB_PARTS):
+            if self.unseen is not None and self.unseen[0, limb]:
+                counts[list(parts)] = _UNSEEN_COUNTS
+        return super().visible * counts
 
     @cached_property
     def carried(self) -> Tensor:

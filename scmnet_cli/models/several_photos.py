@@ -56,6 +56,14 @@ class Photo:
         """This photo as a source to warp."""
         return WarpSource.of_photo(self.image, self.masks, self.joints)
 
+    def warp(self, pose: Tensor, parts: Tensor | None = None) -> PartWarp:
+        """Warp the person, or some parts, into a pose.
+
+        Shape:
+            pose: (1, 18, 3); parts: (1, 10) in {0, 1}, None: all.
+        """
+        return self.source.warp(pose, parts)
+
     @cached_property
     def shapes(self) -> PartShapes:
         """The parts of the person."""
@@ -133,10 +141,10 @@ def warp_photos(photos: Sequence[Photo], pose: Tensor, scores: Tensor) -> PartWa
     number = torch.arange(len(photos), device=scores.device)[:, None]
     chosen = number == best
     spare = (scores >= _SPARE * scores.amax(0)) & ~chosen
-    warps = [photo.source.warp(pose, parts[None].float()) for photo, parts in zip(photos, chosen, strict=True)]
+    warps = [photo.warp(pose, parts[None].float()) for photo, parts in zip(photos, chosen, strict=True)]
     found = mixed(warps, PLAIN_BACKGROUND)
     if spare.any():
-        others = [photo.source.warp(pose, parts[None].float()) for photo, parts in zip(photos, spare, strict=True)]
+        others = [photo.warp(pose, parts[None].float()) for photo, parts in zip(photos, spare, strict=True)]
         found = over(found, mixed(others, PLAIN_BACKGROUND), PLAIN_BACKGROUND)
-    whole = photos[main].source.warp(pose)
+    whole = photos[main].warp(pose)
     return PartWarp(found.image, found.regions, found.coverage, whole.coordinates)
