@@ -46,5 +46,5 @@ def weights(pipeline: Pipeline) -> dict[str, torch.Tensor]:
 
 def run_of(base: Pipeline, *photos: Person, **recipe: object) -> PersonalRun:
     donors = list(library_poses(CANVAS).values())
-    chosen = Recipe(**{"batch": 2, "height": 0, **recipe})  # type: ignore[arg-type]
+    chosen = Recipe(**{"batch": 2, **recipe})  # type: ignore[arg-type]
     return PersonalRun(base.model, base.config, photos or [a_photo()], donors, chosen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.personal import library_poses, personalize, prepare_run
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.generator import Rendering
-from scmnet_cli.models.part_warp import PartWarp
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp
+from scmnet_cli.training import personalizing
 from scmnet_cli.training.personal_guard import MOST_FADED, MOST_LOST, Likeness, Validation
 from scmnet_cli.training.personalizing import (
     BUDGET_USED,
@@ -52,17 +54,30 @@ def test_learning_lowers_the_error_of_held_out_views_and_leaves_the_base_as_it_w
 
 def test_validation_judges_the_picture_that_users_get(base: Pipeline) -> None:
     photo = a_photo()
-    truth = torch.from_numpy(photo.image).permute(2, 0, 1)[None] / 127.5 - 1
     donors = list(library_poses(CANVAS).values())
 
     def perfect(rendering: Rendering, warp: PartWarp, joints: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         assert len(joints) == len(warp.image)
-        return truth.expand_as(rendering.image), rendering.alpha
+        truth = run._views.inputs.target
+        return truth if len(joints) == len(truth) else rendering.image, rendering.alpha
 
     run = PersonalRun(base.model, base.config, [photo], donors, compose=perfect)
     assert run.validate().likeness.colours == pytest.approx([0] * 12, abs=1e-6)
     composed, network = (found.validate() for found in (prepare_run(base, [photo], Budget(None, 1)), run_of(base)))
     assert composed.error(network) < 1, "the warp's pixels"
+
+
+def test_views_in_other_poses_are_judged_too_but_for_their_holes(base: Pipeline) -> None:
+    def empty(rendering: Rendering, warp: PartWarp, joints: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        return torch.full_like(rendering.image, PLAIN_BACKGROUND), rendering.alpha
+
+    run = PersonalRun(base.model, base.config, [a_photo()], list(library_poses(CANVAS).values()), compose=empty)
+    inputs = run._views.inputs
+    assert inputs.sure is not None
+    holes = (inputs.sure < 0.5).sum((1, 2, 3))
+    assert (holes > 0).tolist() == [False, True] * 6
+    expected = (inputs.target - PLAIN_BACKGROUND).mul(inputs.sure).abs().mean((1, 2, 3))
+    assert run.validate().likeness.picture == pytest.approx(expected.tolist(), rel=1e-4)
 
 
 def test_only_the_decoder_is_trained_and_batch_norm_stays_frozen(base: Pipeline) -> None:
@@ -74,6 +89,34 @@ def test_only_the_decoder_is_trained_and_batch_norm_stays_frozen(base: Pipeline)
     assert changed
     assert all(name.startswith(DECODER) for name in changed)
     assert not any("running" in name or "num_batches" in name for name in changed)
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_steps_compute_in_bfloat16_where_it_pays_and_views_are_judged_in_float32(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch, pays: bool
+) -> None:
+    monkeypatch.setattr(personalizing, "bfloat16_pays", lambda: pays)
+    run = run_of(base)
+    reduced: list[bool] = []
+    draw = run._drawn  # draws for steps and for validation
+
+    def noted(views: Any) -> Any:
+        reduced.append(torch.is_autocast_enabled("cpu"))
+        return draw(views)
+
+    monkeypatch.setattr(run, "_drawn", noted)
+    steps = run.steps(Budget(None, 2))
+    next(steps)
+    assert reduced == [False] * len(reduced), "validation"
+    reduced.clear()
+    next(steps)
+    assert reduced[0] is pays
+    assert not any(reduced[1:]), "validation"
+
+
+def test_the_recipe_chooses_the_precision_if_it_names_one(base: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(personalizing, "bfloat16_pays", lambda: pytest.fail("measured"))
+    assert list(run_of(base, bfloat16=True).steps(Budget(None, 1)))[-1].steps == 1
 
 
 def test_the_base_is_kept_if_held_out_views_get_worse(base: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

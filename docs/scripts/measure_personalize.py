@@ -1,9 +1,13 @@
 """Measure models of one person: ``python docs/scripts/measure_personalize.py DATA OUT [NUM] [VARIANT ...]``.
 
-DATA is a prepared folder; NUM of its val people (12) are learned one by one from their photo, by each variant. Budgets
-are steps, or seconds of the processor and not of the clock: 120 are what two idle cores do in 60 seconds. Judged are
-views that were kept out: the photo brought into the poses of six other val people is the source, the photo the truth.
-The judged picture is the composed one that users get, on the model's canvas.
+DATA is a prepared folder; NUM of its val people (12), or those named (0011,0066), are learned one by one from their
+photo, by each variant. Budgets are steps; those of 60, 120 and 300 seconds are what two idle cores do in that time
+(docs/lab/personalize.md).
+
+Judged are views that were kept out: the photo brought into the poses of six other val people is the source, the photo
+the truth. In a second judgement, "elsewhere", the photo brought into the poses of six further people is the truth,
+where the warp covers it: it shows whether more is learned than the pose of the photo. The judged picture is the
+composed one that users get, on the model's canvas.
 
 OUT/personalize.jsonl gets a line for each person and variant as it is done, and OUT/NAME-VARIANT.png the photo, the
 kept-out views before and after, and three shipped poses before and after. A line also holds the measures of every
@@ -25,8 +29,9 @@ import torch
 from PIL import Image
 
 from scmnet_cli.data.cropping import resized
-from scmnet_cli.data.dataset import PeopleGiven, TrainingBatch
+from scmnet_cli.data.dataset import Batch, PeopleGiven, TrainingBatch
 from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.data.reposing import align_pose, repose
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.enlarging import enlarge
 from scmnet_cli.inference.personal import before_after_sheet, prepare_run
@@ -52,21 +57,21 @@ class Variant:
 
 
 def in_steps(num: int, **recipe: Any) -> Variant:
-    """Return a variant of so many steps, validated every eight."""
-    return Variant(Recipe(num_checks=num // 8, **recipe), Budget(None, num))
+    """Return a variant of so many steps, validated about every twenty."""
+    return Variant(Recipe(num_checks=max(num // 20, 1), **recipe), Budget(None, num))
 
 
 VARIANTS = {
-    "60s": Variant(recipe_for(Budget(60)), Budget(120)),
-    "120s": Variant(recipe_for(Budget(120)), Budget(240)),
-    "300s": Variant(recipe_for(Budget(300)), Budget(600)),
-    "16-steps": in_steps(16),
-    "24-steps": in_steps(24),
-    "24-steps-lr-3e-4": in_steps(24, learning_rate=3e-4),
-    "24-steps-all": in_steps(24, trained=()),
-    "24-steps-last-layers": in_steps(24, trained=DECODER[1:]),
-    "24-steps-no-vgg": Variant(Recipe(num_checks=3, vgg=False), Budget(None, 24)),
-    "24-steps-own-canvas": in_steps(24, height=0, batch=2),
+    "60s": Variant(recipe_for(Budget(60)), Budget(None, 115)),
+    "120s": Variant(recipe_for(Budget(120)), Budget(None, 245)),
+    "300s": Variant(recipe_for(Budget(300)), Budget(None, 640)),
+    "30-steps": Variant(Recipe(num_checks=2), Budget(None, 30)),
+    "60-steps": in_steps(60),
+    "60-steps-lr-1e-4": in_steps(60, learning_rate=1e-4),
+    "60-steps-all": in_steps(60, trained=()),
+    "60-steps-last-layers": in_steps(60, trained=DECODER[1:]),
+    "60-steps-no-vgg": in_steps(60, vgg=False),
+    "60-steps-float32": in_steps(60, bfloat16=False),
 }
 
 
@@ -85,6 +90,8 @@ class Judge:
         assert warp is not None
         drawn = enlarge(rendering, warp, target.structure, pipeline.background_level).image
         person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
+        if inputs.sure is not None:
+            drawn, person = torch.lerp(inputs.target, drawn, inputs.sure), person * inputs.sure
         faces = face_crop(
             self.lpips, drawn, inputs.target, target.structure, inputs.target_masks, source.structure,
             inputs.style_masks,
@@ -97,16 +104,34 @@ class Judge:
         return {name: float(value) for name, value in found.items()}, [to_uint8(image) for image in drawn]
 
 
+def donors_of(pipeline: Pipeline, folder: PreparedFolder, name: str, first: int) -> list[np.ndarray]:
+    """Return joints of six people of val, beginning with the ``first`` after a person."""
+    names = folder.names("val")
+    start = names.index(name) + first
+    donors = (folder.load(names[(start + number) % len(names)]) for number in range(NUM_VIEWS))
+    return [resized(donor, pipeline.canvas).joints for donor in donors]
+
+
 def kept_out(pipeline: Pipeline, folder: PreparedFolder, name: str) -> TrainingBatch:
     """Return a person's photo as truth, brought into the poses of the next people of val as source."""
-    canvas, names = pipeline.canvas, folder.names("val")
-    start = names.index(name)
-    donors = [resized(folder.load(names[(start + k) % len(names)]), canvas).joints for k in range(1, NUM_VIEWS + 1)]
-    photo = PeopleGiven([folder.load(name)], canvas, CPU, plain=True)
-    return held_out_views(photo, donors, NUM_VIEWS)
+    photo = PeopleGiven([folder.load(name)], pipeline.canvas, CPU, plain=True)
+    return held_out_views(photo, donors_of(pipeline, folder, name, 1), NUM_VIEWS)
 
 
-def measure(pipeline: Pipeline, judge: Judge, photo: Any, variant: Variant, sheet: Path) -> dict[str, Any]:
+def elsewhere(pipeline: Pipeline, folder: PreparedFolder, name: str, views: TrainingBatch) -> TrainingBatch:
+    """Return the same sources with the photo brought into the poses of six further people of val as the truth."""
+    target, posed = views.target, views.target.structure.clone()
+    for row, donor in enumerate(donors_of(pipeline, folder, name, NUM_VIEWS + 1)):
+        pose = align_pose(target.structure[row].numpy(), donor)
+        if pose is not None:
+            posed[row] = torch.from_numpy(pose)
+    moved = repose(target.image, target.labels, target.structure, posed, plain=True)
+    return TrainingBatch(Batch(moved.image, moved.labels, moved.joints, target.domain), views.source, moved.sure)
+
+
+def measure(
+    pipeline: Pipeline, judge: Judge, other: Judge, photo: Any, variant: Variant, sheet: Path
+) -> dict[str, Any]:
     """Learn one person, judge before and after, and draw the sheet."""
     run = prepare_run(pipeline, [photo], variant.budget, recipe=variant.recipe)
     *_, last = run.steps(variant.budget, time.process_time)
@@ -115,6 +140,8 @@ def measure(pipeline: Pipeline, judge: Judge, photo: Any, variant: Variant, shee
         for difference in (run.difference(), run.difference(newest=True))
     )
     (before, first), (after, second), (refused, _) = judge(pipeline), judge(personal), judge(newest)
+    for found, model in ((before, pipeline), (after, personal), (refused, newest)):
+        found |= {f"elsewhere_{name}": value for name, value in other(model)[0].items() if name != "face_crop"}
     views = [to_uint8(image) for image in judge.views.source.image]
     row = [resized(photo, pipeline.canvas).image]
     for number in range(SHOWN_VIEWS):
@@ -141,14 +168,14 @@ def chosen_people(folder: PreparedFolder, num: int) -> list[str]:
 def table(lines: list[dict[str, Any]]) -> str:
     """Return the medians of each variant."""
     rows = [
-        "| variant | people | steps | LPIPS person | face crop | L1 person | base kept | LPIPS worse |",
-        "|" + " --- |" * 8,
+        "| variant | people | steps | LPIPS person | face crop | L1 person | elsewhere | its L1 | base kept | worse |",
+        "|" + " --- |" * 10,
     ]
     for variant in dict.fromkeys(line["variant"] for line in lines):
         of = [line for line in lines if line["variant"] == variant]
         ratios = {
             key: [line["after"][key] / line["before"][key] - 1 for line in of]
-            for key in ("lpips_person", "face_crop", "l1_person")
+            for key in ("lpips_person", "face_crop", "l1_person", "elsewhere_lpips_person", "elsewhere_l1_person")
         }
         changes = [f"{statistics.median(values):+.1%}" for values in ratios.values()]
         kept = sum(line["held_out"] >= 1 for line in of)
@@ -161,21 +188,23 @@ def table(lines: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Measure what has not been measured, and print the table."""
     data, out = Path(sys.argv[1]), Path(sys.argv[2])
-    num = int(sys.argv[3]) if len(sys.argv) > 3 else NUM_PEOPLE
+    people = sys.argv[3] if len(sys.argv) > 3 else str(NUM_PEOPLE)
     variants = sys.argv[4:] or ["60s", "120s", "300s"]
     out.mkdir(parents=True, exist_ok=True)
     log = out / "personalize.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
     done = {(line["person"], line["variant"]) for line in lines}
     pipeline, folder, lpips = Pipeline.from_pretrained(SHIPPED_MODEL, "cpu"), PreparedFolder(data), Lpips("alex")
-    for name in chosen_people(folder, num):
+    chosen = people.split(",") if len(people) > 2 else chosen_people(folder, int(people))
+    for name in chosen:
         waiting = [variant for variant in variants if (name, variant) not in done]
         if not waiting:
             continue
-        judge = Judge(lpips, kept_out(pipeline, folder, name))
+        views = kept_out(pipeline, folder, name)
+        judges = Judge(lpips, views), Judge(lpips, elsewhere(pipeline, folder, name, views))
         for variant in waiting:
             sheet = out / f"{name}-{variant}.png"
-            found = measure(pipeline, judge, folder.load(name), VARIANTS[variant], sheet)
+            found = measure(pipeline, judges, folder.load(name), VARIANTS[variant], sheet)
             lines.append({"person": name, "variant": variant} | found)
             with log.open("a") as file:
                 file.write(json.dumps(lines[-1]) + "\n")

@@ -25,6 +25,7 @@ from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND
+from scmnet_cli.training.choice import bfloat16_pays
 from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, GeneratorPass, Inputs
 from scmnet_cli.training.personal_guard import Validation, likeness, losses_of_person
 from scmnet_cli.training.personal_views import PersonalStream, held_out_views
@@ -44,22 +45,23 @@ class Recipe:
     Attributes:
         trained: name prefixes of the trained parameters; empty: all are trained.
         learning_rate: Adam's learning rate after a short warm-up; it falls to a tenth by the end of the budget.
-        height: height of the training views in pixels, at most the model's own; 0: the model's own.
         batch: views per step.
         num_checks: number of validations on held-out views, spread evenly over the budget.
         patience: validations without improvement after which training stops.
         num_held_out: number of held-out views.
         vgg: whether the losses on VGG features are used.
+        bfloat16: whether steps compute in bfloat16; None: on a CPU that is clearly faster so. Views are judged in
+            float32, as pictures are drawn.
     """
 
     trained: tuple[str, ...] = DECODER
     learning_rate: float = 1e-4
-    height: int = 128
-    batch: int = 8
+    batch: int = 2
     num_checks: int = 5
     patience: int = 2
     num_held_out: int = 12
     vgg: bool = True
+    bfloat16: bool | None = None
 
 
 BUDGET_USED, NO_GAIN = "the budget is used up", "held-out views no longer improve"
@@ -194,8 +196,10 @@ class PersonalRun:
             raise ScmError("personalize: needs a model with part warp, such as the shipped one")
         self.recipe = recipe = recipe or Recipe()
         self.device = next(base.parameters()).device
-        own = config.model.canvas
-        canvas = own.resized_to(min(recipe.height or own.height, own.height))
+        self._bfloat16 = recipe.bfloat16
+        if self._bfloat16 is None:
+            self._bfloat16 = self.device.type == "cpu" and bfloat16_pays()
+        canvas = config.model.canvas
         self.net = copy.deepcopy(base).requires_grad_(requires_grad=False).eval()  # eval: batch norm stays frozen
         self._trained = {
             name: parameter
@@ -213,16 +217,14 @@ class PersonalRun:
         self._generator = GeneratorPass(self.net)
         self._optimizer = torch.optim.Adam(self._trained.values(), recipe.learning_rate, (0.5, 0.999))
         held_out, used = list(donors[::4]), [pose for k, pose in enumerate(donors) if k % 4]
-        given = PeopleGiven(photos, own, self.device, plain=plain)
+        given = PeopleGiven(photos, canvas, self.device, plain=plain)
         self._compose = compose
-        self._views = _Views.of(held_out_views(given, held_out, recipe.num_held_out))
+        self._views = _Views.of(held_out_views(given, held_out, recipe.num_held_out, held_out))
         self._uses = _Views.of(_photos_in_poses(given, held_out))
         self._shown = _shown_by_the_warp(self._uses.inputs)
         self._base_alpha: Tensor | None = None
         self.validations: list[tuple[int, Validation]] = []
-        scale = np.array([canvas.width / own.width, canvas.height / own.height, 1], np.float32)
-        training = PeopleGiven(photos, canvas, self.device, plain=plain)
-        self._stream = PersonalStream(training, config.data, 0, [pose * scale for pose in used])
+        self._stream = PersonalStream(given, config.data, 0, used)
         self._band_share = config.loss.vgg_band
 
     def steps(self, budget: Budget, clock: Callable[[], float] = time.perf_counter) -> Iterator[PersonalProgress]:
@@ -290,13 +292,17 @@ class PersonalRun:
     def validate(self) -> Validation:
         """Measure the network; the first call measures the base, which later calls compare foreground masks with.
 
-        Masks are compared in held-out poses, since the held-out views cannot show a person that fades there: their
-        truth is the photo in its own pose.
+        Half of the views show the photo in its own pose, the others in a held-out pose as far as the warp knows it:
+        weights that know one pose by heart are no better elsewhere. Masks are compared in held-out poses, since the
+        views cannot show a person that fades in holes of the warp.
         """
         views, alpha = self._views, self._foreground()
         inputs = views.inputs
+        image = self._drawn(views)[0].image
+        if inputs.sure is not None:
+            image = torch.lerp(inputs.target, image, inputs.sure)
         found = likeness(
-            self._drawn(views)[0].image,
+            image,
             inputs.target,
             views.joints,
             inputs.target_masks,
@@ -328,8 +334,9 @@ class PersonalRun:
         views = _Views.of(self._stream.batch(step * self.recipe.batch, self.recipe.batch))
         inputs = views.inputs
         self._optimizer.zero_grad(set_to_none=True)
-        terms = self._objective(self._drawn(views)[0], inputs, None, band=self._band(step, inputs.target.shape[2]))
-        loss = self._objective.total(terms)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self._bfloat16)):
+            terms = self._objective(self._drawn(views)[0], inputs, None, band=self._band(step, inputs.target.shape[2]))
+            loss = self._objective.total(terms)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), _MAX_GRADIENT)
         if bool(torch.isfinite(norm)):
