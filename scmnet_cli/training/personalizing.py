@@ -214,7 +214,7 @@ class PersonalRun:
         self._objective = GeneratorObjective(losses, weights_dir, self.device)
         wanted = config.loss.perceptual or config.loss.style or config.loss.bsr
         self.lacks_vgg = bool(wanted) and self._objective.vgg is None
-        self._generator = GeneratorPass(self.net)
+        self._generator, self._base_generator = GeneratorPass(self.net), GeneratorPass(base)
         self._optimizer = torch.optim.Adam(self._trained.values(), recipe.learning_rate, (0.5, 0.999))
         held_out, used = list(donors[::4]), [pose for k, pose in enumerate(donors) if k % 4]
         given = PeopleGiven(photos, canvas, self.device, plain=plain)
@@ -315,9 +315,9 @@ class PersonalRun:
             return Validation(found)
         return Validation(found, *losses_of_person(alpha, self._base_alpha, self._shown))
 
-    def _drawn(self, views: _Views) -> tuple[GeneratorOutput, Tensor | None]:
+    def _drawn(self, views: _Views, generator: GeneratorPass | None = None) -> tuple[GeneratorOutput, Tensor | None]:
         """Draw views as users get them; also return their foreground masks, None if the network draws backgrounds."""
-        drawn: GeneratorOutput = self._generator(views.inputs)
+        drawn: GeneratorOutput = (generator or self._generator)(views.inputs)
         if self._compose is None or views.inputs.warp is None:
             return drawn, drawn.rendering.alpha
         image, alpha = self._compose(drawn.rendering, views.inputs.warp, views.joints)
@@ -332,7 +332,7 @@ class PersonalRun:
         for group in self._optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * min((step + 1) / _WARM_UP, 1) * (1 - 0.9 * share)
         views = _Views.of(self._stream.batch(step * self.recipe.batch, self.recipe.batch))
-        inputs = views.inputs
+        inputs = self._with_holes_filled(views)
         self._optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self._bfloat16)):
             terms = self._objective(self._drawn(views)[0], inputs, None, band=self._band(step, inputs.target.shape[2]))
@@ -341,6 +341,24 @@ class PersonalRun:
         norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), _MAX_GRADIENT)
         if bool(torch.isfinite(norm)):
             self._optimizer.step()
+
+    @torch.no_grad()
+    def _with_holes_filled(self, views: _Views) -> Inputs:
+        """Return inputs whose targets show what the base draws in the holes that a photo or its warp has.
+
+        Nobody knows what is there, and training changes it: a strap that the region map lacks became a pale line.
+        """
+        inputs = views.inputs
+        if inputs.sure is None:
+            return inputs
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self._bfloat16)):
+            drawn = self._drawn(views, self._base_generator)[0]
+        masks = inputs.target_masks.clone()
+        if drawn.rendering.alpha is not None:
+            behind = masks[:, BACKGROUND, None]
+            masks[:, BACKGROUND, None] = torch.lerp(1 - drawn.rendering.alpha, behind, inputs.sure)
+        target = torch.lerp(drawn.image.float(), inputs.target, inputs.sure)
+        return replace(inputs, target=target, target_masks=masks, sure=None)
 
     def _band(self, step: int, height: int) -> slice | None:
         rows = max(int(height * self._band_share) // 8 * 8, 8)
