@@ -17,6 +17,7 @@ from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp
 from scmnet_cli.training import personalizing
 from scmnet_cli.training.personal_guard import MOST_FADED, MOST_LOST, Likeness, Validation
+from scmnet_cli.training.personal_views import outside_holes
 from scmnet_cli.training.personalizing import (
     BUDGET_USED,
     DECODER,
@@ -85,18 +86,17 @@ def test_what_a_target_does_not_show_is_to_be_drawn_as_the_base_does(base: Pipel
     before = run._drawn(run._views)[0]
     for _ in run.steps(Budget(None, 2)):
         pass
-    inputs, sure = run._with_holes_filled(run._views), run._views.inputs.sure
-    assert sure is not None
-    assert inputs.sure is None, "every pixel counts now"
-    hole, person = sure < 1e-3, 1 - inputs.target_masks[:, :1]
+    given, inputs = run._views.inputs, run._with_holes_filled(run._views)
+    hole = outside_holes(given.target_masks.argmax(1), run._views.joints) == 0
     assert hole.any()
-    for found, drawn, known in (
-        (inputs.target, before.image, run._views.inputs.target),
-        (person, before.rendering.alpha, 1 - run._views.inputs.target_masks[:, :1]),
-    ):
-        assert drawn is not None
-        torch.testing.assert_close(torch.where(hole, found, 0), torch.where(hole, drawn, 0), atol=2e-2, rtol=0)
-        torch.testing.assert_close(torch.where(sure == 1, found, 0), torch.where(sure == 1, known, 0))
+    assert given.sure is not None
+    assert inputs.sure is not None
+    assert torch.equal(inputs.sure, torch.where(hole, 1, given.sure)), "beside the person it still does not count"
+    person, known = (1 - masks.target_masks[:, :1] for masks in (inputs, given))
+    alpha = before.rendering.alpha
+    assert alpha is not None
+    torch.testing.assert_close(inputs.target, torch.where(hole, before.image, given.target), atol=1e-5, rtol=0)
+    torch.testing.assert_close(person, torch.where(hole, alpha, known), atol=1e-5, rtol=0)
 
 
 def test_only_the_decoder_is_trained_and_batch_norm_stays_frozen(base: Pipeline) -> None:

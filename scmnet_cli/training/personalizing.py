@@ -28,7 +28,7 @@ from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.training.choice import bfloat16_pays
 from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, GeneratorPass, Inputs
 from scmnet_cli.training.personal_guard import Validation, likeness, losses_of_person
-from scmnet_cli.training.personal_views import PersonalStream, held_out_views
+from scmnet_cli.training.personal_views import PersonalStream, held_out_views, outside_holes
 from scmnet_cli.types import FloatArray, Person
 from scmnet_cli.weights import find_backbone
 
@@ -344,21 +344,22 @@ class PersonalRun:
 
     @torch.no_grad()
     def _with_holes_filled(self, views: _Views) -> Inputs:
-        """Return inputs whose targets show what the base draws in the holes that a photo or its warp has.
+        """Return inputs whose targets show what the base draws in the holes of the person.
 
         Nobody knows what is there, and training changes it: a strap that the region map lacks became a pale line.
         """
         inputs = views.inputs
-        if inputs.sure is None:
+        hole = 1 - outside_holes(inputs.target_masks.argmax(1), views.joints)
+        if not hole.any():
             return inputs
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self._bfloat16)):
             drawn = self._drawn(views, self._base_generator)[0]
         masks = inputs.target_masks.clone()
         if drawn.rendering.alpha is not None:
-            behind = masks[:, BACKGROUND, None]
-            masks[:, BACKGROUND, None] = torch.lerp(1 - drawn.rendering.alpha, behind, inputs.sure)
-        target = torch.lerp(drawn.image.float(), inputs.target, inputs.sure)
-        return replace(inputs, target=target, target_masks=masks, sure=None)
+            masks[:, BACKGROUND, None] = torch.lerp(masks[:, BACKGROUND, None], 1 - drawn.rendering.alpha, hole)
+        target = torch.lerp(inputs.target, drawn.image.float(), hole)
+        sure = None if inputs.sure is None else torch.maximum(inputs.sure, hole)
+        return replace(inputs, target=target, target_masks=masks, sure=sure)
 
     def _band(self, step: int, height: int) -> slice | None:
         rows = max(int(height * self._band_share) // 8 * 8, 8)
