@@ -229,7 +229,8 @@ def test_an_edit_learns_its_source_and_not_its_reference(
         return pipeline.with_difference(a_difference(pipeline))
 
     monkeypatch.setattr("scmnet_cli.inference.personal.cached_personal", learn)
-    words = ["edit", "--src", "drawn/drawn-0", "--region", "upper", "--ref", "drawn/drawn-1", "-m", "base.safetensors"]
+    words = ["edit", "--src", "drawn/drawn-0", "--region", "upper", "--ref", "drawn/drawn-1", "--pose", "walking"]
+    words += ["-m", "base.safetensors"]
     plain = scm(*words, "--force", "-o", "plain")
     personal = scm(*words, "--force", "-o", "personal", "--personalize", "--steps", 1)
     assert (plain.code, personal.code, learned) == (0, 0, [["drawn-0"]])

@@ -65,7 +65,7 @@ VARIANTS = {
     "60s": Variant(recipe_for(Budget(60)), Budget(None, 85)),
     "120s": Variant(recipe_for(Budget(120)), Budget(None, 185)),
     "300s": Variant(recipe_for(Budget(300)), Budget(None, 475)),
-    "30-steps": Variant(Recipe(num_checks=2), Budget(None, 30)),
+    "30-steps": Variant(Recipe(num_checks=1), Budget(None, 30)),
     "60-steps": in_steps(60),
     "60-steps-lr-1e-4": in_steps(60, learning_rate=1e-4),
     "60-steps-all": in_steps(60, trained=()),
