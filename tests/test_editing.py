@@ -220,6 +220,28 @@ def sleeveless(person: Person) -> Person:
     return replace(person, regions=regions)
 
 
+def test_a_bag_before_the_legs_stays_before_new_trousers(pipeline: Pipeline) -> None:
+    wearer = dressed(PANTS)
+    trousers = regions_of(wearer, "pants")
+    rows = np.flatnonzero(trousers.any(1))
+    bag = (
+        trousers
+        & (np.arange(len(trousers))[:, None] > rows[0] + 8)
+        & (np.arange(len(trousers))[:, None] < rows[0] + 16)
+    )
+    regions = np.where(bag, np.uint8(BACKGROUND), wearer.regions)
+    scene, image = wearer.image.copy(), wearer.image.copy()
+    scene[bag], image[bag] = (90, 50, 20), PLAIN_GREY
+    found = edit(
+        pipeline,
+        replace(wearer, image=image, regions=regions, scene=scene, carried=bag),
+        "pants",
+        dressed(PANTS, "other", pants=RED),
+    )
+    assert (found.area[ndimage.binary_erosion(bag, iterations=1)] == 0).all()
+    assert has_colour(found.person.image, RED).sum() > 0.3 * trousers.sum()
+
+
 def test_what_the_references_arms_hide_is_filled_with_the_garment(pipeline: Pipeline) -> None:
     wearer = dressed(PANTS, upper=GREEN)
     other = crossing(dressed(SKIRT, "other", upper=RED))

@@ -21,6 +21,7 @@ from scmnet_cli.data.dataset import collate
 from scmnet_cli.data.garment_pixels import arms_lifted, extended
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, to_uint8
+from scmnet_cli.inference.bags import without_bags
 from scmnet_cli.inference.bare_skin import bare_limbs, legs_continued, skin_toned
 from scmnet_cli.inference.behind_hair import (
     behind_hair,
@@ -184,7 +185,8 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
     if (garment > 0.5).mean() < (_LEAST_HAIR if kind == "hair" else _LEAST_GARMENT):
         names = ", ".join(pipeline.present(reference))
         raise ScmError(f"{reference.name}: has no {kind} that fits {wearer.name}'s pose; it has {names}")
-    front = np.isin(wearer.regions, [region_id(name) for name in _IN_FRONT[kind]])
+    held = np.zeros(wearer.regions.shape, np.bool_) if wearer.carried is None or kind == "hair" else wearer.carried
+    front = np.isin(wearer.regions, [region_id(name) for name in _IN_FRONT[kind]]) | held
     if region in _BELOW_WAIST:
         garment, colour = waist_filled(wearer, np.isin(wearer.regions, replaced), garment, colour)
     fits = kind in FITTED
@@ -238,7 +240,7 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
     if fits:
         skin = filled & ~lost
         kept = near_eyes(wearer) if kind == "hair" else frayed(wearer, skin, 2) | ~between_regions(wearer)
-        before = front & (wearer.regions != region_id("face")) & (wearer.regions != BACKGROUND)
+        before = front & (wearer.regions != region_id("face")) & ((wearer.regions != BACKGROUND) | held)
         was = old | (worn & (wearer.regions != BACKGROUND) & ~front)
         ends = Outlines(worn | skin, was, kept, before & (kind != "hair"))
     mixed = wearer.image * (1 - area[..., None]) + shown * area[..., None]
@@ -310,7 +312,7 @@ def _warped_garment(
     Returns:
         its coverage, (H, W) in [0, 1], its colours, (H, W, 3) in 0-255, and the coverage of its sleeves.
     """
-    worn = resized(reference, wearer.canvas)
+    worn = without_bags(resized(reference, wearer.canvas))
     mask = np.isin(worn.regions, taken)
     if not mask.any():
         nothing = np.zeros(wearer.regions.shape, np.float32)
