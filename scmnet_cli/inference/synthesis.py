@@ -22,7 +22,7 @@ from scmnet_cli.inference.crossed_arms import PersonToWarp
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.enlarging import Enlarged, enlarge
 from scmnet_cli.inference.outlines import clean_outline
-from scmnet_cli.inference.unseen_limbs import NUM_REPLACED, absent_joints, replaced_limbs
+from scmnet_cli.inference.unseen_limbs import LIMB_PARTS, NUM_REPLACED, absent_joints, replaced_limbs
 from scmnet_cli.inference.values import EncodedSource, ReadySource, Result
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.layers import pool_positions
@@ -254,7 +254,7 @@ class SourcePhoto(Photo):
         """Sum of each part's weights on the person, (10,), in torso lengths squared; less for unseen limbs."""
         counts = torch.ones_like(super().visible)
         for limb, parts in enumerate(LIMB_PARTS):
-            if self.unseen is not None and self.unseen[0, limb]:
+            if self.replaced is not None and self.replaced[0, limb]:
                 counts[list(parts)] = _UNSEEN_COUNTS
         return super().visible * counts
 
