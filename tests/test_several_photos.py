@@ -154,8 +154,8 @@ def test_an_unseen_arm_comes_from_the_photo_that_shows_it_and_not_mirrored() -> 
     x, y = (round(value) for value in STANDING["right_wrist"])
     shown = image[0, 0, y, x]
     photos = [
-        SourcePhoto(*arms(short), short, detail=4.0, unseen=torch.tensor([[True, False, False, False]])),
-        SourcePhoto(image, masks, standing(), unseen=torch.zeros(1, 4, dtype=torch.bool)),
+        SourcePhoto(*arms(short), short, detail=4.0, replaced=torch.tensor([[True] + [False] * 5])),
+        SourcePhoto(image, masks, standing(), replaced=torch.zeros(1, 6, dtype=torch.bool)),
     ]
     found = warp_photos(photos, standing(), part_scores(photos, standing()))
     assert abs(photos[0].warp(standing()).image[0, 0, y, x] - LEFT) < 0.05, "mirrored"

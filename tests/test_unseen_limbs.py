@@ -134,6 +134,6 @@ def test_unseen_limbs_found_on_another_canvas_are_taken_over() -> None:
     image, masks = photo(standing())
     target = joints_with(right_wrist=(30, 90), left_wrist=(146, 90))
     own = PersonToWarp(image, masks, standing()).warp(target)
-    given = PersonToWarp(image, masks, standing(), unseen=torch.tensor([[True, False, False, False]])).warp(target)
+    given = PersonToWarp(image, masks, standing(), replaced=torch.tensor([[True] + [False] * 5])).warp(target)
     assert own.image[0, 0, 90, 30] == pytest.approx(RIGHT, abs=0.1)
     assert given.image[0, 0, 90, 30] == pytest.approx(LEFT, abs=0.1)
