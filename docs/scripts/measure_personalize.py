@@ -130,9 +130,10 @@ def elsewhere(pipeline: Pipeline, folder: PreparedFolder, name: str, views: Trai
 
 
 def measure(
-    pipeline: Pipeline, judge: Judge, other: Judge, photo: Any, variant: Variant, sheet: Path
+    pipeline: Pipeline, judges: tuple[Judge, Judge], photo: Any, variant: Variant, sheet: Path
 ) -> dict[str, Any]:
     """Learn one person, judge before and after, and draw the sheet."""
+    judge, other = judges
     run = prepare_run(pipeline, [photo], variant.budget, recipe=variant.recipe)
     *_, last = run.steps(variant.budget, time.process_time)
     personal, newest = (
