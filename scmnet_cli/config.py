@@ -172,6 +172,9 @@ class DataConfig(Section):
     )
     thick: float = Field(0.0, ge=0, le=1, description="faces: probability of drawing edges three pixels wide")
     broken: float = Field(0.0, ge=0, le=1, description="faces: probability of drawing edges with gaps")
+    colours: float = Field(
+        0.0, ge=0, le=1, description="spread of random gammas and saturations that target and style image share"
+    )
     cache: Literal["ram", "device", "none"] = Field(
         "ram", description="where decoded uint8 images are kept; none: read from disk for each batch"
     )
@@ -196,9 +199,21 @@ class LossConfig(Section):
     vgg_band: float = Field(
         1.0, gt=0, le=1, description="height of the random band for the VGG losses, as a share of the image"
     )
+    cross: float = Field(
+        0.0,
+        ge=0,
+        description="weight of crossed pairs: half of a batch in the style of the other half; not with part_warp",
+    )
+    cross_layers: list[str] = Field(
+        ["relu4_3", "relu5_3"], min_length=1, description="VGG layers that keep the target's content in crossed pairs"
+    )
     gan: GANKind = Field("lsgan", description="form of the adversarial loss")
     vgg: Literal["vgg19", "vgg16"] = Field("vgg19", description="network of the perceptual, style and BSR losses")
     perceptual_layers: list[str] = Field(["relu1_2"], min_length=1, description="VGG layers of the perceptual loss")
+    perceptual_scaled: bool = Field(
+        False,
+        description="divide each layer's L1 by the mean of the target's features: deep layers count alike",
+    )
     style_layers: list[str] | None = Field(
         None, description="VGG layers of the style loss; null: relu2_2, 3_4, 4_4, 5_2 (VGG16: 2_2, 3_3, 4_3, 5_2)"
     )
@@ -252,6 +267,12 @@ class Config(Section):
     def _something_brings_the_source(self) -> Self:
         if not self.model.correlation and not self.model.part_warp:
             raise ValueError("model.correlation: false leaves only the part warp; set model.part_warp to true")
+        return self
+
+    @model_validator(mode="after")
+    def _crossed_pairs_have_no_warp(self) -> Self:
+        if self.loss.cross and self.model.part_warp:
+            raise ValueError("loss.cross has no part warp of a crossed pair; set it to 0, or model.part_warp to false")
         return self
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ from scmnet_cli.types import Canvas, FloatArray, Person
 
 _ORDER_STREAM, _MIRROR_STREAM, _SKETCH_STREAM, _CLOSE_TARGET_STREAM, _CLOSE_SOURCE_STREAM = 2, 3, 4, 5, 6
 _CLOSE_BOTH_STREAM, _REPOSE_STREAM, _NOISE_STREAM, _TARGET_STREAM = 7, 8, 9, 10
-_ALIGNMENT_STREAM = 11
+_ALIGNMENT_STREAM, _COLOUR_STREAM = 11, 12
 _ALIGNMENT_NOISE = 0.03
 """Noise of a face's alignment in training, in half heights and as a share of its scale."""
 
@@ -283,6 +283,8 @@ class TrainingStream:
         positions = range(start, start + size)
         batch = self.people.batch([self._index(position) for position in positions])
         target = self._mirrored(batch if batch.domain.has_joints else self._redrawn(batch, positions), positions)
+        if self.config.colours:
+            target = replace(target, image=self._recoloured(target.image, positions))
         if self.config.repose or self.config.repose_target or self.config.close_up_both:
             return self._reposed(target, positions)
         source = target
@@ -297,6 +299,15 @@ class TrainingStream:
         strokes = Strokes(config.sketch, config.outline, config.thick, config.broken)
         seeds = [(self.seed, _SKETCH_STREAM, position) for position in positions]
         return replace(batch, structure=redrawn(batch.structure, strokes, seeds))
+
+    def _recoloured(self, image: Tensor, positions: Sequence[int]) -> Tensor:
+        """Change gamma, white balance and saturation of whole pictures."""
+        draws = [np.random.default_rng((self.seed, _COLOUR_STREAM, position)) for position in positions]
+        noise = np.stack([draw.standard_normal(5, np.float32) for draw in draws]) * self.config.colours
+        light, balance, saturation = torch.from_numpy(noise).to(image)[:, :, None, None].split([1, 3, 1], dim=1)
+        bright = ((image + 1) / 2).clamp(0, 1) ** (light + balance / 2).exp()
+        grey = bright.mean(1, keepdim=True)
+        return torch.lerp(grey, bright, (2 * saturation).exp()).clamp(0, 1) * 2 - 1
 
     def _alignment(self, faces: Batch, positions: Sequence[int]) -> Tensor | None:
         """Return where the moved source of each face has the target's face; None for people, who have joints."""

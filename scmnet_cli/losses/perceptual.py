@@ -8,14 +8,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_TINY = 1e-6
 
-def perceptual_loss(generated: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
+
+def perceptual_loss(
+    generated: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str], *, scaled: bool = False
+) -> Tensor:
     """Sum the mean absolute differences of features over layers, Eq. 6; a mean over images.
+
+    Args:
+        generated: features of the generated images, by layer.
+        target: features of the images to be reached.
+        layers: layers to sum over.
+        scaled: divide each layer's features by the mean absolute feature of each target, so that layers count alike.
 
     Shape:
         generated[l], target[l]: (B, C_l, H_l, W_l); result: a float32 scalar.
     """
-    terms = [_mean_absolute_difference(generated[layer], target[layer]) for layer in layers]
+    terms = []
+    for layer in layers:
+        drawn, wanted = generated[layer], target[layer]
+        if scaled:
+            scale = wanted.float().abs().mean((1, 2, 3), keepdim=True).clamp_min(_TINY).to(wanted.dtype)
+            drawn, wanted = drawn / scale, wanted / scale
+        terms.append(_mean_absolute_difference(drawn, wanted))
     return sum(terms[1:], terms[0])
 
 

@@ -324,14 +324,14 @@ class Run(CountedRun):
             with self._sync_after_last(generator_pass, part):
                 with self._autocast():
                     output: GeneratorOutput = generator_pass(inputs)
-                    logits = None
+                    logits, judged = None, _judged(output)
                     if adversarial and self.discriminators:
-                        logits = self.discriminators(output.image, inputs.maps)
+                        logits = self.discriminators(judged, inputs.maps)
                     with_vgg = self.images >= config.train.vgg_losses_from
                     terms = self.objective(output, inputs, logits, with_vgg=with_vgg, band=self._band())
                     total = self.objective.total(terms)
                 accelerator.backward(total / accumulate)
-            generated.append((output.image.detach(), inputs))
+            generated.append((judged.detach(), inputs))
             for name, term in {**terms, "total": total}.items():
                 self.means.add(name, term, images=size)
             if self._passes_next(config.train.log_every):
@@ -422,6 +422,12 @@ class Run(CountedRun):
         summary = {"finished": finished, "seed": self.seed, "device": str(self.device), **latest}
         summary |= {"images": self.images, "seconds": round(self.seconds, 3)}  # more than in the latest line of the log
         write_text(self.run / SUMMARY_FILE, json.dumps(summary, indent=2))
+
+
+def _judged(output: GeneratorOutput) -> Tensor:
+    """Return the images that the discriminators see: crossed ones take the place of as many pairs."""
+    crossed = output.crossed_image
+    return output.image if crossed is None else torch.cat([crossed, output.image[len(crossed) :]])
 
 
 def _spaced(length: int, wanted: int) -> list[int]:

@@ -18,6 +18,7 @@ from scmnet_cli.losses.correspondence import field_colour_loss, field_region_los
 from scmnet_cli.losses.edges import edge_loss
 from scmnet_cli.losses.perceptual import perceptual_loss
 from scmnet_cli.losses.reconstruction import reconstruction_loss
+from scmnet_cli.losses.region_colours import region_colour_loss
 from scmnet_cli.losses.style import STYLE_LAYERS, style_loss
 from scmnet_cli.losses.vgg import VGGFeatures
 from scmnet_cli.models.choices import GANKind
@@ -72,13 +73,17 @@ class GeneratorOutput:
 
     Shape:
         rendering: the image and its masks; moved_regions: (B, 8, H/8, W/8), the source's region shares moved through
-        the field; moved_colours: (B, 3, H/8, W/8), the source's colours moved likewise.
+        the field; moved_colours: (B, 3, H/8, W/8), the source's colours moved likewise; crossed_image: (B/2, 3, H, W),
+        the first half of the targets in the style of the second half's sources; crossed_regions: (B/2, 8, H/8, W/8),
+        those sources' region shares moved likewise; both are None without crossed pairs.
     """
 
     rendering: Rendering
     moved_regions: Tensor
     moved_colours: Tensor
     field: Field
+    crossed_image: Tensor | None = None
+    crossed_regions: Tensor | None = None
 
     @property
     def image(self) -> Tensor:
@@ -89,9 +94,11 @@ class GeneratorOutput:
 class GeneratorPass(nn.Module):
     """Forward pass of the generator for training: also moves region shares and colours through the field."""
 
-    def __init__(self, net: SCMNet) -> None:
+    def __init__(self, net: SCMNet, *, cross: bool = False) -> None:
         super().__init__()
         self.net = net
+        self.cross = cross
+        """Whether a training batch also has crossed pairs; an odd image out is left alone."""
 
     def forward(self, inputs: Inputs) -> GeneratorOutput:
         """Generate the image, and move region shares and colours through the correlation field."""
@@ -99,13 +106,32 @@ class GeneratorPass(nn.Module):
         style = self.net.encode_style(inputs.style_image, inputs.style_masks)
         size = (style.features.shape[2], style.features.shape[3])
         carried = F.interpolate(torch.cat([inputs.style_masks, inputs.style_image], dim=1), size=size, mode="area")
-        field = self.net.field(pose_features, style, inputs.warp, inputs.alignment)
+        maps, alignment = inputs.maps, inputs.alignment
+        num, half = len(maps), len(maps) // 2 if self.cross and self.training else 0
+        if half:  # one batch, so that batch norm sees pairs and crossed pairs alike
+            pose_features, maps = _and_first(pose_features, half), _and_first(maps, half)
+            style = style.like([_and_last(tensor, half) for tensor in style.given])
+            carried = _and_last(carried, half)
+            alignment = None if alignment is None else _and_last(alignment, half)
+        field = self.net.field(pose_features, style, inputs.warp, alignment)
         rearranged, moved = self.net.rearrange(field, style, carried)
         if moved is None:
             raise AssertionError("rearrange dropped the carried maps")
-        rendering = self.net.translate(rearranged, inputs.maps, inputs.warp)
+        rendering = self.net.translate(rearranged, maps, inputs.warp)
         rendering = replace(rendering, image=rendering.image.float())
-        return GeneratorOutput(rendering, moved[:, :NUM_REGIONS], moved[:, NUM_REGIONS:], field)
+        regions, colours = moved[:, :NUM_REGIONS], moved[:, NUM_REGIONS:]
+        if not half:
+            return GeneratorOutput(rendering, regions, colours, field)
+        pairs = replace(rendering, image=rendering.image[:num])
+        return GeneratorOutput(pairs, regions[:num], colours[:num], field, rendering.image[num:], regions[num:])
+
+
+def _and_first(tensor: Tensor, count: int) -> Tensor:
+    return torch.cat([tensor, tensor[:count]])
+
+
+def _and_last(tensor: Tensor, count: int) -> Tensor:
+    return torch.cat([tensor, tensor[-count:]])
 
 
 class GeneratorObjective:
@@ -124,6 +150,7 @@ class GeneratorObjective:
             *(weights.perceptual_layers if weights.perceptual else []),
             *(self.style_layers if weights.style else []),
             *([weights.bsr_layer] if weights.bsr else []),
+            *(weights.cross_layers if weights.cross and weights.perceptual else []),
         ]
         self.channels_last = config.train.channels_last
         self.vgg: VGGFeatures | None = None
@@ -166,7 +193,10 @@ class GeneratorObjective:
                 output.rendering.foreground.float(), person, inputs.sure
             )
         if self.vgg is not None and with_vgg:
-            terms |= self._vgg_terms(self.vgg, image, inputs, band or slice(None))
+            terms |= self._vgg_terms(self.vgg, image, output.crossed_image, inputs, band or slice(None))
+        if output.crossed_image is not None and output.crossed_regions is not None:
+            known = self._crossed(output.crossed_image, output.crossed_regions, inputs)
+            terms["cross"] = known + terms.pop("content", torch.zeros_like(known))
         if weights.field_regions:
             terms["field_regions"] = field_region_loss(output.moved_regions, inputs.target_masks, inputs.style_masks)
         if weights.field_colours:
@@ -175,13 +205,33 @@ class GeneratorObjective:
             terms["field_colours"] = field_colour_loss(output.moved_colours, inputs.target, weight)
         return terms
 
-    def _vgg_terms(self, vgg: VGGFeatures, image: Tensor, inputs: Inputs, band: slice) -> dict[str, Tensor]:
-        weights, terms = self.weights, {}
+    def _crossed(self, image: Tensor, moved_regions: Tensor, inputs: Inputs) -> Tensor:
+        """Return what is known of crossed pairs without a true image: edges, regions, and the regions' colours."""
+        weights, num = self.weights, len(image)
+        masks, source_masks = inputs.target_masks[:num], inputs.style_masks[-num:]
+        total = weights.field_regions * field_region_loss(moved_regions, masks, source_masks)
+        total = total + weights.edges * edge_loss(image, inputs.target[:num], weights.edge_weight)
+        return total + weights.field_colours * region_colour_loss(image, masks, inputs.style_image[-num:], source_masks)
+
+    def _vgg_terms(
+        self, vgg: VGGFeatures, image: Tensor, crossed: Tensor | None, inputs: Inputs, band: slice
+    ) -> dict[str, Tensor]:
+        weights, terms, num = self.weights, {}, len(image)
+        both = image if crossed is None else torch.cat([image, crossed])
         with torch.no_grad():
             target = vgg(self._in_format(inputs.target[:, :, band]))
-        generated = vgg(self._in_format(image[:, :, band]))
+        features = vgg(self._in_format(both[:, :, band]))
+        generated = {layer: feature[:num] for layer, feature in features.items()}
+        if crossed is not None and weights.perceptual:
+            content = {layer: features[layer][num:] for layer in weights.cross_layers}
+            wanted = {layer: target[layer][: len(crossed)] for layer in weights.cross_layers}
+            terms["content"] = weights.perceptual * perceptual_loss(
+                content, wanted, weights.cross_layers, scaled=weights.perceptual_scaled
+            )
         if weights.perceptual:
-            terms["perceptual"] = perceptual_loss(generated, target, weights.perceptual_layers)
+            terms["perceptual"] = perceptual_loss(
+                generated, target, weights.perceptual_layers, scaled=weights.perceptual_scaled
+            )
         if weights.style:
             terms["style"] = style_loss(generated, target, self.style_layers)
         if weights.bsr:

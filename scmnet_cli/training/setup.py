@@ -130,7 +130,7 @@ def build_networks(config: Config, device: torch.device, init: Path | None, *, i
     if in_parallel and device.type == "cuda":
         net = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
     memory = torch.channels_last if train.channels_last else torch.contiguous_format
-    generator_pass = GeneratorPass(net.to(device).to(memory_format=memory))
+    generator_pass = GeneratorPass(net.to(device).to(memory_format=memory), cross=config.loss.cross > 0)
     average = MovingAverage(net, train.ema_images)
     modules: dict[str, nn.Module] = {"generator": net, "average": average.module}
     optimizers: dict[str, torch.optim.Optimizer] = {
