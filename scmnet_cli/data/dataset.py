@@ -304,7 +304,8 @@ class TrainingStream:
         """Change gamma, white balance and saturation of whole pictures."""
         draws = [np.random.default_rng((self.seed, _COLOUR_STREAM, position)) for position in positions]
         noise = np.stack([draw.standard_normal(5, np.float32) for draw in draws]) * self.config.colours
-        light, balance, saturation = torch.from_numpy(noise).to(image)[:, :, None, None].split([1, 3, 1], dim=1)
+        values = torch.from_numpy(noise).to(image)[:, :, None, None]  # (B, 5, 1, 1)
+        light, balance, saturation = values[:, :1], values[:, 1:4], values[:, 4:]
         bright = ((image + 1) / 2).clamp(0, 1) ** (light + balance / 2).exp()
         grey = bright.mean(1, keepdim=True)
         return torch.lerp(grey, bright, (2 * saturation).exp()).clamp(0, 1) * 2 - 1
