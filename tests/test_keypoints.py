@@ -193,7 +193,8 @@ def test_the_analyser_finds_the_joints_of_a_photo_with_a_map_and_no_joints(drawn
     expected = FolderSource(drawn_source).read("drawn_0002")
 
     def analyser(image: np.ndarray) -> SimpleNamespace:
-        return SimpleNamespace(has_person=True, joints=expected.joints, regions=np.ones(image.shape[:2], np.uint8))
+        regions = np.ones(image.shape[:2], np.uint8)
+        return SimpleNamespace(has_person=True, joints=expected.joints, regions=regions, carried_pixels=None)
 
     photo = tmp_path / "images" / "drawn_0002.png"
     framed = read_framed(photo, Canvas(64, 48), options=PhotoOptions(analyser=lambda: analyser))  # type: ignore[arg-type, return-value]
