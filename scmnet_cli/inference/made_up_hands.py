@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
+from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import LIMBS
 from scmnet_cli.models.part_ownership import Bone, sampled
 from scmnet_cli.models.part_shapes import PartShapes
@@ -28,6 +29,7 @@ _FOREARMS = (3, 5)  # parts
 _SHOULDERS = (2, 5)
 _BARE, _LEAST_SKIN = 0.04, 0.002  # of the torso length squared: area of bare arms, and least area that gives a colour
 _LIGHTER = (0.5, 0.9)  # quantiles of lightness between which pixels of the face are skin
+_RIM = 2  # pixels
 _STEPS, _NEAREST = 25, 0.3  # places along a forearm, and where the first one is, as a share of its length
 _LEAST_FOREARM = 0.45  # share of the forearm that must show
 _BESIDE, _BEYOND = 0.3, 0.7  # torso lengths beside and beyond the forearm in which nothing but the hand is kept
@@ -75,7 +77,9 @@ def with_hands(source: WarpSource, arms: Sequence[bool]) -> WarpSource:
         beyond = (past > 0) & (past < _BEYOND) & (v.abs() < _BESIDE)
         bare = beyond & (hand > 0.5)
         image = torch.where(beyond[:, None], source.fill, image)
-        image = torch.where(bare[:, None], (skin[None, :, None, None] + 1) * shade[:, None] - 1, image).clamp(-1, 1)
+        rim = dilated(bare[:, None].float(), _RIM) > 0  # no pale line around the hand where the warp samples between
+        colours = ((skin[None, :, None, None] + 1) * shade[:, None] - 1).clamp(-1, 1)
+        image = torch.where(rim & beyond[:, None], colours, image)
         for region, where in ((BACKGROUND, beyond & ~bare), (_BARE_ARMS, bare)):
             masks = torch.where(where[:, None], _only(region, masks), masks)
         joints[:, LIMBS[arm][2], :2] = bone.at(shares.new_tensor([[end]]))[:, 0]
