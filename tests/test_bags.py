@@ -14,16 +14,16 @@ from scmnet_cli.regions import region_id
 from scmnet_cli.types import Canvas, Person
 
 SKIRT, PANTS, UPPER = (region_id(name) for name in ("skirt", "pants", "upper"))
-CLOTH, GREY = 90, 230
+CLOTH, BAG, GREY = 90, 40, 230
 
 
-def a_person(region: int) -> Person:
-    """A garment from the hips down to the knees, with a bag before its right half."""
+def a_person(region: int, bag: slice = slice(104, 172)) -> Person:
+    """A garment from the hips down to the knees, columns 60 to 116, with a bag that hides its side."""
     regions = np.zeros((HEIGHT, WIDTH), np.uint8)
     regions[60:124, 66:110] = UPPER
     regions[124:180, 60:116] = region
     carried = np.zeros((HEIGHT, WIDTH), bool)
-    carried[136:164, 92:150] = True
+    carried[136:164, bag] = True
     regions[carried] = 0
     image = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
     image[regions > 0] = CLOTH
@@ -33,10 +33,19 @@ def a_person(region: int) -> Person:
 @pytest.mark.parametrize("region", [SKIRT, PANTS, UPPER])
 def test_a_garment_continues_behind_a_bag_up_to_the_line_between_its_outlines(region: int) -> None:
     person = without_bags(a_person(region))
-    assert (person.regions[140:160, 93:115] == region).all()
-    assert (person.image[140:160, 93:115] == CLOTH).all()
+    assert (person.regions[140:160, 105:115] == region).all()
+    assert (person.image[140:160, 105:115] == CLOTH).all()
     assert not person.regions[140:160, 118:].any(), "beside the body the bag stays background"
     assert (person.image[140:160, 118:] == GREY).all()
+
+
+def test_a_bag_that_is_mostly_before_a_garment_stays_with_it() -> None:
+    given = a_person(SKIRT, slice(84, 124))
+    scene = given.image.copy()
+    scene[given.carried] = BAG
+    person = without_bags(replace(given, scene=scene))
+    assert (person.regions[140:160, 86:122] == SKIRT).all()
+    assert (person.image[140:160, 86:122] == BAG).all()
 
 
 def test_what_is_not_carried_stays() -> None:

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.regions import BACKGROUND, region_id
-from scmnet_cli.types import Person
+from scmnet_cli.types import Person, UInt8Array
 
 _SKIRT, _PANTS, _UPPER = (region_id(name) for name in ("skirt", "pants", "upper"))
 _TORSO = 0.3  # of the person's height: a torso length; of a half body it is too long, which does no harm
+_BEFORE = 0.3  # share of a bag before a garment from which on the bag stays
 _LEAST_HIDDEN = 0.002  # torso lengths squared: smaller gaps stay
 _RIM = 0.05  # torso lengths around a bag in which an outline is the bag's, and rows that give the outline beside it
 
@@ -26,7 +27,10 @@ _BoolArray = npt.NDArray[np.bool_]
 
 
 def without_bags(person: Person) -> Person:
-    """Return a person whose clothes continue behind bags; the same person if no bag hides them.
+    """Return a person who keeps the bags before their clothes, and whose clothes continue behind bags beside them.
+
+    A bag of which a good part lies before a garment moves with it, as if it was part of it. Of another bag only what
+    it hides of the garment is filled. The same person is returned if no bag is before or beside the clothes.
 
     Args:
         person: the person on a canvas, with the mask of what they carry.
@@ -37,26 +41,53 @@ def without_bags(person: Person) -> Person:
 
     size = _TORSO * int(np.count_nonzero(person.regions.any(1)))
     rim = max(1, round(_RIM * size))
-    near = ndimage.binary_dilation(person.carried, iterations=rim)
+    photo = person.image if person.scene is None else person.scene
     image, regions = person.image, person.regions
-    for region in (_SKIRT, _PANTS, _UPPER):
-        worn = _largest(person.regions == region)
-        free = regions == BACKGROUND
-        above = (_ABOVE * rim, _WIDE) if region == _UPPER else (rim, 0.5)
-        hidden = free & (_behind(worn, near, rim, above) | _behind(worn[:, ::-1], near[:, ::-1], rim, above)[:, ::-1])
-        if np.count_nonzero(hidden & near) < _LEAST_HIDDEN * size**2:
+    bags, num = ndimage.label(person.carried)
+    for number in range(1, num + 1):
+        bag = bags == number
+        near = ndimage.binary_dilation(bag, iterations=rim)
+        hidden = {region: _hidden(regions, region, near, rim) for region in (_SKIRT, _PANTS, _UPPER)}
+        area = {region: np.count_nonzero(mask & near) for region, mask in hidden.items()}
+        most = max(area, key=lambda region: area[region])
+        if np.count_nonzero(hidden[most] & bag) > _BEFORE * np.count_nonzero(bag):
+            kept = ndimage.binary_closing(bag | hidden[most] & near, iterations=rim // 2) & (regions == BACKGROUND)
+            image = np.where(kept[..., None], photo, image)
+            regions = np.where(kept, np.uint8(most), regions)
             continue
-        from scmnet_cli.inference.filling import continued  # imports torch: only if there is something to fill
+        for region, behind in hidden.items():
+            if area[region] >= _LEAST_HIDDEN * size**2:
+                behind = behind & (regions == BACKGROUND)
+                image = _continued(image, _largest(regions == region) & ~near, behind, rim, upwards=region == _UPPER)
+                regions = np.where(behind, np.uint8(region), regions)
+    return person if image is person.image else replace(person, image=image, regions=regions)
 
-        cloth = ndimage.binary_erosion(worn, iterations=max(1, rim // 2)) & ~near
-        colours = image.astype(np.float32)
-        if region == _UPPER:  # beside a bag are buttons, a lining and a shirt; above and below it is the same cloth
-            filled = continued(colours, cloth, hidden)
-        else:
-            filled = continued(colours.swapaxes(0, 1), cloth.T, hidden.T).swapaxes(0, 1)
-        image = filled.round().clip(0, 255).astype(np.uint8)
-        regions = np.where(hidden, np.uint8(region), regions)
-    return replace(person, image=image, regions=regions)
+
+def _hidden(regions: UInt8Array, region: int, near: _BoolArray, rim: int) -> _BoolArray:
+    """Return the background between a garment and its outline on both sides, where a bag hides that."""
+    worn = _largest(regions == region)
+    above = (_ABOVE * rim, _WIDE) if region == _UPPER else (rim, 0.5)
+    behind = _behind(worn, near, rim, above) | _behind(worn[:, ::-1], near[:, ::-1], rim, above)[:, ::-1]
+    return np.asarray(behind & (regions == BACKGROUND))
+
+
+def _continued(image: UInt8Array, worn: _BoolArray, hidden: _BoolArray, rim: int, *, upwards: bool) -> UInt8Array:
+    """Continue a garment over what is hidden: from above and below, or from the sides.
+
+    Beside a bag before an upper garment are buttons, a lining and a shirt; above and below it is the same cloth.
+    """
+    from scipy import ndimage
+
+    from scmnet_cli.inference.filling import continued  # imports torch: only if there is something to fill
+
+    cloth = ndimage.binary_erosion(worn, iterations=max(1, rim // 2))
+    colours = image.astype(np.float32)
+    if upwards:
+        filled = continued(colours, cloth, hidden)
+    else:
+        filled = continued(colours.swapaxes(0, 1), cloth.T, hidden.T).swapaxes(0, 1)
+    pixels: UInt8Array = filled.round().clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def _behind(worn: _BoolArray, near: _BoolArray, rim: int, above: tuple[int, float]) -> _BoolArray:

@@ -312,7 +312,7 @@ def _warped_garment(
     Returns:
         its coverage, (H, W) in [0, 1], its colours, (H, W, 3) in 0-255, and the coverage of its sleeves.
     """
-    worn = without_bags(resized(reference, wearer.canvas))
+    worn = resized(without_bags(reference), wearer.canvas)
     mask = np.isin(worn.regions, taken)
     if not mask.any():
         nothing = np.zeros(wearer.regions.shape, np.float32)

@@ -147,7 +147,7 @@ class ExportedModel(DrawingModel):
             ScmError: if it is of another domain, has another aspect ratio, or its region map is all background.
         """
         start = time.perf_counter()
-        person = without_bags(self._fitted(source))
+        person = self._fitted(without_bags(source))
         image = np.ascontiguousarray(person.image.transpose(2, 0, 1)[None], np.float32) / np.float32(127.5) - 1
         masks = (person.regions == np.arange(NUM_REGIONS)[:, None, None])[None].astype(np.float32)
         (style,) = self._style_fusion.run(None, {"region_features": self._encode_regions(image, masks)})

@@ -273,7 +273,7 @@ def photo_of(person: Person, canvas: Canvas, device: torch.device, *, is_cut_out
         device: device of the tensors.
         is_cut_out: whether the background was replaced, so that the outline must be cleaned of it.
     """
-    batch = collate([without_bags(resized(person, canvas))], device)
+    batch = collate([resized(without_bags(person), canvas)], device)
     masks = one_hot(batch.labels)
     image = clean_outline(batch.image, masks) if is_cut_out else batch.image
     return SourcePhoto(image, masks, batch.structure)
