@@ -216,7 +216,7 @@ def test_the_checkbox_of_the_page_draws_anew(tmp_path: Path) -> None:
     server = start(a_model(tmp_path / "model", part_warp=True), tmp_path / "tmp")
     try:
         with browser_on(server, tmp_path) as browser:
-            browser.changes(RESULT, lambda: browser.upload("photo", demo_people()["blue-dress"]))
+            browser.changes(RESULT, lambda: browser.upload("photo", demo_people()["stripes"]))
             checkbox = browser.one("[data-limbs]")
             assert checkbox.is_selected()
             first = browser.source(RESULT)

@@ -171,7 +171,7 @@ def test_every_format_of_a_photo_gives_the_same_person(
     assert overlap(person, found) > least
     assert (person.joints[IN_PLAIN_SIGHT, 2] > 0.5).all()
     away = np.linalg.norm((person.joints - found.joints)[IN_PLAIN_SIGHT, :2], axis=1)
-    assert away.max() < 0.05 * len(found.image)
+    assert away.max() < 0.06 * len(found.image)
 
 
 def test_a_small_person_in_a_large_photo_fills_the_canvas(
