@@ -32,7 +32,7 @@ _SAME_CROP = 0.8
 _CANVASES = (1.0, 0.75, 0.5)
 """Sizes of the network's input, relative to the largest."""
 
-_MOST_ENLARGED = 2.5
+_MOST_ENLARGED = 2.9
 """Factor up to which a crop is enlarged to a canvas, if a smaller canvas is left."""
 
 _REACH = 0.15
