@@ -23,7 +23,7 @@ from test_editing import (
 
 from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.inference.bare_skin import bare_limbs, legs_continued, like_skin
-from scmnet_cli.inference.fitting import fitted, own_collar
+from scmnet_cli.inference.fitting import between_shoulders, fitted, own_collar
 from scmnet_cli.inference.garment_faults import corrected, held_in_hands, label, without_foreign
 from scmnet_cli.inference.limb_places import limb_places, torso_length
 from scmnet_cli.inference.pipeline import Pipeline
@@ -127,6 +127,29 @@ def test_a_longer_top_covers_the_hips_to_its_hem() -> None:
     hips = regions_of(wearer, "pants") & (rows < hem - 3)
     assert (cover[hips] > 0.5).mean() > 0.9, "on the whole width of the body"
     assert not (cover[hem + 4 :] > 0.5).any()
+
+
+def test_hems_are_measured_between_the_shoulders_where_lifted_sleeves_are_not() -> None:
+    wearer = dressed(PANTS)
+    right, left = (wearer.joints[JOINTS.index(f"{side}_shoulder"), 0] for side in ("right", "left"))
+    columns = np.flatnonzero(between_shoulders(wearer)[0])
+    assert columns[0] == np.ceil(min(right, left))
+    assert columns[-1] == np.floor(max(right, left))
+    joints = wearer.joints.copy()
+    joints[JOINTS.index("left_shoulder")] = 0
+    assert between_shoulders(replace(wearer, joints=joints)).all()
+
+
+def test_a_skirt_below_a_jacket_that_covers_the_hips_is_whole() -> None:
+    wearer = dressed(PANTS)
+    x, y = wearer.joints[[8, 11], :2].mean(0)
+    size = torso_length(wearer)
+    rows, columns = np.mgrid[: PHOTO.height, : PHOTO.width]
+    over_hips = regions_of(wearer, "pants") & (rows < y + 0.4 * size) & (columns > x - 0.15 * size)
+    wearer = relabelled(wearer, over_hips, "upper", GREEN)
+    skirt = (abs(columns - x) < 0.3 * size) & (rows > y) & (rows < y + size)
+    cover, _ = worn_by(wearer, skirt, kind="skirt")
+    assert (cover[skirt & ~regions_of(wearer, "upper", "arms") & (rows < y + 0.9 * size)] > 0.5).mean() > 0.95
 
 
 @pytest.mark.parametrize(("ends", "cut"), [(0.4, True), (0.8, False)], ids=["sleeveless", "three quarters"])

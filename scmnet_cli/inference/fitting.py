@@ -228,7 +228,8 @@ def _top(wearer: Person, worn: _BoolArray, sleeves: _BoolArray) -> _BoolArray:
         return worn
     target, on_arms = _sleeved(wearer, sleeves, own)
     size = torso_length(wearer)
-    new, old = _hem(worn & ~on_arms), _hem(own & ~on_arms)
+    trunk = ~on_arms & between_shoulders(wearer)
+    new, old = _hem(worn & trunk), _hem(own & trunk)
     rows = np.arange(len(worn))[:, None]
     below_waist = np.isin(wearer.regions, (_PANTS, _SKIRT))
     over = round(_OVERHANG * size)  # the hem of the old top, where the map gives it to the trousers
@@ -239,6 +240,15 @@ def _top(wearer: Person, worn: _BoolArray, sleeves: _BoolArray) -> _BoolArray:
     elif new < old - _COAT * size:
         target &= on_arms | (rows <= new)
     return target
+
+
+def between_shoulders(wearer: Person) -> _BoolArray:
+    """Return the columns between the shoulders, (1, W): sleeves of lifted arms have no hem; all if one is unknown."""
+    columns = np.arange(wearer.regions.shape[1])[None]
+    shoulders = wearer.joints[[JOINTS.index("right_shoulder"), JOINTS.index("left_shoulder")]]
+    if not (shoulders[:, 2] > 0).all():
+        return np.ones_like(columns, bool)
+    return np.asarray((columns >= shoulders[:, 0].min()) & (columns <= shoulders[:, 0].max()))
 
 
 def _dress(wearer: Person, worn: _BoolArray, sleeves: _BoolArray) -> _BoolArray:
@@ -258,9 +268,7 @@ def _flaring(wearer: Person, below: _BoolArray) -> _BoolArray:
     if not len(rows):
         return allowed
     hips = wearer.regions[rows[0] : rows[0] + round(_HIPS * torso_length(wearer))]
-    body = np.flatnonzero(np.isin(hips, (_PANTS, _SKIRT)).any(0))
-    if not len(body):
-        body = np.flatnonzero(hips[0] == _UPPER)  # of a dress
+    body = np.flatnonzero(np.isin(hips, (_PANTS, _SKIRT, _UPPER)).any(0))  # a jacket may cover most of the hips
     if not len(body):
         return allowed
     more = _FLARE * (np.arange(len(below)) - rows[0])[:, None] + _ROUGH * torso_length(wearer)
