@@ -9,7 +9,7 @@ import pytest
 from test_extremities import HEIGHT, WIDTH, standing
 
 from scmnet_cli.data.cropping import crop_person, resized
-from scmnet_cli.inference.bags import without_bags
+from scmnet_cli.inference.bags import with_bags, without_bags
 from scmnet_cli.regions import region_id
 from scmnet_cli.types import Canvas, Person
 
@@ -39,19 +39,25 @@ def test_a_garment_continues_behind_a_bag_up_to_the_line_between_its_outlines(re
     assert (person.image[140:160, 118:] == GREY).all()
 
 
-def test_a_bag_that_is_mostly_before_a_garment_stays_with_it() -> None:
+def test_a_bag_that_touches_a_garment_stays_with_it() -> None:
     given = a_person(SKIRT, slice(84, 124))
     scene = given.image.copy()
     scene[given.carried] = BAG
-    person = without_bags(replace(given, scene=scene))
-    assert (person.regions[140:160, 86:122] == SKIRT).all()
-    assert (person.image[140:160, 86:122] == BAG).all()
+    person = with_bags(replace(given, scene=scene))
+    assert (person.regions[given.carried] == SKIRT).all()
+    assert (person.image[given.carried] == BAG).all()
+
+
+def test_a_bag_that_hangs_beside_the_body_does_not_stay() -> None:
+    given = a_person(SKIRT, slice(130, 170))
+    assert with_bags(given) is given
 
 
 def test_what_is_not_carried_stays() -> None:
     given = a_person(SKIRT)
     for person in (replace(given, carried=None), replace(given, carried=np.zeros_like(given.carried))):
         assert without_bags(person) is person
+        assert with_bags(person) is person
 
 
 def test_a_gap_between_legs_without_a_bag_stays() -> None:

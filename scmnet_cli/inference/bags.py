@@ -1,7 +1,8 @@
-"""Bags taken off: where a bag hides the side of a garment, its cloth continues behind the bag.
+"""Bags: a person keeps those that touch the clothes; the garment of a reference continues behind them.
 
-To the region map a bag is background, so a pose would show a notch. The hidden outline is taken to be a straight line
-from where the bag begins to where it ends.
+To the region map a bag is background, so a pose would show a notch in the clothes, and a garment that somebody else
+puts on would have a hole. The outline behind a bag is taken to be a straight line from where the bag begins to where it
+ends.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import numpy.typing as npt
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import Person, UInt8Array
 
-_SKIRT, _PANTS, _UPPER = (region_id(name) for name in ("skirt", "pants", "upper"))
+_GARMENTS = _SKIRT, _PANTS, _UPPER = tuple(region_id(name) for name in ("skirt", "pants", "upper"))
 _TORSO = 0.3  # of the person's height: a torso length; of a half body it is too long, which does no harm
-_BEFORE = 0.3  # share of a bag before a garment from which on the bag stays
+_TOUCHING = 0.25  # share of a bag's surroundings that are clothes, from which on the bag stays with them
 _LEAST_HIDDEN = 0.002  # torso lengths squared: smaller gaps stay
 _RIM = 0.05  # torso lengths around a bag in which an outline is the bag's, and rows that give the outline beside it
 
@@ -26,11 +27,35 @@ _ABOVE, _WIDE = 6, 0.8
 _BoolArray = npt.NDArray[np.bool_]
 
 
-def without_bags(person: Person) -> Person:
-    """Return a person who keeps the bags before their clothes, and whose clothes continue behind bags beside them.
+def with_bags(person: Person) -> Person:
+    """Return a person with the bags that touch the clothes: each moves with the garment that it touches most.
 
-    A bag of which a good part lies before a garment moves with it, as if it was part of it. Of another bag only what
-    it hides of the garment is filled. The same person is returned if no bag is before or beside the clothes.
+    Args:
+        person: the person on a canvas, with the mask of what they carry and, if the background is plain, the scene.
+    """
+    if person.carried is None or not person.carried.any():
+        return person
+    from scipy import ndimage
+
+    rim = _rim(person)
+    photo = person.image if person.scene is None else person.scene
+    image, regions = person.image, person.regions
+    bags, num = ndimage.label(person.carried)
+    for number in range(1, num + 1):
+        bag = bags == number
+        around = ndimage.binary_dilation(bag, iterations=rim) & ~bag
+        touching = {region: np.count_nonzero(around & (person.regions == region)) for region in _GARMENTS}
+        if sum(touching.values()) > _TOUCHING * np.count_nonzero(around):
+            kept = ndimage.binary_closing(np.pad(bag, rim), iterations=rim)[rim:-rim, rim:-rim] & (
+                regions == BACKGROUND
+            )
+            image = np.where(kept[..., None], photo, image)
+            regions = np.where(kept, np.uint8(max(touching, key=lambda region: touching[region])), regions)
+    return person if image is person.image else replace(person, image=image, regions=regions)
+
+
+def without_bags(person: Person) -> Person:
+    """Return a person whose clothes continue behind bags; the same person if no bag hides them.
 
     Args:
         person: the person on a canvas, with the mask of what they carry.
@@ -39,28 +64,20 @@ def without_bags(person: Person) -> Person:
         return person
     from scipy import ndimage
 
-    size = _TORSO * int(np.count_nonzero(person.regions.any(1)))
-    rim = max(1, round(_RIM * size))
-    photo = person.image if person.scene is None else person.scene
+    rim = _rim(person)
+    near = ndimage.binary_dilation(person.carried, iterations=rim)
     image, regions = person.image, person.regions
-    bags, num = ndimage.label(person.carried)
-    for number in range(1, num + 1):
-        bag = bags == number
-        near = ndimage.binary_dilation(bag, iterations=rim)
-        hidden = {region: _hidden(regions, region, near, rim) for region in (_SKIRT, _PANTS, _UPPER)}
-        area = {region: np.count_nonzero(mask & near) for region, mask in hidden.items()}
-        most = max(area, key=lambda region: area[region])
-        if np.count_nonzero(hidden[most] & bag) > _BEFORE * np.count_nonzero(bag):
-            kept = ndimage.binary_closing(bag | hidden[most] & near, iterations=rim // 2) & (regions == BACKGROUND)
-            image = np.where(kept[..., None], photo, image)
-            regions = np.where(kept, np.uint8(most), regions)
-            continue
-        for region, behind in hidden.items():
-            if area[region] >= _LEAST_HIDDEN * size**2:
-                behind = behind & (regions == BACKGROUND)
-                image = _continued(image, _largest(regions == region) & ~near, behind, rim, upwards=region == _UPPER)
-                regions = np.where(behind, np.uint8(region), regions)
+    for region in _GARMENTS:
+        hidden = _hidden(regions, region, near, rim)
+        if np.count_nonzero(hidden & near) >= _LEAST_HIDDEN * (rim / _RIM) ** 2:
+            image = _continued(image, _largest(regions == region) & ~near, hidden, rim, upwards=region == _UPPER)
+            regions = np.where(hidden, np.uint8(region), regions)
     return person if image is person.image else replace(person, image=image, regions=regions)
+
+
+def _rim(person: Person) -> int:
+    """Return the width of a bag's rim in pixels."""
+    return max(1, round(_RIM * _TORSO * int(np.count_nonzero(person.regions.any(1)))))
 
 
 def _hidden(regions: UInt8Array, region: int, near: _BoolArray, rim: int) -> _BoolArray:
