@@ -96,7 +96,7 @@ def test_hidden_hands_count_as_leaving_where_the_pose_moves_them() -> None:
     assert not leaving_limbs(masks, standing(), standing()).any()
 
 
-# what the user is told
+# messages about hidden parts
 
 
 def person_of(image: Tensor, masks: Tensor, joints: Tensor) -> Person:

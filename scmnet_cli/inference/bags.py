@@ -46,9 +46,8 @@ def with_bags(person: Person) -> Person:
         around = ndimage.binary_dilation(bag, iterations=rim) & ~bag
         touching = {region: np.count_nonzero(around & (person.regions == region)) for region in _GARMENTS}
         if sum(touching.values()) > _TOUCHING * np.count_nonzero(around):
-            kept = ndimage.binary_closing(np.pad(bag, rim), iterations=rim)[rim:-rim, rim:-rim] & (
-                regions == BACKGROUND
-            )
+            closed = ndimage.binary_closing(np.pad(bag, rim), iterations=rim)[rim:-rim, rim:-rim]
+            kept = closed & (regions == BACKGROUND)
             image = np.where(kept[..., None], photo, image)
             regions = np.where(kept, np.uint8(max(touching, key=lambda region: touching[region])), regions)
     return person if image is person.image else replace(person, image=image, regions=regions)
@@ -140,9 +139,10 @@ def _runs(mask: npt.NDArray[np.bool_], shortest_gap: int) -> list[tuple[int, int
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     runs: list[tuple[int, int]] = []
     for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        runs[-1:] = (
-            [(runs[-1][0], stop)] if runs and start - runs[-1][1] < shortest_gap else [*runs[-1:], (start, stop)]
-        )
+        if runs and start - runs[-1][1] < shortest_gap:
+            runs[-1] = (runs[-1][0], stop)
+        else:
+            runs.append((start, stop))
     return runs
 
 

@@ -1,4 +1,4 @@
-"""What a photo does not show of a person, in words: pictures have invented pixels there, and the user is told so."""
+"""Name the parts of a person that a photo does not show, so that users know which parts of a picture are invented."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from scmnet_cli.analyser.network import REGION_STRIDE
 from scmnet_cli.analyser.subjects import PEOPLE
+from scmnet_cli.analyser.training.crops import Rectangle, sample_crop
 from scmnet_cli.analyser.training.lighting import in_garment_colour, with_shadow
 from scmnet_cli.analyser.training.repainting import repainted
 from scmnet_cli.analyser.training.retouching import retouched
@@ -38,9 +39,6 @@ _MIN_PERSON_SHARE = 0.02
 _MIN_PERSON_JOINTS = 3
 _MAX_NOBODY_SHARE = 0.01
 _MIN_SKIRT_SHARE = 0.01  # of the person
-_CLOSE_CROPS = 0.2
-
-_Rectangle = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,9 @@ class TrainingPhoto:
     labels: Image.Image | None
     joints: FloatArray
     box: tuple[float, float, float, float]
-    empty: tuple[_Rectangle, ...]
+    empty: tuple[Rectangle, ...]
 
-    def cropped(self, rectangle: _Rectangle) -> TrainingPhoto:
+    def cropped(self, rectangle: Rectangle) -> TrainingPhoto:
         """Return the photo cropped to left, top, right, bottom."""
         left, top, right, bottom = (2 * (edge // 2) for edge in rectangle)
         half = self.levels[1].crop((left // 2, top // 2, right // 2, bottom // 2))
@@ -120,11 +118,11 @@ def training_photo(image: UInt8Array, labels: UInt8Array | None, joints: FloatAr
     return TrainingPhoto((picture, half), small, moved, box, empty_rectangles(small, size))
 
 
-def _person_box(labels: Image.Image) -> _Rectangle | None:
+def _person_box(labels: Image.Image) -> Rectangle | None:
     return labels.point([255 * (label not in (BACKGROUND, CARRIED, UNKNOWN)) for label in range(256)]).getbbox()
 
 
-def empty_rectangles(labels: Image.Image | None, size: tuple[int, int]) -> tuple[_Rectangle, ...]:
+def empty_rectangles(labels: Image.Image | None, size: tuple[int, int]) -> tuple[Rectangle, ...]:
     """Return the strips left and right of the person that have at least 12 % of the width."""
     if labels is None or (box := _person_box(labels)) is None:
         return ()
@@ -205,7 +203,7 @@ class Views:
             photo = self._rare[int(random.integers(len(self._rare)))]
         cut = random.random() < self._manner.cut
         if cut:
-            photo = photo.cropped(_edges(photo, random))
+            photo = photo.cropped(sample_crop(photo.box, photo.levels[0].size, random))
         window = self._manner.window(photo, random, self._canvas, cut)
         image, labels, joints, beyond = self._render(photo, window, random, pasting=self._manner.pasted)
         if random.random() < 0.15:
@@ -376,35 +374,6 @@ def plain_view(photo: TrainingPhoto, canvas: Canvas, manner: Manner | None = Non
 def _wears_skirt(photo: TrainingPhoto) -> bool:
     labels = np.asarray(photo.labels)
     return bool((labels == region_id("skirt")).sum() > _MIN_SKIRT_SHARE * (labels != BACKGROUND).sum())
-
-
-def _edges(photo: TrainingPhoto, random: np.random.Generator) -> _Rectangle:
-    """Sample a crop of a photo: mostly at the bottom, between waist and knees, also close beside the person.
-
-    One crop in five is close on all sides, as a detector of pedestrians cuts.
-    """
-    left, top, right, bottom = photo.box
-    width, height = photo.levels[0].size
-    edges = [0.0, 0.0, float(width), float(height)]
-    if random.random() < _CLOSE_CROPS:
-        margins = random.uniform(-0.02, 0.15, 4) * np.array([right - left, bottom - top] * 2)
-        edges = [left - margins[0], top - margins[1], right + margins[2], bottom + margins[3]]
-        return _inside(edges, width, height)
-    if random.random() < 0.85:
-        edges[3] = top + float(random.uniform(0.42, 0.72)) * (bottom - top)
-    if random.random() < 0.3:
-        edges[0] = left + float(random.uniform(-0.35, 0.15)) * (right - left)
-    if random.random() < 0.3:
-        edges[2] = right - float(random.uniform(-0.35, 0.15)) * (right - left)
-    if random.random() < 0.15:
-        edges[1] = top + float(random.uniform(-0.08, 0.12)) * (bottom - top)
-    return _inside(edges, width, height)
-
-
-def _inside(edges: Sequence[float], width: int, height: int) -> _Rectangle:
-    """Return left, top, right, bottom within a photo, at least 8 pixels apart."""
-    left, top = round(max(0.0, edges[0])), round(max(0.0, edges[1]))
-    return left, top, max(left + 8, round(min(edges[2], width))), max(top + 8, round(min(edges[3], height)))
 
 
 def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, cut: bool) -> Window:

@@ -1,0 +1,74 @@
+"""Legs that an edit bares: their light, colour and width are those of the leg that shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from test_editing import PANTS, full_size, regions_of
+from test_fitting import relabelled
+
+from scmnet_cli.images import PLAIN_GREY
+from scmnet_cli.inference.bare_skin import bare_limbs, legs_continued, like_skin
+from scmnet_cli.inference.limb_places import limb_places, torso_length
+from scmnet_cli.skeleton import JOINTS
+
+
+def test_a_bared_leg_has_the_light_of_the_leg_below() -> None:
+    person = full_size(PANTS, "wearer", {})
+    legs = regions_of(person, "pants")
+    place, away = limb_places(person)[2]
+    limb = (away < 0.1) & (place > 0.2) & (place < 1.8) & (away < limb_places(person)[3][1])
+    skin = limb & (place < 1.2)
+    person = relabelled(person, legs, "background", PLAIN_GREY)
+    person = relabelled(person, limb & ~skin, "legs")
+    bone = np.interp(np.arange(len(legs)), person.joints[[8, 9, 10], 1], person.joints[[8, 9, 10], 0])[:, None]
+    lit = np.arange(legs.shape[1]) > bone
+    image = person.image.copy()
+    image[limb & lit], image[limb & ~lit] = (230, 190, 160), (120, 80, 60)
+    person = replace(person, image=image)
+    drawn = legs_continued(person, np.zeros((*legs.shape, 3), np.float32), skin)
+    edge = abs(np.arange(legs.shape[1]) - bone) > 0.05 * torso_length(person)
+    assert abs(drawn[skin & lit & edge] - (230, 190, 160)).mean() < 20
+    assert abs(drawn[skin & ~lit & edge] - (120, 80, 60)).mean() < 20
+    assert (drawn[~skin] == 0).all()
+    without = relabelled(person, regions_of(person, "legs"), "background")
+    assert (legs_continued(without, np.zeros((*legs.shape, 3), np.float32), skin) == 0).all(), "no leg shows"
+
+
+def test_a_bared_leg_meets_the_leg_below_without_a_step_in_colour() -> None:
+    person = full_size(PANTS, "wearer", {})
+    place, away = limb_places(person)[2]
+    limb = (away < 0.1) & (place > 0.2) & (place < 1.8) & (away < limb_places(person)[3][1])
+    skin = limb & (place < 1.2)
+    person = relabelled(person, regions_of(person, "pants"), "background", PLAIN_GREY)
+    person = relabelled(person, limb & ~skin, "legs", (230, 180, 150))
+    shade = limb & (place >= 1.2) & (place < 1.3)
+    image = person.image.copy()
+    image[shade] = (150, 110, 90)  # below the old hem the leg lies in shadow
+    person = replace(person, image=image)
+    drawn = legs_continued(person, np.zeros((*skin.shape, 3), np.float32), skin)
+    assert abs(drawn[skin & (place > 1.17) & (away < 0.05)] - (150, 110, 90)).mean() < 10
+    assert drawn[skin & (place < 0.3) & (away < 0.05)].mean() > 140, "farther up it is lit"
+
+
+def test_socks_and_ground_are_no_skin() -> None:
+    person = full_size(PANTS, "wearer", {})
+    legs = regions_of(person, "pants")
+    skin = np.median(person.image[regions_of(person, "face", "arms")], axis=0)
+    for colour, found in ((skin, True), (skin * 0.6, True), ((235, 235, 240), False), ((120, 118, 118), False)):
+        assert like_skin(relabelled(person, legs, "legs", colour))[legs].all() == found, colour
+
+
+def test_a_bared_leg_is_as_wide_as_the_leg_that_shows() -> None:
+    person = full_size(PANTS, "wearer", {})
+    person = relabelled(person, regions_of(person, "pants"), "background")
+    widths = []
+    for half in (0.06, 0.12):
+        shown = np.zeros(person.regions.shape, bool)
+        for place, away in limb_places(person)[2:]:
+            shown |= (away < half) & (place > 1.2) & (place < 1.7)
+        inside, _ = bare_limbs(relabelled(person, shown, "legs"))
+        knee = round(float(person.joints[JOINTS.index("right_knee"), 1]))
+        widths.append(int((inside[knee] > 0.5).sum()))
+    assert widths[0] < 0.8 * widths[1]
