@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from scmnet_cli.config import DataConfig, parse_config
 from scmnet_cli.data.dataset import PeopleInMemory, TrainingStream
@@ -14,6 +15,7 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.losses.perceptual import perceptual_loss
 from scmnet_cli.losses.region_colours import region_colour_loss
+from scmnet_cli.losses.vgg import VGGFeatures
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.regions import one_hot
 from scmnet_cli.training.loop import Run
@@ -72,6 +74,33 @@ def test_a_crossed_pair_is_not_compared_with_the_targets_colours(in_memory: Peop
     darker_style = objective(drawn, replace(inputs, style_image=inputs.style_image - 0.5), None)["cross"]
     assert torch.equal(before, darker_target)
     assert not torch.equal(before, darker_style)
+
+
+@pytest.mark.parametrize("cross", [0.0, 0.5], ids=["pairs alone", "crossed"])
+def test_gradients_of_vgg_features_keep_their_memory_format(
+    in_memory: PeopleInMemory, seeded_backbones: Path, monkeypatch: pytest.MonkeyPatch, cross: float
+) -> None:
+    """Gradients in another format make VGG's backward pass slow."""
+    shallow = {"vgg": "vgg16", "perceptual_layers": ["relu1_1", "relu1_2"], "cross_layers": ["relu1_2"]}
+    model = {"domain": "face", "size": "tiny", "height": 32, "width": 32}
+    config = parse_config({"model": model, "loss": {**OFF, "perceptual": 1, "cross": cross, **shallow}}, "test")
+    objective = GeneratorObjective(config, seeded_backbones, CPU)
+    found: list[bool] = []
+
+    def watched(vgg: VGGFeatures, given: Tensor) -> dict[str, Tensor]:
+        features = forward(vgg, given)
+        for feature in features.values():
+            if feature.requires_grad:
+                feature.register_hook(lambda g: found.append(g.is_contiguous(memory_format=torch.channels_last)))
+        return features
+
+    forward = VGGFeatures.forward
+    monkeypatch.setattr(VGGFeatures, "forward", watched)
+    inputs = Inputs.of(TrainingStream(in_memory, config.data, 0).batch(0, 4))
+    torch.manual_seed(0)
+    drawn = GeneratorPass(build_generator(config.model), cross=cross > 0)(inputs)
+    objective.total(objective(drawn, inputs, None)).backward()
+    assert found == [True, True]
 
 
 def test_a_run_trains_crossed_pairs(faces: Path, tmp_path: Path, seeded_backbones: Path) -> None:

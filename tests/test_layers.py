@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.models.layers import InstanceNorm, norm_layer
+from scmnet_cli.models.layers import InstanceNorm, norm_layer, split_rows
 
 MEMORY_FORMATS = [torch.contiguous_format, torch.channels_last]
 
@@ -68,3 +68,17 @@ def test_instance_norm_takes_bfloat16_features(memory_format):
 def test_all_norms_use_the_same_parameter_names():
     for norm in ("instance", "batch", "group"):
         assert [name for name, _ in norm_layer(norm, 32).named_parameters()] == ["weight", "bias"]
+
+
+@pytest.mark.parametrize("used", [(0, 1), (0,), (1,)], ids=["both", "the first", "the others"])
+def test_a_split_batch_has_the_gradient_of_its_slices_in_its_own_memory_format(used: tuple[int, ...]):
+    torch.manual_seed(0)
+    features = torch.randn(5, 4, 3, 2).contiguous(memory_format=torch.channels_last).requires_grad_()
+    weights = torch.randn(5, 4, 3, 2).split([2, 3])
+    slices, parts = (features[:2], features[2:]), split_rows(features, 2)
+    for part, expected in zip(parts, slices, strict=True):
+        assert torch.equal(part, expected)
+    (wanted,) = torch.autograd.grad(sum((slices[index] * weights[index]).sum() for index in used), features)
+    (found,) = torch.autograd.grad(sum((parts[index] * weights[index]).sum() for index in used), features)
+    assert torch.equal(found, wanted)
+    assert found.is_contiguous(memory_format=torch.channels_last), "other gradients are slow there"

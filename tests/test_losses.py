@@ -248,6 +248,19 @@ def test_the_perceptual_gradient_of_bf16_features_is_that_of_the_float32_loss() 
     assert found.is_contiguous(memory_format=torch.channels_last), "other gradients are slow there"
 
 
+def test_the_perceptual_loss_of_a_million_features_is_exact_to_seven_digits() -> None:
+    features, target = {"a": random(2, 64, 100, 80)}, {"a": random(2, 64, 100, 80, seed=1)}
+    expected = F.l1_loss(features["a"].double(), target["a"].double())
+    assert perceptual_loss(features, target, ["a"]).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_the_perceptual_loss_has_the_gradients_of_l1_in_both_features() -> None:
+    pair = [random(2, 3, 5, 4, seed=seed).double().requires_grad_() for seed in range(2)]
+    loss = perceptual_loss({"a": pair[0]}, {"a": pair[1]}, ["a"])
+    for found, wanted in zip(torch.autograd.grad(loss, pair), torch.autograd.grad(F.l1_loss(*pair), pair), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)
+
+
 def slow_gram(features: Tensor) -> Tensor:
     batch, channels, height, width = features.shape
     result = torch.zeros(batch, channels, channels, dtype=torch.float64)
@@ -280,6 +293,17 @@ def test_gram_of_bf16_features_is_float32_and_near_the_gram_of_the_same_in_float
     found = gram(features)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, gram(features.float()), rtol=2**-7, atol=0)
+
+
+@pytest.mark.usefixtures("float64_kept")
+def test_the_gradient_of_a_gram_matrix_is_that_of_two_factors() -> None:
+    features, weights = random(2, 5, 4, 3).double().requires_grad_(), random(2, 5, 5, seed=1).double()
+    flat = features.flatten(2)
+    product = flat @ flat.transpose(1, 2)
+    expected = product / torch.linalg.matrix_norm(product, keepdim=True)
+    (found,) = torch.autograd.grad((gram(features) * weights).sum(), features)
+    (wanted,) = torch.autograd.grad((expected * weights).sum(), features)
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
 
 
 def test_gram_ignores_position_and_scale() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,10 +30,30 @@ def gram(features: Tensor) -> Tensor:
     _, channels, height, width = features.shape
     with torch.autocast(features.device.type, enabled=False):
         flat = features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H·W, C), a view of channels-last features
-        product = (flat.transpose(1, 2) @ flat).float() / (channels * height * width)  # (B, C, C)
+        inner: Tensor = _InnerProducts.apply(flat)
+        product = inner.float() / (channels * height * width)  # (B, C, C)
         norm = torch.linalg.matrix_norm(product, keepdim=True)  # (B, 1, 1)
         unit: Tensor = product * norm.clamp_min(1e-12).reciprocal()
         return unit
+
+
+class _InnerProducts(torch.autograd.Function):
+    """Inner products of channels; backwards it is one matrix product, where autograd has one for each factor.
+
+    Shape:
+        input: (B, N, C); output: (B, C, C).
+    """
+
+    @staticmethod
+    def forward(context: Any, flat: Tensor) -> Tensor:
+        context.save_for_backward(flat)
+        return flat.transpose(1, 2) @ flat
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        (flat,) = context.saved_tensors
+        of_flat: Tensor = flat @ (gradients[0] + gradients[0].transpose(1, 2))
+        return of_flat
 
 
 def style_loss(generated: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:

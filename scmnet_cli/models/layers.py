@@ -31,6 +31,38 @@ def in_format_of(features: Tensor, values: Tensor) -> Tensor:
     return values if features.is_contiguous() else values.contiguous(memory_format=torch.channels_last)
 
 
+def split_rows(features: Tensor, num: int) -> tuple[Tensor, Tensor]:
+    """Return the first ``num`` images of a batch and the others; gradients keep the memory format.
+
+    The gradient of a slice is contiguous, and the layers before it are slow if their features are channels-last.
+
+    Shape:
+        features: (B, C, h, w); results: (num, C, h, w) and (B - num, C, h, w).
+    """
+    first, others = _SplitRows.apply(features, num)
+    return first, others
+
+
+class _SplitRows(torch.autograd.Function):
+    """Split a batch in two; an unused part has gradient 0."""
+
+    @staticmethod
+    def forward(context: Any, features: Tensor, num: int) -> tuple[Tensor, Tensor]:
+        context.set_materialize_grads(False)
+        context.save_for_backward(features)
+        context.sizes = [num, len(features) - num]
+        return features[:num], features[num:]
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor | None) -> tuple[Tensor, None]:
+        (features,) = context.saved_tensors
+        of_features = torch.zeros_like(features)
+        for part, gradient in zip(torch.split(of_features, context.sizes), gradients, strict=True):
+            if gradient is not None:
+                part.copy_(gradient)
+        return of_features, None
+
+
 class InstanceNorm(nn.Module):
     """Instance norm with learnt scale and shift, computed by the fastest equivalent kernel (docs/lab/speed.md).
 

@@ -25,6 +25,7 @@ from scmnet_cli.models.choices import GANKind
 from scmnet_cli.models.correlation import Field
 from scmnet_cli.models.discriminators import Discriminators
 from scmnet_cli.models.generator import Rendering
+from scmnet_cli.models.layers import split_rows
 from scmnet_cli.models.part_warp import PartWarp, warp_parts
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
@@ -102,7 +103,9 @@ class GeneratorPass(nn.Module):
 
     def forward(self, inputs: Inputs) -> GeneratorOutput:
         """Generate the image, and move region shares and colours through the correlation field."""
-        pose_features = self.net.encode_pose(inputs.maps, inputs.warp)
+        guides = self.net.guides(inputs.maps, inputs.warp)
+        seen = (inputs.maps, inputs.warp) if guides is None else (guides, None)
+        pose_features = self.net.encode_pose(*seen)
         style = self.net.encode_style(inputs.style_image, inputs.style_masks)
         size = (style.features.shape[2], style.features.shape[3])
         carried = F.interpolate(torch.cat([inputs.style_masks, inputs.style_image], dim=1), size=size, mode="area")
@@ -117,7 +120,7 @@ class GeneratorPass(nn.Module):
         rearranged, moved = self.net.rearrange(field, style, carried)
         if moved is None:
             raise AssertionError("rearrange dropped the carried maps")
-        rendering = self.net.translate(rearranged, maps, inputs.warp)
+        rendering = self.net.translate(rearranged, maps, inputs.warp, guides)
         rendering = replace(rendering, image=rendering.image.float())
         regions, colours = moved[:, :NUM_REGIONS], moved[:, NUM_REGIONS:]
         if not half:
@@ -221,13 +224,16 @@ class GeneratorObjective:
         with torch.no_grad():
             target = vgg(self._in_format(inputs.target[:, :, band]))
         features = vgg(self._in_format(both[:, :, band]))
-        generated = {layer: feature[:num] for layer, feature in features.items()}
-        if crossed is not None and weights.perceptual:
-            content = {layer: features[layer][num:] for layer in weights.cross_layers}
-            wanted = {layer: target[layer][: len(crossed)] for layer in weights.cross_layers}
-            terms["content"] = weights.perceptual * perceptual_loss(
-                content, wanted, weights.cross_layers, scaled=weights.perceptual_scaled
-            )
+        generated = features
+        if crossed is not None:
+            halves = {layer: split_rows(feature, num) for layer, feature in features.items()}
+            generated = {layer: pairs for layer, (pairs, _) in halves.items()}
+            if weights.perceptual:
+                content = {layer: halves[layer][1] for layer in weights.cross_layers}
+                wanted = {layer: target[layer][: len(crossed)] for layer in weights.cross_layers}
+                terms["content"] = weights.perceptual * perceptual_loss(
+                    content, wanted, weights.cross_layers, scaled=weights.perceptual_scaled
+                )
         if weights.perceptual:
             terms["perceptual"] = perceptual_loss(
                 generated, target, weights.perceptual_layers, scaled=weights.perceptual_scaled
