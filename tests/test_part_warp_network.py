@@ -55,6 +55,10 @@ def warp(batch: int = 2) -> PartWarp:
     return PartWarp(picture, masks(batch) * covered, covered, places)
 
 
+def in_double(given: PartWarp) -> PartWarp:
+    return PartWarp(given.image.double(), given.regions.double(), given.coverage.double(), given.coordinates.double())
+
+
 def draw(net: SCMNet, given: PartWarp | None) -> Any:
     with torch.no_grad():
         return net(maps(), image(), masks(), given)
@@ -69,6 +73,13 @@ def set_masks(net: SCMNet, blend: float, foreground: float | None) -> None:
         layer.bias[3] = blend
         if foreground is not None:
             layer.bias[4] = foreground
+
+
+def gradients(net: SCMNet, rendered: Any) -> list[Tensor]:
+    net.zero_grad(set_to_none=True)
+    weights = random(*rendered.shape, seed=5).to(rendered.dtype)
+    (rendered * weights).sum().backward()
+    return [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
 
 
 # Inputs ---------------------------------------------------------------------------------------------------------------
@@ -102,6 +113,46 @@ def test_every_channel_of_the_warp_affects_pose_features_and_image(channel: int)
         before, after = net.encode_pose(maps(), warp()), net.encode_pose(maps(), changed)
     assert not torch.equal(before, after)
     assert not torch.equal(draw(net, warp()).drawn, draw(net, changed).drawn)
+
+
+@pytest.mark.usefixtures("float64_kept")
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_convolutions_of_each_input_alone_equal_one_of_all_joined(
+    monkeypatch: pytest.MonkeyPatch, memory_format: torch.memory_format
+) -> None:
+    """Training splits the first convolution of each upsampling by its inputs; drawing does not."""
+    net = build(**SHIPPED).double().to(memory_format=memory_format)
+    given = [maps().double(), image().double(), masks().double(), in_double(warp())]
+    with torch.no_grad():
+        drawn = net(*given).image
+    split = net(*given).image
+    torch.testing.assert_close(split, drawn, rtol=1e-9, atol=1e-9)
+    found = gradients(net, split)
+    monkeypatch.setattr(torch, "is_grad_enabled", lambda: False)  # all joined, with gradients
+    wanted = gradients(net, net(*given).image)
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_guides_joined_beforehand_change_nothing(precision: torch.dtype) -> None:
+    """Training joins maps and warp once, for the pose encoder and the generator."""
+    net = build(**SHIPPED).to(memory_format=torch.channels_last)
+    with torch.no_grad(), torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        guides = net.guides(maps(), warp())
+        assert guides is not None
+        assert guides.dtype == precision
+        assert guides.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(guides, torch.cat([maps(), warp().channels()], dim=1).to(precision))
+        style = net.encode_style(image(), masks())
+        torch.testing.assert_close(
+            net.translate(style, maps(), warp(), guides).image, net.translate(style, maps(), warp()).image
+        )
+
+
+def test_guides_are_not_joined_for_networks_that_read_only_one_of_them() -> None:
+    assert build(**SHIPPED | {"show_structure": False}).guides(maps(), warp()) is None
+    assert build(**SHIPPED, part_warp=False).guides(maps(), None) is None
 
 
 def test_a_network_without_part_warp_has_neither_blend_map_nor_foreground_mask() -> None:

@@ -100,6 +100,28 @@ class SCMNet(nn.Module):
         encoded: Tensor = self.pose_encoder(seen)
         return encoded
 
+    def guides(self, maps: Tensor, warp: PartWarp | None) -> Tensor | None:
+        """Return maps and part warp joined, in the type and memory format of the convolutions that read them.
+
+        None if the pose encoder and the generator do not both read both.
+
+        Shape:
+            maps: (B, 19, H, W); result: (B, 31, H, W).
+        """
+        if warp is None or not (self.generator.num_maps and self.generator.part_warp):
+            return None
+        device = maps.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else maps.dtype
+        contiguous = next(self.pose_encoder.parameters()).is_contiguous()
+        memory = torch.contiguous_format if contiguous else torch.channels_last
+        parts = [maps, warp.image, warp.coverage, warp.regions]
+        sizes = [part.shape[1] for part in parts]
+        shape = (len(maps), sum(sizes), maps.shape[2], maps.shape[3])
+        joined = torch.empty(shape, dtype=dtype, device=maps.device, memory_format=memory)
+        for place, part in zip(torch.split(joined, sizes, dim=1), parts, strict=True):
+            place.copy_(part)  # converts type and memory format in one pass
+        return joined
+
     def field(
         self, pose_features: Tensor, style: Style, warp: PartWarp | None = None, alignment: Tensor | None = None
     ) -> Field:
@@ -145,16 +167,23 @@ class SCMNet(nn.Module):
         rest = None if carried is None else parts.pop()
         return style.like(parts), rest
 
-    def translate(self, rearranged: Style, maps: Tensor | None = None, warp: PartWarp | None = None) -> Rendering:
+    def translate(
+        self,
+        rearranged: Style,
+        maps: Tensor | None = None,
+        warp: PartWarp | None = None,
+        guides: Tensor | None = None,
+    ) -> Rendering:
         """Generate the image of a rearranged style.
 
         Shape:
-            maps: (B, M, H, W), needed if the generator reads structure maps.
+            maps: (B, M, H, W), needed if the generator reads structure maps; guides: what :meth:`guides` returned for
+            both, or None.
         """
         features = rearranged.features
         if rearranged.means is not None:
             features = torch.cat([features, rearranged.means], dim=1)
-        rendering: Rendering = self.generator(features, self._base_colours(rearranged), maps, warp)
+        rendering: Rendering = self.generator(features, self._base_colours(rearranged), maps, warp, guides)
         return rendering
 
     def _base_colours(self, rearranged: Style) -> Tensor | None:
