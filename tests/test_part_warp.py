@@ -30,7 +30,7 @@ from warped_people import (
 )
 
 from scmnet_cli.models.part_joints import complete_joints
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, WarpSource, warp_parts
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, WarpSource, sampled_at, warp_parts
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import JOINTS, MIRRORED
 
@@ -390,6 +390,15 @@ def test_a_source_warped_into_many_poses_equals_its_repeated_photo(missing: tupl
         for field in fields(PartWarp):
             for found in (batch, single):
                 assert torch.equal(getattr(found, field.name), getattr(expected, field.name)), field.name
+
+
+@pytest.mark.parametrize("height", [8, 7], ids=["in strips", "at once"])
+def test_one_image_is_sampled_like_a_batch_although_threads_share_its_rows(height: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    source = torch.rand(2, 5, 9, 6, generator=random, dtype=torch.float64)
+    grid = torch.rand(2, 2, height, 4, generator=random, dtype=torch.float64) * 2.4 - 1.2
+    both, alone = sampled_at(source, grid), sampled_at(source[:1], grid[:1])
+    torch.testing.assert_close(alone, both[:1], rtol=1e-12, atol=0)
 
 
 def test_boxes_contain_every_pixel_of_a_part() -> None:

@@ -29,6 +29,10 @@ class PartTransforms:
     offset: Tensor
     valid: Tensor
 
+    def rows(self, rows: slice) -> PartTransforms:
+        """Return the maps of some rows of the batch."""
+        return PartTransforms(self.matrix[rows], self.offset[rows], self.valid[rows])
+
 
 def part_transforms(source: Tensor, target: Tensor, girth: tuple[float, float] = (1.0, 1.0)) -> PartTransforms:
     """Fit the affine map of each part to the joints of two completed poses.

@@ -11,7 +11,8 @@ where n(x) falls to 0 half a torso length away from all parts, and b_p(x) is 1 o
 beside it is not, and what one part shows of a skirt hides what another shows of the background.
 
 The warp has no learned parameters. Each part is evaluated only inside its bounding box, so cost and memory are linear
-in the number of pixels, with about three samples per pixel instead of ten.
+in the number of pixels, with about three samples per pixel instead of ten. On a CPU images are sampled one by one: the
+boxes of one are smaller than those of a batch, and its layers stay in the cache.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from torch import Tensor
 from scmnet_cli.models.limb_ends import within_map
 from scmnet_cli.models.part_joints import HEAD_PART, complete_joints, hidden_faces
 from scmnet_cli.models.part_ownership import left_behind
-from scmnet_cli.models.part_shapes import Box, PartShapes, pixels
+from scmnet_cli.models.part_shapes import ROW_STEP, Box, PartShapes, pixels
 from scmnet_cli.models.part_transforms import PartTransforms, part_transforms
 
 NUM_WARP_CHANNELS = 12
@@ -226,6 +227,13 @@ class _Layers:
             memberships.append(own)
         return cls(image, masks, boxes, memberships)
 
+    def rows(self, rows: slice) -> _Layers:
+        """Return the layers of some rows of the batch; those of a single source are of all rows."""
+        if len(self.image) == 1:
+            return self
+        memberships = [None if own is None else own[rows] for own in self.memberships]
+        return _Layers(self.image[rows], self.masks[rows], self.boxes, memberships)
+
     def parts(self, hidden: Tensor) -> Iterator[Tensor]:
         """Yield the 12 layers that each part samples; the same tensor is overwritten each time, but not in a graph.
 
@@ -241,10 +249,11 @@ class _Layers:
             if own is not None and torch.compiler.is_compiling():
                 yield torch.cat([*shown, own[:, None]], dim=1)
                 continue
-            membership.zero_()
             if box is not None and own is not None:
                 membership[(..., *box)] = own
             yield source
+            if box is not None:
+                membership[(..., *box)] = 0
 
 
 def _total(weights: list[Tensor | None], boxes: list[Box | None], image: Tensor) -> Tensor:
@@ -268,6 +277,13 @@ def _composite(
 ) -> PartWarp:
     """Sample every part and blend by the equations of the module."""
     batch, (height, width) = len(hidden), layers.image.shape[2:]
+    if boxed and batch > 1:  # image by image, everything stays in the cache, and boxes are smaller
+        rows = [slice(row, row + 1) for row in range(batch)]
+        alone = [(layers.rows(row), hidden[row], fill, transforms.rows(row), target.rows(row)) for row in rows]
+        given = [None] * batch if parts is None else torch.split(parts, 1)
+        return PartWarp.joined(
+            [_composite(*one, boxed=True, parts=each) for one, each in zip(alone, given, strict=True)]
+        )
     hidden = hidden[:, None, None].to(layers.image.dtype)
     sums = layers.image.new_zeros(batch, NUM_WARP_CHANNELS, height, width)  # the last channel sums the weights
     total, shares, nearness, best = (layers.image.new_zeros(batch, 1, height, width) for _ in range(4))
@@ -283,9 +299,7 @@ def _composite(
         if parts is not None and not parts[:, part].any():
             continue
         grid = _grid(transforms, part, box, (height, width))
-        sampled = F.grid_sample(
-            source, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=False
-        )
+        sampled = sampled_at(source, grid)
         share = sampled[:, -1:].mul(1 - _LEAST_SOURCE).add_(_LEAST_SOURCE).clamp_(min=0).mul_(weight)
         share *= sampled[:, 3:-1].sum(1, keepdim=True).clamp_(max=1)  # 0 outside the picture
         if part == HEAD_PART:
@@ -308,6 +322,22 @@ def _composite(
     extent = places.new_tensor([width, height])[:, None, None]
     coordinates = ((places + 1) * extent - 1) * (covered / 2)
     return PartWarp(mixed[:, :3] + fill, mixed[:, 3:], coverage * covered, coordinates)
+
+
+def sampled_at(source: Tensor, grid: Tensor) -> Tensor:
+    """Sample layers at places; the rows of one image are divided among threads, as torch does with images of a batch.
+
+    Shape:
+        source: (B, C, H, W); grid: (B, 2, h, w); result: (B, C, h, w).
+    """
+    strips = ROW_STEP if len(grid) == 1 and grid.shape[2] % ROW_STEP == 0 and not torch.compiler.is_compiling() else 1
+    if strips == 1:
+        places = grid.permute(0, 2, 3, 1)
+        return F.grid_sample(source, places, mode="bilinear", padding_mode="zeros", align_corners=False)
+    places = torch.unflatten(grid[0], 1, (strips, -1)).permute(1, 2, 3, 0)  # (strips, h / strips, w, 2)
+    source = source.expand(strips, -1, -1, -1)
+    found = F.grid_sample(source, places, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return found.transpose(0, 1).flatten(1, 2)[None]
 
 
 def _at(box: Box, like: Tensor) -> tuple[EllipsisType | slice, ...]:
