@@ -84,6 +84,20 @@ def pose_maps(joints: Tensor, canvas: Canvas) -> Tensor:
     gaussian_y = torch.exp(falloff * (y - joints[..., 1:2]) ** 2)  # (B, 18, H)
     heat = (gaussian_y * present[..., None])[..., :, None] * gaussian_x[..., None, :]  # (B, 18, H, W)
 
+    at_once = 1 if joints.device.type == "cpu" else len(joints)  # one by one, they stay in a CPU's cache
+    distances = [_limb_distances(some, x, y) for some in torch.split(joints, at_once)]
+    lines = torch.exp(-0.5 / (_LIMB_SIGMA_AT_256 * scale) ** 2 * torch.cat(distances))  # (B, 1, H, W)
+    return torch.cat([heat, lines], dim=1)
+
+
+def _limb_distances(joints: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return each pixel's squared distance to the nearest limb whose two ends are known; infinite without one.
+
+    Shape:
+        joints: (B, 18, 3); x: (W,); y: (H,); result: (B, 1, H, W).
+    """
+    import torch
+
     limbs = torch.tensor(LIMBS, device=joints.device)
     start, end = joints[:, limbs[:, 0]], joints[:, limbs[:, 1]]  # (B, 17, 3)
     drawn = (start[..., 2] > 0) & (end[..., 2] > 0)
@@ -96,9 +110,7 @@ def pose_maps(joints: Tensor, canvas: Canvas) -> Tensor:
     position.div_(length_sq[..., None, None]).clamp_(0, 1)
     distance_sq = (offset_x - position * along_x).square_()
     distance_sq.add_((offset_y - position.mul_(along_y)).square_())
-    distance_sq = distance_sq.masked_fill_(~drawn[..., None, None], float("inf")).amin(1, keepdim=True)
-    lines = torch.exp(-0.5 / (_LIMB_SIGMA_AT_256 * scale) ** 2 * distance_sq)  # (B, 1, H, W)
-    return torch.cat([heat, lines], dim=1)
+    return distance_sq.masked_fill_(~drawn[..., None, None], float("inf")).amin(1, keepdim=True)
 
 
 def mirror(joints: Tensor, width: int) -> Tensor:

@@ -15,7 +15,7 @@ from scmnet_cli.poses.files import read_pose_file, save_pose
 from scmnet_cli.poses.library import shipped_folder, shipped_poses
 from scmnet_cli.poses.placing import mirrored, place, place_together
 from scmnet_cli.poses.sheet import draw_poses
-from scmnet_cli.skeleton import JOINTS, LIMBS, MIRRORED
+from scmnet_cli.skeleton import JOINTS, LIMBS, MIRRORED, pose_maps, squared_distances
 from scmnet_cli.types import Canvas, Pose
 
 if TYPE_CHECKING:
@@ -35,6 +35,19 @@ def standing(x: float = 300, height: float = 200, canvas: Canvas = FILM, name: s
         aside = 0 if joint in ("nose", "neck") else (-0.1 if joint.startswith("right") else 0.1)
         joints[number, :2] = x + aside * height, 100 + down[joint.split("_")[-1]] * height
     return Pose(name, joints, canvas)
+
+
+def test_the_limbs_of_each_person_of_a_batch_are_drawn_by_the_distance_to_the_nearest_one() -> None:
+    import torch
+
+    people = np.stack([standing(40 + 20 * number, 90, Canvas(128, 88)).joints for number in range(3)])
+    people[1, JOINTS.index("left_knee"), 2] = 0
+    drawn = pose_maps(torch.from_numpy(people), Canvas(128, 88))[:, -1].numpy()
+    points = np.stack(np.meshgrid(np.arange(88.0), np.arange(128.0)), -1).astype(np.float32)
+    for joints, lines in zip(people, drawn, strict=True):
+        known = [pair for pair in LIMBS if (joints[list(pair), 2] > 0).all()]
+        nearest = np.min([squared_distances(points, *joints[list(pair), :2]) for pair in known], axis=0)
+        np.testing.assert_allclose(lines, np.exp(-nearest / (2 * 1.5**2)), atol=1e-4)
 
 
 def test_a_pose_is_scaled_to_a_canvas_of_its_aspect() -> None:

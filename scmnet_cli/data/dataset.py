@@ -92,7 +92,7 @@ def collate(people: Sequence[Person], device: torch.device) -> Batch:
 
 
 def _to_float(image: Tensor) -> Tensor:
-    return image.float() / 127.5 - 1
+    return image.to(torch.float32, copy=True).div_(127.5).sub_(1)
 
 
 class PeopleInMemory:
@@ -322,14 +322,11 @@ class TrainingStream:
 
     def _mirrored(self, batch: Batch, positions: Sequence[int]) -> Batch:
         """Mirror some of the pictures left to right."""
-        chosen = self._choose(_MIRROR_STREAM, self.config.mirror, positions)
-        structure = batch.domain.mirror(batch.structure, batch.image.shape[3])
-        return Batch(
-            torch.where(chosen[:, None, None, None], batch.image.flip(3), batch.image),
-            torch.where(chosen[:, None, None], batch.labels.flip(2), batch.labels),
-            torch.where(chosen[:, None, None], structure, batch.structure),
-            batch.domain,
-        )
+        chosen = self._choose(_MIRROR_STREAM, self.config.mirror, positions).nonzero()[:, 0]
+        mirrored = batch.domain.mirror(batch.structure[chosen], batch.image.shape[3])
+        image, labels, structure = batch.image.clone(), batch.labels.clone(), batch.structure.clone()
+        image[chosen], labels[chosen], structure[chosen] = image[chosen].flip(3), labels[chosen].flip(2), mirrored
+        return Batch(image, labels, structure, batch.domain)
 
     def _reposed(self, photo: Batch, positions: Sequence[int]) -> TrainingBatch:
         """Crop both, warp sources and some targets to other poses, crop the source again, and move it."""

@@ -21,7 +21,7 @@ def findable(target_masks: Tensor, source_masks: Tensor, size: tuple[int, int]) 
     Shape:
         target_masks: (B, R, H, W); source_masks: (B, R, H', W'), both one-hot; size: (h, w); result: (B, 1, h, w).
     """
-    shown = source_masks.flatten(2).any(2).to(torch.float32)[:, :, None, None]  # (B, R, 1, 1)
+    shown = (source_masks.flatten(2).amax(2) > 0).to(torch.float32)[:, :, None, None]  # (B, R, 1, 1)
     return (_to_grid(target_masks, size) * shown).sum(1, keepdim=True)
 
 
@@ -41,7 +41,7 @@ def field_region_loss(moved_regions: Tensor, target_masks: Tensor, source_masks:
     size = (moved_regions.shape[2], moved_regions.shape[3])
     target = _to_grid(target_masks, size)
     if source_masks is not None:
-        target = target * source_masks.flatten(2).any(2).to(target)[:, :, None, None]
+        target = target * (source_masks.flatten(2).amax(2) > 0).to(target)[:, :, None, None]
     nll = -(target * (moved_regions.float() + _EPS).log()).sum(1)  # (B, h, w)
     return (nll.sum((1, 2)) / target.sum((1, 2, 3)).clamp_min(_EPS)).mean()
 

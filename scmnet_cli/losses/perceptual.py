@@ -43,7 +43,7 @@ def _mean_absolute_difference(a: Tensor, b: Tensor) -> Tensor:
 
 
 class _SumOfAbsoluteDifferences(torch.autograd.Function):
-    """Sum |a - b| in float32 or wider, one image at a time, so that differences stay in the cache.
+    """Sum |a - b| in float32 or wider, on a CPU one image at a time, so that differences stay in the cache.
 
     Shape:
         a, b: (B, ...), of one dtype; result: a scalar.
@@ -53,13 +53,17 @@ class _SumOfAbsoluteDifferences(torch.autograd.Function):
     def forward(context: Any, a: Tensor, b: Tensor) -> Tensor:
         context.save_for_backward(a, b)
         wide = torch.promote_types(a.dtype, torch.float32)
-        pairs = zip(a.unbind(), b.unbind(), strict=True)
+        pairs = zip(_at_once(a), _at_once(b), strict=True)
         return torch.stack([(one - other).abs_().sum(dtype=wide) for one, other in pairs]).sum()
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = context.saved_tensors
         of_a, factor = torch.empty_like(a), gradients[0].to(a.dtype)
-        for out, one, other in zip(of_a.unbind(), a.unbind(), b.unbind(), strict=True):
+        for out, one, other in zip(_at_once(of_a), _at_once(a), _at_once(b), strict=True):
             torch.sub(one, other, out=out).sign_().mul_(factor)
         return of_a if context.needs_input_grad[0] else None, -of_a if context.needs_input_grad[1] else None
+
+
+def _at_once(values: Tensor) -> tuple[Tensor, ...]:
+    return values.unbind() if values.device.type == "cpu" else (values,)

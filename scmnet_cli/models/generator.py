@@ -155,8 +155,9 @@ class TranslationGenerator(nn.Module):
                 assert base is not None
                 size = (inputs[0].shape[2], inputs[0].shape[3])
                 mode = "bilinear" if warp is None else "area"
-                colour = F.interpolate(base, size=size, mode=mode).to(features.dtype)
-                inputs.append(in_format_of(features, colour))
+                same = size == (base.shape[2], base.shape[3])
+                colour = base if same else F.interpolate(base, size=size, mode=mode)
+                inputs.append(in_format_of(features, colour.to(features.dtype)))
             block, *refine = [draw] if isinstance(draw, ConvBlock) else draw.children()
             assert isinstance(block, ConvBlock)
             features = _joined(block, inputs, guides, scale)
