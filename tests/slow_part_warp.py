@@ -212,9 +212,9 @@ def sampled(values: Array, x: Array, y: Array) -> Array:
     return total
 
 
-def ramp(values: Array, start: float, end: float) -> Array:
+def ramp(values: Array | float, start: float, end: float) -> Array:
     """Return 0 up to ``start``, 1 from ``end`` on."""
-    return ((values - start) / (end - start)).clip(0, 1)
+    return np.clip((values - start) / (end - start), 0, 1)
 
 
 def grown(masks: Array, regions: list[int]) -> Array:
@@ -257,19 +257,65 @@ def beyond_borders(person: Person, bone: Bone, on_person: Array, share: Array) -
     return result
 
 
-def nearest_bone(person: Person, bones: list[Bone], height: int, width: int) -> Array:
-    """Return the distance of every pixel to the nearest bone with its extension, in torso lengths."""
+def beyond_leg(person: Person, number: int, known: bool, masks: Array) -> Array:
+    """Return how surely each pixel lies beyond the border between a leg's bone and the other leg's."""
+    height, width = masks.shape[1:]
+    bone, other = BONES[number], BONES[number ^ 2]
+    along = person.at[bone.end] - person.at[bone.start]
+    theirs = person.at[other.end] - person.at[other.start]
+    length, reach = max(abs(along), 1e-3), 1 + bone.beyond
+    unit, size = along / length, person.size
+    their_length = max(abs(theirs), 1e-3)
+    on_legs = grown(masks, [1, 7])
+    sides, borders, sure = [], [], []
+    for place in np.linspace(0, reach, 16):
+        start = person.at[bone.start] + unit * length * place
+        end = person.at[other.start] + theirs / their_length * their_length * place
+        distance = ((end - start) * np.conj(unit)).imag / size
+        apart, side = max(abs(distance), 1e-3), np.sign(distance)
+        steps = np.linspace(0, 1, 24)
+        out = side * 1j * unit * size * 0.4
+        seen = [
+            ramp(at_points(1 - masks[0], ray), 0.3, 0.7)
+            for ray in (start + (end - start) * steps, start - out * steps, end + out * steps)
+        ]
+        inner, ours, others = (max(np.cumprod(values).sum() - 0.5, 0) / 23 for values in seen)
+        gap = 1 - seen[0].min()
+        both = max((ours + others) * 0.4 / apart, 1e-3)
+        on_leg = at_points(on_legs, np.array([start]))[0]
+        legs = on_leg * at_points(on_legs, np.array([end]))[0]
+        touching = ramp(both, 0.65, 0.8) * (1 - ramp(both, 1.2, 1.35)) * legs * (1 - gap)
+        touching *= 1 - max(np.cumprod(values)[-1] for values in seen[1:])
+        share = ours / max(ours + others, 1e-3)
+        if number % 2 == 1:
+            foot = ramp(place, 0.7, 0.9) * at_points(masks[7], np.array([start]))[0]
+        else:
+            foot, touching = 0.0, touching * ramp(place, 0.3, 0.6)
+        border = (share * (1 - gap) + inner * gap) * (1 - foot) + (1 - share) * foot
+        surely = max(gap * on_leg, touching) * (1 - foot) + legs * foot
+        sides.append(side)
+        borders.append(border * apart)
+        sure.append(surely * ramp(apart, 0.03, 0.08) * known)
+    weights = np.pad(sure, 1)
+    summed = np.pad(np.array(sure) * borders, 1)
+    near = np.maximum(weights[:-2] + weights[1:-1] + weights[2:], 1e-3)
+    border = (summed[:-2] + summed[1:-1] + summed[2:]) / near
+    surely = np.maximum(np.maximum(weights[:-2], weights[1:-1]), weights[2:])
     y, x = np.mgrid[:height, :width].astype(np.float64)
-    nearest = np.full((height, width), 1e6)
-    for bone in bones:
-        along = person.at[bone.end] - person.at[bone.start]
-        length = max(abs(along), 1e-3)
-        local = (x + 1j * y - person.at[bone.start]) * np.conj(along / length)
-        nearest = np.minimum(nearest, abs(local - local.real.clip(0, length * (1 + bone.beyond))) / person.size)
-    return nearest
+    local = (x + 1j * y - person.at[bone.start]) * np.conj(unit)
+    place = (local.real / length / reach).clip(0, 1) * 15
+    towards = local.imag / size * np.interp(place, range(16), sides)
+    past = ramp(towards - np.interp(place, range(16), border) - 0.5 / size, 0, max(0.012, 0.5 / size))
+    return past * np.interp(place, range(16), surely) * on_legs
 
 
-def behind(person: Person, owned: list[Array], masks: Array) -> Iterator[Array]:
+def at_points(values: Array, points: npt.NDArray[np.complex128]) -> Array:
+    """Sample (H, W) at points; outside the picture lies its border."""
+    height, width = values.shape
+    return sampled(values[None], points.real.clip(0, width - 1), points.imag.clip(0, height - 1))[0]
+
+
+def behind(person: Person, owned: list[Array], masks: Array, other_legs: dict[int, Array]) -> Iterator[Array]:
     """Yield how surely each part leaves each pixel of the source behind; ``owned``: its share of all weights."""
     height, width = masks.shape[1:]
     y, x = np.mgrid[:height, :width].astype(np.float64)
@@ -297,19 +343,7 @@ def behind(person: Person, owned: list[Array], masks: Array) -> Iterator[Array]:
             other_leg = owned[8] + owned[9] if number < 6 else owned[6] + owned[7]
             left = np.maximum(left, ramp(other_leg, 0.5, 0.75)) * grown(masks, [1, 7])
         if number >= 4:
-            known = [bone for bone, share in zip(BONES, owned[2:], strict=True) if share.any()]
-            legs = [[bone for bone in known if bone in BONES[first : first + 2]] for first in (4, 6)]
-            ours, theirs = (nearest_bone(person, leg, height, width) for leg in (legs if number < 6 else legs[::-1]))
-            nearer = ramp(ours - theirs, -0.02, 0.02) * ramp(ours + theirs, 0.03, 0.08)
-            at = np.linspace(0, 1, 16)
-            pairs = [(person.at[one.start], person.at[one.end]) for one in (bone, BONES[number ^ 2])]
-            halfway = sum(start + at * (end - start) for start, end in pairs) / 2
-            halfway = halfway.real.clip(0, width - 1) + 1j * halfway.imag.clip(0, height - 1)
-            gap = sampled(masks[:1], halfway.real, halfway.imag)[0]
-            apart = np.interp(place.clip(0, 1) * 15, range(16), gap)
-            if number % 2 == 1:
-                apart = np.maximum(apart, grown(masks, [7]) * ramp(place, 0.7, 0.9))
-            left = np.maximum(left, nearer * apart * grown(masks, [1, 7]))
+            left = np.maximum(left, other_legs[number])
         past = 0.12 if number < 4 else 0.25
         other_half = ramp(place, 1, 1 + past) if number % 2 == 0 else ramp(-place, 0, past)
         left = np.maximum(left, other_half * grown(masks, [1, 3, 5, 6, 7] if number < 4 else [1, 7]))
@@ -349,11 +383,18 @@ def slow_part_warp(
     in_source = [weight for weight, _ in memberships(source, height, width)]
     own = [weight if part else 0 * weight for part, weight in zip(parts, in_source, strict=True)]
     everyone = np.maximum(sum(own), 1e-30)
-    left = list(behind(source, [weight / everyone for weight in own], masks))
+    known = [part is not None for part in parts[2:]]
+    other_legs = {
+        number: beyond_leg(source, number, known[number] and known[number ^ 2], masks) for number in range(4, 8)
+    }
+    left = list(behind(source, [weight / everyone for weight in own], masks, other_legs))
     nearness = [near for _, near in memberships(source, height, width)]
     left = [lost * (8 * near).clip(max=1) for near, lost in zip(nearness, left, strict=True)]
     own = [weight * (1 - lost) for weight, lost in zip(own, left, strict=True)]
     everyone = np.maximum(sum(own), 1e-30)
+    own_shares = [  # no share, not even the least, of what is left behind
+        weight / everyone - lost * (weight / everyone + 0.05 / 0.95) for weight, lost in zip(own, left, strict=True)
+    ]
     shown_face = 1 - masks[FACE] if hidden else np.ones((height, width))
     channels = np.concatenate([image - fill, masks])
     sums, weights, total = np.zeros_like(channels), np.zeros((height, width)), np.zeros((height, width))
@@ -365,19 +406,32 @@ def slow_part_warp(
         matrix, offset = part
         from_x = matrix[0, 0] * x + matrix[0, 1] * y + offset[0]
         from_y = matrix[1, 0] * x + matrix[1, 1] * y + offset[1]
-        found = sampled(channels, from_x, from_y)
+        shown = channels
+        if number >= 6:  # a leg ends where the other one begins
+            theirs = sum(own[8:] if number < 8 else own[6:8])
+            owned = sum(own_shares[8:] if number < 8 else own_shares[6:8])
+            theirs_alone = (owned > 0.5) & (theirs > 0.08 * in_source[number])
+            emptied = (other_legs[number - 2] > 0.9) & theirs_alone
+            known_empty = (other_legs[number - 2] > 0.9) & (theirs_alone | (masks[0] > 0.5))
+            shown = np.where(emptied, 0, channels)
+            shown[3] += emptied
+        found = sampled(shown, from_x, from_y)
         inside = found[3:].sum(0).clip(max=1)
-        membership = own[number] / everyone
-        membership = membership - left[number] * (membership + 0.05 / 0.95)  # no share, not even the least
+        membership = own_shares[number]
+        if number >= 6:
+            membership = np.maximum(membership, 0.04 * known_empty)
         if number == 1:  # the head
             membership = membership * shown_face
             inside = inside * (1 - found[3 + FACE] if hidden else 1)
         # Never carried: pants, skirt and legs by head and arms, hair and face by limbs, arms by legs.
         foreign = [] if number == 0 else [1, 3, 7] if number == 1 else [1, 2, 3, 4, 7] if number < 6 else [2, 4, 6]
         inside = inside * (1 - sum(found[3 + region] for region in foreign))
-        share = weight * (0.95 * sampled(membership[None], from_x, from_y)[0] + 0.05).clip(0) * inside
+        own_share = sampled(membership[None], from_x, from_y)[0]
+        share = weight * (0.95 * own_share + 0.05).clip(0) * inside
         # An arm lies in front of the torso, the background beside it does not.
         background = (0.2 if number == 1 else 0.03) / np.maximum(weight, 1)
+        if number >= 6:
+            background = background * (2 * own_share).clip(0.08, 1) ** 3
         visible = share * (1 - (1 - background) * found[3])
         sums += visible * found
         mixture += visible

@@ -53,6 +53,12 @@ def test_a_bag_that_hangs_beside_the_body_does_not_stay() -> None:
     assert with_bags(given) is given
 
 
+def test_a_bag_of_which_most_hangs_beside_the_body_does_not_stay() -> None:
+    """Beyond the reach of the part that carries it, half of it would fade."""
+    given = a_person(SKIRT, slice(100, 160))
+    assert with_bags(given) is given
+
+
 def test_what_is_not_carried_stays() -> None:
     given = a_person(SKIRT)
     for person in (replace(given, carried=None), replace(given, carried=np.zeros_like(given.carried))):

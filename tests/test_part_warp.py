@@ -74,7 +74,9 @@ def test_a_pose_scaled_by_two_samples_between_pixels() -> None:
     y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
     wanted = torch.stack([(x + 40) / 2, (y + 40) / 2])
     mask = covered(warp)
-    assert (warp.image[0, :2] - wanted)[:, mask[0]].abs().max() < 1e-3
+    difference = (warp.image[0, :2] - wanted)[:, mask[0]].abs()
+    assert difference.max() < 0.4, "of 80: at the border of the legs each ends"
+    assert difference.mean() < 5e-3
     assert (warp.coordinates[0] - wanted)[:, mask[0]].abs().max() < 1e-3
 
 
@@ -239,7 +241,32 @@ def test_each_of_two_legs_that_stand_together_keeps_its_own_pixels(
     shown = (warp.regions[0, region_id(region)] > 0.5) & (warp.coverage[0, 0] > 0.3) & (y > 75)
     for side, sign in (((x < 36) & shown, -1), ((x > 44) & shown, 1)):
         assert side.sum() > 25
-        assert (warp.image[0, 0][side] * sign > 0).float().mean() > 0.95
+        assert (warp.image[0, 0][side] * sign > 0).float().mean() > 0.9, "all but the column on the border"
+
+
+@pytest.mark.parametrize(
+    ("border", "gap"), [(39.5, 0), (37.5, 1)], ids=["trousers that touch", "a narrow gap beside the middle"]
+)
+def test_legs_that_step_apart_end_at_their_own_edge(border: float, gap: int) -> None:
+    """At 256x176, with joints that are not in the middle of a leg; strips of the other leg moved along before."""
+    scale, height, width = 256 / HEIGHT, 256, 176
+    joints = standing()
+    for side, place in (("right", 35.5), ("left", 44)):
+        for joint in ("knee", "ankle"):
+            joints[0, JOINTS.index(f"{side}_{joint}"), 0] = place
+    joints[..., :2] *= scale
+    y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
+    labels = torch.zeros(1, height, width, dtype=torch.uint8)
+    legs = (y > 52 * scale) & (y < 90 * scale) & ((x - 40 * scale).abs() <= 8.5 * scale)
+    labels[0][legs & ((x - border * scale).abs() >= gap * scale / 2)] = region_id("pants")
+    image = torch.where(x < border * scale, -1.0, 1.0).expand(1, 3, -1, -1)  # the right leg is black, the other white
+    target = turned(joints, "left_hip", ("left_knee", "left_ankle"), -14)
+    target = turned(target, "right_hip", ("right_knee", "right_ankle"), 14)
+    warp = warp_parts(image, one_hot(labels), joints, target)
+    shins = (warp.regions[0, region_id("pants")] > 0.5) & (warp.coverage[0, 0] > 0.05) & (y > 70 * scale)
+    for side, sign in (((x < 40 * scale) & shins, -1), ((x > 40 * scale) & shins, 1)):
+        assert side.sum() > 400
+        assert (warp.image[0, 0][side] * sign < 0).sum() < 0.09 * side.sum()
 
 
 def test_where_parts_disagree_the_person_wins_against_the_background() -> None:

@@ -83,6 +83,24 @@ def test_a_leg_that_stays_is_the_photos_own() -> None:
     assert torch.equal(warp.image, warp_parts(image, masks, standing(), standing()).image)
 
 
+def test_what_hangs_over_the_other_thigh_is_not_mirrored_onto_the_body() -> None:
+    """The hem of an open jacket on the left hip; mirrored along with the left leg it was a veil on the right hip."""
+    image, masks = dressed(standing(), (("right", "knee"),))
+    labels = masks.argmax(1)
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    trousers = (y > 110) & (y < 150) & ((x - 88).abs() < 24)
+    labels[0, trousers], image[0, :, trousers] = region_id("pants"), RIGHT
+    hem = trousers & (x > 96)
+    labels[0, hem], image[0, :, hem] = region_id("upper"), 1.0
+    masks = torch.nn.functional.one_hot(labels, 8).permute(0, 3, 1, 2).float()
+    assert leaving_limbs(masks, standing(), WALKING).tolist() == [[0, 0, 1, 0]]
+    warp = PersonToWarp(image, masks, standing()).warp(WALKING)
+    right_hip = (y > 118) & (y < 132) & (x > 66) & (x < 78)
+    assert (warp.regions[0, region_id("upper")] > 0.1)[right_hip].float().mean() < 0.1
+    left_hip = (y > 118) & (y < 132) & (x > 100) & (x < 108)
+    assert (warp.regions[0, region_id("upper")] > 0.8)[left_hip].float().mean() > 0.8
+
+
 def test_an_arm_and_a_leg_are_replaced_together() -> None:
     joints = joints_with(right_wrist=(54, 99))
     image, masks = dressed(joints, (("left", "knee"),))

@@ -17,7 +17,7 @@ from scmnet_cli.types import Person, UInt8Array
 
 _GARMENTS = _SKIRT, _PANTS, _UPPER = tuple(region_id(name) for name in ("skirt", "pants", "upper"))
 _TORSO = 0.3  # of the person's height: a torso length; of a half body it is too long, which does no harm
-_TOUCHING = 0.25  # share of a bag's surroundings that are clothes, from which on the bag stays with them
+_TOUCHING = 0.38  # share of a bag's surroundings that are clothes, from which on the bag stays with them
 _LEAST_HIDDEN = 0.002  # torso lengths squared: smaller gaps stay
 _RIM = 0.05  # torso lengths around a bag in which an outline is the bag's, and rows that give the outline beside it
 

@@ -8,7 +8,7 @@ which the garment continues over the forearm. A limb that the photo hardly shows
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -47,6 +47,9 @@ _LEAST, _LEAST_HAIR = 0.02, 0.004  # of the torso length squared: smaller overla
 _ABOVE_HIPS, _BESIDE_TORSO = 0.95, 0.1  # shares of the torso's length, torso lengths
 _RIM, _UNSEEN_RIM = 0.02, 0.06  # torso lengths; maps cut the fingers of a hand before the chest
 _HAIR_RIM = 0.05  # torso lengths: strands and shadow of hair beside what the map calls hair
+_OWN_COUNTS, _OTHER_RIM = 4.0, 0.006
+"""The mirrored photo gives way wholly where the photo's own coverage is the inverse of the first; rim around the places
+where both show different regions, as a share of the height."""
 _REACH = 0.55  # torso lengths that a forearm is placed away from the elbow where it does not hide the torso
 
 
@@ -278,7 +281,31 @@ class _Versions:
         """
         shown = [(version, own if parts is None else own * parts) for version, own in self.versions]
         wanted = [(version, own) for version, own in shown if own.any()] or shown[:1]
-        return mixed([version.warp(pose, own) for version, own in wanted], self.fill)
+        warps = [version.warp(pose, own) for version, own in wanted]
+        mirrored = [isinstance(version, MirroredPhoto) for version, _ in wanted]
+        if any(mirrored) and not all(mirrored):
+            of_photo = [_copied(warp) for warp, is_mirrored in zip(warps, mirrored, strict=True) if not is_mirrored]
+            shown_there = mixed(of_photo, self.fill)
+            warps = [
+                _giving_way(warp, shown_there) if is_mirrored else warp
+                for warp, is_mirrored in zip(warps, mirrored, strict=True)
+            ]
+        return mixed(warps, self.fill)
+
+
+def _copied(warp: PartWarp) -> PartWarp:
+    return replace(warp, image=warp.image.clone(), regions=warp.regions.clone())
+
+
+def _giving_way(warp: PartWarp, own: PartWarp) -> PartWarp:
+    """Return a warp of the mirrored photo that gives way where the photo itself shows another region of the person.
+
+    A mirrored thigh brings along the hem of an open jacket, which hangs on the other side; both at once were a veil.
+    """
+    person = own.regions[:, 1:].sum(1, keepdim=True)
+    same = torch.minimum(own.regions[:, 1:], warp.regions[:, 1:]).sum(1, keepdim=True)
+    other = dilated((1 - same / person.clamp(min=1e-3)).clamp(0, 1), max(round(_OTHER_RIM * person.shape[2]), 1))
+    return replace(warp, coverage=warp.coverage * (1 - other * (_OWN_COUNTS * own.coverage * person).clamp(max=1)))
 
 
 def _chosen(parts: Collection[int], device: torch.device) -> Tensor:

@@ -3,7 +3,7 @@
 A sleeve against a coat, or a foot beside the other foot, has no visible border there. Its other side often has one: the
 limb is then assumed to be as wide on the hidden side, and pixels beyond that width stay in place when the limb moves. A
 hand or a bare forearm does not move the garments beside it, an upper arm not the forearm, and the torso not the arms
-beside it. Between two legs with a gap, and between two feet, the border is where both bones are equally far away.
+beside it. A leg ends where background shows between it and the other leg; where the two touch, the border divides them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from scmnet_cli.models.part_shapes import BONE_RADII, BONES_BEYOND, Box, PartSha
 _NUM_ALONG, _OUTWARDS = 16, 20  # sample positions along a bone; steps away from it on either side
 _REACH = 0.4  # in torso lengths: distance that the steps cover
 _LEAST_WIDTH, _MARGIN, _SOFTNESS = 0.5, 0.15, 0.3  # in radii of the bone
-_FAR_AWAY = 1e6  # in torso lengths, squared: distance to a leg that is not known
 _PAST_END, _PAST_KNEE = 0.12, 0.25  # in lengths of the bone: distance from which pixels are past an elbow or a knee
 _LEGS_APART = (0.03, 0.08)  # in torso lengths: sums of the distances to both legs between which they are separable
-_BETWEEN_LEGS = 0.02  # in torso lengths: half width of the border between them
-_FOOT = (0.7, 0.9)  # in lengths of the shin: where the foot begins
+_BETWEEN = 24  # steps from a leg to the other one, and outwards from each
+_TOUCHING, _LOWER_THIGH = ((0.65, 0.8), (1.2, 1.35)), (0.3, 0.6)
+"""Two legs touch if their outer widths are together between these shares of their distance; places on the thigh from
+which on this is seen."""
+_LEG_EDGE = 0.012  # in torso lengths, or half a pixel: softness of the border between two legs
+_SURELY = 0.9  # degree to which pixels belong to the other leg, from which on the leg ends there
+_SHOE = (0.7, 0.9)  # in lengths of the shin: where a shoe begins
 _EDGE = 200  # regions are dilated by 1 pixel per this many rows, so that silhouettes keep their edges
 
 _HELD = ((1, 3, 5, 6, 7), (1, 7), (1, 3, 5))
@@ -35,8 +39,10 @@ _KIND = (0, 0, *[0] * 4, *[1] * 4)
 _UPPER, _FOREARMS, _ARM_PARTS, _GARMENTS = (2, 4, 6, 8), (3, 5), (2, 3, 4, 5), 2
 _OTHERS: tuple[tuple[int, ...], ...] = ((2, 3, 4, 5), (), *[()] * 4, *[(8, 9)] * 2, *[(6, 7)] * 2)
 """For each part, the other parts whose pixels it does not move."""
-_ARMS = 6  # region id
-_LEGS, _OTHER_LEG, _SHOES = ((6, 7), (8, 9)), {6: 8, 7: 9, 8: 6, 9: 7}, 7
+_ARMS, _BARE_LEGS = 6, 7  # region ids
+LEGS = ((6, 7), (8, 9))
+"""Thigh and shin of the right and of the left leg."""
+_THIGHS, _FEET, _OTHER_LEG = (6, 8), (7, 9), {6: 8, 7: 9, 8: 6, 9: 7}
 
 
 def left_behind(
@@ -45,8 +51,10 @@ def left_behind(
     total: Tensor,
     masks: Tensor,
     shapes: PartShapes,
-) -> list[Tensor | None]:
+) -> tuple[list[Tensor | None], dict[int, Tensor]]:
     """Return, for each part, the degree in [0, 1] to which pixels of its box belong to other parts; None: 0 everywhere.
+
+    Also returns, for each part of a leg, 1 where pixels surely belong to the other leg: there the leg has an edge.
 
     Args:
         weights: weights of each part in the source, inside its box, and its nearness there.
@@ -67,8 +75,9 @@ def left_behind(
     ids = [torch.tensor(regions, device=masks.device) for regions in _HELD]
     held = torch.stack([masks.index_select(1, regions).amax(1) for regions in ids], dim=1)
     held = dilated(held, radius)
-    legs = _Legs.of(shapes, person, dilated(masks[:, _SHOES, None], radius)[:, 0])
+    legs = _Legs(shapes, person, held[:, _KIND[_THIGHS[0]]], masks[:, _BARE_LEGS])
     found: list[Tensor | None] = []
+    of_other_leg: dict[int, Tensor] = {}
     for part, (box, share, weight) in enumerate(zip(boxes, shares, weights, strict=True)):
         if box is None or share is None or weight is None or part == HEAD_PART:
             found.append(None)
@@ -88,14 +97,16 @@ def left_behind(
             past = ((u - 1) / distance).clamp_(0, 1)
             left = torch.maximum(left, _Borders.of(bone, part - FIRST_BONE, person, share).beyond(u, v))
             if part in _OTHER_LEG:
-                left = torch.maximum(left, legs.beyond(part, bone, box, u))
+                beyond = legs.beyond(part, bone, u, v).mul_(kept)
+                of_other_leg[part] = (beyond > _SURELY).to(beyond.dtype)
+                left = torch.maximum(left, beyond)
             left = torch.maximum(left, past if part in _UPPER else (u / -distance).clamp_(0, 1)).mul_(kept)
             if part in _ARM_PARTS:
                 bare = bare_beside(bone, masks, u)
                 bare = torch.maximum(past, bare) if part in _FOREARMS else bare
                 left = torch.maximum(left, bare.mul_(held[(slice(None), _GARMENTS, *box)]))
         found.append(left.mul_((8 * weight[1]).clamp_(max=1)))
-    return found
+    return found, of_other_leg
 
 
 def _around(box: Box, like: Tensor) -> tuple[int, int, int, int]:
@@ -148,61 +159,80 @@ class Bone:
         """Return the points at K places along the bone, in lengths of it, (K, 1) to (B, K, 2)."""
         return self.start[:, None] + self.along[:, None] * (self.length[:, None, None] * places)
 
-    def squared_distance(self, box: Box, number: int) -> Tensor:
-        """Return the squared distance of pixels to the bone of this number, extended, in torso lengths, (B, h, w)."""
-        u, v = self.local(box)
-        u.sub_(u.clamp(0.0, 1.0 + BONES_BEYOND[number])).mul_((self.length / self.size)[:, None, None])
-        return u.square_().addcmul_(v, v)
-
 
 @dataclass(frozen=True)
 class _Legs:
     """The border between the two legs.
 
-    Two shoes that stand together are within the width of both shins, so their weights do not tell them apart.
+    Where background shows between them, a leg ends at it. Where they touch, each is as wide towards the other leg as
+    outwards. Two feet point the same way, or are mirrored and alike: each is as wide towards the other one as that one
+    is outwards.
 
     Shape:
-        nearer: (B, H, W) each, a soft mask of the pixels nearer to the left leg, and of those nearer to the right leg;
-        person, shoes: (B, H, W), 1 on the person and on bare legs and shoes.
+        person, limbs, shoes: (B, H, W), 1 on the person; on trousers, bare legs and shoes; on the last two.
     """
 
-    nearer: tuple[Tensor, Tensor]
     shapes: PartShapes
     person: Tensor
+    limbs: Tensor
     shoes: Tensor
 
-    @classmethod
-    def of(cls, shapes: PartShapes, person: Tensor, shoes: Tensor) -> _Legs:
-        """Measure the distances to both legs."""
-        canvas = (slice(0, person.shape[1]), slice(0, person.shape[2]))
-        distances = []
-        for leg in _LEGS:
-            nearest = torch.full_like(person, _FAR_AWAY)
-            for part in leg:
-                squared = Bone.of(shapes, part).squared_distance(canvas, part - FIRST_BONE)
-                nearest = torch.minimum(nearest, squared.add_(~shapes.valid[:, part, None, None] * _FAR_AWAY))
-            distances.append(nearest.sqrt_())
-        right, left = distances
-        separable = ramp(right + left, *_LEGS_APART)
-        nearer = right.sub_(left).div_(2 * _BETWEEN_LEGS)
-        masks = nearer.add(0.5).clamp_(0, 1).mul_(separable), nearer.neg_().add_(0.5).clamp_(0, 1).mul_(separable)
-        return cls(masks, shapes, person, shoes)
-
-    def beyond(self, part: int, bone: Bone, box: Box, u: Tensor) -> Tensor:
+    def beyond(self, part: int, bone: Bone, u: Tensor, v: Tensor) -> Tensor:
         """Return a soft mask of the pixels beyond the border between a bone's leg and the other one.
 
         Shape:
-            u: (B, h, w), coordinates of :meth:`Bone.local`; result: likewise.
+            u, v: (B, h, w), coordinates of :meth:`Bone.local`; result: likewise.
         """
-        apart = self._gap(bone, Bone.of(self.shapes, _OTHER_LEG[part]), u)
-        if part not in _UPPER:
-            apart = torch.maximum(apart, self.shoes[(..., *box)] * ramp(u, *_FOOT))
-        return apart * self.nearer[part in _LEGS[1]][(..., *box)]
+        distance, border, known = self._border(part, bone, Bone.of(self.shapes, _OTHER_LEG[part]))
+        u = u / (1 + BONES_BEYOND[part - FIRST_BONE])
+        across = v * _along(distance.sign(), u)
+        half = 0.5 / bone.size[:, None, None]  # a pixel
+        past = (across - _along(border, u) - half) / half.clamp(min=_LEG_EDGE)
+        return past.clamp_(0, 1).mul_(_along(known, u))
 
-    def _gap(self, own: Bone, other: Bone, u: Tensor) -> Tensor:
-        """Return how much background there is halfway between two bones, (B, h, w)."""
-        places = torch.linspace(0, 1, _NUM_ALONG, device=u.device)[:, None]
-        return 1 - _along(sampled(self.person, (own.at(places) + other.at(places)) / 2), u)
+    def _border(self, part: int, own: Bone, other: Bone) -> tuple[Tensor, Tensor, Tensor]:
+        """Return where the other bone is, where the border to it is, and whether there is one, at K places of a bone.
+
+        Shape:
+            results: (B, K); distances in torso lengths, that of the other bone is signed as v is; the last in [0, 1].
+        """
+        valid = self.shapes.valid[:, part] & self.shapes.valid[:, _OTHER_LEG[part]]
+        places = torch.linspace(0, 1 + BONES_BEYOND[part - FIRST_BONE], _NUM_ALONG, device=self.person.device)
+        start, end = own.at(places[:, None]), other.at(places[:, None])  # (B, K, 2)
+        normal = torch.stack([-own.along[:, 1], own.along[:, 0]], dim=-1)[:, None]
+        distance = ((end - start) * normal).sum(-1) / own.size[:, None]
+        apart = distance.abs().clamp(min=1e-3)
+        steps = torch.linspace(0, 1, _BETWEEN, device=self.person.device)[:, None]
+        between = start[:, :, None] + (end - start)[:, :, None] * steps  # (B, K, J, 2)
+        outwards = (normal * (distance.sign() * _REACH * own.size[:, None])[..., None])[:, :, None] * steps
+        points = torch.stack([between, start[:, :, None] - outwards, end[:, :, None] + outwards], dim=1)
+        on_person = _surely(sampled(self.person, points.flatten(1, 3))).view(points.shape[:-1])
+        reached = _running_products(on_person)  # (B, 3, K, J)
+        inner, outer, others = ((reached.sum(-1) - 0.5).clamp(min=0) / (_BETWEEN - 1)).unbind(1)
+        gap = 1 - on_person[:, 0].amin(-1)
+        both = ((outer + others) * _REACH / apart).clamp(min=1e-3)
+        fits = ramp(both, *_TOUCHING[0]) * (1 - ramp(both, *_TOUCHING[1]))
+        on_leg = sampled(self.limbs, start)
+        on_legs = on_leg * sampled(self.limbs, end)
+        touching = fits * on_legs * (1 - reached[:, 1:, :, -1]).amin(1) * (1 - gap)
+        if part in _FEET:
+            foot = ramp(places, *_SHOE) * sampled(self.shoes, start)
+        else:
+            foot, touching = torch.zeros_like(touching), touching * ramp(places, *_LOWER_THIGH)
+        share = outer / (outer + others).clamp(min=1e-3)
+        border = torch.lerp(torch.lerp(share, inner, gap), 1 - share, foot) * apart
+        known = (
+            torch.lerp(torch.maximum(gap * on_leg, touching), on_legs, foot)
+            * ramp(apart, *_LEGS_APART)
+            * valid[:, None]
+        )
+        near = _window_sums(known).clamp(min=1e-3)
+        return distance, _window_sums(known * border) / near, F.max_pool1d(known[:, None], 3, 1, 1)[:, 0]
+
+
+def _window_sums(values: Tensor) -> Tensor:
+    """Return the sums of each value and its neighbours, (B, K)."""
+    return F.avg_pool1d(values[:, None], 3, stride=1, padding=1)[:, 0] * 3
 
 
 @dataclass(frozen=True)

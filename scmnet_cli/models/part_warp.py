@@ -28,7 +28,7 @@ from torch import Tensor
 
 from scmnet_cli.models.limb_ends import within_map
 from scmnet_cli.models.part_joints import HEAD_PART, complete_joints, hidden_faces
-from scmnet_cli.models.part_ownership import left_behind
+from scmnet_cli.models.part_ownership import LEGS, left_behind
 from scmnet_cli.models.part_shapes import ROW_STEP, Box, PartShapes, pixels
 from scmnet_cli.models.part_transforms import PartTransforms, part_transforms
 
@@ -41,6 +41,9 @@ PLAIN_BACKGROUND = 230 / 127.5 - 1
 _FACE = 4  # region id
 _LEAST_COVERAGE = 0.02
 _LEAST_SOURCE = 0.05  # weight of a source pixel that another part owns
+_OTHER_LEG, _OWNED, _FAINT = 0.04, 0.5, 0.08
+"""Membership of the pixels that a leg leaves to the other one, since it ends there; that of the other one, at least;
+cube root of the least weight of a leg's background."""
 
 
 _ON_HEAD, _ON_ARMS, _ON_LEGS = (1, 3, 7), (1, 2, 3, 4, 7), (2, 4, 6)
@@ -200,13 +203,15 @@ class _Layers:
 
     Shape:
         image: (B, 3, H, W); masks: (B, 8, H, W); memberships: inside each part's box, the degree to which its pixels
-        belong to the part, (B, h, w).
+        belong to the part, (B, h, w); other_leg: for the parts of legs, 1 where they belong to the other leg and
+        are background to this one, (B, h, w).
     """
 
     image: Tensor
     masks: Tensor
     boxes: list[Box | None]
     memberships: list[Tensor | None]
+    other_leg: dict[int, Tensor]
 
     @classmethod
     def of(cls, image: Tensor, masks: Tensor, shapes: PartShapes, *, boxed: bool) -> _Layers:
@@ -214,10 +219,12 @@ class _Layers:
         boxes = shapes.boxes((image.shape[2], image.shape[3]), boxed=boxed)
         near = [None if box is None else shapes.weight(part, box) for part, box in enumerate(boxes)]
         weights = [None if pair is None else pair[0] for pair in near]
-        behind = left_behind(near, boxes, _total(weights, boxes, image), masks, shapes)
+        behind, other_leg = left_behind(near, boxes, _total(weights, boxes, image), masks, shapes)
+        faint = {part: _FAINT * weight for part in other_leg if (weight := weights[part]) is not None}
         for weight, left in zip(weights, behind, strict=True):
             if weight is not None and left is not None:
                 weight.mul_(1 - left)
+        strength = _of_legs(weights, boxes, image)
         total = _total(weights, boxes, image)
         memberships: list[Tensor | None] = []
         for box, weight, left in zip(boxes, weights, behind, strict=True):
@@ -225,14 +232,22 @@ class _Layers:
             if own is not None and left is not None:  # down to exactly 0: the minimum share is subtracted too
                 own.sub_(left * (own + _LEAST_SOURCE / (1 - _LEAST_SOURCE)))
             memberships.append(own)
-        return cls(image, masks, boxes, memberships)
+        owned = _of_legs(memberships, boxes, image)
+        for part, beyond in other_leg.items():
+            box, own, other = boxes[part], memberships[part], int(part in LEGS[0])
+            if box is not None and own is not None:
+                ground = beyond * (masks[(slice(None), 0, *box)] > 0.5)
+                beyond *= (owned[other][(..., *box)] > _OWNED) & (strength[other][(..., *box)] > faint[part])
+                memberships[part] = torch.maximum(own, _OTHER_LEG * torch.maximum(beyond, ground))
+        return cls(image, masks, boxes, memberships, other_leg)
 
     def rows(self, rows: slice) -> _Layers:
         """Return the layers of some rows of the batch; those of a single source are of all rows."""
         if len(self.image) == 1:
             return self
         memberships = [None if own is None else own[rows] for own in self.memberships]
-        return _Layers(self.image[rows], self.masks[rows], self.boxes, memberships)
+        other_leg = {part: beyond[rows] for part, beyond in self.other_leg.items()}
+        return _Layers(self.image[rows], self.masks[rows], self.boxes, memberships, other_leg)
 
     def parts(self, hidden: Tensor) -> Iterator[Tensor]:
         """Yield the 12 layers that each part samples; the same tensor is overwritten each time, but not in a graph.
@@ -240,20 +255,38 @@ class _Layers:
         Shape:
             hidden: (B, 1, 1) in {0, 1}, 1 where the face is not warped; yielded: (B, 12, H, W).
         """
-        shown = [layer.expand(len(hidden), -1, -1, -1) for layer in (self.image, self.masks)]
-        source = torch.cat([*shown, torch.zeros_like(shown[0][:, :1])], dim=1)
-        membership = source[:, -1]
+        shown = torch.cat([layer.expand(len(hidden), -1, -1, -1) for layer in (self.image, self.masks)], dim=1)
+        source = torch.cat([shown, torch.zeros_like(shown[:, :1])], dim=1)
         for part, (box, own) in enumerate(zip(self.boxes, self.memberships, strict=True)):
-            if box is not None and own is not None and part == HEAD_PART:
-                own = own * (1 - self.masks[(slice(None), _FACE, *box)] * hidden)
-            if own is not None and torch.compiler.is_compiling():
-                yield torch.cat([*shown, own[:, None]], dim=1)
+            if box is None or own is None:
+                yield source
                 continue
-            if box is not None and own is not None:
-                membership[(..., *box)] = own
+            if part == HEAD_PART:
+                own = own * (1 - self.masks[(slice(None), _FACE, *box)] * hidden)
+            emptied = self.other_leg.get(part)
+            if torch.compiler.is_compiling():
+                layers = shown if emptied is None else _emptied(shown, emptied)
+                yield torch.cat([layers, own[:, None].expand(len(hidden), -1, -1, -1)], dim=1)
+                continue
+            membership, inside = (slice(None), -1, *box), (slice(None), slice(-1), *box)
+            source[membership] = own
+            if emptied is not None:
+                source[inside] = _emptied(shown[(..., *box)], emptied)
             yield source
-            if box is not None:
-                membership[(..., *box)] = 0
+            source[membership] = 0
+            if emptied is not None:
+                source[inside] = shown[(..., *box)]
+
+
+def _emptied(layers: Tensor, share: Tensor) -> Tensor:
+    """Return image and masks with background in place of a share of each pixel, (B, 11, h, w) and (B, h, w)."""
+    layers = layers * (1 - share[:, None])
+    return torch.cat([layers[:, :3], layers[:, 3:4] + share[:, None], layers[:, 4:]], dim=1)
+
+
+def _of_legs(values: list[Tensor | None], boxes: list[Box | None], image: Tensor) -> list[Tensor]:
+    """Return the sums over the parts of each leg, (B, H, W)."""
+    return [_total([values[part] for part in leg], [boxes[part] for part in leg], image) for leg in LEGS]
 
 
 def _total(weights: list[Tensor | None], boxes: list[Box | None], image: Tensor) -> Tensor:
@@ -310,9 +343,11 @@ def _composite(
         if parts is not None:
             share *= parts[:, part, None, None, None]
         shares[at] += share
-        sampled = _counted(sampled)
         behind = (_AROUND_HEAD_COUNTS if part == HEAD_PART else _BACKGROUND_COUNTS) / weight.clamp(min=1)
-        sums[at].addcmul_(sampled, share * (1 - (1 - behind) * sampled[:, 3:4]))
+        if part in layers.other_leg:
+            behind = behind * (2 * sampled[:, -1:]).clamp(_FAINT, 1).pow(3)
+        sampled = _counted(sampled)
+        sums[at].addcmul_(sampled, share * (1 - sampled[:, 3:4] + behind * sampled[:, 3:4]))
         leads = share > best[at]
         places[at] = torch.where(leads, grid, places[at])
         torch.maximum(best[at], share, out=best[at])
