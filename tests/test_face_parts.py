@@ -79,7 +79,7 @@ def lightness(image: UInt8Array, where: UInt8Array) -> float:
     return float(cielab(image)[where == 2, 0].mean())
 
 
-def test_thin_brows_stay_thin_and_get_no_darker_than_the_contrast_of_both_faces() -> None:
+def test_thin_brows_stay_thin_and_have_about_the_contrast_of_the_reference() -> None:
     face, other = finer_faces()
     face, kinds = with_brows(face, PALE, (176, 146, 134), 4)
     other, taken = with_brows(other, TANNED, (30, 20, 18), 10)
@@ -110,3 +110,51 @@ def test_light_brows_do_not_glow_on_darker_skin() -> None:
     edited = edit_face(dark, {"brows": blond}).person.image
     skin = cielab(np.uint8([[TANNED]]))[0, 0, 0]
     assert lightness(dark.image, kinds) + 10 < lightness(edited, kinds) < skin + 1
+
+
+def test_a_pixel_that_is_half_hair_changes_half_as_much() -> None:
+    face, other = finer_faces()
+    hair, half = (60, 44, 40), tuple((a + b) // 2 for a, b in zip(PALE, (60, 44, 40), strict=True))
+    dark, kinds = with_brows(face, PALE, hair, 8)
+    first = (BROW_ROWS.start + BROW_ROWS.stop - 8) // 2
+    fringe = np.zeros_like(kinds, bool)
+    for columns in BROWS:
+        fringe[first - 1, columns] = fringe[first + 8, columns] = True
+    dark = replace(dark, image=np.where(fringe[..., None], np.uint8(half), dark.image))
+    blond, _ = with_brows(other, PALE, (190, 150, 120), 8)
+    before, edited = cielab(dark.image), cielab(edit_face(dark, {"brows": blond}).person.image)
+    of_hairs, of_half = ((edited - before)[where, 0].mean() for where in (kinds == 2, fringe))
+    assert 0.3 * of_hairs < of_half < 0.7 * of_hairs
+    skin = cielab(np.uint8([[PALE]]))[0, 0, 0]
+    assert edited[fringe, 0].max() < skin + 1
+
+
+def test_brows_of_a_photo_in_coloured_light_are_as_those_of_the_photo_in_white_light() -> None:
+    face, other = finer_faces()
+    face, kinds = with_brows(face, PALE, (60, 44, 40), 8)
+    brown, _ = with_brows(other, TANNED, (90, 60, 40), 8)
+    plain = cielab(edit_face(face, {"brows": brown}).person.image)[kinds == 2].mean(0)
+    for light in ((0.7, 1.0, 0.7), (1.0, 0.8, 0.6), (0.7, 0.8, 1.0)):
+        lit = replace(brown, image=(brown.image * light).astype(np.uint8))
+        changed = cielab(edit_face(face, {"brows": lit}).person.image)[kinds == 2].mean(0)
+        assert np.abs(changed - plain)[1:].max() < 5
+
+
+def test_grey_brows_are_not_blue_on_warm_skin() -> None:
+    face, other = finer_faces()
+    face, kinds = with_brows(face, (220, 160, 110), (60, 44, 30), 8)
+    grey, _ = with_brows(other, (225, 200, 190), (170, 176, 186), 8)
+    edited = cielab(edit_face(face, {"brows": grey}).person.image)[kinds == 2].mean(0)
+    assert edited[1:].min() > 0
+
+
+def test_brows_without_contrast_change_away_from_their_region_s_border() -> None:
+    face, other = finer_faces()
+    none, kinds = with_brows(face, PALE, PALE, 8)
+    dark, _ = with_brows(other, PALE, (60, 44, 40), 8)
+    change = np.abs(edit_face(none, {"brows": dark}).person.image.astype(int) - none.image).sum(2)
+    middle = (BROW_ROWS.start + BROW_ROWS.stop) // 2
+    columns = slice(BROWS[0].start + 8, BROWS[0].stop - 8)
+    assert change[middle, columns].min() > 30
+    assert change[BROW_ROWS.start, columns].max() < 10
+    assert change[kinds == 0].max() == 0

@@ -1,9 +1,9 @@
 """Measure what arrives of a part's colour in edits of faces: python docs/scripts/measure_face_edits.py DATA [MODEL].
 
 Each face of DATA's val list takes each part of another face of the list. Printed for each part: the slope and the
-correlation of the edited part's mean colour on the reference's, for lightness and chroma, and how many pixels outside
-the edited area differ. With MODEL, a face model, also the slopes of the faces that the network draws with the part
-exchanged.
+correlation of the edited part's mean colour on the reference's, for lightness and chroma; for brows also on the
+reference's as it would be in the face's light, which the skins of both show. Pixels outside the edited area must not
+differ. With MODEL, a face model, also the slopes of the faces that the network draws with the part exchanged.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from skimage.color import lab2rgb
 
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.prepared_cases import deranged
+from scmnet_cli.images.cielab import cielab
+from scmnet_cli.inference.brows import in_light_of
 from scmnet_cli.inference.face_editing import edit_face
-from scmnet_cli.inference.face_parts import part_of
+from scmnet_cli.inference.face_parts import find_part
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.metrics.colour_transfer import colour_transfer
-from scmnet_cli.types import Person, UInt8Array
+from scmnet_cli.types import FloatArray, Person, UInt8Array
 
 PARTS = ("hair", "skin", "mouth", "brows", "eyes", "nose", "cloth")
 
@@ -51,7 +54,7 @@ def edited(face: Person, other: Person, part: str) -> UInt8Array:
 
 def slopes(folder: PreparedFolder, part: str, change: Change, size: Person | None = None) -> str:
     """Return the regression of a part's colours as a line of text."""
-    wanted, found = [], []
+    wanted, found, lit = [], [], []
     for source, target in deranged(folder.names("val")):
         face, other = folder.load(target), folder.load(source)
         if size is not None:
@@ -60,13 +63,22 @@ def slopes(folder: PreparedFolder, part: str, change: Change, size: Person | Non
             image = change(face, other, part)
         except ScmError:
             continue
-        own, taken = part_of(face, part), part_of(other, part)
-        if own.any() and taken.any():
-            wanted.append(other.image[taken].mean(0))
-            found.append(image[own].mean(0))
+        own, taken = find_part(face, part), find_part(other, part)
+        if own.pixels.any() and taken.pixels.any():
+            wanted.append(other.image[taken.pixels].mean(0))
+            found.append(image[own.pixels].mean(0))
+            if own.hairs is not None and taken.hairs is not None:
+                colour = cielab(other.image)[taken.pixels].mean(0)
+                lit.append(lab2rgb(in_light_of(colour, taken.hairs.skin, own.hairs.skin)) * 255)
+    text = f"{len(wanted)} pairs, {regression(wanted, found)}"
+    return f"{text}; in the face's light {regression(lit, found)}" if len(lit) == len(found) else text
+
+
+def regression(wanted: list[FloatArray], found: list[FloatArray]) -> str:
+    """Return the slopes and correlations of colours on the wanted ones as text."""
     lightness, chroma = colour_transfer(torch.tensor(np.array(wanted)), torch.tensor(np.array(found)))
     return (
-        f"{len(wanted)} pairs, lightness {lightness.slope:.2f} (r {lightness.correlation:.2f}), "
+        f"lightness {lightness.slope:.2f} (r {lightness.correlation:.2f}), "
         f"chroma {chroma.slope:.2f} (r {chroma.correlation:.2f})"
     )
 

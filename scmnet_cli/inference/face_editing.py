@@ -1,8 +1,9 @@
 """Give a part of a face the colours of another face's, and change nothing else (docs/faces.md).
 
-The part keeps its own lines, light and shade. In CIELAB, its mean and spread become those of the reference's part. The
-change ends in a soft edge around the part; all other pixels stay identical. A background is replaced by pixels of the
-reference's background. The network has no part in this, since any redrawn pixel would differ from the photo.
+The part keeps its own lines, light and shade. In CIELAB, its mean and spread become those of the reference's part; the
+hairs of brows take the colour of the reference's hairs. The change ends in a soft edge around the part; all other
+pixels stay identical. A background is replaced by pixels of the reference's background. The network has no part in it,
+since any redrawn pixel would differ from the photo.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images.cielab import cielab
+from scmnet_cli.inference.brows import colour_of_hairs
 from scmnet_cli.inference.editing import Edit
 from scmnet_cli.inference.face_parts import MIN_SHARE, BoolArray, FloatArray, Part, face_side, find_part
 from scmnet_cli.regions import FACE_REGIONS
@@ -24,8 +26,6 @@ _SPREADS = (0.6, 1.8)
 """Least and greatest factor of a colour channel's spread: more shows the photo's noise."""
 _FLATTEST = 1.0
 """Least standard deviation of a channel that a factor is computed from."""
-_UNDER_CONTRAST, _OVER_CONTRAST = np.array([6, 5, 5], np.float32), np.array([2, 5, 5], np.float32)
-"""How far brows may be below and above the contrasts to the skin, in CIELAB."""
 _SEAM = 1 / 100
 """Width of the soft edge as a share of the face's square; hair has twice as much."""
 _BORDER = 0.5
@@ -56,9 +56,12 @@ def edit_face(face: Person, references: Mapping[str, Person], *, force: bool = F
         if region == "hair":
             within = _strands(image, part.pixels, side)
         else:
-            within = _soft(part.pixels, _seam(part.pixels, side)) * part.share
+            inside = part.pixels if part.hairs is None else part.hairs.region
+            within = _soft(inside, _seam(inside, side)) * part.share
         if region == "background":
             new = _filled(reference.image, taken.pixels)
+        elif part.hairs is not None and taken.hairs is not None:
+            new = _rgb(cielab(image) + part.hairs.change_to(colour_of_hairs(part.hairs, taken.hairs)))
         else:
             new = recoloured(image, part, reference.image, taken, side)
         share = within[..., None]
@@ -101,30 +104,13 @@ def recoloured(image: UInt8Array, part: Part, reference: UInt8Array, taken: Part
     own, other = cielab(image), cielab(reference)[taken.pixels]
     mean, spread = own[part.pixels].mean(0), own[part.pixels].std(0).clip(_FLATTEST)
     factor = (other.std(0) / spread).clip(*_SPREADS)
-    change = (own - mean) * factor + _wanted(part, mean, taken, other.mean(0)) - own
+    change = (own - mean) * factor + other.mean(0) - own
     weight = part.pixels.astype(np.float32)
     reach = 2 * _SEAM * side
     near = gaussian_filter(weight, reach)[..., None]
     carried = np.stack([gaussian_filter(change[..., i] * weight, reach) for i in range(3)], axis=-1)
     change = np.where(part.pixels[..., None], change, carried / np.maximum(near, 1e-4))
     return _rgb(own + change)
-
-
-def _wanted(part: Part, own: FloatArray, taken: Part, other: FloatArray) -> FloatArray:
-    """Return the colour that a part's mean becomes: the reference's, within the contrasts to the skin of both faces.
-
-    Otherwise brows of a dark photo would be bars in a light one, light brows would glow on darker skin, and brows of a
-    photo in green light would be green.
-
-    Shape:
-        own, other: (3,) means of the two parts in CIELAB; result: (3,).
-    """
-    if part.around is None or taken.around is None:
-        return other
-    contrasts = np.stack([own - part.around, other - taken.around])
-    least, most = contrasts.min(0) - _UNDER_CONTRAST, contrasts.max(0) + _OVER_CONTRAST
-    wanted: FloatArray = other.clip(part.around + least, part.around + most)
-    return wanted
 
 
 def _filled(image: UInt8Array, kept: BoolArray) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scmnet_cli.analyser.face_landmarks import ALIGNED
 from scmnet_cli.images.cielab import cielab
+from scmnet_cli.inference.brows import Hairs, find_hairs, rise
 from scmnet_cli.regions import FACE_REGIONS
 from scmnet_cli.types import Person, UInt8Array
 
@@ -34,16 +35,7 @@ _UNLIKE_WHITE = (0.3, 0.6)
 """Distances from the white of the eye, relative to the iris's, between which a pixel becomes iris."""
 
 _LEAST_CONTRAST = 15.0
-"""Least contrast of an eye in CIELAB that has a white; a brow has at least half of it to the skin."""
-
-_AROUND_BROWS, _LEAST_SKIN = 0.04, 0.02
-"""Reach of the skin around brows as a share of the face's square, and its least share there."""
-
-_BETWEEN = (0.15, 0.7)
-"""Places between the colours of skin (0) and brow (1) between which a pixel becomes brow."""
-
-_CORE = (50, 85)
-"""Percentiles of the distances from the colour of skin between which pixels surely are brow; strands are beyond."""
+"""Least contrast of an eye in CIELAB that has a white."""
 
 _MOST_HIDDEN = 0.1
 """Least share of a region that has its colour; with less, all of it counts."""
@@ -80,12 +72,12 @@ class Part:
     Attributes:
         pixels: (H, W) bool, the pixels that have its colour.
         share: (H, W) float32 in [0, 1], how much of each pixel's colour is the part's, also just beyond its pixels.
-        around: (3,) mean CIELAB colour of the skin around it; None if its colour does not depend on the skin's.
+        hairs: the hairs of brows over the skin; None if it is another part, or no skin is around.
     """
 
     pixels: BoolArray
     share: FloatArray
-    around: FloatArray | None = None
+    hairs: Hairs | None = None
 
 
 def find_part(face: Person, region: str) -> Part:
@@ -96,15 +88,14 @@ def find_part(face: Person, region: str) -> Part:
     if region not in {"mouth", "eyes", "brows"} or not inside.any():
         return whole
     lab, side = cielab(face.image), face_side(face.regions)
-    around = None
     if region == "mouth":
         return Part(_lips(lab, inside, side), whole.share)
-    if region == "eyes":
-        share = _irises(lab, inside, side)
-    else:
-        share, around = _brows(lab, inside, np.isin(face.regions, _SKIN), side)
+    if region == "brows":
+        hairs = find_hairs(lab, inside, np.isin(face.regions, _SKIN), side)
+        return whole if hairs is None else Part(hairs.are_seen, hairs.share, hairs)
+    share = _irises(lab, inside, side)
     pixels = inside & (share > 0.5)
-    return Part(pixels, share, around) if pixels.sum() >= _MOST_HIDDEN * inside.sum() else replace(whole, around=around)
+    return Part(pixels, share) if pixels.sum() >= _MOST_HIDDEN * inside.sum() else whole
 
 
 def part_of(face: Person, region: str) -> BoolArray:
@@ -139,37 +130,5 @@ def _irises(lab: FloatArray, eyes: BoolArray, side: float) -> FloatArray:
         away = np.hypot(grid[0] - centre[0], grid[1] - centre[1]) / radius
         typical = np.median(unlike[eye & (away < 1)])
         disc = ((_IRIS_END - away) / (_IRIS_END - 1)).clip(0, 1)
-        share = np.maximum(share, disc * _rise(unlike / max(typical, 1e-3), *_UNLIKE_WHITE))
+        share = np.maximum(share, disc * rise(unlike / max(typical, 1e-3), *_UNLIKE_WHITE))
     return share
-
-
-def _brows(lab: FloatArray, brows: BoolArray, skin: BoolArray, side: float) -> tuple[FloatArray, FloatArray | None]:
-    """Return the share of the brows in each pixel, by its place between the colours of skin and brow, and the skin's.
-
-    The skin's colour is the local mean, so that shadows are no brows. Without skin around, every pixel is brow.
-    """
-    from scipy.ndimage import gaussian_filter
-
-    reach = _AROUND_BROWS * side
-    weight = gaussian_filter(skin.astype(np.float32), reach)
-    near = brows & (weight > _LEAST_SKIN)
-    if near.sum() < brows.sum() / 2:
-        return np.ones(brows.shape, np.float32), None
-    local = np.stack([gaussian_filter(lab[..., i] * skin, reach) for i in range(3)], axis=-1)
-    local /= np.maximum(weight, 1e-6)[..., None]
-    apart = lab - local
-    distance = np.linalg.norm(apart, axis=-1)
-    least, most = np.percentile(distance[near], _CORE)
-    core = apart[near & (distance >= least) & (distance <= most)].mean(0)
-    around: FloatArray = local[near].mean(0)
-    if np.linalg.norm(core) < _LEAST_CONTRAST / 2:
-        return np.ones(brows.shape, np.float32), around
-    place = (apart @ core / (core @ core)).astype(np.float32)
-    return np.where(weight > _LEAST_SKIN, _rise(place, *_BETWEEN), 1).astype(np.float32), around
-
-
-def _rise(values: FloatArray, first: float, last: float) -> FloatArray:
-    """Return weights that rise smoothly from 0 at the first value to 1 at the last."""
-    share = ((values - first) / (last - first)).clip(0, 1)
-    weights: FloatArray = (share * share * (3 - 2 * share)).astype(np.float32)
-    return weights
