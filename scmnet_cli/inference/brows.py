@@ -1,8 +1,7 @@
 """Brows as hairs over skin: where the hairs are, and how they take the colour of another face's.
 
 Each pixel of a brow is a mixture of skin and hairs, so the hairs' colour changes by the pixel's share of it: thin brows
-stay thin, and no pixel becomes lighter or darker than the mixture. The reference's hairs are seen in the light of its
-photo, which its skin shows.
+stay thin. The reference's hairs are seen without the cast of its photo's light, which its skin shows.
 """
 
 from __future__ import annotations
@@ -30,14 +29,12 @@ _FAINT, _DEEP = 0.5, 70
 _CHANGING = (0.1, 0.4)
 """Places between the colours of skin (0) and hairs (1) between which a pixel's change begins."""
 
-_SEEN, _MOST = 0.4, 1.3
-"""Least place of a pixel that shows hairs, and the place from which a stronger strand changes no further."""
+_SEEN, _MOST, _MOST_DARKER = 0.4, 1.3, 1.1
+"""Least place of a pixel that shows hairs, and the places from which a stronger strand changes no further, where hairs
+become lighter and where they become darker."""
 
-_OF_BRIGHTNESS = 0.25
-"""Share of a difference of the skins' brightness that is light; the rest is a difference of the skins."""
-
-_DARKEST, _LIGHTEST = -50.0, -2.0
-"""Bounds of the hairs' lightness, from the skin's; natural ones are between -43 and 4 on the faces of CelebAMask."""
+_DARKEST, _LIGHTEST = -48.0, -2.0
+"""Bounds of the hairs' lightness, from the skin's; brows of CelebAMask's faces are between -44 and 4."""
 
 _COLDEST, _WARMEST = 5.0, np.array([3.0, 5.0], np.float32)
 """Bounds of the hairs' hue: least value of both axes of colour, unless the face's own hairs have less; greatest ones,
@@ -73,7 +70,8 @@ class Hairs:
 
     def change_to(self, colour: FloatArray) -> FloatArray:
         """Return the change of each pixel if the hairs get another colour, (H, W, 3) in CIELAB."""
-        change: FloatArray = self.place.clip(0, _MOST)[..., None] * (colour - self.colour)
+        most = _MOST if colour[0] > self.colour[0] else _MOST_DARKER
+        change: FloatArray = self.place.clip(0, most)[..., None] * (colour - self.colour)
         return change
 
 
@@ -134,10 +132,10 @@ def colour_of_hairs(own: Hairs, other: Hairs) -> FloatArray:
 
 
 def in_light_of(colour: FloatArray, skin: FloatArray, other_skin: FloatArray) -> FloatArray:
-    """Return a colour beside a skin as it would be in the light of another photo, by von Kries' rule.
+    """Return a colour beside a skin with the cast of the light on another skin, by von Kries' rule.
 
-    The cast of the light is the whole difference of the skins' hue, and its brightness a quarter of that of their
-    brightness: the rest is how light the skins are.
+    A difference of the skins' hue is that of the light. Their brightness has no part in it: skins are light or dark in
+    any light.
 
     Shape:
         colour, skin, other_skin, result: (3,) in CIELAB.
@@ -146,7 +144,7 @@ def in_light_of(colour: FloatArray, skin: FloatArray, other_skin: FloatArray) ->
 
     given, before, after = lab2xyz(np.stack([colour, skin, other_skin])).clip(1e-4)
     ratio = after / before
-    lit: FloatArray = xyz2lab(given * ratio * ratio[1] ** (_OF_BRIGHTNESS - 1)).astype(np.float32)
+    lit: FloatArray = xyz2lab(given * ratio / ratio[1]).astype(np.float32)
     return lit
 
 
