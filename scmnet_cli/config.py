@@ -217,6 +217,11 @@ class LossConfig(Section):
     style_layers: list[str] | None = Field(
         None, description="VGG layers of the style loss; null: relu2_2, 3_4, 4_4, 5_2 (VGG16: 2_2, 3_3, 4_3, 5_2)"
     )
+    style_energy: bool = Field(
+        False,
+        description="divide both Gram matrices by the target's norm, so that blurred features, which have less energy, "
+        "differ; crossed pairs get it too, on cross_layers",
+    )
     bsr_layer: str = Field("relu3_1", description="VGG layer of the body graph")
 
 

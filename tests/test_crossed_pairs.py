@@ -15,6 +15,7 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.losses.perceptual import perceptual_loss
 from scmnet_cli.losses.region_colours import region_colour_loss
+from scmnet_cli.losses.style import style_loss
 from scmnet_cli.losses.vgg import VGGFeatures
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.regions import one_hot
@@ -101,6 +102,33 @@ def test_gradients_of_vgg_features_keep_their_memory_format(
     drawn = GeneratorPass(build_generator(config.model), cross=cross > 0)(inputs)
     objective.total(objective(drawn, inputs, None)).backward()
     assert found == [True, True]
+
+
+def test_crossed_pairs_keep_the_energy_of_the_targets_features(
+    in_memory: PeopleInMemory, seeded_backbones: Path
+) -> None:
+    model = {"domain": "face", "size": "tiny", "height": 32, "width": 32}
+    shallow = {
+        "vgg": "vgg16",
+        "perceptual_layers": ["relu1_2"],
+        "cross_layers": ["relu1_2"],
+        "style_layers": ["relu1_2"],
+    }
+    given = {**OFF, "cross": 1, "perceptual": 1, "style": 10, **shallow}
+    terms = {}
+    for energy in (False, True):
+        config = parse_config({"model": model, "loss": {**given, "style_energy": energy}}, "test")
+        inputs = Inputs.of(TrainingStream(in_memory, config.data, 0).batch(0, 4))
+        torch.manual_seed(0)
+        with torch.no_grad():
+            drawn = GeneratorPass(build_generator(config.model), cross=True)(inputs)
+            terms[energy] = GeneratorObjective(config, seeded_backbones, CPU)(drawn, inputs, None)
+    vgg = VGGFeatures("vgg16", ["relu1_2"], seeded_backbones)
+    assert drawn.crossed_image is not None
+    with torch.no_grad():
+        features, wanted = vgg(drawn.crossed_image), vgg(inputs.target[: len(drawn.crossed_image)])
+    lost = 10 * style_loss(features, wanted, ["relu1_2"], energy=True)
+    torch.testing.assert_close(terms[True]["cross"] - terms[False]["cross"], lost, rtol=1e-3, atol=1e-4)
 
 
 def test_a_run_trains_crossed_pairs(faces: Path, tmp_path: Path, seeded_backbones: Path) -> None:

@@ -288,6 +288,14 @@ def test_style_loss_equals_a_float64_loop() -> None:
     torch.testing.assert_close(style_loss({"x": a}, {"x": b}, ["x"]).double(), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_style_loss_sees_less_energy_only_if_asked_to() -> None:
+    features = random(2, 5, 4, 3)
+    faint, given = {"x": features * 0.8}, {"x": features}
+    assert style_loss(faint, given, ["x"]).item() < 1e-6
+    expected = (1 - 0.8**2) * gram(features).abs().mean()
+    torch.testing.assert_close(style_loss(faint, given, ["x"], energy=True), expected)
+
+
 def test_gram_of_bf16_features_is_float32_and_near_the_gram_of_the_same_in_float32() -> None:
     features = random(2, 8, 20, 30).relu().bfloat16()
     found = gram(features)

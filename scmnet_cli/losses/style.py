@@ -27,14 +27,23 @@ def gram(features: Tensor) -> Tensor:
     Shape:
         features: (B, C, H, W); result: (B, C, C) float32, symmetric.
     """
+    product = _products(features)
+    return product * _one_by_norm(product)
+
+
+def _products(features: Tensor) -> Tensor:
+    """Return inner products of channels, divided by C·H·W, (B, C, C) float32."""
     _, channels, height, width = features.shape
     with torch.autocast(features.device.type, enabled=False):
         flat = features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H·W, C), a view of channels-last features
         inner: Tensor = _InnerProducts.apply(flat)
-        product = inner.float() / (channels * height * width)  # (B, C, C)
-        norm = torch.linalg.matrix_norm(product, keepdim=True)  # (B, 1, 1)
-        unit: Tensor = product * norm.clamp_min(1e-12).reciprocal()
-        return unit
+        return inner.float() / (channels * height * width)
+
+
+def _one_by_norm(product: Tensor) -> Tensor:
+    """Return one by the Frobenius norm, (B, 1, 1)."""
+    norm: Tensor = torch.linalg.matrix_norm(product, keepdim=True)
+    return norm.clamp_min(1e-12).reciprocal()
 
 
 class _InnerProducts(torch.autograd.Function):
@@ -56,11 +65,23 @@ class _InnerProducts(torch.autograd.Function):
         return of_flat
 
 
-def style_loss(generated: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
+def style_loss(
+    generated: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str], *, energy: bool = False
+) -> Tensor:
     """Sum the mean absolute differences of Gram matrices over layers, Eq. 7; a mean over images.
+
+    Args:
+        generated: features of the generated images, by layer.
+        target: features of the images to be reached.
+        layers: layers to sum over.
+        energy: scale both Gram matrices by the target's norm, so that features with less energy differ.
 
     Shape:
         generated[l], target[l]: (B, C_l, H_l, W_l); H_l and W_l may differ between the two; result: a float32 scalar.
     """
-    terms = [F.l1_loss(gram(generated[layer]), gram(target[layer])) for layer in layers]
+    terms = []
+    for layer in layers:
+        drawn, wanted = _products(generated[layer]), _products(target[layer])
+        scale = _one_by_norm(wanted)
+        terms.append(F.l1_loss(drawn * (scale if energy else _one_by_norm(drawn)), wanted * scale))
     return sum(terms[1:], terms[0])

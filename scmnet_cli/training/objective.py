@@ -234,12 +234,15 @@ class GeneratorObjective:
                 terms["content"] = weights.perceptual * perceptual_loss(
                     content, wanted, weights.cross_layers, scaled=weights.perceptual_scaled
                 )
+                if weights.style_energy:
+                    kept = style_loss(content, wanted, weights.cross_layers, energy=True)
+                    terms["content"] = terms["content"] + weights.style * kept
         if weights.perceptual:
             terms["perceptual"] = perceptual_loss(
                 generated, target, weights.perceptual_layers, scaled=weights.perceptual_scaled
             )
         if weights.style:
-            terms["style"] = style_loss(generated, target, self.style_layers)
+            terms["style"] = style_loss(generated, target, self.style_layers, energy=weights.style_energy)
         if weights.bsr:
             layer = weights.bsr_layer
             terms["bsr"] = body_structure_loss(generated[layer], target[layer], inputs.target_masks[:, :, band])
