@@ -370,6 +370,20 @@ def faces_away(source: Person, target: Person) -> bool:
     return bool(sides[0] * sides[1] < 0)
 
 
+def in_front(target: Person, number: int, parts: list[object]) -> bool:
+    """Whether a forearm or shin crosses the other one and ends lower in the picture."""
+    other = {3: 5, 5: 3, 7: 9, 9: 7}[number]
+    if parts[number] is None or parts[other] is None:
+        return False
+    one, two = (BONES[limb - 2] for limb in (number, other))
+    along = np.linspace(0, 1, 9)
+    points = [target.at[bone.start] + along * (target.at[bone.end] - target.at[bone.start]) for bone in (one, two)]
+    if abs(points[0][:, None] - points[1][None]).min() / target.size >= 0.15:
+        return False
+    heights = target.at[one.end].imag, target.at[two.end].imag
+    return bool(heights[0] > heights[1] if number < other else heights[0] >= heights[1])
+
+
 def slow_part_warp(
     image: Array, masks: Array, source: Person, target: Person, *, hidden: bool, fill: float
 ) -> tuple[Array, Array, Array, Array]:
@@ -433,6 +447,9 @@ def slow_part_warp(
         if number >= 6:
             background = background * (2 * own_share).clip(0.08, 1) ** 3
         visible = share * (1 - (1 - background) * found[3])
+        if number in (3, 5, 7, 9) and in_front(target, number, parts):
+            regions = [5, 6] if number < 6 else [1, 7]
+            visible = visible * (1 + 30 * (2 * own_share - 1).clip(0, 1) * found[[3 + one for one in regions]].sum(0))
         sums += visible * found
         mixture += visible
         weights += share

@@ -269,6 +269,21 @@ def test_legs_that_step_apart_end_at_their_own_edge(border: float, gap: int) -> 
         assert (warp.image[0, 0][side] * sign < 0).sum() < 0.09 * side.sum()
 
 
+def test_of_two_legs_that_cross_the_lower_foot_is_in_front() -> None:
+    """Both at once were see-through; the right leg is black, the left one white."""
+    labels, joints = dressed(standing())
+    x = torch.arange(float(WIDTH))
+    image = torch.where(x < 40, -1.0, 1.0).expand(1, 3, HEIGHT, -1)
+    target = joints.clone()
+    for name, place in (("right_knee", (42, 66)), ("right_ankle", (45, 84)), ("left_knee", (43, 66))):
+        target[0, JOINTS.index(name), :2] = torch.tensor(place, dtype=torch.float)
+    for left_ankle, front in (((38, 80), -1), ((38, 88), 1)):
+        target[0, JOINTS.index("left_ankle"), :2] = torch.tensor(left_ankle, dtype=torch.float)
+        warp = warp_parts(image, one_hot(labels), joints, target)
+        crossing = warp.image[0, 0, 70:74, 40:44] * front
+        assert crossing.min() > 0.8
+
+
 def test_where_parts_disagree_the_person_wins_against_the_background() -> None:
     """Legs that close bring the background between them along; the legs are in front of it."""
     labels, joints = dressed(standing())

@@ -39,6 +39,10 @@ PLAIN_BACKGROUND = 230 / 127.5 - 1
 """Light grey of a plain background, in [-1, 1]; uncovered pixels have it too."""
 
 _FACE = 4  # region id
+_CROSSING_LIMBS = ((3, 5), (7, 9))  # parts: forearms and shins, right and left
+_LIMB_REGIONS = {3: (5, 6), 5: (5, 6), 7: (1, 7), 9: (1, 7)}
+_IN_FRONT, _CROSSING, _ALONG_LIMB = 30.0, 0.15, 9
+"""Additional weight of a limb before the other one; torso lengths between limbs that cross; places to measure this."""
 _LEAST_COVERAGE = 0.02
 _LEAST_SOURCE = 0.05  # weight of a source pixel that another part owns
 _OTHER_LEG, _OWNED, _FAINT = 0.04, 0.5, 0.08
@@ -322,6 +326,7 @@ def _composite(
     total, shares, nearness, best = (layers.image.new_zeros(batch, 1, height, width) for _ in range(4))
     places = layers.image.new_zeros(batch, 2, height, width)
     boxes = target.boxes((height, width), boxed=boxed)
+    in_front = _before_other_limb(target)
     for part, (box, source) in enumerate(zip(boxes, layers.parts(hidden), strict=True)):
         if box is None:
             continue
@@ -346,8 +351,12 @@ def _composite(
         behind = (_AROUND_HEAD_COUNTS if part == HEAD_PART else _BACKGROUND_COUNTS) / weight.clamp(min=1)
         if part in layers.other_leg:
             behind = behind * (2 * sampled[:, -1:]).clamp(_FAINT, 1).pow(3)
-        sampled = _counted(sampled)
-        sums[at].addcmul_(sampled, share * (1 - sampled[:, 3:4] + behind * sampled[:, 3:4]))
+        seen = share * (1 - sampled[:, 3:4] + behind * sampled[:, 3:4])
+        if part in in_front:
+            regions = [3 + region for region in _LIMB_REGIONS[part]]
+            own = (2 * sampled[:, -1:] - 1).clamp(0, 1) * sampled[:, regions].sum(1, keepdim=True)
+            seen = seen * (1 + _IN_FRONT * in_front[part] * own)
+        sums[at].addcmul_(_counted(sampled), seen)
         leads = share > best[at]
         places[at] = torch.where(leads, grid, places[at])
         torch.maximum(best[at], share, out=best[at])
@@ -357,6 +366,25 @@ def _composite(
     extent = places.new_tensor([width, height])[:, None, None]
     coordinates = ((places + 1) * extent - 1) * (covered / 2)
     return PartWarp(mixed[:, :3] + fill, mixed[:, 3:], coverage * covered, coordinates)
+
+
+def _before_other_limb(target: PartShapes) -> dict[int, Tensor]:
+    """Return, for forearms and shins, whether each lies before the other one, (B, 1, 1, 1) in {0, 1}: where both cross.
+
+    In front is the limb whose end is lower in the picture.
+    """
+    shares = torch.linspace(0, 1, _ALONG_LIMB, device=target.size.device)[:, None]
+    found = {}
+    for right, left in _CROSSING_LIMBS:
+        one, other = (
+            torch.lerp(target.start[:, limb, None], target.end[:, limb, None], shares) for limb in (right, left)
+        )
+        nearest = (one[:, :, None] - other[:, None]).norm(dim=-1).flatten(1).amin(1) / target.size
+        crossing = target.valid[:, right] & target.valid[:, left] & (nearest < _CROSSING)
+        right_is_lower = target.end[:, right, 1] > target.end[:, left, 1]
+        for limb, before in ((right, right_is_lower), (left, ~right_is_lower)):
+            found[limb] = (crossing & before).to(nearest.dtype)[:, None, None, None]
+    return found
 
 
 def sampled_at(source: Tensor, grid: Tensor) -> Tensor:
