@@ -176,13 +176,31 @@ def test_training_in_bf16_moves_values_and_gradients_as_float32_does_up_to_the_r
         assert (found - wanted).norm() < 0.02 * wanted.norm()
 
 
-def test_training_in_bf16_holds_blocks_of_the_field_and_their_size_changes_nothing(monkeypatch):
+@pytest.mark.parametrize("bf16", [True, False])
+def test_training_holds_blocks_of_the_field_and_their_size_changes_nothing(monkeypatch, bf16):
     inputs = features(0), features(1), features(2, channels=11)
-    moved, gradients = moved_with_gradients(*inputs, bf16=True)
+    moved, gradients = moved_with_gradients(*inputs, bf16=bf16)
     monkeypatch.setattr(module, "_VALUES_IN_A_BLOCK", 20 * 7)  # blocks of 7, 7 and 6 rows
-    in_blocks, in_blocks_gradients = moved_with_gradients(*inputs, bf16=True)
+    in_blocks, in_blocks_gradients = moved_with_gradients(*inputs, bf16=bf16)
     for found, wanted in zip([in_blocks, *in_blocks_gradients], [moved, *gradients], strict=True):
-        torch.testing.assert_close(found, wanted, rtol=0.02, atol=0.01)
+        torch.testing.assert_close(found, wanted, rtol=0.02 if bf16 else 1e-4, atol=0.01 if bf16 else 1e-4)
+
+
+@pytest.mark.parametrize(("height", "num_values"), [(5, 16), (3, 27), (1, 1)])
+def test_training_in_float32_on_a_cpu_equals_the_explicit_field_in_float64(height, num_values, float64_kept):
+    given = [features(0), features(1, height=height), features(2, channels=num_values, height=height)]
+    weights = features(3, channels=num_values)
+    found, wanted = [], []
+    for path, leaves, results in (
+        (rearrange, [tensor.requires_grad_() for tensor in given], found),
+        (moved_explicitly, [tensor.detach().double().requires_grad_() for tensor in given], wanted),
+    ):
+        moved = path(*leaves, 0.1)
+        (moved * weights).sum().backward()
+        results += [moved.detach(), *(leaf.grad for leaf in leaves)]
+    for ours, exactly in zip(found, wanted, strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours.double(), exactly, rtol=1e-3, atol=5e-4)
 
 
 def test_a_sharp_field_has_no_gradient_in_bf16_where_it_has_none():
@@ -244,11 +262,11 @@ def test_entropy_equals_that_of_the_explicit_field_and_ignores_the_order_of_styl
 
 @pytest.mark.parametrize(("channels", "num_values"), [(32, 32), (32, 43), (30, 3), (512, 555)])
 def test_flash_attention_accepts_the_inputs_in_forward_and_backward(channels, num_values):
-    pose, style = features(0, channels=channels).requires_grad_(), features(1, channels=channels)
-    values = features(2, channels=num_values)
+    pose, style = features(0, channels=channels), features(1, channels=channels)
+    values = features(2, channels=num_values).requires_grad_()
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # raises if this kernel does not support the inputs
         rearrange(pose, style, values, 0.01).sum().backward()
-    assert pose.grad is not None
+    assert values.grad is not None
 
 
 @pytest.mark.usefixtures("float64_kept")

@@ -95,18 +95,20 @@ class Field:
     def rearrange(self, values: Tensor) -> Tensor:
         """Move values along the field (Eq. 3) without materialising it.
 
-        Training in bf16 on a CPU multiplies the values in bf16; everywhere else all is float32.
+        Training on a CPU has an attention of its own, which in bf16 multiplies the values in bf16; everywhere else all
+        is float32 in torch's fused kernel.
 
         Shape:
             values: (B, K, h', w'); result: (B, K, h, w) float32.
         """
-        on_cpu, training = self.query.device.type == "cpu", self.query.requires_grad
-        mixed = on_cpu and training and torch.is_autocast_enabled("cpu")
+        on_cpu = self.query.device.type == "cpu" and self.query.dtype == torch.float32
+        in_blocks = on_cpu and self.query.requires_grad
+        low = torch.bfloat16 if torch.is_autocast_enabled(self.query.device.type) else torch.float32
         with torch.autocast(self.query.device.type, enabled=False):
             value = _tokens(values)
-            if mixed:
-                in_bf16: Tensor = MixedAttention.apply(self.query, self.key, value, 1 / self.tau)
-                return in_bf16.transpose(1, 2).view(-1, values.shape[1], *self.size)
+            if in_blocks:
+                found: Tensor = BlockedAttention.apply(self.query, self.key, value, 1 / self.tau, low)
+                return found.transpose(1, 2).view(-1, values.shape[1], *self.size)
             # Fused kernels need queries, keys and values of one width, a multiple of 8; zero padding changes nothing.
             width = -(-max(self.query.shape[-1], value.shape[-1]) // 8) * 8
             query, key, padded = (F.pad(t, (0, width - t.shape[-1]))[:, None] for t in (self.query, self.key, value))
@@ -121,50 +123,64 @@ class Field:
             yield logits
 
 
-class MixedAttention(torch.autograd.Function):
-    """Attention with logits in float32 and all other products in bf16, for training on CPUs that are fast in bf16.
+class BlockedAttention(torch.autograd.Function):
+    """Attention with logits in float32 and all other products in bf16 or float32, for training on CPUs.
 
-    Logits are cosines divided by a small tau, too large for bf16. torch's fused kernel has one type for all products
-    and takes twice as long in float32. A block of rows of one image is in memory at a time.
+    Logits are cosines divided by a small tau, too large for bf16. torch's fused kernel has one type and one width for
+    all products and takes twice as long. A block of rows of one image is in memory at a time.
 
     Shape:
         query: (B, N, D); key: (B, N', D); value: (B, N', K); result: (B, N, K); all float32.
     """
 
     @staticmethod
-    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Return softmax(scale query keyᵀ) value."""
-        value = value.to(torch.bfloat16)
+    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, low: torch.dtype) -> Tensor:
+        """Return softmax(scale query keyᵀ) value; the products with values are computed in ``low``."""
+        value = value.to(low)
         moved = value.new_empty(*query.shape[:2], value.shape[2])
         log_sums = query.new_empty(query.shape[:2])
         for at in _blocks_of_rows(query, key):
             image, _ = at
-            logits = torch.mm(query[at], key[image].t()).mul_(scale)
+            logits = _inner(query[at], key[image]).mul_(scale)
             log_sums[at] = logits.logsumexp(1)
-            weights = logits.sub_(log_sums[at][:, None]).exp_().to(torch.bfloat16)
-            torch.mm(weights, value[image], out=moved[at])
+            weights = logits.sub_(log_sums[at][:, None]).exp_().to(low)
+            moved[at] = _inner(weights, value[image].t())
         context.save_for_backward(query, key, value, log_sums)
         context.scale = scale
         return moved.float()
 
     @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """Return the gradients of query, key and value; the weights are computed again."""
         query, key, value, log_sums = context.saved_tensors
         (of_moved,) = gradients
         of_query, of_key, of_value = torch.empty_like(query), torch.zeros_like(key), key.new_zeros(value.shape)
-        of_moved, low_query, low_key = (tensor.to(torch.bfloat16) for tensor in (of_moved, query, key))
+        of_moved, low_query, low_key = (tensor.to(value.dtype) for tensor in (of_moved, query, key))
         for at in _blocks_of_rows(query, key):
             image, _ = at
-            weights = torch.mm(query[at], key[image].t()).mul_(context.scale).sub_(log_sums[at][:, None]).exp_()
-            of_value[image] += torch.mm(weights.to(torch.bfloat16).t(), of_moved[at])
-            of_weights = torch.mm(of_moved[at], value[image].t()).float()
+            weights = _inner(query[at], key[image]).mul_(context.scale).sub_(log_sums[at][:, None]).exp_()
+            of_value[image] += _inner(weights.to(value.dtype).t(), of_moved[at].t())
+            of_weights = _inner(of_moved[at], value[image]).float()
             # The mean comes from the rounded values too: where one weight is 1, the difference is exactly 0.
             of_weights.sub_((of_weights * weights).sum(1, keepdim=True))
-            of_logits = of_weights.mul_(weights).mul_(context.scale).to(torch.bfloat16)
-            of_query[at] = torch.mm(of_logits, low_key[image])
-            of_key[image] += torch.mm(of_logits.t(), low_query[at])
-        return of_query, of_key, of_value, None
+            of_logits = of_weights.mul_(weights).mul_(context.scale).to(value.dtype)
+            of_query[at] = _inner(of_logits, low_key[image].t())
+            of_key[image] += _inner(of_logits.t(), low_query[at].t())
+        return of_query, of_key, of_value, None, None
+
+
+def _inner(rows: Tensor, others: Tensor) -> Tensor:
+    """Return all inner products of rows with other rows.
+
+    In float32 it is a 1x1 convolution: oneDNN uses AVX-512 on all CPUs that have it, MKL on Intel's only.
+
+    Shape:
+        rows: (N, D); others: (M, D); result: (N, M).
+    """
+    if rows.dtype != torch.float32:
+        return rows @ others.t()
+    positions = rows.contiguous().view(1, len(rows), 1, -1).permute(0, 3, 1, 2)  # (1, D, N, 1), channels-last
+    return F.conv2d(positions, others[:, :, None, None])[0, :, :, 0].t()
 
 
 def _blocks_of_rows(query: Tensor, key: Tensor) -> Iterator[tuple[int, slice]]:
