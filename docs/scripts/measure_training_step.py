@@ -19,6 +19,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from scmnet_cli.config import load_config
+from scmnet_cli.models import part_warp
 from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.sources.drawn import write_drawn_source
 from scmnet_cli.sources.folder import FolderSource
@@ -158,7 +159,8 @@ def measure(data: Path, run_folder: Path, canvas: Canvas, name: str) -> Parts:
 
 
 def count_operations(data: Path, run_folder: Path, canvas: Canvas) -> None:
-    """Print the operations of the parts of a step, which do not depend on canvas and batch."""
+    """Print the operations of the parts of a step, warped as on a GPU: they hardly depend on canvas and batch."""
+    part_warp._on_boxes = lambda _: False  # noqa: SLF001
     config = load_config("person", (f"model.height={canvas.height}", f"model.width={canvas.width}"))
     run = Run(data, run_folder, config, device="cpu")
     with Counter() as counter:

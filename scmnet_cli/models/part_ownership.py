@@ -184,11 +184,11 @@ class _Legs:
             u, v: (B, h, w), coordinates of :meth:`Bone.local`; result: likewise.
         """
         distance, border, known = self._border(part, bone, Bone.of(self.shapes, _OTHER_LEG[part]))
-        u = u / (1 + BONES_BEYOND[part - FIRST_BONE])
-        across = v * _along(distance.sign(), u)
+        index, share = _places(u / (1 + BONES_BEYOND[part - FIRST_BONE]))
+        side, border, known = (_between(values, index, share) for values in (distance.sign(), border, known))
         half = 0.5 / bone.size[:, None, None]  # a pixel
-        past = (across - _along(border, u) - half) / half.clamp(min=_LEG_EDGE)
-        return past.clamp_(0, 1).mul_(_along(known, u))
+        past = v.mul(side).sub_(border).sub_(half).div_(half.clamp(min=_LEG_EDGE))
+        return past.clamp_(0, 1).mul_(known)
 
     def _border(self, part: int, own: Bone, other: Bone) -> tuple[Tensor, Tensor, Tensor]:
         """Return where the other bone is, where the border to it is, and whether there is one, at K places of a bone.
@@ -299,9 +299,14 @@ def sampled(values: Tensor, points: Tensor) -> Tensor:
 
 def _along(values: Tensor, u: Tensor) -> Tensor:
     """Interpolate values at K places from 0 to 1 along a bone at coordinates u, (B, K) and (B, h, w) to (B, h, w)."""
+    return _between(values, *_places(u))
+
+
+def _places(u: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which of K places coordinates along a bone follow, (B, h * w), and their share of the step, (B, h, w)."""
     place = u.clamp(0, 1) * (_NUM_ALONG - 1)
     first = place.floor().clamp(max=_NUM_ALONG - 2)
-    return _between(values, first.long().flatten(1), place - first)
+    return first.long().flatten(1), place - first
 
 
 def _running_products(values: Tensor) -> Tensor:

@@ -272,14 +272,16 @@ class _Layers:
                 layers = shown if emptied is None else _emptied(shown, emptied)
                 yield torch.cat([layers, own[:, None].expand(len(hidden), -1, -1, -1)], dim=1)
                 continue
-            membership, inside = (slice(None), -1, *box), (slice(None), slice(-1), *box)
-            source[membership] = own
-            if emptied is not None:
-                source[inside] = _emptied(shown[(..., *box)], emptied)
-            yield source
-            source[membership] = 0
-            if emptied is not None:
-                source[inside] = shown[(..., *box)]
+            layers, membership = torch.split(source[(..., *box)], [NUM_WARP_CHANNELS - 1, 1], dim=1)  # views
+            membership.copy_(own[:, None])
+            if emptied is None or (_on_boxes(source) and not emptied.any()):  # asking a GPU takes longer than doing it
+                yield source
+            else:
+                layers.mul_(1 - emptied[:, None])
+                layers[:, 3:4] += emptied[:, None]
+                yield source
+                layers.copy_(shown[(..., *box)])
+            membership.zero_()
 
 
 def _emptied(layers: Tensor, share: Tensor) -> Tensor:
@@ -352,7 +354,7 @@ def _composite(
         if part in layers.other_leg:
             behind = behind * (2 * sampled[:, -1:]).clamp(_FAINT, 1).pow(3)
         seen = share * (1 - sampled[:, 3:4] + behind * sampled[:, 3:4])
-        if part in in_front:
+        if part in in_front and (not boxed or in_front[part].any()):
             regions = [3 + region for region in _LIMB_REGIONS[part]]
             own = (2 * sampled[:, -1:] - 1).clamp(0, 1) * sampled[:, regions].sum(1, keepdim=True)
             seen = seen * (1 + _IN_FRONT * in_front[part] * own)
