@@ -107,6 +107,17 @@ def test_legs_are_no_wider_than_the_warped_legs() -> None:
     assert alpha[0, 0, 90, 20] > 0.95, "far from the legs the network decides"
 
 
+def test_hips_are_no_wider_than_the_warped_hips() -> None:
+    """A wedge was drawn where a hand had hung beside the trousers."""
+    labels = body()
+    labels[124:150] = 0
+    labels[124:150, 64:112] = region_id("pants")
+    found = enlarge(a_rendering(), a_warp(labels), standing(), GREY)
+    assert found.alpha is not None
+    assert found.alpha[0, 0, 140, [56, 58, 118, 120]].max() < 0.1
+    assert found.alpha[0, 0, 140, 68:108].min() > 0.95
+
+
 def test_the_gap_between_an_arm_and_the_body_is_open() -> None:
     labels = body()
     for row in range(70, 124):

@@ -8,6 +8,7 @@ from test_extremities import HEIGHT, WIDTH, standing
 from torch import Tensor
 
 from scmnet_cli.inference.crossed_arms import PersonToWarp, leaving_limbs
+from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
 from scmnet_cli.regions import BACKGROUND, one_hot, region_id
 from scmnet_cli.skeleton import JOINTS
@@ -50,6 +51,16 @@ def test_a_hanging_hand_does_not_stay_on_the_coat() -> None:
     assert (before.image[0, 0][ON_COAT] > 0).any(), "the hand would show twice"
     assert after.image[0, 0][ON_COAT].max() < COAT + 0.05
     assert after.regions[0, region_id("upper")][ON_COAT].min() > 0.95, "the coat continues behind it"
+
+
+def test_no_outline_of_the_hand_stays_on_the_background() -> None:
+    """The colours of a cut-out person continue two pixels beyond the outline."""
+    image, masks = photo()
+    edge = (masks[:, BACKGROUND, None] > 0.5) & (dilated(masks[:, [region_id("arms")]], 2) > 0.5)
+    image = torch.where(edge, SKIN, image)
+    after = PersonToWarp(image, masks, standing()).warp(lifted())
+    beside = (slice(124, 150), slice(24, 42))
+    assert (after.image[0, 0][beside] - PLAIN_BACKGROUND).abs().max() < 0.05
 
 
 def test_the_hand_shows_where_the_pose_has_it() -> None:

@@ -26,6 +26,7 @@ _ARMS, _FOREARMS, _THIGHS, _SHINS = slice(0, 4), slice(1, 4, 2), slice(4, 8, 2),
 _FADE, _ACROSS_FADE = 0.06, 0.05
 _HAND, _FOOT = (-0.12, 0.5, 0.2), (-0.12, 0.36, 0.2)  # first, last and half width of the pixels that are shown
 _ON_LIMB, _ON_FOREARM = (-0.42, 0, 0.35), (-0.8, -0.12, 0.35)  # whose outline is the warp's
+_ON_THIGH = (-1.0, 0, 0.35)
 _ON_HAND, _WHOLE_HAND = (-0.3, 0.5, 0.3), 0.02  # least area of a hand whose outline is known, in torso lengths squared
 _ON_SHIN, _ON_FOOT = (-2.0, 0.06, 0.3), (-0.1, 0.5, 0.3)
 _AXIS = 0.06  # half width of the bone's axis
@@ -100,7 +101,7 @@ class Extremities:
         outline = 1 - head * (1 - _smoothed(closed) * _connected(closed, _HEAD_SPECK))
         for bones, where, least, outside in (
             (_ARMS, _ON_LIMB, _WHOLE, beside_torso), (_FOREARMS, _ON_FOREARM, _NEARLY_WHOLE, beside_torso),
-            (_THIGHS, _ON_LIMB, _WHOLE, beside_closed), (_SHINS, _ON_SHIN, _WHOLE, beside_closed),
+            (_THIGHS, _ON_THIGH, _WHOLE, beside_closed), (_SHINS, _ON_SHIN, _WHOLE, beside_closed),
             (_SHINS, _ON_FOOT, _WHOLE, beside_person),
         ):  # fmt: skip
             limb = (limbs.near(bones, where) * (share[:, bones] > least)).amax(1, keepdim=True)

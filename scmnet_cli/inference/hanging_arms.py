@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.inference.filling import continued
+from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import FIRST_BONE, TORSO_PART
 from scmnet_cli.models.part_ownership import Bone, bare_beside, sampled
 from scmnet_cli.models.part_shapes import BONES_BEYOND, PartShapes
@@ -29,6 +30,7 @@ _TOUCHING = 0.3  # least share of the forearm beside which the person continues
 _DOWN = 0.6  # least cosine of the angle between a hanging forearm and the torso
 _ON_ARM, _NEAR_ARM, _OUTSIDE = 0.6, 0.5, 0.9  # softness of a forearm; nearness of bare pixels, and of those outside it
 _PAST_HAND = 0.3  # lengths of the forearm
+_RIM = 0.03  # torso lengths: colours of the arm on the background beside it, see outlines.py
 _ARMPIT = 0.4  # lengths of the upper arm: where the arm leaves the body
 
 
@@ -110,7 +112,8 @@ def without_arm(layers: Tensor, gap: Tensor, shapes: PartShapes, part: int, back
     kind = layers[0, 3:].argmax(0).to(torch.uint8).cpu().numpy()
     cloth = np.isin(kind, _CLOTH) & ~hole
     behind = _behind(cloth, hole, shapes, part)
-    filled = torch.where(gap, background, layers)[0].permute(1, 2, 0).cpu().numpy()
+    rim = dilated(gap, max(round(_RIM * float(shapes.size[0])), 2)) & (layers[:, 3 + BACKGROUND, None] > 0.5)
+    filled = torch.where(gap | rim, background, layers)[0].permute(1, 2, 0).cpu().numpy()
     rows, columns = _span(hole, axis=1), _span(hole, axis=0)
     turned = filled[rows].swapaxes(0, 1), cloth[rows].T, behind[rows].T
     filled[rows] = continued(*turned, kind[rows].T).swapaxes(0, 1)
