@@ -429,11 +429,18 @@ def slow_part_warp(
             known_empty = (other_legs[number - 2] > 0.9) & (theirs_alone | (masks[0] > 0.5))
             shown = np.where(emptied, 0, channels)
             shown[3] += emptied
+        if number in (3, 5):  # a forearm ends where trousers, a skirt or bare legs begin that another part shows
+            others = sum(own) - own[number]
+            emptied = (masks[[1, 3, 7]].max(0) > 0.5) & (others > 0.08 * own[number])
+            shown = np.where(emptied, 0, channels)
+            shown[3] += emptied
         found = sampled(shown, from_x, from_y)
         inside = found[3:].sum(0).clip(max=1)
         membership = own_shares[number]
         if number >= 6:
             membership = np.maximum(membership, 0.04 * known_empty)
+        if number in (3, 5):
+            membership = np.where(emptied, 0.04, membership)
         if number == 1:  # the head
             membership = membership * shown_face
             inside = inside * (1 - found[3 + FACE] if hidden else 1)
@@ -444,7 +451,7 @@ def slow_part_warp(
         share = weight * (0.95 * own_share + 0.05).clip(0) * inside
         # An arm lies in front of the torso, the background beside it does not.
         background = (0.2 if number == 1 else 0.03) / np.maximum(weight, 1)
-        if number >= 6:
+        if number >= 6 or number in (3, 5):
             background = background * (2 * own_share).clip(0.08, 1) ** 3
         visible = share * (1 - (1 - background) * found[3])
         if number in (3, 5, 7, 9) and in_front(target, number, parts):

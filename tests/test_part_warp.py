@@ -269,6 +269,27 @@ def test_legs_that_step_apart_end_at_their_own_edge(border: float, gap: int) -> 
         assert (warp.image[0, 0][side] * sign < 0).sum() < 0.09 * side.sum()
 
 
+def test_a_forearm_ends_at_the_trousers_beside_it() -> None:
+    """Uncovered, the network drew a second sleeve there."""
+    joints = standing()
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    labels = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)
+    labels[(y > 26) & (y < 40) & ((x - 40).abs() < 16)] = region_id("upper")
+    labels[(y >= 40) & (y < 92) & ((x - 40).abs() < 13)] = region_id("pants")
+    labels[(y >= 39) & (y < 54) & (x > 20) & (x < 28)] = region_id("arms")
+    target = turned(joints, "right_elbow", ("right_wrist",), 70)  # away from the trousers
+    warp = warp_parts(noise(), one_hot(labels[None]), joints, target)
+    elbow, wrist = (target[0, JOINTS.index(f"right_{name}"), :2] for name in ("elbow", "wrist"))
+    along = (wrist - elbow) / (wrist - elbow).norm()
+    across = torch.stack([-along[1], along[0]])
+    across = across if across[1] > 0 else -across
+    for u in (4, 7):
+        beside = elbow + u * along + 5 * across  # where the trousers were
+        column, row = beside.round().int().tolist()
+        assert warp.coverage[0, 0, row, column] > 0.05
+        assert warp.regions[0, 0, row, column] > 0.9
+
+
 def test_of_two_legs_that_cross_the_lower_foot_is_in_front() -> None:
     """Both at once were see-through; the right leg is black, the left one white."""
     labels, joints = dressed(standing())
@@ -380,7 +401,7 @@ def assert_close(one: PartWarp, other: PartWarp, tolerance: float) -> None:
     gap = (one.coverage - other.coverage).abs()[:, 0]
     at_threshold = gap > tolerance
     assert at_threshold.float().mean() < 1e-3
-    assert gap.max() < 0.021, "the least coverage that is kept"
+    assert gap.max() < 0.05, "the least coverage that is kept, and that of the background beside a limb"
     for name in ("image", "regions"):
         difference = (getattr(one, name) - getattr(other, name)).abs().amax(1)
         assert difference[~at_threshold].max() < tolerance, name

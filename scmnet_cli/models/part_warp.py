@@ -39,6 +39,8 @@ PLAIN_BACKGROUND = 230 / 127.5 - 1
 """Light grey of a plain background, in [-1, 1]; uncovered pixels have it too."""
 
 _FACE = 4  # region id
+_FOREARMS = (3, 5)
+_ON_FOREARM = [1, 3, 7]
 _CROSSING_LIMBS = ((3, 5), (7, 9))  # parts: forearms and shins, right and left
 _LIMB_REGIONS = {3: (5, 6), 5: (5, 6), 7: (1, 7), 9: (1, 7)}
 _IN_FRONT, _CROSSING, _ALONG_LIMB = 30.0, 0.15, 9
@@ -207,7 +209,7 @@ class _Layers:
 
     Shape:
         image: (B, 3, H, W); masks: (B, 8, H, W); memberships: inside each part's box, the degree to which its pixels
-        belong to the part, (B, h, w); other_leg: for the parts of legs, 1 where they belong to the other leg and
+        belong to the part, (B, h, w); other_leg: for legs and forearms, 1 where pixels belong to another limb and
         are background to this one, (B, h, w).
     """
 
@@ -230,6 +232,7 @@ class _Layers:
                 weight.mul_(1 - left)
         strength = _of_legs(weights, boxes, image)
         total = _total(weights, boxes, image)
+        beside = {part: _beside_forearm(part, boxes[part], weights[part], total, masks) for part in _FOREARMS}
         memberships: list[Tensor | None] = []
         for box, weight, left in zip(boxes, weights, behind, strict=True):
             own = None if box is None or weight is None else weight.div_(total[(..., *box)])
@@ -243,6 +246,10 @@ class _Layers:
                 ground = beyond * (masks[(slice(None), 0, *box)] > 0.5)
                 beyond *= (owned[other][(..., *box)] > _OWNED) & (strength[other][(..., *box)] > faint[part])
                 memberships[part] = torch.maximum(own, _OTHER_LEG * torch.maximum(beyond, ground))
+        for part, others in beside.items():
+            if (own := memberships[part]) is not None and others is not None:
+                memberships[part] = torch.where(others > 0, _OTHER_LEG, own)
+                other_leg[part] = others
         return cls(image, masks, boxes, memberships, other_leg)
 
     def rows(self, rows: slice) -> _Layers:
@@ -288,6 +295,14 @@ def _emptied(layers: Tensor, share: Tensor) -> Tensor:
     """Return image and masks with background in place of a share of each pixel, (B, 11, h, w) and (B, h, w)."""
     layers = layers * (1 - share[:, None])
     return torch.cat([layers[:, :3], layers[:, 3:4] + share[:, None], layers[:, 4:]], dim=1)
+
+
+def _beside_forearm(part: int, box: Box | None, weight: Tensor | None, total: Tensor, masks: Tensor) -> Tensor | None:
+    """Return 1 where a forearm has trousers, a skirt or bare legs beside it that another part shows, (B, h, w)."""
+    if box is None or weight is None:
+        return None
+    foreign = masks[:, _ON_FOREARM][(..., *box)].amax(1) > 0.5
+    return (foreign & (total[(..., *box)] - weight > _FAINT * weight)).to(weight.dtype)
 
 
 def _of_legs(values: list[Tensor | None], boxes: list[Box | None], image: Tensor) -> list[Tensor]:
