@@ -141,6 +141,21 @@ def test_a_part_that_a_face_hardly_shows_and_eyes_behind_glasses_are_one_line_er
     assert (edit_face(replace(face, regions=glasses), {"eyes": other}, force=True).area > 0).any()
 
 
+def test_dark_glasses_of_the_size_of_eyes_are_no_eyes() -> None:
+    face, other = two_faces()
+    eyes = face.regions == FACE_REGIONS.index("eyes")
+    skin = np.isin(face.regions, [FACE_REGIONS.index(part) for part in ("skin", "nose")])
+    for light in (25, 60):
+        image = np.where(
+            eyes[..., None], np.uint8(light), np.where(skin[..., None], np.uint8([230, 200, 190]), face.image)
+        )
+        with pytest.raises(ScmError, match=r"^face1: seems to wear glasses"):
+            edit_face(replace(face, image=image), {"eyes": other})
+    white = np.indices(eyes.shape)[1] % 2 == 0
+    open_eyes = np.where((eyes & white)[..., None], np.uint8(200), image)
+    assert (edit_face(replace(face, image=open_eyes), {"eyes": other}).area > 0).any()
+
+
 def test_an_edited_face_is_drawn_at_its_own_size_and_anew_in_other_edges(faces: Path, face_model: Path) -> None:
     face, other = two_faces()
     pipeline = Pipeline.from_pretrained(face_model, "cpu")

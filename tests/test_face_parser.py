@@ -117,6 +117,14 @@ def test_a_photo_without_a_face_is_a_one_line_error(tmp_path: Path) -> None:
         read_framed_face(tmp_path / "wall.png", SMALL, find=lambda *args: find_face(parser, *args))
 
 
+def test_a_face_from_the_side_is_edited_without_a_line_about_drawing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Face, "is_turned", property(lambda face: True))
+    find_face(a_parser(), Path("ann.png"), in_photo(a_face(128), TURNED, 128, 160), SMALL)
+    assert caplog.records == []
+
+
 def test_a_found_face_is_put_on_a_plain_background_on_request(tmp_path: Path) -> None:
     save_png(tmp_path / "ann.png", a_face(128))
     parser = a_parser()

@@ -8,7 +8,6 @@ head is refined in the same way; the largest face wins.
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -35,8 +34,6 @@ from scmnet_cli.images import to_tensor
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
-
-_log = logging.getLogger(__name__)
 
 TURNED = "shows the face from the side, but the model draws faces from the front; the result may not be a face"
 
@@ -326,7 +323,7 @@ def find_face(parser: FaceParser, photo: Path, image: UInt8Array, canvas: Canvas
 
     Args:
         parser: the face parser.
-        photo: path of the photo, for messages.
+        photo: path of the photo; not needed.
         image: the photo.
         canvas: size of the result.
         wide: return the wide view of the face (:meth:`FaceParser.wide`).
@@ -334,11 +331,10 @@ def find_face(parser: FaceParser, photo: Path, image: UInt8Array, canvas: Canvas
     Raises:
         ScmError: if there is no face.
     """
+    del photo
     face = parser(image)
     if face is None:
         raise ScmError(NO_FACE)
-    if face.is_turned:
-        _log.warning("%s: %s", photo, TURNED)
     if wide:
         face = parser.wide(face)
     return AlignedFace(face.picture(canvas), face.regions_on(canvas), face.window)

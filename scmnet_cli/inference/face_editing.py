@@ -34,6 +34,8 @@ _EDGE_OF_HAIR = 1e-3
 """Contrast, squared, from which the soft edge of hair follows the strands."""
 _GLASSES = 0.035
 """Share of the face's square from which eyes seem to be glasses."""
+_EVEN, _DARKER = 15.0, 35.0
+"""Greatest spread of lightness in dark glasses, and how much darker than the skin they are at least."""
 
 
 def edit_face(face: Person, references: Mapping[str, Person], *, force: bool = False) -> Edit:
@@ -77,11 +79,21 @@ def _check(region: str, *faces: Person, force: bool) -> None:
         if share < MIN_SHARE:
             has = ", ".join(FACE_REGIONS[i] for i in np.unique(person.regions))
             raise ScmError(f"{person.name}: shows too little {region} to take its colour; it has {has}")
-        if region == "eyes" and share > _GLASSES and not force:
+        if region == "eyes" and not force and (share > _GLASSES or _are_dark_glasses(person)):
             raise ScmError(
                 f"{person.name}: seems to wear glasses, so the colour of the eyes is not known; take a photo without, "
                 "or give --force"
             )
+
+
+def _are_dark_glasses(face: Person) -> bool:
+    """Return whether the eyes have no white: they are even and much darker than the skin."""
+    eyes, skin = (face.regions == FACE_REGIONS.index(region) for region in ("eyes", "skin"))
+    if not skin.any():
+        return False
+    light = cielab(face.image)[..., 0]
+    dark, white = np.percentile(light[eyes], (15, 90))
+    return bool(white - dark < _EVEN and np.median(light[skin]) - white > _DARKER)
 
 
 def recoloured(image: UInt8Array, part: Part, reference: UInt8Array, taken: Part, side: float) -> FloatArray:
