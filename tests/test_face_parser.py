@@ -120,7 +120,7 @@ def test_a_photo_without_a_face_is_a_one_line_error(tmp_path: Path) -> None:
 def test_a_face_from_the_side_is_edited_without_a_line_about_drawing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Face, "is_turned", property(lambda face: True))
+    monkeypatch.setattr(Face, "is_turned", property(bool))
     find_face(a_parser(), Path("ann.png"), in_photo(a_face(128), TURNED, 128, 160), SMALL)
     assert caplog.records == []
 
