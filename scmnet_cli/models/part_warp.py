@@ -232,7 +232,7 @@ class _Layers:
                 weight.mul_(1 - left)
         strength = _of_legs(weights, boxes, image)
         total = _total(weights, boxes, image)
-        beside = {part: _beside_forearm(part, boxes[part], weights[part], total, masks) for part in _FOREARMS}
+        beside = {part: _beside_forearm(boxes[part], weights[part], total, masks) for part in _FOREARMS}
         memberships: list[Tensor | None] = []
         for box, weight, left in zip(boxes, weights, behind, strict=True):
             own = None if box is None or weight is None else weight.div_(total[(..., *box)])
