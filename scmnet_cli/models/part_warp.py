@@ -297,7 +297,7 @@ def _emptied(layers: Tensor, share: Tensor) -> Tensor:
     return torch.cat([layers[:, :3], layers[:, 3:4] + share[:, None], layers[:, 4:]], dim=1)
 
 
-def _beside_forearm(part: int, box: Box | None, weight: Tensor | None, total: Tensor, masks: Tensor) -> Tensor | None:
+def _beside_forearm(box: Box | None, weight: Tensor | None, total: Tensor, masks: Tensor) -> Tensor | None:
     """Return 1 where a forearm has trousers, a skirt or bare legs beside it that another part shows, (B, h, w)."""
     if box is None or weight is None:
         return None
