@@ -29,6 +29,7 @@ from warped_people import (
     without_face,
 )
 
+from scmnet_cli.models import part_warp
 from scmnet_cli.models.part_joints import complete_joints
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, WarpSource, sampled_at, warp_parts
 from scmnet_cli.regions import one_hot, region_id
@@ -453,6 +454,16 @@ def test_a_source_warped_into_many_poses_equals_its_repeated_photo(missing: tupl
         for field in fields(PartWarp):
             for found in (batch, single):
                 assert torch.equal(getattr(found, field.name), getattr(expected, field.name)), field.name
+
+
+def test_large_images_are_warped_one_by_one_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = people(4, seed=3), people(4, seed=30)
+    given = noise(4), one_hot(labels_of(source)), source, target
+    at_once = warp_parts(*given)
+    monkeypatch.setattr(part_warp, "_FEW_PIXELS", 0)
+    one_by_one = warp_parts(*given)
+    for field in fields(PartWarp):
+        assert torch.equal(getattr(one_by_one, field.name), getattr(at_once, field.name)), field.name
 
 
 @pytest.mark.parametrize("height", [8, 7], ids=["in strips", "at once"])

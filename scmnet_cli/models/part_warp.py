@@ -11,7 +11,7 @@ where n(x) falls to 0 half a torso length away from all parts, and b_p(x) is 1 o
 beside it is not, and what one part shows of a skirt hides what another shows of the background.
 
 The warp has no learned parameters. Each part is evaluated only inside its bounding box, so cost and memory are linear
-in the number of pixels, with about three samples per pixel instead of ten. On a CPU images are sampled one by one: the
+in the number of pixels, with about three samples per pixel instead of ten. A CPU samples large images one by one: the
 boxes of one are smaller than those of a batch, and its layers stay in the cache.
 """
 
@@ -46,6 +46,7 @@ _LIMB_REGIONS = {3: (5, 6), 5: (5, 6), 7: (1, 7), 9: (1, 7)}
 _IN_FRONT, _CROSSING, _ALONG_LIMB = 30.0, 0.15, 9
 """Additional weight of a limb before the other one; torso lengths between limbs that cross; places to measure this."""
 _LEAST_COVERAGE = 0.02
+_FEW_PIXELS = 2**15  # up to which a batch is warped faster at once
 _LEAST_SOURCE = 0.05  # weight of a source pixel that another part owns
 _OTHER_LEG, _OWNED, _FAINT = 0.04, 0.5, 0.08
 """Membership of the pixels that a leg leaves to the other one, since it ends there; that of the other one, at least;
@@ -331,7 +332,7 @@ def _composite(
 ) -> PartWarp:
     """Sample every part and blend by the equations of the module."""
     batch, (height, width) = len(hidden), layers.image.shape[2:]
-    if boxed and batch > 1:  # image by image, everything stays in the cache, and boxes are smaller
+    if boxed and batch > 1 and height * width > _FEW_PIXELS:  # one by one: boxes are smaller, and a cache holds all
         rows = [slice(row, row + 1) for row in range(batch)]
         alone = [(layers.rows(row), hidden[row], fill, transforms.rows(row), target.rows(row)) for row in rows]
         given = [None] * batch if parts is None else torch.split(parts, 1)
