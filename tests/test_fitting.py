@@ -23,10 +23,11 @@ from test_editing import (
 
 from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.inference.fitting import between_shoulders, fitted, own_collar
-from scmnet_cli.inference.garment_faults import corrected, held_in_hands, label, without_foreign
+from scmnet_cli.inference.garment_faults import held_in_hands, label, without_foreign
 from scmnet_cli.inference.limb_places import limb_places, torso_length
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.shape_matching import closed, continued_colours, displacement, soft_edged
+from scmnet_cli.inference.wearer_faults import corrected
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Person
@@ -73,6 +74,13 @@ def test_colours_go_on_beyond_sound_pixels_and_these_stay() -> None:
     spread = continued_colours(colour, disc(20), sigma=3)
     assert np.array_equal(spread[disc(20)], colour[disc(20)])
     assert abs(spread - RED).max() < 1
+
+
+def test_stripes_go_on_beyond_sound_pixels() -> None:
+    rows = np.broadcast_to(np.arange(120)[:, None], (120, 120))
+    colour = np.repeat(np.where(rows % 6 < 3, 200, 40)[..., None], 3, axis=-1).astype(np.float32)
+    sound = np.broadcast_to(np.arange(120) < 60, (120, 120))
+    assert np.array_equal(continued_colours(colour, sound, sigma=4)[:, 62:70], colour[:, 62:70])
 
 
 def test_narrow_bays_and_holes_close_and_wide_bays_do_not() -> None:
@@ -298,6 +306,32 @@ def test_a_flat_garment_takes_the_light_of_the_old_one() -> None:
     shaded, even = (worn_by(wearer, own, (150, 90, 60), flat=flat)[1] for flat in (True, False))
     assert shaded[inner & left].mean() < 0.9 * shaded[inner & ~left].mean()
     assert even[inner & left].mean() == pytest.approx(even[inner & ~left].mean())
+
+
+def test_a_flat_garment_takes_the_folds_of_a_plain_one_and_no_pattern() -> None:
+    wearer = full_size(PANTS, "wearer", {"upper": (150, 120, 100)})
+    own = regions_of(wearer, "upper")
+    rows, columns = np.mgrid[: own.shape[0], : own.shape[1]]
+    middle = columns - round(wearer.joints[JOINTS.index("neck"), 0])
+    fold = own & (abs(middle) < 2)
+    folded = relabelled(wearer, fold, "upper", (110, 88, 73))
+    striped = relabelled(wearer, own & (rows // 3 % 2 == 0), "upper", (110, 88, 73))
+    inner = ndimage.binary_erosion(own, iterations=8)
+    beside = inner & (abs(middle) > 4) & (abs(middle) < 7)
+    light = worn_by(folded, own, (200, 150, 40), flat=True)[1].mean(-1)
+    assert light[inner & fold].mean() < 0.97 * light[beside].mean()
+    plain = worn_by(striped, own, (200, 150, 40), flat=True)[1].mean(-1)
+    assert abs(plain[inner] / plain[inner].mean() - 1).max() < 0.1
+
+
+def test_the_hem_of_a_top_over_trousers_is_smooth() -> None:
+    wearer = full_size(PANTS, "wearer", {"upper": (200, 200, 200), "pants": (40, 40, 60)})
+    own, pants = regions_of(wearer, "upper"), regions_of(wearer, "pants")
+    notches = ndimage.binary_dilation(pants, iterations=8) & own & (np.arange(own.shape[1]) % 8 < 3)
+    cover, _ = worn_by(relabelled(wearer, notches, "pants"), own)
+    neck = round(wearer.joints[JOINTS.index("neck"), 0])
+    ends = np.where(cover > 0.5, np.arange(len(own))[:, None], 0).max(0)[neck - 12 : neck + 12]
+    assert np.ptp(ends) <= 2
 
 
 # Faults ---------------------------------------------------------------------------------------------------------------

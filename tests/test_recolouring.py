@@ -32,7 +32,7 @@ def red_disc(old_radius: float = RADIUS, new_radius: float = RADIUS, kept=None) 
     new, old = distance() < new_radius, distance() < old_radius
     area = new.astype(np.float32)
     nothing = np.zeros_like(new)
-    outlines = Outlines(new, old, nothing if kept is None else kept, nothing)
+    outlines = Outlines(new, old, nothing if kept is None else kept, nothing, nothing)
     return Edit(dressed(PANTS), np.full((SIZE, SIZE, 3), RED, np.float32), area, area, outlines)
 
 
@@ -97,7 +97,7 @@ def test_no_rim_of_a_removed_garment_stays_around_a_hand_before_it() -> None:
     photo, share = picture(old=(220.0, 170.0, 140.0))
     nothing = np.zeros_like(hand)
     colour, area = np.zeros((SIZE, SIZE, 3), np.float32), (~hand).astype(np.float32)
-    edit = Edit(dressed(PANTS), colour, np.zeros_like(area), area, Outlines(nothing, ~hand, nothing, hand))
+    edit = Edit(dressed(PANTS), colour, np.zeros_like(area), area, Outlines(nothing, ~hand, nothing, hand, nothing))
     behind = np.full_like(photo, 240)
     found = recoloured(edit, photo, behind)
     ring = abs(distance() - RADIUS) < 5
@@ -114,7 +114,9 @@ def test_an_edge_that_no_colour_shows_is_soft() -> None:
     photo = np.full((SIZE, SIZE, 3), 90, np.uint8)
     nothing, area = np.zeros_like(hand), (~hand).astype(np.float32)
     colour = np.full((SIZE, SIZE, 3), RED, np.float32)
-    found = recoloured(Edit(dressed(PANTS), colour, area, area, Outlines(~hand, ~hand, nothing, hand)), photo, photo)
+    found = recoloured(
+        Edit(dressed(PANTS), colour, area, area, Outlines(~hand, ~hand, nothing, hand, nothing)), photo, photo
+    )
     red = found.over(photo, photo)[SIZE // 2, :, 0].astype(int)
     assert abs(np.diff(red)).max() < 80, "in two steps or more"
 
@@ -125,8 +127,8 @@ def test_without_a_common_outline_an_edit_stays_as_it_is(outlines: str) -> None:
     edit, nothing, all_of_it = red_disc(), np.zeros((SIZE, SIZE), bool), np.ones((SIZE, SIZE), bool)
     given = {
         "none": None,
-        "apart": Outlines(distance() < 100, distance() > 200, nothing, nothing),
-        "everywhere": Outlines(all_of_it, all_of_it, nothing, nothing),
+        "apart": Outlines(distance() < 100, distance() > 200, nothing, nothing, nothing),
+        "everywhere": Outlines(all_of_it, all_of_it, nothing, nothing, nothing),
     }
     edit = replace(edit, outlines=given[outlines])
     assert recoloured(edit, photo, photo) is edit
@@ -136,8 +138,33 @@ def test_outlines_of_two_edits_are_joined() -> None:
     nothing = np.zeros((4, 4), bool)
     top, bottom = nothing.copy(), nothing.copy()
     top[:2], bottom[2:] = True, True
-    first, second = Outlines(top, nothing, nothing, top), Outlines(bottom, top, bottom, bottom)
+    first = Outlines(top, nothing, nothing, top, bottom)
+    second = Outlines(bottom, top, bottom, bottom, bottom)
     assert first.joined(second).new.all()
     assert np.array_equal(first.joined(second).old, top)
     assert np.array_equal(first.joined(second).front, bottom), "the second edit replaced what lay in front"
     assert first.joined(None) is first
+
+
+def test_no_spots_of_a_pattern_stay_at_the_edge() -> None:
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    dots = np.where((((rows // 8) + (columns // 8)) % 2 == 0)[..., None], WHITE, (20.0, 20.0, 60.0))
+    share = ndimage.gaussian_filter((distance() < RADIUS).astype(np.float32), 1.2)[..., None]
+    photo = (share * dots + (1 - share) * np.asarray(DARK)).round().astype(np.uint8)
+    result = drawn(recoloured(red_disc(), photo, photo), photo)
+    ring = abs(distance() - RADIUS) < 2
+    exact = share * np.asarray(RED) + (1 - share) * np.asarray(DARK)
+    assert np.quantile(abs(result[ring] - exact[ring]).max(-1), 0.95) < 80
+
+
+def test_a_hand_keeps_its_edge_where_the_new_garment_covers_the_background_beside_it() -> None:
+    hand = distance() < RADIUS
+    photo, share = picture()  # a pale hand on a dark background
+    nothing, area = np.zeros_like(hand), (~hand).astype(np.float32)
+    outlines = Outlines(~hand & (distance() < 2 * RADIUS), nothing, nothing, hand, ~hand)
+    edit = Edit(dressed(PANTS), np.full((SIZE, SIZE, 3), RED, np.float32), area, area, outlines)
+    ring = abs(distance() - RADIUS) < 3
+    exact = share * np.asarray(WHITE) + (1 - share) * np.asarray(RED)
+    result = drawn(recoloured(edit, photo, photo), photo)
+    assert abs(result[ring] - exact[ring]).mean() < 8
+    assert abs(drawn(edit, photo)[ring] - exact[ring]).mean() > 12, "without it a dark line surrounds the hand"

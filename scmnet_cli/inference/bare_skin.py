@@ -38,6 +38,8 @@ _MIXED = 0.012
 _MET, _FADES = 0.03, 0.4
 """Torso lengths below a bared leg that give its colour there, and over which that colour fades."""
 _LEAST_SKIN = 0.001  # share of the canvas
+_LIT, _LIKE_LIT = 0.65, 8.0
+"""Quantile of lightness of the skin that gives its colour, since eyes, hair and shadows are darker; grey levels."""
 _VARIATION = 20.0  # of 255: the largest deviation from the skin's colour
 
 
@@ -88,17 +90,27 @@ def _leg_girths(wearer: Person) -> list[float]:
 
 
 def skin_toned(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolArray) -> npt.NDArray[np.float32]:
-    """Give drawn pixels the wearer's skin colour, that of face and arms.
+    """Give drawn pixels the colour of the wearer's lit skin: that of face and arms, and for legs that of legs too.
 
     Their lightness varies as it does in the drawn pixels, by half as much and up to a limit.
     """
     own = np.isin(wearer.regions, [region_id("arms"), region_id("face")])
     if not skin.any() or own.mean() <= _LEAST_SKIN:
         return drawn
-    colour = np.median(wearer.image[own], axis=0).astype(np.float32)
-    light = drawn.mean(-1, keepdims=True)
-    toned = colour + ((light - np.median(light[skin])) / 2).clip(-_VARIATION, _VARIATION)
-    return np.where(skin[..., None], toned.clip(0, 255), drawn).astype(np.float32)
+    legs = (wearer.regions == region_id("legs")) & like_skin(wearer)
+    places = [away for _, away in limb_places(wearer)]
+    on_legs = np.minimum(*places[2:]) < np.minimum(*places[:2])
+    toned = drawn.astype(np.float32)
+    for part, seen in ((skin & ~on_legs, own & like_skin(wearer)), (skin & on_legs, own & like_skin(wearer) | legs)):
+        if not part.any():
+            continue
+        colours = wearer.image[seen if seen.any() else own]
+        lightness = colours.mean(-1)
+        lit = colours[abs(lightness - np.quantile(lightness, _LIT)) <= _LIKE_LIT]
+        light = drawn[part].mean(-1, keepdims=True)
+        varied = lit.mean(0) + ((light - np.median(light)) / 2).clip(-_VARIATION, _VARIATION)
+        toned[part] = varied.clip(0, 255)
+    return toned
 
 
 def legs_continued(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolArray) -> npt.NDArray[np.float32]:

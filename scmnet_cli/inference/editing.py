@@ -33,10 +33,11 @@ from scmnet_cli.inference.behind_hair import (
     with_seen_face,
 )
 from scmnet_cli.inference.edit_places import check_place, lies_flat
-from scmnet_cli.inference.filling import torso_filled, trousers_extended, waist_filled, wedge_filled
+from scmnet_cli.inference.filling import continued, torso_filled, trousers_extended, waist_filled, wedge_filled
 from scmnet_cli.inference.fitting import FITTED, fitted, own_collar
-from scmnet_cli.inference.garment_faults import corrected, without_foreign
+from scmnet_cli.inference.garment_faults import without_foreign
 from scmnet_cli.inference.garments import KINDS
+from scmnet_cli.inference.limb_places import torso_length
 from scmnet_cli.inference.recolouring import Outlines, between_regions
 from scmnet_cli.inference.synthesis import photo_of
 from scmnet_cli.inference.uncovered import (
@@ -47,6 +48,7 @@ from scmnet_cli.inference.uncovered import (
     outside_parts,
     uncovered_skin,
 )
+from scmnet_cli.inference.wearer_faults import corrected, trousers_corrected
 from scmnet_cli.models.part_joints import FIRST_BONE, TORSO_PART, body_size
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.models.positions import STRIDE
@@ -86,12 +88,16 @@ _DRESS_BELOW_HIPS = 0.35  # in torso lengths: an upper garment that reaches furt
 _SEAM = 3.0
 """Over so many times the width of mixed pixels a bared leg fades into the leg below."""
 _SURE = (0.3, 0.7)
-_COVERED = 0.2
+_COVERED, _SURE_TRUNK = 0.2, 0.99
+_PIECE_EDGE, _NARROW_GAP = 0.02, 0.4
+"""Torso lengths: width of a piece's edge, whose colours mix with what is beside it, and of a gap that is filled."""
 _FLAT_GIRTHS = {"upper": (0.8, 1.0), "dress": (0.8, 0.85), "pants": (1.0, 0.75), "skirt": (1.0, 0.8)}
 """Factors for the widths of arms and legs of a flat garment: a worn tube is narrower than a flat one."""
 _FOREARMS, _THIGHS = (3, 5), (6, 8)  # parts
 _SLEEVES = torch.tensor([[0.0] * FIRST_BONE + [1.0] * 4 + [0.0] * 4])
 """Weight of each part: the arms alone."""
+_NO_LEGS = torch.tensor([[1.0] * FIRST_BONE + [1.0] * 4 + [0.0] * 4])
+"""Weight of each part: all but the legs."""
 _DRESS_WAIST = 0.3  # torso lengths above the hips: from there on a flat dress, whose sleeves lie apart, is a skirt
 _ISLAND = 0.1  # minimum size of a component, as a share of the largest
 _LEAST_GARMENT, _LEAST_HAIR = 0.002, 0.0005  # minimum share of the canvas
@@ -170,14 +176,15 @@ def regions_taken(kind: str) -> list[int]:
 
 
 def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str, *, force: bool) -> Edit:
-    wearer = _dress_split(wearer, kind)
+    wearer = corrected(_dress_split(wearer, kind), kind)
+    if kind == "pants":
+        reference = trousers_corrected(reference)
     taken = regions_taken(kind)
     replaced = [region_id(name) for name in _REPLACED.get(kind, (kind,))]
     region = region_id("upper" if kind == "dress" else kind)
     garment, colour, sleeves = _warped_garment(wearer, reference, taken, region, kind)
     if kind == "hair":
         wearer = with_seen_face(wearer)
-    wearer = corrected(wearer, kind)
     if kind in ON_TORSO and not lies_flat(reference):
         garment, colour = torso_filled(wearer, garment, colour)
     if kind == "hair":
@@ -242,7 +249,7 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
         kept = near_eyes(wearer) if kind == "hair" else frayed(wearer, skin, 2) | ~between_regions(wearer)
         before = front & (wearer.regions != region_id("face")) & ((wearer.regions != BACKGROUND) | held)
         was = old | (worn & (wearer.regions != BACKGROUND) & ~front)
-        ends = Outlines(worn | skin, was, kept, before & (kind != "hair"))
+        ends = Outlines(worn | skin, was, kept, before & (kind != "hair"), wearer.regions == BACKGROUND)
     mixed = wearer.image * (1 - area[..., None]) + shown * area[..., None]
     finished = np.where(area[..., None] > 0, mixed.round().clip(0, 255), wearer.image).astype(np.uint8)
     return Edit(replace(pasted, image=finished, regions=labels), new.astype(np.float32), opacity, area, ends)
@@ -338,6 +345,9 @@ def _warped_garment(
             masks = one_hot(torch.from_numpy(layer * np.uint8(label))[None])
             target = torch.from_numpy(joints)[None]
             own, pixels = _sure(warp_parts(batch.image, masks, batch.structure, target, girth=girth), label)
+            if kind == "upper" and lies_flat(reference):  # no leg moves the cloth before the trunk
+                warp = warp_parts(batch.image, masks, batch.structure, target, girth=girth, parts=_NO_LEGS)
+                pixels = _trunk_kept(wearer, own, pixels, _sure(warp, label))
             if kind in ON_TORSO and layer is not hanging:
                 warp = warp_parts(batch.image, masks, batch.structure, target, girth=girth, parts=_SLEEVES)
                 sleeves = _sure(warp, label)[0]
@@ -351,6 +361,36 @@ def _warped_garment(
             colour = colour * (1 - share) + pixels * share
             cover = np.maximum(cover, own)
     return _without_islands(cover), colour, sleeves
+
+
+def _trunk_kept(
+    wearer: Person,
+    cover: npt.NDArray[np.float32],
+    pixels: npt.NDArray[np.float32],
+    trunk: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+) -> npt.NDArray[np.float32]:
+    """Return a flat top whose trunk is warped without the legs, which would mix stripes of two legs.
+
+    Narrow gaps that this leaves at the hem are filled from their left and right.
+
+    Args:
+        wearer: the person who gets it.
+        cover: where the top is, if it is warped with the legs.
+        pixels: its colours.
+        trunk: the same two without the legs.
+    """
+    from scipy import ndimage
+
+    size = torso_length(wearer)
+    sound = ndimage.binary_erosion(trunk[0] > _SURE_TRUNK, iterations=max(1, round(_PIECE_EDGE * size)))
+    columns = np.arange(sound.shape[1])
+    left = np.maximum.accumulate(np.where(sound, columns, -len(columns)), axis=1)
+    right = np.minimum.accumulate(np.where(sound, columns, 2 * len(columns))[:, ::-1], axis=1)[:, ::-1]
+    gap = (cover > 0) & ~sound & (right - left < _NARROW_GAP * size)
+    filled = continued(trunk[1].swapaxes(0, 1), sound.T, gap.T).swapaxes(0, 1)
+    share = ndimage.gaussian_filter((sound | gap).astype(np.float32), _PIECE_EDGE * size)
+    share = np.where(sound | gap, ((share - 0.5) * 2).clip(0, 1), 0)[..., None]
+    return (pixels * (1 - share) + filled * share).astype(np.float32)
 
 
 def _sure(warp: PartWarp, label: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -20,7 +20,7 @@ from scmnet_cli.inference.uncovered import ON_TORSO, SHOULDER, below_hips, sleev
 from scmnet_cli.models.part_joints import LIMBS, complete_joints
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
-from scmnet_cli.types import FloatArray, Person
+from scmnet_cli.types import FloatArray, Person, UInt8Array
 
 _BoolArray = npt.NDArray[np.bool_]
 
@@ -47,6 +47,8 @@ _SAME_HEM, _COAT = 0.3, 0.6
 """Hems of tops that are nearer than this, in torso lengths, are the same; a top longer by the second is cut."""
 _SPECK = 0.05
 """Least area of a piece of trousers, relative to the largest."""
+_EVEN = (0.1, 0.025)
+"""Torso lengths: widths of the median and the mean that even out the hem of a top over trousers."""
 _OVERHANG = 0.025
 """Torso lengths that a new top reaches below the old one."""
 _SLEEVE, _ARM = 0.2, 0.07
@@ -65,6 +67,17 @@ _SAME_LENGTH = 0.15
 _SHADED, _SHADE, _GAINS, _SAME_HUE = 0.05, 0.6, (0.7, 1.2), 0.97
 """Blur of the old garment's light in torso lengths, how much of it the new one takes, its limits, and the cosine of
 colours from which they are the same garment's."""
+_HANGS_ALIKE: Mapping[str, tuple[int, ...]] = {
+    "upper": (_UPPER,), "dress": (_UPPER, _SKIRT), "pants": (_PANTS,), "skirt": (_SKIRT,), "hair": ()
+}  # fmt: skip
+"""Regions of the old garment whose light and folds a new one takes."""
+_OTHER, _AROUND = 35.0, 0.008
+"""Grey levels from the usual chroma of a garment from which on a pixel is another's; its rim, a share of the height."""
+_ONE_COLOUR = 0.6  # least share of a garment that has its usual colour, if that tells the light on it
+_NOISE = 1.0  # grey levels
+_PLAIN, _FOLD, _DARK, _FOLDS = (0.2, 0.09), 1.0, 10.0, (0.75, 1.15)
+"""Most edges a pixel and spread of colour of a plain garment; blur of folds in pixels; grey levels that noise adds to
+dark cloth; limits of the light on folds relative to what is around them."""
 _FLARE, _HIPS = 0.4, 0.2
 """Pixels that a skirt may widen on each side, for a pixel down; torso lengths below its waist that tell its width."""
 _HEM = (0.15, 0.03, 0.25, 0.08)
@@ -132,28 +145,85 @@ def fitted(
     )
     if flat:
         pixels = pixels * _shading(wearer, kind, target)[..., None]
-    return soft_edged(target), pixels.clip(0, 255).astype(np.float32)
+    # at the outline of the old garment the photo's own edge is recoloured; a soft edge would bare its corners
+    return np.maximum(soft_edged(target), own), pixels.clip(0, 255).astype(np.float32)
 
 
 def _shading(wearer: Person, kind: str, target: _BoolArray) -> FloatArray:
-    """Return the light and shadow on the wearer's old garment, (H, W): a flat garment has none of its own."""
+    """Return light, shadow and folds of the wearer's old garment, (H, W): a flat garment has none of its own.
+
+    Only a garment of the same kind hangs alike. A plain one shows its folds, a pattern would show too.
+    """
     from scipy import ndimage
 
-    own = np.isin(wearer.regions, _OLD[kind]) & target
+    own = np.isin(wearer.regions, _HANGS_ALIKE[kind]) & target
     hue = wearer.image / np.linalg.norm(wearer.image.astype(np.float32), axis=-1, keepdims=True).clip(1)
+    worn = own.copy()
     if own.any():  # a dark top below an open jacket is no shadow
         middle = np.median(hue[own], axis=0)
         own &= hue @ (middle / np.linalg.norm(middle)) > _SAME_HUE
-    if own.sum() < _LEAST_LIT:
+    if own.sum() < max(_LEAST_LIT, _ONE_COLOUR * worn.sum()):  # light is not told from a pattern
         return np.ones(target.shape, np.float32)
     light = wearer.image.astype(np.float32).mean(-1)
     sigma = _SHADED * torso_length(wearer)
-    weight = ndimage.gaussian_filter(own.astype(np.float32), sigma)
-    mean = ndimage.gaussian_filter(light * own, sigma) / weight.clip(1e-3)
+    mean, weight = _mean_light(light, own, sigma)
     level = float(np.median(light[own]))
     gain = (mean.clip(1) / max(level, 1.0)) ** _SHADE
     gain = np.where(weight > 0.1, gain, 1).clip(*_GAINS)
-    return np.asarray(ndimage.gaussian_filter(gain, sigma), np.float32)
+    gain = ndimage.gaussian_filter(gain, sigma)
+    inside = ndimage.binary_erosion(worn & ~_other_colour(wearer.image, worn), iterations=2)
+    near, far = (_mean_light(light, inside, width)[0] for width in (_FOLD, sigma))
+    if inside.any() and _is_plain(wearer.image, inside, near - far):
+        folds = (((near + _DARK) / (far + _DARK)) ** _SHADE).clip(*_FOLDS)
+        share = ndimage.gaussian_filter(inside.astype(np.float32), _FOLD)
+        gain = gain * (1 + share * (folds - 1))
+    return np.asarray(gain, np.float32)
+
+
+def _other_colour(image: UInt8Array, worn: _BoolArray) -> _BoolArray:
+    """Return the pixels of a garment that are neither lit nor shaded cloth: a belt on it, a shirt below it.
+
+    Shape:
+        image: (H, W, 3); worn, result: (H, W).
+    """
+    from scipy import ndimage
+
+    colours = ndimage.gaussian_filter(image.astype(np.float32), (_FOLD, _FOLD, 0))
+    chroma = colours - colours.mean(-1, keepdims=True)
+    if not worn.any():
+        return worn
+    far = np.linalg.norm(chroma - np.median(chroma[worn], axis=0), axis=-1) > _OTHER
+    far = ndimage.binary_opening(worn & far, iterations=1)
+    return np.asarray(worn & ndimage.binary_dilation(far, iterations=max(1, round(_AROUND * len(worn)))), np.bool_)
+
+
+def _is_plain(image: UInt8Array, inside: _BoolArray, relief: FloatArray) -> bool:
+    """Return whether a garment has one colour and no pattern: its light changes only from fold to fold.
+
+    Args:
+        image: the photo, (H, W, 3).
+        inside: pixels of the garment.
+        relief: how much lighter they are than what is around them, (H, W).
+    """
+    from scipy import ndimage
+
+    above = relief > _NOISE
+    edges = sum(
+        float((above[one] != above[other])[inside[one] & inside[other]].mean())
+        for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1]))
+    )
+    colours = ndimage.gaussian_filter(image.astype(np.float32), (_FOLD, _FOLD, 0))[inside]
+    light = colours.mean(-1, keepdims=True)
+    spread = float(((colours - light) / (light + _DARK)).std(0).mean())
+    return edges < _PLAIN[0] and spread < _PLAIN[1]
+
+
+def _mean_light(light: FloatArray, own: _BoolArray, sigma: float) -> tuple[FloatArray, FloatArray]:
+    """Return the Gaussian mean of the light on a garment, and its weight, (H, W) each."""
+    from scipy import ndimage
+
+    weight = ndimage.gaussian_filter(own.astype(np.float32), sigma)
+    return ndimage.gaussian_filter(light * own, sigma) / weight.clip(1e-3), weight
 
 
 def own_collar(wearer: Person, kind: str, cover: FloatArray) -> _BoolArray:
@@ -235,11 +305,32 @@ def _top(wearer: Person, worn: _BoolArray, sleeves: _BoolArray) -> _BoolArray:
     over = round(_OVERHANG * size)  # the hem of the old top, where the map gives it to the trousers
     for down in range(1, over + 1):
         target[down:] |= own[:-down] & below_waist[down:]
+    target = _with_smooth_end(target, trunk & below_waist, size)
     if new > old + _SAME_HEM * size:
         target |= below_waist & (rows <= _hem_line(worn & ~on_arms))
     elif new < old - _COAT * size:
         target &= on_arms | (rows <= new)
     return target
+
+
+def _with_smooth_end(target: _BoolArray, zone: _BoolArray, size: float) -> _BoolArray:
+    """Return a top whose hem is smooth where it lies over trousers or a skirt.
+
+    Shape:
+        target, zone, result: (H, W).
+    """
+    from scipy import ndimage
+
+    rows = np.arange(len(target))[:, None]
+    ends = np.where(target & (zone | np.roll(zone, -1, 0)), rows, 0).max(0).astype(np.float32)
+    columns = np.flatnonzero(ends)
+    if not len(columns):
+        return target
+    even = ndimage.median_filter(ends[columns], max(3, round(_EVEN[0] * size)), mode="nearest")
+    hem = np.zeros(target.shape[1])
+    hem[columns] = ndimage.gaussian_filter1d(even, _EVEN[1] * size, mode="nearest")
+    over = zone & (hem > 0)
+    return np.asarray((target | (over & (rows <= hem))) & ~(over & (rows > hem)), np.bool_)
 
 
 def between_shoulders(wearer: Person) -> _BoolArray:

@@ -5,30 +5,17 @@ The colours and edges of the photo show what does not belong to the garment.
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.inference.limb_places import column_of_limb, limb_places, torso_length
-from scmnet_cli.inference.shape_matching import closed
+from scmnet_cli.inference.limb_places import limb_places, torso_length
 from scmnet_cli.inference.uncovered import below_hips
-from scmnet_cli.models.part_joints import LIMBS
-from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, Person, UInt8Array
 
 _BoolArray = npt.NDArray[np.bool_]
 
-_PANTS, _ARMS = region_id("pants"), region_id("arms")
-_CLOTHES = ("upper", "dress", "pants", "skirt")
-_WATCH, _WRIST = 0.05, (1.7, 2.05)
-"""Half width of a watch in torso lengths, and where on an arm it may be, in lengths of its bones."""
-_LIMB, _THIGH, _RIM, _BETA = 0.1, 0.15, 0.08, 300
-"""Half width of the sure part of a limb in torso lengths, where on the thigh it begins, width of the doubtful rim of a
-garment, and weight of colour differences for random walks."""
+_LIMB = 0.1  # half width of the sure part of a limb in torso lengths
 _BONE, _DEEP = 0.05, 0.08
 """Half width of a limb's middle, and depth of a garment's inside, in torso lengths."""
 _FOREIGN, _HELD = 0.002, 0.001
@@ -41,75 +28,6 @@ _LABEL = 0.13
 """Size of the place of a maker's label in torso lengths."""
 _BINS, _LEAST_CORE = 10, 200
 """Bins a channel, and least number of pixels that tell a garment's colours."""
-
-
-def corrected(wearer: Person, kind: str) -> Person:
-    """Correct the wearer's region map where the photo contradicts it.
-
-    Watches and bracelets are part of an arm, and what edges separate from trousers is none of them.
-
-    Args:
-        wearer: in the old clothes; without a ``scene`` the old garment is not corrected.
-        kind: kind of the new garment.
-    """
-    if kind not in _CLOTHES or wearer.scene is None:
-        return wearer
-    labels, image = wearer.regions.copy(), wearer.image.copy()
-    worn = _at_wrists(wearer)
-    labels[worn], image[worn] = _ARMS, wearer.scene[worn]
-    own = labels == _PANTS
-    if kind == "pants" and own.any():
-        wrong = _beside_trousers(wearer, own)
-        labels[wrong], image[wrong] = BACKGROUND, PLAIN_GREY
-    return replace(wearer, regions=labels, image=image)
-
-
-def _at_wrists(wearer: Person) -> _BoolArray:
-    """Return what the region map leaves out between a forearm and its hand: a watch or a bracelet."""
-    arms = wearer.regions == _ARMS
-    closing = closed(arms, _WATCH * torso_length(wearer)) & (wearer.regions == BACKGROUND)
-    near = np.zeros_like(arms)
-    for place, away in limb_places(wearer)[:2]:
-        near |= (away < _LIMB) & _within(place, _WRIST)
-    return np.asarray(closing & near, np.bool_)
-
-
-def _beside_trousers(wearer: Person, own: _BoolArray) -> _BoolArray:
-    """Return what the region map takes for trousers beside the legs, though the photo's edges separate it from them."""
-    from scipy import ndimage
-
-    assert wearer.scene is not None
-    places, beside = zip(*limb_places(wearer)[2:], strict=True)
-    right, left = (column_of_limb(wearer, leg) for leg in LIMBS[2:])
-    columns = np.arange(own.shape[1])
-    between = (columns > np.minimum(right, left)[:, None]) & (columns < np.maximum(right, left)[:, None])
-    rim = (np.minimum(*beside) > _LIMB) & (np.maximum(*places) > _THIGH) & ~between
-    rim &= ndimage.distance_transform_edt(own) < _RIM * torso_length(wearer)
-    return _separate(wearer.scene, own & rim, own)
-
-
-def _separate(scene: UInt8Array, doubtful: _BoolArray, own: _BoolArray) -> _BoolArray:
-    """Return the doubtful pixels of a garment that belong to what is beside it: random walks reach that first.
-
-    Shape:
-        scene: (H, W, 3); doubtful, own, result: (H, W).
-    """
-    from scipy import ndimage
-    from skimage.segmentation import random_walker
-
-    if not doubtful.any() or not (own & ~doubtful).any():
-        return np.zeros_like(own)
-    seeds = np.where(doubtful, 0, np.where(own, 1, 2))
-    rows, columns = (np.flatnonzero(doubtful.any(axis)) for axis in (1, 0))
-    box = (slice(max(0, rows[0] - 4), rows[-1] + 5), slice(max(0, columns[0] - 4), columns[-1] + 5))
-    if len(np.unique(seeds[box])) < 3:
-        return np.zeros_like(own)
-    smooth = ndimage.gaussian_filter(scene.astype(np.float64) / 255, (1, 1, 0))
-    found = np.zeros_like(own)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found[box] = random_walker(smooth[box], seeds[box], beta=_BETA, mode="cg_j", channel_axis=-1) == 2
-    return np.asarray(ndimage.binary_opening(found & doubtful, iterations=2), np.bool_)
 
 
 def without_foreign(reference: Person, kind: str, mask: _BoolArray) -> _BoolArray:

@@ -26,6 +26,8 @@ _APART = 1.5
 """Pixels between the outlines of the new and the old garment up to which they are the same."""
 _LEAST_CONTRAST, _MOST_OFF = 30.0, 30.0
 """Grey levels: between the colours on both sides of an edge that tell shares, and of a pixel from their mixture."""
+_CONTRASTY, _WINDOW = 50.0, 2.0
+"""Standard deviation, in grey levels, of a pattern whose colours do not tell shares; window to measure it, in bands."""
 _SMOOTH = 0.8  # pixels
 _LEAST_SHARE = 0.05
 
@@ -36,20 +38,25 @@ class Outlines:
 
     Shape:
         new, old: (H, W), the new garment with bared skin, and what was there; kept: (H, W), pixels that stay; front:
-            (H, W), hands, hair and clothes before the old garment.
+            (H, W), hands, hair and clothes before the old garment; empty: (H, W), background of the photo.
     """
 
     new: _BoolArray
     old: _BoolArray
     kept: _BoolArray
     front: _BoolArray
+    empty: _BoolArray
 
     def joined(self, later: Outlines | None) -> Outlines:
         """Return the outlines of two edits, one after the other."""
         if later is None:
             return self
         return Outlines(
-            self.new | later.new, self.old | later.old, self.kept | later.kept, self.front & ~later.old | later.front
+            self.new | later.new,
+            self.old | later.old,
+            self.kept | later.kept,
+            self.front & ~later.old | later.front,
+            self.empty & later.empty,
         )
 
 
@@ -68,15 +75,27 @@ def between_regions(wearer: Person) -> _BoolArray:
 def recoloured(edit: Edit, picture: UInt8Array, behind: UInt8Array) -> Edit:
     """Return an edit whose edges are those of a photo, as far as it replaced a garment by one of the same outline.
 
-    What lies before the old garment keeps its edge too, also where only the background replaces the garment.
+    What lies before the old garment keeps its edge too, also where only the background replaces the garment, and where
+    the new garment covers background.
 
     Shape:
         picture, behind: (H, W, 3), the photo at the size of the edit, and what an edit shows where it is transparent.
     """
+    ends = edit.outlines
+    if ends is None:
+        return edit
+    result = _recoloured(edit, ends, picture, behind)
+    covered = ends.new & ~ends.old & ~ends.front & ends.empty
+    return _recoloured(result, replace(ends, old=covered), picture, behind, only_front=True)
+
+
+def _recoloured(
+    edit: Edit, ends: Outlines, picture: UInt8Array, behind: UInt8Array, *, only_front: bool = False
+) -> Edit:
+    """Return an edit whose edges are those of a photo; ``only_front`` are those of what lies before it."""
     from scipy import ndimage
 
-    ends = edit.outlines
-    if ends is None or not ends.old.any() or (ends.new | ends.old).all():
+    if not ends.old.any() or (ends.new | ends.old).all():
         return edit
     band = max(2.0, _BAND * len(picture))
     image = picture.astype(np.float32)
@@ -84,7 +103,8 @@ def recoloured(edit: Edit, picture: UInt8Array, behind: UInt8Array) -> Edit:
     near = (abs(in_old) <= band) & (abs(in_new) <= band) & (abs(in_old - in_new) <= _APART)
     uncovered = ndimage.binary_opening(ends.old & ~ends.new, iterations=2)
     near &= ~ndimage.binary_dilation(uncovered, iterations=round(2 * band))
-    near |= _beside_front(ends, in_old, band)
+    at_front = _beside_front(ends, in_old, band)
+    near = (near & (not only_front)) | at_front
     near &= ~ends.kept
     opaque = edit.opacity[..., None]
     result = edit.colour * opaque + behind * (1 - opaque)
@@ -93,12 +113,14 @@ def recoloured(edit: Edit, picture: UInt8Array, behind: UInt8Array) -> Edit:
         return edit
     new = np.where((in_old > 1)[..., None], result, new)
     share, known = _share_of(image, old, other)
+    patterned = _patterned(image, ends.old, band) & ~at_front
+    known &= ~patterned
     beside = other + ((image - share[..., None] * old) / (1 - share[..., None]).clip(0.1) - other).clip(
         -_MOST_OFF, _MOST_OFF
     )
     beside = np.where((known & (share < 0.8))[..., None], beside, other)
     inside = ends.old
-    unclear = near & ~known & ~inside  # only the mask tells that edge
+    unclear = near & ~known & ~inside & ~patterned  # only the mask tells that edge
     beside = np.where(unclear[..., None], image, beside)
     by_colour = np.where(inside, np.maximum(share, in_old / band), share * (1 + in_old / (band + 1)))
     share = np.where(known, by_colour, 0.5 + in_old / 2).clip(0, 1)  # where colours do not tell, the mask does
@@ -113,6 +135,17 @@ def recoloured(edit: Edit, picture: UInt8Array, behind: UInt8Array) -> Edit:
         opacity=np.where(used, np.float32(1), edit.opacity),
         area=np.where(used, np.float32(1), edit.area),
     )
+
+
+def _patterned(image: FloatArray, old: _BoolArray, band: float) -> _BoolArray:
+    """Return where the old garment nearby has such different colours that none tells its share of a pixel, (H, W)."""
+    from scipy import ndimage
+
+    light, sigma = image.mean(-1), _WINDOW * band
+    weight = ndimage.gaussian_filter(old.astype(np.float32), sigma).clip(1e-3)
+    mean = ndimage.gaussian_filter(light * old, sigma) / weight
+    square = ndimage.gaussian_filter(light**2 * old, sigma) / weight
+    return np.asarray((square - mean**2 > _CONTRASTY**2) & (weight > 0.05), np.bool_)
 
 
 def _beside_front(ends: Outlines, in_old: FloatArray, band: float) -> _BoolArray:

@@ -11,6 +11,7 @@ _BoolArray = npt.NDArray[np.bool_]
 
 _LEVELS = ((4, 60), (2, 40))
 """Reduction of the masks, and number of steps, of each level of the registration."""
+_MIRRORED = 3.0  # times the blur up to which colours are mirrored
 _EDGE, _SOFT = 1 / 600, 1 / 400
 """Blur of a mask's outline, and width of its soft edge, as shares of its height."""
 
@@ -33,14 +34,19 @@ def soft_edged(mask: _BoolArray) -> FloatArray:
 
 
 def continued_colours(colour: FloatArray, sound: _BoolArray, sigma: float) -> FloatArray:
-    """Continue the colours of sound pixels: the nearest one's, smoother the farther away."""
+    """Continue the colours of sound pixels, mirrored at their outline; smooth where the mirror image has none."""
     from scipy import ndimage
 
     away, (rows, columns) = ndimage.distance_transform_edt(~sound, return_indices=True)
     nearest = colour[rows, columns]
     smooth = ndimage.gaussian_filter(nearest, (sigma, sigma, 0))
-    share = (away / sigma - 0.5).clip(0, 1)[..., None]
-    return np.asarray(nearest * (1 - share) + smooth * share, np.float32)
+    across = np.mgrid[: sound.shape[0], : sound.shape[1]]
+    far_rows = (2 * rows - across[0]).clip(0, sound.shape[0] - 1)
+    far_columns = (2 * columns - across[1]).clip(0, sound.shape[1] - 1)
+    mirrored = sound[far_rows, far_columns]
+    share = (away / sigma - np.where(mirrored, _MIRRORED, 0.5)).clip(0, 1)[..., None]  # far away it would be seen twice
+    colours = np.where(mirrored[..., None], colour[far_rows, far_columns], nearest)
+    return np.asarray(colours * (1 - share) + smooth * share, np.float32)
 
 
 def closed(mask: _BoolArray, reach: float) -> _BoolArray:

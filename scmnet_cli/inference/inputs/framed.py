@@ -100,6 +100,8 @@ class Framed:
         from scmnet_cli.inference.recolouring import recoloured
 
         part = _Part.of(self)
+        if edit.outlines is not None:
+            part = part.without(edit.outlines.empty)
         behind = _continued_background(part.ground, part.was, part.crop_height)
         height, width = edit.area.shape
         own = replace(self.crop, canvas=Canvas(height, width)).crop_image(self.photo.image, None)
@@ -155,6 +157,13 @@ class _Part:
         box = CropBox(left, top, width, height, size)
         was = box.crop_labels(framed.photo.regions) != BACKGROUND
         return cls(crop, left, top, width, height, box.crop_image(framed.photo.image, None), was)
+
+    def without(self, empty: npt.NDArray[np.bool_]) -> _Part:
+        """Return the part without pixels of the person that are background, a mask of the canvas, (H, W)."""
+        picture = Image.fromarray(empty.astype(np.float32))
+        whole = self.of_canvas(picture, slice(0, self.height), Image.Resampling.BILINEAR)
+        small = Image.fromarray(whole).resize(self.was.shape[::-1], Image.Resampling.BOX)
+        return replace(self, was=self.was & (np.asarray(small) < 0.5))
 
     @property
     def crop_height(self) -> float:
