@@ -390,7 +390,7 @@ def _trunk_kept(
     filled = continued(trunk[1].swapaxes(0, 1), sound.T, gap.T).swapaxes(0, 1)
     share = ndimage.gaussian_filter((sound | gap).astype(np.float32), _PIECE_EDGE * size)
     share = np.where(sound | gap, ((share - 0.5) * 2).clip(0, 1), 0)[..., None]
-    return (pixels * (1 - share) + filled * share).astype(np.float32)
+    return np.asarray(pixels * (1 - share) + filled * share, np.float32)
 
 
 def _sure(warp: PartWarp, label: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
