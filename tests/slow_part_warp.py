@@ -248,8 +248,16 @@ def beyond_borders(person: Person, bone: Bone, on_person: Array, share: Array) -
             seen = 1 - inside * (1 - seen)
             until_background, until_others = np.cumprod(seen).sum(), np.cumprod(seen * own).sum()
             shown[side].append(np.clip(1 - (until_background - until_others), 0, 1) * seen[0] * (1 - seen.min()))
-            border[side].append(max(until_background * step, 0.5 * bone.radius) + 0.15 * bone.radius)
+            border[side].append(until_background * step)
     result = np.zeros((height, width))
+    widths = {}
+    for side in (1, -1):  # as wide as on the other side, and not much wider than where this side is seen
+        there = sum(shown[-side])
+        elsewhere = 1.25 * np.dot(shown[-side], border[-side]) / max(there, 1e-3)
+        opposite = np.maximum(border[side], 0.5 * bone.radius)
+        least = np.minimum(opposite, elsewhere)
+        widths[side] = opposite + (least - opposite) * float(ramp(there, 3, 5)) + 0.15 * bone.radius
+    border = widths
     for side in (1, -1):
         hidden = np.interp(place * 15, range(16), (1 - np.array(shown[side])) * shown[-side])
         far = ramp(abs(v) - np.interp(place * 15, range(16), border[-side]), 0, 0.3 * bone.radius)
@@ -336,7 +344,8 @@ def behind(person: Person, owned: list[Array], masks: Array, other_legs: dict[in
         along = person.at[bone.end] - person.at[bone.start]
         length = max(abs(along), 1e-3)
         place = ((x + 1j * y - person.at[bone.start]) * np.conj(along / length)).real / length
-        left = beyond_borders(person, bone, 1 - masks[0], owned[2 + number])
+        on_limb = 1 - masks[0] - (masks[[1, 3, 7]].sum(0) if number in (1, 3) else 0)
+        left = beyond_borders(person, bone, on_limb, owned[2 + number])
         if number < 4:
             left = left * grown(masks, [1, 3, 5, 6, 7])
         else:

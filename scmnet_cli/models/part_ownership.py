@@ -40,6 +40,10 @@ _UPPER, _FOREARMS, _ARM_PARTS, _GARMENTS = (2, 4, 6, 8), (3, 5), (2, 3, 4, 5), 2
 _OTHERS: tuple[tuple[int, ...], ...] = ((2, 3, 4, 5), (), *[()] * 4, *[(8, 9)] * 2, *[(6, 7)] * 2)
 """For each part, the other parts whose pixels it does not move."""
 _ARMS, _BARE_LEGS = 6, 7  # region ids
+_BESIDE_ARM = [1, 3, 7]  # trousers, skirts and bare legs, at which a forearm ends as at the background
+_ENOUGH, _ALIKE = (3.0, 5.0), 1.25
+"""Number of places at which a side of a limb is seen, so that it is known; where it is hidden it is at most this factor
+wider."""
 LEGS = ((6, 7), (8, 9))
 """Thigh and shin of the right and of the left leg."""
 _THIGHS, _FEET, _OTHER_LEG = (6, 8), (7, 9), {6: 8, 7: 9, 8: 6, 9: 7}
@@ -71,6 +75,7 @@ def left_behind(
         for box, weight in zip(boxes, weights, strict=True)
     ]
     person = 1 - masks[:, 0]
+    on_arm = person - masks[:, _BESIDE_ARM].sum(1)
     radius = max(round(masks.shape[2] / _EDGE), 1)
     ids = [torch.tensor(regions, device=masks.device) for regions in _HELD]
     held = torch.stack([masks.index_select(1, regions).amax(1) for regions in ids], dim=1)
@@ -95,7 +100,8 @@ def left_behind(
             u, v = bone.local(box)
             distance = _PAST_END if part in _ARM_PARTS else _PAST_KNEE
             past = ((u - 1) / distance).clamp_(0, 1)
-            left = torch.maximum(left, _Borders.of(bone, part - FIRST_BONE, person, share).beyond(u, v))
+            shown = on_arm if part in _FOREARMS else person
+            left = torch.maximum(left, _Borders.of(bone, part - FIRST_BONE, shown, share).beyond(u, v))
             if part in _OTHER_LEG:
                 beyond = legs.beyond(part, bone, u, v).mul_(kept)
                 of_other_leg[part] = (beyond > _SURELY).to(beyond.dtype)
@@ -273,8 +279,13 @@ class _Borders:
         others = _running_products(on_person * own).sum(-1)
         shows = (1 - (background - others)).clamp(0, 1) * on_person[..., 0] * (1 - on_person.amin(-1))
         width = background * (_REACH / (_OUTWARDS - 1))
-        width = width.clamp(min=_LEAST_WIDTH * BONE_RADII[number]) + _MARGIN * BONE_RADII[number]
-        return cls(width.flip(1), (1 - shows) * shows.flip(1), number)
+        there = shows.sum(-1, keepdim=True)
+        elsewhere = (shows * width).sum(-1, keepdim=True) / there.clamp(min=1e-3) * _ALIKE
+        known = ramp(there, *_ENOUGH)
+        least = _LEAST_WIDTH * BONE_RADII[number]
+        opposite = width.flip(1).clamp(min=least)
+        opposite = torch.lerp(opposite, torch.minimum(opposite, elsewhere), known) + _MARGIN * BONE_RADII[number]
+        return cls(opposite, (1 - shows) * shows.flip(1), number)
 
     def beyond(self, u: Tensor, v: Tensor) -> Tensor:
         """Return a soft mask of the pixels beyond a hidden border: 0 inside, 1 beyond.
