@@ -137,7 +137,8 @@ def fitted(
     sound = ndimage.binary_erosion(worn & (cover > 0.9), iterations=max(1, round(0.012 * size)))
     if kind in ON_TORSO:
         sound &= ~(label(wearer, worn, colour) if flat else held_in_hands(wearer, sleeves, colour))
-    spread = continued_colours(colour, sound, _BLUR * size)
+    # between trouser legs that stand apart a mirror image would double seams and pockets
+    spread = continued_colours(colour, sound, _BLUR * size, mirrored=kind in ON_TORSO)
     places = np.mgrid[: worn.shape[0], : worn.shape[1]].astype(np.float32) + moved
     pixels = np.stack(
         [ndimage.map_coordinates(spread[..., channel], places, order=1, mode="nearest") for channel in range(3)],

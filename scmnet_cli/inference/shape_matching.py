@@ -33,8 +33,8 @@ def soft_edged(mask: _BoolArray) -> FloatArray:
     return np.asarray((0.5 - ndimage.gaussian_filter(distance_outside(mask), sigma) / width).clip(0, 1), np.float32)
 
 
-def continued_colours(colour: FloatArray, sound: _BoolArray, sigma: float) -> FloatArray:
-    """Continue the colours of sound pixels, mirrored at their outline; smooth where the mirror image has none."""
+def continued_colours(colour: FloatArray, sound: _BoolArray, sigma: float, *, mirrored: bool = True) -> FloatArray:
+    """Continue the colours of sound pixels: mirrored at their outline, or the nearest one's, and smooth far away."""
     from scipy import ndimage
 
     away, (rows, columns) = ndimage.distance_transform_edt(~sound, return_indices=True)
@@ -43,9 +43,9 @@ def continued_colours(colour: FloatArray, sound: _BoolArray, sigma: float) -> Fl
     across = np.mgrid[: sound.shape[0], : sound.shape[1]]
     far_rows = (2 * rows - across[0]).clip(0, sound.shape[0] - 1)
     far_columns = (2 * columns - across[1]).clip(0, sound.shape[1] - 1)
-    mirrored = sound[far_rows, far_columns]
-    share = (away / sigma - np.where(mirrored, _MIRRORED, 0.5)).clip(0, 1)[..., None]  # far away it would be seen twice
-    colours = np.where(mirrored[..., None], colour[far_rows, far_columns], nearest)
+    image = sound[far_rows, far_columns] & mirrored
+    share = (away / sigma - np.where(image, _MIRRORED, 0.5)).clip(0, 1)[..., None]  # far away it would be seen twice
+    colours = np.where(image[..., None], colour[far_rows, far_columns], nearest)
     return np.asarray(colours * (1 - share) + smooth * share, np.float32)
 
 
