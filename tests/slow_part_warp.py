@@ -387,7 +387,7 @@ def in_front(target: Person, number: int, parts: list[object]) -> bool:
     one, two = (BONES[limb - 2] for limb in (number, other))
     along = np.linspace(0, 1, 9)
     points = [target.at[bone.start] + along * (target.at[bone.end] - target.at[bone.start]) for bone in (one, two)]
-    if abs(points[0][:, None] - points[1][None]).min() / target.size >= 0.15:
+    if abs(points[0][:, None] - points[1][None]).min() / target.size >= 0.3:
         return False
     heights = target.at[one.end].imag, target.at[two.end].imag
     return bool(heights[0] > heights[1] if number < other else heights[0] >= heights[1])

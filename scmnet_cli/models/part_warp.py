@@ -43,7 +43,7 @@ _FOREARMS = (3, 5)
 _ON_FOREARM = [1, 3, 7]
 _CROSSING_LIMBS = ((3, 5), (7, 9))  # parts: forearms and shins, right and left
 _LIMB_REGIONS = {3: (5, 6), 5: (5, 6), 7: (1, 7), 9: (1, 7)}
-_IN_FRONT, _CROSSING, _ALONG_LIMB = 30.0, 0.15, 9
+_IN_FRONT, _CROSSING, _ALONG_LIMB = 30.0, 0.3, 9
 """Additional weight of a limb before the other one; torso lengths between limbs that cross; places to measure this."""
 _LEAST_COVERAGE = 0.02
 _FEW_PIXELS = 2**15  # up to which a batch is warped faster at once
