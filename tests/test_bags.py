@@ -59,6 +59,15 @@ def test_a_bag_of_which_most_hangs_beside_the_body_does_not_stay() -> None:
     assert with_bags(given) is given
 
 
+def test_a_bag_before_a_dress_stays_although_arms_surround_it() -> None:
+    """Without it the dress has a hole from waist to knees."""
+    given = a_person(SKIRT, slice(80, 96))
+    for beside in (slice(60, 80), slice(96, 116)):
+        given.regions[136:164, beside] = region_id("arms")
+    person = with_bags(given)
+    assert (person.regions[given.carried] == SKIRT).all()
+
+
 def test_what_is_not_carried_stays() -> None:
     given = a_person(SKIRT)
     for person in (replace(given, carried=None), replace(given, carried=np.zeros_like(given.carried))):

@@ -17,7 +17,11 @@ from scmnet_cli.types import Person, UInt8Array
 
 _GARMENTS = _SKIRT, _PANTS, _UPPER = tuple(region_id(name) for name in ("skirt", "pants", "upper"))
 _TORSO = 0.3  # of the person's height: a torso length; of a half body it is too long, which does no harm
-_TOUCHING = 0.38  # share of a bag's surroundings that are clothes, from which on the bag stays with them
+_TOUCHING, _MOSTLY = 0.25, 0.38
+"""Shares of a bag's surroundings that are clothes, from which on the bag stays with them: if it lies between clothes,
+and anywhere. What hangs beside the body would fade half way, since a part's pixels do not reach so far."""
+
+_BETWEEN = 0.3  # share of a bag with clothes above and below it, or on both sides: it lies between clothes
 _LEAST_HIDDEN = 0.002  # torso lengths squared: smaller gaps stay
 _RIM = 0.05  # torso lengths around a bag in which an outline is the bag's, and rows that give the outline beside it
 
@@ -41,11 +45,13 @@ def with_bags(person: Person) -> Person:
     photo = person.image if person.scene is None else person.scene
     image, regions = person.image, person.regions
     bags, num = ndimage.label(person.carried)
+    between = _between(np.isin(person.regions, _GARMENTS)) | _between(np.isin(person.regions, _GARMENTS).T).T
     for number in range(1, num + 1):
         bag = bags == number
         around = ndimage.binary_dilation(bag, iterations=rim) & ~bag
         touching = {region: np.count_nonzero(around & (person.regions == region)) for region in _GARMENTS}
-        if sum(touching.values()) > _TOUCHING * np.count_nonzero(around):
+        lies_between = np.count_nonzero(between & bag) > _BETWEEN * np.count_nonzero(bag)
+        if sum(touching.values()) > (_TOUCHING if lies_between else _MOSTLY) * np.count_nonzero(around):
             closed = ndimage.binary_closing(np.pad(bag, rim), iterations=rim)[rim:-rim, rim:-rim]
             kept = closed & (regions == BACKGROUND)
             image = np.where(kept[..., None], photo, image)
@@ -72,6 +78,12 @@ def without_bags(person: Person) -> Person:
             image = _continued(image, _largest(regions == region) & ~near, hidden, rim, upwards=region == _UPPER)
             regions = np.where(hidden, np.uint8(region), regions)
     return person if image is person.image else replace(person, image=image, regions=regions)
+
+
+def _between(clothes: _BoolArray) -> _BoolArray:
+    """Return the pixels with clothes above and below them."""
+    above = np.logical_or.accumulate(clothes, axis=0)
+    return np.asarray(above & np.logical_or.accumulate(clothes[::-1], axis=0)[::-1])
 
 
 def _rim(person: Person) -> int:
