@@ -71,7 +71,7 @@ _HANGS_ALIKE: Mapping[str, tuple[int, ...]] = {
     "upper": (_UPPER,), "dress": (_UPPER, _SKIRT), "pants": (_PANTS,), "skirt": (_SKIRT,), "hair": ()
 }  # fmt: skip
 """Regions of the old garment whose light and folds a new one takes."""
-_OTHER, _AROUND = 35.0, 0.008
+_OTHER, _AROUND = 35.0, 0.02
 """Grey levels from the usual chroma of a garment from which on a pixel is another's; its rim, a share of the height."""
 _ONE_COLOUR = 0.6  # least share of a garment that has its usual colour, if that tells the light on it
 _NOISE = 1.0  # grey levels

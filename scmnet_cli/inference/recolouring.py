@@ -26,8 +26,9 @@ _APART = 1.5
 """Pixels between the outlines of the new and the old garment up to which they are the same."""
 _LEAST_CONTRAST, _MOST_OFF = 30.0, 30.0
 """Grey levels: between the colours on both sides of an edge that tell shares, and of a pixel from their mixture."""
-_CONTRASTY, _WINDOW = 50.0, 2.0
-"""Standard deviation, in grey levels, of a pattern whose colours do not tell shares; window to measure it, in bands."""
+_CONTRASTY, _OFTEN, _WINDOW = 50.0, 0.2, 2.0
+"""Standard deviation in grey levels, and changes from light to dark a pixel, of a pattern whose colours do not tell
+shares; window to measure them, in bands."""
 _SMOOTH = 0.8  # pixels
 _LEAST_SHARE = 0.05
 
@@ -145,7 +146,12 @@ def _patterned(image: FloatArray, old: _BoolArray, band: float) -> _BoolArray:
     weight = ndimage.gaussian_filter(old.astype(np.float32), sigma).clip(1e-3)
     mean = ndimage.gaussian_filter(light * old, sigma) / weight
     square = ndimage.gaussian_filter(light**2 * old, sigma) / weight
-    return np.asarray((square - mean**2 > _CONTRASTY**2) & (weight > 0.05), np.bool_)
+    above = light > mean
+    changes = np.zeros(light.shape, np.float32)
+    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        changes[one] += (above[one] != above[other]) & old[one] & old[other]
+    often = ndimage.gaussian_filter(changes, sigma) / weight > _OFTEN  # folds and the rim of a hand change less often
+    return np.asarray((square - mean**2 > _CONTRASTY**2) & often & (weight > 0.05), np.bool_)
 
 
 def _beside_front(ends: Outlines, in_old: FloatArray, band: float) -> _BoolArray:
