@@ -111,7 +111,7 @@ def test_float16_storage_is_half_the_size_and_loads_as_float32(tmp_path: Path) -
     assert torch.equal(loaded["weight"], state["weight"].half().float())
     assert loaded["count"].dtype == torch.int64
     saving = (tmp_path / "full.safetensors").stat().st_size - (tmp_path / "half.safetensors").stat().st_size
-    assert saving == 64 * 64 * 2
+    assert abs(saving - 64 * 64 * 2) <= 8, "the header is padded to a multiple of 8 bytes"
 
 
 def test_a_weight_too_large_for_float16_is_named(tmp_path: Path) -> None:
