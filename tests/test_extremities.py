@@ -176,12 +176,16 @@ def test_debris_beside_a_shoe_is_not_shown() -> None:
     assert alpha[0, 0, 224, 116] < 0.05
 
 
-@pytest.mark.parametrize(("half", "drawn"), [(5, False), (1, True)], ids=["a hand", "a tip of a finger"])
-def test_nothing_is_drawn_beside_a_hand_that_shows(half: int, drawn: bool) -> None:
+@pytest.mark.parametrize(
+    ("half", "end", "drawn"),
+    [(5, 144, False), (1, 144, False), (1, 130, True)],
+    ids=["a hand", "a hand half hidden", "a tip of a finger"],
+)
+def test_nothing_is_drawn_beside_a_hand_that_shows(half: int, end: int, drawn: bool) -> None:
     labels = body()
     labels[:, 30:60] = region_id("background")
     labels[94:124, 40:56] = region_id("upper")
-    labels[124:144, 44 - half : 45 + half] = region_id("arms")
+    labels[124:end, 44 - half : 45 + half] = region_id("arms")
     alpha = enlarge(a_rendering(), a_warp(labels), standing(), GREY).alpha
     assert alpha is not None
     assert (alpha[0, 0, 132, 33] > 0.5) == drawn
