@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from scipy import ndimage
 from test_editing import PANTS, full_size, regions_of
 from test_fitting import relabelled
 
 from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.inference.limb_places import limb_places, torso_length
-from scmnet_cli.inference.wearer_faults import corrected, trousers_corrected
+from scmnet_cli.inference.wearer_faults import corrected, trousers_corrected, without_shadows
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Person
@@ -49,6 +50,26 @@ def test_a_shadow_beside_a_calf_is_no_trousers() -> None:
     assert (found.image[shadow & (found.regions == BACKGROUND)] == PLAIN_GREY).all()
     legs = ndimage.binary_erosion(own, iterations=4)
     assert (found.regions[legs] == region_id("pants")).all()
+
+
+@pytest.mark.parametrize(("first", "last", "removed"), [(1.05, 1.95, True), (1.5, 1.7, False)], ids=["large", "small"])
+def test_a_large_shadow_does_not_move_along_with_the_legs(first: float, last: float, removed: bool) -> None:
+    """Small ones are as often puffy cuffs, and stay."""
+    person = in_scene(full_size(PANTS, "wearer", {"pants": CLOTH}))
+    place, away = limb_places(person)[2]
+    columns = np.arange(person.regions.shape[1])[None]
+    knee = person.joints[JOINTS.index("right_knee"), 0]
+    beside = (away < 0.4) & (columns < knee - 0.02 * torso_length(person)) & ~regions_of(person, "pants")
+    shadow = (place > first) & (place < last) & beside
+    found = without_shadows(painted(relabelled(person, shadow, "pants", SHADOW), shadow, SHADOW))
+    assert ((found.regions[shadow] == BACKGROUND).mean() > 0.8) == removed
+    legs = ndimage.binary_erosion(regions_of(person, "pants"), iterations=4)
+    assert (found.regions[legs] == region_id("pants")).all()
+
+
+def test_without_the_scene_no_shadow_is_seen() -> None:
+    person = full_size(PANTS, "wearer", {"pants": CLOTH})
+    assert without_shadows(replace(person, scene=None)).regions is person.regions
 
 
 def with_hand() -> tuple[Person, np.ndarray]:

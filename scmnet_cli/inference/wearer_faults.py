@@ -53,6 +53,8 @@ _TOLD = (0.7, 0.85)
 """Share of the pixels of a bag, and of a garment, whose colours must tell them from what is beside them."""
 
 
+_SURELY_TOLD, _LARGE_SHADOW = 0.9, 0.05
+"""Share of the pixels of the legs whose colours must tell them from the ground; squared torso lengths of a shadow."""
 _SCRAP, _SURROUNDED = 0.02, 0.75
 """Area of a scrap of a garment in squared torso lengths, and the share of its surroundings that are another's."""
 _HEM = 0.04
@@ -102,15 +104,39 @@ def trousers_corrected(reference: Person) -> Person:
     return _relabelled(reference, _shadows(reference, own) | _ground(reference, own), BACKGROUND)
 
 
+def without_shadows(person: Person) -> Person:
+    """Take large shadows beside the calves and ground between the legs off the trousers, where colours tell them apart.
+
+    Small ones are as often puffy cuffs and crossed legs. Without a ``scene`` nothing is changed.
+    """
+    own = person.regions == _PANTS
+    if person.scene is None or not own.any():
+        return person
+    middle, outside, _ = _legs_and_ground(person, own)
+    if told_apart(person.scene, middle, outside) < _SURELY_TOLD:
+        return person
+    shadows, ground = _shadows(person, own), _ground(person, own)
+    if shadows.sum() > _LARGE_SHADOW * torso_length(person) ** 2:
+        ground |= shadows
+    return _relabelled(person, ground, BACKGROUND)
+
+
+def _legs_and_ground(person: Person, own: _BoolArray) -> tuple[_BoolArray, _BoolArray, _BoolArray]:
+    """Return the middle of both legs, the background beside them, and all below the hips."""
+    from scipy import ndimage
+
+    away = np.minimum(*(beside for _, beside in limb_places(person)[2:]))
+    below = below_hips(person)
+    near = ndimage.distance_transform_edt(~own) < _NEAR * torso_length(person)
+    return own & (away < _MIDDLE), (person.regions == BACKGROUND) & near & below, below
+
+
 def _ground(person: Person, own: _BoolArray) -> _BoolArray:
     """Return what the region map takes for trousers between and beside the legs, though it has the ground's colours."""
     from scipy import ndimage
 
     assert person.scene is not None
-    away = np.minimum(*(beside for _, beside in limb_places(person)[2:]))
-    below = below_hips(person)
-    near = ndimage.distance_transform_edt(~own) < _NEAR * torso_length(person)
-    middle, outside = own & (away < _MIDDLE), (person.regions == BACKGROUND) & near & below
+    middle, outside, below = _legs_and_ground(person, own)
     doubtful = own & ~middle & below
     wrong = doubtful & ~inside_of_cut(person.scene, middle, outside, doubtful, own)
     return np.asarray(ndimage.binary_opening(wrong, iterations=2), np.bool_)

@@ -49,12 +49,19 @@ class PhotoOptions:
 
 
 def read_person(photo: Path, canvas: Canvas, background: str = "plain", options: PhotoOptions | None = None) -> Person:
-    """Read a photo like :func:`read_framed`, and return only the person on the canvas.
+    """Read a photo like :func:`read_framed`, and return only the person on the canvas, without shadows.
+
+    Shadows that the analyser takes for trousers are taken off; a map beside the photo is not changed.
 
     Raises:
         ScmError: as :func:`read_framed`.
     """
-    return read_framed(photo, canvas, background, options).cropped
+    person = read_framed(photo, canvas, background, options).cropped
+    if background != "plain" or _has_map(photo):
+        return person
+    from scmnet_cli.inference.wearer_faults import without_shadows
+
+    return without_shadows(person)
 
 
 def read_framed(photo: Path, canvas: Canvas, background: str = "plain", options: PhotoOptions | None = None) -> Framed:
@@ -78,7 +85,7 @@ def read_framed(photo: Path, canvas: Canvas, background: str = "plain", options:
     if not photo.is_file():
         raise ScmError(f"{photo}: no such file")
     try:
-        if any(path.is_file() for path in (*_maps(photo), _own_joints(photo))):
+        if _has_map(photo):
             if options.number > 1:
                 raise ScmError(f"there is no person {options.number}; the map and joints beside it are of one person")
             person = _read_with_map(photo, _find_map(photo), options.analyser)
@@ -97,6 +104,11 @@ def read_framed(photo: Path, canvas: Canvas, background: str = "plain", options:
 def _maps(photo: Path) -> list[Path]:
     names = (f"{photo.stem}{MAP_ENDING}", f"regions/{photo.stem}.png", f"../regions/{photo.stem}.png")
     return [photo.parent / name for name in names]
+
+
+def _has_map(photo: Path) -> bool:
+    """Return whether a region map or joints are beside a photo."""
+    return any(path.is_file() for path in (*_maps(photo), _own_joints(photo)))
 
 
 def _own_joints(photo: Path) -> Path:
