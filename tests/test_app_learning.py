@@ -40,7 +40,8 @@ def test_a_visitor_is_learned_for_the_visit_and_nothing_is_written(place: Place,
     session = taken(studio, steps.start(studio), "me")
     before = sorted(place.path.rglob("*"))
     *states, learned = steps.learn(studio, session)
-    assert [state.steps for state in states] == list(range(7))
+    assert [state.steps for state in states] == list(range(len(states))), "it may stop before the sixth step"
+    assert 1 < len(states) <= 7
     assert isinstance(learned, steps.Learned)
     assert sorted(place.path.rglob("*")) == before
     personal = studio.pipeline.with_difference(

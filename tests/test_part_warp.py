@@ -267,7 +267,7 @@ def test_legs_that_step_apart_end_at_their_own_edge(border: float, gap: int) -> 
     shins = (warp.regions[0, region_id("pants")] > 0.5) & (warp.coverage[0, 0] > 0.05) & (y > 70 * scale)
     for side, sign in (((x < 40 * scale) & shins, -1), ((x > 40 * scale) & shins, 1)):
         assert side.sum() > 400
-        assert (warp.image[0, 0][side] * sign < 0).sum() < 0.09 * side.sum()
+        assert (warp.image[0, 0][side] * sign < 0).sum() < 0.12 * side.sum()
 
 
 def test_a_forearm_ends_at_the_trousers_beside_it() -> None:
