@@ -45,7 +45,8 @@ def with_bags(person: Person) -> Person:
     photo = person.image if person.scene is None else person.scene
     image, regions = person.image, person.regions
     bags, num = ndimage.label(person.carried)
-    between = _between(np.isin(person.regions, _GARMENTS)) | _between(np.isin(person.regions, _GARMENTS).T).T
+    clothes = np.isin(person.regions, _GARMENTS)
+    between = _between(clothes) | _between(clothes.T).T
     for number in range(1, num + 1):
         bag = bags == number
         around = ndimage.binary_dilation(bag, iterations=rim) & ~bag

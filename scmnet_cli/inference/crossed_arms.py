@@ -284,17 +284,13 @@ class _Versions:
         warps = [version.warp(pose, own) for version, own in wanted]
         mirrored = [isinstance(version, MirroredPhoto) for version, _ in wanted]
         if any(mirrored) and not all(mirrored):
-            of_photo = [_copied(warp) for warp, is_mirrored in zip(warps, mirrored, strict=True) if not is_mirrored]
+            of_photo = [warp for warp, is_mirrored in zip(warps, mirrored, strict=True) if not is_mirrored]
             shown_there = mixed(of_photo, self.fill)
             warps = [
                 _giving_way(warp, shown_there) if is_mirrored else warp
                 for warp, is_mirrored in zip(warps, mirrored, strict=True)
             ]
         return mixed(warps, self.fill)
-
-
-def _copied(warp: PartWarp) -> PartWarp:
-    return replace(warp, image=warp.image.clone(), regions=warp.regions.clone())
 
 
 def _giving_way(warp: PartWarp, own: PartWarp) -> PartWarp:

@@ -163,7 +163,7 @@ def _shading(wearer: Person, kind: str, target: _BoolArray) -> FloatArray:
     if own.any():  # a dark top below an open jacket is no shadow
         middle = np.median(hue[own], axis=0)
         own &= hue @ (middle / np.linalg.norm(middle)) > _SAME_HUE
-    if own.sum() < max(_LEAST_LIT, _ONE_COLOUR * worn.sum()):  # light is not told from a pattern
+    if own.sum() < max(_LEAST_LIT, _ONE_COLOUR * worn.sum()):  # a pattern could pass for light
         return np.ones(target.shape, np.float32)
     light = wearer.image.astype(np.float32).mean(-1)
     sigma = _SHADED * torso_length(wearer)

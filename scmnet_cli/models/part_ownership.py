@@ -22,7 +22,7 @@ _NUM_ALONG, _OUTWARDS = 16, 20  # sample positions along a bone; steps away from
 _REACH = 0.4  # in torso lengths: distance that the steps cover
 _LEAST_WIDTH, _MARGIN, _SOFTNESS = 0.5, 0.15, 0.3  # in radii of the bone
 _PAST_END, _PAST_KNEE = 0.12, 0.25  # in lengths of the bone: distance from which pixels are past an elbow or a knee
-_LEGS_APART = (0.03, 0.08)  # in torso lengths: sums of the distances to both legs between which they are separable
+_LEGS_APART = (0.03, 0.08)  # in torso lengths: distances between the bones of both legs from which they are separable
 _BETWEEN = 24  # steps from a leg to the other one, and outwards from each
 _TOUCHING, _LOWER_THIGH = ((0.65, 0.8), (1.2, 1.35)), (0.3, 0.6)
 """Two legs touch if their outer widths are together between these shares of their distance; places on the thigh from
@@ -40,7 +40,8 @@ _UPPER, _FOREARMS, _ARM_PARTS, _GARMENTS = (2, 4, 6, 8), (3, 5), (2, 3, 4, 5), 2
 _OTHERS: tuple[tuple[int, ...], ...] = ((2, 3, 4, 5), (), *[()] * 4, *[(8, 9)] * 2, *[(6, 7)] * 2)
 """For each part, the other parts whose pixels it does not move."""
 _ARMS, _BARE_LEGS = 6, 7  # region ids
-_BESIDE_ARM = [1, 3, 7]  # trousers, skirts and bare legs, at which a forearm ends as at the background
+BESIDE_FOREARM = [1, 3, 7]
+"""Regions at which a forearm ends as at the background: trousers, skirts and bare legs."""
 _ENOUGH, _ALIKE = (3.0, 5.0), 1.25
 """Number of places at which a side of a limb is seen, so that it is known; where it is hidden it is at most this factor
 wider."""
@@ -75,7 +76,7 @@ def left_behind(
         for box, weight in zip(boxes, weights, strict=True)
     ]
     person = 1 - masks[:, 0]
-    on_arm = person - masks[:, _BESIDE_ARM].sum(1)
+    on_arm = person - masks[:, BESIDE_FOREARM].sum(1)
     radius = max(round(masks.shape[2] / _EDGE), 1)
     ids = [torch.tensor(regions, device=masks.device) for regions in _HELD]
     held = torch.stack([masks.index_select(1, regions).amax(1) for regions in ids], dim=1)

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from scmnet_cli.models.limb_ends import within_map
 from scmnet_cli.models.part_joints import HEAD_PART, complete_joints, hidden_faces
-from scmnet_cli.models.part_ownership import LEGS, left_behind
+from scmnet_cli.models.part_ownership import BESIDE_FOREARM, LEGS, left_behind
 from scmnet_cli.models.part_shapes import ROW_STEP, Box, PartShapes, pixels
 from scmnet_cli.models.part_transforms import PartTransforms, part_transforms
 
@@ -40,7 +40,6 @@ PLAIN_BACKGROUND = 230 / 127.5 - 1
 
 _FACE = 4  # region id
 _FOREARMS = (3, 5)
-_ON_FOREARM = [1, 3, 7]
 _CROSSING_LIMBS = ((3, 5), (7, 9))  # parts: forearms and shins, right and left
 _LIMB_REGIONS = {3: (5, 6), 5: (5, 6), 7: (1, 7), 9: (1, 7)}
 _IN_FRONT, _CROSSING, _ALONG_LIMB = 30.0, 0.3, 9
@@ -302,7 +301,7 @@ def _beside_forearm(box: Box | None, weight: Tensor | None, total: Tensor, masks
     """Return 1 where a forearm has trousers, a skirt or bare legs beside it that another part shows, (B, h, w)."""
     if box is None or weight is None:
         return None
-    foreign = masks[:, _ON_FOREARM][(..., *box)].amax(1) > 0.5
+    foreign = masks[:, BESIDE_FOREARM][(..., *box)].amax(1) > 0.5
     return (foreign & (total[(..., *box)] - weight > _FAINT * weight)).to(weight.dtype)
 
 
