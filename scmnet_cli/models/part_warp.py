@@ -367,7 +367,7 @@ def _composite(
         shares[at] += share
         behind = (_AROUND_HEAD_COUNTS if part == HEAD_PART else _BACKGROUND_COUNTS) / weight.clamp(min=1)
         if part in layers.other_leg:
-            behind = behind * (2 * sampled[:, -1:]).clamp(_FAINT, 1).pow(3)
+            behind = behind * (2 * sampled[:, -1:]).clamp(_FAINT, 1.0).pow(3)
         seen = share * (1 - sampled[:, 3:4] + behind * sampled[:, 3:4])
         if part in in_front and (not boxed or in_front[part].any()):
             regions = [3 + region for region in _LIMB_REGIONS[part]]
