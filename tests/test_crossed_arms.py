@@ -8,8 +8,8 @@ import torch
 from test_extremities import HEIGHT, STANDING, WIDTH, standing
 from torch import Tensor
 
+from scmnet_cli.inference.cloth import continued
 from scmnet_cli.inference.crossed_arms import PersonToWarp, leaving_limbs
-from scmnet_cli.inference.filling import continued
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import JOINTS

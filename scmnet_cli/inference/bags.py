@@ -107,7 +107,7 @@ def _continued(image: UInt8Array, worn: _BoolArray, hidden: _BoolArray, rim: int
     """
     from scipy import ndimage
 
-    from scmnet_cli.inference.filling import continued  # imports torch: only if there is something to fill
+    from scmnet_cli.inference.cloth import continued
 
     cloth = ndimage.binary_erosion(worn, iterations=max(1, rim // 2))
     colours = image.astype(np.float32)

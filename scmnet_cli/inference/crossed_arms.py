@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scmnet_cli.inference.filling import continued
+from scmnet_cli.inference.cloth import continued
 from scmnet_cli.inference.hanging_arms import hanging_arms, pixels_of_arm, without_arm
 from scmnet_cli.inference.made_up_hands import with_hands
 from scmnet_cli.inference.unseen_limbs import (

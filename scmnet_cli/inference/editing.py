@@ -32,8 +32,9 @@ from scmnet_cli.inference.behind_hair import (
     near_eyes,
     with_seen_face,
 )
+from scmnet_cli.inference.cloth import continued
 from scmnet_cli.inference.edit_places import check_place, lies_flat
-from scmnet_cli.inference.filling import continued, torso_filled, trousers_extended, waist_filled, wedge_filled
+from scmnet_cli.inference.filling import torso_filled, trousers_extended, waist_filled, wedge_filled
 from scmnet_cli.inference.fitting import FITTED, fitted, own_collar
 from scmnet_cli.inference.garment_faults import without_foreign
 from scmnet_cli.inference.garments import KINDS

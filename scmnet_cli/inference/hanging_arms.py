@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scmnet_cli.inference.filling import continued
+from scmnet_cli.inference.cloth import continued
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import FIRST_BONE, TORSO_PART
 from scmnet_cli.models.part_ownership import Bone, bare_beside, sampled

@@ -274,7 +274,7 @@ def _continued_background(ground: UInt8Array, gone: npt.NDArray[np.bool_], heigh
     """
     from scipy import ndimage
 
-    from scmnet_cli.inference.filling import continued
+    from scmnet_cli.inference.cloth import continued
 
     smooth = _surroundings(ground, gone, height)
     wide = ndimage.distance_transform_edt(~gone) < max(3.0, 1.5 * _MARGIN * height)
