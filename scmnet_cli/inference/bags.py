@@ -1,8 +1,8 @@
-"""Bags: a person keeps those that touch the clothes; the garment of a reference continues behind them.
+"""Bags: the clothes continue behind them; where they cannot, a person keeps the bags that touch the clothes.
 
 To the region map a bag is background, so a pose would show a notch in the clothes, and a garment that somebody else
 puts on would have a hole. The outline behind a bag is taken to be a straight line from where the bag begins to where it
-ends.
+ends, or that of the body's other side.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from scmnet_cli.images import PLAIN_GREY
+from scmnet_cli.inference.cloth import continued
 from scmnet_cli.regions import BACKGROUND, region_id
+from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Person, UInt8Array
 
 _GARMENTS = _SKIRT, _PANTS, _UPPER = tuple(region_id(name) for name in ("skirt", "pants", "upper"))
@@ -22,6 +25,16 @@ _TOUCHING, _MOSTLY = 0.25, 0.38
 and anywhere. What hangs beside the body would fade half way, since a part's pixels do not reach so far."""
 
 _BETWEEN = 0.3  # share of a bag with clothes above and below it, or on both sides: it lies between clothes
+_OPEN_BODY, _OPEN_BETWEEN, _OPEN_BESIDE, _BEFORE_BODY = 0.25, 0.3, 0.22, 0.1
+"""Shares that may stay open without a bag: of trunk and thighs, and of the bag, with clothes on both sides. The latter
+is smaller where less of the bag than the last share is before trunk and thighs."""
+
+_THIGH = 0.3  # width of a thigh, in lengths of its bone
+_TRUNK = tuple(JOINTS.index(name) for name in ("neck", "right_shoulder", "left_shoulder", "right_hip", "left_hip"))
+_FRONTAL, _WIDTH, _BELOW_HIPS = 0.22, 1.1, 1.3
+"""Half the width of the shoulders, in torso lengths, of somebody seen from the front; half the width of the trunk, as a
+multiple of it; end of the trunk in torso lengths from the neck."""
+
 _LEAST_HIDDEN = 0.002  # torso lengths squared: smaller gaps stay
 _RIM = 0.05  # torso lengths around a bag in which an outline is the bag's, and rows that give the outline beside it
 
@@ -31,8 +44,10 @@ _ABOVE, _WIDE = 6, 0.8
 _BoolArray = npt.NDArray[np.bool_]
 
 
-def with_bags(person: Person) -> Person:
-    """Return a person with the bags that touch the clothes: each moves with the garment that it touches most.
+def complete_at_bags(person: Person) -> Person:
+    """Return a person without bags where the clothes behind can be completed, and with others that touch the clothes.
+
+    A bag that stays moves with the garment that it touches most. Bags that hang beside the body are background.
 
     Args:
         person: the person on a canvas, with the mask of what they carry and, if the background is plain, the scene.
@@ -42,22 +57,167 @@ def with_bags(person: Person) -> Person:
     from scipy import ndimage
 
     rim = _rim(person)
-    photo = person.image if person.scene is None else person.scene
-    image, regions = person.image, person.regions
-    bags, num = ndimage.label(person.carried)
+    bags, _ = ndimage.label(person.carried)
     clothes = np.isin(person.regions, _GARMENTS)
     between = _between(clothes) | _between(clothes.T).T
-    for number in range(1, num + 1):
-        bag = bags == number
-        around = ndimage.binary_dilation(bag, iterations=rim) & ~bag
-        touching = {region: np.count_nonzero(around & (person.regions == region)) for region in _GARMENTS}
-        lies_between = np.count_nonzero(between & bag) > _BETWEEN * np.count_nonzero(bag)
+    result = person
+    for number, box in enumerate(ndimage.find_objects(bags), 1):
+        box = _widened(box, 2 * rim, person.carried.shape)
+        bag = bags[box] == number
+        near = ndimage.binary_dilation(bag, iterations=rim)
+        around = near & ~bag
+        touching = {region: np.count_nonzero(around & (person.regions[box] == region)) for region in _GARMENTS}
+        lies_between = np.count_nonzero(between[box] & bag) > _BETWEEN * np.count_nonzero(bag)
         if sum(touching.values()) > (_TOUCHING if lies_between else _MOSTLY) * np.count_nonzero(around):
-            closed = ndimage.binary_closing(np.pad(bag, rim), iterations=rim)[rim:-rim, rim:-rim]
-            kept = closed & (regions == BACKGROUND)
-            image = np.where(kept[..., None], photo, image)
-            regions = np.where(kept, np.uint8(max(touching, key=lambda region: touching[region])), regions)
-    return person if image is person.image else replace(person, image=image, regions=regions)
+            bag = ndimage.binary_closing(np.pad(bag, rim), iterations=rim)[rim:-rim, rim:-rim]
+            without = None if person.scene is None else _completed(result, _placed(bag, box, person), rim)
+            kept = max(touching, key=lambda region: touching[region])
+            result = _kept(result, bag, box, kept) if without is None else without
+    return result
+
+
+def _widened(box: tuple[slice, ...], margin: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return a box with a margin, within an array."""
+    rows, columns = (
+        slice(max(0, side.start - margin), min(length, side.stop + margin))
+        for side, length in zip(box, shape, strict=True)
+    )
+    return rows, columns
+
+
+def _placed(mask: _BoolArray, box: tuple[slice, slice], person: Person) -> _BoolArray:
+    """Return the mask of a box as a mask of the canvas."""
+    placed = np.zeros(person.regions.shape, np.bool_)
+    placed[box] = mask
+    return placed
+
+
+def _kept(person: Person, bag: _BoolArray, box: tuple[slice, slice], region: int) -> Person:
+    """Return a person with a bag, whose mask is that of a box, as part of a garment."""
+    kept = bag & (person.regions[box] == BACKGROUND)
+    image, regions = person.image.copy(), person.regions.copy()
+    image[box][kept] = (person.image if person.scene is None else person.scene)[box][kept]
+    regions[box][kept] = region
+    return replace(person, image=image, regions=regions)
+
+
+def _completed(person: Person, bag: _BoolArray, rim: int) -> Person | None:
+    """Return a person whose clothes continue behind one bag; None if trunk or thighs would have a hole there.
+
+    Shape:
+        bag: (H, W).
+    """
+    from scipy import ndimage
+
+    away = ndimage.distance_transform_edt(~bag)
+    near = away <= rim
+    edge = max(2, rim // 2)
+    seam = away <= edge
+    mirrored, mirrored_image = _other_side(person, near)
+    image, regions = person.image, person.regions
+    free = regions == BACKGROUND
+    behind = np.zeros_like(regions)
+    for region in (_SKIRT, _PANTS):  # the outline of a top is that of its sleeves
+        behind[_hidden(regions, region, near, rim) & near & (behind == BACKGROUND)] = region
+    behind = np.where(bag & free & (behind == BACKGROUND), mirrored, behind)
+    for region in _GARMENTS:
+        own = _largest(person.regions == region)
+        hidden = ndimage.binary_propagation(own, mask=own | (behind == region)) & (behind == region)
+        filled = hidden | (seam & own & hidden.any())
+        if filled.any():
+            shown = filled & ndimage.binary_erosion(mirrored == region, iterations=edge)  # an outline mixes colours
+            cloth = shown | ndimage.binary_erosion(own & ~near, iterations=max(1, rim // 2))
+            image = np.where(
+                shown[..., None], _matched(mirrored_image, image, own & near & (mirrored == region)), image
+            )
+            image = _continued(image, cloth, filled & ~shown, upwards=region == _UPPER)
+            regions = np.where(hidden, np.uint8(region), regions)
+    open_ = bag & (regions == BACKGROUND)
+    clothes = np.isin(regions, _GARMENTS)
+    body, between = _trunk_and_thighs(person) & bag & free, _between(clothes) | _between(clothes.T).T
+    most = _OPEN_BETWEEN if np.count_nonzero(body) > _BEFORE_BODY * np.count_nonzero(bag) else _OPEN_BESIDE
+    if np.count_nonzero(open_ & body) > _OPEN_BODY * np.count_nonzero(body):
+        return None
+    if np.count_nonzero(open_ & between) > most * np.count_nonzero(bag):
+        return None
+    scraps = _scraps(regions, near)
+    return replace(
+        person,
+        image=np.where(scraps[..., None], np.uint8(PLAIN_GREY), image),
+        regions=np.where(scraps, np.uint8(BACKGROUND), regions),
+    )
+
+
+def _matched(mirrored: UInt8Array, image: UInt8Array, both: _BoolArray) -> UInt8Array:
+    """Return mirrored colours with the light of this side, by the pixels that both show."""
+    if not both.any():
+        return mirrored
+    light = image[both].mean(0) - mirrored[both].mean(0)
+    return (mirrored + light).round().clip(0, 255).astype(np.uint8)
+
+
+def _trunk_and_thighs(person: Person) -> _BoolArray:
+    """Return the pixels of the trunk and the thighs, as far as the joints are known."""
+    from PIL import Image, ImageDraw
+
+    canvas = Image.new("1", (person.regions.shape[1], person.regions.shape[0]))
+    draw = ImageDraw.Draw(canvas)
+    joints = {name: person.joints[JOINTS.index(name)] for name in JOINTS}
+    corners = [joints[name] for name in ("right_shoulder", "left_shoulder", "left_hip", "right_hip")]
+    if all(joint[2] > 0 for joint in corners):
+        draw.polygon([(float(x), float(y)) for x, y, _ in corners], fill=1)
+    for hip, knee in ((joints[f"{side}_hip"], joints[f"{side}_knee"]) for side in ("right", "left")):
+        if hip[2] > 0 and knee[2] > 0:
+            width = round(_THIGH * float(np.hypot(*(knee - hip)[:2])))
+            draw.line([(float(hip[0]), float(hip[1])), (float(knee[0]), float(knee[1]))], fill=1, width=width)
+    return np.asarray(canvas)
+
+
+def _scraps(regions: UInt8Array, near: _BoolArray) -> _BoolArray:
+    """Return the pieces near a bag that are not connected with the person: pieces of the bag."""
+    from scipy import ndimage
+
+    present = regions != BACKGROUND
+    pieces, _ = ndimage.label(present)
+    person = np.bincount(pieces.ravel())[1:].argmax() + 1
+    scraps = np.isin(pieces, np.setdiff1d(pieces[near & present], [person]))
+    return np.asarray(ndimage.binary_dilation(scraps, iterations=2) & (scraps | ~present))
+
+
+def _other_side(person: Person, near: _BoolArray) -> tuple[UInt8Array, UInt8Array]:
+    """Return what the other side of the body shows in place of a bag: garments of the trunk, and skirts.
+
+    Args:
+        person: the person.
+        near: the pixels of the bag, and near it.
+
+    Returns:
+        regions and image; background for everything else, and for people seen from the side.
+    """
+    joints = person.joints[list(_TRUNK)]
+    neck, right, left, *hips = joints[:, :2].astype(np.float64)
+    hip = (hips[0] + hips[1]) / 2
+    length = float(np.linalg.norm(hip - neck))
+    down = (hip - neck) / max(length, 1e-6)
+    across = np.array([-down[1], down[0]])
+    half = abs(float((left - right) @ across)) / 2
+    if (joints[:, 2] <= 0).any() or half < _FRONTAL * length:
+        return np.zeros_like(person.regions), person.image
+    height, width = person.regions.shape
+    rows, columns = np.nonzero(near)
+    away = (columns - neck[0]) * across[0] + (rows - neck[1]) * across[1]
+    along = ((columns - neck[0]) * down[0] + (rows - neck[1]) * down[1]) / length
+    x = np.rint(columns - 2 * away * across[0]).astype(np.int64)
+    y = np.rint(rows - 2 * away * across[1]).astype(np.int64)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    x, y = x.clip(0, width - 1), y.clip(0, height - 1)
+    torso = (np.abs(away) < _WIDTH * half) & (along > 0) & (along < _BELOW_HIPS)
+    there = person.regions[y, x]
+    shown = inside & ~near[y, x] & np.isin(there, _GARMENTS) & (torso | (there == _SKIRT))
+    regions, image = np.zeros_like(person.regions), person.image.copy()
+    regions[rows, columns] = np.where(shown, there, np.uint8(BACKGROUND))
+    image[rows, columns] = person.image[y, x]
+    return regions, image
 
 
 def without_bags(person: Person) -> Person:
@@ -76,7 +236,8 @@ def without_bags(person: Person) -> Person:
     for region in _GARMENTS:
         hidden = _hidden(regions, region, near, rim)
         if np.count_nonzero(hidden & near) >= _LEAST_HIDDEN * (rim / _RIM) ** 2:
-            image = _continued(image, _largest(regions == region) & ~near, hidden, rim, upwards=region == _UPPER)
+            cloth = ndimage.binary_erosion(_largest(regions == region) & ~near, iterations=max(1, rim // 2))
+            image = _continued(image, cloth, hidden, upwards=region == _UPPER)
             regions = np.where(hidden, np.uint8(region), regions)
     return person if image is person.image else replace(person, image=image, regions=regions)
 
@@ -100,16 +261,11 @@ def _hidden(regions: UInt8Array, region: int, near: _BoolArray, rim: int) -> _Bo
     return np.asarray(behind & (regions == BACKGROUND))
 
 
-def _continued(image: UInt8Array, worn: _BoolArray, hidden: _BoolArray, rim: int, *, upwards: bool) -> UInt8Array:
+def _continued(image: UInt8Array, cloth: _BoolArray, hidden: _BoolArray, *, upwards: bool) -> UInt8Array:
     """Continue a garment over what is hidden: from above and below, or from the sides.
 
     Beside a bag before an upper garment are buttons, a lining and a shirt; above and below it is the same cloth.
     """
-    from scipy import ndimage
-
-    from scmnet_cli.inference.cloth import continued
-
-    cloth = ndimage.binary_erosion(worn, iterations=max(1, rim // 2))
     colours = image.astype(np.float32)
     if upwards:
         filled = continued(colours, cloth, hidden)
@@ -141,10 +297,28 @@ def _behind(worn: _BoolArray, near: _BoolArray, rim: int, above: tuple[int, floa
         before, below = outline[max(0, start - above[0]) : start], outline[stop : stop + rim]
         if len(below):  # at the waist the outline starts where it is seen
             ends = (float(np.quantile(before if len(before) else outline[start], above[1])), float(np.median(below)))
-            line = np.interp(np.arange(start, stop), [start, stop], ends)
+            line = _majorant(np.concatenate([[ends[0]], outline[start + 1 : stop], [ends[1]]]).astype(np.float64))[:-1]
             columns = np.arange(worn.shape[1])
             hidden[rows[start:stop]] = (columns > outline[start:stop, None]) & (columns <= line[:, None])
     return hidden
+
+
+def _majorant(outline: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the lowest concave line that is nowhere below an outline: what shows of a garment is less than all of it.
+
+    Shape:
+        outline, result: (N,).
+    """
+    corners: list[int] = []
+    for place, height in enumerate(outline.tolist()):
+        while len(corners) > 1:
+            first, last = corners[-2:]
+            rise = (outline[last] - outline[first]) * (place - first)
+            if rise > (height - outline[first]) * (last - first):
+                break
+            corners.pop()
+        corners.append(place)
+    return np.interp(np.arange(len(outline)), corners, outline[corners])
 
 
 def _runs(mask: npt.NDArray[np.bool_], shortest_gap: int) -> list[tuple[int, int]]:

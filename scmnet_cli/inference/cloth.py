@@ -25,6 +25,19 @@ def continued(
     Shape:
         colour: (H, W, C); sound, gap, kind: (H, W).
     """
+    used = np.flatnonzero(gap.any(0))
+    if len(used) == 0:
+        return colour
+    between = slice(int(used[0]), int(used[-1]) + 1)
+    result = colour.astype(np.float32)
+    kinds = None if kind is None else kind[:, between]
+    result[:, between] = _columns_continued(result[:, between], sound[:, between], gap[:, between], kinds)
+    return result
+
+
+def _columns_continued(
+    colour: npt.NDArray[np.float32], sound: _BoolArray, gap: _BoolArray, kind: npt.NDArray[np.uint8] | None
+) -> npt.NDArray[np.float32]:
     rows, columns = np.mgrid[: sound.shape[0], : sound.shape[1]]
     above, below = nearest(sound)
     has_above, has_below = above >= 0, below < len(sound)

@@ -23,7 +23,7 @@ from scmnet_cli.config import ModelConfig, parse_saved_config
 from scmnet_cli.domains import PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import parse_json
-from scmnet_cli.inference.bags import with_bags
+from scmnet_cli.inference.bags import complete_at_bags
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.values import ReadySource, Result
 from scmnet_cli.models.positions import STRIDE, affected_positions
@@ -147,7 +147,7 @@ class ExportedModel(DrawingModel):
             ScmError: if it is of another domain, has another aspect ratio, or its region map is all background.
         """
         start = time.perf_counter()
-        person = self._fitted(with_bags(source))
+        person = self._fitted(complete_at_bags(source))
         image = np.ascontiguousarray(person.image.transpose(2, 0, 1)[None], np.float32) / np.float32(127.5) - 1
         masks = (person.regions == np.arange(NUM_REGIONS)[:, None, None])[None].astype(np.float32)
         (style,) = self._style_fusion.run(None, {"region_features": self._encode_regions(image, masks)})

@@ -17,7 +17,7 @@ from scmnet_cli.checkpoint import SavedModel
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.data.dataset import collate
 from scmnet_cli.images import to_uint8
-from scmnet_cli.inference.bags import with_bags
+from scmnet_cli.inference.bags import complete_at_bags
 from scmnet_cli.inference.crossed_arms import PersonToWarp
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.enlarging import Enlarged, enlarge
@@ -273,7 +273,7 @@ def photo_of(person: Person, canvas: Canvas, device: torch.device, *, is_cut_out
         device: device of the tensors.
         is_cut_out: whether the background was replaced, so that the outline must be cleaned of it.
     """
-    batch = collate([resized(with_bags(person), canvas)], device)
+    batch = collate([resized(complete_at_bags(person), canvas)], device)
     masks = one_hot(batch.labels)
     image = clean_outline(batch.image, masks) if is_cut_out else batch.image
     return SourcePhoto(image, masks, batch.structure)
