@@ -107,6 +107,15 @@ def test_between_two_garments_the_nearer_one_continues() -> None:
     np.testing.assert_array_equal(filled, column([1, 2, 2, 1, 8, 8, 9]))
 
 
+def test_a_narrow_garment_at_a_gap_is_mirrored_without_the_one_beyond_it() -> None:
+    """The hem of a top below a gap, and trousers below it: trousers are not drawn above the hem."""
+    top, trousers = region_id("upper"), region_id("pants")
+    kind = np.array([0, 0, 0, 0, top, trousers, trousers], np.uint8)[:, None]
+    mask = np.array([False] * 4 + [True] * 3)[:, None]
+    filled = continued(column([0, 0, 0, 0, 5, 8, 9]), mask, ~mask, kind)
+    assert filled[:, 0, 0].tolist() == [5, 5, 5, 5, 5, 8, 9]
+
+
 @pytest.mark.parametrize(
     ("sound", "expected"),
     [

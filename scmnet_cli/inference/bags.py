@@ -153,7 +153,8 @@ def _matched(mirrored: UInt8Array, image: UInt8Array, both: _BoolArray) -> UInt8
     if not both.any():
         return mirrored
     light = image[both].mean(0) - mirrored[both].mean(0)
-    return (mirrored + light).round().clip(0, 255).astype(np.uint8)
+    lit: UInt8Array = (mirrored + light).round().clip(0, 255).astype(np.uint8)
+    return lit
 
 
 def _trunk_and_thighs(person: Person) -> _BoolArray:
