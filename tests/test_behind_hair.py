@@ -22,7 +22,14 @@ from test_editing import (
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.inference.behind_hair import bare_head, behind_hair, hair_rim, joined_to_face, with_seen_face
+from scmnet_cli.inference.behind_hair import (
+    bare_head,
+    behind_hair,
+    hair_rim,
+    joined_to_face,
+    with_hair_beside_face,
+    with_seen_face,
+)
 from scmnet_cli.inference.editing import edit_photo
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.uncovered import gone
@@ -115,6 +122,20 @@ def test_an_eye_that_is_annotated_as_hair_stays_the_face() -> None:
     assert half.sum() > 50
     assert found[half].mean() > 0.8
     assert (found & ~face).sum() <= 3, "hair stays hair, but for a filled hole"
+
+
+@pytest.mark.parametrize("blond", [True, False])
+def test_a_lock_beside_the_neck_is_hair_if_colours_tell_it_from_skin(blond: bool) -> None:
+    hair_colour = (150, 140, 90) if blond else (165, 115, 95)
+    person = full_size(PANTS, "blond", {"upper": GREEN, "face": (225, 160, 130), "hair": hair_colour})
+    size, (x, y) = size_of(person), person.joints[JOINTS.index("neck"), :2]
+    rows, columns = np.mgrid[: person.regions.shape[0], : person.regions.shape[1]]
+    lock = (abs(columns - x - 0.22 * size) < 0.08 * size) & (rows > y - 0.3 * size) & (rows < y - 0.1 * size)
+    image, labels = person.image.copy(), person.regions.copy()
+    image[lock], labels[lock] = hair_colour, region_id("face")
+    found = with_hair_beside_face(replace(person, image=image, regions=labels))
+    assert ((found.regions[lock] == region_id("hair")).mean() > 0.9) == blond
+    assert np.array_equal(found.regions[~lock], labels[~lock])
 
 
 def test_a_narrow_gap_between_new_hair_and_the_cheek_is_hair() -> None:

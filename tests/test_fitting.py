@@ -297,6 +297,33 @@ def test_hair_of_about_the_same_length_keeps_the_wearers_outline() -> None:
     assert (cover[moved & ~ndimage.binary_dilation(own, iterations=2)] < 0.1).all()
 
 
+def test_single_locks_do_not_count_for_the_length_of_hair() -> None:
+    wearer = full_size(PANTS, "wearer", {})
+    own = regions_of(wearer, "hair")
+    chin = wearer.joints[JOINTS.index("neck"), 1]
+    rows, columns = np.mgrid[: own.shape[0], : own.shape[1]]
+    middle = wearer.joints[JOINTS.index("nose"), 0]
+    size = torso_length(wearer)
+    lock = (abs(columns - middle - 0.2 * size) < 0.02 * size) & (rows > chin - 0.3 * size) & (rows < chin + 0.3 * size)
+    longer = own | ((abs(columns - middle) < 0.2 * size) & (rows > chin - 0.4 * size) & (rows < chin + 0.25 * size))
+    cover, _ = worn_by(relabelled(wearer, lock, "hair"), longer, kind="hair")
+    below = longer & (rows > chin) & np.isin(wearer.regions, [BACKGROUND, region_id("upper")])
+    assert (cover[below] > 0.5).mean() > 0.7
+
+
+def test_longer_hair_hangs_in_one_piece_from_the_head() -> None:
+    wearer = full_size(PANTS, "wearer", {})
+    own = regions_of(wearer, "hair")
+    size, (x, y) = torso_length(wearer), wearer.joints[JOINTS.index("neck"), :2]
+    rows, columns = np.mgrid[: own.shape[0], : own.shape[1]]
+    side = (columns > x + 0.15 * size) & (columns < x + 0.35 * size)
+    gap = (rows > y - 0.12 * size) & (rows < y - 0.05 * size) & side
+    hanging = side & (rows > y - 0.5 * size) & (rows < y + 0.4 * size)
+    cover, _ = worn_by(wearer, own | (hanging & ~gap), kind="hair")
+    free = gap & ~regions_of(wearer, "face")
+    assert (cover[ndimage.binary_erosion(free, iterations=2)] > 0.5).all()
+
+
 def test_a_flat_garment_takes_the_light_of_the_old_one() -> None:
     wearer = full_size(PANTS, "wearer", {"upper": (200, 200, 200)})
     own = regions_of(wearer, "upper")

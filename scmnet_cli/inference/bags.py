@@ -121,7 +121,7 @@ def _completed(person: Person, bag: _BoolArray, rim: int) -> Person | None:
         behind[_hidden(regions, region, near, rim) & near & (behind == BACKGROUND)] = region
     behind = np.where(bag & free & (behind == BACKGROUND), mirrored, behind)
     for region in _GARMENTS:
-        own = _largest(person.regions == region)
+        own = largest(person.regions == region)
         hidden = ndimage.binary_propagation(own, mask=own | (behind == region)) & (behind == region)
         filled = hidden | (seam & own & hidden.any())
         if filled.any():
@@ -237,7 +237,7 @@ def without_bags(person: Person) -> Person:
     for region in _GARMENTS:
         hidden = _hidden(regions, region, near, rim)
         if np.count_nonzero(hidden & near) >= _LEAST_HIDDEN * (rim / _RIM) ** 2:
-            cloth = ndimage.binary_erosion(_largest(regions == region) & ~near, iterations=max(1, rim // 2))
+            cloth = ndimage.binary_erosion(largest(regions == region) & ~near, iterations=max(1, rim // 2))
             image = _continued(image, cloth, hidden, upwards=region == _UPPER)
             regions = np.where(hidden, np.uint8(region), regions)
     return person if image is person.image else replace(person, image=image, regions=regions)
@@ -256,7 +256,7 @@ def _rim(person: Person) -> int:
 
 def _hidden(regions: UInt8Array, region: int, near: _BoolArray, rim: int) -> _BoolArray:
     """Return the background between a garment and its outline on both sides, where a bag hides that."""
-    worn = _largest(regions == region)
+    worn = largest(regions == region)
     above = (_ABOVE * rim, _WIDE) if region == _UPPER else (rim, 0.5)
     behind = _behind(worn, near, rim, above) | _behind(worn[:, ::-1], near[:, ::-1], rim, above)[:, ::-1]
     return np.asarray(behind & (regions == BACKGROUND))
@@ -334,7 +334,7 @@ def _runs(mask: npt.NDArray[np.bool_], shortest_gap: int) -> list[tuple[int, int
     return runs
 
 
-def _largest(mask: _BoolArray) -> _BoolArray:
+def largest(mask: _BoolArray) -> _BoolArray:
     """Return the largest connected piece of a mask."""
     from scipy import ndimage
 

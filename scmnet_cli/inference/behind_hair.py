@@ -36,6 +36,9 @@ _NOTCH, _GAP = 0.1, 0.03
 _OUTLINE = 0.018
 _SKIN_BLUR = 0.04
 
+_LESS_RED, _DARK, _NOISE = 0.03, 20.0, 5.0
+"""Least difference of redness, (red - green) / sum, of skin and hair that tells them; grey levels that noise adds to
+dark pixels, and between which pixels are as light."""
 _EYE = 0.04  # torso lengths around an eye
 
 _MIXED = 0.3
@@ -104,6 +107,32 @@ def with_seen_face(wearer: Person) -> Person:
     if np.linalg.norm(apart) < _CLEAR_CONTRAST:
         face &= near_eyes(wearer)
     return replace(wearer, regions=np.where(hair & face, np.uint8(_FACE), wearer.regions).astype(np.uint8))
+
+
+def with_hair_beside_face(wearer: Person) -> Person:
+    """Relabel pixels that are annotated as the face and show hair: locks behind an ear or beside the neck.
+
+    Hair is less red than skin. Where a photo does not tell the two so, nothing is changed.
+    """
+    from scipy import ndimage
+
+    away = _from_axis(wearer)
+    own, hair = wearer.regions == _FACE, wearer.regions == _HAIR
+    skin, core = own & (away < _INNER), ndimage.binary_erosion(hair, iterations=2)
+    if skin.sum() < _LEAST_SOUND or core.sum() < _LEAST_SOUND:
+        return wearer
+    photo = wearer.image if wearer.scene is None else wearer.scene
+    image = ndimage.gaussian_filter(photo.astype(np.float32), (1, 1, 0))
+    light = image.mean(-1)
+    redness = (image[..., 0] - image[..., 1]) / (3 * light + _DARK)
+    if np.quantile(redness[skin], 0.25) - np.quantile(redness[core], 0.75) < _LESS_RED:
+        return wearer
+    between = (np.median(redness[skin]) + np.median(redness[core])) / 2
+    darkest, lightest = np.quantile(light[core], (0.05, 0.95))
+    alike = own & (away > _INNER) & (redness < between) & (light > darkest - _NOISE) & (light < lightest + _NOISE)
+    locks = ndimage.binary_opening(alike | hair, iterations=2) & alike
+    locks = ndimage.binary_dilation(locks, iterations=2, mask=own & (away > _INNER))  # its edge mixes with skin
+    return replace(wearer, regions=np.where(locks, np.uint8(_HAIR), wearer.regions).astype(np.uint8))
 
 
 def near_eyes(wearer: Person) -> _BoolArray:

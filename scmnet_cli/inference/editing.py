@@ -16,12 +16,8 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from scmnet_cli.data.cropping import resized
-from scmnet_cli.data.dataset import collate
-from scmnet_cli.data.garment_pixels import arms_lifted, extended
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, to_uint8
-from scmnet_cli.inference.bags import without_bags
 from scmnet_cli.inference.bare_skin import bare_limbs, legs_continued, skin_toned
 from scmnet_cli.inference.behind_hair import (
     behind_hair,
@@ -30,30 +26,28 @@ from scmnet_cli.inference.behind_hair import (
     hidden_face,
     joined_to_face,
     near_eyes,
+    with_hair_beside_face,
     with_seen_face,
 )
-from scmnet_cli.inference.cloth import continued
 from scmnet_cli.inference.edit_places import check_place, lies_flat
-from scmnet_cli.inference.filling import torso_filled, trousers_extended, waist_filled, wedge_filled
+from scmnet_cli.inference.filling import torso_filled, trousers_extended, waist_filled
 from scmnet_cli.inference.fitting import FITTED, fitted, own_collar
-from scmnet_cli.inference.garment_faults import without_foreign
+from scmnet_cli.inference.garment_warp import warped_garment
 from scmnet_cli.inference.garments import KINDS
-from scmnet_cli.inference.limb_places import torso_length
 from scmnet_cli.inference.recolouring import Outlines, between_regions
 from scmnet_cli.inference.synthesis import photo_of
 from scmnet_cli.inference.uncovered import (
     ON_TORSO,
-    below_hips,
     frayed,
     gone,
     outside_parts,
     uncovered_skin,
 )
 from scmnet_cli.inference.wearer_faults import corrected, trousers_corrected
-from scmnet_cli.models.part_joints import FIRST_BONE, TORSO_PART, body_size
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
+from scmnet_cli.models.part_joints import TORSO_PART, body_size
+from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp
 from scmnet_cli.models.positions import STRIDE
-from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot, region_id
+from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Person, UInt8Array
 
@@ -88,19 +82,6 @@ _COAT_SHOWS_TROUSERS = 0.08  # share of the coat's area
 _DRESS_BELOW_HIPS = 0.35  # in torso lengths: an upper garment that reaches further down is a dress
 _SEAM = 3.0
 """Over so many times the width of mixed pixels a bared leg fades into the leg below."""
-_SURE = (0.3, 0.7)
-_COVERED, _SURE_TRUNK = 0.2, 0.99
-_PIECE_EDGE, _NARROW_GAP = 0.02, 0.4
-"""Torso lengths: width of a piece's edge, whose colours mix with what is beside it, and of a gap that is filled."""
-_FLAT_GIRTHS = {"upper": (0.8, 1.0), "dress": (0.8, 0.85), "pants": (1.0, 0.75), "skirt": (1.0, 0.8)}
-"""Factors for the widths of arms and legs of a flat garment: a worn tube is narrower than a flat one."""
-_FOREARMS, _THIGHS = (3, 5), (6, 8)  # parts
-_SLEEVES = torch.tensor([[0.0] * FIRST_BONE + [1.0] * 4 + [0.0] * 4])
-"""Weight of each part: the arms alone."""
-_NO_LEGS = torch.tensor([[1.0] * FIRST_BONE + [1.0] * 4 + [0.0] * 4])
-"""Weight of each part: all but the legs."""
-_DRESS_WAIST = 0.3  # torso lengths above the hips: from there on a flat dress, whose sleeves lie apart, is a skirt
-_ISLAND = 0.1  # minimum size of a component, as a share of the largest
 _LEAST_GARMENT, _LEAST_HAIR = 0.002, 0.0005  # minimum share of the canvas
 _MOST_HIDDEN = 0.25  # of the face
 
@@ -183,9 +164,9 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
     taken = regions_taken(kind)
     replaced = [region_id(name) for name in _REPLACED.get(kind, (kind,))]
     region = region_id("upper" if kind == "dress" else kind)
-    garment, colour, sleeves = _warped_garment(wearer, reference, taken, region, kind)
+    garment, colour, sleeves = warped_garment(wearer, reference, taken, region, kind)
     if kind == "hair":
-        wearer = with_seen_face(wearer)
+        wearer = with_hair_beside_face(with_seen_face(wearer))
     if kind in ON_TORSO and not lies_flat(reference):
         garment, colour = torso_filled(wearer, garment, colour)
     if kind == "hair":
@@ -310,107 +291,6 @@ def _dress_split(wearer: Person, kind: str) -> Person:
     labels = wearer.regions.copy()
     labels[upper & below] = region_id("skirt")
     return replace(wearer, regions=labels)
-
-
-def _warped_garment(
-    wearer: Person, reference: Person, taken: list[int], region: int, kind: str
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Warp the reference's garment into the wearer's pose.
-
-    Returns:
-        its coverage, (H, W) in [0, 1], its colours, (H, W, 3) in 0-255, and the coverage of its sleeves.
-    """
-    worn = resized(without_bags(reference), wearer.canvas)
-    mask = np.isin(worn.regions, taken)
-    if not mask.any():
-        nothing = np.zeros(wearer.regions.shape, np.float32)
-        return nothing, wearer.image.astype(np.float32), nothing
-    if not lies_flat(reference):
-        mask = without_foreign(worn, kind, mask)
-    batch = collate([replace(worn, image=extended(worn.image, mask))], torch.device("cpu"))
-    girth = _FLAT_GIRTHS.get(kind, (1.0, 1.0)) if lies_flat(reference) else (1.0, 1.0)
-    hanging = mask if kind in ("pants", "skirt") else np.zeros_like(mask)
-    if kind == "dress":
-        near = outside_parts(worn, mask.shape)
-        skirt = near[[TORSO_PART, *_THIGHS]].min(0) < near[list(_FOREARMS)].min(0)
-        hanging = mask & (below_hips(worn) | (below_hips(worn, _DRESS_WAIST) & skirt & lies_flat(reference)))
-    arms = wearer.regions == _ARMS
-    cover, sleeves = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
-    colour = wearer.image.astype(np.float32)
-    for layer, joints, front in (
-        (hanging, arms_lifted(wearer.joints), arms if kind == "dress" else np.zeros_like(arms)),
-        (mask & ~hanging, wearer.joints, arms if kind in ON_TORSO else np.zeros_like(arms)),
-    ):
-        if layer.any():
-            label = _SKIRT if kind == "dress" and layer is hanging else region
-            masks = one_hot(torch.from_numpy(layer * np.uint8(label))[None])
-            target = torch.from_numpy(joints)[None]
-            own, pixels = _sure(warp_parts(batch.image, masks, batch.structure, target, girth=girth), label)
-            if kind == "upper" and lies_flat(reference):  # no leg moves the cloth before the trunk
-                warp = warp_parts(batch.image, masks, batch.structure, target, girth=girth, parts=_NO_LEGS)
-                pixels = _trunk_kept(wearer, own, pixels, _sure(warp, label))
-            if kind in ON_TORSO and layer is not hanging:
-                warp = warp_parts(batch.image, masks, batch.structure, target, girth=girth, parts=_SLEEVES)
-                sleeves = _sure(warp, label)[0]
-            if front.any():  # bare arms stay in front of the body of a garment, under its sleeves they do not
-                own = np.where(front, np.minimum(own, 0 if layer is hanging else sleeves), own)
-            if layer is hanging and kind != "pants":
-                own, pixels = wedge_filled(wearer, own, pixels)
-            if kind == "dress" and layer is not hanging:  # wide cuffs lie on the arms, not on the skirt
-                own = np.where((cover > 0.5) & (sleeves > 0.5) & ~np.isin(wearer.regions, (_ARMS, _UPPER)), 0, own)
-            share = own[..., None]
-            colour = colour * (1 - share) + pixels * share
-            cover = np.maximum(cover, own)
-    return _without_islands(cover), colour, sleeves
-
-
-def _trunk_kept(
-    wearer: Person,
-    cover: npt.NDArray[np.float32],
-    pixels: npt.NDArray[np.float32],
-    trunk: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
-) -> npt.NDArray[np.float32]:
-    """Return a flat top whose trunk is warped without the legs, which would mix stripes of two legs.
-
-    Narrow gaps that this leaves at the hem are filled from their left and right.
-
-    Args:
-        wearer: the person who gets it.
-        cover: where the top is, if it is warped with the legs.
-        pixels: its colours.
-        trunk: the same two without the legs.
-    """
-    from scipy import ndimage
-
-    size = torso_length(wearer)
-    sound = ndimage.binary_erosion(trunk[0] > _SURE_TRUNK, iterations=max(1, round(_PIECE_EDGE * size)))
-    columns = np.arange(sound.shape[1])
-    left = np.maximum.accumulate(np.where(sound, columns, -len(columns)), axis=1)
-    right = np.minimum.accumulate(np.where(sound, columns, 2 * len(columns))[:, ::-1], axis=1)[:, ::-1]
-    gap = (cover > 0) & ~sound & (right - left < _NARROW_GAP * size)
-    filled = continued(trunk[1].swapaxes(0, 1), sound.T, gap.T).swapaxes(0, 1)
-    share = ndimage.gaussian_filter((sound | gap).astype(np.float32), _PIECE_EDGE * size)
-    share = np.where(sound | gap, ((share - 0.5) * 2).clip(0, 1), 0)[..., None]
-    return np.asarray(pixels * (1 - share) + filled * share, np.float32)
-
-
-def _sure(warp: PartWarp, label: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return how surely a warp shows a region, (H, W) in [0, 1], and its colours, (H, W, 3) in 0-255."""
-    share = warp.regions[0, label] * (warp.coverage[0, 0] > _COVERED)
-    sure = ((share - _SURE[0]) / (_SURE[1] - _SURE[0])).clamp(0, 1)
-    return sure.numpy(), ((warp.image[0].permute(1, 2, 0) + 1) * 127.5).numpy()
-
-
-def _without_islands(cover: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Remove small separate components: a part that reaches beyond its limb samples them from another limb."""
-    from scipy import ndimage
-
-    pieces, num = ndimage.label(cover > 0)
-    if num < 2:
-        return cover
-    sizes = np.bincount(pieces.ravel())[1:]
-    kept = np.concatenate([[False], sizes >= _ISLAND * sizes.max()])
-    return np.where(kept[pieces], cover, np.float32(0))
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from scmnet_cli.inference.cloth_light import shading
 from scmnet_cli.inference.garment_faults import held_in_hands, label
 from scmnet_cli.inference.limb_places import beyond_torso, limb_places, torso_length
 from scmnet_cli.inference.shape_matching import closed, continued_colours, displacement, smoothed, soft_edged
@@ -20,7 +21,7 @@ from scmnet_cli.inference.uncovered import ON_TORSO, SHOULDER, below_hips, sleev
 from scmnet_cli.models.part_joints import LIMBS, complete_joints
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
-from scmnet_cli.types import FloatArray, Person, UInt8Array
+from scmnet_cli.types import FloatArray, Person
 
 _BoolArray = npt.NDArray[np.bool_]
 
@@ -64,20 +65,8 @@ _ROUGH = 0.015
 """Torso lengths over which the outline of a warped garment is smoothed."""
 _SAME_LENGTH = 0.15
 """Hair that ends at most so many torso lengths higher or lower is as long."""
-_SHADED, _SHADE, _GAINS, _SAME_HUE = 0.05, 0.6, (0.7, 1.2), 0.97
-"""Blur of the old garment's light in torso lengths, how much of it the new one takes, its limits, and the cosine of
-colours from which they are the same garment's."""
-_HANGS_ALIKE: Mapping[str, tuple[int, ...]] = {
-    "upper": (_UPPER,), "dress": (_UPPER, _SKIRT), "pants": (_PANTS,), "skirt": (_SKIRT,), "hair": ()
-}  # fmt: skip
-"""Regions of the old garment whose light and folds a new one takes."""
-_OTHER, _AROUND = 35.0, 0.02
-"""Grey levels from the usual chroma of a garment from which on a pixel is another's; its rim, a share of the height."""
-_ONE_COLOUR = 0.6  # least share of a garment that has its usual colour, if that tells the light on it
-_NOISE = 1.0  # grey levels
-_PLAIN, _FOLD, _DARK, _FOLDS = (0.2, 0.09), 1.0, 10.0, (0.75, 1.15)
-"""Most edges a pixel and spread of colour of a plain garment; blur of folds in pixels; grey levels that noise adds to
-dark cloth; limits of the light on folds relative to what is around them."""
+_HANGS = 0.1  # half width in torso lengths of gaps in long hair that are filled
+_LOCK = 0.25  # of the width of hair: what is narrower is a single lock
 _FLARE, _HIPS = 0.4, 0.2
 """Pixels that a skirt may widen on each side, for a pixel down; torso lengths below its waist that tell its width."""
 _HEM = (0.15, 0.03, 0.25, 0.08)
@@ -89,8 +78,7 @@ _BLUR = 0.02
 """Torso lengths: blur of cloth that is continued far."""
 _NECK, _COLLAR = 0.16, 0.13
 """Half width of the neck with a collar, and from where above the shoulders it is one, in torso lengths."""
-_BONE, _LEAST_LIT = 0.05, 200
-"""Half width of a limb's middle in torso lengths, and the least number of pixels that show a garment's light."""
+_BONE = 0.05  # half width of a limb's middle in torso lengths
 
 
 def fitted(
@@ -145,86 +133,9 @@ def fitted(
         axis=-1,
     )
     if flat:
-        pixels = pixels * _shading(wearer, kind, target)[..., None]
+        pixels = pixels * shading(wearer, kind, target)[..., None]
     # at the outline of the old garment the photo's own edge is recoloured; a soft edge would bare its corners
     return np.maximum(soft_edged(target), own), pixels.clip(0, 255).astype(np.float32)
-
-
-def _shading(wearer: Person, kind: str, target: _BoolArray) -> FloatArray:
-    """Return light, shadow and folds of the wearer's old garment, (H, W): a flat garment has none of its own.
-
-    Only a garment of the same kind hangs alike. A plain one shows its folds, a pattern would show too.
-    """
-    from scipy import ndimage
-
-    own = np.isin(wearer.regions, _HANGS_ALIKE[kind]) & target
-    hue = wearer.image / np.linalg.norm(wearer.image.astype(np.float32), axis=-1, keepdims=True).clip(1)
-    worn = own.copy()
-    if own.any():  # a dark top below an open jacket is no shadow
-        middle = np.median(hue[own], axis=0)
-        own &= hue @ (middle / np.linalg.norm(middle)) > _SAME_HUE
-    if own.sum() < max(_LEAST_LIT, _ONE_COLOUR * worn.sum()):  # a pattern could pass for light
-        return np.ones(target.shape, np.float32)
-    light = wearer.image.astype(np.float32).mean(-1)
-    sigma = _SHADED * torso_length(wearer)
-    mean, weight = _mean_light(light, own, sigma)
-    level = float(np.median(light[own]))
-    gain = (mean.clip(1) / max(level, 1.0)) ** _SHADE
-    gain = np.where(weight > 0.1, gain, 1).clip(*_GAINS)
-    gain = ndimage.gaussian_filter(gain, sigma)
-    inside = ndimage.binary_erosion(worn & ~_other_colour(wearer.image, worn), iterations=2)
-    near, far = (_mean_light(light, inside, width)[0] for width in (_FOLD, sigma))
-    if inside.any() and _is_plain(wearer.image, inside, near - far):
-        folds = (((near + _DARK) / (far + _DARK)) ** _SHADE).clip(*_FOLDS)
-        share = ndimage.gaussian_filter(inside.astype(np.float32), _FOLD)
-        gain = gain * (1 + share * (folds - 1))
-    return np.asarray(gain, np.float32)
-
-
-def _other_colour(image: UInt8Array, worn: _BoolArray) -> _BoolArray:
-    """Return the pixels of a garment that are neither lit nor shaded cloth: a belt on it, a shirt below it.
-
-    Shape:
-        image: (H, W, 3); worn, result: (H, W).
-    """
-    from scipy import ndimage
-
-    colours = ndimage.gaussian_filter(image.astype(np.float32), (_FOLD, _FOLD, 0))
-    chroma = colours - colours.mean(-1, keepdims=True)
-    if not worn.any():
-        return worn
-    far = np.linalg.norm(chroma - np.median(chroma[worn], axis=0), axis=-1) > _OTHER
-    far = ndimage.binary_opening(worn & far, iterations=1)
-    return np.asarray(worn & ndimage.binary_dilation(far, iterations=max(1, round(_AROUND * len(worn)))), np.bool_)
-
-
-def _is_plain(image: UInt8Array, inside: _BoolArray, relief: FloatArray) -> bool:
-    """Return whether a garment has one colour and no pattern: its light changes only from fold to fold.
-
-    Args:
-        image: the photo, (H, W, 3).
-        inside: pixels of the garment.
-        relief: how much lighter they are than what is around them, (H, W).
-    """
-    from scipy import ndimage
-
-    above = relief > _NOISE
-    edges = sum(
-        float((above[one] != above[other])[inside[one] & inside[other]].mean())
-        for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1]))
-    )
-    colours = ndimage.gaussian_filter(image.astype(np.float32), (_FOLD, _FOLD, 0))[inside]
-    light = colours.mean(-1, keepdims=True)
-    spread = float(((colours - light) / (light + _DARK)).std(0).mean())
-    return edges < _PLAIN[0] and spread < _PLAIN[1]
-
-
-def _mean_light(light: FloatArray, own: _BoolArray, sigma: float) -> tuple[FloatArray, FloatArray]:
-    """Return the Gaussian mean of the light on a garment, and its weight, (H, W) each."""
-    from scipy import ndimage
-
-    weight = ndimage.gaussian_filter(own.astype(np.float32), sigma)
-    return ndimage.gaussian_filter(light * own, sigma) / weight.clip(1e-3), weight
 
 
 def own_collar(wearer: Person, kind: str, cover: FloatArray) -> _BoolArray:
@@ -423,13 +334,16 @@ def _hair(wearer: Person, worn: _BoolArray) -> _BoolArray:
     longer = _lowest(worn) - _lowest(own)
     if abs(longer) <= _SAME_LENGTH * torso_length(wearer):
         return own
-    target: _BoolArray = own | new if longer > 0 else (own & above) | (new & ~above)
-    return target
+    if longer > 0:  # it hangs in one piece from the head
+        return np.asarray(closed(own | new, _HANGS * torso_length(wearer)) & (wearer.regions != _FACE), np.bool_)
+    shorter: _BoolArray = (own & above) | (new & ~above)
+    return shorter
 
 
 def _lowest(mask: _BoolArray) -> int:
-    """Return the last row of a mask; 0 if it is empty."""
-    return int(np.flatnonzero(mask.any(1))[-1]) if mask.any() else 0
+    """Return the last row where hair is wide, since single locks may hang lower; 0 if the mask is empty."""
+    widths = mask.sum(1)
+    return int(np.flatnonzero(widths > _LOCK * widths.max())[-1]) if mask.any() else 0
 
 
 def _sleeved(wearer: Person, sleeves: _BoolArray, own: _BoolArray) -> tuple[_BoolArray, _BoolArray]:

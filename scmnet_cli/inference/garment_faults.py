@@ -48,7 +48,7 @@ def without_foreign(reference: Person, kind: str, mask: _BoolArray) -> _BoolArra
         core |= ndimage.distance_transform_edt(mask) > _DEEP * torso_length(reference)
     if core.sum() < _LEAST_CORE:
         return mask
-    share = _share_of_colour(reference.image, core)
+    share = share_of_colour(reference.image, core)
     foreign = ndimage.binary_opening(mask & ~core & (share < _FOREIGN), iterations=1)
     rare = mask & ~core & (share < _RARE * _FOREIGN)  # the shaded sides of a bag have rare colours of the garment
     foreign = ndimage.binary_propagation(foreign, mask=ndimage.binary_opening(rare | foreign, iterations=1) | foreign)
@@ -67,7 +67,7 @@ def label(wearer: Person, worn: _BoolArray, colour: FloatArray) -> _BoolArray:
     size = torso_length(wearer)
     rows, columns = np.mgrid[: worn.shape[0], : worn.shape[1]]
     zone = worn & (abs(columns - neck[0]) < _LABEL * size) & (rows < neck[1] + _LABEL * size)
-    rare = zone & (_share_of_colour(colour.clip(0, 255).astype(np.uint8), worn) < _FOREIGN)
+    rare = zone & (share_of_colour(colour.clip(0, 255).astype(np.uint8), worn) < _FOREIGN)
     pieces, num = ndimage.label(ndimage.binary_opening(rare, iterations=1))
     areas = np.bincount(pieces.ravel(), minlength=num + 1)
     small = (areas < (_LABEL * size) ** 2) & (np.arange(num + 1) > 0)
@@ -81,7 +81,7 @@ def held_in_hands(wearer: Person, sleeves: _BoolArray, colour: FloatArray) -> _B
         upper = sleeves & (away < _LIMB) & _within(place, _ABOVE_ELBOW)
         lower = (away < _SLEEVE) & _within(place, _BELOW_ELBOW)
         if upper.sum() >= _LEAST_CORE:
-            held |= lower & (_share_of_colour(colour.clip(0, 255).astype(np.uint8), upper) < _HELD)
+            held |= lower & (share_of_colour(colour.clip(0, 255).astype(np.uint8), upper) < _HELD)
     return held
 
 
@@ -89,7 +89,7 @@ def _within(place: FloatArray, ends: tuple[float, float]) -> _BoolArray:
     return np.asarray((place > ends[0]) & (place < ends[1]), np.bool_)
 
 
-def _share_of_colour(image: UInt8Array, core: _BoolArray) -> FloatArray:
+def share_of_colour(image: UInt8Array, core: _BoolArray) -> FloatArray:
     """Return, for each pixel, the share of a mask's pixels that have its colour, (H, W)."""
     from scipy import ndimage
 

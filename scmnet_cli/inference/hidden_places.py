@@ -39,15 +39,12 @@ def hidden_places(person: Person) -> list[str]:
     """
     if person.domain == "face":
         return []
-    joints, known = person.joints[:, :2], person.joints[:, 2] > 0
+    known = person.joints[:, 2] > 0
     found = []
     if known[_SHOULDERS].all() and not known[_FACE].any():
         found.append("the person is seen from behind: there is no face to draw")
-    elif known[_SHOULDERS].all() and known[_HIPS].any() and known[_NECK]:
-        torso = np.linalg.norm(joints[_NECK] - joints[_HIPS][known[_HIPS]].mean(0))
-        apart = np.linalg.norm(joints[_SHOULDERS[0]] - joints[_SHOULDERS[1]])
-        if apart < _FROM_THE_SIDE * torso:
-            found.append("the person is seen from the side: the chest and the far side of the clothes are invented")
+    elif from_the_side(person):
+        found.append("the person is seen from the side: the chest and the far side of the clothes are invented")
     hands = [_shows_hand(person, elbow, wrist) for elbow, wrist in zip(_ELBOWS, _WRISTS, strict=True)]
     if not any(hands):
         found.append("neither hand shows: both are invented")
@@ -58,6 +55,15 @@ def hidden_places(person: Person) -> list[str]:
     elif not known[_ANKLES].any():
         found.append("no foot shows: both are invented")
     return found
+
+
+def from_the_side(person: Person) -> bool:
+    """Return whether a person is seen from the side; False if the joints do not show it."""
+    joints, known = person.joints[:, :2], person.joints[:, 2] > 0
+    if not (known[_SHOULDERS].all() and known[_HIPS].any() and known[_NECK]):
+        return False
+    torso = np.linalg.norm(joints[_NECK] - joints[_HIPS][known[_HIPS]].mean(0))
+    return bool(np.linalg.norm(joints[_SHOULDERS[0]] - joints[_SHOULDERS[1]]) < _FROM_THE_SIDE * torso)
 
 
 def _shows_hand(person: Person, elbow: int, wrist: int) -> bool:
