@@ -9,7 +9,7 @@ from test_extremities import HEIGHT, STANDING, WIDTH, standing
 from torch import Tensor
 
 from scmnet_cli.inference.cloth import continued
-from scmnet_cli.inference.crossed_arms import PersonToWarp, leaving_limbs
+from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import JOINTS
@@ -81,7 +81,7 @@ def test_other_poses_are_warped_as_ever(source: Tensor, target: Tensor) -> None:
 def test_an_unknown_forearm_is_not_removed(missing: str) -> None:
     joints = crossed()
     joints[0, JOINTS.index(missing), 2] = 0
-    assert not leaving_limbs(photo(crossed())[1], joints, standing()).any()
+    assert not moved_limbs(limb_kinds(photo(crossed())[1], joints), joints, standing()).any()
 
 
 @pytest.mark.parametrize("source", [crossed(), standing()], ids=["an arm across", "no arm across"])

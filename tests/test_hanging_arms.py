@@ -7,7 +7,7 @@ import torch
 from test_extremities import HEIGHT, WIDTH, standing
 from torch import Tensor
 
-from scmnet_cli.inference.crossed_arms import PersonToWarp, leaving_limbs
+from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
 from scmnet_cli.regions import BACKGROUND, one_hot, region_id
@@ -117,10 +117,11 @@ def test_only_arms_that_touch_the_body_and_move_are_taken_off() -> None:
     narrow = photo(half=24)[1]
     narrow[:, :, 120:146, 60:116] = 0
     narrow[:, 0, 120:146, 60:116] = 1  # background between the hands
-    assert leaving_limbs(masks, standing(), lifted()).tolist() == [[1, 1, 0, 0]]
-    assert leaving_limbs(masks, standing(), lifted("left")).tolist() == [[0, 1, 0, 0]]
-    assert not leaving_limbs(narrow, standing(), lifted()).any()
-    assert not leaving_limbs(masks, standing("right_wrist", "left_elbow"), lifted()).any()
+    assert moved_limbs(limb_kinds(masks, standing()), standing(), lifted()).tolist() == [[1, 1, 0, 0]]
+    assert moved_limbs(limb_kinds(masks, standing()), standing(), lifted("left")).tolist() == [[0, 1, 0, 0]]
+    assert not moved_limbs(limb_kinds(narrow, standing()), standing(), lifted()).any()
+    unknown = standing("right_wrist", "left_elbow")
+    assert not moved_limbs(limb_kinds(masks, unknown), unknown, lifted()).any()
 
 
 def test_the_sleeve_continues_below_hair_when_the_arm_moves() -> None:

@@ -8,7 +8,7 @@ from test_extremities import WIDTH, standing
 from test_unseen_limbs import joints_with, photo
 from torch import Tensor
 
-from scmnet_cli.inference.crossed_arms import PersonToWarp, leaving_limbs
+from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
 from scmnet_cli.inference.hidden_places import hidden_places
 from scmnet_cli.inference.made_up_hands import drawn_hand
 from scmnet_cli.inference.unseen_limbs import hidden_hands
@@ -92,8 +92,8 @@ def test_no_hand_is_drawn(given: tuple[Tensor, Tensor], pose: Tensor) -> None:
 
 def test_hidden_hands_count_as_leaving_where_the_pose_moves_them() -> None:
     masks = in_sleeves()[1]
-    assert leaving_limbs(masks, standing(), LIFTED).tolist() == [[1, 1, 0, 0]]
-    assert not leaving_limbs(masks, standing(), standing()).any()
+    assert moved_limbs(limb_kinds(masks, standing()), standing(), LIFTED).tolist() == [[1, 1, 0, 0]]
+    assert not moved_limbs(limb_kinds(masks, standing()), standing(), standing()).any()
 
 
 # messages about hidden parts

@@ -30,7 +30,15 @@ from warped_people import (
 
 from scmnet_cli.models import part_warp
 from scmnet_cli.models.part_joints import complete_joints
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, WarpSource, sampled_at, warp_parts
+from scmnet_cli.models.part_warp import (
+    PLAIN_BACKGROUND,
+    PartWarp,
+    WarpSource,
+    part_layers,
+    sampled_at,
+    warp_layers,
+    warp_parts,
+)
 from scmnet_cli.regions import one_hot
 from scmnet_cli.skeleton import JOINTS, MIRRORED
 
@@ -311,3 +319,17 @@ def test_memory_is_linear_in_the_number_of_pixels() -> None:
     small, large = peak_memory(HEIGHT, WIDTH), peak_memory(4 * HEIGHT, 4 * WIDTH)
     assert large == pytest.approx(16 * small, rel=0.2)
     assert small < 4 * 100 * HEIGHT * WIDTH, "a hundred numbers a pixel"
+
+
+@pytest.mark.parametrize("missing", [(), ("left_wrist", "left_ankle")], ids=["whole", "joints missing"])
+def test_layers_of_a_source_serve_every_pose_that_has_the_same_joints(missing: tuple[str, ...]) -> None:
+    joints, image = standing("right_wrist"), noise()
+    masks, poses = one_hot(labels_of(joints)), torch.cat([turned(standing(*missing), *arm) for arm in _ARMS_AT])
+    layers = part_layers(masks, joints, poses[:1])
+    for pose in torch.split(poses, 1):
+        expected = warp_parts(image, masks, joints, pose, on_boxes=False)
+        found = warp_layers(image, masks, layers, joints, pose)
+        assert all(torch.equal(getattr(found, name.name), getattr(expected, name.name)) for name in fields(PartWarp))
+
+
+_ARMS_AT = [("right_shoulder", ("right_elbow", "right_wrist"), degrees) for degrees in (0, 40, 130)]

@@ -8,7 +8,7 @@ from test_extremities import HEIGHT, WIDTH, standing
 from test_unseen_limbs import joints_with, photo
 from torch import Tensor
 
-from scmnet_cli.inference.crossed_arms import PersonToWarp, leaving_limbs
+from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
 from scmnet_cli.inference.unseen_limbs import absent_joints, unseen_limbs
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
 from scmnet_cli.regions import region_id
@@ -77,8 +77,8 @@ def test_the_other_leg_steps_in_and_all_else_is_the_photos_own() -> None:
 
 def test_a_leg_that_stays_is_the_photos_own() -> None:
     image, masks = dressed(standing(), (("right", "knee"),))
-    assert not leaving_limbs(masks, standing(), standing()).any()
-    assert leaving_limbs(masks, standing(), WALKING).tolist() == [[0, 0, 1, 0]]
+    assert not moved_limbs(limb_kinds(masks, standing()), standing(), standing()).any()
+    assert moved_limbs(limb_kinds(masks, standing()), standing(), WALKING).tolist() == [[0, 0, 1, 0]]
     warp = PersonToWarp(image, masks, standing()).warp(standing())
     assert torch.equal(warp.image, warp_parts(image, masks, standing(), standing()).image)
 
@@ -93,7 +93,7 @@ def test_what_hangs_over_the_other_thigh_is_not_mirrored_onto_the_body() -> None
     hem = trousers & (x > 96)
     labels[0, hem], image[0, :, hem] = region_id("upper"), 1.0
     masks = torch.nn.functional.one_hot(labels, 8).permute(0, 3, 1, 2).float()
-    assert leaving_limbs(masks, standing(), WALKING).tolist() == [[0, 0, 1, 0]]
+    assert moved_limbs(limb_kinds(masks, standing()), standing(), WALKING).tolist() == [[0, 0, 1, 0]]
     warp = PersonToWarp(image, masks, standing()).warp(WALKING)
     right_hip = (y > 118) & (y < 132) & (x > 66) & (x < 78)
     assert (warp.regions[0, region_id("upper")] > 0.1)[right_hip].float().mean() < 0.1

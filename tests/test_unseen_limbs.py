@@ -7,7 +7,7 @@ import torch
 from test_extremities import HEIGHT, STANDING, WIDTH, standing
 from torch import Tensor
 
-from scmnet_cli.inference.crossed_arms import PersonToWarp, leaving_limbs
+from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
 from scmnet_cli.inference.unseen_limbs import unseen_limbs
 from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
 from scmnet_cli.models.warp_mixing import mixed
@@ -102,15 +102,15 @@ def test_what_shows_of_the_arm_does_not_stay() -> None:
 def test_an_arm_that_stays_is_the_photos_own() -> None:
     joints = joints_with(**SHORT)
     image, masks = photo(joints)
-    assert not leaving_limbs(masks, joints, joints).any()
-    assert leaving_limbs(masks, joints, standing()).tolist() == [[1, 0, 0, 0]]
+    assert not moved_limbs(limb_kinds(masks, joints), joints, joints).any()
+    assert moved_limbs(limb_kinds(masks, joints), joints, standing()).tolist() == [[1, 0, 0, 0]]
     warp, expected = PersonToWarp(image, masks, joints).warp(joints), warp_parts(image, masks, joints, joints)
     assert torch.equal(warp.image, expected.image)
 
 
 def test_a_pose_without_the_arm_has_none() -> None:
     joints = joints_with(**SHORT)
-    assert not leaving_limbs(photo(joints)[1], joints, standing("right_elbow", "right_wrist")).any()
+    assert not moved_limbs(limb_kinds(photo(joints)[1], joints), joints, standing("right_elbow", "right_wrist")).any()
 
 
 def test_background_beside_an_arm_does_not_hide_the_body_of_another_photo() -> None:

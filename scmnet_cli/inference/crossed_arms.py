@@ -83,8 +83,7 @@ class PersonToWarp:
     def _limbs(self) -> _Limbs | None:
         """The limbs; None if none lies on the body or is unseen."""
         found = _Limbs.of(self.masks, self.joints, self.replaced)
-        special = found.across | found.hanging | found.unseen | found.below_hair | found.handless
-        return found if special.any() else None
+        return found if found.kinds.any() else None
 
     @torch.no_grad()
     def warp(self, poses: Tensor, parts: Tensor | None = None) -> PartWarp:
@@ -116,13 +115,23 @@ class PersonToWarp:
         return self._without[which]
 
 
-def leaving_limbs(masks: Tensor, source: Tensor, target: Tensor) -> Tensor:
+def limb_kinds(masks: Tensor, source: Tensor) -> Tensor:
+    """Return how the limbs of a source lie on the body or are hidden: five kinds, each a reason to leave their place.
+
+    Shape:
+        masks: (B, 8, H, W); source: (B, 18, 3), as detected; result: (B, 5, 4) in {0, 1}.
+    """
+    return _Limbs.of(masks, source).kinds.to(masks.dtype)
+
+
+def moved_limbs(kinds: Tensor, source: Tensor, target: Tensor) -> Tensor:
     """Return which limbs lie on the body (forearms only) or are unseen in the source, and move in the target.
 
     Shape:
-        masks: (B, 8, H, W); source, target: (B, 18, 3); result: (B, 4) in {0, 1}, right and left arm, then legs.
+        kinds: (B, 5, 4), see :func:`limb_kinds`; source, target: (B, 18, 3), as detected; result: (B, 4) in {0, 1},
+        right and left arm, then legs.
     """
-    return _Limbs.of(masks, source).leave(target).to(masks.dtype)
+    return _leaving(kinds > 0.5, complete_joints(source.float()), target).to(kinds.dtype)
 
 
 @dataclass(frozen=True)
@@ -178,27 +187,37 @@ class _Limbs:
         handless = torch.cat([handless, torch.stack(of_legs, dim=1)], dim=1)
         return cls(torch.stack(hidden, dim=1), lies, hangs, hair, unseen, handless, completed)
 
+    @property
+    def kinds(self) -> Tensor:
+        """The five kinds of limbs that a pose may move away, (B, 5, 4) bool."""
+        return torch.stack([self.across, self.hanging, self.unseen, self.below_hair, self.handless], dim=1)
+
     def leave(self, target: Tensor) -> Tensor:
         """Return which limbs lie on the body or are unseen in the source, and are elsewhere in the target.
 
         Shape:
             target: (B, 18, 3), as detected; result: (B, 4) bool.
         """
-        completed, posed = self.completed.expand(len(target), -1, -1), complete_joints(target.float())
-        torso = part_transforms(completed, posed)
-        back = posed[..., :2] @ torso.matrix[:, TORSO_PART].transpose(1, 2) + torso.offset[:, TORSO_PART, None]
-        size = body_size(completed)
-        distances = (back - completed[..., :2]).norm(dim=-1) / size[:, None]  # (B, 18)
-        moved = self.across & (distances[:, ENDS] > _MOVED) | self.hanging & (distances[:, ENDS] > _HANGING_MOVED)
-        farther = torch.maximum(distances[:, MIDDLES], distances[:, ENDS])
-        moved = moved | (self.unseen | self.below_hair | self.handless) & (farther > _UNSEEN_MOVED)
-        known = (target[:, MIDDLES, 2] > 0) & (target[:, ENDS, 2] > 0)
-        leave: Tensor = known & moved
-        return leave
+        return _leaving(self.kinds, self.completed.expand(len(target), -1, -1), target)
 
     def pixels(self, which: Tensor) -> Tensor:
         """Return the hidden pixels of the chosen forearms, (B, 1, H, W) bool, for a choice of (B, 4) bool."""
         return (self.hidden & which[:, :_NUM_ARMS, None, None]).any(1, keepdim=True)
+
+
+def _leaving(kinds: Tensor, completed: Tensor, target: Tensor) -> Tensor:
+    """Return which limbs of these kinds are elsewhere in the target, (B, 4) bool."""
+    across, hanging, *replaced = kinds.unbind(1)
+    posed = complete_joints(target.float())
+    torso = part_transforms(completed, posed)
+    back = posed[..., :2] @ torso.matrix[:, TORSO_PART].transpose(1, 2) + torso.offset[:, TORSO_PART, None]
+    distances = (back - completed[..., :2]).norm(dim=-1) / body_size(completed)[:, None]  # (B, 18)
+    moved = across & (distances[:, ENDS] > _MOVED) | hanging & (distances[:, ENDS] > _HANGING_MOVED)
+    farther = torch.maximum(distances[:, MIDDLES], distances[:, ENDS])
+    moved = moved | torch.stack(replaced, dim=1).any(1) & (farther > _UNSEEN_MOVED)
+    known = (target[:, MIDDLES, 2] > 0) & (target[:, ENDS, 2] > 0)
+    leaving: Tensor = known & moved
+    return leaving
 
 
 def _lies_across(shapes: PartShapes, wrist: Tensor) -> Tensor:

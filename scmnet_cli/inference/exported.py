@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -33,12 +33,13 @@ from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scmnet_cli.inference.crossed_arms import PersonToWarp
     from scmnet_cli.inference.enlarging import Enlarged
 
 FORMAT = "scm-net onnx"
 """Format name in the metadata of all files."""
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Version of the files that this code reads and writes."""
 
 REGION_ENCODER = "region_encoder.onnx"
@@ -47,8 +48,11 @@ POSE_TO_IMAGE = "pose_to_image.onnx"
 FILES = (REGION_ENCODER, STYLE_FUSION, POSE_TO_IMAGE)
 """The files of every exported model."""
 
-PART_WARP = "part_warp.onnx"
-"""A further file of models with a part warp."""
+PART_LAYERS, PART_WARP = "part_layers.onnx", "part_warp.onnx"
+"""Further files of models with a part warp."""
+
+LAYERS = ("part_shares", "other_limbs", "limb_kinds")
+"""Outputs of ``part_layers.onnx`` and inputs of ``part_warp.onnx``: what all poses of a source share."""
 
 WARP_FIELDS = {"warp_image": 3, "warp_regions": NUM_REGIONS, "warp_coverage": 1, "warp_coordinates": 2}
 """Outputs of ``part_warp.onnx`` and inputs of ``pose_to_image.onnx``: the fields of a part warp and their channels."""
@@ -67,12 +71,16 @@ class ExportedSource(ReadySource):
     """Source encoded by an exported model.
 
     Shape:
-        image: (1, 3, H, W) in [-1, 1]; masks: (1, 8, H, W); style: (1, K, H/8, W/8).
+        image: (1, 3, H, W) in [-1, 1]; masks: (1, 8, H, W); style: (1, K, H/8, W/8); latest_layers: outputs of
+        ``part_layers.onnx``, by the joints that the latest pose has; in_torch: the person for poses that no graph can
+        do, with and without mirrored limbs.
     """
 
     image: FloatArray
     masks: FloatArray
     style: FloatArray
+    latest_layers: dict[bytes, dict[str, FloatArray]] = field(default_factory=dict, repr=False, compare=False)
+    in_torch: dict[bool, PersonToWarp] = field(default_factory=dict, repr=False, compare=False)
 
 
 class ExportedModel(DrawingModel):
@@ -87,7 +95,8 @@ class ExportedModel(DrawingModel):
         """Wrap sessions of ONNX Runtime by the names of their files; :meth:`from_exported` opens them."""
         self._describe(saved, "cpu")
         self._region_encoder, self._style_fusion = sessions[REGION_ENCODER], sessions[STYLE_FUSION]
-        self._pose_to_image, self._part_warp = sessions[POSE_TO_IMAGE], sessions.get(PART_WARP)
+        self._pose_to_image = sessions[POSE_TO_IMAGE]
+        self._part_layers, self._part_warp = sessions.get(PART_LAYERS), sessions.get(PART_WARP)
 
     @classmethod
     def from_exported(cls, folder: Path) -> Self:
@@ -106,9 +115,9 @@ class ExportedModel(DrawingModel):
         except (KeyError, ValueError, RecursionError) as error:
             raise ScmError(f"{main}: has no readable config; it is damaged, export the model again") from error
         config = parse_saved_config(values, f"config in {main}")
-        if config.model.part_warp:
-            _check_is_there(folder, PART_WARP)
-            sessions[PART_WARP] = open_session(folder / PART_WARP, str(folder / PART_WARP))
+        for name in (PART_LAYERS, PART_WARP) if config.model.part_warp else ():
+            _check_is_there(folder, name)
+            sessions[name] = open_session(folder / name, str(folder / name))
         for name, session in sessions.items():
             if _metadata(folder / name, session).get("model_sha256") != about.get("model_sha256"):
                 raise ScmError(f"model {folder}: {name} and {POSE_TO_IMAGE} are of two models; export one again")
@@ -188,18 +197,31 @@ class ExportedModel(DrawingModel):
     def _warp(self, source: ExportedSource, joints: FloatArray) -> dict[str, FloatArray]:
         """Return the fields of the part warp; with torch where a limb leaves its place, as no graph can do it."""
         given = {"image": source.image, "masks": source.masks, "source_joints": source.person.joints[None]}
-        fields = _run(self._part_warp, {**given, "joints": joints})
+        fields = _run(self._part_warp, {**given, **self._layers(source, joints), "joints": joints})
         if not fields.pop("limbs").any():
             return fields
         import torch
 
         from scmnet_cli.inference.crossed_arms import PersonToWarp
 
-        image, masks, own, target = (torch.from_numpy(values) for values in (*given.values(), joints))
         with torch.inference_mode():
-            warp = PersonToWarp(image, masks, own, replaced=self._replaced_limbs(source)).warp(target)
+            if self.mirrored_limbs not in source.in_torch:
+                image, masks, own = (torch.from_numpy(values) for values in given.values())
+                person = PersonToWarp(image, masks, own, replaced=self._replaced_limbs(source))
+                source.in_torch[self.mirrored_limbs] = person
+            warp = source.in_torch[self.mirrored_limbs].warp(torch.from_numpy(joints))
         parts = (warp.image, warp.regions, warp.coverage, warp.coordinates)
         return {name: part.numpy() for name, part in zip(WARP_FIELDS, parts, strict=True)}
+
+    def _layers(self, source: ExportedSource, joints: FloatArray) -> dict[str, FloatArray]:
+        """Return what poses with these joints share; the places of the joints do not count."""
+        there = (joints[..., 2] > 0).tobytes()
+        if there not in source.latest_layers:
+            given = {"masks": source.masks, "source_joints": source.person.joints[None], "joints": joints}
+            layers = _run(self._part_layers, given)
+            source.latest_layers.clear()
+            source.latest_layers[there] = layers
+        return source.latest_layers[there]
 
     def _replaced_limbs(self, source: ExportedSource) -> Tensor:
         """Return which limbs to draw as the other one, and which hands, as the model itself does, (1, 6) bool."""

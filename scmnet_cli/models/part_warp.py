@@ -40,6 +40,7 @@ PLAIN_BACKGROUND = 230 / 127.5 - 1
 
 _FACE = 4  # region id
 _FOREARMS = (3, 5)
+_ENDING = (*_FOREARMS, *LEGS[0], *LEGS[1])  # parts that end where another limb begins
 _CROSSING_LIMBS = ((3, 5), (7, 9))  # parts: forearms and shins, right and left
 _LIMB_REGIONS = {3: (5, 6), 5: (5, 6), 7: (1, 7), 9: (1, 7)}
 _IN_FRONT, _CROSSING, _ALONG_LIMB = 30.0, 0.3, 9
@@ -127,6 +128,40 @@ def warp_parts(
         source_shapes, target_shapes = (PartShapes.of(joints, transforms.valid) for joints in (source, target))
         layers = _Layers.of(image.float() - fill, masks.float(), source_shapes, boxed=boxed)
         return _composite(layers, hidden, fill, transforms, target_shapes, boxed=boxed, parts=parts)
+
+
+def part_layers(masks: Tensor, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what :func:`warp_layers` needs of a source, on the whole canvas.
+
+    Of the target only the joints that are there count, not their places.
+
+    Shape:
+        masks: (B, 8, H, W); source, target: (B, 18, 3), as detected; results: (B, 10, H, W) and (B, 6, H, W), the
+        degree to which pixels belong to each part, and where pixels of limbs belong to another one.
+    """
+    source, target = complete_joints(torch.cat([source, target]).float()).chunk(2)
+    shapes = PartShapes.of(source, part_transforms(source, target).valid)
+    layers = _Layers.of(masks[:, :3], masks.float(), shapes, boxed=False)
+    own = [own for own in layers.memberships if own is not None]
+    return torch.stack(own, dim=1), torch.stack([layers.other_leg[part] for part in _ENDING], dim=1)
+
+
+def warp_layers(
+    image: Tensor, masks: Tensor, layers: tuple[Tensor, Tensor], source: Tensor, target: Tensor
+) -> PartWarp:
+    """Warp a source as :func:`warp_parts` does on whole canvases, with its :func:`part_layers`.
+
+    Shape:
+        image: (B, 3, H, W); masks: (B, 8, H, W); source, target: (B, 18, 3), as detected.
+    """
+    fill, hidden = PLAIN_BACKGROUND, hidden_faces(source, target)
+    source, target = complete_joints(torch.cat([source, target]).float()).chunk(2)
+    transforms = part_transforms(source, target)
+    shapes = PartShapes.of(target, transforms.valid)
+    boxes = shapes.boxes((image.shape[2], image.shape[3]), boxed=False)
+    ends = dict(zip(_ENDING, layers[1].unbind(1), strict=True))
+    unpacked = _Layers(image.float() - fill, masks.float(), boxes, [*layers[0].unbind(1)], ends)
+    return _composite(unpacked, hidden, fill, transforms, shapes, boxed=False)
 
 
 def _on_boxes(image: Tensor) -> bool:
