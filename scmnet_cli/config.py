@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.models.choices import GANKind, NormName
+from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.types import Canvas
 
 _MAX_DEPTH = 20
@@ -95,6 +96,11 @@ class ModelConfig(Section):
     show_structure: bool = Field(
         False, description="give the generator the pose or edge maps too, for lines thinner than a feature position"
     )
+    half_size: bool = Field(
+        False,
+        description="faces: encoders, field and generator work at half the canvas, and a fourth upsampling, which "
+        "reads the edge maps at full size, adds detail",
+    )
     part_warp: bool = Field(
         False, description="people: warp the source to the target's joints, part by part, and blend in its pixels"
     )
@@ -121,10 +127,23 @@ class ModelConfig(Section):
             return given
         return {**SIZES.get(given.get("size", "base"), {}), **given}
 
+    @model_validator(mode="after")
+    def _half_size_is_for_faces(self) -> Self:
+        if self.half_size and self.domain != "face":
+            raise ValueError("model.half_size halves edge maps; set it to false for people")
+        if self.half_size and (self.height % 16 or self.width % 16):
+            raise ValueError(f"model.half_size needs multiples of 16, not {self.height}x{self.width}")
+        return self
+
     @property
     def canvas(self) -> Canvas:
         """Size of the model's images."""
         return Canvas(self.height, self.width)
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the canvas along each side of a position of the correlation field."""
+        return 2 * STRIDE if self.half_size else STRIDE
 
 
 class DataConfig(Section):
@@ -198,6 +217,9 @@ class LossConfig(Section):
     person_weight: float = Field(1.0, ge=1, le=100, description="weight of the person's pixels in L1")
     vgg_band: float = Field(
         1.0, gt=0, le=1, description="height of the random band for the VGG losses, as a share of the image"
+    )
+    vgg_halved: float = Field(
+        0.0, ge=0, le=1, description="share of steps whose VGG losses see the whole image at half the size instead"
     )
     cross: float = Field(
         0.0,

@@ -55,7 +55,7 @@ def test_a_machine_without_a_gpu_gets_the_small_config(data: Path, some_faces: S
     faces = tmp_path / "faces"
     shutil.copytree(some_faces.data, faces)
     manifest = json.loads((faces / "manifest.json").read_text())
-    (faces / "manifest.json").write_text(json.dumps(manifest | {"height": 128, "width": 128}))
+    (faces / "manifest.json").write_text(json.dumps(manifest | {"height": 256, "width": 256}))
     assert choose_config(data, CPU).name == "cpu"
     assert choose_config(faces, CPU).name == "faces-cpu"
     assert "no GPU" in choose_config(data, CPU).reason

@@ -39,6 +39,7 @@ KINDS: list[dict[str, Any]] = [
     {"carry_colours": True, "carry_detail": 4},
     {"part_warp": True, "show_structure": True, "carry_detail": 4},
     {"domain": "face", "width": 64, "show_structure": True},
+    {"domain": "face", "width": 64, "show_structure": True, "half_size": True},
 ]
 
 

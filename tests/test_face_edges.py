@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn_faces import CANVAS
+from drawn_faces import CANVAS, drawn_face
 from PIL import Image, ImageDraw
 
 from scmnet_cli.edges import (
     CANNY,
     PARTS,
     Strokes,
+    canny_edges,
     distance_to_edges,
     edge_maps,
     face_edges,
@@ -42,6 +43,18 @@ def test_part_borders_are_two_pixels_wide_and_canny_edges_inside_inner_parts_are
     assert not with_parts[:, :14].any()
     assert with_parts[4:28, 18:].any()
     assert ((edges & CANNY) > 0)[4:28, :14].any()
+
+
+def test_a_larger_photo_has_the_same_edges() -> None:
+    from skimage.feature import canny
+
+    image = drawn_face(1, 128)[0]
+    larger = np.asarray(Image.fromarray(image).resize((256, 256), Image.Resampling.BICUBIC))
+    edges = canny_edges(image)
+    grey = np.asarray(Image.fromarray(image).convert("L"))
+    assert np.array_equal(edges, canny(grey, sigma=1.0))
+    halved = rescale_edges(CANNY * canny_edges(larger).astype(np.uint8), Canvas(256, 256), Canvas(128, 128)) > 0
+    assert float(edge_f1(torch.tensor(halved)[None], torch.tensor(edges)[None])) > 0.97
 
 
 def test_the_distance_to_edges_is_l1_and_exact() -> None:

@@ -132,7 +132,7 @@ class Passes:
             warp = person.warp(self.net)
             maps = self._draw_maps(person.structure, self._canvas)
             style = self.net.encode_style(person.image, person.masks)
-            carried = pool_positions(person.masks, person.image)
+            carried = pool_positions(person.masks, person.image, stride=self.net.stride)
             field = self.net.field(self.net.encode_pose(maps, warp), style, warp)
             rearranged, _ = self.net.rearrange(field, style, carried)
             self.net.translate(rearranged, maps, warp)

@@ -74,6 +74,8 @@ _LEAST_WEIGHT = 1e-30
 class RegionGraph(nn.Module):
     """Graph of ``region_encoder.onnx``: the style features of a region, on the whole canvas or on a part of it.
 
+    With ``model.half_size`` it reads image and mask at half the canvas.
+
     Shape:
         image: (B, 3, h, w) in [-1, 1], h and w multiples of 8; mask: (B, 1, h, w); result: (B, C', h/8, w/8).
     """
@@ -155,9 +157,9 @@ class PoseGraph(nn.Module):
         structure: joints of a person, (1, 18, 3) in pixels of the canvas, or edge maps of a face, (1, 2, H, W);
         style_features: (1, K, H/8, W/8); image: (1, 3, H, W); masks: (1, 8, H, W); warped: with a part warp its
         fields, (1, ..., H, W); results: the picture, (1, 3, H, W) in [-1, 1]; the source's masks and image, averaged
-        over 8x8 pixels and moved by the field, (1, 11, H/8, W/8); the field's entropy, (1,), from 0 to 1. With a part
-        warp also the network's own image and the blend map, (1, ..., H, W), and with a plain background logits of the
-        foreground mask and the picture's alpha.
+        over each position and moved by the field, (1, 11, H/8, W/8); the field's entropy, (1,), from 0 to 1. With a
+        part warp also the network's own image and the blend map, (1, ..., H, W), and with a plain background logits of
+        the foreground mask and the picture's alpha.
     """
 
     def __init__(self, net: SCMNet, config: ModelConfig, style: Style) -> None:
@@ -183,7 +185,7 @@ class PoseGraph(nn.Module):
         sizes = [part.shape[1] for part in self.style.given]
         parts = self.style.like(torch.split(style_features, sizes, dim=1))
         field = self.net.field(pose_features, parts, warp).explicit()  # (1, N, N)
-        carried = torch.cat([style_features, pool_positions(masks, image)], dim=1)
+        carried = torch.cat([style_features, pool_positions(masks, image, stride=self.net.stride)], dim=1)
         values = carried.flatten(2).transpose(1, 2)  # (1, N, K + 11)
         moved = (field @ values).transpose(1, 2).reshape(1, values.shape[2], *pose_features.shape[2:])
         entropy = -(field * field.clamp(min=_LEAST_WEIGHT).log()).sum(2).mean(1) / math.log(field.shape[2])
@@ -273,7 +275,8 @@ def graphs(net: SCMNet, config: ModelConfig) -> dict[str, Callable[[Mapping[str,
     def of_region(metadata: Mapping[str, str]) -> bytes:
         rows, columns = STRIDE * torch.export.Dim("rows"), STRIDE * torch.export.Dim("columns")
         sides = {0: torch.export.Dim("batch"), 2: rows, 3: columns}
-        seen = torch.zeros(2, 3, canvas.height, canvas.width), torch.zeros(2, 1, canvas.height, canvas.width)
+        height, width = (STRIDE * length // net.stride for length in (canvas.height, canvas.width))
+        seen = torch.zeros(2, 3, height, width), torch.zeros(2, 1, height, width)
         return _traced(RegionGraph(net), seen, {"image": sides, "mask": sides}, ["region_features"], metadata)
 
     def of_fusion(metadata: Mapping[str, str]) -> bytes:

@@ -167,6 +167,8 @@ class ExportedModel(DrawingModel):
 
     def _encode_regions(self, image: FloatArray, masks: FloatArray) -> FloatArray:
         """Encode the regions that are present, each on its bounding box; absent regions have zero features."""
+        if self.config.model.half_size:
+            image, masks = _halved(image), masks[:, :, ::2, ::2]
         if self.config.model.style == "global":
             (features,) = self._region_encoder.run(None, {"image": image, "mask": masks[:, :1]})
             whole: FloatArray = features[:, None]
@@ -265,12 +267,12 @@ class ExportedModel(DrawingModel):
         if canvas != self.canvas:
             drawn = self._enlarged(encoded, painted, structure, canvas)
             image, alpha = drawn.image.numpy(), None if drawn.alpha is None else drawn.alpha.numpy()
-        moved = painted["moved_maps"][0]
+        moved, stride = painted["moved_maps"][0], self.config.model.stride
         pictures = Pictures(
             [_picture(image[0])],
             [None if alpha is None else (alpha[0, 0] * 255).round().astype(np.uint8)],
-            _in_pixels(moved[:NUM_REGIONS].argmax(0).astype(np.uint8))[None],
-            [_in_pixels(_picture(moved[NUM_REGIONS:]))],
+            _in_pixels(moved[:NUM_REGIONS].argmax(0).astype(np.uint8), stride)[None],
+            [_in_pixels(_picture(moved[NUM_REGIONS:]), stride)],
             painted["field_entropy"].tolist(),
         )
         return self._results(encoded, [pose], canvas, pictures, time.perf_counter() - start)[0]
@@ -316,15 +318,22 @@ def _affected(line: npt.NDArray[np.bool_]) -> tuple[int, int]:
     return affected_positions(int(seen[0]), int(seen[-1]), len(line))
 
 
+def _halved(image: FloatArray) -> FloatArray:
+    """Return the means of 2x2 pixels, (1, 3, H/2, W/2)."""
+    _, channels, height, width = image.shape
+    halved: FloatArray = image.reshape(1, channels, height // 2, 2, width // 2, 2).mean((3, 5), dtype=np.float32)
+    return halved
+
+
 def _picture(image: FloatArray) -> UInt8Array:
     """Convert an image in [-1, 1], (3, H, W), to a picture, (H, W, 3)."""
     levels: UInt8Array = ((image.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
     return np.ascontiguousarray(levels.transpose(1, 2, 0))
 
 
-def _in_pixels(positions: UInt8Array) -> UInt8Array:
+def _in_pixels(positions: UInt8Array, stride: int) -> UInt8Array:
     """Repeat the values of feature positions, (H/8, W/8, ...), for each pixel."""
-    return positions.repeat(STRIDE, axis=0).repeat(STRIDE, axis=1)
+    return positions.repeat(stride, axis=0).repeat(stride, axis=1)
 
 
 def open_session(model: Path | bytes, where: str) -> Any:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from scmnet_cli.domains import Domain
 from scmnet_cli.models.correlation import Field
-from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import FloatArray, UInt8Array
 
@@ -63,12 +62,13 @@ def find_parts(
     """Return the parts of the region map with their origins, and the field's rows of single positions."""
     pieces = _pieces(regions)
     masks = np.array([piece for _, piece in pieces], bool).reshape(-1, *regions.shape)
-    covered = F.avg_pool2d(torch.tensor(masks).float(), STRIDE).flatten(1).to(moved_regions.device)  # (P, N)
+    stride = regions.shape[0] // field.size[0]
+    covered = F.avg_pool2d(torch.tensor(masks).float(), stride).flatten(1).to(moved_regions.device)  # (P, N)
     covered = covered / covered.sum(1, keepdim=True)
     part_rows, point_rows = field_rows(field, covered, singles)
     by_part = (covered @ moved_regions[0].flatten(1).T).tolist()  # (P, 8)
     parts = tuple(
-        Part(domain.regions[region], float(piece.mean()), _middle(piece), _peak(row), of_regions[region])
+        Part(domain.regions[region], float(piece.mean()), _middle(piece), _peak(row, stride), of_regions[region])
         for (region, piece), row, of_regions in zip(pieces, part_rows, by_part, strict=True)
     )
     return parts, point_rows
@@ -117,17 +117,17 @@ def _middle(piece: npt.NDArray[np.bool_]) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def _peak(weights: FloatArray) -> tuple[float, float]:
+def _peak(weights: FloatArray, stride: int) -> tuple[float, float]:
     """Return the weighted centre, in pixels, of the 3x3 positions with most of the weight."""
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(weights, 1), (3, 3))  # (h, w, 3, 3)
     y, x = np.unravel_index(windows.sum((2, 3)).argmax(), weights.shape)
     window = windows[y, x] / windows[y, x].sum()
     aside = np.array([-1.0, 0.0, 1.0])
-    return _pixel(x + float(window.sum(0) @ aside)), _pixel(y + float(window.sum(1) @ aside))
+    return _pixel(x + float(window.sum(0) @ aside), stride), _pixel(y + float(window.sum(1) @ aside), stride)
 
 
-def _pixel(position: float) -> float:
-    return (position + 0.5) * STRIDE - 0.5
+def _pixel(position: float, stride: int) -> float:
+    return (position + 0.5) * stride - 0.5
 
 
 def shares_by_region(source_shares: FloatArray, weights: FloatArray, names: Sequence[str]) -> dict[str, float]:

@@ -25,7 +25,6 @@ from scmnet_cli.inference.field_parts import Part, PointOfField, field_rows, fin
 from scmnet_cli.inference.pipeline import EncodedSource, Pipeline, Result
 from scmnet_cli.metrics.correspondence import region_accuracy
 from scmnet_cli.models.correlation import Field
-from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.models.style import Style
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
@@ -147,10 +146,11 @@ def inspect_transfer(
     regions, regions_known = _regions_of(pose, pipeline.canvas, result)
     wanted = one_hot(torch.tensor(regions)[None].to(pipeline.device))
     accuracy = float(region_accuracy(moved.regions, wanted, moved.masks)) if regions_known else math.nan
-    singles = [(y // STRIDE) * field.size[1] + x // STRIDE for x, y in points]
+    stride = pipeline.model.stride
+    singles = [(y // stride) * field.size[1] + x // stride for x, y in points]
     parts, rows = find_parts(pipeline.domain, regions, field, moved.regions, singles)
     entropy: FloatArray = field.entropy()[0].cpu().numpy()
-    shares: FloatArray = F.avg_pool2d(moved.masks, STRIDE)[0].cpu().numpy()  # (8, h, w)
+    shares: FloatArray = F.avg_pool2d(moved.masks, stride)[0].cpu().numpy()  # (8, h, w)
     fused = encoded.style.features[0]
     return Inspection(
         source=encoded.person,
@@ -158,7 +158,7 @@ def inspect_transfer(
         result=result,
         regions=regions,
         regions_known=regions_known,
-        moved_colours=to_uint8(F.avg_pool2d(moved.pixels, STRIDE)[0]),
+        moved_colours=to_uint8(F.avg_pool2d(moved.pixels, stride)[0]),
         moved_pixels=to_uint8(moved.pixels[0]),
         moved_regions=moved.regions[0].cpu().numpy(),
         entropy=entropy,
@@ -199,7 +199,7 @@ class _Moved:
 
     Shape:
         masks: (1, 8, H, W), not moved; regions: (1, 8, h, w), region shares; pixels: (1, 3, H, W), moved in blocks of
-        8x8 pixels.
+        a position's pixels.
     """
 
     masks: Tensor
@@ -211,11 +211,12 @@ class _Moved:
 def _move(pipeline: Pipeline, encoded: EncodedSource, field: Field) -> _Moved:
     worn = collate([encoded.person], pipeline.device)
     masks = one_hot(worn.labels)
-    blocks = F.pixel_unshuffle(worn.image, STRIDE)  # (1, 3 * 64, h, w)
-    carried = torch.cat([F.avg_pool2d(masks, STRIDE), blocks], dim=1)
+    stride = pipeline.model.stride
+    blocks = F.pixel_unshuffle(worn.image, stride)  # (1, 3 stride^2, h, w)
+    carried = torch.cat([F.avg_pool2d(masks, stride), blocks], dim=1)
     rearranged, moved = pipeline.model.rearrange(field, encoded.style, carried)
     assert moved is not None
-    return _Moved(masks, moved[:, :NUM_REGIONS], F.pixel_shuffle(moved[:, NUM_REGIONS:], STRIDE), rearranged)
+    return _Moved(masks, moved[:, :NUM_REGIONS], F.pixel_shuffle(moved[:, NUM_REGIONS:], stride), rearranged)
 
 
 def _regions_of(pose: Person | Pose, canvas: Canvas, result: Result) -> tuple[UInt8Array, bool]:
@@ -229,7 +230,8 @@ def _right_shares(
     domain: Domain, source: Person, regions: UInt8Array, wanted: Tensor, moved_regions: Tensor
 ) -> dict[str, float]:
     """Return, for each region that source and result show, the share of its weight on the same source region."""
-    by_region = torch.einsum("rhw,rhw->r", F.avg_pool2d(wanted, STRIDE)[0], moved_regions[0]) * STRIDE**2
+    stride = regions.shape[0] // moved_regions.shape[2]
+    by_region = torch.einsum("rhw,rhw->r", F.avg_pool2d(wanted, stride)[0], moved_regions[0]) * stride**2
     return {
         domain.regions[region]: float(by_region[region]) / int((regions == region).sum())
         for region in map(int, np.unique(source.regions))
@@ -249,13 +251,13 @@ def inspect_point(
     _check_points([(x, y)], pipeline.canvas)
     encoded = source if isinstance(source, EncodedSource) else pipeline.encode(source)
     field = _field(pipeline, encoded, pipeline.fit_pose(pose))
-    height, width = field.size
-    position = (y // STRIDE) * width + x // STRIDE
+    (height, width), stride = field.size, pipeline.model.stride
+    position = (y // stride) * width + x // stride
     nothing = torch.zeros(0, height * width, device=pipeline.device)
     _, (row,) = field_rows(field, nothing, [position])
     entropy = field.entropy()[0].flatten()[position]
     worn = one_hot(collate([encoded.person], pipeline.device).labels)
-    shares: FloatArray = F.avg_pool2d(worn, STRIDE)[0].cpu().numpy()
+    shares: FloatArray = F.avg_pool2d(worn, stride)[0].cpu().numpy()
     return PointOfField(x, y, row, float(entropy), shares_by_region(shares, row, pipeline.domain.regions))
 
 

@@ -89,11 +89,11 @@ class Synthesis(DrawingModel):
                 drawn = self._enlarged(painted, encoded, structure, canvas)
         moved = painted.moved
         labels = moved[:, :NUM_REGIONS].argmax(1).to(torch.uint8).cpu().numpy()  # (B, H/8, W/8)
-        colours = F.interpolate(moved[:, NUM_REGIONS:], scale_factor=STRIDE, mode="nearest")
+        colours = F.interpolate(moved[:, NUM_REGIONS:], scale_factor=self.model.stride, mode="nearest")
         pictures = Pictures(
             [to_uint8(image) for image in drawn.image],
             _levels(drawn.alpha, num),
-            labels.repeat(STRIDE, axis=1).repeat(STRIDE, axis=2),
+            labels.repeat(self.model.stride, axis=1).repeat(self.model.stride, axis=2),
             [to_uint8(colour) for colour in colours],
             entropies,
         )
@@ -211,7 +211,8 @@ class Synthesis(DrawingModel):
         warp = self.warp(structure, source) if warp is None else warp
         style = style.expand(num)
         field = self.model.field(self.model.encode_pose(maps, warp), style, warp)
-        rearranged, moved = self.model.rearrange(field, style, source.carried.expand(num, -1, -1, -1))
+        carried = F.avg_pool2d(source.carried, self.model.stride // STRIDE)
+        rearranged, moved = self.model.rearrange(field, style, carried.expand(num, -1, -1, -1))
         assert moved is not None
         entropies = field.entropy().flatten(1)  # (B, N)
         entropy = entropies.mean(1) / math.log(entropies.shape[1])

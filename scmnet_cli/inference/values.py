@@ -89,7 +89,8 @@ class Result:
         joints: (18, 3), the pose on the model's canvas; (0, 3) for a face.
         edges: (H, W) uint8 bits, the edge map of a face on the model's canvas.
         alpha: (H, W) uint8, opacity of the person in ``image``; None if the model predicts no foreground mask.
-        moved_regions: (H, W) uint8, the source region that each position takes its style from, in steps of 8 pixels.
+        moved_regions: (H, W) uint8, the source region that each position takes its style from, in steps of 8 or 16
+            pixels.
         moved_source: the source's colours warped by the correlation field.
         entropy: mean entropy of the correlation field, from 0 (each position uses one source position) to 1 (all).
         seconds: time for this picture, as its share of a batch, without encoding the source.

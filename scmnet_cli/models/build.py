@@ -41,6 +41,7 @@ def build_generator(config: ModelConfig) -> SCMNet:
             num_maps=num_maps if config.show_structure else 0,
             part_warp=config.part_warp,
             background=PLAIN_BACKGROUND if config.foreground else None,
+            half_size=config.half_size,
         ),
         tau=config.tau,
         prior_sigma=config.prior_sigma if config.part_warp or aligned else 0,

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scmnet_cli.models.choices import NormName
-from scmnet_cli.models.layers import ConvBlock, ResidualBlock, in_format_of
+from scmnet_cli.models.layers import ConvBlock, ResidualBlock, halved_edges, in_format_of
 from scmnet_cli.models.part_warp import NUM_WARP_CHANNELS, PartWarp
 
 _MAX_COLOUR = 0.95
@@ -68,8 +68,11 @@ class TranslationGenerator(nn.Module):
     a plain colour, a foreground mask alpha: image = alpha (c warped + (1 - c) drawn) + (1 - alpha) background. Where c
     is 1, source pixels are copied unchanged. The drawn image then starts from low-pass filtered base colours.
 
+    With ``half_size`` all of this draws at half the size from halved edge maps. A fourth upsampling reads the edge maps
+    at full size and adds detail to the image before tanh; at first it adds nothing.
+
     Shape:
-        rearranged: (B, C, H/8, W/8), of any size: upsampling goes to the skip's size.
+        rearranged: (B, C, H/8, W/8), of any size: upsampling goes to the skip's size; with ``half_size`` H/16, W/16.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class TranslationGenerator(nn.Module):
         num_maps: int = 0,
         part_warp: bool = False,
         background: float | None = None,
+        half_size: bool = False,
     ) -> None:
         super().__init__()
         top, middle, bottom = channels
@@ -120,6 +124,14 @@ class TranslationGenerator(nn.Module):
                 self.to_rgb.weight[3:].mul_(0.1)
                 assert self.to_rgb.bias is not None
                 self.to_rgb.bias[3:] = 0
+        self.half_size = half_size
+        if half_size:
+            self.fine = nn.ModuleList(
+                [ConvBlock(full + num_guides, full, 3, norm=norm), ConvBlock(full, full, 3, norm=norm)]
+            )
+            self.to_detail = nn.Conv2d(full, 3, 3, padding=1)
+            for parameter in self.to_detail.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(
         self,
@@ -149,6 +161,9 @@ class TranslationGenerator(nn.Module):
             features = up(torch.cat([features, skip], dim=1))
         features = self.refine(features)
         guides = None if guides is None else in_format_of(features, guides.to(features.dtype))
+        whole_guides = guides
+        if self.half_size and guides is not None:
+            guides = halved_edges(guides)
         for draw, scale in zip(self.draw, _SCALES, strict=True):
             inputs = [F.interpolate(features, scale_factor=2, mode="nearest")]
             if self.reads_base:
@@ -163,7 +178,26 @@ class TranslationGenerator(nn.Module):
             features = _joined(block, inputs, guides, scale)
             for module in refine:
                 features = module(features)
+        if self.half_size:
+            return self._add_detail(features, base, whole_guides)
         return self._compose(self.to_rgb(features), base, warp)
+
+    def _add_detail(self, features: Tensor, base: Tensor | None, guides: Tensor | None) -> Rendering:
+        """Draw the image at twice the size of features: theirs, enlarged, and the detail of the fourth upsampling."""
+        coarse = self._with_base(self.to_rgb(features), base)
+        coarse = F.interpolate(coarse, scale_factor=2, mode="bilinear")
+        first, second = self.fine
+        assert isinstance(first, ConvBlock)
+        features = second(_joined(first, [F.interpolate(features, scale_factor=2, mode="nearest")], guides, 1))
+        return Rendering(torch.tanh(coarse + self.to_detail(features)))
+
+    def _with_base(self, output: Tensor, base: Tensor | None) -> Tensor:
+        """Add base colours to the last layer's output, before tanh."""
+        if base is None:
+            return output
+        offset = torch.atanh(base.clamp(-_MAX_COLOUR, _MAX_COLOUR))
+        size = (output.shape[2], output.shape[3])
+        return output + F.interpolate(offset, size=size, mode="bilinear").to(output.dtype)
 
     def _guides(self, maps: Tensor | None, warp: PartWarp | None) -> Tensor | None:
         """Return the maps that each upsampling stage reads, (B, K, H, W)."""
@@ -188,10 +222,7 @@ class TranslationGenerator(nn.Module):
         """Turn the last layer's output into the image: add the base colours, then blend warp and background."""
         size = (output.shape[2], output.shape[3])
         if warp is None:
-            if base is not None:
-                offset = torch.atanh(base.clamp(-_MAX_COLOUR, _MAX_COLOUR))
-                output = output + F.interpolate(offset, size=size, mode="bilinear").to(output.dtype)
-            return Rendering(torch.tanh(output))
+            return Rendering(torch.tanh(self._with_base(output, base)))
         output = output.float()
         colours = output[:, :3]  # before tanh
         if base is not None:

@@ -13,13 +13,23 @@ from scmnet_cli.models.choices import NormName
 from scmnet_cli.models.positions import STRIDE
 
 
-def pool_positions(*maps: Tensor) -> Tensor:
+def pool_positions(*maps: Tensor, stride: int = STRIDE) -> Tensor:
     """Average-pool maps to the resolution of the correlation field.
 
     Shape:
-        maps: (B, C_i, H, W) each; result: (B, sum of C_i, H/8, W/8).
+        maps: (B, C_i, H, W) each; result: (B, sum of C_i, H/stride, W/stride).
     """
-    return F.avg_pool2d(torch.cat(maps, dim=1), STRIDE)
+    return F.avg_pool2d(torch.cat(maps, dim=1), stride)
+
+
+def halved_edges(maps: Tensor) -> Tensor:
+    """Return edge maps at half the size: a pixel is an edge if any pixel under it is, at the least distance of these.
+
+    Shape:
+        maps: (B, 2, H, W), edges and distances to them; result: (B, 2, H/2, W/2).
+    """
+    edges, distances = maps[:, :1], maps[:, 1:]
+    return torch.cat([F.max_pool2d(edges, 2), -F.max_pool2d(-distances, 2)], dim=1)
 
 
 def in_format_of(features: Tensor, values: Tensor) -> Tensor:

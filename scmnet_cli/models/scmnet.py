@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from scmnet_cli.models.correlation import Field, Prior, aligned_prior
 from scmnet_cli.models.generator import Rendering, TranslationGenerator
+from scmnet_cli.models.layers import halved_edges
 from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.pose_encoder import PoseEncoder
 from scmnet_cli.models.positions import STRIDE
@@ -62,6 +63,11 @@ class SCMNet(nn.Module):
         """Whether pose encoder and generator read a part warp of the source."""
         return self.generator.part_warp
 
+    @property
+    def stride(self) -> int:
+        """Pixels of the canvas along each side of a feature position."""
+        return 2 * STRIDE if self.generator.half_size else STRIDE
+
     def encode_regions(self, image: Tensor, masks: Tensor) -> Tensor:
         """Encode each region of the image.
 
@@ -69,6 +75,8 @@ class SCMNet(nn.Module):
             image: (B, 3, H, W) in [-1, 1]; masks: (B, 8, H, W); result: F_s^i, (B, 8, C/8, H/8, W/8), or features of
             the whole image, (B, 1, C, H/8, W/8), without the DSE.
         """
+        if self.generator.half_size:
+            image, masks = F.avg_pool2d(image, 2), masks[:, :, ::2, ::2]
         encoded: Tensor = self.style_encoder(image, masks)
         return encoded if self.has_regions else encoded[:, None]
 
@@ -97,7 +105,7 @@ class SCMNet(nn.Module):
             maps: (B, 19, H, W); result: (B, C, H/8, W/8).
         """
         seen = maps if warp is None else torch.cat([maps, warp.channels().to(maps.dtype)], dim=1)
-        encoded: Tensor = self.pose_encoder(seen)
+        encoded: Tensor = self.pose_encoder(halved_edges(seen) if self.generator.half_size else seen)
         return encoded
 
     def guides(self, maps: Tensor, warp: PartWarp | None) -> Tensor | None:

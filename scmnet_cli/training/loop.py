@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 SUMMARY_FILE = "summary.json"
 _MEASURED_PEOPLE = 100
 _MAX_BAD_STEPS = 10
-_BAND_STREAM = 10
+_BAND_STREAM, _HALVED_STREAM = 10, 11
 _WORTH_MEASURING = 50
 """Steps of a run whose time is worth measuring."""
 _TIMED_IMAGES = 2
@@ -328,7 +328,8 @@ class Run(CountedRun):
                     if adversarial and self.discriminators:
                         logits = self.discriminators(judged, inputs.maps)
                     with_vgg = self.images >= config.train.vgg_losses_from
-                    terms = self.objective(output, inputs, logits, with_vgg=with_vgg, band=self._band())
+                    band, halved = self._band(), self._sees_halved()
+                    terms = self.objective(output, inputs, logits, with_vgg=with_vgg, band=band, halved=halved)
                     total = self.objective.total(terms)
                 accelerator.backward(total / accumulate)
             generated.append((judged.detach(), inputs))
@@ -363,6 +364,11 @@ class Run(CountedRun):
             return None
         top = int(np.random.default_rng((self.seed, _BAND_STREAM, self.images)).integers(height - rows + 1))
         return slice(top, top + rows)
+
+    def _sees_halved(self) -> bool:
+        """Return whether this step's VGG losses see the whole image at half the size."""
+        draw = np.random.default_rng((self.seed, _HALVED_STREAM, self.images)).random()
+        return bool(draw < self.config.loss.vgg_halved)
 
     def _sync_after_last(self, network: nn.Module, part: int) -> AbstractContextManager[None]:
         """Exchange gradients between processes once per step, after its last part."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,6 +30,8 @@ from scmnet_cli.models.layers import split_rows
 from scmnet_cli.models.part_warp import PartWarp, warp_parts
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
+
+View = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,7 @@ class GeneratorObjective:
         *,
         with_vgg: bool = True,
         band: slice | None = None,
+        halved: bool = False,
     ) -> dict[str, Tensor]:
         """Return the unweighted terms by the name of their weight; terms of weight 0 are left out.
 
@@ -179,6 +183,7 @@ class GeneratorObjective:
             logits: the discriminators' logits of the generated image; None without an adversarial loss.
             with_vgg: whether to compute perceptual, style and BSR losses.
             band: the rows on which to compute them; None for all.
+            halved: whether to compute them on the whole image at half the size instead.
         """
         weights, terms = self.weights, {}
         image = output.image if inputs.sure is None else torch.lerp(inputs.target, output.image, inputs.sure)
@@ -196,7 +201,7 @@ class GeneratorObjective:
                 output.rendering.foreground.float(), person, inputs.sure
             )
         if self.vgg is not None and with_vgg:
-            terms |= self._vgg_terms(self.vgg, image, output.crossed_image, inputs, band or slice(None))
+            terms |= self._vgg_terms(self.vgg, image, output.crossed_image, inputs, _view(band, halved=halved))
         if output.crossed_image is not None and output.crossed_regions is not None:
             known = self._crossed(output.crossed_image, output.crossed_regions, inputs)
             terms["cross"] = known + terms.pop("content", torch.zeros_like(known))
@@ -217,13 +222,13 @@ class GeneratorObjective:
         return total + weights.field_colours * region_colour_loss(image, masks, inputs.style_image[-num:], source_masks)
 
     def _vgg_terms(
-        self, vgg: VGGFeatures, image: Tensor, crossed: Tensor | None, inputs: Inputs, band: slice
+        self, vgg: VGGFeatures, image: Tensor, crossed: Tensor | None, inputs: Inputs, view: View
     ) -> dict[str, Tensor]:
         weights, terms, num = self.weights, {}, len(image)
         both = image if crossed is None else torch.cat([image, crossed])
         with torch.no_grad():
-            target = vgg(self._in_format(inputs.target[:, :, band]))
-        features = vgg(self._in_format(both[:, :, band]))
+            target = vgg(self._in_format(view(inputs.target)))
+        features = vgg(self._in_format(view(both)))
         generated = features
         if crossed is not None:
             halves = {layer: split_rows(feature, num) for layer, feature in features.items()}
@@ -245,7 +250,7 @@ class GeneratorObjective:
             terms["style"] = style_loss(generated, target, self.style_layers, energy=weights.style_energy)
         if weights.bsr:
             layer = weights.bsr_layer
-            terms["bsr"] = body_structure_loss(generated[layer], target[layer], inputs.target_masks[:, :, band])
+            terms["bsr"] = body_structure_loss(generated[layer], target[layer], view(inputs.target_masks))
         return terms
 
     def _in_format(self, image: Tensor) -> Tensor:
@@ -254,6 +259,13 @@ class GeneratorObjective:
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return the weighted sum of the terms (Eq. 9)."""
         return torch.stack([getattr(self.weights, name) * term.float() for name, term in terms.items()]).sum()
+
+
+def _view(band: slice | None, *, halved: bool) -> View:
+    """Return what the VGG losses see of an image: some rows of it, or all of it at half the size."""
+    if halved:
+        return partial(F.interpolate, scale_factor=0.5, mode="bicubic", antialias=True)
+    return lambda image: image[:, :, band or slice(None)]
 
 
 def discriminator_terms(
