@@ -31,7 +31,7 @@ _GAP = 8
 _GAP_SHARE = (0.1, 0.4)
 """Least and greatest share of a map without strokes, if they are broken."""
 _CANNY_HEIGHT = 128
-"""Height up to which Canny's sigma is 1. Then it grows with the height, and thresholds fall as gradients per pixel do."""
+"""Height up to which Canny's sigma is 1. Beyond, it grows with the height, and thresholds fall as gradients do."""
 _THRESHOLDS = (25.5, 51.0)
 """Canny's thresholds of grey levels up to that height, scikit-image's defaults."""
 _STEP, _FARTHEST = 3.0, 16.0
