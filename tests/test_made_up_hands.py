@@ -13,7 +13,7 @@ from scmnet_cli.inference.hidden_places import hidden_places
 from scmnet_cli.inference.made_up_hands import drawn_hand
 from scmnet_cli.inference.unseen_limbs import hidden_hands
 from scmnet_cli.regions import one_hot, region_id
-from scmnet_cli.skeleton import mirror
+from scmnet_cli.skeleton import JOINTS, mirror
 from scmnet_cli.types import Person
 
 ARMS, UPPER, BACKGROUND = (region_id(name) for name in ("arms", "upper", "background"))
@@ -131,3 +131,18 @@ def test_one_hidden_hand_is_named() -> None:
     assert hidden_places(person_of(image, half, standing())) == [
         "one hand does not show: it is invented, or the other one mirrored"
     ]
+
+
+@pytest.mark.parametrize("wide", [0, 3, 6, 10, 16])
+@pytest.mark.parametrize("long", [3, 5, 8])
+def test_what_is_told_about_hands_is_what_is_drawn(wide: int, long: int) -> None:
+    """Of both hands a strip shows below the wrists, so that some widths are hands and some are not."""
+    image, masks = in_sleeves()
+    labels = masks.argmax(1)[0].to(torch.uint8)
+    joints = standing()
+    for side in ("right", "left"):
+        x, y = joints[0, JOINTS.index(f"{side}_wrist"), :2].int().tolist()
+        labels[y + 2 : y + 2 + long, x - wide // 2 : x - wide // 2 + wide] = ARMS
+    masks = one_hot(labels[None])
+    hidden = bool(hidden_hands(masks, joints).all())
+    assert hidden == ("neither hand shows: both are invented" in hidden_places(person_of(image, masks, joints)))

@@ -16,14 +16,13 @@ _SHOULDERS, _ELBOWS, _WRISTS, _HIPS, _KNEES, _ANKLES = (
 )
 _FACE = [JOINTS.index(name) for name in ("nose", "right_eye", "left_eye")]
 
-_ALONG = np.linspace(1.05, 1.4, 8)
-"""Where a hand is along its forearm, in lengths of it from the elbow."""
+_PAST, _ASIDE = np.linspace(0.02, 0.26, 9), np.linspace(-0.1, 0.1, 7)
+"""Where a hand is past the wrist and beside the forearm's axis, in torso lengths."""
 
-_ASIDE = np.linspace(-0.2, 0.2, 5)
-"""Where it is beside the forearm's axis, in lengths of the forearm."""
+_SHOWN = 0.08
+"""Least share of skin where a hand is. These are the measures of ``unseen_limbs.py``, which decides what is drawn."""
 
-_SHOWN = 0.15
-"""Least share of skin where a hand is."""
+_FOREARMS = 1.9  # torso lengths are estimated as this many forearms where hips or neck are unknown
 
 _FROM_THE_SIDE = 0.42
 """Shoulders that are nearer to each other than this share of the distance from neck to hips: a side view."""
@@ -60,10 +59,18 @@ def hidden_places(person: Person) -> list[str]:
 def from_the_side(person: Person) -> bool:
     """Return whether a person is seen from the side; False if the joints do not show it."""
     joints, known = person.joints[:, :2], person.joints[:, 2] > 0
-    if not (known[_SHOULDERS].all() and known[_HIPS].any() and known[_NECK]):
+    torso = _torso(person)
+    if torso is None or not known[_SHOULDERS].all():
         return False
-    torso = np.linalg.norm(joints[_NECK] - joints[_HIPS][known[_HIPS]].mean(0))
     return bool(np.linalg.norm(joints[_SHOULDERS[0]] - joints[_SHOULDERS[1]]) < _FROM_THE_SIDE * torso)
+
+
+def _torso(person: Person) -> float | None:
+    """Return the distance from neck to hips in pixels; None if one of them is unknown."""
+    joints, known = person.joints[:, :2], person.joints[:, 2] > 0
+    if not (known[_NECK] and known[_HIPS].any()):
+        return None
+    return float(np.linalg.norm(joints[_NECK] - joints[_HIPS][known[_HIPS]].mean(0)))
 
 
 def _shows_hand(person: Person, elbow: int, wrist: int) -> bool:
@@ -71,10 +78,12 @@ def _shows_hand(person: Person, elbow: int, wrist: int) -> bool:
     if (person.joints[[elbow, wrist], 2] <= 0).any():
         return False
     start, end = person.joints[elbow, :2], person.joints[wrist, :2]
-    along: FloatArray = end - start
+    forearm = float(np.linalg.norm(end - start))
+    size = _torso(person) or _FOREARMS * forearm
+    along: FloatArray = (end - start) * (size / max(forearm, 1e-3))
     across = np.array([-along[1], along[0]])
-    points = start + _ALONG[:, None, None] * along + _ASIDE[:, None] * across
-    x, y = np.moveaxis(points.round().astype(int), -1, 0)
+    points = end + _PAST[:, None, None] * along + _ASIDE[:, None] * across
+    x, y = np.moveaxis(np.floor(points + 0.5).astype(int), -1, 0)
     height, width = person.regions.shape
     within = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return bool(np.mean(within & (person.regions[y.clip(0, height - 1), x.clip(0, width - 1)] == _ARMS)) > _SHOWN)
+    return bool(np.mean(within & (person.regions[y.clip(0, height - 1), x.clip(0, width - 1)] == _ARMS)) >= _SHOWN)
