@@ -16,11 +16,7 @@ from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.models.choices import GANKind, NormName
 from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.types import Canvas
-
-_MAX_DEPTH = 20
-_MAX_CHARACTERS = 50_000
-_MAX_VALUE = 1_000
-"""Limits of a YAML file: nesting, characters, and characters of one value."""
+from scmnet_cli.yaml_text import MAX_CHARACTERS, parse_yaml
 
 SIZES: dict[str, dict[str, Any]] = {
     "base": {
@@ -345,7 +341,7 @@ def load_config(name_or_file: str, settings: tuple[str, ...] | list[str] = ()) -
             )
     try:
         with path.open(encoding="utf-8") as file:
-            values = _parse_yaml(file.read(_MAX_CHARACTERS + 1))
+            values = parse_yaml(file.read(MAX_CHARACTERS + 1))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ScmError(f"config {path}: cannot be read as YAML ({error})") from error
     if values is None:
@@ -357,33 +353,13 @@ def load_config(name_or_file: str, settings: tuple[str, ...] | list[str] = ()) -
     return parse_config(values, f"config {path.name}")
 
 
-def _parse_yaml(text: str) -> Any:
-    """Parse a small YAML text without aliases, which can expand a few lines to gigabytes.
-
-    Raises:
-        ValueError, RecursionError, yaml.YAMLError: if it is too long or too deep, has an alias, or is not YAML.
-    """
-    if len(text) > _MAX_CHARACTERS:
-        raise ValueError(f"it has over {_MAX_CHARACTERS:,} characters")
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _MAX_DEPTH:  # the parser's time grows with the square of the depth
-            raise ValueError(f"it is over {_MAX_DEPTH} levels deep")
-        if isinstance(event, yaml.AliasEvent):
-            raise yaml.YAMLError(f"it has the alias *{event.anchor}; write the value out")
-        if isinstance(event, yaml.ScalarEvent) and len(event.value) > _MAX_VALUE:
-            raise ValueError(f"it has a value of over {_MAX_VALUE:,} characters")
-    return yaml.safe_load(text)
-
-
 def _apply(values: dict[str, Any], setting: str) -> None:
     key, separator, text = setting.partition("=")
     section, dot, name = key.strip().partition(".")
     if not (separator and dot and name):
         raise ScmError(f"--set {setting}: expected section.field=value, for example train.batch=4")
     try:
-        value = _parse_yaml(text)
+        value = parse_yaml(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ScmError(f"--set {setting}: is not a YAML value ({error})") from error
     fields = values.setdefault(section, {})

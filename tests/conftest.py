@@ -16,6 +16,7 @@ import pytest
 import torch
 from drawn_faces import CANVAS as FACE_CANVAS
 from drawn_faces import face_config, write_source
+from loss_inputs import save_vgg
 
 from scmnet_cli import checkpoint
 from scmnet_cli.cli.main import main
@@ -278,3 +279,12 @@ def face_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path, build_generator(face_config().model).state_dict(), face_config(), extra={"background": "keep"}
         )
     return path
+
+
+@pytest.fixture(scope="session")
+def vgg_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with random weights of the first layers of VGG16 and VGG19."""
+    folder = tmp_path_factory.mktemp("weights")
+    save_vgg(folder, "vgg16", last=10)  # to relu3_1
+    save_vgg(folder, "vgg19", last=7)  # to relu2_2
+    return folder

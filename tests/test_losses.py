@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from loss_inputs import random, random_masks, save_vgg
+from loss_inputs import random, random_masks
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,14 +16,6 @@ from scmnet_cli.losses.body_structure import body_graph, body_structure_loss
 from scmnet_cli.losses.perceptual import perceptual_loss
 from scmnet_cli.losses.style import STYLE_LAYERS, gram, style_loss
 from scmnet_cli.losses.vgg import VGGFeatures
-
-
-@pytest.fixture(scope="module")
-def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    save_vgg(folder, "vgg16", last=10)  # to relu3_1
-    save_vgg(folder, "vgg19", last=7)  # to relu2_2
-    return folder
 
 
 def image_losses(vgg: VGGFeatures, generated: Tensor, target: Tensor, masks: Tensor) -> dict[str, Tensor]:
@@ -37,8 +29,8 @@ def image_losses(vgg: VGGFeatures, generated: Tensor, target: Tensor, masks: Ten
 
 
 @pytest.fixture(scope="module")
-def vgg(weights_dir: Path) -> VGGFeatures:
-    return VGGFeatures("vgg16", ["relu1_2", "relu2_2", "relu3_1"], weights_dir)
+def vgg(vgg_files: Path) -> VGGFeatures:
+    return VGGFeatures("vgg16", ["relu1_2", "relu2_2", "relu3_1"], vgg_files)
 
 
 @pytest.fixture(scope="module")

@@ -35,10 +35,10 @@ from scmnet_cli.models.part_warp import (
     PartWarp,
     WarpSource,
     part_layers,
-    sampled_at,
     warp_layers,
     warp_parts,
 )
+from scmnet_cli.models.sampling import sampled_at
 from scmnet_cli.regions import one_hot
 from scmnet_cli.skeleton import JOINTS, MIRRORED
 

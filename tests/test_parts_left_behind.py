@@ -1,4 +1,4 @@
-"""What a moving part of the body leaves behind: other parts, their clothes and the background."""
+"""A moving limb takes its own pixels along; the clothes, limbs and background beside it stay in place."""
 
 from __future__ import annotations
 

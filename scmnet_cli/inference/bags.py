@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.inference.cloth import continued
+from scmnet_cli.inference.shape_matching import largest
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Person, UInt8Array
@@ -332,11 +333,3 @@ def _runs(mask: npt.NDArray[np.bool_], shortest_gap: int) -> list[tuple[int, int
         else:
             runs.append((start, stop))
     return runs
-
-
-def largest(mask: _BoolArray) -> _BoolArray:
-    """Return the largest connected piece of a mask."""
-    from scipy import ndimage
-
-    labels, num = ndimage.label(mask)
-    return mask if num == 0 else np.asarray(labels == np.bincount(labels.ravel())[1:].argmax() + 1)

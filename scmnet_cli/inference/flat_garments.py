@@ -19,6 +19,7 @@ from PIL import Image
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import read_photo
 from scmnet_cli.images.cielab import cielab
+from scmnet_cli.inference.shape_matching import largest
 from scmnet_cli.inference.wardrobe import Garment, Wardrobe, cut_out
 from scmnet_cli.skeleton import MIRRORED, NUM_JOINTS
 from scmnet_cli.types import FloatArray, UInt8Array
@@ -132,11 +133,9 @@ def _largest_piece(mask: _BoolArray) -> _BoolArray:
     """Return the largest connected component, with small holes filled."""
     from scipy import ndimage
 
-    mask = ndimage.binary_opening(mask)
-    pieces, num = ndimage.label(mask)
-    if not num:
+    mask = largest(ndimage.binary_opening(mask))
+    if not mask.any():
         return mask
-    mask = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
     mask = ndimage.binary_closing(mask, iterations=2) | mask
     holes, _ = ndimage.label(~mask)
     small = np.bincount(holes.ravel()) <= _LARGEST_HOLE * mask.sum()

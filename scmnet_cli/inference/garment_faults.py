@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.inference.limb_places import limb_places, torso_length
+from scmnet_cli.inference.limb_places import limb_places, torso_length, within
 from scmnet_cli.inference.uncovered import below_hips
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, Person, UInt8Array
@@ -78,15 +78,11 @@ def held_in_hands(wearer: Person, sleeves: _BoolArray, colour: FloatArray) -> _B
     """Return what the reference held: pixels at the forearms whose colour the sleeves do not have above the elbows."""
     held = np.zeros_like(sleeves)
     for place, away in limb_places(wearer)[:2]:
-        upper = sleeves & (away < _LIMB) & _within(place, _ABOVE_ELBOW)
-        lower = (away < _SLEEVE) & _within(place, _BELOW_ELBOW)
+        upper = sleeves & (away < _LIMB) & within(place, _ABOVE_ELBOW)
+        lower = (away < _SLEEVE) & within(place, _BELOW_ELBOW)
         if upper.sum() >= _LEAST_CORE:
             held |= lower & (share_of_colour(colour.clip(0, 255).astype(np.uint8), upper) < _HELD)
     return held
-
-
-def _within(place: FloatArray, ends: tuple[float, float]) -> _BoolArray:
-    return np.asarray((place > ends[0]) & (place < ends[1]), np.bool_)
 
 
 def share_of_colour(image: UInt8Array, core: _BoolArray) -> FloatArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from scmnet_cli.models.part_joints import LIMBS, body_size, complete_joints
@@ -29,6 +30,11 @@ def limb_places(wearer: Person) -> list[tuple[FloatArray, FloatArray]]:
         past = lower < upper
         found.append((np.where(past, 1 + lower_u.clip(min=0), u.clip(max=1)), np.where(past, lower, upper)))
     return found
+
+
+def within(place: FloatArray, ends: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    """Return which pixels lie between two places along a limb, both excluded, (H, W)."""
+    return np.asarray((place > ends[0]) & (place < ends[1]), np.bool_)
 
 
 def bone_coordinates(wearer: Person) -> list[list[tuple[FloatArray, FloatArray]]]:

@@ -16,6 +16,14 @@ _EDGE, _SOFT = 1 / 600, 1 / 400
 """Blur of a mask's outline, and width of its soft edge, as shares of its height."""
 
 
+def largest(mask: _BoolArray) -> _BoolArray:
+    """Return the largest connected piece of a mask."""
+    from scipy import ndimage
+
+    labels, num = ndimage.label(mask)
+    return mask if num == 0 else np.asarray(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
+
+
 def smoothed(mask: _BoolArray, sigma: float) -> _BoolArray:
     """Return a mask with a smoother outline."""
     from scipy import ndimage

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.inference.bare_skin import like_skin
 from scmnet_cli.inference.graph_cut import inside_of_cut, told_apart
-from scmnet_cli.inference.limb_places import column_of_limb, limb_places, torso_length
+from scmnet_cli.inference.limb_places import column_of_limb, limb_places, torso_length, within
 from scmnet_cli.inference.shape_matching import closed
 from scmnet_cli.inference.uncovered import below_hips
 from scmnet_cli.models.part_joints import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
-from scmnet_cli.types import FloatArray, Person, UInt8Array
+from scmnet_cli.types import Person, UInt8Array
 
 _BoolArray = npt.NDArray[np.bool_]
 
@@ -159,7 +159,7 @@ def _at_wrists(wearer: Person) -> _BoolArray:
     closing = closed(arms, _WATCH * torso_length(wearer)) & (wearer.regions == BACKGROUND)
     near = np.zeros_like(arms)
     for place, away in limb_places(wearer)[:2]:
-        near |= (away < _LIMB) & _within(place, _WRIST)
+        near |= (away < _LIMB) & within(place, _WRIST)
     return np.asarray(closing & near, np.bool_)
 
 
@@ -199,7 +199,7 @@ def _too_wide(wearer: Person, own: _BoolArray) -> _BoolArray:
         side = np.sign(columns - column_of_limb(wearer, limb)[:, None])
         piece = ((place - _KNEE) / _PLACES).astype(np.int64)
         for left_or_right in (-1, 1):
-            mine = own & (nearest == index) & (side == left_or_right) & _within(place, (_KNEE, 2.1))
+            mine = own & (nearest == index) & (side == left_or_right) & within(place, (_KNEE, 2.1))
             widths = np.full(round(1.6 / _PLACES), np.nan)
             for number in range(len(widths)):
                 seen = away[mine & (piece == number)]
@@ -280,7 +280,7 @@ def _no_hand(wearer: Person) -> tuple[_BoolArray, UInt8Array]:
     typical = own & (light > _DARK * np.median(light[own]))
     for place, away in limb_places(wearer)[:2]:
         lower = (place > _FOREARM[0]) & (away < 2 * _LIMB)
-        middle = own & _within(place, _FOREARM) & (away < _HAND) & (ndimage.distance_transform_edt(own) > 2)
+        middle = own & within(place, _FOREARM) & (away < _HAND) & (ndimage.distance_transform_edt(own) > 2)
         outside = beside & lower & (away_from_arms < _BESIDE_HAND * size) & (away_from_arms > 2)
         doubtful = own & lower & ~middle & ((place > _FINGERS) | at_cloth) & beside_hips
         wrong = doubtful & ~inside_of_cut(wearer.scene, middle, outside, doubtful, typical) & ~skin
@@ -379,7 +379,3 @@ def _hems(wearer: Person) -> Person:
         wearer = _relabelled(wearer, doubtful, np.where(found, np.uint8(region), np.uint8(_UPPER)).astype(np.uint8))
         upper = wearer.regions == _UPPER
     return wearer
-
-
-def _within(place: FloatArray, ends: tuple[float, float]) -> _BoolArray:
-    return np.asarray((place > ends[0]) & (place < ends[1]), np.bool_)

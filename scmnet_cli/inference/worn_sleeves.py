@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.inference.bags import largest
 from scmnet_cli.inference.garment_faults import share_of_colour
 from scmnet_cli.inference.graph_cut import inside_of_cut
 from scmnet_cli.inference.hidden_places import from_the_side
-from scmnet_cli.inference.limb_places import beyond_torso, column_of_limb, limb_places
+from scmnet_cli.inference.limb_places import beyond_torso, column_of_limb, limb_places, within
+from scmnet_cli.inference.shape_matching import largest
 from scmnet_cli.inference.uncovered import sleeve_end
 from scmnet_cli.models.part_joints import LIMBS
 from scmnet_cli.regions import region_id
@@ -67,11 +67,11 @@ def divided_top(person: Person) -> Top | None:
         mine = own & (nearest == index)
         column = column_of_limb(person, LIMBS[index])[:, None]
         outer = columns < column if index == 0 else columns > column
-        lower = (nearest == index) & _within(place, _FOREARM) & (away < _REACH)
-        middle = mine & deep & outer & (away < _MIDDLE) & _within(place, _SEEN)
+        lower = (nearest == index) & within(place, _FOREARM) & (away < _REACH)
+        middle = mine & deep & outer & (away < _MIDDLE) & within(place, _SEEN)
         if sleeve_end(place, own, (nearest == index) & (away < _MIDDLE)) < _LONG or not middle.any():
             continue
-        typical = middle | (mine & deep & (away < _MIDDLE) & _within(place, _UPPER_ARM))
+        typical = middle | (mine & deep & (away < _MIDDLE) & within(place, _UPPER_ARM))
         doubtful = mine & lower & ~middle & (away < _WIDE)
         others = lower & ((~own & apart) | (own & (away >= _WIDE)))
         inside = inside_of_cut(person.scene, middle, others, doubtful, typical)
@@ -89,7 +89,3 @@ def divided_top(person: Person) -> Top | None:
     for index, (place, away) in enumerate(arms):
         above |= own & (nearest == index) & (place <= _FOREARM[0]) & (away < _REACH)
     return Top(trunk, forearms | above)
-
-
-def _within(place: npt.NDArray[np.float32], ends: tuple[float, float]) -> _BoolArray:
-    return np.asarray((place > ends[0]) & (place < ends[1]), np.bool_)

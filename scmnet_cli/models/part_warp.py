@@ -23,14 +23,14 @@ from functools import cached_property
 from types import EllipsisType
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from scmnet_cli.models.limb_ends import within_map
 from scmnet_cli.models.part_joints import HEAD_PART, complete_joints, hidden_faces
 from scmnet_cli.models.part_ownership import BESIDE_FOREARM, LEGS, left_behind
-from scmnet_cli.models.part_shapes import ROW_STEP, Box, PartShapes, pixels
+from scmnet_cli.models.part_shapes import Box, PartShapes
 from scmnet_cli.models.part_transforms import PartTransforms, part_transforms
+from scmnet_cli.models.sampling import counted, sampled_at, sampling_grid
 
 NUM_WARP_CHANNELS = 12
 """Channels of :meth:`PartWarp.channels`: warped image (3), coverage (1), warped regions (8)."""
@@ -388,7 +388,7 @@ def _composite(
         torch.maximum(nearness[at], near, out=nearness[at])
         if parts is not None and not parts[:, part].any():
             continue
-        grid = _grid(transforms, part, box, (height, width))
+        grid = sampling_grid(transforms, part, box, (height, width))
         sampled = sampled_at(source, grid)
         share = sampled[:, -1:].mul(1 - _LEAST_SOURCE).add_(_LEAST_SOURCE).clamp_(min=0).mul_(weight)
         share *= sampled[:, 3:-1].sum(1, keepdim=True).clamp_(max=1)  # 0 outside the picture
@@ -408,7 +408,7 @@ def _composite(
             regions = [3 + region for region in _LIMB_REGIONS[part]]
             own = (2 * sampled[:, -1:] - 1).clamp(0, 1) * sampled[:, regions].sum(1, keepdim=True)
             seen = seen * (1 + _IN_FRONT * in_front[part] * own)
-        sums[at].addcmul_(_counted(sampled), seen)
+        sums[at].addcmul_(counted(sampled), seen)
         leads = share > best[at]
         places[at] = torch.where(leads, grid, places[at])
         torch.maximum(best[at], share, out=best[at])
@@ -439,44 +439,6 @@ def _before_other_limb(target: PartShapes) -> dict[int, Tensor]:
     return found
 
 
-def sampled_at(source: Tensor, grid: Tensor) -> Tensor:
-    """Sample layers at places; the rows of one image are divided among threads, as torch does with images of a batch.
-
-    Shape:
-        source: (B, C, H, W); grid: (B, 2, h, w); result: (B, C, h, w).
-    """
-    strips = ROW_STEP if len(grid) == 1 and grid.shape[2] % ROW_STEP == 0 and not torch.compiler.is_compiling() else 1
-    if strips == 1:
-        places = grid.permute(0, 2, 3, 1)
-        return F.grid_sample(source, places, mode="bilinear", padding_mode="zeros", align_corners=False)
-    places = torch.unflatten(grid[0], 1, (strips, -1)).permute(1, 2, 3, 0)  # (strips, h / strips, w, 2)
-    source = source.expand(strips, -1, -1, -1)
-    found = F.grid_sample(source, places, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return found.transpose(0, 1).flatten(1, 2)[None]
-
-
 def _at(box: Box, like: Tensor) -> tuple[EllipsisType | slice, ...]:
     """Return the index of a box; of the whole canvas none, since a graph copies what is written into a slice."""
     return (...,) if box == (slice(0, like.shape[-2]), slice(0, like.shape[-1])) else (..., *box)
-
-
-def _counted(sampled: Tensor) -> Tensor:
-    """Set the last channel to 1, in place, but not in a graph."""
-    if torch.compiler.is_compiling():
-        return torch.cat([sampled[:, :-1], torch.ones_like(sampled[:, -1:])], dim=1)
-    sampled[:, -1] = 1
-    return sampled
-
-
-def _grid(transforms: PartTransforms, part: int, box: Box, size: tuple[int, int]) -> Tensor:
-    """Return the source positions of a box's target pixels, x and y in the [-1, 1] coordinates of grid_sample.
-
-    Shape:
-        result: (B, 2, h, w).
-    """
-    matrix, offset = transforms.matrix[:, part], transforms.offset[:, part]
-    extent = matrix.new_tensor([size[1], size[0]])
-    across, down = (matrix * (2 / extent[:, None])).unbind(-1)  # (B, 2): change per column and per row
-    origin = (2 * offset + 1) / extent - 1
-    x, y = pixels(box, matrix)
-    return across[..., None, None] * x[:, None] + (down[..., None, None] * y[:, None] + origin[..., None, None])
