@@ -7,10 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from scmnet_cli.errors import ScmError
 
 GIGABYTE = 2**30
+_FRESH = 0.5
+"""Gigabytes of a process that has loaded the package: what a forked child inherits beyond them is the suite's."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,14 @@ class Cost:
 
 
 def cost_of(call: Callable[[], object]) -> Cost:
-    """Call in a forked child and return what became of it: ``read``, ``refused`` or the error's name."""
+    """Call in a forked child and return what became of it: ``read``, ``refused`` or the error's name.
+
+    The memory of a suite in one process, which the child inherits, does not count.
+    """
     reading, writing = os.pipe()
+    suite = max(
+        0.0, int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / GIGABYTE - _FRESH
+    )
     child = os.fork()
     if not child:
         try:
@@ -40,7 +49,9 @@ def cost_of(call: Callable[[], object]) -> Cost:
     with os.fdopen(reading, "rb") as file:
         outcome = file.read().decode(errors="replace")
     _, status, usage = os.wait4(child, 0)
-    return Cost(outcome or f"killed by {status}", usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / GIGABYTE)
+    return Cost(
+        outcome or f"killed by {status}", usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / GIGABYTE - suite
+    )
 
 
 def check(call: Callable[[], object], outcome: str) -> None:

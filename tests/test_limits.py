@@ -39,6 +39,14 @@ def test_the_cost_of_a_call_is_measured() -> None:
     assert "ZeroDivisionError" in cost_of(lambda: 1 // 0).outcome
 
 
+def test_the_memory_of_the_suite_does_not_count() -> None:
+    """On a machine with one core the suite is one process, which grows beyond every bound."""
+    large = np.ones(200_000_000)  # 1.5 GiB
+    assert cost_of(lambda: None).gigabytes < 0.6
+    assert cost_of(lambda: np.ones(60_000_000).sum()).gigabytes > 0.44
+    del large
+
+
 def photo_of(kind: str, mode: str, size: tuple[int, int], path: Path) -> Path:
     with path.open("wb") as file:
         Image.new(mode, size, 77 if mode in ("L", "I", "F", "P", "I;16") else None).save(file, kind)

@@ -39,7 +39,7 @@ def test_a_yaml_bomb_is_refused_in_a_second(text: str, tmp_path: Path) -> None:
     cost = cost_of(lambda: load_config(str(path)))
     assert cost.outcome == "refused"
     assert cost.seconds < 3
-    assert cost.gigabytes < 1.5  # the forked child starts with the memory of the whole suite
+    assert cost.gigabytes < 1.5
 
 
 @pytest.mark.parametrize(
