@@ -10,7 +10,8 @@ from torch import Tensor
 
 from scmnet_cli.inference.cloth import continued
 from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, warp_parts
+from scmnet_cli.models.part_warp import PartWarp, warp_parts
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import JOINTS
 

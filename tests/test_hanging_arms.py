@@ -9,7 +9,8 @@ from torch import Tensor
 
 from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
 from scmnet_cli.models.neighbourhoods import dilated
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
+from scmnet_cli.models.part_warp import warp_parts
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import BACKGROUND, one_hot, region_id
 from scmnet_cli.skeleton import JOINTS
 

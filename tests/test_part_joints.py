@@ -23,7 +23,8 @@ from warped_people import (
 
 from scmnet_cli.models.part_joints import body_size, complete_joints
 from scmnet_cli.models.part_transforms import part_transforms
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
+from scmnet_cli.models.part_warp import warp_parts
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import one_hot
 from scmnet_cli.skeleton import JOINTS
 

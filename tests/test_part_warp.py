@@ -30,15 +30,9 @@ from warped_people import (
 
 from scmnet_cli.models import part_warp
 from scmnet_cli.models.part_joints import complete_joints
-from scmnet_cli.models.part_warp import (
-    PLAIN_BACKGROUND,
-    PartWarp,
-    WarpSource,
-    part_layers,
-    warp_layers,
-    warp_parts,
-)
+from scmnet_cli.models.part_warp import PartWarp, WarpSource, part_layers, warp_layers, warp_parts
 from scmnet_cli.models.sampling import sampled_at
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import one_hot
 from scmnet_cli.skeleton import JOINTS, MIRRORED
 

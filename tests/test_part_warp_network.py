@@ -13,8 +13,9 @@ from scmnet_cli.config import ModelConfig, load_config, parse_config
 from scmnet_cli.errors import ScmError
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.correlation import Field, Prior
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp
+from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.scmnet import SCMNet
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.training.warm_start import zero_new_inputs
 

@@ -14,7 +14,8 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.personal import library_poses, personalize, prepare_run
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.generator import Rendering
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp
+from scmnet_cli.models.part_warp import PartWarp
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.training import personalizing
 from scmnet_cli.training.personal_guard import MOST_FADED, MOST_LOST, Likeness, Validation
 from scmnet_cli.training.personal_views import outside_holes

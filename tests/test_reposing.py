@@ -17,7 +17,8 @@ from scmnet_cli.data.dataset import PeopleInMemory, TrainingBatch, TrainingStrea
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.data.reposing import Reposed, other_pose, repose
 from scmnet_cli.losses.reconstruction import reconstruction_loss
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
+from scmnet_cli.models.part_warp import warp_parts
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.skeleton import MIRRORED
 from scmnet_cli.sources.drawn import draw_person

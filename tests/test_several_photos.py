@@ -22,8 +22,8 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.personal import library_poses
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.synthesis import SourcePhoto
-from scmnet_cli.models.part_joints import PARTS
 from scmnet_cli.models.part_warp import PartWarp, warp_parts
+from scmnet_cli.models.parts import PARTS
 from scmnet_cli.models.several_photos import Photo, best_photo, part_scores, warp_photos
 from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.skeleton import MIRRORED

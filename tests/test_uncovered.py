@@ -16,7 +16,7 @@ from scmnet_cli.inference.filling import waist_filled
 from scmnet_cli.inference.limb_places import torso_length
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.uncovered import gone
-from scmnet_cli.models.part_joints import LIMBS
+from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
 

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from scmnet_cli.models.part_joints import complete_joints
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, warp_parts
+from scmnet_cli.models.part_warp import warp_parts
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import one_hot
 from scmnet_cli.sources.drawn import PHOTO, draw_person
 from scmnet_cli.types import Canvas

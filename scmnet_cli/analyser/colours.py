@@ -17,7 +17,7 @@ from torch import Tensor
 
 from scmnet_cli.analyser.region_maps import components, grown, likeliest, rename
 from scmnet_cli.images.cielab import cielab
-from scmnet_cli.models.part_joints import LIMBS
+from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS, squared_distances
 from scmnet_cli.types import FloatArray, UInt8Array

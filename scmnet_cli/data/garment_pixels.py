@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from scmnet_cli.models.part_joints import LIMBS, body_size
+from scmnet_cli.models.part_joints import body_size
+from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.types import FloatArray, UInt8Array
 
 _ELBOW_ABOVE, _WRIST_ABOVE = 0.6, 1.1  # torso lengths above the shoulder

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, inside_body, warp_parts
+from scmnet_cli.models.part_warp import inside_body, warp_parts
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.skeleton import MIRRORED
 from scmnet_cli.types import FloatArray

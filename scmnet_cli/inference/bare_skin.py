@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.inference.limb_places import bone_coordinates, column_of_limb, limb_places, torso_length
-from scmnet_cli.models.part_joints import LIMBS
+from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import region_id
 from scmnet_cli.types import FloatArray, Person
 

@@ -26,10 +26,12 @@ from scmnet_cli.inference.unseen_limbs import (
     replaced_limbs,
 )
 from scmnet_cli.models.neighbourhoods import dilated
-from scmnet_cli.models.part_joints import LIMBS, PARTS, TORSO_PART, body_size, complete_joints
+from scmnet_cli.models.part_joints import body_size, complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_transforms import part_transforms
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, WarpSource
+from scmnet_cli.models.part_warp import PartWarp, WarpSource
+from scmnet_cli.models.parts import LIMBS, PARTS, TORSO_PART
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.models.warp_mixing import mixed
 from scmnet_cli.regions import BACKGROUND, region_id
 

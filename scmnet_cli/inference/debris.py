@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scmnet_cli.models.neighbourhoods import dilated, spread
-from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, TORSO_PART
 from scmnet_cli.models.part_shapes import PartShapes
+from scmnet_cli.models.parts import FIRST_BONE, HEAD_PART, TORSO_PART
 
 _LEGS = tuple(range(FIRST_BONE + 4, FIRST_BONE + 8))
 _ROWS = 128  # of the grid on which pixels are connected: gaps narrower than one of its cells are no gaps

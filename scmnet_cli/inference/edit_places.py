@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.models.part_joints import HEAD_JOINTS, body_size
+from scmnet_cli.models.part_joints import body_size
+from scmnet_cli.models.parts import HEAD_JOINTS
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Person

@@ -44,9 +44,11 @@ from scmnet_cli.inference.uncovered import (
     uncovered_skin,
 )
 from scmnet_cli.inference.wearer_faults import corrected, trousers_corrected
-from scmnet_cli.models.part_joints import TORSO_PART, body_size
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp
+from scmnet_cli.models.part_joints import body_size
+from scmnet_cli.models.part_warp import PartWarp
+from scmnet_cli.models.parts import TORSO_PART
 from scmnet_cli.models.positions import STRIDE
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Person, UInt8Array

@@ -51,11 +51,12 @@ from scmnet_cli.inference.exported import (
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.layers import InstanceNorm, pool_positions
 from scmnet_cli.models.limb_ends import within_map
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, part_layers, warp_layers
+from scmnet_cli.models.part_warp import PartWarp, part_layers, warp_layers
 from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.models.style import Style
 from scmnet_cli.models.style_encoder import DecomposedStyleEncoder
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place
 from scmnet_cli.regions import NUM_REGIONS

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.models.neighbourhoods import averaged, dilated, spread
-from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, TORSO_PART, length_of
+from scmnet_cli.models.part_joints import length_of
 from scmnet_cli.models.part_ownership import ramp
 from scmnet_cli.models.part_shapes import PartShapes, pixels
 from scmnet_cli.models.part_warp import PartWarp
+from scmnet_cli.models.parts import FIRST_BONE, HEAD_PART, TORSO_PART
 
 _HAIR, _FACE, _BARE_ARMS, _BARE_LEGS = 2, 4, 6, 7  # region ids
 _ARMS, _FOREARMS, _THIGHS, _SHINS = slice(0, 4), slice(1, 4, 2), slice(4, 8, 2), slice(5, 8, 2)  # of the eight bones

@@ -18,7 +18,8 @@ from scmnet_cli.inference.garment_faults import held_in_hands, label
 from scmnet_cli.inference.limb_places import beyond_torso, limb_places, torso_length
 from scmnet_cli.inference.shape_matching import closed, continued_colours, displacement, smoothed, soft_edged
 from scmnet_cli.inference.uncovered import ON_TORSO, SHOULDER, below_hips, sleeve_end
-from scmnet_cli.models.part_joints import LIMBS, complete_joints
+from scmnet_cli.models.part_joints import complete_joints
+from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, Person

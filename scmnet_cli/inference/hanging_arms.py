@@ -14,9 +14,9 @@ from torch import Tensor
 
 from scmnet_cli.inference.cloth import continued
 from scmnet_cli.models.neighbourhoods import dilated
-from scmnet_cli.models.part_joints import FIRST_BONE, TORSO_PART
 from scmnet_cli.models.part_ownership import Bone, bare_beside, sampled
 from scmnet_cli.models.part_shapes import BONES_BEYOND, PartShapes
+from scmnet_cli.models.parts import FIRST_BONE, TORSO_PART
 from scmnet_cli.regions import BACKGROUND, region_id
 
 _BoolArray = npt.NDArray[np.bool_]

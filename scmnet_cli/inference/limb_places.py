@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from scmnet_cli.models.part_joints import LIMBS, body_size, complete_joints
+from scmnet_cli.models.part_joints import body_size, complete_joints
+from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.types import FloatArray, Person
 
 

@@ -17,10 +17,10 @@ from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
 from scmnet_cli.models.neighbourhoods import dilated
-from scmnet_cli.models.part_joints import LIMBS
 from scmnet_cli.models.part_ownership import Bone, sampled
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_warp import WarpSource
+from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import FloatArray
 

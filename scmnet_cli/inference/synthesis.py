@@ -26,11 +26,12 @@ from scmnet_cli.inference.unseen_limbs import LIMB_PARTS, NUM_REPLACED, absent_j
 from scmnet_cli.inference.values import EncodedSource, ReadySource, Result
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.layers import pool_positions
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp
+from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.models.several_photos import Photo, best_photo, part_scores, warp_photos
 from scmnet_cli.models.style import Style
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import NUM_REGIONS, one_hot
 from scmnet_cli.types import Canvas, Person, Pose, UInt8Array
 

@@ -12,8 +12,9 @@ import torch
 
 from scmnet_cli.inference.behind_hair import over_clothes, whole_head
 from scmnet_cli.inference.limb_places import bone_coordinates, limb_places, torso_length
-from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, PARTS, TORSO_PART, complete_joints
+from scmnet_cli.models.part_joints import complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
+from scmnet_cli.models.parts import FIRST_BONE, HEAD_PART, PARTS, TORSO_PART
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, Person

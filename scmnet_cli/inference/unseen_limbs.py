@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.models.part_joints import LIMBS, body_size, complete_joints
+from scmnet_cli.models.part_joints import body_size, complete_joints
 from scmnet_cli.models.part_warp import PartWarp, WarpSource
+from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import mirror
 

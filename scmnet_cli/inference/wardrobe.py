@@ -31,7 +31,7 @@ from scmnet_cli.inference.editing import regions_taken
 from scmnet_cli.inference.garments import KINDS
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.values import ReadySource
-from scmnet_cli.models.part_joints import HEAD_JOINTS
+from scmnet_cli.models.parts import HEAD_JOINTS
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import NUM_JOINTS
 from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array

@@ -18,7 +18,7 @@ from scmnet_cli.inference.graph_cut import inside_of_cut, told_apart
 from scmnet_cli.inference.limb_places import column_of_limb, limb_places, torso_length, within
 from scmnet_cli.inference.shape_matching import closed
 from scmnet_cli.inference.uncovered import below_hips
-from scmnet_cli.models.part_joints import LIMBS
+from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import Person, UInt8Array
 

@@ -17,7 +17,7 @@ from scmnet_cli.inference.hidden_places import from_the_side
 from scmnet_cli.inference.limb_places import beyond_torso, column_of_limb, limb_places, within
 from scmnet_cli.inference.shape_matching import largest
 from scmnet_cli.inference.uncovered import sleeve_end
-from scmnet_cli.models.part_joints import LIMBS
+from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import region_id
 from scmnet_cli.types import Person
 

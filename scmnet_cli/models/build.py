@@ -8,10 +8,11 @@ from scmnet_cli.config import ModelConfig
 from scmnet_cli.domains import DOMAINS
 from scmnet_cli.models.discriminators import Discriminators
 from scmnet_cli.models.generator import TranslationGenerator
-from scmnet_cli.models.part_warp import NUM_WARP_CHANNELS, PLAIN_BACKGROUND
+from scmnet_cli.models.part_warp import NUM_WARP_CHANNELS
 from scmnet_cli.models.pose_encoder import PoseEncoder
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.models.style_encoder import NUM_PARTS, CrossChannelFusion, DecomposedStyleEncoder, GlobalStyleEncoder
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 
 
 def build_generator(config: ModelConfig) -> SCMNet:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.models.part_joints import LIMBS
+from scmnet_cli.models.parts import LIMBS
 
 _STEPS, _NEAREST = 25, 0.4  # places along a bone, and where the first one is, as a share of its length
 _BEYOND = 0.12

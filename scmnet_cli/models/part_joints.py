@@ -1,4 +1,4 @@
-"""Joints for the part warp: the ten body parts, the size of the body, and completion of missing joints."""
+"""Joints for the part warp: the size of the body, and completion of missing joints."""
 
 from __future__ import annotations
 
@@ -7,23 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-PARTS = (
-    "torso", "head", "right upper arm", "right forearm", "left upper arm", "left forearm",
-    "right thigh", "right shin", "left thigh", "left shin",
-)  # fmt: skip
-"""Names of the ten parts; forearms include hands, shins include feet."""
-TORSO_PART, HEAD_PART, FIRST_BONE = 0, 1, 2
-"""Indices of the torso, the head and the first of the eight bones among the parts."""
-
-NOSE, NECK, RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_HIP, LEFT_HIP = 0, 1, 2, 5, 8, 11
-FACE_JOINTS = (NOSE, 14, 15)
-"""Nose and eyes: the joints that a head seen from behind does not show."""
-HEAD_JOINTS = (*FACE_JOINTS, 16, 17)
-TORSO_JOINTS = (NECK, RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_HIP, LEFT_HIP)
-LIMBS = ((2, 3, 4), (5, 6, 7), (8, 9, 10), (11, 12, 13))
-"""Joints of each limb from the body outwards: shoulder, elbow, wrist or hip, knee, ankle."""
-BONE_STARTS = [joint for start, middle, _ in LIMBS for joint in (start, middle)]
-BONE_ENDS = [joint for _, middle, end in LIMBS for joint in (middle, end)]
+from scmnet_cli.models.parts import FACE_JOINTS, LEFT_HIP, LEFT_SHOULDER, LIMBS, NECK, RIGHT_HIP, RIGHT_SHOULDER
 
 # (joint, joint, factor): bone length times factor is an upper estimate of the torso length.
 _FROM_BONE = (

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scmnet_cli.models.neighbourhoods import dilated
-from scmnet_cli.models.part_joints import FIRST_BONE, HEAD_PART, TORSO_PART, length_of
+from scmnet_cli.models.part_joints import length_of
 from scmnet_cli.models.part_shapes import BONE_RADII, BONES_BEYOND, Box, PartShapes, pixels
+from scmnet_cli.models.parts import FIRST_BONE, HEAD_PART, TORSO_PART
 
 _NUM_ALONG, _OUTWARDS = 16, 20  # sample positions along a bone; steps away from it on either side
 _REACH = 0.4  # in torso lengths: distance that the steps cover

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scmnet_cli.models.part_joints import (
+from scmnet_cli.models.part_joints import body_size, length_of, middle
+from scmnet_cli.models.parts import (
     BONE_ENDS,
     BONE_STARTS,
     FIRST_BONE,
@@ -25,9 +26,6 @@ from scmnet_cli.models.part_joints import (
     RIGHT_SHOULDER,
     TORSO_JOINTS,
     TORSO_PART,
-    body_size,
-    length_of,
-    middle,
 )
 
 Box = tuple[slice, slice]

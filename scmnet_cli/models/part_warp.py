@@ -26,17 +26,16 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.models.limb_ends import within_map
-from scmnet_cli.models.part_joints import HEAD_PART, complete_joints, hidden_faces
+from scmnet_cli.models.part_joints import complete_joints, hidden_faces
 from scmnet_cli.models.part_ownership import BESIDE_FOREARM, LEGS, left_behind
 from scmnet_cli.models.part_shapes import Box, PartShapes
 from scmnet_cli.models.part_transforms import PartTransforms, part_transforms
+from scmnet_cli.models.parts import HEAD_PART
 from scmnet_cli.models.sampling import counted, sampled_at, sampling_grid
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND, WarpFields
 
 NUM_WARP_CHANNELS = 12
 """Channels of :meth:`PartWarp.channels`: warped image (3), coverage (1), warped regions (8)."""
-
-PLAIN_BACKGROUND = 230 / 127.5 - 1
-"""Light grey of a plain background, in [-1, 1]; uncovered pixels have it too."""
 
 _FACE = 4  # region id
 _FOREARMS = (3, 5)
@@ -62,20 +61,8 @@ _BACKGROUND_COUNTS, _AROUND_HEAD_COUNTS = 0.03, 0.2
 
 
 @dataclass(frozen=True)
-class PartWarp:
-    """A source warped into a target pose.
-
-    Shape:
-        image: (B, 3, H, W), in the source's range, ``fill`` on uncovered pixels; regions: (B, 8, H, W), shares that sum
-        to 1 on covered pixels, else 0; coverage: (B, 1, H, W) in [0, 1], how much of the source is visible;
-        coordinates: (B, 2, H, W), x and y in source pixels from the part with the largest weight, 0 on uncovered
-        pixels.
-    """
-
-    image: Tensor
-    regions: Tensor
-    coverage: Tensor
-    coordinates: Tensor
+class PartWarp(WarpFields[Tensor]):
+    """A source warped into a target pose, as tensors."""
 
     @classmethod
     def joined(cls, warps: Sequence[PartWarp]) -> PartWarp:

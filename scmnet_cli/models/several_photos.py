@@ -13,15 +13,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scmnet_cli.models.part_joints import (
-    FACE_JOINTS,
-    HEAD_PART,
-    LEFT_SHOULDER,
-    RIGHT_SHOULDER,
-    body_size,
-)
+from scmnet_cli.models.part_joints import body_size
 from scmnet_cli.models.part_shapes import PartShapes
-from scmnet_cli.models.part_warp import PLAIN_BACKGROUND, PartWarp, WarpSource
+from scmnet_cli.models.part_warp import PartWarp, WarpSource
+from scmnet_cli.models.parts import FACE_JOINTS, HEAD_PART, LEFT_SHOULDER, RIGHT_SHOULDER
+from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.models.warp_mixing import mixed, over
 
 _NUM_PARTS = 10
