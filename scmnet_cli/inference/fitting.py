@@ -11,15 +11,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from scmnet_cli.inference.cloth_light import shading
 from scmnet_cli.inference.garment_faults import held_in_hands, label
-from scmnet_cli.inference.limb_places import beyond_torso, limb_places, torso_length
+from scmnet_cli.inference.limb_places import limb_places, torso_length
 from scmnet_cli.inference.shape_matching import closed, continued_colours, displacement, smoothed, soft_edged
-from scmnet_cli.inference.uncovered import ON_TORSO, SHOULDER, below_hips, sleeve_end
-from scmnet_cli.models.part_joints import complete_joints
-from scmnet_cli.models.parts import LIMBS
+from scmnet_cli.inference.sleeves import sleeved, without_bumps
+from scmnet_cli.inference.uncovered import ON_TORSO, below_hips
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, Person
@@ -42,9 +40,8 @@ _OLD: Mapping[str, tuple[int, ...]] = {
 """Regions that a garment replaces."""
 _LEAST_OWN = 0.35
 """Share of the new garment's area that the wearer's own garment must have to give it an outline."""
-_SAME_LEG, _SAME_SLEEVE, _MUCH_LONGER = 0.3, 0.45, 0.8
-"""Ends of trouser legs, and of sleeves, that are nearer than this share of a bone are the same. Sleeves are cut off
-only if they are longer by the third share: bare arms are drawn, and not as good as cloth."""
+_SAME_LEG = 0.3
+"""Ends of trouser legs that are nearer than this share of a bone are the same."""
 _SAME_HEM, _COAT = 0.3, 0.6
 """Hems of tops that are nearer than this, in torso lengths, are the same; a top longer by the second is cut."""
 _SPECK = 0.05
@@ -53,10 +50,6 @@ _EVEN = (0.1, 0.025)
 """Torso lengths: widths of the median and the mean that even out the hem of a top over trousers."""
 _OVERHANG = 0.025
 """Torso lengths that a new top reaches below the old one."""
-_SLEEVE, _ARM = 0.2, 0.07
-"""Torso lengths from an arm's bones that a sleeve may be wide, and from which on cloth beside the torso is its own."""
-_CUFF = 0.2
-"""Lengths of an arm's bone by which a sleeve may reach over the place where it covers half an arm."""
 _REACH = 0.2
 """Torso lengths from which on a garment's outline is moved."""
 _SMOOTHNESS, _CLOSED, _BAY = 0.05, 0.06, 0.04
@@ -79,7 +72,6 @@ _BLUR = 0.02
 """Torso lengths: blur of cloth that is continued far."""
 _NECK, _COLLAR = 0.16, 0.13
 """Half width of the neck with a collar, and from where above the shoulders it is one, in torso lengths."""
-_BONE = 0.05  # half width of a limb's middle in torso lengths
 
 
 def fitted(
@@ -106,6 +98,7 @@ def fitted(
     size = torso_length(wearer)
     worn = smoothed(cover > 0.5, _ROUGH * size)
     if kind in ON_TORSO:
+        worn = without_bumps(wearer, worn, sleeves)
         target = (_top if kind == "upper" else _dress)(wearer, worn, sleeves)
     else:
         if kind == "skirt":
@@ -209,7 +202,7 @@ def _top(wearer: Person, worn: _BoolArray, sleeves: _BoolArray) -> _BoolArray:
     own = wearer.regions == _UPPER
     if own.sum() < _LEAST_OWN * worn.sum():
         return worn
-    target, on_arms = _sleeved(wearer, sleeves, own)
+    target, on_arms = sleeved(wearer, sleeves, own)
     size = torso_length(wearer)
     trunk = ~on_arms & between_shoulders(wearer)
     new, old = _hem(worn & trunk), _hem(own & trunk)
@@ -258,7 +251,7 @@ def between_shoulders(wearer: Person) -> _BoolArray:
 def _dress(wearer: Person, worn: _BoolArray, sleeves: _BoolArray) -> _BoolArray:
     own = wearer.regions == _UPPER
     below = np.broadcast_to(below_hips(wearer, 0.2), worn.shape)
-    target, _ = _sleeved(wearer, sleeves, own)
+    target, _ = sleeved(wearer, sleeves, own)
     skirt = _skirt(wearer, worn & below & _flaring(wearer, below), (_HAIR, _FACE, _ARMS))
     above_hem = np.arange(len(worn))[:, None] <= _hem(skirt)
     found: _BoolArray = skirt | (target & (~below | above_hem))
@@ -345,43 +338,6 @@ def _lowest(mask: _BoolArray) -> int:
     """Return the last row where hair is wide, since single locks may hang lower; 0 if the mask is empty."""
     widths = mask.sum(1)
     return int(np.flatnonzero(widths > _LOCK * widths.max())[-1]) if mask.any() else 0
-
-
-def _sleeved(wearer: Person, sleeves: _BoolArray, own: _BoolArray) -> tuple[_BoolArray, _BoolArray]:
-    """Return the wearer's own top with the new one's sleeves, and the pixels on arms."""
-    target, on_arms = own.copy(), np.zeros_like(own)
-    arms = limb_places(wearer)[:2]
-    nearest = np.argmin([away for _, away in arms], axis=0)
-    for index, (place, away) in enumerate(arms):
-        mine = (
-            (nearest == index)
-            & (away < _SLEEVE)
-            & (place > SHOULDER)
-            & (place < 2.2)
-            & (away < beyond_torso(wearer, index))
-            & ((away < _ARM) | ~_inside_arm(wearer, index, place))
-        )
-        on_bone = (nearest == index) & (away < _BONE)
-        new = sleeve_end(place, sleeves, on_bone)
-        old = sleeve_end(place, own, on_bone & (own | (wearer.regions == _ARMS)))
-        on_arms |= mine
-        if abs(new - old) < _SAME_SLEEVE or old - _MUCH_LONGER < new < old:
-            continue
-        if new > old:
-            arm = (nearest == index) & (away < _SLEEVE) & (wearer.regions == _ARMS)
-            target |= arm & (place <= min(new, 2.0)) & (sleeves | (place > SHOULDER))
-            target |= arm & sleeves & (place > SHOULDER) & (place < new + _CUFF)
-        else:
-            target &= ~(mine & (place > new))
-    return target, on_arms
-
-
-def _inside_arm(wearer: Person, index: int, place: FloatArray) -> _BoolArray:
-    """Return the pixels between an arm's bones and the torso, (H, W); ``place`` is where they are along the arm."""
-    beyond = beyond_torso(wearer, index)
-    joints = complete_joints(torch.from_numpy(wearer.joints)[None])[0].numpy()[list(LIMBS[index])]
-    rows, columns = (joints[:, axis].round().astype(int).clip(0, beyond.shape[1 - axis] - 1) for axis in (1, 0))
-    return np.asarray(beyond < np.interp(place, np.arange(len(joints)), beyond[rows, columns]), np.bool_)
 
 
 def _end(place: FloatArray, pixels: _BoolArray) -> float | None:
