@@ -25,8 +25,9 @@ from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.inference.behind_hair import (
     bare_head,
     behind_hair,
+    gap_at_face,
     hair_rim,
-    joined_to_face,
+    strands_beside,
     with_hair_beside_face,
     with_seen_face,
 )
@@ -148,16 +149,32 @@ def test_a_narrow_gap_between_new_hair_and_the_cheek_is_hair() -> None:
     eyes = wearer.joints[[14, 15], :2].mean(0)
     row = round(float(eyes[1]))
     first = int(np.flatnonzero(face[row])[0])
-    cover = np.zeros(face.shape, np.float32)
-    cover[row - 12 : row + 12, first - 16 : first - 3] = 1  # a lock three pixels beside the cheek
-    colour = np.zeros((*face.shape, 3), np.float32) + np.array(RED, np.float32)
-    joined, pixels = joined_to_face(wearer, cover, colour)
-    gap = (row, first - 2)
-    assert cover[gap] == 0
-    assert joined[gap] == 1
-    assert pixels[gap][0] > 2 * pixels[gap][1:].max(), "red hair, a little darker"
-    assert joined[row, first + 3] == 0, "the cheek stays"
-    assert joined[row, first - 30] == 0
+    worn = np.zeros(face.shape, bool)
+    worn[row - 12 : row + 12, first - 16 : first - 3] = True  # a lock three pixels beside the cheek
+    gap = gap_at_face(wearer, worn)
+    assert gap[row, first - 2]
+    assert not gap[row, first + 3], "the cheek stays"
+    assert not gap[row, first - 30]
+
+
+@pytest.mark.parametrize("dark", [True, False], ids=["dark hair", "hair like skin"])
+def test_strands_over_the_neck_are_found_if_they_have_a_clearly_other_colour(dark: bool) -> None:
+    hair_colour = BLACK if dark else tuple(value - 30 for value in SKIN)
+    wearer = full_size(PANTS, "strands", {"upper": GREEN, "face": SKIN, "hair": hair_colour})
+    image, labels = wearer.image.copy(), wearer.regions.copy()
+    neck, eyes = wearer.joints[JOINTS.index("neck")], wearer.joints[[14, 15]]
+    first, last = round(float(eyes[:, 1].mean())), round(float(neck[1]))
+    middle = round(float(neck[0]))
+    labels[first : last + 20, middle - 12 : middle + 1] = region_id("face")
+    image[first : last + 20, middle - 12 : middle + 1] = SKIN
+    labels[first : last + 20, middle + 1 : middle + 14] = region_id("hair")
+    image[first : last + 20, middle + 1 : middle + 14] = hair_colour
+    strand = (slice(last - 4, last - 2), slice(middle - 3, middle + 1))
+    image[strand] = hair_colour
+    share, _ = strands_beside(replace(wearer, image=image, regions=labels))
+    assert (share[strand].mean() > 0.9) == dark
+    assert not share[labels == region_id("hair")].any()
+    assert not share[: first + 2].any(), "the face stays"
 
 
 def test_short_hair_on_a_long_haired_wearer_leaves_no_long_hair(tmp_path_factory: pytest.TempPathFactory) -> None:

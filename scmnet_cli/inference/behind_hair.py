@@ -44,6 +44,9 @@ _EYE = 0.04  # torso lengths around an eye
 _MIXED = 0.3
 """A pixel with more than this share of the hair's colour shows hair."""
 
+_PURE = 0.8  # of a pixel, from which share on it shows hair alone
+_STRAND, _CHIN_AT = 0.15, 0.52
+"""Torso lengths that strands hang beside the region of hair; where the chin is between eyes (0) and neck (1)."""
 _CLEAR_CONTRAST = 80.0  # of 255, between dark hair and skin
 _LEAST_CONTRAST = 35.0  # of 255, between hair and skin
 _LEAST_SOUND = 20
@@ -186,6 +189,38 @@ def hair_rim(wearer: Person) -> _BoolArray:
     return np.asarray(rim & ndimage.binary_propagation(hair, mask=hair | rim))
 
 
+def strands_beside(wearer: Person) -> tuple[FloatArray, FloatArray]:
+    """Return the share of the wearer's hair in pixels of neck and clothes beside it, and that hair's colour.
+
+    Single strands hang where a region map shows neck and clothes. Only those of a clearly different colour are found.
+
+    Shape:
+        results: (H, W) in [0, 1], (H, W, 3) in 0-255.
+    """
+    from scipy import ndimage
+
+    hair = wearer.regions == _HAIR
+    core = ndimage.binary_erosion(hair, iterations=2)
+    image = wearer.image.astype(np.float32)
+    found = np.zeros(hair.shape, np.float32)
+    eyes, neck, size = _known(wearer, _EYES), _known(wearer, ("neck",)), _size(wearer)
+    if core.sum() < _LEAST_SOUND or not len(eyes) or not len(neck):
+        return found, image
+    chin = (1 - _CHIN_AT) * eyes[:, 1].mean() + _CHIN_AT * neck[0, 1]
+    away = ndimage.distance_transform_edt(~hair)
+    near = (away <= _STRAND * size) & (np.arange(len(hair))[:, None] > chin)
+    for region in (_FACE, _UPPER):
+        own = wearer.regions == region
+        if not (own & near).any():
+            continue
+        apart = np.linalg.norm(np.median(image[own], axis=0) - np.median(image[core], axis=0))
+        share = _hair_share(wearer, own) if apart > _CLEAR_CONTRAST else None
+        if share is not None:
+            found = np.where(own & near, ((share - _MIXED) / (_PURE - _MIXED)).clip(0, 1), found)
+    joined = ndimage.binary_propagation(hair, mask=hair | (found > 0))
+    return np.where(joined, found, 0).astype(np.float32), _smooth(image, core, _SKIN_BLUR * size)
+
+
 def beside(mask: _BoolArray, wearer: Person) -> _BoolArray:
     """Return the pixels within the width of a rim of a mask, (H, W)."""
     from scipy import ndimage
@@ -214,27 +249,14 @@ def _closed(mask: _BoolArray, reach: float) -> _BoolArray:
     return np.asarray(closed | mask)
 
 
-def joined_to_face(
-    wearer: Person, cover: FloatArray, colour: npt.NDArray[np.float32]
-) -> tuple[FloatArray, npt.NDArray[np.float32]]:
-    """Fill narrow gaps between new hair and the face with hair, and smooth the steps of its outline.
-
-    Shape:
-        cover, result: (H, W); colour, result: (H, W, 3).
-    """
+def gap_at_face(wearer: Person, worn: _BoolArray) -> _BoolArray:
+    """Return the narrow gaps between new hair and the face, (H, W): they are hair too."""
     from scipy import ndimage
 
-    worn, face = cover > 0.5, wearer.regions == _FACE
-    sound = ndimage.binary_erosion(worn, iterations=2)
-    if not sound.any():
-        return cover, colour
     free = np.isin(wearer.regions, (BACKGROUND, _HAIR)) | face_outline(wearer)
     near = ndimage.distance_transform_edt(~worn) <= 2 * _GAP * _size(wearer)
-    gap = _closed(worn | face, _GAP * _size(wearer)) & free & near & ~worn
-    continued = _smooth(colour, sound, _GAP / 2 * _size(wearer)) * (1 - _SHADING / 2 * gap[..., None])
-    joined = np.where(worn[..., None], colour, continued).astype(np.float32)
-    blurred = ndimage.gaussian_filter(np.where(gap, np.float32(1), cover), len(cover) / 420)
-    return ((blurred - 0.5) / 0.7 + 0.5).clip(0, 1).astype(np.float32), joined
+    closing = _closed(worn | (wearer.regions == _FACE), _GAP * _size(wearer))
+    return np.asarray(closing & free & near & ~worn)
 
 
 def face_outline(wearer: Person) -> _BoolArray:

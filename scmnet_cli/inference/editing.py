@@ -24,8 +24,8 @@ from scmnet_cli.inference.behind_hair import (
     beside,
     hair_rim,
     hidden_face,
-    joined_to_face,
     near_eyes,
+    strands_beside,
     with_hair_beside_face,
     with_seen_face,
 )
@@ -171,8 +171,6 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
         wearer = with_hair_beside_face(with_seen_face(wearer))
     if kind in ON_TORSO and not lies_flat(reference):
         garment, colour = torso_filled(wearer, garment, colour)
-    if kind == "hair":
-        garment, colour = joined_to_face(wearer, garment, colour)
     if (garment > 0.5).mean() < (_LEAST_HAIR if kind == "hair" else _LEAST_GARMENT):
         names = ", ".join(pipeline.present(reference))
         raise ScmError(f"{reference.name}: has no {kind} that fits {wearer.name}'s pose; it has {names}")
@@ -189,6 +187,11 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
         front = wearer.regions == region_id("face")
         rim = hair_rim(wearer) & beside((wearer.regions == region_id("hair")) & (garment < 0.5), wearer)
         rim &= ~near_eyes(wearer)
+        strands, pure = strands_beside(wearer)
+        strands = np.where(rim | (garment >= 0.5), np.float32(0), strands)
+        front &= strands == 0
+        colour = np.where((strands > 0)[..., None], wearer.image + colour - pure, colour)
+        garment = np.where(strands > 0, strands, garment)
     garment = garment * ~front
     old = (np.isin(wearer.regions, replaced) & ~front) | rim
     worn = garment > 0.5

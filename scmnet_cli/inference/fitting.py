@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scmnet_cli.inference.cloth_light import shading
 from scmnet_cli.inference.garment_faults import held_in_hands, label
 from scmnet_cli.inference.limb_places import limb_places, torso_length
+from scmnet_cli.inference.new_hair import hair_shape, inner_hair, strands
 from scmnet_cli.inference.shape_matching import closed, continued_colours, displacement, smoothed, soft_edged
 from scmnet_cli.inference.sleeves import sleeved, without_bumps
 from scmnet_cli.inference.uncovered import ON_TORSO, below_hips
@@ -57,10 +58,6 @@ _SMOOTHNESS, _CLOSED, _BAY = 0.05, 0.06, 0.04
 the region map cuts into a top."""
 _ROUGH = 0.015
 """Torso lengths over which the outline of a warped garment is smoothed."""
-_SAME_LENGTH = 0.15
-"""Hair that ends at most so many torso lengths higher or lower is as long."""
-_HANGS = 0.1  # half width in torso lengths of gaps in long hair that are filled
-_LOCK = 0.25  # of the width of hair: what is narrower is a single lock
 _FLARE, _HIPS = 0.4, 0.2
 """Pixels that a skirt may widen on each side, for a pixel down; torso lengths below its waist that tell its width."""
 _HEM = (0.15, 0.03, 0.25, 0.08)
@@ -103,7 +100,7 @@ def fitted(
     else:
         if kind == "skirt":
             worn &= _flaring(wearer, np.logical_or.accumulate(worn.any(1, keepdims=True) & np.ones_like(worn)))
-        target = {"pants": _trousers, "skirt": _skirt, "hair": _hair}[kind](wearer, worn)
+        target = {"pants": _trousers, "skirt": _skirt, "hair": hair_shape}[kind](wearer, worn)
     if not target.any():
         return cover, colour
     from scipy import ndimage
@@ -117,6 +114,8 @@ def fitted(
         closed(worn, _CLOSED * size), closed(target, _CLOSED * size), _REACH * size, _SMOOTHNESS * size
     )
     sound = ndimage.binary_erosion(worn & (cover > 0.9), iterations=max(1, round(0.012 * size)))
+    if kind == "hair":
+        sound = inner_hair(worn & (cover > 0.9), size)
     if kind in ON_TORSO:
         sound &= ~(label(wearer, worn, colour) if flat else held_in_hands(wearer, sleeves, colour))
     # between trouser legs that stand apart a mirror image would double seams and pockets
@@ -126,6 +125,9 @@ def fitted(
         [ndimage.map_coordinates(spread[..., channel], places, order=1, mode="nearest") for channel in range(3)],
         axis=-1,
     )
+    if kind == "hair":
+        away = ndimage.map_coordinates(ndimage.distance_transform_edt(~sound), places, order=1, mode="nearest")
+        pixels = pixels * strands(wearer, away / size)[..., None]
     if flat:
         pixels = pixels * shading(wearer, kind, target)[..., None]
     # at the outline of the old garment the photo's own edge is recoloured; a soft edge would bare its corners
@@ -312,32 +314,6 @@ def _with_even_hem(worn: _BoolArray, size: float) -> tuple[_BoolArray, FloatArra
     hem[columns] = np.minimum(even, ends + _HEM[3] * size)  # the corners of a flared skirt stay round
     starts = np.where(worn.any(0), worn.argmax(0), len(worn))
     return (rows >= starts) & (rows <= hem) & ((rows > hem - _HEM[2] * size) | worn), hem
-
-
-def _hair(wearer: Person, worn: _BoolArray) -> _BoolArray:
-    """Return hair with the wearer's hairline and skull above the eyes, and the new length below them.
-
-    New hair of about the same length takes the outline of the wearer's.
-    """
-    own: _BoolArray = wearer.regions == _HAIR
-    eyes = wearer.joints[[JOINTS.index("right_eye"), JOINTS.index("left_eye")]]
-    if not (eyes[:, 2] > 0).any() or not own.any():
-        return worn
-    above = np.arange(len(worn))[:, None] < eyes[eyes[:, 2] > 0, 1].mean()
-    new = worn & (wearer.regions != _FACE)
-    longer = _lowest(worn) - _lowest(own)
-    if abs(longer) <= _SAME_LENGTH * torso_length(wearer):
-        return own
-    if longer > 0:  # it hangs in one piece from the head
-        return np.asarray(closed(own | new, _HANGS * torso_length(wearer)) & (wearer.regions != _FACE), np.bool_)
-    shorter: _BoolArray = (own & above) | (new & ~above)
-    return shorter
-
-
-def _lowest(mask: _BoolArray) -> int:
-    """Return the last row where hair is wide, since single locks may hang lower; 0 if the mask is empty."""
-    widths = mask.sum(1)
-    return int(np.flatnonzero(widths > _LOCK * widths.max())[-1]) if mask.any() else 0
 
 
 def _end(place: FloatArray, pixels: _BoolArray) -> float | None:

@@ -1,0 +1,88 @@
+"""New hair on a wearer's head: its outline, and its colours where the reference shows none.
+
+A reference's hair has another hairline. Its colours are continued up to the wearer's from where hair is deep, since at
+its edge they mix with skin and background, and the wearer's own strands give them light and shadow.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from scmnet_cli.inference.behind_hair import gap_at_face
+from scmnet_cli.inference.limb_places import torso_length
+from scmnet_cli.inference.shape_matching import closed
+from scmnet_cli.regions import region_id
+from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.types import FloatArray, Person
+
+_BoolArray = npt.NDArray[np.bool_]
+
+_HAIR, _FACE = (region_id(name) for name in ("hair", "face"))
+_SAME_LENGTH = 0.15
+"""Hair that ends at most so many torso lengths higher or lower is as long."""
+_HANGS = 0.1  # half width in torso lengths of gaps in long hair that are filled
+_LOCK = 0.25  # of the width of hair: what is narrower is a single lock
+_DEEP, _SHARE = 0.025, 0.6
+"""Depth in torso lengths from which on hair is pure, and the share of its half width where it is thinner."""
+_FAR, _SHINE = 0.04, 0.05
+"""Torso lengths beyond the reference's hair from which on the wearer's strands show, and blur that they are compared
+with."""
+_DARK, _STRANDS = 10.0, (0.6, 1.6)
+"""Grey levels that noise adds to dark hair; limits of the light on strands relative to what is around them."""
+
+
+def hair_shape(wearer: Person, worn: _BoolArray) -> _BoolArray:
+    """Return hair with the wearer's hairline and skull above the eyes, and the new length below them.
+
+    New hair of about the same length takes the outline of the wearer's.
+    """
+    own: _BoolArray = wearer.regions == _HAIR
+    eyes = wearer.joints[[JOINTS.index("right_eye"), JOINTS.index("left_eye")]]
+    if not (eyes[:, 2] > 0).any() or not own.any():
+        return worn
+    above = np.arange(len(worn))[:, None] < eyes[eyes[:, 2] > 0, 1].mean()
+    new = (worn | gap_at_face(wearer, worn)) & (wearer.regions != _FACE)
+    longer = _lowest(worn) - _lowest(own)
+    if abs(longer) <= _SAME_LENGTH * torso_length(wearer):
+        return own
+    if longer > 0:  # it hangs in one piece from the head
+        return np.asarray(closed(own | new, _HANGS * torso_length(wearer)) & (wearer.regions != _FACE), np.bool_)
+    shorter: _BoolArray = (own & above) | (new & ~above)
+    return shorter
+
+
+def _lowest(mask: _BoolArray) -> int:
+    """Return the last row where hair is wide, since single locks may hang lower; 0 if the mask is empty."""
+    widths = mask.sum(1)
+    return int(np.flatnonzero(widths > _LOCK * widths.max())[-1]) if mask.any() else 0
+
+
+def inner_hair(worn: _BoolArray, size: float) -> _BoolArray:
+    """Return the pixels deep in hair, (H, W): at its edge they mix with skin and background; ``size``: torso length."""
+    from scipy import ndimage
+
+    depth = ndimage.distance_transform_edt(worn)
+    most = ndimage.maximum_filter(depth, 2 * max(1, round(2 * _DEEP * size)) + 1)
+    return np.asarray(worn & (depth > np.minimum(_DEEP * size, _SHARE * most)))
+
+
+def strands(wearer: Person, away: FloatArray) -> FloatArray:
+    """Return light and shadow of the wearer's own strands, (H, W), 1 near the reference's hair and outside their own.
+
+    Args:
+        wearer: with the old hair.
+        away: distance from the reference's hair in torso lengths, (H, W).
+    """
+    from scipy import ndimage
+
+    own = ndimage.binary_erosion(wearer.regions == _HAIR, iterations=2)
+    light = wearer.image.astype(np.float32).mean(-1)
+
+    def mean(sigma: float) -> FloatArray:
+        weight = ndimage.gaussian_filter(own.astype(np.float32), sigma)
+        return np.asarray(ndimage.gaussian_filter(light * own, sigma) / weight.clip(1e-3) + _DARK)
+
+    share = (away / _FAR).clip(0, 1) * ndimage.gaussian_filter(own.astype(np.float32), 1)
+    relief = (mean(0.6) / mean(_SHINE * torso_length(wearer))).clip(*_STRANDS)
+    return np.asarray(1 + share * (relief - 1), np.float32)

@@ -1,0 +1,50 @@
+"""New hair: colours from where the reference's hair is deep, and the wearer's own strands beyond it."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+from test_editing import PANTS, full_size, regions_of
+
+from scmnet_cli.inference.fitting import fitted
+from scmnet_cli.inference.limb_places import torso_length
+from scmnet_cli.inference.new_hair import inner_hair, strands
+from scmnet_cli.types import Person
+
+
+def test_hair_is_taken_from_where_it_is_deep_and_thin_hair_is_not_lost() -> None:
+    worn = np.zeros((80, 120), bool)
+    worn[10:70, 10:60] = worn[10:70, 80:86] = True
+    inner = inner_hair(worn, size=120)
+    assert not inner[:, 10:13].any()
+    assert inner[20:60, 14:56].all()
+    assert inner[20:60, 82:84].any(1).all(), "a lock of 6 pixels keeps its middle"
+    assert not inner[~worn].any()
+
+
+def test_the_mixed_edge_of_new_hair_does_not_arrive() -> None:
+    wearer = full_size(PANTS, "wearer", {"hair": (60, 40, 30)})
+    own = regions_of(wearer, "hair")
+    rows = np.flatnonzero(own.any(1))
+    smaller = own & (np.arange(len(own))[:, None] < rows[0] + 0.6 * len(rows))
+    mixed = smaller & ~inner_hair(smaller, torso_length(wearer))
+    colour = np.where(mixed[..., None], np.float32(250), np.float32(40)) * np.ones(3, np.float32)
+    assert mixed.sum() > 50
+    cover = smaller.astype(np.float32)
+    _, pixels = fitted(wearer, "hair", (cover, colour), np.zeros(cover.shape, bool), flat=False)
+    assert pixels[own].mean() < 60
+
+
+def test_the_wearers_strands_show_far_from_the_references_hair_alone() -> None:
+    wearer = full_size(PANTS, "wearer", {"hair": (60, 60, 60)})
+    own = regions_of(wearer, "hair")
+    stripes = own & (np.arange(own.shape[1]) % 8 < 4)
+    image = wearer.image.copy()
+    image[stripes] = 160
+    wearer = Person(wearer.name, image, wearer.regions, wearer.joints)
+    far, near = strands(wearer, np.full(own.shape, 1.0)), strands(wearer, np.zeros(own.shape))
+    assert np.array_equal(near, np.ones_like(near))
+    inside = ndimage.binary_erosion(own, iterations=3)
+    assert far[inside & stripes].mean() > 1.1
+    assert far[inside & ~stripes].mean() < 0.95
+    assert np.array_equal(far[-40:], np.ones_like(far[-40:])), "nothing but hair changes"
