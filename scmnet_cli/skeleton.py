@@ -6,12 +6,14 @@ A missing joint has score 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scmnet_cli.types import Canvas, FloatArray
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+ArrayT = TypeVar("ArrayT", "Tensor", FloatArray)
 
 JOINTS = (
     "nose", "neck",
@@ -113,17 +115,17 @@ def _limb_distances(joints: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return distance_sq.masked_fill_(~drawn[..., None, None], float("inf")).amin(1, keepdim=True)
 
 
-def mirror(joints: Tensor, width: int) -> Tensor:
-    """Return the joints of the horizontally mirrored image, with left and right swapped.
+def mirror(joints: ArrayT, width: int) -> ArrayT:
+    """Return the joints of the horizontally mirrored image, with left and right swapped; of a tensor or an array.
 
     Shape:
         joints, result: (..., 18, 3).
     """
-    import torch
-
-    swapped = joints[..., list(MIRRORED), :].clone()
-    swapped[..., 0] = torch.where(swapped[..., 2] > 0, width - 1 - swapped[..., 0], swapped[..., 0])
-    return swapped
+    swapped: Any = joints[..., list(MIRRORED), :]  # a copy
+    x, known = swapped[..., 0], swapped[..., 2] > 0
+    swapped[..., 0] = known * (width - 1 - x) + ~known * x
+    mirrored: ArrayT = swapped
+    return mirrored
 
 
 def rescale(joints: FloatArray, have: Canvas, want: Canvas) -> FloatArray:

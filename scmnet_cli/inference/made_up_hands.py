@@ -7,25 +7,22 @@ network draws stumps. One in five of Clothing Co-Parsing's val photos shows neit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFilter
-from torch import Tensor
 
-from scmnet_cli.models.neighbourhoods import dilated
-from scmnet_cli.models.part_ownership import Bone, sampled
-from scmnet_cli.models.part_shapes import PartShapes
-from scmnet_cli.models.part_warp import WarpSource
-from scmnet_cli.models.parts import LIMBS
+from scmnet_cli.inference.limb_maps import LimbMaps
+from scmnet_cli.inference.surroundings import grown
+from scmnet_cli.models.parts import FOREARMS, LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import FloatArray
 
+_BoolArray = npt.NDArray[np.bool_]
+
 _FACE, _UPPER, _BARE_ARMS = (region_id(name) for name in ("face", "upper", "arms"))
-_FOREARMS = (3, 5)  # parts
 _SHOULDERS = (2, 5)
 _BARE, _LEAST_SKIN = 0.04, 0.002  # of the torso length squared: area of bare arms, and least area that gives a colour
 _LIGHTER = (0.5, 0.9)  # quantiles of lightness between which pixels of the face are skin
@@ -47,81 +44,135 @@ _FINGERS = (
 _THUMB = (((84, 34), (99, 58), (103, 84), (98, 104)), (26, 22, 18, 14))
 
 
-def with_hands(source: WarpSource, arms: Sequence[bool]) -> WarpSource:
-    """Return a photo with drawn hands at the ends of some forearms; only the forearms of the result are of use.
+def with_hands(
+    layers: FloatArray, joints: FloatArray, maps: LimbMaps[FloatArray], arms: Sequence[bool] | _BoolArray, fill: float
+) -> tuple[FloatArray, FloatArray] | None:
+    """Draw hands at the ends of some forearms; only the forearms of the result are of use.
 
     A forearm ends where its skin or sleeve does, such as at a pocket; nothing but the hand is left beyond it. A forearm
-    of which too little shows stays as it is, and so do all if the photo shows no skin.
+    of which too little shows stays as it is.
 
     Args:
-        source: the photo.
+        layers: image and masks of the photo.
+        joints: its joints.
+        maps: how its limbs lie.
         arms: whether right and left arm get a hand.
+        fill: value of the background.
+
+    Returns:
+        layers and joints; None if the photo shows no skin.
+
+    Shape:
+        layers: (H, W, 3 + 8); joints: (18, 3).
     """
-    shapes = PartShapes.of(source.completed)
-    skin = _skin(source, float(shapes.size[0]))
+    skin = _skin(layers, float(maps.size[0]))
     if skin is None:
-        return source
-    image, masks, joints = source.image.float().clone(), source.masks.float().clone(), source.joints.clone()
-    facing = float(torch.sign(source.completed[0, _SHOULDERS[1], 0] - source.completed[0, _SHOULDERS[0], 0]))
-    kept = masks[:, [_UPPER, _BARE_ARMS]].sum(1)
-    whole = (slice(0, masks.shape[2]), slice(0, masks.shape[3]))
-    shares = torch.linspace(_NEAREST, 1, _STEPS, device=masks.device)
-    for arm, part in enumerate(_FOREARMS):
-        bone = Bone.of(shapes, part)
-        end = float((shares * (sampled(kept, bone.at(shares[:, None])) > 0.5).float().cumprod(1)).amax())
+        return None
+    layers, joints = layers.copy(), joints.copy()
+    kept = layers[..., [3 + _UPPER, 3 + _BARE_ARMS]].sum(-1)
+    right, left = (maps.completed[0, shoulder, 0] for shoulder in _SHOULDERS)
+    for arm, part in enumerate(FOREARMS):
+        bone = _Forearm(maps.starts[0, part], maps.ends[0, part], maps.size[0])
+        end = bone.end_on(kept)
         if not arms[arm] or end < _LEAST_FOREARM:
             continue
-        u, v = bone.local(whole)
-        past = (u - end) * (bone.length / bone.size)[:, None, None]  # torso lengths
-        hand, shade = _hand_at(past, v * (facing if arm else -facing))
-        beyond = (past > 0) & (past < _BEYOND) & (v.abs() < _BESIDE)
-        bare = beyond & (hand > 0.5)
-        image = torch.where(beyond[:, None], source.fill, image)
-        rim = dilated(bare[:, None].float(), _RIM) > 0  # no pale line around the hand where the warp samples between
-        colours = ((skin[None, :, None, None] + 1) * shade[:, None] - 1).clamp(-1, 1)
-        image = torch.where(rim & beyond[:, None], colours, image)
-        for region, where in ((BACKGROUND, beyond & ~bare), (_BARE_ARMS, bare)):
-            masks = torch.where(where[:, None], _only(region, masks), masks)
-        joints[:, LIMBS[arm][2], :2] = bone.at(shares.new_tensor([[end]]))[:, 0]
-    return WarpSource(image, masks, joints, source.fill)
+        past, across = bone.past(end, kept.shape)
+        beyond = (past > 0) & (past < _BEYOND) & (abs(across) < _BESIDE)
+        place = np.nonzero(beyond)
+        hand, shade = _hand_at(past[place], across[place] * np.sign(left - right) * (1 if arm else -1))
+        bare = np.zeros_like(beyond)
+        bare[place] = hand > 0.5
+        near = grown(bare, _RIM)[place]  # no pale line around the hand where the warp samples between
+        colours = ((skin + 1) * shade[:, None] - 1).clip(-1, 1)
+        masks = np.eye(layers.shape[-1] - 3, dtype=np.float32)[np.where(bare[place], _BARE_ARMS, BACKGROUND)]
+        layers[place] = np.concatenate([np.where(near[:, None], colours, np.float32(fill)), masks], axis=1)
+        joints[LIMBS[arm][2], :2] = bone.at(end)
+    return layers, joints
 
 
-def _only(region: int, like: Tensor) -> Tensor:
-    """Return masks with one region alone, (1, 8, 1, 1)."""
-    masks = like.new_zeros(1, like.shape[1], 1, 1)
-    masks[:, region] = 1
-    return masks
+@dataclass(frozen=True)
+class _Forearm:
+    """The axis of a forearm.
+
+    Shape:
+        start, tip: (2,), elbow and wrist; size: (), the torso's length.
+    """
+
+    start: FloatArray
+    tip: FloatArray
+    size: np.float32
+
+    @property
+    def length(self) -> float:
+        """The length in pixels."""
+        return max(float(np.hypot(*(self.tip - self.start))), 1e-3)
+
+    def at(self, place: float) -> FloatArray:
+        """Return a point on the axis, in lengths of it from the elbow, (2,)."""
+        point: FloatArray = self.start + (self.tip - self.start) * np.float32(place)
+        return point
+
+    def end_on(self, kept: FloatArray) -> float:
+        """Return how far from the elbow the forearm is on a mask without a gap, in its lengths; 0: nowhere."""
+        shares = np.linspace(_NEAREST, 1, _STEPS, dtype=np.float32)
+        shown = np.logical_and.accumulate([_value(kept, self.at(share)) > 0.5 for share in shares])
+        return float((shares * shown).max())
+
+    def past(self, end: float, size: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
+        """Return how far each pixel is past the forearm's end along its axis, and from the axis, in torso lengths."""
+        rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)
+        unit_x, unit_y = ((self.tip - self.start) / np.float32(self.length)).tolist()
+        dx, dy = columns - self.start[0], rows - self.start[1]
+        along, across = dx * unit_x + dy * unit_y, dy * unit_x - dx * unit_y
+        return (along - end * self.length) / self.size, across / self.size
 
 
-def _skin(source: WarpSource, size: float) -> Tensor | None:
+def _value(values: FloatArray, point: FloatArray) -> float:
+    """Return the value of a map at a point, at its border beyond it."""
+    height, width = values.shape
+    (x,), (y,) = np.clip(point, 0, [width - 1, height - 1])[:, None]
+    return float(_sampled(values[None], x[None], y[None])[0, 0])
+
+
+def _sampled(values: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return values between pixels, linearly interpolated, (C, H, W) to (C, N) at N points within."""
+    left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    right, bottom = (left + 1).clip(max=values.shape[2] - 1), (top + 1).clip(max=values.shape[1] - 1)
+    u, v = x - left, y - top
+    upper = values[:, top, left] * (1 - u) + values[:, top, right] * u
+    lower = values[:, bottom, left] * (1 - u) + values[:, bottom, right] * u
+    sampled: FloatArray = upper * (1 - v) + lower * v
+    return sampled
+
+
+def _skin(layers: FloatArray, size: float) -> FloatArray | None:
     """Return the colour of bare arms or, if they are covered, of the face, (3,); None without skin.
 
     It is the mean of the lighter half without the lightest pixels: beard, glasses and shadows are no skin.
     """
     for region, least in ((_BARE_ARMS, _BARE), (_FACE, _LEAST_SKIN), (_BARE_ARMS, _LEAST_SKIN)):
-        pixels = source.image[0].float()[:, source.masks[0, region] > 0.5]
-        if pixels.shape[1] >= max(least * size**2, 1):
-            light = pixels.mean(0)
-            low, high = torch.quantile(light, light.new_tensor(_LIGHTER))
-            return pixels[:, (light >= low) & (light <= high)].mean(1)
+        pixels = layers[layers[..., 3 + region] > 0.5, :3]
+        if len(pixels) >= max(least * size**2, 1):
+            light = pixels.mean(1)
+            low, high = np.quantile(light, _LIGHTER)
+            colour: FloatArray = pixels[(light >= low) & (light <= high)].mean(0)
+            return colour
     return None
 
 
-def _hand_at(past: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
-    """Sample the drawn hand.
+def _hand_at(past: FloatArray, across: FloatArray) -> FloatArray:
+    """Sample the drawn hand's mask and shading, (2, N); both are 0 beside it.
 
     Args:
         past: distance past the wrist along the forearm, in torso lengths.
         across: distance from the forearm's axis towards the thumb.
 
     Shape:
-        all: (1, H, W); the results are the hand's mask and its shading.
+        past, across: (N,).
     """
-    picture = torch.from_numpy(drawn_hand()).to(past.device)[None]  # (1, 2, h, w)
-    x = (_WIDTH / 2 + across / _LENGTH) / _WIDTH * 2 - 1
-    y = past / _LENGTH / _HEIGHT * 2 - 1
-    found = F.grid_sample(picture, torch.stack([x, y], -1), mode="bilinear", align_corners=False)
-    return found[:, 0], found[:, 1]
+    framed = np.pad(drawn_hand(), ((0, 0), (1, 1), (1, 1)))
+    x, y = across / _LENGTH + (_WIDTH / 2 + 0.5), past / _LENGTH + 0.5
+    return _sampled(framed, x.clip(0, _WIDTH + 1), y.clip(0, _HEIGHT + 1))
 
 
 @lru_cache(1)

@@ -22,11 +22,12 @@ from scmnet_cli.inference.crossed_arms import PersonToWarp
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.enlarging import Enlarged, enlarge
 from scmnet_cli.inference.outlines import clean_outline
-from scmnet_cli.inference.unseen_limbs import LIMB_PARTS, NUM_REPLACED, absent_joints, replaced_limbs
+from scmnet_cli.inference.unseen_limbs import NUM_REPLACED, absent_joints, replaced_limbs
 from scmnet_cli.inference.values import EncodedSource, ReadySource, Result
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.layers import pool_positions
 from scmnet_cli.models.part_warp import PartWarp
+from scmnet_cli.models.parts import LIMB_PARTS
 from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.models.several_photos import Photo, best_photo, part_scores, warp_photos

@@ -7,20 +7,15 @@ the mirrored photo is the better guess.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from scmnet_cli.models.part_joints import body_size, complete_joints
-from scmnet_cli.models.part_warp import PartWarp, WarpSource
 from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
-from scmnet_cli.skeleton import mirror
-
-LIMB_PARTS = ((2, 3), (4, 5), (6, 7), (8, 9))
-"""Parts of right and left arm and of right and left leg: in this order are all limbs."""
 
 NUM_REPLACED = 6
 """Four limbs and two hands: the length of :func:`replaced_limbs`."""
@@ -189,23 +184,3 @@ def _along(masks: Tensor, start: Tensor, bone: Tensor, size: Tensor) -> Tensor:
     grid = ((2 * rows + 1) / extent - 1).flatten(1, 2)  # (B, 3 N, K, 2)
     on = F.grid_sample(masks, grid, mode="nearest", padding_mode="border", align_corners=False)
     return on.view(len(on), on.shape[1], -1, 3, on.shape[3])
-
-
-class MirroredPhoto:
-    """A mirrored photo to warp, in which each limb is the other one."""
-
-    def __init__(self, photo: WarpSource) -> None:
-        self._width = photo.image.shape[3]
-        joints = mirror(photo.joints, self._width)
-        self._source = WarpSource(photo.image.flip(3), photo.masks.flip(3), joints, photo.fill)
-
-    def warp(self, pose: Tensor, parts: Tensor) -> PartWarp:
-        """Warp chosen parts into a pose; the coordinates are those of the photo that is not mirrored.
-
-        Shape:
-            pose: (1, 18, 3); parts: (1, 10) in [0, 1].
-        """
-        warp = self._source.warp(pose, parts)
-        x, y = torch.split(warp.coordinates, 1, dim=1)
-        x = torch.where(warp.coverage > 0, self._width - 1 - x, x)
-        return replace(warp, coordinates=torch.cat([x, y], dim=1))

@@ -50,10 +50,13 @@ def middle(places: Tensor, present: Tensor, first: int, second: int) -> tuple[Te
     Shape:
         places: (B, 18, 2); present: (B, 18) bool; results: (B, 2) and (B,) bool.
     """
-    has_first, has_second = present[:, first, None], present[:, second, None]
-    one = torch.where(has_first, places[:, first], places[:, second])
-    both = torch.where(has_first & has_second, (places[:, first] + places[:, second]) / 2, one)
-    return both, (has_first | has_second)[:, 0]
+    return _between(places[:, first], present[:, first], places[:, second], present[:, second])
+
+
+def _between(first: Tensor, has_first: Tensor, second: Tensor, has_second: Tensor) -> tuple[Tensor, Tensor]:
+    one = torch.where(has_first[:, None], first, second)
+    both = torch.where((has_first & has_second)[:, None], (first + second) / 2, one)
+    return both, has_first | has_second
 
 
 def hidden_faces(source: Tensor, target: Tensor) -> Tensor:
@@ -84,57 +87,60 @@ def complete_joints(joints: Tensor) -> Tensor:
     Shape:
         joints: (B, 18, 3), x, y, score; result: (B, 18, 3), with a score of at least 0.1 for known and placed joints.
     """
-    body = _Body(joints[..., :2].clone(), joints[..., 2] > 0, body_size(joints)[:, None])
+    places, present = joints[..., :2].unbind(1), (joints[..., 2] > 0).unbind(1)
+    body = _Body(list(places), list(present), body_size(joints)[:, None])
     body.place_shoulders()
     down = body.downwards()
     body.place_hips(down)
     body.place_limbs(down)
-    score = torch.where(body.present, joints[..., 2].clamp(min=_LEAST_SCORE), 0)
-    return torch.cat([torch.where(body.present[..., None], body.places, 0), score[..., None]], dim=-1)
+    known = torch.stack(body.present, dim=1)
+    score = torch.where(known, joints[..., 2].clamp(min=_LEAST_SCORE), 0)
+    return torch.cat([torch.where(known[..., None], torch.stack(body.places, dim=1), 0), score[..., None]], dim=-1)
 
 
 @dataclass(frozen=True)
 class _Body:
-    """Joints that :func:`complete_joints` completes in place.
+    """Joints that :func:`complete_joints` completes; lists, since a graph copies what is written into a tensor.
 
     Shape:
-        places: (B, 18, 2); present: (B, 18) bool; size: (B, 1).
+        places: (B, 2) for each joint; present: (B,) bool for each; size: (B, 1).
     """
 
-    places: Tensor
-    present: Tensor
+    places: list[Tensor]
+    present: list[Tensor]
     size: Tensor
 
     def place(self, joint: int, where: Tensor, allowed: Tensor) -> None:
         """Place a joint at ``where``, (B, 2), if it is missing and ``allowed``, (B,) bool."""
-        new = allowed & ~self.present[:, joint]
-        self.places[:, joint] = torch.where(new[:, None], where, self.places[:, joint])
-        self.present[:, joint] |= new
+        new = allowed & ~self.present[joint]
+        self.places[joint] = torch.where(new[:, None], where, self.places[joint])
+        self.present[joint] = self.present[joint] | new
 
     def place_shoulders(self) -> None:
         """Place the neck between the shoulders, or a shoulder opposite the other one."""
         places, present = self.places, self.present
-        neck, right, left = places[:, NECK], places[:, RIGHT_SHOULDER], places[:, LEFT_SHOULDER]
-        self.place(NECK, (right + left) / 2, present[:, RIGHT_SHOULDER] & present[:, LEFT_SHOULDER])
-        self.place(RIGHT_SHOULDER, 2 * neck - left, present[:, NECK] & present[:, LEFT_SHOULDER])
-        self.place(LEFT_SHOULDER, 2 * neck - right, present[:, NECK] & present[:, RIGHT_SHOULDER])
+        right, left = places[RIGHT_SHOULDER], places[LEFT_SHOULDER]
+        self.place(NECK, (right + left) / 2, present[RIGHT_SHOULDER] & present[LEFT_SHOULDER])
+        self.place(RIGHT_SHOULDER, 2 * places[NECK] - left, present[NECK] & present[LEFT_SHOULDER])
+        self.place(LEFT_SHOULDER, 2 * places[NECK] - places[RIGHT_SHOULDER], present[NECK] & present[RIGHT_SHOULDER])
 
     def downwards(self) -> Tensor:
         """Return the unit vector from neck to hips, (B, 2); straight down if one of them is missing."""
-        hips, has_hip = middle(self.places, self.present, RIGHT_HIP, LEFT_HIP)
+        places, present = self.places, self.present
+        hips, has_hip = _between(places[RIGHT_HIP], present[RIGHT_HIP], places[LEFT_HIP], present[LEFT_HIP])
         below = hips.new_tensor([0.0, 1.0]).expand_as(hips)
-        along = torch.where((has_hip & self.present[:, NECK])[:, None], hips - self.places[:, NECK], below)
+        along = torch.where((has_hip & present[NECK])[:, None], hips - places[NECK], below)
         down = along / along.norm(dim=-1, keepdim=True).clamp(min=1e-3)
         return torch.where(down.norm(dim=-1, keepdim=True) > 0.5, down, below)
 
     def place_hips(self, down: Tensor) -> None:
         """Place a hip beside the other one, or both below the neck."""
         places, present = self.places, self.present
-        has_shoulders = present[:, NECK] & present[:, RIGHT_SHOULDER] & present[:, LEFT_SHOULDER]
-        right_known, left_known = present[:, RIGHT_HIP, None].clone(), present[:, LEFT_HIP, None].clone()
-        right, left = places[:, RIGHT_HIP].clone(), places[:, LEFT_HIP].clone()
-        half = (places[:, LEFT_SHOULDER] - places[:, RIGHT_SHOULDER]) * (_HIPS_PER_SHOULDERS / 2)
-        straight = places[:, NECK] + down * self.size
+        has_shoulders = present[NECK] & present[RIGHT_SHOULDER] & present[LEFT_SHOULDER]
+        right_known, left_known = present[RIGHT_HIP][:, None], present[LEFT_HIP][:, None]
+        right, left = places[RIGHT_HIP], places[LEFT_HIP]
+        half = (places[LEFT_SHOULDER] - places[RIGHT_SHOULDER]) * (_HIPS_PER_SHOULDERS / 2)
+        straight = places[NECK] + down * self.size
         self.place(RIGHT_HIP, torch.where(left_known, left - 2 * half, straight - half), has_shoulders)
         self.place(LEFT_HIP, torch.where(right_known, right + 2 * half, straight + half), has_shoulders)
 
@@ -143,10 +149,10 @@ class _Body:
         places, present = self.places, self.present
         for start, joint, end in LIMBS:
             upper, lower = _LENGTHS[start]
-            self.place(joint, places[:, start] + down * self.size * upper, present[:, start])
-            bone = places[:, joint] - places[:, start]
+            self.place(joint, places[start] + down * self.size * upper, present[start])
+            bone = places[joint] - places[start]
             bone = bone / bone.norm(dim=-1, keepdim=True).clamp(min=1e-3)
-            self.place(end, places[:, joint] + bone * self.size * lower, present[:, start] & present[:, joint])
+            self.place(end, places[joint] + bone * self.size * lower, present[start] & present[joint])
 
 
 def length_of(x: Tensor, y: Tensor) -> Tensor:

@@ -19,3 +19,7 @@ LIMBS = ((2, 3, 4), (5, 6, 7), (8, 9, 10), (11, 12, 13))
 """Joints of each limb from the body outwards: shoulder, elbow, wrist or hip, knee, ankle."""
 BONE_STARTS = [joint for start, middle, _ in LIMBS for joint in (start, middle)]
 BONE_ENDS = [joint for _, middle, end in LIMBS for joint in (middle, end)]
+LIMB_PARTS = ((2, 3), (4, 5), (6, 7), (8, 9))
+"""Parts of right and left arm and of right and left leg: in this order are all limbs."""
+UPPER_ARMS, FOREARMS, THIGHS = (2, 4), (3, 5), (6, 8)
+"""Parts, right and left."""

@@ -47,10 +47,7 @@ def place_together(poses: Sequence[Pose], canvas: Canvas) -> list[Pose]:
 
 def mirrored(pose: Pose) -> Pose:
     """Return the horizontally mirrored pose, named ``NAME-mirrored``."""
-    import torch
-
-    joints: FloatArray = mirror(torch.from_numpy(pose.joints), pose.canvas.width).numpy()
-    return replace(pose, name=f"{pose.name}-mirrored", joints=joints)
+    return replace(pose, name=f"{pose.name}-mirrored", joints=mirror(pose.joints, pose.canvas.width))
 
 
 def _moved(pose: Pose, canvas: Canvas, crop: CropBox | None) -> Pose:
