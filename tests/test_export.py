@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +16,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_extremities import standing
+from test_hanging_arms import lifted, photo
 
 from scmnet_cli.checkpoint import save_model, sha256
 from scmnet_cli.config import parse_config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.crossed_arms import limb_kinds, moved_limbs
 from scmnet_cli.inference.export import OPSET, export_onnx, largest_difference
 from scmnet_cli.inference.exported import FILES, POSE_TO_IMAGE, REGION_ENCODER, ExportedModel
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
+from scmnet_cli.regions import one_hot
+from scmnet_cli.types import FloatArray, Person, Pose
 
 if TYPE_CHECKING:
     from conftest import Place, Scm
@@ -31,13 +37,15 @@ if TYPE_CHECKING:
 GREY_LEVEL = 2 / 255
 """One step of 8 bits in [-1, 1]: float32 rounding of two runtimes, a hundredfold by 1/tau, stays below it."""
 
+WARPING: dict[str, Any] = {"part_warp": True, "show_structure": True, "carry_detail": 4}
+
 KINDS: list[dict[str, Any]] = [
     {"carry_colours": True},
     {"norm": "batch", "generator_norm": "batch"},
     {"norm": "group", "generator_norm": "none", "mask_channel": False},
     {"style": "global", "ccf": False, "carry_colours": True},
     {"carry_colours": True, "carry_detail": 4},
-    {"part_warp": True, "show_structure": True, "carry_detail": 4},
+    WARPING,
     {"domain": "face", "width": 64, "show_structure": True},
     {"domain": "face", "width": 64, "show_structure": True, "half_size": True},
 ]
@@ -55,19 +63,75 @@ def a_model(folder: Path, **about: Any) -> Path:
 @pytest.fixture(scope="session")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A model of random weights and the folder it was exported to; not to be written into."""
+    return exported_to(tmp_path_factory.mktemp("exported"), {})
+
+
+@pytest.fixture(scope="session")
+def warping(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model with a part warp and the folder it was exported to; not to be written into."""
+    return exported_to(tmp_path_factory.mktemp("warping"), WARPING)
+
+
+def exported_to(folder: Path, kind: dict[str, Any]) -> tuple[Path, Path]:
     pytest.importorskip("onnxscript", reason="needs the extra onnx")
-    folder = tmp_path_factory.mktemp("exported")
-    export_onnx(a_model(folder / "run"), folder / "onnx")
-    return folder / "run", folder / "onnx"
+    run = a_model(folder / "run", **kind)
+    export_onnx(run, folder / "onnx")
+    return run, folder / "onnx"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(f"{value}" for value in kind.values()))
-def test_every_kind_of_model_draws_the_same_in_onnxruntime(kind: dict[str, Any], tmp_path: Path) -> None:
-    run = a_model(tmp_path / "run", **kind)
-    export_onnx(run, tmp_path / "onnx")
-    pipeline, exported = Pipeline.from_pretrained(run, "cpu"), ExportedModel.from_exported(tmp_path / "onnx")
+def test_every_kind_of_model_draws_the_same_in_onnxruntime(
+    kind: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    run, folder = request.getfixturevalue("warping") if kind is WARPING else exported_to(tmp_path, kind)
+    pipeline, exported = Pipeline.from_pretrained(run, "cpu"), ExportedModel.from_exported(folder)
     assert largest_difference(pipeline, exported) < GREY_LEVEL / 2
+
+
+def with_hanging_arms() -> Person:
+    """Return a person in a wide coat on which both hands lie, 64x48."""
+    image, masks = photo()
+    beside = ((0, 0), (8, 8))  # to 256x192
+    labels = np.pad(masks.argmax(1)[0].byte().numpy(), beside)[2::4, 2::4]
+    grey = np.pad(((image[0, 0] + 1) * 127.5).round().byte().numpy(), beside, constant_values=230)[2::4, 2::4]
+    return Person("anna", np.repeat(grey[..., None], 3, axis=2), labels, on_canvas(standing()))
+
+
+def on_canvas(joints: torch.Tensor) -> FloatArray:
+    """Return joints of a person of 256x176 on 64x48."""
+    return ((joints[0] + torch.tensor([8.0, 0.0, 0.0])) / torch.tensor([4.0, 4.0, 1.0])).numpy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_arms_that_leave_a_coat_are_drawn_the_same_in_both_runtimes(warping: tuple[Path, Path], mirrored: bool) -> None:
+    pipeline, exported = Pipeline.from_pretrained(warping[0], "cpu"), ExportedModel.from_exported(warping[1])
+    if not mirrored:
+        pipeline, exported = pipeline.without_mirrored_limbs(), exported.without_mirrored_limbs()
+    person = with_hanging_arms()
+    joints = on_canvas(lifted())
+    masks = one_hot(torch.from_numpy(person.regions)[None])
+    leaving = moved_limbs(limb_kinds(masks, torch.tensor(person.joints[None])), torch.tensor(person.joints[None]),
+                          torch.tensor(joints[None]))  # fmt: skip
+    assert leaving.tolist() == [[1, 1, 0, 0]]
+    for pose in (joints, person.joints, joints):
+        expected, found = (model.transfer(person, Pose("pose", pose, person.canvas)) for model in (pipeline, exported))
+        assert np.abs(np.asarray(expected.image, int) - np.asarray(found.image, int)).max() <= 1
+
+
+@pytest.mark.slow
+def test_arms_that_leave_a_coat_need_no_torch(warping: tuple[Path, Path], place: Place) -> None:
+    lifted_arms = replace(with_hanging_arms(), name="lifted", joints=on_canvas(lifted()))
+    place.prepare(place.path / "coats", [with_hanging_arms(), lifted_arms], [])
+    command = ["transfer", "--src", "coats/anna", "--pose", "coats/lifted", "-m", str(warping[1]), "--runtime", "onnx"]
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(['torch', 'scipy', 'skimage'])\n"
+        f"from scmnet_cli.cli.main import main; main({command!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (place.path / done.stdout.strip()).is_file()
 
 
 @pytest.mark.slow
@@ -140,9 +204,9 @@ def test_files_of_an_older_version_are_refused_with_the_remedy(both: tuple[Path,
 
     shutil.copytree(both[1], tmp_path / "older")
     proto = onnx.load(tmp_path / "older" / POSE_TO_IMAGE)
-    onnx.helper.set_model_props(proto, {"format": "scm-net onnx", "format_version": "2"})
+    onnx.helper.set_model_props(proto, {"format": "scm-net onnx", "format_version": "5"})
     onnx.save(proto, tmp_path / "older" / POSE_TO_IMAGE)
-    with pytest.raises(ScmError, match="version 2 of an older program; export the model again"):
+    with pytest.raises(ScmError, match="version 5 of an older program; export the model again"):
         ExportedModel.from_exported(tmp_path / "older")
 
 

@@ -1,7 +1,8 @@
-"""Measure an exported part warp: ``python docs/scripts/measure_exported.py EXPORTED``.
+"""Measure an exported part warp: ``python docs/scripts/measure_exported.py EXPORTED [PREPARED]``.
 
-A drawn person in the pose of another, batch 1, one thread, CPU seconds: the graphs of a folder of ``scm export``, and
-the part warp in torch. The calls take turns, and the least of the repetitions is printed.
+Batch 1, one thread, CPU seconds: the part warp of a folder of ``scm export`` and that of torch, for a drawn person in
+the pose of another, or for the first person of a prepared folder in the shipped pose walking. The calls take turns, and
+the least of the repetitions is printed.
 """
 
 import sys
@@ -9,12 +10,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from measure_part_warp import pictured
+from measure_part_warp import CANVAS, pictured
 
-from scmnet_cli.inference.exported import LAYERS, PART_LAYERS, PART_WARP, open_session
-from scmnet_cli.models.part_warp import WarpSource
+from scmnet_cli.data.dataset import collate
+from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.inference.crossed_arms import PersonToWarp
+from scmnet_cli.inference.exported import open_session
+from scmnet_cli.inference.exported_warp import WARP_FILES, ExportedPerson
+from scmnet_cli.poses.library import shipped_poses
+from scmnet_cli.poses.placing import place
+from scmnet_cli.regions import one_hot
+from scmnet_cli.types import Pose
 
 REPEATS = 20
 
@@ -22,18 +29,20 @@ REPEATS = 20
 def main() -> None:
     """Time the four in turn."""
     torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
-    layers, warp = (open_session(folder / name, name) for name in (PART_LAYERS, PART_WARP))
     image, masks, own = pictured(0)
     pose = pictured(1)[2]
-    given = {"masks": masks.numpy(), "source_joints": own.numpy(), "joints": pose.numpy()}
-    given = {name: np.ascontiguousarray(values, np.float32) for name, values in given.items()}
-    whole = {**given, "image": image.numpy(), **dict(zip(LAYERS, layers.run(None, given), strict=True))}
-    kept = WarpSource.of_photo(image, masks, own)
+    if len(sys.argv) > 2:
+        folder, walking = PreparedFolder(Path(sys.argv[2])), shipped_poses()["walking"][1]
+        batch = collate([folder.load(folder.names("val")[0])], torch.device("cpu"))
+        image, masks, own = batch.image, one_hot(batch.labels), batch.structure
+        pose = torch.tensor(place(Pose("walking", walking.person(), walking.canvas or CANVAS), CANVAS).joints)[None]
+    sessions = {name: open_session(Path(sys.argv[1]) / name, name) for name in WARP_FILES}
+    arrays = image.numpy(), masks.numpy(), own.numpy()
+    kept, kept_there = PersonToWarp(image, masks, own), ExportedPerson(sessions, *arrays)
     calls: dict[str, Callable[[], object]] = {
-        "graph, once for a source": lambda: layers.run(None, given),
-        "graph, each pose": lambda: warp.run(None, whole),
-        "torch, first pose of a source": lambda: WarpSource.of_photo(image, masks, own).warp(pose),
+        "graphs, the first pose of a source": lambda: ExportedPerson(sessions, *arrays).warp(pose.numpy()),
+        "graphs, a further pose": lambda: kept_there.warp(pose.numpy()),
+        "torch, the first pose of a source": lambda: PersonToWarp(image, masks, own).warp(pose),
         "torch, a further pose": lambda: kept.warp(pose),
     }
     seconds: dict[str, list[float]] = {name: [] for name in calls}

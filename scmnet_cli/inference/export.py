@@ -1,10 +1,9 @@
 """Export a trained model as ONNX files, for programs without torch.
 
-``region_encoder.onnx`` encodes a region of a source, ``style_fusion.onnx`` fuses the regions once for all poses,
-``part_layers.onnx`` divides the source among the parts of the body, ``part_warp.onnx`` moves its pixels into a pose,
-and ``pose_to_image.onnx`` generates the picture. The graphs are traced from the functions that torch runs. The metadata
-of each has the model's whole config, the names of regions and joints, and the SHA-256 of the model. docs/export.md
-describes inputs and outputs.
+``region_encoder.onnx`` encodes a region of a source, ``style_fusion.onnx`` fuses the regions once for all poses, the
+graphs of ``export_warp.py`` move the source's pixels into a pose, and ``pose_to_image.onnx`` generates the picture. The
+graphs are traced from the functions that torch runs. The metadata of each has the model's whole config, the names of
+regions and joints, and the SHA-256 of the model. docs/export.md describes inputs and outputs.
 """
 
 from __future__ import annotations
@@ -32,26 +31,22 @@ from scmnet_cli.config import ModelConfig
 from scmnet_cli.domains import DOMAINS, FACE, PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_file
-from scmnet_cli.inference.crossed_arms import limb_kinds, moved_limbs
 from scmnet_cli.inference.enlarging import enlarge
+from scmnet_cli.inference.export_warp import WarpPart, warp_graphs
 from scmnet_cli.inference.exported import (
     FORMAT,
     FORMAT_VERSION,
-    LAYERS,
     NEEDS_EXTRA,
-    PART_LAYERS,
-    PART_WARP,
     POSE_TO_IMAGE,
     REGION_ENCODER,
     STYLE_FUSION,
-    WARP_FIELDS,
     ExportedModel,
     structure_input,
 )
+from scmnet_cli.inference.exported_warp import WARP_FIELDS
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.layers import InstanceNorm, pool_positions
-from scmnet_cli.models.limb_ends import within_map
-from scmnet_cli.models.part_warp import PartWarp, part_layers, warp_layers
+from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.positions import STRIDE
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.models.style import Style
@@ -61,7 +56,7 @@ from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place
 from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.skeleton import JOINTS
-from scmnet_cli.types import NO_JOINTS, Person, Pose
+from scmnet_cli.types import NO_JOINTS, Canvas, Person, Pose
 
 if TYPE_CHECKING:
     from scmnet_cli.inference.pipeline import Pipeline
@@ -108,47 +103,6 @@ class FusionGraph(nn.Module):
     def forward(self, region_features: Tensor) -> Tensor:
         """Fuse the features."""
         return self.net.fuse(region_features).packed()
-
-
-class LayersGraph(nn.Module):
-    """Graph of ``part_layers.onnx``: which pixels of a source belong to which part of the body, for all poses.
-
-    Shape:
-        masks: (1, 8, H, W); source_joints, joints: (1, 18, 3) in pixels, of the source and of a pose, of which only the
-        presence of each joint counts; results: the source's layers, (1, 10, H, W) and (1, 6, H, W), see
-        :func:`part_layers`, and the kinds of its limbs, (1, 5, 4), see :func:`limb_kinds`.
-    """
-
-    def forward(self, masks: Tensor, source_joints: Tensor, joints: Tensor) -> tuple[Tensor, ...]:
-        """Divide the source."""
-        layers = part_layers(masks, within_map(source_joints, masks), joints)
-        return *layers, limb_kinds(masks, source_joints)
-
-
-class WarpGraph(nn.Module):
-    """Graph of ``part_warp.onnx``: the pixels of one source, moved into one pose part by part.
-
-    Shape:
-        image: (1, 3, H, W) in [-1, 1]; masks: (1, 8, H, W); source_joints, joints: (1, 18, 3) in pixels; the others:
-        results of :class:`LayersGraph`; results: the fields of a part warp, (1, ..., H, W), and whether right and left
-        arm, right and left leg should leave its place or be replaced, (1, 4) in {0, 1}: this is no part of the graph.
-    """
-
-    def forward(
-        self,
-        image: Tensor,
-        masks: Tensor,
-        source_joints: Tensor,
-        joints: Tensor,
-        part_shares: Tensor,
-        other_limbs: Tensor,
-        limb_kinds: Tensor,
-    ) -> tuple[Tensor, ...]:
-        """Warp on the whole canvas: a graph cannot depend on the box of each part."""
-        own = within_map(source_joints, masks)
-        warp = warp_layers(image, masks, (part_shares, other_limbs), own, joints)
-        limbs = moved_limbs(limb_kinds, source_joints, joints)
-        return warp.image, warp.regions, warp.coverage, warp.coordinates, limbs
 
 
 class PoseGraph(nn.Module):
@@ -294,21 +248,17 @@ def graphs(net: SCMNet, config: ModelConfig) -> dict[str, Callable[[Mapping[str,
         shapes: dict[str, Any] = dict.fromkeys(seen)
         return _traced(PoseGraph(net, config, example), tuple(seen.values()), shapes, outputs_of(config), metadata)
 
-    joints, others = torch.zeros(1, len(JOINTS), 3), torch.zeros(1, len(JOINTS), 3)  # two tensors: two inputs
-
-    def of_layers(metadata: Mapping[str, str]) -> bytes:
-        seen = {"masks": masks, "source_joints": joints, "joints": others}
-        shapes: dict[str, Any] = dict.fromkeys(seen)
-        return _traced(LayersGraph(), tuple(seen.values()), shapes, list(LAYERS), metadata)
-
-    def of_warp(metadata: Mapping[str, str]) -> bytes:
-        seen = {"image": image, "masks": masks, "source_joints": joints, "joints": others}
-        seen |= dict(zip(LAYERS, LayersGraph()(masks, joints, others), strict=True))
-        shapes: dict[str, Any] = dict.fromkeys(seen)
-        return _traced(WarpGraph(), tuple(seen.values()), shapes, [*WARP_FIELDS, "limbs"], metadata)
-
-    further = {PART_LAYERS: of_layers, PART_WARP: of_warp} if config.part_warp else {}
+    further = _of_warp(canvas) if config.part_warp else {}
     return {REGION_ENCODER: of_region, STYLE_FUSION: of_fusion, POSE_TO_IMAGE: of_pose, **further}
+
+
+def _of_warp(canvas: Canvas) -> dict[str, Callable[[Mapping[str, str]], bytes]]:
+    """Return a function from its metadata to its content for each file of the part warp."""
+
+    def of(graph: WarpPart, metadata: Mapping[str, str]) -> bytes:
+        return _traced(graph.module, tuple(graph.seen.values()), dict.fromkeys(graph.seen), graph.outputs, metadata)
+
+    return {name: partial(of, graph) for name, graph in warp_graphs(canvas).items()}
 
 
 _COMPARED = ("front", "walking", "arms-open")
@@ -372,7 +322,9 @@ def _traced(
             verbose=False,
         )
         assert program is not None
-        proto = onnx.load_from_string(_simplified(program.model_proto.SerializeToString()))
+        proto = onnx.load_from_string(
+            _simplified(_simplified(program.model_proto.SerializeToString()))
+        )  # twice: finds more
     for node in proto.graph.node:  # source locations, which contain paths of this machine
         node.ClearField("metadata_props")
         node.ClearField("doc_string")

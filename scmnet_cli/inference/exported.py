@@ -1,7 +1,6 @@
 """Run a model of ``scm export`` with ONNX Runtime on the CPU; importing this imports no torch.
 
-Torch is imported only for pictures larger than the model's canvas, whose part warp is torch code, for arms that leave
-the body or the hair on them in the pose, for limbs that are mirrored or not to be, and for faces.
+Torch is imported only for pictures larger than the model's canvas, whose part warp is torch code, and for faces.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.files import parse_json
 from scmnet_cli.inference.bags import complete_at_bags
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
+from scmnet_cli.inference.exported_warp import WARP_FIELDS, WARP_FILES, ExportedPerson, run
 from scmnet_cli.inference.values import ReadySource, Result
 from scmnet_cli.models.positions import STRIDE, affected_positions
 from scmnet_cli.regions import NUM_REGIONS
@@ -33,13 +33,12 @@ from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scmnet_cli.inference.crossed_arms import PersonToWarp
     from scmnet_cli.inference.enlarging import Enlarged
 
 FORMAT = "scm-net onnx"
 """Format name in the metadata of all files."""
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Version of the files that this code reads and writes."""
 
 REGION_ENCODER = "region_encoder.onnx"
@@ -47,15 +46,6 @@ STYLE_FUSION = "style_fusion.onnx"
 POSE_TO_IMAGE = "pose_to_image.onnx"
 FILES = (REGION_ENCODER, STYLE_FUSION, POSE_TO_IMAGE)
 """The files of every exported model."""
-
-PART_LAYERS, PART_WARP = "part_layers.onnx", "part_warp.onnx"
-"""Further files of models with a part warp."""
-
-LAYERS = ("part_shares", "other_limbs", "limb_kinds")
-"""Outputs of ``part_layers.onnx`` and inputs of ``part_warp.onnx``: what all poses of a source share."""
-
-WARP_FIELDS = {"warp_image": 3, "warp_regions": NUM_REGIONS, "warp_coverage": 1, "warp_coordinates": 2}
-"""Outputs of ``part_warp.onnx`` and inputs of ``pose_to_image.onnx``: the fields of a part warp and their channels."""
 
 NEEDS_EXTRA = "needs the packages of an extra; install them with: pip install 'scmnet-cli[onnx]'"
 
@@ -71,16 +61,14 @@ class ExportedSource(ReadySource):
     """Source encoded by an exported model.
 
     Shape:
-        image: (1, 3, H, W) in [-1, 1]; masks: (1, 8, H, W); style: (1, K, H/8, W/8); latest_layers: outputs of
-        ``part_layers.onnx``, by the joints that the latest pose has; in_torch: the person for poses that no graph can
-        do, with and without mirrored limbs.
+        image: (1, 3, H, W) in [-1, 1]; masks: (1, 8, H, W); style: (1, K, H/8, W/8); to_warp: the person with and
+        without mirrored limbs.
     """
 
     image: FloatArray
     masks: FloatArray
     style: FloatArray
-    latest_layers: dict[bytes, dict[str, FloatArray]] = field(default_factory=dict, repr=False, compare=False)
-    in_torch: dict[bool, PersonToWarp] = field(default_factory=dict, repr=False, compare=False)
+    to_warp: dict[bool, ExportedPerson] = field(default_factory=dict, repr=False, compare=False)
 
 
 class ExportedModel(DrawingModel):
@@ -96,7 +84,7 @@ class ExportedModel(DrawingModel):
         self._describe(saved, "cpu")
         self._region_encoder, self._style_fusion = sessions[REGION_ENCODER], sessions[STYLE_FUSION]
         self._pose_to_image = sessions[POSE_TO_IMAGE]
-        self._part_layers, self._part_warp = sessions.get(PART_LAYERS), sessions.get(PART_WARP)
+        self._of_warp = {name: sessions[name] for name in WARP_FILES if name in sessions}
 
     @classmethod
     def from_exported(cls, folder: Path) -> Self:
@@ -115,7 +103,7 @@ class ExportedModel(DrawingModel):
         except (KeyError, ValueError, RecursionError) as error:
             raise ScmError(f"{main}: has no readable config; it is damaged, export the model again") from error
         config = parse_saved_config(values, f"config in {main}")
-        for name in (PART_LAYERS, PART_WARP) if config.model.part_warp else ():
+        for name in WARP_FILES if config.model.part_warp else ():
             _check_is_there(folder, name)
             sessions[name] = open_session(folder / name, str(folder / name))
         for name, session in sessions.items():
@@ -194,36 +182,20 @@ class ExportedModel(DrawingModel):
         inputs = {name: given, "style_features": source.style, "image": source.image, "masks": source.masks}
         if self.config.model.part_warp:
             inputs |= self._warp(source, structure)
-        return _run(self._pose_to_image, inputs)
+        return run(self._pose_to_image, inputs)
 
     def _warp(self, source: ExportedSource, joints: FloatArray) -> dict[str, FloatArray]:
-        """Return the fields of the part warp; with torch where a limb leaves its place, as no graph can do it."""
-        given = {"image": source.image, "masks": source.masks, "source_joints": source.person.joints[None]}
-        fields = _run(self._part_warp, {**given, **self._layers(source, joints), "joints": joints})
-        if not fields.pop("limbs").any():
-            return fields
-        import torch
-
-        from scmnet_cli.inference.crossed_arms import PersonToWarp
-
-        with torch.inference_mode():
-            if self.mirrored_limbs not in source.in_torch:
-                image, masks, own = (torch.from_numpy(values) for values in given.values())
-                person = PersonToWarp(image, masks, own, replaced=self._replaced_limbs(source))
-                source.in_torch[self.mirrored_limbs] = person
-            warp = source.in_torch[self.mirrored_limbs].warp(torch.from_numpy(joints))
+        """Return the fields of the part warp."""
+        warp = self._to_warp(source).warp(joints)
         parts = (warp.image, warp.regions, warp.coverage, warp.coordinates)
-        return {name: part.numpy() for name, part in zip(WARP_FIELDS, parts, strict=True)}
+        return dict(zip(WARP_FIELDS, parts, strict=True))
 
-    def _layers(self, source: ExportedSource, joints: FloatArray) -> dict[str, FloatArray]:
-        """Return what poses with these joints share; the places of the joints do not count."""
-        there = (joints[..., 2] > 0).tobytes()
-        if there not in source.latest_layers:
-            given = {"masks": source.masks, "source_joints": source.person.joints[None], "joints": joints}
-            layers = _run(self._part_layers, given)
-            source.latest_layers.clear()
-            source.latest_layers[there] = layers
-        return source.latest_layers[there]
+    def _to_warp(self, source: ExportedSource) -> ExportedPerson:
+        if self.mirrored_limbs not in source.to_warp:
+            source.to_warp[self.mirrored_limbs] = ExportedPerson(
+                self._of_warp, source.image, source.masks, source.person.joints[None], self.mirrored_limbs
+            )
+        return source.to_warp[self.mirrored_limbs]
 
     def _replaced_limbs(self, source: ExportedSource) -> Tensor:
         """Return which limbs to draw as the other one, and which hands, as the model itself does, (1, 6) bool."""
@@ -236,16 +208,19 @@ class ExportedModel(DrawingModel):
         return replaced_limbs(torch.from_numpy(source.masks), torch.tensor(source.person.joints)[None])
 
     def _structure(self, source: ExportedSource, pose: Pose) -> FloatArray:
-        """Return a pose as a batch, without the limbs that are not to be drawn; finding those needs torch."""
+        """Return a pose as a batch, without the limbs not to be drawn; without a part warp torch finds them."""
         structure = pose.structure[None]
-        if self.mirrored_limbs:
+        if self.mirrored_limbs or self.domain is not PERSON:
             return structure
-        import torch
+        if self.config.model.part_warp:
+            absent = self._to_warp(source).absent
+        else:
+            import torch
 
-        from scmnet_cli.inference.unseen_limbs import absent_joints
+            from scmnet_cli.inference.unseen_limbs import absent_joints
 
-        left_out = absent_joints(torch.from_numpy(source.masks), torch.tensor(source.person.joints)[None])
-        without: FloatArray = np.where(left_out.numpy()[..., None], np.float32(0), structure)
+            absent = absent_joints(torch.from_numpy(source.masks), torch.tensor(source.person.joints)[None]).numpy()
+        without: FloatArray = np.where(absent[..., None], np.float32(0), structure)
         return without
 
     def _edge_maps(self, edges: npt.NDArray[Any]) -> FloatArray:
@@ -298,13 +273,6 @@ class ExportedModel(DrawingModel):
 def _check_is_there(folder: Path, name: str) -> None:
     if not (folder / name).is_file():
         raise ScmError(f"model {folder}: holds no {name}; 'scm export MODEL -o {folder}' makes it")
-
-
-def _run(session: Any, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, FloatArray]:
-    """Return the outputs of a session by name."""
-    names = [output.name for output in session.get_outputs()]
-    contiguous = {name: np.ascontiguousarray(values, np.float32) for name, values in inputs.items()}
-    return dict(zip(names, session.run(names, contiguous), strict=True))
 
 
 def structure_input(config: ModelConfig) -> str:

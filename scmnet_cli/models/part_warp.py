@@ -134,12 +134,12 @@ def part_layers(masks: Tensor, source: Tensor, target: Tensor) -> tuple[Tensor, 
 
 
 def warp_layers(
-    image: Tensor, masks: Tensor, layers: tuple[Tensor, Tensor], source: Tensor, target: Tensor
+    image: Tensor, masks: Tensor, layers: tuple[Tensor, Tensor], source: Tensor, target: Tensor, parts: Tensor
 ) -> PartWarp:
     """Warp a source as :func:`warp_parts` does on whole canvases, with its :func:`part_layers`.
 
     Shape:
-        image: (B, 3, H, W); masks: (B, 8, H, W); source, target: (B, 18, 3), as detected.
+        image: (B, 3, H, W); masks: (B, 8, H, W); source, target: (B, 18, 3), as detected; parts: (B, 10) in [0, 1].
     """
     fill, hidden = PLAIN_BACKGROUND, hidden_faces(source, target)
     source, target = complete_joints(torch.cat([source, target]).float()).chunk(2)
@@ -148,7 +148,7 @@ def warp_layers(
     boxes = shapes.boxes((image.shape[2], image.shape[3]), boxed=False)
     ends = dict(zip(_ENDING, layers[1].unbind(1), strict=True))
     unpacked = _Layers(image.float() - fill, masks.float(), boxes, [*layers[0].unbind(1)], ends)
-    return _composite(unpacked, hidden, fill, transforms, shapes, boxed=False)
+    return _composite(unpacked, hidden, fill, transforms, shapes, boxed=False, parts=parts)
 
 
 def _on_boxes(image: Tensor) -> bool:
@@ -373,7 +373,7 @@ def _composite(
         at = _at(box, sums)
         total[at] += weight
         torch.maximum(nearness[at], near, out=nearness[at])
-        if parts is not None and not parts[:, part].any():
+        if parts is not None and not torch.compiler.is_compiling() and not parts[:, part].any():
             continue
         grid = sampling_grid(transforms, part, box, (height, width))
         sampled = sampled_at(source, grid)

@@ -1,0 +1,112 @@
+"""The part warp without torch warps as that with torch; here torch runs its graphs, in test_export.py the files do."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import test_crossed_arms
+import test_hanging_arms
+import torch
+from test_extremities import standing
+from test_hanging_arms import lifted
+from test_made_up_hands import in_sleeves
+from test_unseen_legs import WALKING, dressed
+from test_unseen_limbs import SHORT, joints_with
+from test_unseen_limbs import photo as with_arms
+from torch import Tensor
+
+from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
+from scmnet_cli.inference.export_warp import WarpPart, warp_graphs
+from scmnet_cli.inference.exported_warp import ExportedPerson
+from scmnet_cli.inference.surroundings import grown
+from scmnet_cli.inference.unseen_limbs import NUM_REPLACED, absent_joints
+from scmnet_cli.models.neighbourhoods import dilated
+from scmnet_cli.models.warp_fields import WarpFields
+from scmnet_cli.regions import region_id
+from scmnet_cli.types import Canvas
+
+ACROSS, SHORT_ARM = test_crossed_arms.crossed(), joints_with(**SHORT)
+LIFTED = joints_with(right_elbow=(36, 90), right_wrist=(10, 90), left_elbow=(140, 90), left_wrist=(166, 90))
+
+
+class Session:
+    """A graph that torch runs, with the interface of ONNX Runtime."""
+
+    def __init__(self, graph: WarpPart) -> None:
+        self._graph = graph
+
+    def get_outputs(self) -> list[Any]:
+        return [SimpleNamespace(name=name) for name in self._graph.outputs]
+
+    def run(self, names: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        assert names == self._graph.outputs
+        with torch.inference_mode():
+            found = self._graph.module(*(torch.from_numpy(inputs[name]) for name in self._graph.seen))
+        return [each.numpy() for each in (found if isinstance(found, tuple) else (found,))]
+
+
+def sessions(masks: Tensor) -> dict[str, Session]:
+    return {name: Session(graph) for name, graph in warp_graphs(Canvas(*masks.shape[2:])).items()}
+
+
+def with_hair_on_arm() -> tuple[Tensor, Tensor]:
+    image, masks = with_arms(standing(), sleeves=("right", "left"))
+    upper = masks[:, region_id("upper")].clone()
+    upper[:, :60], upper[:, 90:], upper[:, :, 70:] = 0, 0, 0
+    masks[:, region_id("upper")] -= upper
+    masks[:, region_id("hair")] += upper
+    return image, masks
+
+
+CASES = {
+    "an arm across": (*test_crossed_arms.photo(ACROSS), ACROSS, standing()),
+    "hanging arms": (*test_hanging_arms.photo(), standing(), lifted()),
+    "one hanging arm": (*test_hanging_arms.photo(), standing(), lifted("left")),
+    "an unseen arm": (*with_arms(SHORT_ARM), SHORT_ARM, standing()),
+    "hidden hands": (*in_sleeves(), standing(), LIFTED),
+    "hidden hands without skin": (*in_sleeves(face=False), standing(), LIFTED),
+    "hair on an arm": (*with_hair_on_arm(), standing(), LIFTED),
+    "a lost shin": (*dressed(standing(), (("right", "knee"),)), standing(), WALKING),
+    "an arm and a leg": (*dressed(SHORT_ARM, (("left", "knee"),)), SHORT_ARM, WALKING),
+    "nothing moves": (*test_hanging_arms.photo(), standing(), standing()),
+}
+
+
+@pytest.mark.parametrize("mirrored", [True, False], ids=["mirrored", "not mirrored"])
+@pytest.mark.parametrize("case", CASES)
+def test_the_graphs_and_arrays_warp_as_torch_does(case: str, mirrored: bool) -> None:
+    image, masks, joints, pose = CASES[case]
+    if mirrored:
+        assert moved_limbs(limb_kinds(masks, joints), joints, pose).any() == (case != "nothing moves")
+    replaced = None if mirrored else torch.zeros(1, NUM_REPLACED, dtype=torch.bool)
+    expected = PersonToWarp(image, masks, joints, replaced=replaced).warp(pose)
+    person = ExportedPerson(sessions(masks), image.numpy(), masks.numpy(), joints.numpy(), mirrored)
+    for found in (person.warp(pose.numpy()), person.warp(pose.numpy())):
+        assert_same(found, expected)
+
+
+def assert_same(found: WarpFields[Any], expected: WarpFields[Tensor]) -> None:
+    for name in ("image", "regions", "coverage"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name).numpy(), atol=1e-4)
+    apart = np.abs(found.coordinates - expected.coordinates.numpy()).max(1)
+    assert (apart > 0.01).mean() < 1e-3, "two parts may have the same weight at single pixels"
+
+
+def test_joints_that_the_photo_lacks_are_found_without_torch() -> None:
+    joints = standing("right_wrist")
+    image, masks = with_arms(standing(), without=("right",))
+    person = ExportedPerson(sessions(masks), image.numpy(), masks.numpy(), joints.numpy(), mirrored_limbs=False)
+    expected = absent_joints(masks, joints)
+    assert expected.any()
+    np.testing.assert_array_equal(person.absent, expected.numpy())
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("kind", [np.float32, np.bool_])
+def test_arrays_grow_as_tensors_do(radius: int, kind: type) -> None:
+    values = np.random.default_rng(0).random((1, 2, 21, 17)).astype(np.float32)
+    values = (values > 0.97).astype(kind) if kind is np.bool_ else values
+    np.testing.assert_array_equal(grown(values, radius), dilated(torch.from_numpy(values), radius).numpy())
