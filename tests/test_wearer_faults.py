@@ -12,6 +12,7 @@ from test_fitting import relabelled
 
 from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.inference.limb_places import limb_places, torso_length
+from scmnet_cli.inference.mirrored_hands import mirrored_hands
 from scmnet_cli.inference.wearer_faults import corrected, trousers_corrected, without_shadows
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
@@ -142,3 +143,26 @@ def test_lower_legs_that_count_as_a_skirt_are_trousers_of_a_reference_and_ground
     assert (found.regions[ndimage.binary_erosion(gap, iterations=2)] == BACKGROUND).mean() > 0.9
     assert (found.regions[ndimage.binary_erosion(own, iterations=3)] == region_id("pants")).mean() > 0.98
     assert trousers_corrected(replace(mapped, scene=None)).regions is mapped.regions
+
+
+@pytest.mark.parametrize("divided", [True, False], ids=["a line between them", "one piece"])
+def test_the_mirror_image_of_a_hand_in_shiny_cloth_is_cloth(divided: bool) -> None:
+    skin = (224, 172, 140)
+    wearer = full_size(PANTS, "shiny", {"face": skin, "arms": skin})
+    wrist = wearer.joints[JOINTS.index("right_wrist")]
+    row, column = round(float(wrist[1])), round(float(wrist[0]))
+    image, labels = wearer.image.copy(), wearer.regions.copy()
+    area = (slice(row - 30, row + 40), slice(column - 4, column + 60))
+    image[area], labels[area] = (170, 175, 180), region_id("skirt")
+    arm, line, mirrored = (
+        (slice(row - 30, row + 24), slice(column - 4, column + 10)),
+        (slice(row - 30, row + 24), slice(column + 10, column + 13)),
+        (slice(row - 6, row + 24), slice(column + 13, column + 27)),
+    )
+    image[arm] = image[mirrored] = skin
+    if not divided:
+        image[line] = skin
+    labels[arm] = labels[line] = labels[mirrored] = region_id("arms")
+    found = mirrored_hands(replace(wearer, image=image, regions=labels, scene=image))
+    assert (found[mirrored].mean() > 0.9) == divided
+    assert not found[arm].any()

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from scmnet_cli.inference.limb_places import beyond_torso, limb_places
+from scmnet_cli.inference.limb_places import beyond_torso, limb_places, torso_length
 from scmnet_cli.inference.shape_matching import distance_outside
 from scmnet_cli.inference.uncovered import SHOULDER, sleeve_end
 from scmnet_cli.models.part_joints import complete_joints
@@ -30,8 +30,8 @@ _OLD_CUFF = (0.6, 0.3)
 _SLICE, _SLICES, _EVENED = 0.05, 45, 15
 """Length of the slices, in lengths of an arm's bone, in which a sleeve's width is measured, their number, and how many
 a median evens out."""
-_BUMP = -0.01
-"""Torso lengths: what is farther outside is a bump."""
+_BUMP, _BAG_EDGE = -0.01, 0.03
+"""Torso lengths: what is farther outside is a bump, negative; and the background beside a bag, which stays."""
 
 
 def sleeved(wearer: Person, sleeves: _BoolArray, own: _BoolArray) -> tuple[_BoolArray, _BoolArray]:
@@ -60,7 +60,7 @@ def sleeved(wearer: Person, sleeves: _BoolArray, own: _BoolArray) -> tuple[_Bool
             covered |= arm & sleeves & (place > SHOULDER) & (place < new + _CUFF)
             target |= covered
             share = ((place - old + _OLD_CUFF[0]) / (_OLD_CUFF[0] - _OLD_CUFF[1])).clip(0, 1)
-            free = mine & (share > 0) & (own | ((wearer.regions == BACKGROUND) & ~_carried(wearer)))
+            free = mine & (share > 0) & (own | ((wearer.regions == BACKGROUND) & ~_at_bag(wearer)))
             tube = _tube(wearer, index, (place, away), ((nearest == index) & sleeves, arm)) & (place < new)
             outlines = (distance_outside(target), distance_outside(tube))
             target = np.where(free, outlines[0] * (1 - share) + outlines[1] * share < 0, target)
@@ -117,9 +117,14 @@ def _tube(
     return tube
 
 
-def _carried(wearer: Person) -> _BoolArray:
-    """Return the pixels of bags, (H, W)."""
-    return np.zeros(wearer.regions.shape, np.bool_) if wearer.carried is None else wearer.carried
+def _at_bag(wearer: Person) -> _BoolArray:
+    """Return the pixels of bags and right beside them, (H, W)."""
+    from scipy import ndimage
+
+    if wearer.carried is None:
+        return np.zeros(wearer.regions.shape, np.bool_)
+    width = max(1, round(_BAG_EDGE * torso_length(wearer)))
+    return np.asarray(ndimage.binary_dilation(wearer.carried, iterations=width), np.bool_)
 
 
 def _inside_arm(wearer: Person, index: int, place: FloatArray) -> _BoolArray:

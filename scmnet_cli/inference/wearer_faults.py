@@ -16,6 +16,7 @@ from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.inference.bare_skin import like_skin
 from scmnet_cli.inference.graph_cut import inside_of_cut, told_apart
 from scmnet_cli.inference.limb_places import column_of_limb, limb_places, torso_length, within
+from scmnet_cli.inference.mirrored_hands import mirrored_hands
 from scmnet_cli.inference.shape_matching import closed
 from scmnet_cli.inference.uncovered import below_hips
 from scmnet_cli.models.parts import LIMBS
@@ -83,6 +84,7 @@ def corrected(wearer: Person, kind: str) -> Person:
     if kind == "pants" and own.any():
         wearer = _relabelled(wearer, _beside_trousers(wearer, own) | _ground(wearer, own), BACKGROUND)
     wearer = _without_islands(_hems(_cloth_at_bags(wearer)))
+    wearer = _relabelled(wearer, mirrored_hands(wearer), _nearest_cloth(wearer))
     return _relabelled(wearer, *_no_hand(wearer))
 
 
@@ -256,6 +258,15 @@ def _separate(scene: UInt8Array, doubtful: _BoolArray, own: _BoolArray) -> _Bool
     by_colour = doubtful & ~inside_of_cut(scene, own & ~doubtful, beside, doubtful)
     by_colour = ndimage.binary_opening(by_colour, iterations=2)
     return np.asarray(ndimage.binary_propagation(found & by_colour, mask=found), np.bool_)
+
+
+def _nearest_cloth(wearer: Person) -> UInt8Array:
+    """Return the garment that is nearest to each pixel, (H, W)."""
+    from scipy import ndimage
+
+    cloth = np.isin(wearer.regions, _GARMENTS)
+    rows, columns = ndimage.distance_transform_edt(~cloth, return_distances=False, return_indices=True)
+    return np.asarray(wearer.regions[rows, columns], np.uint8)
 
 
 def _no_hand(wearer: Person) -> tuple[_BoolArray, UInt8Array]:

@@ -1,0 +1,23 @@
+"""Light and folds of the old garment on a flat new one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_editing import PANTS, full_size, regions_of
+
+from scmnet_cli.inference.cloth_light import shading
+
+
+@pytest.mark.parametrize(("light", "shows"), [(1.3, True), (2.2, False)], ids=["folds", "highlights"])
+def test_folds_of_cloth_show_on_the_new_garment_and_highlights_of_leather_do_not(light: float, shows: bool) -> None:
+    wearer = full_size(PANTS, "wearer", {"upper": (90, 60, 40)})
+    own = regions_of(wearer, "upper")
+    rows = np.arange(len(own))[:, None]
+    waves = 1 + (light - 1) * (np.sin(rows / 2.5) > 0.6)
+    image = np.where(own[..., None], (wearer.image * waves[..., None]).clip(0, 255), wearer.image).astype(np.uint8)
+    gain = shading(replace(wearer, image=image), "upper", own)
+    inside = own & (np.arange(own.shape[1]) % 2 == 0)
+    assert (gain[inside].std() > 0.03) == shows
