@@ -102,8 +102,10 @@ class Framed:
         part = _Part.of(self)
         if edit.outlines is not None:
             part = part.without(edit.outlines.empty)
-        behind = _continued_background(part.ground, part.was, part.crop_height)
         height, width = edit.area.shape
+        uncovered = ((edit.area > 0) & (edit.opacity < 1)).astype(np.float32)
+        bare = part.copied(uncovered) > 0
+        behind = _continued_background(part.ground, part.was, bare, part.crop_height)
         own = replace(self.crop, canvas=Canvas(height, width)).crop_image(self.photo.image, None)
         edit = recoloured(edit, own, part.on_canvas(behind, Canvas(height, width)))
         shown = (edit.area > 0) & (edit.opacity > 0)  # enlarging mixes such pixels with those beside them
@@ -161,9 +163,12 @@ class _Part:
     def without(self, empty: npt.NDArray[np.bool_]) -> _Part:
         """Return the part without pixels of the person that are background, a mask of the canvas, (H, W)."""
         picture = Image.fromarray(empty.astype(np.float32))
-        whole = self.of_canvas(picture, slice(0, self.height), Image.Resampling.BILINEAR)
-        small = Image.fromarray(whole).resize(self.was.shape[::-1], Image.Resampling.BOX)
-        return replace(self, was=self.was & (np.asarray(small) < 0.5))
+        return replace(self, was=self.was & (self.copied(np.asarray(picture)) < 0.5))
+
+    def copied(self, values: FloatArray) -> FloatArray:
+        """Return values of the canvas, (H, W), on the copy, (h, w)."""
+        whole = self.of_canvas(Image.fromarray(values), slice(0, self.height), Image.Resampling.BILINEAR)
+        return np.asarray(Image.fromarray(whole).resize(self.was.shape[::-1], Image.Resampling.BOX))
 
     @property
     def crop_height(self) -> float:
@@ -266,20 +271,27 @@ def _surroundings(ground: UInt8Array, gone: npt.NDArray[np.bool_], height: float
     return np.where(wide[..., None], np.asarray(whole), ground).astype(np.float32)
 
 
-def _continued_background(ground: UInt8Array, gone: npt.NDArray[np.bool_], height: float) -> FloatArray:
-    """Fill a mask with the picture on its left and right, mirrored at its edges: beside it, texture and lines go on.
+def _continued_background(
+    ground: UInt8Array, gone: npt.NDArray[np.bool_], bare: npt.NDArray[np.bool_], height: float
+) -> FloatArray:
+    """Fill the person's pixels with the background around them: with pieces of it where an edit bares it.
+
+    Elsewhere, at edges of the new garment, the picture on the left and right is mirrored.
 
     Shape:
-        ground: (h, w, 3); gone: (h, w); result: (h, w, 3) in 0-255.
+        ground: (h, w, 3); gone, bare: (h, w); result: (h, w, 3) in 0-255.
     """
     from scipy import ndimage
 
     from scmnet_cli.inference.cloth import continued
+    from scmnet_cli.inference.inputs.exemplar_filling import exemplar_filled
 
     smooth = _surroundings(ground, gone, height)
     wide = ndimage.distance_transform_edt(~gone) < max(3.0, 1.5 * _MARGIN * height)
     picture = np.where(wide[..., None], smooth, ground).astype(np.float32)
-    return continued(picture.swapaxes(0, 1), ~wide.T, wide.T).swapaxes(0, 1)
+    mirrored = continued(picture.swapaxes(0, 1), ~wide.T, wide.T).swapaxes(0, 1)
+    near = ndimage.binary_dilation(bare, iterations=max(2, round(_MARGIN * height))) if bare.any() else bare
+    return exemplar_filled(ground, wide, near, mirrored)
 
 
 def _mixed(below: FloatArray, above: FloatArray, opaque: FloatArray) -> FloatArray:

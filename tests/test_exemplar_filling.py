@@ -1,0 +1,59 @@
+"""Background that an edit uncovers: filled with pieces of what is around it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scmnet_cli.inference.inputs.exemplar_filling import exemplar_filled
+
+RED = (250, 0, 0)
+
+
+def fence() -> tuple[np.ndarray, np.ndarray]:
+    """Return a wall above a fence, and a person in red before it."""
+    rows, columns = np.mgrid[:160, :160]
+    posts = np.where((columns % 8 < 3)[..., None], (40, 60, 80), (200, 190, 180))
+    picture = np.where((rows < 60)[..., None], (120, 130, 140), posts).astype(np.uint8)
+    person = (rows > 30) & (rows < 140) & (columns > 60) & (columns < 100)
+    return np.where(person[..., None], np.uint8(RED), picture), person
+
+
+def test_a_wall_and_a_fence_go_on_where_the_person_was() -> None:
+    picture, person = fence()
+    smooth = np.full(picture.shape, 127, np.float32)
+    wanted = person & (np.arange(160) > 80)
+    filled = exemplar_filled(picture, person, wanted, smooth)
+    rows, columns = np.mgrid[:160, :160]
+    true = np.where((columns % 8 < 3)[..., None], (40, 60, 80), (200, 190, 180))
+    true = np.where((rows < 60)[..., None], (120, 130, 140), true)
+    right = np.abs(filled - true).max(-1) < 20
+    assert right[wanted].mean() > 0.85
+    assert np.abs(smooth - true).max(-1)[wanted].min() > 5, "the smooth filling is wrong everywhere"
+
+
+def test_only_wanted_pixels_are_filled_and_none_shows_the_person() -> None:
+    picture, person = fence()
+    wanted = person & (np.arange(160)[:, None] < 60)
+    smooth = np.full(picture.shape, 127, np.float32)
+    filled = exemplar_filled(picture, person, wanted, smooth)
+    assert np.array_equal(filled[~wanted], smooth[~wanted])
+    assert filled[wanted][:, 0].max() < 210
+
+
+def test_pieces_meet_without_seams_although_light_falls_off() -> None:
+    rows, columns = np.mgrid[:120, :120]
+    light = (80 + columns).astype(np.uint8)
+    picture = np.repeat(light[..., None], 3, axis=-1)
+    hole = (abs(rows - 60) < 15) & (abs(columns - 60) < 15)
+    filled = exemplar_filled(np.where(hole[..., None], np.uint8(0), picture), hole, hole, picture.astype(np.float32))
+    steps = np.abs(np.diff(filled[45:75, 40:80, 0], axis=1))
+    assert steps.max() < 8
+    assert np.abs(filled - picture).max() < 25
+
+
+def test_nothing_wanted_or_nothing_known_leaves_the_smooth_filling() -> None:
+    picture, person = fence()
+    smooth = np.full(picture.shape, 127, np.float32)
+    assert np.array_equal(exemplar_filled(picture, person, np.zeros_like(person), smooth), smooth)
+    everywhere = np.ones_like(person)
+    assert np.array_equal(exemplar_filled(picture, everywhere, everywhere, smooth), smooth)
