@@ -72,3 +72,18 @@ def test_a_bared_leg_is_as_wide_as_the_leg_that_shows() -> None:
         knee = round(float(person.joints[JOINTS.index("right_knee"), 1]))
         widths.append(int((inside[knee] > 0.5).sum()))
     assert widths[0] < 0.8 * widths[1]
+
+
+def test_a_bared_leg_is_as_wide_on_each_side_as_the_leg_below_where_they_meet() -> None:
+    person = full_size(PANTS, "wearer", {})
+    place, away = limb_places(person)[2]
+    bone = np.interp(np.arange(len(away)), person.joints[[8, 9, 10], 1], person.joints[[8, 9, 10], 0])[:, None]
+    outer = np.arange(away.shape[1]) < bone
+    mine = away < limb_places(person)[3][1]
+    leg = mine & (away < np.where(outer, 0.15, 0.08)) & (place > 1.2) & (place < 1.8)
+    person = relabelled(person, regions_of(person, "pants"), "background", PLAIN_GREY)
+    person = relabelled(person, leg, "legs")
+    inside, _ = bare_limbs(person)
+    above = mine & (place > 1.1) & (place < 1.18)
+    assert (inside[above & outer & (away > 0.115) & (away < 0.132)] > 0.5).mean() > 0.7
+    assert (inside[above & ~outer & (away > 0.1) & (away < 0.12)] > 0.5).mean() < 0.2

@@ -18,6 +18,9 @@ _ARM_WIDTHS = ((0.12, 0.095, 0.085), (0.085, 0.08, 0.06, 0.055))
 _LEG_PLACES = np.concatenate([start + np.linspace(0, 1, len(widths)) for start, widths in enumerate(_LEG_WIDTHS)])
 _GIRTHS = (0.75, 1.2)
 """Limits of a leg's width relative to these."""
+_SIDES, _BEGINS, _EVENS = (0.5, 1.6), 0.15, 0.25
+"""Limits of the width of one side of a leg where it begins to show, relative to the typical one; lengths of a bone that
+tell it; and over which it becomes the leg's mean width."""
 _TIGHT = 1.15
 """Up to this multiple of a limb's width a garment is tight, so the limb has the garment's outline."""
 _PAST_END = (1.1, 1.6)
@@ -54,7 +57,7 @@ def bare_limbs(wearer: Person) -> tuple[FloatArray, FloatArray]:
     arm, leg = (wearer.regions == region_id(name) for name in ("upper", "pants"))
     inside = np.zeros(wearer.regions.shape, np.float32)
     edge = np.ones(wearer.regions.shape, np.float32)
-    girths = (1.0, 1.0, *_leg_girths(wearer))
+    girths = [np.ones_like(inside)] * 2 + _leg_girths(wearer)
     widths_of_limbs = (_ARM_WIDTHS, _ARM_WIDTHS, _LEG_WIDTHS, _LEG_WIDTHS)
     for bones, widths_of_bones, girth, tight in zip(
         bone_coordinates(wearer), widths_of_limbs, girths, (arm, arm, leg, leg), strict=True
@@ -68,24 +71,36 @@ def bare_limbs(wearer: Person) -> tuple[FloatArray, FloatArray]:
     return inside.astype(np.float32), (1 - _SHADING * edge.clip(0, 1) ** 2).astype(np.float32)
 
 
-def _leg_girths(wearer: Person) -> list[float]:
-    """Return how wide each leg is where it shows, relative to the typical widths; 1 where none shows."""
+def _leg_girths(wearer: Person) -> list[FloatArray]:
+    """Return how wide each leg is, relative to the typical widths, (H, W) each; 1 where none of it shows.
+
+    Where a leg begins to show, each of its sides has the width that it has there; farther up both have its mean width.
+    """
     shown = wearer.regions == region_id("legs")
     legs = limb_places(wearer)[2:]
     nearest = np.argmin([away for _, away in legs], axis=0)
     size = torso_length(wearer)
+    columns = np.arange(shown.shape[1])
     girths = []
     for index, (place, away) in enumerate(legs):
+        girth = np.ones(shown.shape, np.float32)
+        girths.append(girth)
         seen = shown & (nearest == index) & (place < _ABOVE_SHOE) & (away < 2 * _LEG_WIDTHS[0][0])
         if seen.sum() < _LEAST_SHOWN * size**2:
-            girths.append(1.0)
             continue
         top = float(np.quantile(place[seen], 0.05))
         seen &= place < top + _SEEN
-        typical = 2 * size * np.where(seen, np.interp(place, _LEG_PLACES, np.concatenate(_LEG_WIDTHS)), 0)
+        typical = np.interp(place, _LEG_PLACES, np.concatenate(_LEG_WIDTHS))
         counts = seen.sum(1)  # a leg is about vertical, so that its rows are as long as it is wide
-        wide = (typical.sum(1) / counts.clip(min=1)).sum()
-        girths.append(float(np.clip(counts.sum() / max(wide, 1e-6), *_GIRTHS)))
+        wide = 2 * size * (np.where(seen, typical, 0).sum(1) / counts.clip(min=1)).sum()
+        girth += float(np.clip(counts.sum() / max(wide, 1e-6), *_GIRTHS)) - 1
+        side = np.sign(columns - column_of_limb(wearer, LIMBS[2 + index])[:, None])
+        share = np.exp(-(top - place).clip(0) / _EVENS)
+        for left_or_right in (-1, 1):
+            there = seen & (side == left_or_right) & (place < top + _BEGINS)
+            if there.sum() >= _LEAST_IN_SLICE:
+                own = np.clip(np.quantile(away[there] / typical[there], 0.95), *_SIDES)
+                girth += np.where(side == left_or_right, share * (own - girth), 0)
     return girths
 
 

@@ -20,9 +20,9 @@ _IntArray = npt.NDArray[np.int64]
 _ROWS = 400
 """Rows of the copy on which patches are searched, at least half of the photo's up to 800."""
 _HALF = 4  # half width of a patch
-_REACH = 100  # pixels around the hole in which patches are searched
+_REACH = (40, 100)  # pixels above and below, and on both sides of the hole, in which patches are searched
 _FLAT = 0.02  # data term where there is no edge
-_NEAR = (0.002, 0.0005)
+_NEAR = (0.008, 0.001)
 """Cost of a patch's distance down and across, in grey levels squared for a pixel squared: ground is below walls."""
 _MOST_PATCHES = 60_000
 _ANCHOR = 1e-3  # weight of copied colours, against that of their differences
@@ -55,7 +55,7 @@ def exemplar_filled(ground: UInt8Array, unknown: _BoolArray, wanted: _BoolArray,
     Shape:
         ground, smooth, result: (H, W, 3); unknown, wanted: (H, W).
     """
-    step = max(1, -(-len(ground) // _ROWS))
+    step = max(1, -(-len(ground) // _ROWS))  # between wanted pixels of a row all is filled, so that edges meet
     height, width = (side // step for side in unknown.shape)
     if not (wanted & unknown).any() or min(height, width) <= 2 * _HALF:
         return smooth
@@ -64,8 +64,9 @@ def exemplar_filled(ground: UInt8Array, unknown: _BoolArray, wanted: _BoolArray,
         return values[: height * step, : width * step].reshape(height, step, width, step, *values.shape[2:])
 
     small = blocks(ground.astype(np.float32)).mean((1, 3))
-    hole, asked = blocks(unknown).any((1, 3)), blocks(wanted & unknown).any((1, 3))
-    places = _filled(np.asarray(small, np.float32), np.asarray(hole, np.bool_), np.asarray(asked, np.bool_))
+    hole, asked = (np.asarray(blocks(mask).any((1, 3)), np.bool_) for mask in (unknown, wanted & unknown))
+    asked = hole & np.logical_or.accumulate(asked, 1) & np.logical_or.accumulate(asked[:, ::-1], 1)[:, ::-1]
+    places = _filled(np.asarray(small, np.float32), hole, np.asarray(asked, np.bool_))
     found = places[0] >= 0
     rows, columns = np.nonzero(wanted & unknown)
     low_rows, low_columns = (rows // step).clip(max=height - 1), (columns // step).clip(max=width - 1)
@@ -146,8 +147,8 @@ def _filled(image: FloatArray, unknown: _BoolArray, wanted: _BoolArray) -> tuple
 
     rows, columns = (np.flatnonzero(wanted.any(axis)) for axis in (1, 0))
     box = (
-        slice(max(0, rows[0] - _REACH), rows[-1] + _REACH + 1),
-        slice(max(0, columns[0] - _REACH), columns[-1] + _REACH + 1),
+        slice(max(0, rows[0] - _REACH[0]), rows[-1] + _REACH[0] + 1),
+        slice(max(0, columns[0] - _REACH[1]), columns[-1] + _REACH[1] + 1),
     )
     known = ~unknown[box]
     hole = _Hole(image[box].copy(), known, known.astype(np.float32), *(np.full(known.shape, -1) for _ in range(2)))

@@ -105,7 +105,9 @@ class Framed:
         height, width = edit.area.shape
         uncovered = ((edit.area > 0) & (edit.opacity < 1)).astype(np.float32)
         bare = part.copied(uncovered) > 0
-        behind = _continued_background(part.ground, part.was, bare, part.crop_height)
+        carried = self.cropped.carried
+        bags = np.zeros_like(bare) if carried is None else part.copied(carried.astype(np.float32)) > 0
+        behind = _continued_background(part.ground, part.was, (bare, bags), part.crop_height)
         own = replace(self.crop, canvas=Canvas(height, width)).crop_image(self.photo.image, None)
         edit = recoloured(edit, own, part.on_canvas(behind, Canvas(height, width)))
         shown = (edit.area > 0) & (edit.opacity > 0)  # enlarging mixes such pixels with those beside them
@@ -272,14 +274,23 @@ def _surroundings(ground: UInt8Array, gone: npt.NDArray[np.bool_], height: float
 
 
 def _continued_background(
-    ground: UInt8Array, gone: npt.NDArray[np.bool_], bare: npt.NDArray[np.bool_], height: float
+    ground: UInt8Array,
+    gone: npt.NDArray[np.bool_],
+    bare_and_bags: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
+    height: float,
 ) -> FloatArray:
     """Fill the person's pixels with the background around them: with pieces of it where an edit bares it.
 
     Elsewhere, at edges of the new garment, the picture on the left and right is mirrored.
 
+    Args:
+        ground: the picture.
+        gone: pixels of the person.
+        bare_and_bags: pixels that become background, and what the person carries, which is no background.
+        height: of the crop.
+
     Shape:
-        ground: (h, w, 3); gone, bare: (h, w); result: (h, w, 3) in 0-255.
+        ground: (h, w, 3); masks: (h, w); result: (h, w, 3) in 0-255.
     """
     from scipy import ndimage
 
@@ -290,8 +301,9 @@ def _continued_background(
     wide = ndimage.distance_transform_edt(~gone) < max(3.0, 1.5 * _MARGIN * height)
     picture = np.where(wide[..., None], smooth, ground).astype(np.float32)
     mirrored = continued(picture.swapaxes(0, 1), ~wide.T, wide.T).swapaxes(0, 1)
+    bare, bags = bare_and_bags
     near = ndimage.binary_dilation(bare, iterations=max(2, round(_MARGIN * height))) if bare.any() else bare
-    return exemplar_filled(ground, wide, near, mirrored)
+    return exemplar_filled(ground, wide | bags, near & wide, mirrored)
 
 
 def _mixed(below: FloatArray, above: FloatArray, opaque: FloatArray) -> FloatArray:
