@@ -17,7 +17,7 @@ from scmnet_cli.inference.bare_skin import like_skin
 from scmnet_cli.inference.graph_cut import inside_of_cut, told_apart
 from scmnet_cli.inference.limb_places import column_of_limb, limb_places, torso_length, within
 from scmnet_cli.inference.mirrored_hands import mirrored_hands
-from scmnet_cli.inference.shape_matching import closed
+from scmnet_cli.inference.shape_matching import closed, smoothed
 from scmnet_cli.inference.uncovered import below_hips
 from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
@@ -50,6 +50,8 @@ count; how near to clothes a part of an arm may be cloth; the largest share of i
 _BAG_EDGE, _BAG_RIM, _BAG_INSIDE, _LEAST_BAG = 0.015, 0.12, 0.05, 0.01
 """Torso lengths: widths of a bag's mixed edge and of its rim that may be cloth, and depth of its sure inside; the least
 area of that in squared torso lengths."""
+_EVEN_BAG = (0.02, 0.04)
+"""Torso lengths: smoothness of a bag's outline and half width of gaps beside it, how near to clothes it is evened."""
 _TOLD = (0.7, 0.85)
 """Share of the pixels of a bag, and of a garment, whose colours must tell them from what is beside them."""
 
@@ -83,7 +85,7 @@ def corrected(wearer: Person, kind: str) -> Person:
     own = wearer.regions == _PANTS
     if kind == "pants" and own.any():
         wearer = _relabelled(wearer, _beside_trousers(wearer, own) | _ground(wearer, own), BACKGROUND)
-    wearer = _without_islands(_hems(_cloth_at_bags(wearer)))
+    wearer = _without_islands(_hems(_even_bags(_cloth_at_bags(wearer))))
     wearer = _relabelled(wearer, mirrored_hands(wearer), _nearest_cloth(wearer))
     return _relabelled(wearer, *_no_hand(wearer))
 
@@ -337,6 +339,26 @@ def _cloth_at_bags(wearer: Person) -> Person:
         wearer = _relabelled(wearer, cloth, region)
         carried = carried & ~cloth
     return replace(wearer, carried=carried)
+
+
+def _even_bags(wearer: Person) -> Person:
+    """Return a person whose bags have a smooth outline before the clothes, without slivers of background between."""
+    from scipy import ndimage
+
+    if wearer.carried is None or not wearer.carried.any():
+        return wearer
+    size = torso_length(wearer)
+    cloth = np.isin(wearer.regions, _GARMENTS)
+    free = wearer.regions == BACKGROUND
+    near = (ndimage.distance_transform_edt(~cloth) < _EVEN_BAG[1] * size) if cloth.any() else cloth
+    slivers = free & near & closed(wearer.carried | cloth, _EVEN_BAG[0] * size)
+    slivers &= ndimage.distance_transform_edt(~wearer.carried) < 2 * _EVEN_BAG[0] * size
+    carried = wearer.carried | slivers
+    even = smoothed(carried, _EVEN_BAG[0] * size)
+    lost, won = carried & free & near & ~even, cloth & even
+    wearer = _relabelled(wearer, lost, _nearest_cloth(wearer))
+    wearer = _relabelled(wearer, won, BACKGROUND)
+    return replace(wearer, carried=(carried & ~lost) | won)
 
 
 def _without_islands(wearer: Person) -> Person:
