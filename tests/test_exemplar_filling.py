@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from test_editing import PANTS, full_size, regions_of
 
-from scmnet_cli.inference.inputs.exemplar_filling import exemplar_filled
+from scmnet_cli.inference.exemplar_filling import exemplar_filled
+from scmnet_cli.inference.filling import torso_filled
 
 RED = (250, 0, 0)
 
@@ -57,3 +59,18 @@ def test_nothing_wanted_or_nothing_known_leaves_the_smooth_filling() -> None:
     assert np.array_equal(exemplar_filled(picture, person, np.zeros_like(person), smooth), smooth)
     everywhere = np.ones_like(person)
     assert np.array_equal(exemplar_filled(picture, everywhere, everywhere, smooth), smooth)
+
+
+def test_cloth_that_arms_hid_keeps_the_edge_of_its_pattern() -> None:
+    wearer = full_size(PANTS, "wearer", {})
+    torso = regions_of(wearer, "upper")
+    rows, columns = np.mgrid[: torso.shape[0], : torso.shape[1]]
+    middle, row = (round(float(np.median(places[torso]))) for places in (columns, rows))
+    slanted = columns - middle > (rows - row) * 0.8
+    colour = np.where(slanted[..., None], np.float32((200, 30, 40)), np.float32((120, 125, 130)))
+    gap = torso & (abs(rows - row) < 9) & (abs(columns - middle) < 12)
+    cover = (torso & ~gap).astype(np.float32)
+    filled_cover, filled = torso_filled(wearer, cover, np.where(gap[..., None], np.float32(0), colour))
+    assert filled_cover[gap].min() == 1
+    red = filled[..., 0] > 160
+    assert (red == slanted)[gap].mean() > 0.9

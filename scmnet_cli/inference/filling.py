@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 
 from scmnet_cli.inference.cloth import continued, mirrored, nearest
+from scmnet_cli.inference.exemplar_filling import exemplar_filled
 from scmnet_cli.inference.uncovered import below_hips
 from scmnet_cli.models.part_joints import body_size
 from scmnet_cli.regions import region_id
@@ -50,7 +51,10 @@ def torso_filled(
     torso &= near & (wearer.regions != _ARMS)
     # the outermost pixels of a piece are already mixed with whatever occluded the garment
     sound = ndimage.binary_erosion(cover > 0.99, iterations=max(1, round(_FRAYED * size))) & torso
-    return _bridged(cover, colour, sound, torso)
+    cover, bridged = _bridged(cover, colour, sound, torso)
+    gap = (cover > 0.5) & torso & ~sound
+    cloth = bridged.round().clip(0, 255).astype(np.uint8)
+    return cover, exemplar_filled(cloth, ~sound, gap, bridged)
 
 
 def wedge_filled(

@@ -295,7 +295,7 @@ def _continued_background(
     from scipy import ndimage
 
     from scmnet_cli.inference.cloth import continued
-    from scmnet_cli.inference.inputs.exemplar_filling import exemplar_filled
+    from scmnet_cli.inference.exemplar_filling import exemplar_filled
 
     smooth = _surroundings(ground, gone, height)
     wide = ndimage.distance_transform_edt(~gone) < max(3.0, 1.5 * _MARGIN * height)
