@@ -225,6 +225,14 @@ class LossConfig(Section):
     cross_layers: list[str] = Field(
         ["relu4_3", "relu5_3"], min_length=1, description="VGG layers that keep the target's content in crossed pairs"
     )
+    feature_adversarial: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the hinge loss of a discriminator that sees VGG features, mean over its layers",
+    )
+    feature_layers: list[str] = Field(
+        ["relu3_3", "relu4_3", "relu5_3"], min_length=1, description="VGG layers that this discriminator sees"
+    )
     gan: GANKind = Field("lsgan", description="form of the adversarial loss")
     vgg: Literal["vgg19", "vgg16"] = Field("vgg19", description="network of the perceptual, style and BSR losses")
     perceptual_layers: list[str] = Field(["relu1_2"], min_length=1, description="VGG layers of the perceptual loss")

@@ -283,6 +283,12 @@ def backbone_shapes(name: str) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def vgg_channels(layer: str) -> int:
+    """Return the number of channels of a layer such as ``relu3_1``, the same in each VGG."""
+    block, _, _ = layer.removeprefix("relu").partition("_")
+    return VGG_CHANNELS[int(block) - 1]
+
+
 def _vgg_convs(name: str) -> dict[str, tuple[int, ...]]:
     convs: dict[str, tuple[int, ...]] = {}
     place, channels_in = 0, 3

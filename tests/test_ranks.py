@@ -194,6 +194,12 @@ CASES = {
     "batch norm in parts": (*SMALL, *BATCH_NORM, "train.accumulate=2"),
     "instance norm in parts": (*SMALL, "train.accumulate=2"),
     "part warp": (*SMALL, *PART_WARP),
+    "feature discriminator in parts": (
+        *SMALL,
+        "loss.feature_adversarial=1",
+        "loss.feature_layers=[relu1_2,relu2_1]",
+        "train.accumulate=2",
+    ),
 }
 
 

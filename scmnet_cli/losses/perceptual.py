@@ -29,10 +29,19 @@ def perceptual_loss(
     for layer in layers:
         drawn, wanted = generated[layer], target[layer]
         if scaled:
-            scale = wanted.float().abs().mean((1, 2, 3), keepdim=True).clamp_min(_TINY).to(wanted.dtype)
+            scale = feature_scale(wanted)
             drawn, wanted = drawn / scale, wanted / scale
         terms.append(_mean_absolute_difference(drawn, wanted))
     return sum(terms[1:], terms[0])
+
+
+def feature_scale(features: Tensor) -> Tensor:
+    """Return the mean absolute feature of each image, at least 1e-6.
+
+    Shape:
+        features: (B, C, H, W); result: (B, 1, 1, 1), of their dtype.
+    """
+    return features.float().abs().mean((1, 2, 3), keepdim=True).clamp_min(_TINY).to(features.dtype)
 
 
 def _mean_absolute_difference(a: Tensor, b: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
-"""The two discriminators of the adversarial loss (the paper's Eq. 4)."""
+"""The two discriminators of the adversarial loss (the paper's Eq. 4), and one that sees VGG features."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from scmnet_cli.models.choices import NormName
 from scmnet_cli.models.layers import ConvBlock, ResidualBlock
@@ -44,3 +45,35 @@ class Discriminators(nn.Module):
     def forward(self, image: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits of D_s and D_p."""
         return self.style(image), self.pose(torch.cat([image, maps.to(image.dtype)], dim=1))
+
+
+class FeatureDiscriminator(nn.Module):
+    """Projected discriminator: a small convolutional head on each layer of a frozen network.
+
+    Spectral norm (Miyato et al. 2018) bounds the heads, so that they stay useful with few images.
+
+    Args:
+        channels: number of channels of each layer, by its name.
+        width: number of channels of a head.
+
+    Shape:
+        features[l]: (B, C_l, H_l, W_l); output: (B, 1, H_l, W_l) logits for each layer.
+    """
+
+    def __init__(self, channels: Mapping[str, int], width: int = 64) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict({layer: _feature_head(count, width) for layer, count in channels.items()})
+
+    def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the logits of each layer."""
+        return {layer: head(features[layer]) for layer, head in self.heads.items()}
+
+
+def _feature_head(channels: int, width: int) -> nn.Sequential:
+    return nn.Sequential(
+        spectral_norm(nn.Conv2d(channels, width, 1)),
+        nn.LeakyReLU(0.2),
+        spectral_norm(nn.Conv2d(width, width, 3, padding=1)),
+        nn.LeakyReLU(0.2),
+        spectral_norm(nn.Conv2d(width, 1, 1)),
+    )

@@ -12,9 +12,10 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,14 @@ from scmnet_cli.training.counted import CountedRun, Outcome, Report
 from scmnet_cli.training.limits import Limits
 from scmnet_cli.training.means import Means
 from scmnet_cli.training.measure import draw_grid, field_statistics, measure, spread_of
-from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, Inputs, discriminator_terms
+from scmnet_cli.training.objective import (
+    GeneratorObjective,
+    GeneratorOutput,
+    Inputs,
+    JudgedFeatures,
+    discriminator_terms,
+    feature_discriminator_terms,
+)
 from scmnet_cli.training.setup import (
     LOCK_FILE,
     build_accelerator,
@@ -77,6 +85,22 @@ class Plan:
     resumes_at: int
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """The trained networks, as they are or wrapped to exchange gradients between processes."""
+
+    generator_pass: nn.Module
+    discriminators: nn.Module | None
+    feature_discriminator: nn.Module | None
+
+    def map(self, prepare: Callable[[nn.Module], nn.Module]) -> _Prepared:
+        """Return the networks prepared."""
+        networks = (self.generator_pass, self.discriminators, self.feature_discriminator)
+        generator_pass, *others = (None if network is None else prepare(network) for network in networks)
+        assert generator_pass is not None
+        return _Prepared(generator_pass, *others)
+
+
 class Run(CountedRun):
     """Networks, optimisers and data of one run."""
 
@@ -115,6 +139,7 @@ class Run(CountedRun):
         networks = build_networks(config, self.device, init, in_parallel=rank.count > 1)
         self.licence = networks.licence
         self.generator_pass, self.discriminators = networks.generator_pass, networks.discriminators
+        self.feature_discriminator = networks.feature_discriminator
         self.average, self.modules, self.optimizers = networks.average, networks.modules, networks.optimizers
         progress = resume(run, networks, None if allow_changes else (config, seed, self.people_hash))
         if progress is not None:
@@ -188,13 +213,16 @@ class Run(CountedRun):
         step = 0.0
         for _ in range(_TIMED_STEPS):
             start = time.perf_counter()
-            self._step(self.generator_pass, self.discriminators)
+            self._step(self._unprepared())
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
             step = time.perf_counter() - start
             if step > _QUICK:
                 break
         return step, time.perf_counter() - began
+
+    def _unprepared(self) -> _Prepared:
+        return _Prepared(self.generator_pass, self.discriminators, self.feature_discriminator)
 
     def _kept(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         weights = {
@@ -243,8 +271,7 @@ class Run(CountedRun):
         with warnings.catch_warnings():
             # torch 2.15 renames broadcast_buffers; accelerate does not know the new name yet.
             warnings.simplefilter("ignore", FutureWarning)
-            generator_pass: nn.Module = self.accelerator.prepare_model(self.generator_pass)
-            discriminators = self.accelerator.prepare_model(self.discriminators) if self.discriminators else None
+            networks = self._unprepared().map(self.accelerator.prepare_model)
         latest: dict[str, Any] = {}
         measured: dict[str, float] = {}
         self._start_counting()
@@ -256,7 +283,7 @@ class Run(CountedRun):
             # A signal reaches the processes in different steps, so they agree here; they also wait for rank 0 to save.
             while self.images < config.images and not team.any(bool(stopped) or limits.is_over()):
                 self._set_learning_rates()
-                good = self._step(generator_pass, discriminators)
+                good = self._step(networks)
                 if self.images == counted_from:
                     team.shorten_gpu_timeout()
                 bad_steps = 0 if good else bad_steps + 1
@@ -303,36 +330,50 @@ class Run(CountedRun):
             self.device.type, dtype=torch.bfloat16, enabled=self.config.train.precision == "bf16", cache_enabled=True
         )
 
-    def _step(self, generator_pass: nn.Module, discriminators: nn.Module | None) -> bool:
+    def _step(self, networks: _Prepared) -> bool:
         """Run one step of the generator and of each discriminator; return whether all gradients were finite.
 
         The batch is split into ``accumulate`` parts, and each part into one share per process. Batch statistics are
         those of a part, whatever the number of processes.
         """
-        config, accelerator, rank = self.config, self.accelerator, self.team.rank
+        config, rank = self.config, self.team.rank
         accumulate = config.train.accumulate
         size = config.train.batch // (accumulate * rank.count)
-        adversarial = discriminators is not None and self.images >= config.train.discriminators_from
-        generated: list[tuple[Tensor, Inputs]] = []
+        adversarial = self.images >= config.train.discriminators_from
+        judged: list[tuple[Tensor, Inputs]] = []
+        features: list[JudgedFeatures] = []
+
+        def judge(seen: JudgedFeatures) -> Mapping[str, Tensor]:
+            assert self.feature_discriminator is not None
+            features.append(seen.detached())
+            logits: Mapping[str, Tensor] = self.feature_discriminator(seen.generated)
+            return logits
 
         self.optimizers["generator"].zero_grad(set_to_none=True)
-        if self.discriminators:
-            self.discriminators.requires_grad_(False)
+        for network in (self.discriminators, self.feature_discriminator):
+            if network is not None:
+                network.requires_grad_(False)
         for part in range(accumulate):
             first = self.images + (part * rank.count + rank.index) * size
             inputs = Inputs.of(self.stream.batch(first, size), part_warp=config.model.part_warp)
-            with self._sync_after_last(generator_pass, part):
+            with self._sync_after_last(networks.generator_pass, part):
                 with self._autocast():
-                    output: GeneratorOutput = generator_pass(inputs)
-                    logits, judged = None, _judged(output)
+                    output: GeneratorOutput = networks.generator_pass(inputs)
+                    logits, image = None, _judged(output)
                     if adversarial and self.discriminators:
-                        logits = self.discriminators(judged, inputs.maps)
-                    with_vgg = self.images >= config.train.vgg_losses_from
-                    band, halved = self._band(), self._sees_halved()
-                    terms = self.objective(output, inputs, logits, with_vgg=with_vgg, band=band, halved=halved)
+                        logits = self.discriminators(image, inputs.maps)
+                    terms = self.objective(
+                        output,
+                        inputs,
+                        logits,
+                        with_vgg=self.images >= config.train.vgg_losses_from,
+                        band=self._band(),
+                        halved=self._sees_halved(),
+                        judge=judge if adversarial and self.feature_discriminator else None,
+                    )
                     total = self.objective.total(terms)
-                accelerator.backward(total / accumulate)
-            generated.append((judged.detach(), inputs))
+                self.accelerator.backward(total / accumulate)
+            judged.append((image.detach(), inputs))
             for name, term in {**terms, "total": total}.items():
                 self.means.add(name, term, images=size)
             if self._passes_next(config.train.log_every):
@@ -340,21 +381,43 @@ class Run(CountedRun):
                     self.means.add(name, statistic)
         finite = self._optimizer_step("generator")
 
-        if self.discriminators and adversarial and discriminators is not None:
-            self.discriminators.requires_grad_(True)
-            names = [name for name in self.optimizers if name != "generator"]
-            for name in names:
-                self.optimizers[name].zero_grad(set_to_none=True)
-            for part, (image, inputs) in enumerate(generated):
-                with self._sync_after_last(discriminators, part):
-                    with self._autocast():
-                        terms = discriminator_terms(discriminators, config.loss.gan, image, inputs)
-                    accelerator.backward(torch.stack(list(terms.values())).sum() / accumulate)
-                for name, term in terms.items():
-                    self.means.add(name, term, images=size)
-            for name in names:
-                finite = self._optimizer_step(name) and finite
+        if networks.discriminators is not None and adversarial:
+            losses = [
+                partial(discriminator_terms, gan=config.loss.gan, image=image, inputs=inputs)
+                for image, inputs in judged
+            ]
+            names = ["discriminator_style", "discriminator_pose"]
+            finite = self._discriminator_step(networks.discriminators, names, losses) and finite
+        if networks.feature_discriminator is not None and features:
+            seen_by = [partial(feature_discriminator_terms, features=part) for part in features]
+            names = ["discriminator_features"]
+            finite = self._discriminator_step(networks.feature_discriminator, names, seen_by) and finite
         return finite
+
+    def _discriminator_step(
+        self, network: nn.Module, names: Sequence[str], losses: Sequence[Callable[[nn.Module], dict[str, Tensor]]]
+    ) -> bool:
+        """Step the optimisers of a discriminator; return whether all gradients were finite.
+
+        Args:
+            network: the discriminator, prepared.
+            names: names of its optimisers.
+            losses: return its loss by name, one for each part of the batch.
+        """
+        config = self.config.train
+        size = config.batch // (config.accumulate * self.team.rank.count)
+        network.requires_grad_(True)
+        for name in names:
+            self.optimizers[name].zero_grad(set_to_none=True)
+        for part, loss in enumerate(losses):
+            with self._sync_after_last(network, part):
+                with self._autocast():
+                    terms = loss(network)
+                self.accelerator.backward(torch.stack(list(terms.values())).sum() / config.accumulate)
+            for name, term in terms.items():
+                self.means.add(name, term, images=size)
+        finite = [self._optimizer_step(name) for name in names]
+        return all(finite)
 
     def _band(self) -> slice | None:
         """Return the rows of the image that this step's VGG losses use; None for all rows."""

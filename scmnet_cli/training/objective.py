@@ -17,14 +17,14 @@ from scmnet_cli.losses import adversarial
 from scmnet_cli.losses.body_structure import body_structure_loss
 from scmnet_cli.losses.correspondence import field_colour_loss, field_region_loss, findable
 from scmnet_cli.losses.edges import edge_loss
-from scmnet_cli.losses.perceptual import perceptual_loss
+from scmnet_cli.losses.perceptual import feature_scale, perceptual_loss
 from scmnet_cli.losses.reconstruction import reconstruction_loss
 from scmnet_cli.losses.region_colours import region_colour_loss
 from scmnet_cli.losses.style import STYLE_LAYERS, style_loss
 from scmnet_cli.losses.vgg import VGGFeatures
 from scmnet_cli.models.choices import GANKind
 from scmnet_cli.models.correlation import Field
-from scmnet_cli.models.discriminators import Discriminators
+from scmnet_cli.models.discriminators import Discriminators, FeatureDiscriminator
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.layers import split_rows
 from scmnet_cli.models.part_warp import PartWarp, warp_parts
@@ -32,6 +32,26 @@ from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, one_hot
 
 View = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class JudgedFeatures:
+    """VGG features of real and generated images, each layer divided by the mean feature of the target.
+
+    Shape:
+        real[l]: (B, C_l, H_l, W_l); generated[l]: the same, followed by the crossed images, B/2 or none.
+    """
+
+    real: dict[str, Tensor]
+    generated: dict[str, Tensor]
+
+    def detached(self) -> JudgedFeatures:
+        """Return the same features without a graph."""
+        return JudgedFeatures(self.real, {layer: feature.detach() for layer, feature in self.generated.items()})
+
+
+Judge = Callable[[JudgedFeatures], Mapping[str, Tensor]]
+"""Returns the logits of the generated images, (B, 1, H_l, W_l) for each layer."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +177,7 @@ class GeneratorObjective:
             *(self.style_layers if weights.style else []),
             *([weights.bsr_layer] if weights.bsr else []),
             *(weights.cross_layers if weights.cross and weights.perceptual else []),
+            *(weights.feature_layers if weights.feature_adversarial else []),
         ]
         self.channels_last = config.train.channels_last
         self.vgg: VGGFeatures | None = None
@@ -174,6 +195,7 @@ class GeneratorObjective:
         with_vgg: bool = True,
         band: slice | None = None,
         halved: bool = False,
+        judge: Judge | None = None,
     ) -> dict[str, Tensor]:
         """Return the unweighted terms by the name of their weight; terms of weight 0 are left out.
 
@@ -181,9 +203,10 @@ class GeneratorObjective:
             output: the generator's output.
             inputs: the batch.
             logits: the discriminators' logits of the generated image; None without an adversarial loss.
-            with_vgg: whether to compute perceptual, style and BSR losses.
+            with_vgg: whether to compute the losses of VGG features.
             band: the rows on which to compute them; None for all.
             halved: whether to compute them on the whole image at half the size instead.
+            judge: the discriminator of VGG features; None without its adversarial loss.
         """
         weights, terms = self.weights, {}
         image = output.image if inputs.sure is None else torch.lerp(inputs.target, output.image, inputs.sure)
@@ -201,7 +224,11 @@ class GeneratorObjective:
                 output.rendering.foreground.float(), person, inputs.sure
             )
         if self.vgg is not None and with_vgg:
-            terms |= self._vgg_terms(self.vgg, image, output.crossed_image, inputs, _view(band, halved=halved))
+            view = _view(band, halved=halved)
+            target, features = self._features(self.vgg, image, output.crossed_image, inputs, view)
+            terms |= self._vgg_terms(target, features, inputs, view)
+            if judge is not None:
+                terms["feature_adversarial"] = self._judged(judge, target, features)
         if output.crossed_image is not None and output.crossed_regions is not None:
             known = self._crossed(output.crossed_image, output.crossed_regions, inputs)
             terms["cross"] = known + terms.pop("content", torch.zeros_like(known))
@@ -221,21 +248,27 @@ class GeneratorObjective:
         total = total + weights.edges * edge_loss(image, inputs.target[:num], weights.edge_weight)
         return total + weights.field_colours * region_colour_loss(image, masks, inputs.style_image[-num:], source_masks)
 
-    def _vgg_terms(
+    def _features(
         self, vgg: VGGFeatures, image: Tensor, crossed: Tensor | None, inputs: Inputs, view: View
-    ) -> dict[str, Tensor]:
-        weights, terms, num = self.weights, {}, len(image)
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the features of the targets, and those of the generated images followed by the crossed ones."""
         both = image if crossed is None else torch.cat([image, crossed])
         with torch.no_grad():
             target = vgg(self._in_format(view(inputs.target)))
-        features = vgg(self._in_format(view(both)))
+        return target, vgg(self._in_format(view(both)))
+
+    def _vgg_terms(
+        self, target: dict[str, Tensor], features: dict[str, Tensor], inputs: Inputs, view: View
+    ) -> dict[str, Tensor]:
+        weights, terms, num = self.weights, {}, len(inputs.target)
         generated = features
-        if crossed is not None:
+        num_crossed = len(next(iter(features.values()))) - num
+        if num_crossed:
             halves = {layer: split_rows(feature, num) for layer, feature in features.items()}
             generated = {layer: pairs for layer, (pairs, _) in halves.items()}
             if weights.perceptual:
                 content = {layer: halves[layer][1] for layer in weights.cross_layers}
-                wanted = {layer: target[layer][: len(crossed)] for layer in weights.cross_layers}
+                wanted = {layer: target[layer][:num_crossed] for layer in weights.cross_layers}
                 terms["content"] = weights.perceptual * perceptual_loss(
                     content, wanted, weights.cross_layers, scaled=weights.perceptual_scaled
                 )
@@ -252,6 +285,17 @@ class GeneratorObjective:
             layer = weights.bsr_layer
             terms["bsr"] = body_structure_loss(generated[layer], target[layer], view(inputs.target_masks))
         return terms
+
+    def _judged(self, judge: Judge, target: Mapping[str, Tensor], features: Mapping[str, Tensor]) -> Tensor:
+        """Return the generator's hinge loss on the discriminator of VGG features, a mean over images and layers."""
+        real, generated = {}, {}
+        for layer in self.weights.feature_layers:
+            wanted, drawn = target[layer], features[layer]
+            scale = feature_scale(wanted)
+            real[layer] = wanted / scale
+            generated[layer] = drawn / torch.cat([scale, scale[: len(drawn) - len(wanted)]])
+        logits = judge(JudgedFeatures(real, generated))
+        return torch.stack([adversarial.generator_loss("hinge", logits[layer]) for layer in real]).mean()
 
     def _in_format(self, image: Tensor) -> Tensor:
         return image.contiguous(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
@@ -283,3 +327,17 @@ def discriminator_terms(
         real, fake = part.float().chunk(2)
         terms[name] = adversarial.discriminator_loss(gan, real, fake)
     return terms
+
+
+def feature_discriminator_terms(
+    discriminator: nn.Module | FeatureDiscriminator, features: JudgedFeatures
+) -> dict[str, Tensor]:
+    """Return the hinge loss of the discriminator of VGG features, a mean over layers; one pass sees all images."""
+    logits = discriminator(
+        {layer: torch.cat([real, features.generated[layer]]) for layer, real in features.real.items()}
+    )
+    terms = []
+    for layer, real in features.real.items():
+        of_real, of_generated = logits[layer][: len(real)], logits[layer][len(real) :]
+        terms.append(adversarial.discriminator_loss("hinge", of_real, of_generated))
+    return {"discriminator_features": torch.stack(terms).mean()}

@@ -408,7 +408,8 @@ def _losses_of(config: Config, weights_dir: Path | None, *, fields: bool, vgg: b
         fields: whether the correlation field is trained.
         vgg: whether losses on VGG features are wanted.
     """
-    changes = {"adversarial": 0.0} | ({} if fields else {"field_regions": 0.0, "field_colours": 0.0})
+    changes = {"adversarial": 0.0, "feature_adversarial": 0.0}
+    changes |= {} if fields else {"field_regions": 0.0, "field_colours": 0.0}
     if not (vgg and _has_weights(config.loss.vgg, weights_dir)):
         changes |= {"perceptual": 0.0, "style": 0.0, "bsr": 0.0}
     return config.model_copy(update={"loss": config.loss.model_copy(update=changes)})

@@ -16,13 +16,14 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import unfinished_files
 from scmnet_cli.models.build import build_discriminators, build_generator
-from scmnet_cli.models.discriminators import Discriminators
+from scmnet_cli.models.discriminators import Discriminators, FeatureDiscriminator
 from scmnet_cli.models.scmnet import SCMNet
 from scmnet_cli.system.processes import Team
 from scmnet_cli.training.ema import MovingAverage
 from scmnet_cli.training.objective import GeneratorPass
 from scmnet_cli.training.state import Progress, check_same_run, read_state, restore
 from scmnet_cli.training.warm_start import zero_new_inputs
+from scmnet_cli.weights import vgg_channels
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -37,6 +38,7 @@ class Networks:
     Attributes:
         generator_pass: the generator, wrapped for training.
         discriminators: None without an adversarial loss.
+        feature_discriminator: None without an adversarial loss of VGG features.
         average: moving average of the generator's weights.
         modules: all networks by their names in the state file.
         optimizers: optimisers by the name of their network.
@@ -45,6 +47,7 @@ class Networks:
 
     generator_pass: GeneratorPass
     discriminators: Discriminators | None
+    feature_discriminator: FeatureDiscriminator | None
     average: MovingAverage[SCMNet]
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
@@ -122,6 +125,11 @@ def build_networks(config: Config, device: torch.device, init: Path | None, *, i
     train = config.train
     net = build_generator(config.model)
     discriminators = build_discriminators(config.model) if config.loss.adversarial > 0 else None
+    feature_discriminator = None
+    if config.loss.feature_adversarial > 0:
+        feature_discriminator = FeatureDiscriminator(
+            {layer: vgg_channels(layer) for layer in config.loss.feature_layers}
+        )
     licence = ""
     if init is not None:
         saved = load_model(init)
@@ -136,14 +144,17 @@ def build_networks(config: Config, device: torch.device, init: Path | None, *, i
     optimizers: dict[str, torch.optim.Optimizer] = {
         "generator": torch.optim.Adam(net.parameters(), train.learning_rate, train.betas)
     }
+    judges: dict[str, nn.Module] = {}
     if discriminators is not None:
-        discriminators.to(device).to(memory_format=memory)
-        for name, module in (("style", discriminators.style), ("pose", discriminators.pose)):
-            modules[f"discriminator_{name}"] = module
-            optimizers[f"discriminator_{name}"] = torch.optim.Adam(
-                module.parameters(), train.discriminator_learning_rate, train.betas
-            )
-    return Networks(generator_pass, discriminators, average, modules, optimizers, licence)
+        judges |= {"style": discriminators.style, "pose": discriminators.pose}
+    if feature_discriminator is not None:
+        judges["features"] = feature_discriminator
+    for name, module in judges.items():
+        modules[f"discriminator_{name}"] = module.to(device).to(memory_format=memory)
+        optimizers[f"discriminator_{name}"] = torch.optim.Adam(
+            module.parameters(), train.discriminator_learning_rate, train.betas
+        )
+    return Networks(generator_pass, discriminators, feature_discriminator, average, modules, optimizers, licence)
 
 
 def resume(run: Path, networks: Networks, unchanged: tuple[Config, int, str] | None) -> Progress | None:
