@@ -322,9 +322,9 @@ def _traced(
             verbose=False,
         )
         assert program is not None
-        proto = onnx.load_from_string(
-            _simplified(_simplified(program.model_proto.SerializeToString()))
-        )  # twice: finds more
+        proto = onnx.load_from_string(_simplified(program.model_proto.SerializeToString()))
+        _share_constants(proto)
+        proto = onnx.load_from_string(_simplified(proto.SerializeToString()))
     for node in proto.graph.node:  # source locations, which contain paths of this machine
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
@@ -336,6 +336,17 @@ def _traced(
     onnx.checker.check_model(proto)
     content: bytes = proto.SerializeToString()
     return content
+
+
+def _share_constants(proto: Any) -> None:
+    """Let equal constants of a graph be one, so that equal nodes that use them can be merged too."""
+    first: dict[tuple[Any, ...], str] = {}
+    same = {}
+    for each in proto.graph.initializer:
+        values = (each.data_type, tuple(each.dims), each.raw_data or each.SerializeToString())
+        same[each.name] = first.setdefault(values, each.name)
+    for node in proto.graph.node:
+        node.input[:] = [same.get(name, name) for name in node.input]
 
 
 def _simplified(content: bytes) -> bytes:
