@@ -148,3 +148,17 @@ def test_hard_cases_give_probabilities(case: str) -> None:
     np.testing.assert_allclose(after.sum(0), 1, atol=1e-4)
     if case in ("no joints", "nobody"):
         np.testing.assert_array_equal(after, before)
+
+
+def test_a_wall_of_the_skins_colour_beside_an_arm_that_the_network_saw_is_no_arm() -> None:
+    """Beside the hand alone, which is often lost in part, such a colour counts."""
+    true, joints = person()
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    true = np.where((true == UPPER) & (x < 100) & (abs(y - 110) < 10), ARMS, true).astype(np.uint8)  # a bare arm
+    wall = (x > 56) & (x < 84) & (y > 121) & (y < 140)
+    looks = np.where(wall, ARMS, true).astype(np.uint8)
+    before = 0.9 * probabilities(true) + 0.1 * probabilities(looks)
+    after = with_colours(before, joints, photo(looks), inside())
+    assert share(before, wall, BACKGROUND) == 1
+    assert share(after, wall & (y > 124), BACKGROUND) == 1
+    assert share(after, true == ARMS, ARMS) > 0.97

@@ -8,6 +8,7 @@ P(region) p(c | region, x); p is a kernel density of sampled pixels, in which ne
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,9 @@ _OF_A_SLEEVE = 2.0
 
 _SHARE_OF_ARMS = 0.2
 """Weight of sampled arms in the colours of arms; the rest is the face's skin."""
+
+_SAME_PLACE, _WIDER = 1.0, 1.0
+"""Cells: how far apart along an arm two cells are at the same place, and by how much colours may widen an arm."""
 
 _CHUNK = 1024  # pixels compared with all samples at once
 
@@ -109,7 +113,8 @@ def with_colours(probabilities: FloatArray, joints: FloatArray, crop: UInt8Array
     fused = np.exp(fused - fused.max(0))
     fine[:, chosen] = fused / fused.sum(0)
     cells: FloatArray = fine.reshape(-1, rows, height // rows, columns, width // columns).mean((2, 4))
-    return _without_rims(_without_strangers(cells, probabilities))
+    found = _without_strangers(cells, probabilities)
+    return _without_rims(_no_wider_arms(found, probabilities, joints, rows / height))
 
 
 def _body_size(joints: FloatArray) -> float:
@@ -247,6 +252,43 @@ def _without_strangers(found: FloatArray, before: FloatArray) -> FloatArray:
     gap = (chosen == BACKGROUND) & grown(hands) & grown(chosen == _UPPER)
     rename(found, chosen, gap, BACKGROUND, _ARMS)
     return found
+
+
+def _no_wider_arms(found: FloatArray, before: FloatArray, joints: FloatArray, scale: float) -> FloatArray:
+    """Give cells beside an arm back to the background where the network saw the arm itself.
+
+    Colours find what the network lost, such as a hand. Where it saw the arm, a wall of the skin's colour beside it is
+    no part of it.
+
+    Args:
+        found: with colours.
+        before: without.
+        joints: of the person, in pixels of the crop.
+        scale: cells a pixel.
+
+    Shape:
+        found, before, result: (R, h, w); joints: (18, 3).
+    """
+    known = likeliest(before)
+    cells = np.argwhere((likeliest(found) == _ARMS) & (known == BACKGROUND))[:, ::-1]
+    arms = np.argwhere(known == _ARMS)[:, ::-1]
+    if not len(cells) or not len(arms):
+        return found
+    away = np.linalg.norm(cells[:, None] - arms, axis=-1)
+    beside = np.zeros(len(cells), bool)
+    for bone in [list(bone) for limb in LIMBS[:2] for bone in itertools.pairwise(limb)]:
+        if (joints[bone, 2] == 0).any():
+            continue
+        start, end = (joints[bone, :2] + 0.5) * scale - 0.5
+        length = max(float(np.linalg.norm(end - start)), 1.0)
+        along = (end - start) / length
+        places, of_arms = (cells - start) @ along, (arms - start) @ along
+        same = (abs(places[:, None] - of_arms) <= _SAME_PLACE) & (away < length)
+        nearest = np.where(same, away, np.inf).min(1)
+        beside |= (places > 0) & (places < length) & np.isfinite(nearest) & (nearest > _WIDER)
+    wide = np.zeros(known.shape, bool)
+    wide[tuple(cells[beside].T[::-1])] = True
+    return np.where(wide, before, found)
 
 
 def _without_rims(found: FloatArray) -> FloatArray:

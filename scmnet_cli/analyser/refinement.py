@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from scmnet_cli.analyser.analysis import BEYOND, MARGIN, Analysis, framed
+from scmnet_cli.analyser.close_ups import MOST_ENLARGED, closer_regions
 from scmnet_cli.analyser.estimators import Box
 from scmnet_cli.analyser.facing import facing_corrected
 from scmnet_cli.analyser.legs import ankles_apart
@@ -31,9 +32,6 @@ _SAME_CROP = 0.8
 
 _CANVASES = (1.0, 0.75, 0.5)
 """Sizes of the network's input, relative to the largest."""
-
-_MOST_ENLARGED = 2.9
-"""Factor up to which a crop is enlarged to a canvas, if a smaller canvas is left."""
 
 _REACH = 0.15
 """Greatest distance of a joint from the regions' box, as a share of its height, to be included in the crop."""
@@ -83,6 +81,8 @@ class Refinement:
         if self.flip_tta:
             answer = _averaged(answer, self._mirrored_pass(seen))
         probabilities = answer.regions.softmax(1)[0].numpy()
+        if beside is None:
+            probabilities = closer_regions(probabilities, crop, lambda part: self._regions(photo, part))
         joints = joints_of(answer)
         cleaned = clean_probabilities(probabilities, joints)
         joints = ankles_apart(joints, answer.heat[0].float().numpy(), cleaned)
@@ -99,7 +99,7 @@ class Refinement:
         """Return the crop around a box; a crop of few pixels gets a smaller canvas, since the network knows no blur."""
         crop = framed(box, self.canvas, margin)
         canvases = [self.canvas.resized_to(round(share * self.canvas.height)) for share in _CANVASES]
-        sharp = [canvas for canvas in canvases if canvas.height <= _MOST_ENLARGED * crop.height]
+        sharp = [canvas for canvas in canvases if canvas.height <= MOST_ENLARGED * crop.height]
         return replace(crop, canvas=sharp[0] if sharp else canvases[-1])
 
     def view(self, photo: UInt8Array, crop: CropBox) -> Tensor:
@@ -107,6 +107,11 @@ class Refinement:
         # Bilinear as in training, and four times as fast as Lanczos.
         image = to_tensor(crop.crop_image(photo, BEYOND, Image.Resampling.BILINEAR))[None]
         return image.to(self.dtype, memory_format=torch.channels_last)
+
+    def _regions(self, photo: UInt8Array, crop: CropBox) -> Tensor:
+        """Return the probabilities of the regions in a crop, (1, R, h, w)."""
+        regions: Tensor = self.net(self.view(photo, crop)).regions
+        return regions.softmax(1).float()
 
     def _mirrored_pass(self, seen: Tensor) -> Analysed:
         found: Analysed = self.net(seen.flip(-1))

@@ -199,11 +199,33 @@ def _join_broken_arms(probabilities: FloatArray, chosen: UInt8Array, joints: Flo
     closed = ndimage.binary_closing(chosen == _ARMS, np.ones((3, 3), bool), max(1, round(_BRACELET * height)))
     gaps = closed & np.isin(chosen, _NOT_ON_ARMS)
     cells = np.argwhere(gaps)
-    axes = (np.array(places) + 0.5) / REGION_STRIDE - 0.5
+    axes = ((np.array(places) + 0.5) / REGION_STRIDE - 0.5).astype(np.float32)
     away = np.linalg.norm(cells[:, None, ::-1] - axes, axis=-1).min(1, initial=np.inf)
     gaps[tuple(cells[away > _ARM_REACH * height].T)] = False
     for region in _NOT_ON_ARMS:
         rename(probabilities, chosen, gaps & (chosen == region), region, _ARMS)
+    for piece in sorted(_pieces(chosen == _UPPER), key=np.count_nonzero)[:-1]:
+        if _crosses_arm(piece, chosen == _ARMS, axes, _ARM_REACH * height):
+            rename(probabilities, chosen, piece, _UPPER, _ARMS)
+
+
+def _crosses_arm(piece: _BoolArray, arms: _BoolArray, axes: FloatArray, reach: float) -> bool:
+    """Return whether a piece lies on the axis of an arm, with skin above and below it, as bracelets do.
+
+    Shape:
+        piece, arms: (h, w); axes: (n, 2), places on the axes of forearms, x and y in cells, n / 12 arms.
+    """
+    beside = np.argwhere(grown(piece) & arms)[:, ::-1]
+    cells = np.argwhere(piece)[:, ::-1]
+    for axis in axes.reshape(-1, len(_ALONG_ARM), 2):
+        away = np.linalg.norm(cells[:, None] - axis, axis=-1)
+        if not len(beside) or (away.min(1) > reach).any():
+            continue
+        along = (axis[-1] - axis[0]) / max(float(np.linalg.norm(axis[-1] - axis[0])), 1e-6)
+        places, skin = cells @ along, beside @ along
+        if skin.min() < places.mean() - places.std() and skin.max() > places.mean() + places.std():
+            return True
+    return False
 
 
 def _order_garments(probabilities: FloatArray, chosen: UInt8Array) -> None:

@@ -26,7 +26,7 @@ _TOUCHING, _MOSTLY = 0.25, 0.38
 and anywhere. What hangs beside the body would fade half way, since a part's pixels do not reach so far."""
 
 _BETWEEN = 0.3  # share of a bag with clothes above and below it, or on both sides: it lies between clothes
-_OPEN_BODY, _OPEN_BETWEEN, _OPEN_BESIDE, _BEFORE_BODY = 0.25, 0.3, 0.22, 0.1
+_OPEN_BODY, _OPEN_BETWEEN, _OPEN_BESIDE, _BEFORE_BODY = 0.25, 0.3, 0.25, 0.1
 """Shares that may stay open without a bag: of trunk and thighs, and of the bag, with clothes on both sides. The latter
 is smaller where less of the bag than the last share is before trunk and thighs."""
 

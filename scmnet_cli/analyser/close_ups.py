@@ -1,0 +1,87 @@
+"""Close-ups: the regions of the upper and of the lower part of a person, at more pixels than the whole person has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scmnet_cli.images import CropBox
+from scmnet_cli.regions import BACKGROUND, region_id
+from scmnet_cli.types import FloatArray
+
+_PARTS = ((0.0, 0.6), (0.4, 1.0))
+"""Where the close-ups start and end, as shares of the crop's height."""
+
+_MARGIN, _FADE = 0.03, 0.1
+"""Border of a close-up that is left out, and where its weight rises to 1, as shares of its size."""
+
+MOST_ENLARGED = 2.9
+"""Factor up to which a crop is enlarged to a canvas; the network knows no blur."""
+
+_KINDS = [region_id("pants"), region_id("skirt")]
+"""A close-up without the waist does not tell these apart; the whole person does."""
+
+_RARE = 1e-4  # keeps the ratio of two probabilities defined
+
+
+def closer_regions(probabilities: FloatArray, crop: CropBox, regions_in: Callable[[CropBox], Tensor]) -> FloatArray:
+    """Average the regions of a whole person with those of two close-ups, where these show the same pixels.
+
+    Nothing joins the person: a close-up takes passers-by and shadows for it more often.
+
+    Args:
+        probabilities: probabilities of the regions in the crop of the whole person.
+        crop: that crop.
+        regions_in: runs the network on a crop of the photo; the result is (1, R, h, w).
+
+    Shape:
+        probabilities, result: (R, h, w); the same array where the photo has no pixels for close-ups.
+    """
+    parts = [_part(crop, start, end) for start, end in _PARTS]
+    if any(part.canvas.height > MOST_ENLARGED * part.height for part in parts):
+        return probabilities
+    whole = torch.from_numpy(probabilities)
+    total, weight = whole.clone(), torch.ones(whole.shape[1:])
+    for part in parts:
+        found, share = _on_crop(regions_in(part), part, crop, whole.shape[1:])
+        total += found * share
+        weight += share
+    mean = total / weight
+    kinds = whole[_KINDS] + _RARE
+    mean[_KINDS] = mean[_KINDS].sum(0) * kinds / kinds.sum(0)
+    background = torch.maximum(mean[BACKGROUND], whole[BACKGROUND])
+    mean *= (1 - background) / (1 - mean[BACKGROUND]).clamp(min=_RARE)
+    mean[BACKGROUND] = background
+    averaged: FloatArray = mean.numpy()
+    return averaged
+
+
+def _part(crop: CropBox, start: float, end: float) -> CropBox:
+    """Return the crop of a part of the height, around the middle of the width."""
+    height = max(1, round((end - start) * crop.height))
+    width = max(1, round(height * crop.canvas.width / crop.canvas.height))
+    left, top = round(crop.left + (crop.width - width) / 2), round(crop.top + start * crop.height)
+    return replace(crop, left=left, top=top, height=height, width=width)
+
+
+def _on_crop(found: Tensor, part: CropBox, crop: CropBox, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    """Sample what was found in a part on the cells of the whole crop, and return it with its weight there.
+
+    Shape:
+        found: (1, R, h, w); shape: rows and columns of the cells; result: (R, rows, columns) and (rows, columns).
+    """
+    rows, columns = shape
+    y = ((np.arange(rows) + 0.5) / rows * crop.height + crop.top - part.top) / part.height
+    x = ((np.arange(columns) + 0.5) / columns * crop.width + crop.left - part.left) / part.width
+    grid = np.stack(np.meshgrid(2 * x - 1, 2 * y - 1), -1).astype(np.float32)
+    sampled = F.grid_sample(
+        found, torch.from_numpy(grid)[None], mode="bilinear", padding_mode="border", align_corners=False
+    )
+    to_edge = [np.minimum(place, 1 - place) - _MARGIN for place in (y, x)]
+    weight = (to_edge[0] / _FADE).clip(0, 1)[:, None] * (to_edge[1] > 0)
+    return sampled[0], torch.from_numpy(weight.astype(np.float32))
