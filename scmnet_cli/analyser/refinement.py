@@ -19,7 +19,7 @@ from scmnet_cli.analyser.network import HEAT_STRIDE, REGION_STRIDE, Analysed, jo
 from scmnet_cli.analyser.region_maps import VISIBLE, clean_probabilities, main_person_mask
 from scmnet_cli.images import CropBox, to_tensor
 from scmnet_cli.regions import BACKGROUND
-from scmnet_cli.skeleton import MIRRORED
+from scmnet_cli.skeleton import JOINTS, MIRRORED
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
 
 _FAR = 0.4
@@ -32,6 +32,8 @@ _SAME_CROP = 0.8
 
 _CANVASES = (1.0, 0.75, 0.5)
 """Sizes of the network's input, relative to the largest."""
+
+_KNEES = [JOINTS.index(f"{side}_knee") for side in ("right", "left")]
 
 _REACH = 0.15
 """Greatest distance of a joint from the regions' box, as a share of its height, to be included in the crop."""
@@ -81,9 +83,9 @@ class Refinement:
         if self.flip_tta:
             answer = _averaged(answer, self._mirrored_pass(seen))
         probabilities = answer.regions.softmax(1)[0].numpy()
-        if beside is None:
-            probabilities = closer_regions(probabilities, crop, lambda part: self._regions(photo, part))
         joints = joints_of(answer)
+        if beside is None and (joints[_KNEES, 2] >= VISIBLE).any():  # a half body is a close-up
+            probabilities = closer_regions(probabilities, crop, lambda part: self._regions(photo, part))
         cleaned = clean_probabilities(probabilities, joints)
         joints = ankles_apart(joints, answer.heat[0].float().numpy(), cleaned)
         joints = facing_corrected(joints, cleaned, VISIBLE)
