@@ -24,8 +24,8 @@ from scmnet_cli.config import parse_config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.crossed_arms import limb_kinds, moved_limbs
-from scmnet_cli.inference.export import OPSET, export_onnx, largest_difference
-from scmnet_cli.inference.exported import FILES, POSE_TO_IMAGE, REGION_ENCODER, ExportedModel
+from scmnet_cli.inference.export import OPSET, export_onnx, largest_difference, share_constants, simplified
+from scmnet_cli.inference.exported import FILES, POSE_TO_IMAGE, REGION_ENCODER, ExportedModel, open_session
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.regions import one_hot
@@ -267,6 +267,27 @@ def test_on_real_people_the_pictures_differ_by_less_than_a_grey_level(
         for pose in people:
             drawn = pipeline.compose(expected, torch.from_numpy(pose.joints[None])).image.numpy()
             assert np.abs(drawn - exported.paint(found, pose.joints[None])["picture"]).max() < GREY_LEVEL
+
+
+def test_equal_constants_of_a_graph_become_one() -> None:
+    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    helper = onnx.helper
+    constants = [
+        onnx.numpy_helper.from_array(np.array([value], np.float32), f"c{i}") for i, value in enumerate((1, 1, 2))
+    ]
+    nodes = [helper.make_node("Add", ["x", f"c{i}"], [f"sum{i}"]) for i in range(3)]
+    nodes.append(helper.make_node("Concat", [f"sum{i}" for i in range(3)], ["y"], axis=0))
+    seen, made = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [size]) for name, size in (("x", 1), ("y", 3))
+    )
+    graph = helper.make_graph(nodes, "sums", [seen], [made], constants)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    share_constants(proto)
+    merged = onnx.load_from_string(simplified(proto.SerializeToString()))
+    assert [node.op_type for node in merged.graph.node].count("Add") == 2
+    (found,) = open_session(merged.SerializeToString(), "sums").run(None, {"x": np.array([3], np.float32)})
+    assert found.tolist() == [4, 4, 5]
 
 
 def test_a_folder_without_exported_files_is_an_error_with_the_export_command(place: Place, scm: Scm) -> None:

@@ -305,7 +305,7 @@ def _traced(
 ) -> bytes:
     try:
         import onnx
-        import onnxruntime  # noqa: F401 - _simplified imports it
+        import onnxruntime  # noqa: F401 - simplified imports it
         import onnxscript  # noqa: F401 - torch's exporter imports it, with a less clear error if it is missing
     except ImportError as error:
         raise ScmError(f"scm export: {NEEDS_EXTRA} ({error})") from error
@@ -318,13 +318,13 @@ def _traced(
             dynamic_shapes=tuple(shapes.values()) if any(shapes.values()) else None,
             opset_version=OPSET,
             dynamo=True,
-            optimize=False,  # its pattern matching takes minutes on thousands of nodes; _simplified takes a second
+            optimize=False,  # its pattern matching takes minutes on thousands of nodes; simplified takes a second
             verbose=False,
         )
         assert program is not None
-        proto = onnx.load_from_string(_simplified(program.model_proto.SerializeToString()))
-        _share_constants(proto)
-        proto = onnx.load_from_string(_simplified(proto.SerializeToString()))
+        proto = onnx.load_from_string(simplified(program.model_proto.SerializeToString()))
+        share_constants(proto)
+        proto = onnx.load_from_string(simplified(proto.SerializeToString()))
     for node in proto.graph.node:  # source locations, which contain paths of this machine
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
@@ -338,7 +338,7 @@ def _traced(
     return content
 
 
-def _share_constants(proto: Any) -> None:
+def share_constants(proto: Any) -> None:
     """Let equal constants of a graph be one, so that equal nodes that use them can be merged too."""
     first: dict[tuple[Any, ...], str] = {}
     same = {}
@@ -349,7 +349,7 @@ def _share_constants(proto: Any) -> None:
         node.input[:] = [same.get(name, name) for name in node.input]
 
 
-def _simplified(content: bytes) -> bytes:
+def simplified(content: bytes) -> bytes:
     """Fold constants and drop unused nodes with ONNX Runtime, at the level that uses standard operators only."""
     import onnxruntime
 
