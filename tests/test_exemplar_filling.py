@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from test_editing import PANTS, full_size, regions_of
 
+from scmnet_cli.inference import exemplar_filling
 from scmnet_cli.inference.exemplar_filling import exemplar_filled
 from scmnet_cli.inference.filling import torso_filled
 
@@ -42,7 +44,9 @@ def test_only_wanted_pixels_are_filled_and_none_shows_the_person() -> None:
     assert filled[wanted][:, 0].max() < 210
 
 
-def test_pieces_meet_without_seams_although_light_falls_off() -> None:
+@pytest.mark.parametrize("solved", [10**6, 0], ids=["solved in the photo", "solved on the copy"])
+def test_pieces_meet_without_seams_although_light_falls_off(solved: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exemplar_filling, "_MOST_SOLVED", solved)
     rows, columns = np.mgrid[:120, :120]
     light = (80 + columns).astype(np.uint8)
     picture = np.repeat(light[..., None], 3, axis=-1)

@@ -22,9 +22,10 @@ _ROWS = 400
 _HALF = 4  # half width of a patch
 _REACH = (40, 100)  # pixels above and below, and on both sides of the hole, in which patches are searched
 _FLAT = 0.02  # data term where there is no edge
-_NEAR = (0.008, 0.001)
+_NEAR = (0.03, 0.003)
 """Cost of a patch's distance down and across, in grey levels squared for a pixel squared: ground is below walls."""
 _MOST_PATCHES = 60_000
+_MOST_SOLVED = 60_000  # pixels: with more, Poisson's equation is solved on the copy
 _ANCHOR = 1e-3  # weight of copied colours, against that of their differences
 
 
@@ -66,22 +67,30 @@ def exemplar_filled(ground: UInt8Array, unknown: _BoolArray, wanted: _BoolArray,
     small = blocks(ground.astype(np.float32)).mean((1, 3))
     hole, asked = (np.asarray(blocks(mask).any((1, 3)), np.bool_) for mask in (unknown, wanted & unknown))
     asked = hole & np.logical_or.accumulate(asked, 1) & np.logical_or.accumulate(asked[:, ::-1], 1)[:, ::-1]
-    places = _filled(np.asarray(small, np.float32), hole, np.asarray(asked, np.bool_))
+    small = np.asarray(small, np.float32)
+    places = _filled(small, hole, np.asarray(asked, np.bool_))
     found = places[0] >= 0
+    if not found.any():
+        return smooth
     rows, columns = np.nonzero(wanted & unknown)
-    low_rows, low_columns = (rows // step).clip(max=height - 1), (columns // step).clip(max=width - 1)
-    source_rows = (places[0][low_rows, low_columns] * step + rows % step).clip(0, len(ground) - 1)
-    source_columns = (places[1][low_rows, low_columns] * step + columns % step).clip(0, ground.shape[1] - 1)
-    used = found[low_rows, low_columns] & ~unknown[source_rows, source_columns]
-    from_rows, from_columns = (np.full(unknown.shape, -1) for _ in range(2))
-    from_rows[rows[used], columns[used]] = source_rows[used]
-    from_columns[rows[used], columns[used]] = source_columns[used]
-    return _blended(ground.astype(np.float32), unknown, (from_rows, from_columns), smooth)
+    low = (rows // step).clip(max=height - 1), (columns // step).clip(max=width - 1)
+    source_rows = (places[0][low] * step + rows % step).clip(0, len(ground) - 1)
+    source_columns = (places[1][low] * step + columns % step).clip(0, ground.shape[1] - 1)
+    used = found[low] & ~unknown[source_rows, source_columns]
+    at, source = (rows[used], columns[used]), (source_rows[used], source_columns[used])
+    result = smooth.astype(np.float32).copy()
+    if len(at[0]) <= _MOST_SOLVED:
+        from_rows, from_columns = (np.full(unknown.shape, -1) for _ in range(2))
+        from_rows[at], from_columns[at] = source
+        pieces = _blended(ground.astype(np.float32), unknown, (from_rows, from_columns))[at]
+    else:  # one shift for each pixel of the copy: pieces meet at borders of these
+        shift = np.where(found[..., None], _blended(small, hole, places) - small[places], 0)
+        pieces = ground[source] + shift[low][used]
+    result[at] = pieces.clip(0, 255)
+    return result
 
 
-def _blended(
-    ground: FloatArray, unknown: _BoolArray, places: tuple[_IntArray, _IntArray], smooth: FloatArray
-) -> FloatArray:
+def _blended(ground: FloatArray, unknown: _BoolArray, places: tuple[_IntArray, _IntArray]) -> FloatArray:
     """Return a picture with copied pixels whose differences, not colours, are those of where they come from.
 
     So pieces meet without seams: Poisson's equation with the known pixels around the hole as boundary.
@@ -122,8 +131,8 @@ def _blended(
     matrix = coo_matrix((values, (first, second)), shape=(count, count)).tocsc()
     copied = ground[rows[filled], columns[filled]]
     solved = np.stack([spsolve(matrix, sums[:, channel] + _ANCHOR * copied[:, channel]) for channel in range(3)], -1)
-    result = smooth.astype(np.float32).copy()
-    result[filled] = solved.clip(0, 255)
+    result = ground.copy()
+    result[filled] = solved
     return result
 
 
