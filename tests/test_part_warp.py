@@ -322,7 +322,7 @@ def test_layers_of_a_source_serve_every_pose_that_has_the_same_joints(missing: t
     layers = part_layers(masks, joints, poses[:1])
     for pose in torch.split(poses, 1):
         expected = warp_parts(image, masks, joints, pose, on_boxes=False)
-        found = warp_layers(image, masks, layers, joints, pose)
+        found = warp_layers(image, masks, layers, joints, pose, torch.ones(1, 10))
         assert all(torch.equal(getattr(found, name.name), getattr(expected, name.name)) for name in fields(PartWarp))
 
 
