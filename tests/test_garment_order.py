@@ -36,6 +36,7 @@ TOP = ("upper", 8, 28, 12, 32)
         ([TOP, ("pants", 28, 60, 12, 32), ("skirt", 34, 40, 14, 20)], (36, 16), "pants"),
         ([TOP, ("skirt", 28, 46, 12, 32), ("pants", 46, 60, 14, 20)], (50, 16), "pants"),
         ([("upper", 8, 50, 12, 32), ("pants", 50, 60, 14, 30)], (40, 20), "upper"),
+        ([TOP, ("pants", 28, 50, 12, 32), ("skirt", 50, 60, 10, 34)], (55, 20), "pants"),
     ],
     ids=[
         "top in trousers",
@@ -45,6 +46,7 @@ TOP = ("upper", 8, 28, 12, 32)
         "skirt in trousers",
         "leggings",
         "a coat",
+        "wide trouser legs",
     ],
 )
 def test_a_piece_that_is_out_of_order_is_renamed_and_others_stay(
@@ -54,6 +56,14 @@ def test_a_piece_that_is_out_of_order_is_renamed_and_others_stay(
     assert chosen[at] == region_id(wanted)
     assert chosen[15, 20] == region_id("upper")
     assert (chosen != 0).sum() == (likeliest(dressed(*bands)) != 0).sum(), "nothing of the person is lost"
+
+
+def test_a_piece_of_skirt_apart_from_the_person_is_background_and_one_below_a_bag_stays() -> None:
+    """A bag beside the legs is no skirt. A skirt whose waist a bag hides has legs below it."""
+    apart = dressed(TOP, ("legs", 28, 60, 14, 24), ("skirt", 36, 44, 27, 33))
+    below = dressed(TOP, ("arms", 28, 34, 10, 13), ("skirt", 34, 46, 12, 32), ("legs", 46, 60, 14, 24))
+    assert likeliest(clean_probabilities(apart, NOBODY))[40, 30] == region_id("background")
+    assert likeliest(clean_probabilities(below, NOBODY))[40, 20] == region_id("skirt")
 
 
 def arms_at(elbows: tuple[int, int], wrists: tuple[int, int]) -> np.ndarray:

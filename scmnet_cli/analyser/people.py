@@ -38,7 +38,7 @@ from scmnet_cli.types import Canvas, UInt8Array
 SHIPPED = Path(__file__).parents[1] / "assets" / PEOPLE.file
 """The weights that ship with this package."""
 
-_AFTER_NETWORK = 4
+_AFTER_NETWORK = 5
 """Version of what follows the network: photos that were prepared with another one are prepared again."""
 
 

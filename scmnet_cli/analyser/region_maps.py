@@ -232,21 +232,20 @@ def _order_garments(probabilities: FloatArray, chosen: UInt8Array) -> None:
     """Rename pieces of garments that are out of order, in place.
 
     A piece of upper garment that hangs on pants is pants. One that hangs on a much larger skirt is skirt; else both are
-    a dress, which counts as upper garment. A piece of pants that touches a larger
-    skirt and ends above its hem is skirt. A piece of skirt that touches much larger pants is pants.
+    a dress, which counts as upper garment. A piece of pants that touches a larger skirt and ends above its hem is
+    skirt. A piece of skirt that hangs on pants, or touches much larger ones, is pants; one that touches nothing of the
+    person is background.
 
     Shape:
         probabilities: (8, h, w); chosen: (h, w), the likeliest of each cell.
     """
     for piece in _pieces(chosen == _UPPER)[1:]:  # below the first, from the top
-        edge = np.nonzero(piece & ~_moved_down(piece))
-        above = chosen[np.maximum(edge[0] - 1, 0), edge[1]]
         skirt = chosen == _SKIRT
-        if (above == _PANTS).mean() > 0.5:
+        if _hangs_on(piece, chosen == _PANTS):
             rename(probabilities, chosen, piece, _UPPER, _PANTS)
-        elif (above == _SKIRT).mean() > 0.5 and piece.sum() < _SMALL_PIECE * skirt.sum():
+        elif _hangs_on(piece, skirt) and piece.sum() < _SMALL_PIECE * skirt.sum():
             rename(probabilities, chosen, piece, _UPPER, _SKIRT)
-        elif (above == _SKIRT).mean() > 0.5:
+        elif _hangs_on(piece, skirt):
             rename(probabilities, chosen, skirt, _SKIRT, _UPPER)
     skirt = chosen == _SKIRT
     hem = int(np.nonzero(skirt)[0].max(initial=-1))
@@ -255,8 +254,17 @@ def _order_garments(probabilities: FloatArray, chosen: UInt8Array) -> None:
             rename(probabilities, chosen, piece, _PANTS, _SKIRT)
     pants = chosen == _PANTS
     for piece in _pieces(chosen == _SKIRT):
-        if piece.sum() < _SMALL_PIECE * pants.sum() and (grown(piece) & pants).any():
+        beside = grown(piece) & ~piece
+        if not (chosen[beside] != BACKGROUND).any():
+            rename(probabilities, chosen, piece, _SKIRT, BACKGROUND)
+        elif _hangs_on(piece, pants) or (piece.sum() < _SMALL_PIECE * pants.sum() and (beside & pants).any()):
             rename(probabilities, chosen, piece, _SKIRT, _PANTS)
+
+
+def _hangs_on(piece: _BoolArray, garment: _BoolArray) -> bool:
+    """Return whether most of what lies on the upper edge of a piece is a garment."""
+    rows, columns = np.nonzero(piece & ~_moved_down(piece))
+    return bool(garment[np.maximum(rows - 1, 0), columns].mean() > 0.5)
 
 
 def rename(
