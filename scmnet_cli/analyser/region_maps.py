@@ -233,8 +233,8 @@ def _order_garments(probabilities: FloatArray, chosen: UInt8Array) -> None:
 
     A piece of upper garment that hangs on pants is pants. One that hangs on a much larger skirt is skirt; else both are
     a dress, which counts as upper garment. A piece of pants that touches a larger skirt and ends above its hem is
-    skirt. A piece of skirt that hangs on pants, or touches much larger ones, is pants; one that touches nothing of the
-    person is background.
+    skirt. A piece of skirt that hangs on pants, or touches much larger ones, is pants; a small one
+    that touches nothing of the person is background.
 
     Shape:
         probabilities: (8, h, w); chosen: (h, w), the likeliest of each cell.
@@ -255,7 +255,7 @@ def _order_garments(probabilities: FloatArray, chosen: UInt8Array) -> None:
     pants = chosen == _PANTS
     for piece in _pieces(chosen == _SKIRT):
         beside = grown(piece) & ~piece
-        if not (chosen[beside] != BACKGROUND).any():
+        if piece.sum() < _SMALL_PIECE * (chosen != BACKGROUND).sum() and (chosen[beside] == BACKGROUND).all():
             rename(probabilities, chosen, piece, _SKIRT, BACKGROUND)
         elif _hangs_on(piece, pants) or (piece.sum() < _SMALL_PIECE * pants.sum() and (beside & pants).any()):
             rename(probabilities, chosen, piece, _SKIRT, _PANTS)
