@@ -18,8 +18,8 @@ from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
     from scmnet_cli.config import Config
-    from scmnet_cli.training.counted import Report
-    from scmnet_cli.training.loop import Plan, Run
+    from scmnet_cli.training.counted import Plan, Report
+    from scmnet_cli.training.loop import Run
 
 _SHIPPED = "shipped"
 _LONG = 2 * 24 * 3600.0

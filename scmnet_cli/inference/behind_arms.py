@@ -1,8 +1,8 @@
-"""What a garment looks like without an arm that hangs beside or in front of it.
+"""Complete a garment behind a hanging arm.
 
-When such an arm moves, its hand and cuff must not stay on the coat or the trousers. What lies behind a hand is unknown:
-the garment's border is taken for a straight line from where the arm leaves the body to where the garment shows again
-below the hand.
+When the arm moves, its hand and cuff must not stay on the coat or the trousers. The photo does not show what lies
+behind the hand. So the border of the garment is assumed to be straight, from where the arm leaves the body to where the
+garment shows again below the hand.
 """
 
 from __future__ import annotations

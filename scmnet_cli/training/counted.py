@@ -9,7 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scmnet_cli.config import Config
 from scmnet_cli.files import open_to_append
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Summary of a run before it starts."""
+
+    config: Config
+    num_train: int
+    num_val: int
+    num_parameters: dict[str, int]
+    steps: int
+    device: str
+    resumes_at: int
 
 
 @dataclass(frozen=True)

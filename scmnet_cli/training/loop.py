@@ -14,12 +14,10 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,10 +30,10 @@ from scmnet_cli.system.devices import choose_device
 from scmnet_cli.system.locks import held
 from scmnet_cli.system.process import freed_memory_kept
 from scmnet_cli.system.processes import Team, this_rank
-from scmnet_cli.training.counted import CountedRun, Outcome, Report
+from scmnet_cli.training.counted import CountedRun, Outcome, Plan, Report
 from scmnet_cli.training.limits import Limits
 from scmnet_cli.training.means import Means
-from scmnet_cli.training.measure import draw_grid, field_statistics, measure, spread_of
+from scmnet_cli.training.measure import draw_grid, field_statistics, measure, spaced, spread_of
 from scmnet_cli.training.objective import (
     GeneratorObjective,
     GeneratorOutput,
@@ -46,6 +44,7 @@ from scmnet_cli.training.objective import (
 )
 from scmnet_cli.training.setup import (
     LOCK_FILE,
+    PreparedNetworks,
     build_accelerator,
     build_networks,
     check_batch,
@@ -53,10 +52,12 @@ from scmnet_cli.training.setup import (
     licence_of,
     open_folder,
     resume,
+    set_learning_rates,
 )
 from scmnet_cli.training.signals import stop_signals
 from scmnet_cli.training.state import Progress, fingerprint, save_state
 from scmnet_cli.training.tracking import Tracker
+from scmnet_cli.training.vgg_views import random_band, sees_halved
 
 log = logging.getLogger(__name__)
 
@@ -70,35 +71,6 @@ _TIMED_IMAGES = 2
 _TIMED_STEPS = 3
 _QUICK, _LONGEST_MEASURING = 3.0, 20.0
 """Seconds: of a step that is repeated, and after which no further phase is measured."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Summary of a run before it starts."""
-
-    config: Config
-    num_train: int
-    num_val: int
-    num_parameters: dict[str, int]
-    steps: int
-    device: str
-    resumes_at: int
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """The trained networks, as they are or wrapped to exchange gradients between processes."""
-
-    generator_pass: nn.Module
-    discriminators: nn.Module | None
-    feature_discriminator: nn.Module | None
-
-    def map(self, prepare: Callable[[nn.Module], nn.Module]) -> _Prepared:
-        """Return the networks prepared."""
-        networks = (self.generator_pass, self.discriminators, self.feature_discriminator)
-        generator_pass, *others = (None if network is None else prepare(network) for network in networks)
-        assert generator_pass is not None
-        return _Prepared(generator_pass, *others)
 
 
 class Run(CountedRun):
@@ -221,8 +193,8 @@ class Run(CountedRun):
                 break
         return step, time.perf_counter() - began
 
-    def _unprepared(self) -> _Prepared:
-        return _Prepared(self.generator_pass, self.discriminators, self.feature_discriminator)
+    def _unprepared(self) -> PreparedNetworks:
+        return PreparedNetworks(self.generator_pass, self.discriminators, self.feature_discriminator)
 
     def _kept(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         weights = {
@@ -282,7 +254,7 @@ class Run(CountedRun):
                 measured = self._validate(tracker)
             # A signal reaches the processes in different steps, so they agree here; they also wait for rank 0 to save.
             while self.images < config.images and not team.any(bool(stopped) or limits.is_over()):
-                self._set_learning_rates()
+                set_learning_rates(self.optimizers, config, self.images)
                 good = self._step(networks)
                 if self.images == counted_from:
                     team.shorten_gpu_timeout()
@@ -317,20 +289,12 @@ class Run(CountedRun):
             signals = [number for received in team.gather(stopped) for number in received]
         return Outcome(self.images, finished, signals[0] if signals else None, self.run / MODEL_FILE)
 
-    def _set_learning_rates(self) -> None:
-        train = self.config.train
-        factor = train.decay ** (self.images // train.decay_every) if train.decay_every else 1.0
-        for name, optimizer in self.optimizers.items():
-            base = train.learning_rate if name == "generator" else train.discriminator_learning_rate
-            for group in optimizer.param_groups:
-                group["lr"] = base * factor
-
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
             self.device.type, dtype=torch.bfloat16, enabled=self.config.train.precision == "bf16", cache_enabled=True
         )
 
-    def _step(self, networks: _Prepared) -> bool:
+    def _step(self, networks: PreparedNetworks) -> bool:
         """Run one step of the generator and of each discriminator; return whether all gradients were finite.
 
         The batch is split into ``accumulate`` parts, and each part into one share per process. Batch statistics are
@@ -359,7 +323,7 @@ class Run(CountedRun):
             with self._sync_after_last(networks.generator_pass, part):
                 with self._autocast():
                     output: GeneratorOutput = networks.generator_pass(inputs)
-                    logits, image = None, _judged(output)
+                    logits, image = None, output.judged
                     if adversarial and self.discriminators:
                         logits = self.discriminators(image, inputs.maps)
                     terms = self.objective(
@@ -368,7 +332,7 @@ class Run(CountedRun):
                         logits,
                         with_vgg=self.images >= config.train.vgg_losses_from,
                         band=self._band(),
-                        halved=self._sees_halved(),
+                        halved=sees_halved(config.loss.vgg_halved, seed=(self.seed, _HALVED_STREAM, self.images)),
                         judge=judge if adversarial and self.feature_discriminator else None,
                     )
                     total = self.objective.total(terms)
@@ -421,17 +385,8 @@ class Run(CountedRun):
 
     def _band(self) -> slice | None:
         """Return the rows of the image that this step's VGG losses use; None for all rows."""
-        share, height = self.config.loss.vgg_band, self.canvas.height
-        rows = max(int(height * share) // 8 * 8, 8)
-        if rows >= height:
-            return None
-        top = int(np.random.default_rng((self.seed, _BAND_STREAM, self.images)).integers(height - rows + 1))
-        return slice(top, top + rows)
-
-    def _sees_halved(self) -> bool:
-        """Return whether this step's VGG losses see the whole image at half the size."""
-        draw = np.random.default_rng((self.seed, _HALVED_STREAM, self.images)).random()
-        return bool(draw < self.config.loss.vgg_halved)
+        seed = (self.seed, _BAND_STREAM, self.images)
+        return random_band(self.canvas.height, self.config.loss.vgg_band, seed=seed)
 
     def _sync_after_last(self, network: nn.Module, part: int) -> AbstractContextManager[None]:
         """Exchange gradients between processes once per step, after its last part."""
@@ -460,7 +415,7 @@ class Run(CountedRun):
             measured = measure(net, self.val, batch=batch, limit=_MEASURED_PEOPLE, team=self.team)
             if tracker is None:
                 return measured
-            grid = draw_grid(net, self.val.batch(_spaced(len(self.val), train.num_samples)))
+            grid = draw_grid(net, self.val.batch(spaced(len(self.val), train.num_samples)))
         tracker.grid(grid, self.images)
         return {**measured, "val_source_spread": spread_of(grid)}
 
@@ -491,15 +446,3 @@ class Run(CountedRun):
         summary = {"finished": finished, "seed": self.seed, "device": str(self.device), **latest}
         summary |= {"images": self.images, "seconds": round(self.seconds, 3)}  # more than in the latest line of the log
         write_text(self.run / SUMMARY_FILE, json.dumps(summary, indent=2))
-
-
-def _judged(output: GeneratorOutput) -> Tensor:
-    """Return the images that the discriminators see: crossed ones take the place of as many pairs."""
-    crossed = output.crossed_image
-    return output.image if crossed is None else torch.cat([crossed, output.image[len(crossed) :]])
-
-
-def _spaced(length: int, wanted: int) -> list[int]:
-    """Return up to ``wanted`` indices spread evenly over ``length``."""
-    num = min(length, wanted)
-    return [index * length // num for index in range(num)]

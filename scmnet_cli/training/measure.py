@@ -119,3 +119,9 @@ def field_statistics(output: GeneratorOutput, inputs: Inputs, prefix: str = "") 
         blend = (output.rendering.blend[:, 0] * person).sum((1, 2)) / person.sum((1, 2))
         statistics[f"{prefix}blend"] = blend
     return statistics
+
+
+def spaced(length: int, wanted: int) -> list[int]:
+    """Return up to ``wanted`` indices spread evenly over ``length``."""
+    num = min(length, wanted)
+    return [index * length // num for index in range(num)]

@@ -114,6 +114,12 @@ class GeneratorOutput:
         """The generated image, (B, 3, H, W) in [-1, 1]."""
         return self.rendering.image
 
+    @property
+    def judged(self) -> Tensor:
+        """The images that the discriminators see: crossed ones take the place of as many pairs."""
+        crossed = self.crossed_image
+        return self.image if crossed is None else torch.cat([crossed, self.image[len(crossed) :]])
+
 
 class GeneratorPass(nn.Module):
     """Forward pass of the generator for training: also moves region shares and colours through the field."""

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,6 +28,7 @@ from scmnet_cli.training.choice import bfloat16_pays
 from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, GeneratorPass, Inputs
 from scmnet_cli.training.personal_guard import Validation, likeness, losses_of_person
 from scmnet_cli.training.personal_views import PersonalStream, held_out_views, outside_holes
+from scmnet_cli.training.vgg_views import random_band
 from scmnet_cli.types import FloatArray, Person
 from scmnet_cli.weights import find_backbone
 
@@ -335,7 +335,8 @@ class PersonalRun:
         inputs = self._with_holes_filled(views)
         self._optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self._bfloat16)):
-            terms = self._objective(self._drawn(views)[0], inputs, None, band=self._band(step, inputs.target.shape[2]))
+            band = random_band(inputs.target.shape[2], self._band_share, seed=(_BAND_STREAM, step))
+            terms = self._objective(self._drawn(views)[0], inputs, None, band=band)
             loss = self._objective.total(terms)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), _MAX_GRADIENT)
@@ -360,13 +361,6 @@ class PersonalRun:
         target = torch.lerp(inputs.target, drawn.image.float(), hole)
         sure = None if inputs.sure is None else torch.maximum(inputs.sure, hole)
         return replace(inputs, target=target, target_masks=masks, sure=sure)
-
-    def _band(self, step: int, height: int) -> slice | None:
-        rows = max(int(height * self._band_share) // 8 * 8, 8)
-        if rows >= height:
-            return None
-        top = int(np.random.default_rng((_BAND_STREAM, step)).integers(height - rows + 1))
-        return slice(top, top + rows)
 
 
 _MAX_GRADIENT, _BAND_STREAM = 20.0, 23

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from scmnet_cli.checkpoint import MODEL_FILE, load_model, load_strict
-from scmnet_cli.config import Config
+from scmnet_cli.config import Config, TrainConfig
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import unfinished_files
@@ -52,6 +52,22 @@ class Networks:
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
     licence: str
+
+
+@dataclass(frozen=True)
+class PreparedNetworks:
+    """The trained networks, as they are or wrapped to exchange gradients between processes."""
+
+    generator_pass: nn.Module
+    discriminators: nn.Module | None
+    feature_discriminator: nn.Module | None
+
+    def map(self, prepare: Callable[[nn.Module], nn.Module]) -> PreparedNetworks:
+        """Return the networks prepared."""
+        networks = (self.generator_pass, self.discriminators, self.feature_discriminator)
+        generator_pass, *others = (None if network is None else prepare(network) for network in networks)
+        assert generator_pass is not None
+        return PreparedNetworks(generator_pass, *others)
 
 
 def build_accelerator(config: Config, device: torch.device, num_processes: int) -> Accelerator:
@@ -211,3 +227,12 @@ def check_ranks_agree(team: Team, run: Path, mine: Mapping[str, Any]) -> None:
                     f"{run}: rank {index} has another {name} than rank 0 ({value}, not {first[name]}); start "
                     "all processes with the same command, and keep data and run folder where every machine sees them"
                 )
+
+
+def set_learning_rates(optimizers: Mapping[str, torch.optim.Optimizer], train: TrainConfig, images: int) -> None:
+    """Set the learning rates after a number of images."""
+    factor = train.decay ** (images // train.decay_every) if train.decay_every else 1.0
+    for name, optimizer in optimizers.items():
+        base = train.learning_rate if name == "generator" else train.discriminator_learning_rate
+        for group in optimizer.param_groups:
+            group["lr"] = base * factor
