@@ -19,13 +19,14 @@ from scmnet_cli.analyser.training.lighting import in_garment_colour, with_shadow
 from scmnet_cli.analyser.training.loop import AnalyserRun, save_weights
 from scmnet_cli.analyser.training.losses import ViewBatch, losses
 from scmnet_cli.analyser.training.photos import Material, pseudo_labels
-from scmnet_cli.analyser.training.settings import AnalyserConfig, parse_analyser_config
+from scmnet_cli.analyser.training.settings import AnalyserConfig, FaceParserConfig, parse_analyser_config
 from scmnet_cli.analyser.training.views import CARRIED, TrainingPhoto, Views, plain_view, training_photo
 from scmnet_cli.analyser.windows import Window
 from scmnet_cli.checkpoint import load_tensors
+from scmnet_cli.cli.analyser import _TRAIN_HELP
 from scmnet_cli.errors import ScmError
 from scmnet_cli.regions import region_id
-from scmnet_cli.skeleton import MIRRORED
+from scmnet_cli.skeleton import JOINTS, MIRRORED
 from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.types import Person
 
@@ -86,6 +87,13 @@ def test_joints_outside_the_window_are_dropped(photos: list[TrainingPhoto]) -> N
     assert 0 < lost.sum() < 18
     assert (joints[lost] == 0).all()
     assert ((joints[~lost, :2] > -0.5) & (joints[~lost, :2] < 63.5)).all()
+
+
+def test_some_views_show_the_lower_body_alone_from_hip_to_foot(photos: list[TrainingPhoto]) -> None:
+    views = Views(photos, [], SMALL, 0)
+    seen = [{JOINTS[joint] for joint in np.flatnonzero(views.view(number).joints[:, 2] > 0)} for number in range(200)]
+    lower = [{"left_knee", "left_ankle"} <= names and "nose" not in names and "neck" not in names for names in seen]
+    assert 8 <= sum(lower) <= 40
 
 
 def test_a_cropped_photo_keeps_its_labels_and_joints_in_place(photos: list[TrainingPhoto]) -> None:
@@ -261,6 +269,14 @@ def test_other_regions_can_be_trained_and_the_header_names_the_kind(
     tensors, about = load_tensors(outcome.model)
     assert tensors["regions.weight"].shape[0] == 2
     assert about == {"kind": "scm faces", "images": "2"}
+
+
+def test_the_help_names_every_setting_with_its_default() -> None:
+    people, faces = _TRAIN_HELP.split("defaults:")[1].split("With --domain face:")
+    said = [dict(item.split("=") for item in part.split("\b")[0].split()) for part in (people, faces)]
+    of_people, of_faces = (config().model_dump() for config in (AnalyserConfig, FaceParserConfig))
+    assert said[0] == {name: str(value) for name, value in of_people.items()}
+    assert said[1] == {name: str(value) for name, value in of_faces.items() if value != of_people[name]}
 
 
 def test_settings_are_checked() -> None:

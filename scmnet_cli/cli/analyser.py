@@ -109,10 +109,10 @@ curve.jsonl. --transplants adds people drawn in skirts, trousers and dresses of 
 --reposed with lifted arms, --from-behind with hair instead of a face.
 
 \b
-Settings and their defaults: images=60000 batch=16 height=288 width=192 learning_rate=0.0015 encoder_share=0.3
+Settings and their defaults: images=60000 batch=16 height=384 width=256 learning_rate=0.0015 encoder_share=0.3
 warmup=2000 weight_decay=0.01 frozen_stages=2 ema_images=2000 save_every=1600 measure_every=4800 precision=bf16
 balance=0.25
-With --domain face: images=14000 height=192 warmup=1000 ema_images=1000 save_every=800 measure_every=2000
+With --domain face: images=14000 height=192 width=192 warmup=1000 ema_images=1000 save_every=800 measure_every=2000
 
 \b
 Examples:
