@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from scmnet_cli.cli.main import main
+from scmnet_cli.sources.deepfashion import DeepFashionSource
 from scmnet_cli.types import Canvas, UInt8Array
 
 FRAME = Canvas(256, 176)
@@ -86,3 +87,17 @@ def scm(*arguments: object) -> None:
     with pytest.raises(SystemExit) as caught:
         main([str(argument) for argument in arguments])
     assert not caught.value.code, arguments
+
+
+def a_benchmark(root: Path) -> Path:
+    """Four people with synthetic lists: raw photos, ADGAN's maps, pairs and joints in the benchmark's spelling."""
+    for number, (name, raw) in enumerate(RAW.items()):
+        save(root / "img" / f"{raw}.png", picture((256, 256), number))
+        save(root / "semantic_merge3" / f"{raw}.npy", labels((256, 176), (5, 1)).astype(np.int64))
+        assert name == DeepFashionSource.key(DeepFashionSource.__new__(DeepFashionSource), f"img/{raw}.jpg")
+    write(root / "train.lst", f"{C}.jpg", f"{D}.jpg")
+    write(root / "test.lst", f"{A}.jpg", f"{B}.jpg")
+    write(root / "fashion-resize-pairs-test.csv", "from,to", f"{A}.jpg,{B}.jpg", f"{B}.jpg,{A}.jpg")
+    write(root / "fashion-resize-annotation-train.csv", HEADER, row(f"{C}.jpg"), row(f"{D}.jpg"))
+    write(root / "fashion-resize-annotation-test.csv", HEADER, row(f"{A}.jpg"), row(f"{B}.jpg"))
+    return root
