@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from scmnet_cli.analyser.close_ups import closer_regions
 from scmnet_cli.images import CropBox
@@ -29,9 +28,9 @@ def everywhere(region: int, by: float = 0.9) -> FloatArray:
 def seen(found: FloatArray, crops: list[CropBox]) -> FloatArray:
     """Return the regions of an unsure person after close-ups that all show ``found``."""
 
-    def regions_in(crop: CropBox) -> torch.Tensor:
+    def regions_in(crop: CropBox) -> FloatArray:
         crops.append(crop)
-        return torch.from_numpy(found)[None]
+        return found
 
     return closer_regions(everywhere(UPPER, 0.3), CROP, regions_in)
 
@@ -66,7 +65,7 @@ def test_nothing_beyond_the_close_ups_changes_and_probabilities_sum_to_one() -> 
 
 def test_nothing_joins_the_person_and_what_a_close_up_shows_as_background_leaves() -> None:
     whole = everywhere(BACKGROUND, 0.6)
-    added = closer_regions(whole, CROP, lambda _: torch.from_numpy(everywhere(UPPER))[None])
+    added = closer_regions(whole, CROP, lambda _: everywhere(UPPER))
     assert (added.argmax(0) == BACKGROUND).all()
     removed = seen(everywhere(BACKGROUND), []).argmax(0)
     assert (removed[4:-4, 10:22] == BACKGROUND).all()
@@ -74,11 +73,11 @@ def test_nothing_joins_the_person_and_what_a_close_up_shows_as_background_leaves
 
 def test_the_whole_person_tells_trousers_from_a_skirt() -> None:
     whole = certain(np.full((ROWS, COLUMNS), SKIRT), 0.5)
-    found = closer_regions(whole, CROP, lambda _: torch.from_numpy(everywhere(PANTS))[None])
+    found = closer_regions(whole, CROP, lambda _: everywhere(PANTS))
     assert (found.argmax(0) == SKIRT).all()
 
 
 def test_a_photo_without_the_pixels_is_not_enlarged() -> None:
     small = CropBox(0, 0, 27, 40, CANVAS)
     whole = everywhere(UPPER, 0.3)
-    assert closer_regions(whole, small, lambda _: torch.from_numpy(everywhere(ARMS))[None]) is whole
+    assert closer_regions(whole, small, lambda _: everywhere(ARMS)) is whole

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import skimage
 import torch
-from faces_of_discs import COLOURS, GROUND, SMALL, TURNED, a_face, a_parser, in_photo, person_with_head
+from faces_of_discs import COLOURS, GROUND, SMALL, TURNED, Colours, a_face, a_parser, in_photo, nobody, person_with_head
 from torch import nn
 
 from scmnet_cli.analyser.analysis import Analysis
@@ -75,9 +75,10 @@ def test_a_face_needs_three_of_five_landmarks() -> None:
 
 
 def test_a_face_without_a_nose_at_its_landmark_is_rejected() -> None:
-    parser = a_parser()
+    colours = Colours()
+    parser = FaceParser(colours, SMALL, analyser=nobody)  # type: ignore[arg-type]
     assert parser(a_face(128)) is not None
-    parser._net.knows_noses = False  # type: ignore[assignment]
+    colours.knows_noses = False
     assert parser(a_face(128)) is None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from scmnet_cli.analyser.answers import REGION_STRIDE
 from scmnet_cli.analyser.facing import facing_corrected
-from scmnet_cli.analyser.network import REGION_STRIDE
 from scmnet_cli.regions import NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray

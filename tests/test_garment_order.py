@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scmnet_cli.analyser.network import REGION_STRIDE
+from scmnet_cli.analyser.answers import REGION_STRIDE
 from scmnet_cli.analyser.region_maps import clean_probabilities, likeliest
 from scmnet_cli.regions import NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS, NUM_JOINTS

@@ -26,6 +26,7 @@ from PIL import Image
 from rich.console import Console
 
 from scmnet_cli.analyser.analysis import Analysis
+from scmnet_cli.analyser.in_torch import InTorch
 from scmnet_cli.analyser.network import AnalyserNet
 from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.analyser.subjects import PEOPLE
@@ -340,10 +341,12 @@ def test_requests_of_many_threads_are_batched_with_the_same_results(pictures: li
     alone = Analyser.load(bfloat16=False)
     net = PEOPLE.build()
     net.load_state_dict(_state_of_the_shipped(), strict=True)
-    together = Analyser(net, batch=4)
+    network = InTorch(net, batch=4)
+    together = Analyser(network)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(together, pictures))
-    assert together._net.largest > 1  # type: ignore[attr-defined]
+    assert network.batches is not None
+    assert network.batches.largest > 1
     for picture, one in zip(pictures, found, strict=True):
         expected = alone(picture)
         assert one.person == pytest.approx(expected.person, abs=1e-3)
@@ -362,10 +365,10 @@ def _state_of_the_shipped() -> dict[str, torch.Tensor]:
 
 
 def test_a_failure_in_a_batch_reaches_every_caller() -> None:
-    together = Analyser(AnalyserNet(), batch=4)
+    network = InTorch(AnalyserNet(), batch=4)
     with pytest.raises(RuntimeError, match=r"size|shape|channels"):
-        together._net(torch.zeros(1, 5, 64, 64))
-    assert together._net(torch.zeros(1, 3, 64, 64)).person.shape == (1,)
+        network(np.zeros((5, 64, 64), np.float32))
+    assert network(np.zeros((3, 64, 64), np.float32)).visible.shape == (18,)
 
 
 # progress

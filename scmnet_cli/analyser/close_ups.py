@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from scmnet_cli.analyser.interpolation import interpolated
 from scmnet_cli.images import CropBox
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import FloatArray
@@ -29,7 +27,7 @@ _KINDS = [region_id("pants"), region_id("skirt")]
 _RARE = 1e-4  # keeps the ratio of two probabilities defined
 
 
-def closer_regions(probabilities: FloatArray, crop: CropBox, regions_in: Callable[[CropBox], Tensor]) -> FloatArray:
+def closer_regions(probabilities: FloatArray, crop: CropBox, regions_in: Callable[[CropBox], FloatArray]) -> FloatArray:
     """Average the regions of a whole person with those of two close-ups, where these show the same pixels.
 
     Nothing joins the person: a close-up takes passers-by and shadows for it more often.
@@ -37,7 +35,7 @@ def closer_regions(probabilities: FloatArray, crop: CropBox, regions_in: Callabl
     Args:
         probabilities: probabilities of the regions in the crop of the whole person.
         crop: that crop.
-        regions_in: runs the network on a crop of the photo; the result is (1, R, h, w).
+        regions_in: runs the network on a crop of the photo; the result is (R, h, w).
 
     Shape:
         probabilities, result: (R, h, w); the same array where the photo has no pixels for close-ups.
@@ -45,20 +43,19 @@ def closer_regions(probabilities: FloatArray, crop: CropBox, regions_in: Callabl
     parts = [_part(crop, start, end) for start, end in _PARTS]
     if any(part.canvas.height > MOST_ENLARGED * part.height for part in parts):
         return probabilities
-    whole = torch.from_numpy(probabilities)
-    total, weight = whole.clone(), torch.ones(whole.shape[1:])
+    whole = probabilities
+    total, weight = whole.copy(), np.ones(whole.shape[1:], np.float32)
     for part in parts:
-        found, share = _on_crop(regions_in(part), part, crop, whole.shape[1:])
+        found, share = _on_crop(regions_in(part), part, crop)
         total += found * share
         weight += share
-    mean = total / weight
+    mean: FloatArray = total / weight
     kinds = whole[_KINDS] + _RARE
     mean[_KINDS] = mean[_KINDS].sum(0) * kinds / kinds.sum(0)
-    background = torch.maximum(mean[BACKGROUND], whole[BACKGROUND])
-    mean *= (1 - background) / (1 - mean[BACKGROUND]).clamp(min=_RARE)
+    background = np.maximum(mean[BACKGROUND], whole[BACKGROUND])
+    mean *= (1 - background) / (1 - mean[BACKGROUND]).clip(min=_RARE)
     mean[BACKGROUND] = background
-    averaged: FloatArray = mean.numpy()
-    return averaged
+    return mean
 
 
 def _part(crop: CropBox, start: float, end: float) -> CropBox:
@@ -69,19 +66,16 @@ def _part(crop: CropBox, start: float, end: float) -> CropBox:
     return replace(crop, left=left, top=top, height=height, width=width)
 
 
-def _on_crop(found: Tensor, part: CropBox, crop: CropBox, shape: torch.Size) -> tuple[Tensor, Tensor]:
+def _on_crop(found: FloatArray, part: CropBox, crop: CropBox) -> tuple[FloatArray, FloatArray]:
     """Sample what was found in a part on the cells of the whole crop, and return it with its weight there.
 
     Shape:
-        found: (1, R, h, w); shape: rows and columns of the cells; result: (R, rows, columns) and (rows, columns).
+        found, result: (R, h, w); weight: (h, w).
     """
-    rows, columns = shape
+    rows, columns = found.shape[1:]
     y = ((np.arange(rows) + 0.5) / rows * crop.height + crop.top - part.top) / part.height
     x = ((np.arange(columns) + 0.5) / columns * crop.width + crop.left - part.left) / part.width
-    grid = np.stack(np.meshgrid(2 * x - 1, 2 * y - 1), -1).astype(np.float32)
-    sampled = F.grid_sample(
-        found, torch.from_numpy(grid)[None], mode="bilinear", padding_mode="border", align_corners=False
-    )
+    sampled = interpolated(found, y * rows - 0.5, x * columns - 0.5)
     to_edge = [np.minimum(place, 1 - place) - _MARGIN for place in (y, x)]
     weight = (to_edge[0] / _FADE).clip(0, 1)[:, None] * (to_edge[1] > 0)
-    return sampled[0], torch.from_numpy(weight.astype(np.float32))
+    return sampled, weight.astype(np.float32)

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
+from scmnet_cli.analyser.interpolation import resized
 from scmnet_cli.analyser.region_maps import components, grown, likeliest, rename
 from scmnet_cli.images.cielab import cielab
 from scmnet_cli.models.parts import LIMBS
@@ -71,8 +70,8 @@ class Samples:
         colours: (n, 3); places: (n, 2).
     """
 
-    colours: Tensor
-    places: Tensor
+    colours: FloatArray
+    places: FloatArray
 
     def __getitem__(self, chosen: npt.NDArray[np.int64]) -> Samples:
         return Samples(self.colours[chosen], self.places[chosen])
@@ -92,16 +91,15 @@ def with_colours(probabilities: FloatArray, joints: FloatArray, crop: UInt8Array
     """
     height, width = inside.shape
     rows, columns = probabilities.shape[1:]
-    given = torch.from_numpy(probabilities)[None]
-    fine = torch.nn.functional.interpolate(given, size=(height, width), mode="bilinear")[0].flatten(1).numpy()
+    fine = resized(probabilities, height, width).reshape(len(probabilities), -1)
     person = fine.argmax(0).reshape(height, width) != BACKGROUND
     size = _body_size(joints)
     if size < 1 or not person.any():
         return probabilities
     y, x = np.divide(np.mgrid[:height, :width], _NEARNESS * size, dtype=np.float32)
     pixels = Samples(
-        torch.from_numpy((cielab(crop) / _COLOUR_WIDTHS).reshape(-1, 3)),
-        torch.from_numpy(np.stack([x, y], axis=-1).reshape(-1, 2)),
+        (cielab(crop) / _COLOUR_WIDTHS).reshape(-1, 3),
+        np.stack([x, y], axis=-1).reshape(-1, 2),
     )
     unsure = _within(person, _MARGIN * size).ravel() & (fine.max(0) < _SURE)
     unsure |= _around_arms(joints, size, (height, width)).ravel()
@@ -170,18 +168,18 @@ def _log_likelihoods(fine: FloatArray, near: _BoolArray, pixels: Samples, chosen
     skin = _skin(regions)
     if skin is not None and _UPPER in regions and _ARMS in regions:
         arms = regions.pop(_ARMS)
-        is_sleeve = _density(arms, regions[_UPPER]).log() - _density(arms, skin).log() > _OF_A_SLEEVE
-        if int((~is_sleeve).sum()) >= _LEAST_SAMPLES:
-            regions[_ARMS] = arms[np.flatnonzero(~is_sleeve.numpy())]
+        is_sleeve = np.log(_density(arms, regions[_UPPER])) - np.log(_density(arms, skin)) > _OF_A_SLEEVE
+        if np.count_nonzero(~is_sleeve) >= _LEAST_SAMPLES:
+            regions[_ARMS] = arms[np.flatnonzero(~is_sleeve)]
     for start in range(0, len(chosen), _CHUNK):
         part = pixels[chosen[start : start + _CHUNK]]
         densities = {region: _local_density(part, samples) for region, samples in regions.items()}
         if skin is not None:
             of_skin = _density(part, skin)
             arms_too = densities.get(_ARMS)
-            densities[_ARMS] = of_skin if arms_too is None else torch.lerp(of_skin, arms_too, _SHARE_OF_ARMS)
+            densities[_ARMS] = of_skin if arms_too is None else of_skin + (arms_too - of_skin) * _SHARE_OF_ARMS
         for region, density in densities.items():
-            found[region, start : start + _CHUNK] = density.log().numpy()
+            found[region, start : start + _CHUNK] = np.log(density)
     if not regions:
         return np.zeros_like(found)
     return np.where(np.isnan(found), np.nanmean(found, axis=0), found)
@@ -200,30 +198,35 @@ def _skin(regions: dict[int, Samples]) -> Samples | None:
     face = regions.get(_FACE)
     if face is None:
         return None
-    colours = face.colours.numpy()
+    colours = face.colours
     alike = np.abs(colours - np.median(colours, axis=0)) * _COLOUR_WIDTHS < _FACE_SPREAD
     numbers = np.flatnonzero(alike.all(1))
     return face[numbers] if len(numbers) >= _LEAST_SAMPLES else None
 
 
-def _density(pixels: Samples, samples: Samples) -> Tensor:
+def _density(pixels: Samples, samples: Samples) -> FloatArray:
     """Return p(colour) of each pixel among the samples."""
-    return _kernel(pixels.colours, samples.colours).mean(1) + _ANY_COLOUR
+    density: FloatArray = _kernel(pixels.colours, samples.colours).mean(1) + _ANY_COLOUR
+    return density
 
 
-def _local_density(pixels: Samples, samples: Samples) -> Tensor:
+def _local_density(pixels: Samples, samples: Samples) -> FloatArray:
     """Return p(colour | place) of each pixel among the samples; near ones count more."""
     weights = _kernel(pixels.places, samples.places) + _ELSEWHERE
-    return (_kernel(pixels.colours, samples.colours) * weights).sum(1) / weights.sum(1) + _ANY_COLOUR
+    sums = np.einsum("nm,nm->n", _kernel(pixels.colours, samples.colours), weights)
+    density: FloatArray = sums / weights.sum(1) + _ANY_COLOUR
+    return density
 
 
-def _kernel(a: Tensor, b: Tensor) -> Tensor:
+def _kernel(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return exp(-|a_i - b_j|^2 / 2), (n, m); by a product of matrices, twice as fast as by distances."""
     middle = b.mean(0)  # or else large squares cancel
     a, b = a - middle, b - middle
-    lengths = [points.square().sum(1, keepdim=True) / -2 for points in (a, b)]
-    ones = [torch.ones_like(length) for length in lengths]
-    return (torch.cat([a, lengths[0], ones[0]], 1) @ torch.cat([b, ones[1], lengths[1]], 1).T).exp_()
+    lengths = [np.square(points).sum(1, keepdims=True) / -2 for points in (a, b)]
+    ones = [np.ones_like(length) for length in lengths]
+    product = np.concatenate([a, lengths[0], ones[0]], 1) @ np.concatenate([b, ones[1], lengths[1]], 1).T
+    closeness: FloatArray = np.exp(product, out=product)
+    return closeness
 
 
 def _without_strangers(found: FloatArray, before: FloatArray) -> FloatArray:

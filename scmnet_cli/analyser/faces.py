@@ -17,20 +17,19 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
-from torch import Tensor, nn
 
 from scmnet_cli.analyser.analysis import BEYOND, Analysis
+from scmnet_cli.analyser.answers import REGION_STRIDE, Answer, as_input, softmax
 from scmnet_cli.analyser.face_landmarks import ALIGNED, EYES_APART, NUM_LANDMARKS, aligning
-from scmnet_cli.analyser.network import REGION_STRIDE, Analysed, AnalyserNet, fuse, in_bfloat16
-from scmnet_cli.analyser.people import Analyser, made_for_bfloat16
-from scmnet_cli.analyser.refinement import joints_of
+from scmnet_cli.analyser.in_torch import InTorch, made_for_bfloat16
+from scmnet_cli.analyser.interpolation import resized
+from scmnet_cli.analyser.network import AnalyserNet
+from scmnet_cli.analyser.people import Analyser
 from scmnet_cli.analyser.region_maps import components, enlarged, likeliest, without_specks
 from scmnet_cli.analyser.subjects import FACES, read_weights
 from scmnet_cli.analyser.windows import OUTSIDE, AlignedFace, Window
 from scmnet_cli.errors import ScmError
-from scmnet_cli.images import to_tensor
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
@@ -191,11 +190,7 @@ class FaceParser:
             licence: licence of the weights.
             bfloat16: compute most of the network in bfloat16.
         """
-        fuse(net)
-        if bfloat16:
-            in_bfloat16(net)
-        self._net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        self._dtype = torch.bfloat16 if bfloat16 else torch.float32
+        self._net = InTorch(net, bfloat16=bfloat16)
         self._canvas = canvas
         self._analyser = cache(analyser)
         self.licence = licence
@@ -224,7 +219,6 @@ class FaceParser:
             bfloat16=made_for_bfloat16(),
         )
 
-    @torch.inference_mode()
     def __call__(self, image: UInt8Array) -> Face | None:
         """Find the most prominent face of a photo; None if there is none.
 
@@ -241,7 +235,6 @@ class FaceParser:
             found = self._refine_all(image, heads(self._analyser().people(image)))
         return max(found, key=lambda face: face.window.height, default=None)  # the largest
 
-    @torch.inference_mode()
     def wide(self, face: Face) -> Face:
         """Return the face in a larger square, which holds long hair, neck and shoulders too.
 
@@ -255,9 +248,9 @@ class FaceParser:
             centre_y=face.window.centre_y + down * math.cos(face.window.angle),
             height=WIDE * face.window.height,
         )
-        seen = self._answer(face.photo, window).regions.float()
-        _, num_regions, height, width = seen.shape
-        coarse = nn.functional.interpolate(seen, scale_factor=WIDE, mode="bilinear").softmax(1)[0].numpy()
+        seen = self._answer(face.photo, window).regions
+        num_regions, height, width = seen.shape
+        coarse = softmax(resized(seen, WIDE * height, WIDE * width))
         top, left = round(height * ((WIDE - 1) / 2 - _WIDE_DOWN)), round(width * (WIDE - 1) / 2)
         square = (slice(None), slice(top, top + height), slice(left, left + width))
         share = _inner_weights(height, width)
@@ -272,10 +265,8 @@ class FaceParser:
             probabilities[BACKGROUND, beyond] = 1
         return replace(face, window=window, probabilities=probabilities)
 
-    def _answer(self, image: UInt8Array, window: Window) -> Analysed:
-        view = to_tensor(_view(image, window, self._canvas, BEYOND, Image.Resampling.BILINEAR))[None]
-        answer: Analysed = self._net(view.to(self._dtype, memory_format=torch.channels_last))
-        return answer
+    def _answer(self, image: UInt8Array, window: Window) -> Answer:
+        return self._net(as_input(_view(image, window, self._canvas, BEYOND, Image.Resampling.BILINEAR)))
 
     def _refine_all(self, image: UInt8Array, windows: Iterable[Window]) -> list[Face]:
         return [face for window in windows if (face := self._find(image, window)) is not None]
@@ -297,7 +288,7 @@ class FaceParser:
         """Find the face in a window, and re-align the window until it converges."""
         for _ in range(_MAX_PASSES):
             answer = self._answer(image, window)
-            landmarks = joints_of(answer)
+            landmarks = answer.joints
             # Landmarks of low score still help the alignment.
             closer = aligning(_moved(landmarks, window, self._canvas))
             if closer is None or closer.height < _SMALLEST:
@@ -305,16 +296,16 @@ class FaceParser:
             if _is_same(closer, window):
                 break
             window = closer
-        score = float(answer.person.sigmoid())
+        score = answer.score
         landmarks = _moved(landmarks, window, self._canvas)
         height, width = image.shape[:2]
         beyond = (landmarks[:, :2] < -0.5).any(1) | (landmarks[:, :2] > (width - 0.5, height - 0.5)).any(1)
         landmarks[beyond | (landmarks[:, 2] < _VISIBLE)] = 0
         if score < _FACE or (landmarks[:, 2] > 0).sum() < _FEWEST_LANDMARKS:
             return None
-        if not _has_nose(answer.regions[0].argmax(0)):
+        if not _has_nose(answer.regions.argmax(0)):
             return None
-        probabilities = _cleaned(answer.regions.softmax(1)[0].numpy(), landmarks, window, self._canvas)
+        probabilities = _cleaned(answer.probabilities, landmarks, window, self._canvas)
         return Face(score, landmarks, window, probabilities, image)
 
 
@@ -367,7 +358,7 @@ def _moved(landmarks: FloatArray, window: Window, canvas: Canvas) -> FloatArray:
     return moved
 
 
-def _has_nose(chosen: Tensor) -> bool:
+def _has_nose(chosen: npt.NDArray[np.integer]) -> bool:
     """Return whether the region map has a nose at the nose landmark; on false detections the two disagree.
 
     Shape:
@@ -377,7 +368,7 @@ def _has_nose(chosen: Tensor) -> bool:
     height, width = chosen.shape
     rows = slice(round((y - _AROUND_NOSE) * height), round((y + _AROUND_NOSE) * height))
     columns = slice(round((x - _AROUND_NOSE) * width), round((x + _AROUND_NOSE) * width))
-    return bool((chosen[rows, columns] == FACES.regions.index("nose")).float().mean() >= _LEAST_NOSE)
+    return bool((chosen[rows, columns] == FACES.regions.index("nose")).mean() >= _LEAST_NOSE)
 
 
 def _turn(a: Window, b: Window) -> float:
@@ -425,6 +416,7 @@ def _inner_weights(height: int, width: int) -> FloatArray:
 
 def _cleaned(probabilities: FloatArray, landmarks: FloatArray, window: Window, canvas: Canvas) -> FloatArray:
     """Remove other people, whose regions are not connected to the face, and small specks of regions."""
+    probabilities = probabilities.copy()
     chosen = likeliest(probabilities)
     labels, num = components(chosen != BACKGROUND)
     if num > 1:

@@ -7,9 +7,8 @@ swaps left and right as if seen from the front.
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from scmnet_cli.analyser.network import REGION_STRIDE
+from scmnet_cli.analyser.answers import REGION_STRIDE
 from scmnet_cli.models.part_joints import body_size
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import JOINTS, MIRRORED
@@ -62,7 +61,7 @@ def _face_share(joints: FloatArray, found: np.ndarray, probabilities: FloatArray
     known = [index for index in _HEAD_JOINTS if found[index]]
     centre = (joints[known, :2].mean(0) + 0.5) / REGION_STRIDE - 0.5
     counted = np.where(found[:, None], joints, 0).astype(np.float32)
-    radius = _HEAD_RADIUS * float(body_size(torch.from_numpy(counted)[None])[0]) / REGION_STRIDE
+    radius = _HEAD_RADIUS * float(body_size(counted[None])[0]) / REGION_STRIDE
     rows, columns = np.mgrid[: probabilities.shape[1], : probabilities.shape[2]]
     head = (columns - centre[0]) ** 2 + (rows - centre[1]) ** 2 < max(radius, 2.0) ** 2
     face, hair = (float(probabilities[region_id(name)][head].sum()) for name in ("face", "hair"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scmnet_cli.analyser.network import HEAT_STRIDE, REGION_STRIDE
+from scmnet_cli.analyser.answers import HEAT_STRIDE, REGION_STRIDE
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray

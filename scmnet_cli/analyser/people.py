@@ -8,34 +8,32 @@ searches: the network runs on the enlarged photo, and then on a crop around each
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from scmnet_cli.analyser.analysis import BEYOND, MARGIN, Analysis, framed, in_crop
-from scmnet_cli.analyser.batches import MOST, InBatches
+from scmnet_cli.analyser.answers import REGION_STRIDE, Network
 from scmnet_cli.analyser.colours import with_colours
 from scmnet_cli.analyser.estimators import Estimators
-from scmnet_cli.analyser.network import (
-    REGION_STRIDE,
-    Analysed,
-    AnalyserNet,
-    fuse,
-    in_bfloat16,
-)
 from scmnet_cli.analyser.refinement import Refinement
 from scmnet_cli.analyser.region_maps import clean_probabilities
 from scmnet_cli.analyser.search import Search
-from scmnet_cli.analyser.subjects import PEOPLE, read_weights
 from scmnet_cli.types import Canvas, UInt8Array
 
-SHIPPED = Path(__file__).parents[1] / "assets" / PEOPLE.file
+if TYPE_CHECKING:
+    import torch
+
+CANVAS = Canvas(384, 256)
+"""Largest size of the network's input for one person."""
+
+FILE = "analyser.safetensors"
+"""Name of the weight file."""
+
+SHIPPED = Path(__file__).parents[1] / "assets" / FILE
 """The weights that ship with this package."""
 
 _AFTER_NETWORK = 5
@@ -49,43 +47,25 @@ class Analyser:
 
     def __init__(
         self,
-        net: AnalyserNet,
-        canvas: Canvas = PEOPLE.canvas,
+        net: Network,
+        canvas: Canvas = CANVAS,
         sha256: str = "",
         *,
         flip_tta: bool = False,
-        device: torch.device | None = None,
-        batch: int = 1,
         estimators: Estimators | None = None,
-        bfloat16: bool = False,
     ) -> None:
-        """Wrap a network; it is optimised in place for inference and cannot be trained afterwards.
+        """Wrap a network.
 
         Args:
-            net: the network.
+            net: runs the network.
             canvas: size of its input.
             sha256: hash of the weight file.
             flip_tta: average the last pass with a mirrored one: slightly better, nearly twice the time.
-            device: device of the network; None for the CPU.
-            batch: maximum batch size for concurrent calls.
             estimators: external estimators of joints and regions of a detected person.
-            bfloat16: compute most of the network in bfloat16.
         """
         self._estimators = estimators or Estimators()
         self.sha256 = sha256
-        fuse(net)
-        if bfloat16:
-            in_bfloat16(net)
-        net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        run_crop: Callable[[Tensor], Analysed] = net
-        run_wide: Callable[[Tensor], Analysed] = net
-        if batch > 1 or (device is not None and device.type != "cpu"):
-            place = device or torch.device("cpu")
-            run_crop = batches = InBatches(net.to(place), place, batch)
-            run_wide = batches.run
-        self._net = run_crop
-        dtype = torch.bfloat16 if bfloat16 else torch.float32
-        self._search = Search(Refinement(run_crop, canvas, dtype, flip_tta), run_wide)
+        self._search = Search(Refinement(net, canvas, flip_tta), net)
 
     @classmethod
     def load(
@@ -97,7 +77,7 @@ class Analyser:
         estimators: Estimators | None = None,
         bfloat16: bool | None = None,
     ) -> Self:
-        """Load the analyser that ships with this package, or another one.
+        """Load the analyser that ships with this package, or another one, to run it with torch.
 
         Args:
             weights: a file of ``scm analyser train``; None for the shipped weights.
@@ -109,6 +89,10 @@ class Analyser:
         Raises:
             ScmError: if the file is absent, damaged or not an analyser.
         """
+        from scmnet_cli.analyser.batches import MOST
+        from scmnet_cli.analyser.in_torch import InTorch, made_for_bfloat16
+        from scmnet_cli.analyser.subjects import PEOPLE, read_weights
+
         path = weights or SHIPPED
         net = PEOPLE.build()
         read_weights(path, net)
@@ -116,15 +100,8 @@ class Analyser:
         on_cpu = device is None or device.type == "cpu"
         if bfloat16 is None:
             bfloat16 = on_cpu and made_for_bfloat16()
-        return cls(
-            net,
-            sha256=sha256,
-            flip_tta=flip_tta,
-            device=device,
-            batch=1 if on_cpu else MOST,
-            estimators=estimators,
-            bfloat16=bfloat16,
-        )
+        network = InTorch(net, device=device, batch=1 if on_cpu else MOST, bfloat16=bfloat16)
+        return cls(network, sha256=sha256, flip_tta=flip_tta, estimators=estimators)
 
     @property
     def pose_estimator(self) -> str:
@@ -149,7 +126,6 @@ class Analyser:
             return network
         return f"{network} {hashlib.sha256(' '.join(found_by).encode()).hexdigest()[:12]}"
 
-    @torch.inference_mode()
     def __call__(self, image: UInt8Array | Image.Image) -> Analysis:
         """Analyse the most prominent person of a photo.
 
@@ -159,7 +135,6 @@ class Analyser:
         photo = _pixels(image)
         return self._finished(photo, self._search.most_prominent(photo))
 
-    @torch.inference_mode()
     def people(self, image: UInt8Array | Image.Image) -> list[Analysis]:
         """Analyse all people of a photo, which needs a search.
 
@@ -197,12 +172,6 @@ def _with_colours(photo: UInt8Array, found: Analysis) -> Analysis:
     inside = crop.crop_labels(np.ones(photo.shape[:2], np.uint8)) > 0
     coloured = with_colours(found.probabilities, joints, seen, inside)
     return replace(found, probabilities=clean_probabilities(coloured, joints))
-
-
-def made_for_bfloat16() -> bool:
-    """Return whether this CPU multiplies bfloat16 matrices in hardware (AMX)."""
-    get_capabilities = getattr(torch.cpu, "get_capabilities", None)  # absent in older torch
-    return get_capabilities is not None and bool(get_capabilities().get("amx_bf16", False))
 
 
 def _pixels(image: UInt8Array | Image.Image) -> UInt8Array:

@@ -12,9 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 
+from scmnet_cli.analyser.interpolation import resized
 from scmnet_cli.images import nearest_places
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import FloatArray, UInt8Array
@@ -98,8 +97,7 @@ def _around(near: npt.NDArray[np.bool_]) -> slice:
 def _filtered(probabilities: FloatArray, guide: UInt8Array) -> FloatArray:
     """Return the smoothed coefficients of the linear fits, three for the colours and a constant, (h', w', R, 4)."""
     height, width = guide.shape[:2]
-    given = torch.from_numpy(np.ascontiguousarray(probabilities))[None]
-    values = F.interpolate(given, size=(height, width), mode="bilinear", align_corners=False)[0].numpy()
+    values = resized(probabilities, height, width)
     radius = max(1, round(_RADIUS * height / probabilities.shape[1]))
     mean = _window_means(radius)
     colours = np.divide(np.moveaxis(guide, -1, 0), 255, dtype=np.float32)

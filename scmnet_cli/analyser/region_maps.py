@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
-from scmnet_cli.analyser.network import REGION_STRIDE
+from scmnet_cli.analyser.answers import REGION_STRIDE
 from scmnet_cli.analyser.photo_edges import cells_between, labels_along_edges
 from scmnet_cli.images import CropBox, nearest_places
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, region_id
@@ -314,7 +313,12 @@ def without_specks(probabilities: FloatArray, chosen: UInt8Array) -> None:
 
 def likeliest(probabilities: FloatArray) -> UInt8Array:
     """Return the most likely region of each cell; nine times as fast as numpy's argmax."""
-    chosen: UInt8Array = torch.from_numpy(probabilities).max(0).indices.to(torch.uint8).numpy()
+    best = probabilities[0]
+    chosen = np.zeros(best.shape, np.uint8)
+    for region in range(1, len(probabilities)):
+        better = probabilities[region] > best
+        chosen[better] = region
+        best = np.maximum(best, probabilities[region])
     return chosen
 
 

@@ -6,17 +6,15 @@ To find everybody, people found are painted grey and the search is repeated unti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from torch import Tensor
 
 from scmnet_cli.analyser.analysis import BEYOND, MARGIN, Analysis
+from scmnet_cli.analyser.answers import REGION_STRIDE, STRIDE, Network
 from scmnet_cli.analyser.estimators import Box
-from scmnet_cli.analyser.network import REGION_STRIDE, STRIDE, Analysed
 from scmnet_cli.analyser.refinement import Refinement
 from scmnet_cli.analyser.region_maps import components
 from scmnet_cli.images import CropBox
@@ -60,7 +58,7 @@ class Search:
     """
 
     refinement: Refinement
-    net: Callable[[Tensor], Analysed]
+    net: Network
 
     def all_people(self, photo: UInt8Array) -> list[Analysis]:
         """Return :meth:`everybody`; a very large photo is searched at a smaller size."""
@@ -119,7 +117,7 @@ class Search:
             return []  # a strip so thin shows no person; rounding its height up makes it many times as large
         canvas = Canvas(rows, columns)
         crop = CropBox(0, 0, width, height, canvas)
-        on_person = 1 - self.net(self.refinement.view(photo, crop)).regions.softmax(1)[0, BACKGROUND].numpy()
+        on_person = self.net(self.refinement.view(photo, crop), wide=True).on_person
         labels, num = components(on_person > 0.5)
         strength = np.bincount(labels.ravel(), on_person.ravel(), num + 1)[1:]
         places = []

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from scmnet_cli.analyser.network import NUM_STAGES, AnalyserNet
+from scmnet_cli.analyser.people import CANVAS, FILE
 from scmnet_cli.checkpoint import load_strict, load_tensors
 from scmnet_cli.errors import ScmError
 from scmnet_cli.regions import BODY_REGIONS, FACE_REGIONS
@@ -52,12 +53,12 @@ class Subject:
 PEOPLE = Subject(
     name="analyser",
     kind="scm analyser",
-    file="analyser.safetensors",
+    file=FILE,
     trained_by="scm analyser train",
     joints=JOINTS,
     mirrored=MIRRORED,
     regions=BODY_REGIONS,
-    canvas=Canvas(384, 256),
+    canvas=CANVAS,
     carried=True,
 )
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scmnet_cli.models.arrays import length_of
 from scmnet_cli.models.neighbourhoods import averaged, dilated, spread
-from scmnet_cli.models.part_joints import length_of
 from scmnet_cli.models.part_ownership import ramp
 from scmnet_cli.models.part_shapes import PartShapes, pixels
 from scmnet_cli.models.part_warp import PartWarp

@@ -8,7 +8,7 @@ import torch
 
 from scmnet_cli.inference.cloth import continued, mirrored, nearest
 from scmnet_cli.inference.exemplar_filling import exemplar_filled
-from scmnet_cli.inference.uncovered import below_hips
+from scmnet_cli.inference.limb_places import below_hips
 from scmnet_cli.models.part_joints import body_size
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import JOINTS

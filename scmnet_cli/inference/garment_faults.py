@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.inference.limb_places import limb_places, torso_length, within
-from scmnet_cli.inference.uncovered import below_hips
+from scmnet_cli.inference.limb_places import below_hips, limb_places, torso_length, within
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, Person, UInt8Array
 

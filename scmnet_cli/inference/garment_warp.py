@@ -17,8 +17,8 @@ from scmnet_cli.inference.cloth import continued
 from scmnet_cli.inference.edit_places import lies_flat
 from scmnet_cli.inference.filling import wedge_filled
 from scmnet_cli.inference.garment_faults import without_foreign
-from scmnet_cli.inference.limb_places import limb_places, torso_length
-from scmnet_cli.inference.uncovered import ON_TORSO, below_hips, outside_parts
+from scmnet_cli.inference.limb_places import below_hips, limb_places, torso_length
+from scmnet_cli.inference.uncovered import ON_TORSO, outside_parts
 from scmnet_cli.inference.worn_sleeves import Top, divided_top
 from scmnet_cli.models.part_warp import PartWarp, warp_parts
 from scmnet_cli.models.parts import FIRST_BONE, TORSO_PART

@@ -6,16 +6,16 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from scmnet_cli.models.part_joints import body_size, complete_joints
 from scmnet_cli.models.parts import LIMBS
+from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, Person
 
 
 def torso_length(person: Person) -> float:
     """Return the length of a person's torso in pixels, the unit of the distances here."""
-    return float(body_size(torch.from_numpy(person.joints)[None])[0])
+    return float(body_size(person.joints[None])[0])
 
 
 def limb_places(wearer: Person) -> list[tuple[FloatArray, FloatArray]]:
@@ -43,7 +43,7 @@ def bone_coordinates(wearer: Person) -> list[list[tuple[FloatArray, FloatArray]]
 
     Along the bone they are 0 at its start and 1 at its end; across it they are infinite if the limb is unknown.
     """
-    joints = complete_joints(torch.from_numpy(wearer.joints)[None])[0].numpy()
+    joints = complete_joints(wearer.joints[None])[0]
     size = torso_length(wearer)
     rows, columns = np.mgrid[: len(wearer.regions), : wearer.regions.shape[1]].astype(np.float32)
     found = []
@@ -62,7 +62,7 @@ def bone_coordinates(wearer: Person) -> list[list[tuple[FloatArray, FloatArray]]
 
 def column_of_limb(wearer: Person, limb: tuple[int, ...]) -> FloatArray:
     """Return the column of a limb's bones in each row, beyond its ends that of the nearest joint, (H,)."""
-    joints = complete_joints(torch.from_numpy(wearer.joints)[None])[0].numpy()[list(limb)]
+    joints = complete_joints(wearer.joints[None])[0][list(limb)]
     order = np.argsort(joints[:, 1])
     return np.asarray(np.interp(np.arange(len(wearer.regions)), joints[order, 1], joints[order, 0]), np.float32)
 
@@ -77,10 +77,20 @@ def beyond_torso(wearer: Person, index: int) -> FloatArray:
     Shape:
         result: (H, W), negative on the torso.
     """
-    joints = complete_joints(torch.from_numpy(wearer.joints)[None])[0].numpy()
+    joints = complete_joints(wearer.joints[None])[0]
     (shoulder, hip), other = joints[[(2, 8), (5, 11)][index], :2], joints[[(5, 11), (2, 8)][index], :2].mean(0)
     rows, columns = np.mgrid[: len(wearer.regions), : wearer.regions.shape[1]].astype(np.float32)
     x, y = hip - shoulder
     across = ((columns - shoulder[0]) * y - (rows - shoulder[1]) * x) / max(float(np.hypot(x, y)), 1e-3)
     inside = (other[0] - shoulder[0]) * y - (other[1] - shoulder[1]) * x
     return np.asarray(-np.sign(inside) * across / torso_length(wearer), np.float32)
+
+
+def below_hips(person: Person, above: float = 0) -> npt.NDArray[np.bool_]:
+    """Return the rows below a person's hips, or ``above`` torso lengths higher, (H, 1); none if hips are unknown."""
+    hips = [person.joints[JOINTS.index(name)] for name in ("right_hip", "left_hip")]
+    known = [hip[1] for hip in hips if hip[2] > 0]
+    line = float(np.mean(known)) if known else float("inf")
+    line -= above * torso_length(person)
+    below: npt.NDArray[np.bool_] = np.arange(len(person.regions))[:, None] > line
+    return below

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from scmnet_cli.inference.behind_hair import over_clothes, whole_head
-from scmnet_cli.inference.limb_places import bone_coordinates, limb_places, torso_length
+from scmnet_cli.inference.limb_places import below_hips, bone_coordinates, limb_places, torso_length
 from scmnet_cli.models.part_joints import complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.parts import FIRST_BONE, HEAD_PART, PARTS, TORSO_PART
@@ -149,13 +149,3 @@ def _lower_ankle(wearer: Person) -> float:
     """Return the row of the lower ankle; -infinity if none is known."""
     ankles = [wearer.joints[JOINTS.index(name)] for name in ("right_ankle", "left_ankle")]
     return max((float(ankle[1]) for ankle in ankles if ankle[2] > 0), default=-np.inf)
-
-
-def below_hips(person: Person, above: float = 0) -> _BoolArray:
-    """Return the rows below a person's hips, or ``above`` torso lengths higher, (H, 1); none if hips are unknown."""
-    hips = [person.joints[JOINTS.index(name)] for name in ("right_hip", "left_hip")]
-    known = [hip[1] for hip in hips if hip[2] > 0]
-    line = float(np.mean(known)) if known else float("inf")
-    line -= above * torso_length(person)
-    below: _BoolArray = np.arange(len(person.regions))[:, None] > line
-    return below

@@ -1,12 +1,14 @@
-"""Joints for the part warp: the size of the body, and completion of missing joints."""
+"""Joints for the part warp: the size of the body, and completion of missing joints.
+
+The functions take tensors or arrays, and importing this imports no torch.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic
 
-import torch
-from torch import Tensor
-
+from scmnet_cli.models.arrays import ValuesT, constant, namespace, norm, unstacked
 from scmnet_cli.models.parts import FACE_JOINTS, LEFT_HIP, LEFT_SHOULDER, LIMBS, NECK, RIGHT_HIP, RIGHT_SHOULDER
 
 # (joint, joint, factor): bone length times factor is an upper estimate of the torso length.
@@ -23,7 +25,7 @@ _LEAST_SCORE = 0.1  # score of a joint that is placed here
 _SHOULDERS_APART = 0.15  # torso lengths; shoulders closer than this show neither front nor back
 
 
-def body_size(joints: Tensor) -> Tensor:
+def body_size(joints: ValuesT) -> ValuesT:
     """Return the size of the body: its torso length in pixels, at least 8.
 
     The torso length is the distance from neck to hips. If these are missing or the torso is foreshortened, it is the
@@ -34,17 +36,19 @@ def body_size(joints: Tensor) -> Tensor:
     """
     places, present = joints[..., :2], joints[..., 2] > 0
     hips, has_hip = middle(places, present, RIGHT_HIP, LEFT_HIP)
-    torso = (places[:, NECK] - hips).norm(dim=-1)
+    torso = norm(places[:, NECK] - hips)
     has_torso = present[:, NECK] & has_hip
     starts, ends = [start for start, _, _ in _FROM_BONE], [end for _, end, _ in _FROM_BONE]
-    factors = joints.new_tensor([factor for _, _, factor in _FROM_BONE])
-    lengths = (places[:, starts] - places[:, ends]).norm(dim=-1) * factors  # (B, 10)
-    longest = torch.where(present[:, starts] & present[:, ends], lengths, 0).amax(1)
+    factors = constant([factor for _, _, factor in _FROM_BONE], joints)
+    lengths = norm(places[:, starts] - places[:, ends]) * factors  # (B, 10)
+    xp = namespace(joints)
+    longest = xp.amax(xp.where(present[:, starts] & present[:, ends], lengths, 0), 1)
     known = has_torso & (torso > _FORESHORTENED * longest)
-    return torch.where(known, torso, torch.maximum(longest, torch.where(has_torso, torso, 0))).clamp(min=_LEAST_SIZE)
+    size: ValuesT = xp.where(known, torso, xp.maximum(longest, xp.where(has_torso, torso, 0))).clip(_LEAST_SIZE)
+    return size
 
 
-def middle(places: Tensor, present: Tensor, first: int, second: int) -> tuple[Tensor, Tensor]:
+def middle(places: ValuesT, present: ValuesT, first: int, second: int) -> tuple[ValuesT, ValuesT]:
     """Return the midpoint of two joints, or the one that is present, and whether any is.
 
     Shape:
@@ -53,13 +57,14 @@ def middle(places: Tensor, present: Tensor, first: int, second: int) -> tuple[Te
     return _between(places[:, first], present[:, first], places[:, second], present[:, second])
 
 
-def _between(first: Tensor, has_first: Tensor, second: Tensor, has_second: Tensor) -> tuple[Tensor, Tensor]:
-    one = torch.where(has_first[:, None], first, second)
-    both = torch.where((has_first & has_second)[:, None], (first + second) / 2, one)
+def _between(first: ValuesT, has_first: ValuesT, second: ValuesT, has_second: ValuesT) -> tuple[ValuesT, ValuesT]:
+    xp = namespace(first)
+    one = xp.where(has_first[:, None], first, second)
+    both = xp.where((has_first & has_second)[:, None], (first + second) / 2, one)
     return both, has_first | has_second
 
 
-def hidden_faces(source: Tensor, target: Tensor) -> Tensor:
+def hidden_faces(source: ValuesT, target: ValuesT) -> ValuesT:
     """Return for each pair whether the face must not be warped.
 
     It must not if the target shows neither nose nor eyes, or if left and right shoulder change sides: then source or
@@ -69,15 +74,17 @@ def hidden_faces(source: Tensor, target: Tensor) -> Tensor:
         source, target: (B, 18, 3), as detected; result: (B,) bool.
     """
     faceless = ~(target[:, FACE_JOINTS, 2] > 0).any(1)
-    joints = torch.cat([source, target])
+    xp, num = namespace(source), len(source)
+    joints = xp.concatenate([source, target])
     across = joints[:, LEFT_SHOULDER, 0] - joints[:, RIGHT_SHOULDER, 0]
     known = (joints[:, LEFT_SHOULDER, 2] > 0) & (joints[:, RIGHT_SHOULDER, 2] > 0)
-    apart = across.abs() > _SHOULDERS_APART * body_size(joints)
-    source_side, target_side = torch.where(known & apart, across.sign(), 0).chunk(2)
-    return faceless | (source_side * target_side < 0)
+    apart = abs(across) > _SHOULDERS_APART * body_size(joints)
+    sides = xp.where(known & apart, xp.sign(across), 0)
+    hidden: ValuesT = faceless | (sides[:num] * sides[num:] < 0)
+    return hidden
 
 
-def complete_joints(joints: Tensor) -> Tensor:
+def complete_joints(joints: ValuesT) -> ValuesT:
     """Place missing joints where a straight, relaxed body has them, if the other joints suffice.
 
     The neck goes between the shoulders. A shoulder or hip mirrors the other one. Both hips go one torso length below
@@ -87,33 +94,35 @@ def complete_joints(joints: Tensor) -> Tensor:
     Shape:
         joints: (B, 18, 3), x, y, score; result: (B, 18, 3), with a score of at least 0.1 for known and placed joints.
     """
-    places, present = joints[..., :2].unbind(1), (joints[..., 2] > 0).unbind(1)
-    body = _Body(list(places), list(present), body_size(joints)[:, None])
+    xp = namespace(joints)
+    body = _Body(unstacked(joints[..., :2]), unstacked(joints[..., 2] > 0), body_size(joints)[:, None])
     body.place_shoulders()
     down = body.downwards()
     body.place_hips(down)
     body.place_limbs(down)
-    known = torch.stack(body.present, dim=1)
-    score = torch.where(known, joints[..., 2].clamp(min=_LEAST_SCORE), 0)
-    return torch.cat([torch.where(known[..., None], torch.stack(body.places, dim=1), 0), score[..., None]], dim=-1)
+    known = xp.stack(body.present, 1)
+    score = xp.where(known, joints[..., 2].clip(_LEAST_SCORE), 0)
+    places = xp.where(known[..., None], xp.stack(body.places, 1), 0)
+    completed: ValuesT = xp.concatenate([places, score[..., None]], -1)
+    return completed
 
 
 @dataclass(frozen=True)
-class _Body:
+class _Body(Generic[ValuesT]):
     """Joints that :func:`complete_joints` completes; lists, since a graph copies what is written into a tensor.
 
     Shape:
         places: (B, 2) for each joint; present: (B,) bool for each; size: (B, 1).
     """
 
-    places: list[Tensor]
-    present: list[Tensor]
-    size: Tensor
+    places: list[ValuesT]
+    present: list[ValuesT]
+    size: ValuesT
 
-    def place(self, joint: int, where: Tensor, allowed: Tensor) -> None:
+    def place(self, joint: int, where: ValuesT, allowed: ValuesT) -> None:
         """Place a joint at ``where``, (B, 2), if it is missing and ``allowed``, (B,) bool."""
         new = allowed & ~self.present[joint]
-        self.places[joint] = torch.where(new[:, None], where, self.places[joint])
+        self.places[joint] = namespace(where).where(new[:, None], where, self.places[joint])
         self.present[joint] = self.present[joint] | new
 
     def place_shoulders(self) -> None:
@@ -124,16 +133,17 @@ class _Body:
         self.place(RIGHT_SHOULDER, 2 * places[NECK] - left, present[NECK] & present[LEFT_SHOULDER])
         self.place(LEFT_SHOULDER, 2 * places[NECK] - places[RIGHT_SHOULDER], present[NECK] & present[RIGHT_SHOULDER])
 
-    def downwards(self) -> Tensor:
+    def downwards(self) -> ValuesT:
         """Return the unit vector from neck to hips, (B, 2); straight down if one of them is missing."""
         places, present = self.places, self.present
         hips, has_hip = _between(places[RIGHT_HIP], present[RIGHT_HIP], places[LEFT_HIP], present[LEFT_HIP])
-        below = hips.new_tensor([0.0, 1.0]).expand_as(hips)
-        along = torch.where((has_hip & present[NECK])[:, None], hips - places[NECK], below)
-        down = along / along.norm(dim=-1, keepdim=True).clamp(min=1e-3)
-        return torch.where(down.norm(dim=-1, keepdim=True) > 0.5, down, below)
+        xp, below = namespace(hips), constant([0.0, 1.0], hips)
+        along = xp.where((has_hip & present[NECK])[:, None], hips - places[NECK], below)
+        down = along / norm(along)[:, None].clip(1e-3)
+        downwards: ValuesT = xp.where(norm(down)[:, None] > 0.5, down, below)
+        return downwards
 
-    def place_hips(self, down: Tensor) -> None:
+    def place_hips(self, down: ValuesT) -> None:
         """Place a hip beside the other one, or both below the neck."""
         places, present = self.places, self.present
         has_shoulders = present[NECK] & present[RIGHT_SHOULDER] & present[LEFT_SHOULDER]
@@ -141,21 +151,16 @@ class _Body:
         right, left = places[RIGHT_HIP], places[LEFT_HIP]
         half = (places[LEFT_SHOULDER] - places[RIGHT_SHOULDER]) * (_HIPS_PER_SHOULDERS / 2)
         straight = places[NECK] + down * self.size
-        self.place(RIGHT_HIP, torch.where(left_known, left - 2 * half, straight - half), has_shoulders)
-        self.place(LEFT_HIP, torch.where(right_known, right + 2 * half, straight + half), has_shoulders)
+        xp = namespace(down)
+        self.place(RIGHT_HIP, xp.where(left_known, left - 2 * half, straight - half), has_shoulders)
+        self.place(LEFT_HIP, xp.where(right_known, right + 2 * half, straight + half), has_shoulders)
 
-    def place_limbs(self, down: Tensor) -> None:
+    def place_limbs(self, down: ValuesT) -> None:
         """Place elbows and knees along the torso, wrists and ankles along their limb."""
         places, present = self.places, self.present
         for start, joint, end in LIMBS:
             upper, lower = _LENGTHS[start]
             self.place(joint, places[start] + down * self.size * upper, present[start])
             bone = places[joint] - places[start]
-            bone = bone / bone.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+            bone = bone / norm(bone)[:, None].clip(1e-3)
             self.place(end, places[joint] + bone * self.size * lower, present[start] & present[joint])
-
-
-def length_of(x: Tensor, y: Tensor) -> Tensor:
-    """Return sqrt(x^2 + y^2); torch.hypot has no ONNX export."""
-    length: Tensor = torch.addcmul(x.square(), y, y).sqrt_()
-    return length

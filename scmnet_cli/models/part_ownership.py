@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scmnet_cli.models.arrays import length_of
 from scmnet_cli.models.neighbourhoods import dilated
-from scmnet_cli.models.part_joints import length_of
 from scmnet_cli.models.part_shapes import BONE_RADII, BONES_BEYOND, Box, PartShapes, pixels
 from scmnet_cli.models.parts import FIRST_BONE, HEAD_PART, TORSO_PART
 

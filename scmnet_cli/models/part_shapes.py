@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scmnet_cli.models.part_joints import body_size, length_of, middle
+from scmnet_cli.models.arrays import length_of
+from scmnet_cli.models.part_joints import body_size, middle
 from scmnet_cli.models.parts import (
     BONE_ENDS,
     BONE_STARTS,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scmnet_cli.models.part_joints import body_size, length_of
+from scmnet_cli.models.arrays import length_of
+from scmnet_cli.models.part_joints import body_size
 from scmnet_cli.models.parts import BONE_ENDS, BONE_STARTS, HEAD_JOINTS, NECK, TORSO_JOINTS
 
 _RIDGE = 0.03  # torso lengths squared: strength of the ridge term that pulls the torso's map towards a similarity

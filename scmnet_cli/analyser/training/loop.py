@@ -12,13 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from scmnet_cli.analyser.network import (
-    ENCODER_PACKAGE,
-    HEAT_STRIDE,
-    AnalyserNet,
-    imagenet_encoder,
-    joints_of_heat,
-)
+from scmnet_cli.analyser.answers import HEAT_STRIDE, joints_of_heat
+from scmnet_cli.analyser.network import ENCODER_PACKAGE, AnalyserNet, imagenet_encoder
 from scmnet_cli.analyser.subjects import read_weights
 from scmnet_cli.analyser.training.losses import ViewBatch, class_weights_of, losses
 from scmnet_cli.analyser.training.photos import Material
@@ -177,9 +172,9 @@ class AnalyserRun(CountedRun):
             true = F.one_hot(batch.labels, num_regions).bool()
             shared += (chosen & true).sum((0, 1, 2))
             united += (chosen | true).sum((0, 1, 2))
-            places = (joints_of_heat(found.heat)[0] + 0.5) * HEAT_STRIDE - 0.5
-            for place, joints in zip(places.numpy(), batch.joints.numpy(), strict=True):
+            for heat, joints in zip(found.heat.float().numpy(), batch.joints.numpy(), strict=True):
                 seen = joints[:, 2] > 0
+                place = (joints_of_heat(heat)[0] + 0.5) * HEAT_STRIDE - 0.5
                 away = np.linalg.norm(place[seen] - joints[seen, :2], axis=1) / max(np.ptp(joints[seen, 1]), 1.0)
                 near += [(away < 0.05).sum(), (away < 0.025).sum()]
                 num_joints += int(seen.sum())

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.analyser.network import HEAT_STRIDE, Analysed, mean_places
+from scmnet_cli.analyser.answers import HEAT_STRIDE
+from scmnet_cli.analyser.network import Analysed, mean_places
 from scmnet_cli.analyser.training.views import ONE_OF, TrainingPhoto, View
 
 _HEAT_SIGMA = 1.2

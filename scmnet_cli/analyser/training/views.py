@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
-from scmnet_cli.analyser.network import REGION_STRIDE
+from scmnet_cli.analyser.answers import REGION_STRIDE
 from scmnet_cli.analyser.subjects import PEOPLE
 from scmnet_cli.analyser.training.crops import Rectangle, sample_crop
 from scmnet_cli.analyser.training.lighting import in_garment_colour, with_shadow
