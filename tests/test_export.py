@@ -25,7 +25,7 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.crossed_arms import limb_kinds, moved_limbs
 from scmnet_cli.inference.export import OPSET, export_onnx, largest_difference, share_constants, simplified
-from scmnet_cli.inference.exported import FILES, POSE_TO_IMAGE, REGION_ENCODER, ExportedModel, open_session
+from scmnet_cli.inference.exported import ANALYSER, FILES, POSE_TO_IMAGE, REGION_ENCODER, ExportedModel, open_session
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.regions import one_hot
@@ -153,7 +153,7 @@ def test_a_source_is_encoded_once_for_a_batch_of_any_size(both: tuple[Path, Path
 def test_exported_files_name_their_model_and_nothing_of_this_machine(both: tuple[Path, Path]) -> None:
     import onnx
 
-    for name in FILES:
+    for name in (*FILES, ANALYSER):
         proto = onnx.load(both[1] / name)
         about = {entry.key: entry.value for entry in proto.metadata_props}
         assert about["model_sha256"] == sha256(both[0] / "model.safetensors")
@@ -169,7 +169,7 @@ def test_the_command_exports_and_transfer_writes_the_same_bytes_twice(place: Pla
     run = a_model(place.path / "coloured")
     done = scm("export", run, "-o", "exported", "--format", "onnx")
     assert done.code == 0
-    assert done.paths == [Path("exported") / name for name in FILES]
+    assert done.paths == [Path("exported") / name for name in (*FILES, ANALYSER)]
 
     here = ["transfer", "--src", "data/anna", "--pose", "data/cleo"]
     plain = scm(*here, "-m", run, "-o", "plain")

@@ -11,6 +11,8 @@ from scmnet_cli.cli.options import read_size
 from scmnet_cli.errors import ScmError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from scmnet_cli.analyser.people import Analyser
@@ -88,8 +90,12 @@ class EstimatorOptions:
         values = (self.pose, self.parser, self.labels, self.pixels, self.size)
         return next((f"--{name} {value}" for name, value in zip(names, values, strict=True) if value is not None), "")
 
-    def analyser(self, device: torch.device | None = None) -> Analyser:
+    def analyser(self, device: torch.device | None = None, exported: Path | None = None) -> Analyser:
         """Load the analyser with the chosen estimators.
+
+        Args:
+            device: device of the networks; None for the CPU.
+            exported: folder of an exported model, whose analyser is used; None for the shipped one, run by torch.
 
         Raises:
             ScmError: if one cannot be loaded, or an option of the parser is given without --parser.
@@ -111,4 +117,9 @@ class EstimatorOptions:
 
             size = None if self.size is None else read_size(self.size, "--parser-size", "576x384")
             parser = OnnxParser(find_model(self.parser, "--parser"), self.labels, self.pixels, size, device)
-        return Analyser.load(device=device, estimators=Estimators(pose, parser))
+        chosen = Estimators(pose, parser)
+        if exported is not None:
+            from scmnet_cli.inference.exported_analyser import load_exported_analyser
+
+            return load_exported_analyser(exported, chosen)
+        return Analyser.load(device=device, estimators=chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -162,7 +163,8 @@ def _transfer(
     from scmnet_cli.cli.drawing.task import Task
     from scmnet_cli.inference.video_files import is_clip
 
-    animate, load_analyser = animation.animate, extras.estimators.analyser
+    exported = drawing.model if extras.runtime is Runtime.onnx else None
+    animate, load_analyser = animation.animate, partial(extras.estimators.analyser, exported=exported)
     if any(is_clip(word) for word in poses):
         from scmnet_cli.cli.video import ClipOptions, draw_clip
 

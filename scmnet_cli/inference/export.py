@@ -1,9 +1,10 @@
 """Export a trained model as ONNX files, for programs without torch.
 
 ``region_encoder.onnx`` encodes a region of a source, ``style_fusion.onnx`` fuses the regions once for all poses, the
-graphs of ``export_warp.py`` move the source's pixels into a pose, and ``pose_to_image.onnx`` generates the picture. The
-graphs are traced from the functions that torch runs. The metadata of each has the model's whole config, the names of
-regions and joints, and the SHA-256 of the model. docs/export.md describes inputs and outputs.
+graphs of ``export_warp.py`` move the source's pixels into a pose, ``pose_to_image.onnx`` generates the picture, and
+``analyser.onnx`` finds people in photos. The graphs are traced from the functions that torch runs. The metadata of each
+has the model's whole config, the names of regions and joints, and the SHA-256 of the model. docs/export.md describes
+inputs and outputs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
@@ -26,14 +27,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 from scmnet_cli import __version__
+from scmnet_cli.analyser.people import SHIPPED as SHIPPED_ANALYSER
 from scmnet_cli.checkpoint import load_model, load_strict, sha256
 from scmnet_cli.config import ModelConfig
 from scmnet_cli.domains import DOMAINS, FACE, PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_file
 from scmnet_cli.inference.enlarging import enlarge
+from scmnet_cli.inference.export_analyser import OUTPUTS, AnalyserGraph, seen_by_analyser
 from scmnet_cli.inference.export_warp import WarpPart, warp_graphs
 from scmnet_cli.inference.exported import (
+    ANALYSER,
     FORMAT,
     FORMAT_VERSION,
     NEEDS_EXTRA,
@@ -205,8 +209,25 @@ def export_onnx(model: Path, folder: Path, progress: Callable[[str], None] | Non
         if progress:
             progress(f"tracing {name}")
         paths.append(folder / name)
-        write_file(paths[-1], partial(_put, graph(metadata)))
+        write_file(paths[-1], partial(put, graph(metadata)))
+    if saved.config.model.domain == PERSON.name:
+        if progress:
+            progress(f"tracing {ANALYSER}")
+        paths.append(folder / ANALYSER)
+        write_file(paths[-1], partial(put, analyser_file(metadata)))
     return paths
+
+
+def analyser_file(metadata: Mapping[str, str]) -> bytes:
+    """Return the content of ``analyser.onnx`` with the metadata of a model and the hash of the analyser's weights."""
+    return _with_metadata(_analyser(), {**metadata, "analyser_sha256": sha256(SHIPPED_ANALYSER)})
+
+
+@cache
+def _analyser() -> bytes:
+    """Return the graph of the analyser, the same for all models."""
+    seen, sides = seen_by_analyser()
+    return _graph(AnalyserGraph(), (seen,), {"image": sides}, list(OUTPUTS))
 
 
 def outputs_of(config: ModelConfig) -> list[str]:
@@ -303,6 +324,11 @@ def _traced(
     outputs: list[str],
     metadata: Mapping[str, str],
 ) -> bytes:
+    """Return the content of a file: a graph and its metadata."""
+    return _with_metadata(_graph(graph, seen, shapes, outputs), metadata)
+
+
+def _graph(graph: nn.Module, seen: tuple[Tensor, ...], shapes: dict[str, Any], outputs: list[str]) -> bytes:
     try:
         import onnx
         import onnxruntime  # noqa: F401 - simplified imports it
@@ -332,10 +358,18 @@ def _traced(
     for entry in [entry for entry in proto.opset_import if entry.domain not in domains]:
         proto.opset_import.remove(entry)
     proto.producer_name, proto.producer_version = "scmnet_cli", __version__
-    onnx.helper.set_model_props(proto, dict(metadata))
     onnx.checker.check_model(proto)
     content: bytes = proto.SerializeToString()
     return content
+
+
+def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    import onnx
+
+    proto = onnx.load_from_string(content)
+    onnx.helper.set_model_props(proto, dict(metadata))
+    described: bytes = proto.SerializeToString()
+    return described
 
 
 def share_constants(proto: Any) -> None:
@@ -363,7 +397,8 @@ def simplified(content: bytes) -> bytes:
         return path.read_bytes()
 
 
-def _put(content: bytes, file: IO[bytes]) -> None:
+def put(content: bytes, file: IO[bytes]) -> None:
+    """Write the content of a file."""
     file.write(content)
 
 
