@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.analyser.interpolation import resized
-from scmnet_cli.analyser.region_maps import components, grown, likeliest, rename
+from scmnet_cli.analyser.region_maps import likeliest, rename
 from scmnet_cli.images.cielab import cielab
+from scmnet_cli.images.morphology import components, grown, shrunk, within
 from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS, squared_distances
@@ -101,10 +102,10 @@ def with_colours(probabilities: FloatArray, joints: FloatArray, crop: UInt8Array
         (cielab(crop) / _COLOUR_WIDTHS).reshape(-1, 3),
         np.stack([x, y], axis=-1).reshape(-1, 2),
     )
-    unsure = _within(person, _MARGIN * size).ravel() & (fine.max(0) < _SURE)
+    unsure = within(person, _MARGIN * size).ravel() & (fine.max(0) < _SURE)
     unsure |= _around_arms(joints, size, (height, width)).ravel()
     unsure &= inside.ravel()
-    near = (_within(person, _AROUND * size) & inside).ravel()
+    near = (within(person, _AROUND * size) & inside).ravel()
     chosen = np.flatnonzero(unsure)
     evidence = _log_likelihoods(fine, near, pixels, chosen)
     fused = np.log(fine[:, chosen] + _UNLIKELY) + evidence
@@ -119,13 +120,6 @@ def _body_size(joints: FloatArray) -> float:
     """Return the length of the torso or the width of the shoulders, in pixels: the greater one; 0 if unknown."""
     pairs = [pair for pair in (_SHOULDERS, [_NECK, _HIPS[0]], [_NECK, _HIPS[1]]) if (joints[pair, 2] > 0).all()]
     return max((float(np.linalg.norm(np.subtract(*joints[pair, :2]))) for pair in pairs), default=0.0)
-
-
-def _within(mask: _BoolArray, radius: float) -> _BoolArray:
-    """Return the pixels on a mask and up to a distance from it."""
-    from scipy import ndimage
-
-    return np.asarray(ndimage.distance_transform_edt(~mask) <= radius)
 
 
 def _around_arms(joints: FloatArray, size: float, shape: tuple[int, int]) -> _BoolArray:
@@ -300,11 +294,9 @@ def _without_rims(found: FloatArray) -> FloatArray:
     Shape:
         found, result: (R, h, w).
     """
-    from scipy import ndimage
-
     chosen = likeliest(found)
     arms = chosen == _ARMS
-    rim = arms & ~ndimage.binary_opening(arms, np.ones((3, 3), bool))
+    rim = arms & ~grown(shrunk(arms))
     rim &= grown(chosen == _UPPER) & grown(chosen == BACKGROUND)
     rename(found, chosen, rim, _ARMS, _UPPER)
     return found

@@ -26,10 +26,11 @@ from scmnet_cli.analyser.in_torch import InTorch, made_for_bfloat16
 from scmnet_cli.analyser.interpolation import resized
 from scmnet_cli.analyser.network import AnalyserNet
 from scmnet_cli.analyser.people import Analyser
-from scmnet_cli.analyser.region_maps import components, enlarged, likeliest, without_specks
+from scmnet_cli.analyser.region_maps import enlarged, likeliest, without_specks
 from scmnet_cli.analyser.subjects import FACES, read_weights
 from scmnet_cli.analyser.windows import OUTSIDE, AlignedFace, Window
 from scmnet_cli.errors import ScmError
+from scmnet_cli.images.morphology import components
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from scmnet_cli.analyser.answers import HEAT_STRIDE, REGION_STRIDE
+from scmnet_cli.images.morphology import largest_around
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray
@@ -54,13 +55,11 @@ def ankles_apart(joints: FloatArray, heat: FloatArray, probabilities: FloatArray
 
 def _second_peak(heat: FloatArray, other: FloatArray, away: float) -> tuple[FloatArray, float]:
     """Return the place of the largest peak at least ``away`` cells from the other ankle, and its probability."""
-    from scipy import ndimage
-
     likely = np.exp(heat - heat.max())
     likely /= likely.sum()
     rows, columns = np.mgrid[: heat.shape[0], : heat.shape[1]]
     allowed = np.hypot(columns - other[0], rows - other[1]) >= away
-    peaks = np.where(allowed & (ndimage.maximum_filter(likely, 2 * _PEAK + 1) == likely), likely, 0)
+    peaks = np.where(allowed & (largest_around(likely, _PEAK) == likely), likely, 0)
     row, column = np.unravel_index(peaks.argmax(), peaks.shape)
     near = np.where((abs(rows - row) <= _AROUND) & (abs(columns - column) <= _AROUND), likely, 0)
     share = float(near.sum()) if peaks.max() > 0 else 0.0

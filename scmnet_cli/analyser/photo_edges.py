@@ -9,12 +9,14 @@ at the photo's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.analyser.interpolation import resized
 from scmnet_cli.images import nearest_places
+from scmnet_cli.images.morphology import largest_around, window_means
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import FloatArray, UInt8Array
 
@@ -75,16 +77,14 @@ def _smooth_outline(found: UInt8Array, rough: UInt8Array, width: int) -> UInt8Ar
         width: of the neighbourhood, made odd.
     """
     person = found != BACKGROUND
-    on_person = _window_means(width // 2)(person.astype(np.float32)) > 0.5
+    on_person = window_means(person.astype(np.float32), width // 2) > 0.5
     smooth: UInt8Array = np.where(on_person, np.where(person, found, rough), BACKGROUND).astype(np.uint8)
     return smooth
 
 
 def _near_border(chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Return the cells with a neighbour of another region, (h, w)."""
-    from scipy import ndimage
-
-    differs: npt.NDArray[np.bool_] = ndimage.maximum_filter(chosen, 3) != ndimage.minimum_filter(chosen, 3)
+    differs: npt.NDArray[np.bool_] = largest_around(chosen, 1) != -largest_around(-chosen, 1)
     return differs
 
 
@@ -99,7 +99,7 @@ def _filtered(probabilities: FloatArray, guide: UInt8Array) -> FloatArray:
     height, width = guide.shape[:2]
     values = resized(probabilities, height, width)
     radius = max(1, round(_RADIUS * height / probabilities.shape[1]))
-    mean = _window_means(radius)
+    mean = partial(window_means, radius=radius)
     colours = np.divide(np.moveaxis(guide, -1, 0), 255, dtype=np.float32)
     colour = mean(colours)
     inverse = _inverse_covariance(colours, colour, mean)
@@ -126,17 +126,6 @@ def _inverse_covariance(
     every = np.stack(cofactors) / determinant
     symmetric: FloatArray = every[[0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(3, 3, *a.shape)
     return symmetric
-
-
-def _window_means(radius: int) -> Callable[[FloatArray], FloatArray]:
-    from scipy import ndimage
-
-    def mean(values: FloatArray) -> FloatArray:
-        rows = ndimage.uniform_filter1d(values, 2 * radius + 1, axis=-2, mode="nearest")
-        means: FloatArray = ndimage.uniform_filter1d(rows, 2 * radius + 1, axis=-1, mode="nearest")
-        return means
-
-    return mean
 
 
 def cells_between(

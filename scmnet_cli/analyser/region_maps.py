@@ -12,6 +12,7 @@ from PIL import Image
 from scmnet_cli.analyser.answers import REGION_STRIDE
 from scmnet_cli.analyser.photo_edges import cells_between, labels_along_edges
 from scmnet_cli.images import CropBox, nearest_places
+from scmnet_cli.images.morphology import components, grown, shrunk
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS, LIMBS
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
@@ -46,14 +47,6 @@ _TRUNK_MARGIN, _BELOW_HIPS = 0.2, 1.6
 """How far the trunk reaches beyond the joints, in its widths, and down from the shoulders, in its heights."""
 
 _BoolArray = npt.NDArray[np.bool_]
-
-
-def components(mask: _BoolArray) -> tuple[npt.NDArray[np.int32], int]:
-    """Label the connected components of a mask from 1, and return labels and count."""
-    from scipy import ndimage
-
-    labels, num = ndimage.label(mask, np.ones((3, 3), int))
-    return labels, num
 
 
 def main_person_mask(mask: _BoolArray, joints: FloatArray, strength: FloatArray) -> _BoolArray:
@@ -183,8 +176,6 @@ def _join_broken_arms(probabilities: FloatArray, chosen: UInt8Array, joints: Flo
     Shape:
         probabilities: (8, h, w); chosen: (h, w), the likeliest of each cell.
     """
-    from scipy import ndimage
-
     rows = joints[joints[:, 2] >= VISIBLE, 1]
     places = [
         joints[a, :2] + share * (joints[b, :2] - joints[a, :2])
@@ -195,8 +186,8 @@ def _join_broken_arms(probabilities: FloatArray, chosen: UInt8Array, joints: Flo
     if not places:
         return
     height = float(np.ptp(rows)) / REGION_STRIDE
-    closed = ndimage.binary_closing(chosen == _ARMS, np.ones((3, 3), bool), max(1, round(_BRACELET * height)))
-    gaps = closed & np.isin(chosen, _NOT_ON_ARMS)
+    width = max(1, round(_BRACELET * height))
+    gaps = shrunk(grown(chosen == _ARMS, width), width) & np.isin(chosen, _NOT_ON_ARMS)
     cells = np.argwhere(gaps)
     axes = ((np.array(places) + 0.5) / REGION_STRIDE - 0.5).astype(np.float32)
     away = np.linalg.norm(cells[:, None, ::-1] - axes, axis=-1).min(1, initial=np.inf)
@@ -288,13 +279,6 @@ def _pieces(mask: _BoolArray) -> list[_BoolArray]:
 
 def _moved_down(mask: _BoolArray) -> _BoolArray:
     return np.concatenate([np.zeros_like(mask[:1]), mask[:-1]])
-
-
-def grown(mask: _BoolArray) -> _BoolArray:
-    """Return a mask and the cells beside it."""
-    from scipy import ndimage
-
-    return np.asarray(ndimage.binary_dilation(mask, np.ones((3, 3), bool)))
 
 
 def without_specks(probabilities: FloatArray, chosen: UInt8Array) -> None:

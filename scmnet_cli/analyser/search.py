@@ -16,8 +16,8 @@ from scmnet_cli.analyser.analysis import BEYOND, MARGIN, Analysis
 from scmnet_cli.analyser.answers import REGION_STRIDE, STRIDE, Network
 from scmnet_cli.analyser.estimators import Box
 from scmnet_cli.analyser.refinement import Refinement
-from scmnet_cli.analyser.region_maps import components
 from scmnet_cli.images import CropBox
+from scmnet_cli.images.morphology import components
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Canvas, UInt8Array

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.images import PLAIN_GREY
+from scmnet_cli.images.morphology import components, grown, shrunk
 from scmnet_cli.inference.cloth import continued
 from scmnet_cli.inference.shape_matching import largest
 from scmnet_cli.regions import BACKGROUND, region_id
@@ -55,35 +56,34 @@ def complete_at_bags(person: Person) -> Person:
     """
     if person.carried is None or not person.carried.any():
         return person
-    from scipy import ndimage
-
     rim = _rim(person)
-    bags, _ = ndimage.label(person.carried)
+    bags, num = components(person.carried, diagonal=False)
     clothes = np.isin(person.regions, _GARMENTS)
     between = _between(clothes) | _between(clothes.T).T
     result = person
-    for number, box in enumerate(ndimage.find_objects(bags), 1):
-        box = _widened(box, 2 * rim, person.carried.shape)
+    for number in range(1, num + 1):
+        box = _box_around(bags == number, 2 * rim)
         bag = bags[box] == number
-        near = ndimage.binary_dilation(bag, iterations=rim)
+        near = grown(bag, rim, diagonal=False)
         around = near & ~bag
         touching = {region: np.count_nonzero(around & (person.regions[box] == region)) for region in _GARMENTS}
         lies_between = np.count_nonzero(between[box] & bag) > _BETWEEN * np.count_nonzero(bag)
         if sum(touching.values()) > (_TOUCHING if lies_between else _MOSTLY) * np.count_nonzero(around):
-            bag = ndimage.binary_closing(np.pad(bag, rim), iterations=rim)[rim:-rim, rim:-rim]
+            closed = shrunk(grown(np.pad(bag, rim), rim, diagonal=False), rim, diagonal=False)
+            bag = closed[rim:-rim, rim:-rim]
             without = None if person.scene is None else _completed(result, _placed(bag, box, person), rim)
             kept = max(touching, key=lambda region: touching[region])
             result = _kept(result, bag, box, kept) if without is None else without
     return result
 
 
-def _widened(box: tuple[slice, ...], margin: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Return a box with a margin, within an array."""
-    rows, columns = (
-        slice(max(0, side.start - margin), min(length, side.stop + margin))
-        for side, length in zip(box, shape, strict=True)
+def _box_around(mask: _BoolArray, margin: int) -> tuple[slice, slice]:
+    """Return the box of a mask with a margin, within the map."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + 1 + margin),
     )
-    return rows, columns
 
 
 def _placed(mask: _BoolArray, box: tuple[slice, slice], person: Person) -> _BoolArray:

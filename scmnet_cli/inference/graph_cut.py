@@ -102,12 +102,27 @@ def _links(colours: FloatArray, number: _IntArray, count: int) -> tuple[_IntArra
     return np.concatenate([first, second]), np.concatenate([second, first]), np.concatenate([costs, costs])
 
 
+def _blurring(num: int, sigma: float) -> FloatArray:
+    """Return the matrix that blurs values by a Gaussian; beyond the ends they are mirrored."""
+    places = np.arange(num)
+    reach = np.arange(-round(4 * sigma), round(4 * sigma) + 1)
+    weights = np.exp(-0.5 * (reach / sigma) ** 2)
+    from_place = places[:, None] + reach
+    mirrored = np.minimum(np.maximum(from_place, -1 - from_place), 2 * num - 1 - from_place)
+    matrix = np.zeros((num, num))
+    np.add.at(matrix, (places[:, None], mirrored), weights / weights.sum())
+    return matrix.astype(np.float32)
+
+
+_BLURRED = _blurring(_BINS, _BLUR)
+
+
 def _unlikeness(colours: FloatArray, sure: _BoolArray, asked: _BoolArray) -> FloatArray:
     """Return the negative log-likelihood of pixels' colours among those of sure pixels, (n,)."""
-    from scipy import ndimage
-
     bins = (np.sqrt(colours.clip(0, 255) / 256) * _BINS).astype(np.int64)  # dark colours differ less
     number = (bins[..., 0] * _BINS + bins[..., 1]) * _BINS + bins[..., 2]
     counts = np.bincount(number[sure], minlength=_BINS**3).reshape(_BINS, _BINS, _BINS).astype(np.float32)
-    density = ndimage.gaussian_filter(counts, _BLUR).ravel() / max(1, int(sure.sum()))
+    for axis in range(3):
+        counts = np.moveaxis(np.tensordot(_BLURRED, counts, (1, axis)), 0, axis)
+    density = counts.ravel() / max(1, int(sure.sum()))
     return np.asarray(-np.log(density[number[asked]] + _LEAST_DENSITY), np.float32)

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.images import PLAIN_GREY
+from scmnet_cli.images.morphology import grown, shrunk
+from scmnet_cli.images.morphology import within as within_distance
 from scmnet_cli.inference.bare_skin import like_skin
 from scmnet_cli.inference.graph_cut import inside_of_cut, told_apart
 from scmnet_cli.inference.limb_places import below_hips, column_of_limb, limb_places, torso_length, within
@@ -126,23 +128,19 @@ def without_shadows(person: Person) -> Person:
 
 def _legs_and_ground(person: Person, own: _BoolArray) -> tuple[_BoolArray, _BoolArray, _BoolArray]:
     """Return the middle of both legs, the background beside them, and all below the hips."""
-    from scipy import ndimage
-
     away = np.minimum(*(beside for _, beside in limb_places(person)[2:]))
     below = below_hips(person)
-    near = ndimage.distance_transform_edt(~own) < _NEAR * torso_length(person)
+    near = within_distance(own, _NEAR * torso_length(person))
     return own & (away < _MIDDLE), (person.regions == BACKGROUND) & near & below, below
 
 
 def _ground(person: Person, own: _BoolArray) -> _BoolArray:
     """Return what the region map takes for trousers between and beside the legs, though it has the ground's colours."""
-    from scipy import ndimage
-
     assert person.scene is not None
     middle, outside, below = _legs_and_ground(person, own)
     doubtful = own & ~middle & below
     wrong = doubtful & ~inside_of_cut(person.scene, middle, outside, doubtful, own)
-    return np.asarray(ndimage.binary_opening(wrong, iterations=2), np.bool_)
+    return grown(shrunk(wrong, 2, diagonal=False), 2, diagonal=False)
 
 
 def _relabelled(wearer: Person, pixels: _BoolArray, labels: int | UInt8Array) -> Person:
@@ -171,13 +169,13 @@ def _shadows(wearer: Person, own: _BoolArray) -> _BoolArray:
 
     The width of a leg tells where the shadow is, its colours tell how far it reaches.
     """
-    from scipy import ndimage
-
     assert wearer.scene is not None
-    wide = ndimage.binary_opening(_too_wide(wearer, own), iterations=2)
+    wide = grown(shrunk(_too_wide(wearer, own), 2, diagonal=False), 2, diagonal=False)
     size = torso_length(wearer)
     if wide.sum() < _LEAST_SHADOW * size**2:
         return np.zeros_like(own)
+    from scipy import ndimage
+
     places, beside = zip(*limb_places(wearer)[2:], strict=True)
     away = np.minimum(*beside)
     below = np.where(beside[0] < beside[1], *places) > _KNEE + 0.3
