@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.weights import searched_folders
+
+if TYPE_CHECKING:
+    import torch
 
 _LOG_ERRORS = 3
 """ONNX Runtime's log level for errors only."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from scmnet_cli.analyser.onnx_models import open_session
 from scmnet_cli.checkpoint import sha256
@@ -21,6 +20,9 @@ from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.regions import LABEL_SETS, NUM_REGIONS, SKIN, region_id
 from scmnet_cli.sources.label_maps import nearest_limb_regions
 from scmnet_cli.types import Canvas, FloatArray, UInt8Array
+
+if TYPE_CHECKING:
+    import torch
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from scmnet_cli.analyser.estimators import Box
 from scmnet_cli.analyser.onnx_models import find_model, providers
 from scmnet_cli.checkpoint import sha256
 from scmnet_cli.errors import ScmError
 from scmnet_cli.types import FloatArray, UInt8Array
+
+if TYPE_CHECKING:
+    import torch
 
 _ZOO = "https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/onnx_sdk"
 KNOWN = {
