@@ -326,6 +326,7 @@ def open_session(model: Path | bytes, where: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads()
     options.use_deterministic_compute = True
+    options.enable_mem_pattern = False  # planned memory is new memory in the second run too, which takes a third of it
     # 'scm export' wrote optimised graphs; to search large ones again takes a second and gains nothing.
     levels = onnxruntime.GraphOptimizationLevel
     with_convolutions = isinstance(model, Path) and model.name in _WITH_CONVOLUTIONS
