@@ -130,6 +130,48 @@ def test_the_gap_between_an_arm_and_the_body_is_open() -> None:
     assert alpha[0, 0, 110, [48, 88, 128]].min() > 0.95
 
 
+def test_a_narrow_gap_beside_a_forearm_stays_open() -> None:
+    labels = body()
+    labels[60:130, 60:116] = region_id("upper")
+    labels[94:124, 44:53] = region_id("upper")
+    alpha = enlarge(a_rendering(), a_warp(labels), standing(), GREY).alpha
+    assert alpha is not None
+    assert alpha[0, 0, 106:114, 57].max() < 0.1
+    assert alpha[0, 0, 106:114, [49, 64]].min() > 0.95
+
+
+def test_a_hole_in_an_arm_is_drawn_and_shows_no_background() -> None:
+    labels = body()
+    labels[94:124, 40:56] = labels[80:96, 44:66] = region_id("upper")
+    labels[106:109, 45:51] = region_id("background")
+    rendering = a_rendering()
+    trusting = replace(rendering, blend=torch.ones_like(rendering.alpha))
+    found = enlarge(trusting, a_warp(labels), standing(), GREY)
+    assert found.alpha is not None
+    assert found.alpha[0, 0, 107, 48] > 0.95
+    assert found.image[0, 0, 107, 48] == pytest.approx(DRAWN, abs=1e-3)
+    assert found.image[0, 0, 100, 48] == pytest.approx(PHOTO, abs=1e-3)
+
+
+def test_a_seam_between_two_parts_is_no_edge() -> None:
+    warp = a_warp(body())
+    warp.regions[:, [0, region_id("upper")], 100] = 0.5
+    rendering = a_rendering()
+    alpha = enlarge(replace(rendering, blend=torch.ones_like(rendering.alpha)), warp, standing(), GREY).alpha
+    assert alpha is not None
+    assert alpha[0, 0, 100, 80:96].min() > 0.95
+
+
+def test_what_the_network_takes_for_background_has_no_outline() -> None:
+    """A piece of a bag beside a sleeve was a scribble."""
+    labels = body()
+    labels[70:100, 110:150] = region_id("skirt")
+    rendering = a_rendering(-3.0)
+    alpha = enlarge(replace(rendering, blend=torch.ones_like(rendering.alpha)), a_warp(labels), standing(), GREY).alpha
+    assert alpha is not None
+    assert alpha[0, 0, 70:100, 130:155].max() < 0.05
+
+
 def enlarged(labels: Tensor) -> Tensor:
     """Return alpha of a picture that is four times as large as the canvas, (4 H, 4 W); labels: likewise."""
     size = (4 * HEIGHT, 4 * WIDTH)
@@ -178,8 +220,8 @@ def test_debris_beside_a_shoe_is_not_shown() -> None:
 
 @pytest.mark.parametrize(
     ("half", "end", "drawn"),
-    [(5, 144, False), (1, 144, False), (1, 130, True)],
-    ids=["a hand", "a hand half hidden", "a tip of a finger"],
+    [(5, 144, False), (1, 144, False), (0, 150, False), (1, 130, True)],
+    ids=["a hand", "a hand half hidden", "a hand from the side", "a tip of a finger"],
 )
 def test_nothing_is_drawn_beside_a_hand_that_shows(half: int, end: int, drawn: bool) -> None:
     labels = body()

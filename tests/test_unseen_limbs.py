@@ -114,7 +114,8 @@ def test_a_pose_without_the_arm_has_none() -> None:
     assert not moved_limbs(limb_kinds(photo(joints)[1], joints), joints, standing("right_elbow", "right_wrist")).any()
 
 
-def test_background_beside_an_arm_does_not_hide_the_body_of_another_photo() -> None:
+@pytest.mark.parametrize(("covered", "share"), [(0.05, 0.99), (0.02, 0.99), (1e-4, 0.2)])
+def test_background_beside_an_arm_does_not_hide_the_body_of_another_photo(covered: float, share: float) -> None:
     """An arm covers 20 times as much as what is behind it; the background beside it must not."""
     labels = [torch.full((1, 4, 4), region_id(name), dtype=torch.uint8) for name in ("background", "skirt")]
     beside, skirt = (
@@ -124,11 +125,14 @@ def test_background_beside_an_arm_does_not_hide_the_body_of_another_photo() -> N
             torch.full((1, 1, 4, 4), coverage),
             torch.zeros(1, 2, 4, 4),
         )
-        for level, regions, coverage in zip((PLAIN_BACKGROUND, 0.0), labels, (0.95, 0.05), strict=True)
+        for level, regions, coverage in zip((PLAIN_BACKGROUND, 0.0), labels, (0.95, covered), strict=True)
     )
     both = mixed([beside, skirt], PLAIN_BACKGROUND)
-    assert both.regions[0, region_id("skirt")].min() > 0.8
-    assert both.coverage.min() == pytest.approx(1)
+    if covered > 0.01:
+        assert both.regions[0, region_id("skirt")].min() > share
+    else:
+        assert both.regions[0, region_id("skirt")].max() < share, "where a photo hardly shows anything, it gives way"
+    assert both.coverage.min() == pytest.approx(0.95 + covered, abs=0.06)
 
 
 def test_unseen_limbs_found_on_another_canvas_are_taken_over() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from scmnet_cli.inference.debris import attached
 from scmnet_cli.inference.extremities import Extremities
 from scmnet_cli.models.generator import Rendering
+from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_warp import PartWarp
@@ -30,6 +31,7 @@ _PERSON_SHARE = 0.8  # warped pixels with a smaller share of the person are a gr
 _EDGE, _EDGE_ON_PERSON, _CONTRAST = 0.62, 0.35, 3.0
 """Values of the upsampled foreground mask at the edge of the person, anywhere and where the warp shows the person, and
 the factor by which the edge is steepened: the network's mask is soft, and wider than the person."""
+_NOTHING = 0.1  # value of that mask up to which the outline of warped pixels is debris
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def enlarge(rendering: Rendering, warp: PartWarp, joints: Tensor, background: fl
     shapes = PartShapes.of(complete_joints(joints.float()))
     ends = Extremities.of(shapes, warp, mask)
     blend = torch.maximum(_sure(_enlarged(rendering.blend, size), warp), ends.shown) * (warp.coverage > _LEAST_COVERED)
+    blend = blend * (1 - ends.holes)
     image = blend * warp.image + (1 - blend) * _enlarged(rendering.drawn, size).clamp(-1, 1)
     if mask is None or background is None:
         return Enlarged(image.clamp(-1, 1))
@@ -104,13 +107,15 @@ def _sharpened(alpha: Tensor, warp: PartWarp, blend: Tensor, canvas: tuple[int, 
         alpha, blend, result: (B, 1, H', W') in [0, 1].
     """
     person = (1 - warp.regions[:, :1]) * (warp.coverage > _LEAST_COVERED)
+    person = 1 - dilated(1 - dilated(person, 1), 1)  # seams between parts are no edges
     edge = torch.lerp(alpha.new_tensor(_EDGE), alpha.new_tensor(_EDGE_ON_PERSON), person * warp.coverage)
     steep = ((alpha - edge) * _CONTRAST + 0.5).clamp(0, 1)
     size = (person.shape[2], person.shape[3])
     if size == canvas:
         return steep
     detail = person - _enlarged(F.interpolate(person, size=canvas, mode="area"), size)
-    return (steep + blend * warp.coverage * detail).clamp(0, 1)
+    seen = ((alpha - _NOTHING) / _NOTHING).clamp(0, 1)
+    return (steep + blend * warp.coverage * torch.minimum(detail, seen)).clamp(0, 1)
 
 
 def _enlarged(values: Tensor, size: tuple[int, int]) -> Tensor:

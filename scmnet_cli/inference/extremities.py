@@ -28,9 +28,9 @@ _FADE, _ACROSS_FADE = 0.06, 0.05
 _HAND, _FOOT = (-0.12, 0.5, 0.2), (-0.12, 0.36, 0.2)  # first, last and half width of the pixels that are shown
 _ON_LIMB, _ON_FOREARM = (-0.42, 0, 0.35), (-0.8, -0.12, 0.35)  # whose outline is the warp's
 _ON_THIGH = (-1.0, 0, 0.35)
-_ON_HAND, _WHOLE_HAND = (-0.3, 0.5, 0.3), 0.008  # least area of a hand whose outline is known, in torso lengths squared
+_ON_HAND, _WHOLE_HAND = (-0.3, 0.5, 0.3), 0.005  # least area of a hand whose outline is known, in torso lengths squared
 _ON_SHIN, _ON_FOOT = (-2.0, 0.06, 0.3), (-0.1, 0.5, 0.3)
-_AXIS = 0.06  # half width of the bone's axis
+_AXIS = 0.04  # half width of the bone's axis
 _HEAD, _MIDDLE = 0.5, 0.1  # radius of the head with its hair, and of the middle of the face
 _SHOWS_FACE = 0.5  # least share of the face in the middle of a head that is shown
 
@@ -43,11 +43,14 @@ larger hole in the region map the limb's outline is unknown."""
 _HAND_ALPHA, _FOOT_ALPHA, _HEAD_ALPHA = (0.02, 0.12), (0.15, 0.35), (0.05, 0.2)
 """Values of alpha between which hands, feet and heads fade in: what the network takes for background is debris."""
 _BESIDE_HEAD = 140  # one of this many parts of the height is how far beside the network's head the photo's may lie
-_HOLE, _BRACELET = 64, 42
-"""Holes and notches of a limb, and gaps across an arm, that are narrower than twice one of this many parts of the
-height are closed."""
+_HOLE, _SLIT, _BRACELET = 64, 128, 42
+"""Holes and notches of a limb, slits beside an arm, and gaps across it that are narrower than twice one of this many
+parts of the height are closed."""
 _IN_THIGH = (-2.0, 0.1, 0.13)
 _IN_ARM = (-0.8, 0.05, 0.07)  # torso lengths: a gap across an arm is closed there, not the one between arm and body
+_AROUND_ARM, _BESIDE_ARM = (-0.8, 0.05, 0.09), (-0.8, 0.05, 0.2)
+"""Where holes and notches of an arm are closed, and where closed ones are drawn."""
+_OUTSIDE_TORSO = 3.0  # how many times as steep as the torso's soft border is the mask that no arm bounds
 _SPECK, _ARM_SPECK, _HEAD_SPECK = 100, 300, 60
 """A part of the outline that is thinner than twice one of this many parts of the height is no limb, arm or head."""
 _REACH = 8  # pixels that a thin end may be away from a thick part
@@ -59,11 +62,12 @@ class Extremities:
 
     Shape:
         shown: (B, 1, H, W) in [0, 1], 1 where the warped pixels are shown; outline: (B, 1, H, W) in [0, 1], the largest
-        possible alpha.
+        possible alpha; holes: (B, 1, H, W) in [0, 1], 1 where the warped person has a hole that is closed.
     """
 
     shown: Tensor
     outline: Tensor
+    holes: Tensor
 
     @classmethod
     def of(cls, shapes: PartShapes, warp: PartWarp, alpha: Tensor | None) -> Extremities:
@@ -92,7 +96,9 @@ class Extremities:
         person = warp.regions[:, 1:].sum(1, keepdim=True)
         closed, bridged = _closed(person, _HOLE), _closed(person, _BRACELET) * limbs.near(_ARMS, _IN_ARM).amax(1, True)
         thighs = limbs.near(_THIGHS, _IN_THIGH).amax(1, True)
-        arms = torch.stack([closed, bridged, limbs.torso, thighs]).amax(0)  # an arm does not bound trunk and thighs
+        around = limbs.near(_ARMS, _AROUND_ARM).amax(1, True)
+        whole = torch.maximum(_closed(person, _SLIT), closed * around)
+        arms = torch.stack([whole, bridged, limbs.torso, thighs]).amax(0)  # an arm does not bound trunk and thighs
         masks = torch.cat([arms, closed, person], dim=1)
         connected = torch.cat([_connected(masks[:, :1], _ARM_SPECK), _connected(masks[:, 1:], _SPECK)], dim=1)
         beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * connected, 1, dim=1)
@@ -110,7 +116,8 @@ class Extremities:
         near = limbs.near(_FOREARMS, _ON_HAND)
         hands = (near * warp.regions[:, _BARE_ARMS, None]).sum((2, 3), keepdim=True)
         seen = (hands > _WHOLE_HAND * shapes.size.square()[:, None, None, None]) & (share[:, _FOREARMS] > _NEARLY_WHOLE)
-        return cls(shown, torch.minimum(outline, 1 - (near * seen).amax(1, keepdim=True) * beside_torso))
+        outline = torch.minimum(outline, 1 - (near * seen).amax(1, keepdim=True) * beside_torso)
+        return cls(shown, outline, (closed - person) * limbs.near(_ARMS, _BESIDE_ARM).amax(1, keepdim=True))
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ class _Limbs:
         length = length[..., None, None] / torso_length
         past = (dx * unit_x + dy * unit_y).div_(torso_length).sub_(length)
         across = (dy * unit_x - dx * unit_y).abs_().div_(torso_length)
-        torso = 1 - shapes.outside(TORSO_PART, box)[:, None]
+        torso = (1 - _OUTSIDE_TORSO * shapes.outside(TORSO_PART, box)[:, None]).clamp(min=0)
         return cls(past, across, length, shapes.valid[:, FIRST_BONE:, None, None], torso)
 
     def near(self, bones: slice, where: tuple[float, float, float]) -> Tensor:

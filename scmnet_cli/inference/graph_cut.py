@@ -44,7 +44,7 @@ def inside_of_cut(
         return doubtful
     colours = image.astype(np.float32)
     alike = inside if typical is None else typical
-    off = (_unlikeness(colours, outside, doubtful) - _unlikeness(colours, alike, doubtful)).clip(-_FAR, _FAR)
+    off = (unlikeness(colours, outside, doubtful) - unlikeness(colours, alike, doubtful)).clip(-_FAR, _FAR)
     count = int(doubtful.sum())
     number = np.full(doubtful.shape, -1)
     number[doubtful] = np.arange(count)
@@ -78,7 +78,42 @@ def told_apart(image: UInt8Array, one: _BoolArray, other: _BoolArray) -> float:
     if not one.any() or not other.any():
         return 0.0
     colours = image.astype(np.float32)
-    return float((_unlikeness(colours, other, one) - _unlikeness(colours, one, one) > _TELLS).mean())
+    return float((unlikeness(colours, other, one) - unlikeness(colours, one, one) > _TELLS).mean())
+
+
+def _blurring(num: int, sigma: float) -> FloatArray:
+    """Return the matrix that blurs values by a Gaussian; beyond the ends they are mirrored."""
+    places = np.arange(num)
+    reach = np.arange(-round(4 * sigma), round(4 * sigma) + 1)
+    weights = np.exp(-0.5 * (reach / sigma) ** 2)
+    from_place = places[:, None] + reach
+    mirrored = np.minimum(np.maximum(from_place, -1 - from_place), 2 * num - 1 - from_place)
+    matrix = np.zeros((num, num))
+    np.add.at(matrix, (places[:, None], mirrored), weights / weights.sum())
+    return matrix.astype(np.float32)
+
+
+_BLURRED = _blurring(_BINS, _BLUR)
+
+
+def unlikeness(colours: FloatArray, sure: _BoolArray, asked: _BoolArray) -> FloatArray:
+    """Return the negative log-likelihood of pixels' colours among those of sure pixels, at most 11.5.
+
+    Args:
+        colours: levels from 0 to 255.
+        sure: pixels whose colours are known.
+        asked: pixels to judge.
+
+    Shape:
+        colours: (H, W, 3); sure, asked: (H, W); result: (n,), n the number of asked pixels.
+    """
+    bins = (np.sqrt(colours.clip(0, 255) / 256) * _BINS).astype(np.int64)  # dark colours differ less
+    number = (bins[..., 0] * _BINS + bins[..., 1]) * _BINS + bins[..., 2]
+    counts = np.bincount(number[sure], minlength=_BINS**3).reshape(_BINS, _BINS, _BINS).astype(np.float32)
+    for axis in range(3):
+        counts = np.moveaxis(np.tensordot(_BLURRED, counts, (1, axis)), 0, axis)
+    density = counts.ravel() / max(1, int(sure.sum()))
+    return np.asarray(-np.log(density[number[asked]] + _LEAST_DENSITY), np.float32)
 
 
 def _links(colours: FloatArray, number: _IntArray, count: int) -> tuple[_IntArray, _IntArray, FloatArray]:
@@ -100,29 +135,3 @@ def _links(colours: FloatArray, number: _IntArray, count: int) -> tuple[_IntArra
     costs = _EDGE * np.exp(-contrast / typical) / np.concatenate(lengths)
     first, second = np.concatenate(starts), np.concatenate(ends)
     return np.concatenate([first, second]), np.concatenate([second, first]), np.concatenate([costs, costs])
-
-
-def _blurring(num: int, sigma: float) -> FloatArray:
-    """Return the matrix that blurs values by a Gaussian; beyond the ends they are mirrored."""
-    places = np.arange(num)
-    reach = np.arange(-round(4 * sigma), round(4 * sigma) + 1)
-    weights = np.exp(-0.5 * (reach / sigma) ** 2)
-    from_place = places[:, None] + reach
-    mirrored = np.minimum(np.maximum(from_place, -1 - from_place), 2 * num - 1 - from_place)
-    matrix = np.zeros((num, num))
-    np.add.at(matrix, (places[:, None], mirrored), weights / weights.sum())
-    return matrix.astype(np.float32)
-
-
-_BLURRED = _blurring(_BINS, _BLUR)
-
-
-def _unlikeness(colours: FloatArray, sure: _BoolArray, asked: _BoolArray) -> FloatArray:
-    """Return the negative log-likelihood of pixels' colours among those of sure pixels, (n,)."""
-    bins = (np.sqrt(colours.clip(0, 255) / 256) * _BINS).astype(np.int64)  # dark colours differ less
-    number = (bins[..., 0] * _BINS + bins[..., 1]) * _BINS + bins[..., 2]
-    counts = np.bincount(number[sure], minlength=_BINS**3).reshape(_BINS, _BINS, _BINS).astype(np.float32)
-    for axis in range(3):
-        counts = np.moveaxis(np.tensordot(_BLURRED, counts, (1, axis)), 0, axis)
-    density = counts.ravel() / max(1, int(sure.sum()))
-    return np.asarray(-np.log(density[number[asked]] + _LEAST_DENSITY), np.float32)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from scmnet_cli.inference.behind_arms import background_like, without_arm
 from scmnet_cli.inference.cloth import continued
+from scmnet_cli.inference.hanging_sleeves import sleeve_alone
 from scmnet_cli.inference.limb_maps import LimbMaps
 from scmnet_cli.inference.made_up_hands import with_hands
 from scmnet_cli.inference.surroundings import grown
@@ -92,9 +93,10 @@ def photo_versions(
         for part in (TORSO_PART, *THIGHS):
             shown_by[part] = behind
     arms = _without_hair(photo, maps) if below_hair.any() else photo
+    arms = _with_sleeves_alone(arms, maps, hanging, fill)
     for limb, parts in enumerate(LIMB_PARTS):
         version = (arms if limb < _NUM_ARMS else behind).mirrored() if unseen[limb] else arms
-        for part in parts if unseen[limb] or below_hair[limb] else ():
+        for part in parts if unseen[limb] or below_hair[limb] or (limb < _NUM_ARMS and hanging[limb]) else ():
             shown_by[part] = version
     if handless.any():
         hands = with_hands(arms.layers, arms.joints, maps, handless[:_NUM_ARMS], fill)
@@ -201,6 +203,14 @@ def _without_hanging(
         layers = without_arm(layers, gap, maps, FOREARMS[arm], fill)
     joints = maps.completed[0] if behind is photo else behind.joints
     return _Photo(layers, _arms_aside(joints, maps, hanging))
+
+
+def _with_sleeves_alone(photo: _Photo, maps: LimbMaps[FloatArray], hanging: _BoolArray, fill: float) -> _Photo:
+    """Return the photo in which hanging sleeves end where the photo shows it; the same if none does."""
+    layers = photo.layers
+    for arm in range(_NUM_ARMS):
+        layers = sleeve_alone(layers, maps, arm, fill) if hanging[arm] else layers
+    return photo if layers is photo.layers else _Photo(layers, photo.joints)
 
 
 def _without_hair(photo: _Photo, maps: LimbMaps[FloatArray]) -> _Photo:

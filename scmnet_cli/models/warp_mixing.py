@@ -10,8 +10,9 @@ from scmnet_cli.models.warp_fields import WarpFields
 
 WarpT = TypeVar("WarpT", bound=WarpFields[Any])
 
-_BACKGROUND_COUNTS = 0.01
-"""Weight of background relative to the person; arms, in front, cover up to 20 times as much as what is behind them."""
+_BACKGROUND_COUNTS, _PERSON_HIDES, _SHARP = 0.01, 0.02, 3
+"""Weight of background relative to the person; coverage by a person from which on no background counts: arms, in front,
+cover up to 20 times as much as what is behind them; power of the person's share, so that no seam shows at an edge."""
 
 _OWN_COUNTS, _OTHER_RIM = 4.0, 0.006
 """The mirrored photo gives way wholly where the photo's own coverage is the inverse of the first; rim around the places
@@ -23,7 +24,12 @@ def mixed(warps: Sequence[WarpT], fill: float) -> WarpT:
 
     Coordinates are those of the warp with the largest weight.
     """
-    weights = [warp.coverage * (1 - (1 - _BACKGROUND_COUNTS) * warp.regions[:, :1]) for warp in warps]
+    people = [warp.coverage * (1 - warp.regions[:, :1]) ** _SHARP for warp in warps]
+    alone = (1 - sum(people) / _PERSON_HIDES).clip(0)
+    weights = [
+        person + _BACKGROUND_COUNTS * alone * warp.coverage * warp.regions[:, :1]
+        for warp, person in zip(warps, people, strict=True)
+    ]
     coordinates, largest, total = warps[0].coordinates, weights[0], sum(weights)
     for warp, weight in zip(warps[1:], weights[1:], strict=True):
         leads = weight > largest
