@@ -26,7 +26,7 @@ from scmnet_cli.checkpoint import load_tensors
 from scmnet_cli.cli.analyser import _TRAIN_HELP
 from scmnet_cli.errors import ScmError
 from scmnet_cli.regions import region_id
-from scmnet_cli.skeleton import JOINTS, MIRRORED
+from scmnet_cli.skeleton import MIRRORED
 from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.types import Person
 
@@ -87,13 +87,6 @@ def test_joints_outside_the_window_are_dropped(photos: list[TrainingPhoto]) -> N
     assert 0 < lost.sum() < 18
     assert (joints[lost] == 0).all()
     assert ((joints[~lost, :2] > -0.5) & (joints[~lost, :2] < 63.5)).all()
-
-
-def test_some_views_show_the_lower_body_alone_from_hip_to_foot(photos: list[TrainingPhoto]) -> None:
-    views = Views(photos, [], SMALL, 0)
-    seen = [{JOINTS[joint] for joint in np.flatnonzero(views.view(number).joints[:, 2] > 0)} for number in range(200)]
-    lower = [{"left_knee", "left_ankle"} <= names and "nose" not in names and "neck" not in names for names in seen]
-    assert 8 <= sum(lower) <= 40
 
 
 def test_a_cropped_photo_keeps_its_labels_and_joints_in_place(photos: list[TrainingPhoto]) -> None:

@@ -34,12 +34,11 @@ UNKNOWN = 255
 CARRIED = len(BODY_REGIONS)
 """Label of bags that a person carries: a class of the network, and background of the region map."""
 
-_KEPT_HEIGHT = 720
+_KEPT_HEIGHT = 560
 _MIN_PERSON_SHARE = 0.02
 _MIN_PERSON_JOINTS = 3
 _MAX_NOBODY_SHARE = 0.01
 _MIN_SKIRT_SHARE = 0.01  # of the person
-_FROM_HEAD, _TO_FEET = 0.45, 0.4  # shares of the close-ups that begin at the head, and that end at the feet
 
 
 @dataclass(frozen=True)
@@ -384,15 +383,15 @@ def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, c
     aspect = canvas.width / canvas.height
     kind = random.random() * (0.7 if cut else 1.0)
     centre_x, shift = (left + right) / 2, random.normal(0, 1, 2)
-    if kind < 0.4:  # the person, as in a second pass
+    if kind < 0.45:  # the person, as in a second pass
         height = max(tall, (right - left) / aspect) * float(random.uniform(1.0, 1.35))
         centre_y = (top + bottom) / 2 + 0.04 * height * shift[1]
         centre_x += 0.05 * height * shift[0] * aspect
-    elif kind < 0.52:  # the whole photo
+    elif kind < 0.6:  # the whole photo
         width, full = photo.levels[0].size
         height = max(full, width / aspect) * float(random.uniform(0.95, 1.1))
         centre_x, centre_y = width / 2 + 0.02 * height * shift[0], full / 2 + 0.02 * height * shift[1]
-    elif kind < 0.64:  # far away
+    elif kind < 0.74:  # far away
         height = tall * float(np.exp(random.uniform(np.log(1.4), np.log(3.6))))
         room = (height - tall) / 2
         centre_x += float(random.uniform(-1, 1)) * room * aspect
@@ -400,11 +399,8 @@ def _window(photo: TrainingPhoto, random: np.random.Generator, canvas: Canvas, c
     else:  # half body or close-up: the window ends above the feet, or begins below the head
         shown = tall * float(random.uniform(0.3, 0.8))
         height = max(shown, 0.75 * (right - left)) * float(random.uniform(1.05, 1.25))
-        place = random.random()
-        if place < _FROM_HEAD:
+        if random.random() < 0.8:
             centre_y = top - float(random.uniform(0, 0.12)) * height + height / 2
-        elif place < _FROM_HEAD + _TO_FEET:
-            centre_y = bottom + float(random.uniform(0, 0.12)) * height - height / 2
         else:
             centre_y = float(random.uniform(top + 0.4 * height, bottom - 0.3 * height))
         centre_x += 0.08 * height * shift[0] * aspect
