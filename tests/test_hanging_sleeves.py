@@ -87,6 +87,15 @@ def test_a_flap_that_lies_on_a_sleeve_gives_way_to_its_cloth() -> None:
     assert found[on_sleeve][:, 3 + region_id("upper")].min() == 1
 
 
+def test_a_zip_on_a_sleeve_stays_there() -> None:
+    """A flap covers what lies inwards of it too."""
+    along, inwards = across_forearm()
+    layers = coat(SLEEVE)
+    zip_on_sleeve = (along > 0) & (along < 0.9) & (inwards > 6) & (inwards < 10)
+    layers[zip_on_sleeve, :3] = TRUNK
+    assert alone(layers) is layers
+
+
 def test_trousers_beside_a_cuff_do_not_stay_on_it() -> None:
     along, inwards = across_forearm()
     layers = coat()

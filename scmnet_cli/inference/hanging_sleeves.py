@@ -232,6 +232,10 @@ class _Slices:
             if bare or (len(changes) and np.median(changes) > _PATTERNED):
                 foreign[bone] = other[bone] = False
         places = np.arange(_NUM_STEPS - _BEFORE) * _STEP
+        on_sleeve = places < _ON_SLEEVE * width[:, None]
+        lacking = (self.foreign > _MOST * self.total)[:, _BEFORE:] & on_sleeve
+        lacking, sleeve = (np.cumsum(mask[:, ::-1], axis=1)[:, ::-1] for mask in (lacking, on_sleeve))  # from there on
+        foreign &= lacking >= _MOST * sleeve  # a zip on a sleeve is no flap
         shown = places < (width + _SOFT_BORDER)[:, None]
         first, border = (
             np.where((at & shown).any(1), places[(at & shown).argmax(1)], np.inf) for at in (foreign, other)
