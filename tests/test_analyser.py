@@ -27,6 +27,7 @@ from scmnet_cli.checkpoint import load_tensors, save_tensors
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import CropBox, read_photo
 from scmnet_cli.regions import region_id
+from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.sources.drawn import draw_person
 from scmnet_cli.types import Canvas, FloatArray, Person
 
@@ -336,5 +337,33 @@ def test_a_crop_of_few_pixels_gets_a_smaller_canvas(height: int, canvas: tuple[i
         return InTorch(a_net())(image, wide=wide)
 
     photo = np.full((height, height * 2 // 3, 3), 120, np.uint8)
-    Refinement(net, PEOPLE.canvas, flip_tta=False).refine(photo, (0, 0, height * 2 / 3, height), 1.0)
+    Refinement(net, PEOPLE.canvas).refine(photo, (0, 0, height * 2 / 3, height), 1.0)
     assert seen[0] == canvas
+
+
+@pytest.mark.parametrize("knees", [-9.0, 9.0], ids=["half a body", "a whole body"])
+def test_the_last_pass_is_averaged_with_that_of_the_mirrored_photo(knees: float) -> None:
+    """A network that leans to one side: it takes the left of each image for the person, and the right wrist is sure.
+
+    The joints of a whole body are those of the plain pass; close-ups show it once.
+    """
+    wrists = [JOINTS.index(f"{side}_wrist") for side in ("right", "left")]
+
+    def net(image: FloatArray, *, wide: bool = False) -> Answer:
+        rows, columns = image.shape[1] // 2, image.shape[2] // 2
+        regions = np.zeros((8, rows, columns), np.float32)
+        regions[region_id("upper")] = 3 - np.arange(columns) / columns
+        visible = np.full(len(JOINTS), -9, np.float32)
+        visible[wrists], visible[JOINTS.index("left_knee")] = (3, 1), knees
+        heat = np.zeros((len(JOINTS), rows // 2, columns // 2), np.float32)
+        heat[:, rows // 4, columns // 4] = 20
+        return Answer(regions, heat, visible, 9)
+
+    photo = np.full((384, 256, 3), 120, np.uint8)
+    found, _ = Refinement(net, PEOPLE.canvas).refine(photo, (-0.5, -0.5, 255.5, 383.5), 1.0)
+    right, left = found.joints[wrists, 2]
+    if knees > 0:
+        assert right > left + 0.2
+    else:
+        np.testing.assert_allclose(found.probabilities, found.probabilities[:, :, ::-1], atol=1e-6)
+        assert right == left > 0.8

@@ -25,6 +25,11 @@ def everywhere(region: int, by: float = 0.9) -> FloatArray:
     return certain(np.full((ROWS, COLUMNS), region), by)
 
 
+def closer(found: FloatArray, once: FloatArray, both: FloatArray | None = None) -> FloatArray:
+    """Return the regions of a person after close-ups that all show ``found``."""
+    return closer_regions(once, once if both is None else both, CROP, lambda _: found)
+
+
 def seen(found: FloatArray, crops: list[CropBox]) -> FloatArray:
     """Return the regions of an unsure person after close-ups that all show ``found``."""
 
@@ -32,7 +37,7 @@ def seen(found: FloatArray, crops: list[CropBox]) -> FloatArray:
         crops.append(crop)
         return found
 
-    return closer_regions(everywhere(UPPER, 0.3), CROP, regions_in)
+    return closer_regions(everywhere(UPPER, 0.3), everywhere(UPPER, 0.3), CROP, regions_in)
 
 
 def test_close_ups_are_the_upper_and_the_lower_part_around_the_middle() -> None:
@@ -64,20 +69,43 @@ def test_nothing_beyond_the_close_ups_changes_and_probabilities_sum_to_one() -> 
 
 
 def test_nothing_joins_the_person_and_what_a_close_up_shows_as_background_leaves() -> None:
-    whole = everywhere(BACKGROUND, 0.6)
-    added = closer_regions(whole, CROP, lambda _: everywhere(UPPER))
+    added = closer(everywhere(UPPER), everywhere(BACKGROUND, 0.6))
     assert (added.argmax(0) == BACKGROUND).all()
     removed = seen(everywhere(BACKGROUND), []).argmax(0)
     assert (removed[4:-4, 10:22] == BACKGROUND).all()
 
 
 def test_the_whole_person_tells_trousers_from_a_skirt() -> None:
-    whole = certain(np.full((ROWS, COLUMNS), SKIRT), 0.5)
-    found = closer_regions(whole, CROP, lambda _: everywhere(PANTS))
-    assert (found.argmax(0) == SKIRT).all()
+    assert (closer(everywhere(PANTS), everywhere(SKIRT, 0.5)).argmax(0) == SKIRT).all()
+
+
+def test_the_mean_of_both_passes_decides_on_skirts_and_on_the_background_and_the_plain_one_on_the_rest() -> None:
+    trousers = closer(everywhere(PANTS), everywhere(SKIRT, 0.5), everywhere(PANTS, 0.4))
+    assert (trousers.argmax(0) == PANTS).all()
+    nothing = closer(everywhere(UPPER), everywhere(UPPER, 0.3), everywhere(BACKGROUND, 0.6))
+    assert (nothing.argmax(0) == BACKGROUND).all()
+    joined = closer(everywhere(UPPER), everywhere(BACKGROUND, 0.5), everywhere(UPPER, 0.5))
+    assert (joined[:, 4:-4, 10:22].argmax(0) == UPPER).all()
+    plain = closer(everywhere(UPPER, 0.3), everywhere(ARMS, 0.7), everywhere(UPPER, 0.7))
+    assert (plain.argmax(0) == ARMS).all()
+
+
+def test_a_gap_within_the_person_that_the_close_ups_see_is_background_and_a_notch_of_its_outline_is_not() -> None:
+    """A gap between an arm and the body is narrow: it shows at more pixels only."""
+    labels = np.full((ROWS, COLUMNS), UPPER)
+    labels[12:24, 14:17] = BACKGROUND
+    person = everywhere(UPPER, 0.95)
+    gap = closer(certain(labels), person).argmax(0) == BACKGROUND
+    assert gap[10:12, 15].all(), "in the upper close-up"
+    assert gap.sum() > 20
+    notch = np.full((ROWS, COLUMNS), BACKGROUND)
+    notch[:, :15] = UPPER  # the person's outline lies further to the right in the whole
+    beside = everywhere(UPPER, 0.95)
+    beside[:, :, 20:] = everywhere(BACKGROUND)[:, :, 20:]
+    assert (closer(certain(notch, 0.6), beside).argmax(0)[:18, :20] == UPPER).all()
 
 
 def test_a_photo_without_the_pixels_is_not_enlarged() -> None:
     small = CropBox(0, 0, 27, 40, CANVAS)
-    whole = everywhere(UPPER, 0.3)
-    assert closer_regions(whole, small, lambda _: everywhere(ARMS)) is whole
+    both = everywhere(UPPER, 0.4)
+    assert closer_regions(everywhere(UPPER, 0.3), both, small, lambda _: everywhere(ARMS)) is both

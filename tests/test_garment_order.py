@@ -107,6 +107,20 @@ def test_a_bag_before_the_trunk_is_no_hole_and_the_gap_beside_an_arm_is_one() ->
     assert likeliest(clean_probabilities(handle, joints))[30, 20] == region_id("background"), "between arms"
 
 
+def test_a_narrow_gap_beside_the_trunk_is_no_bag() -> None:
+    """The network knows bags: what is not carried is a hole of the trunk only between shoulders and hips."""
+    joints = NOBODY.copy()
+    for name, column, row in (("shoulder", 8, 10), ("hip", 7, 26)):
+        for side, sign in (("right", -1), ("left", 1)):
+            joints[JOINTS.index(f"{side}_{name}")] = ((22 + sign * column) * 2, row * 2, 1)
+    nothing, bag = np.zeros((HEIGHT, WIDTH), np.float32), np.full((HEIGHT, WIDTH), 0.5, np.float32)
+    for place, filled in (((18, 28, 30, 33), False), ((14, 20, 20, 24), True)):
+        coat = dressed(("upper", 8, 50, 2, 42), ("background", *place))
+        at = (place[0] + 1, place[2] + 1)
+        chosen = [likeliest(clean_probabilities(coat, joints, carried))[at] for carried in (nothing, bag, None)]
+        assert [region != 0 for region in chosen] == [filled, True, True], place
+
+
 def test_a_bracelet_is_part_of_the_arm_and_trousers_beside_it_are_not() -> None:
     joints = arms_at((10, 34), (9, 35))
     bands = [("upper", 8, 22, 12, 32), ("pants", 22, 60, 12, 32), ("arms", 12, 32, 8, 12), ("pants", 24, 26, 8, 12)]

@@ -52,6 +52,17 @@ def test_hands_are_hidden_where_the_sleeves_end_without_skin() -> None:
     assert not hidden_hands(in_sleeves(hands=True)[1], standing()).any()
 
 
+def test_a_scrap_of_skin_at_the_end_of_a_sleeve_is_no_hand() -> None:
+    """It fills a tenth of a hand's place: a finger that shows beside a pocket."""
+    masks = in_sleeves()[1]
+    scrap = masks[..., 128:133, 41:46]
+    scrap[:] = one_hot(torch.full((1, 5, 5), ARMS, dtype=torch.uint8))
+    assert hidden_hands(masks, standing()).all()
+    scrap = masks[..., 126:132, 40:46]
+    scrap[:] = one_hot(torch.full((1, 6, 6), ARMS, dtype=torch.uint8))
+    assert not hidden_hands(masks, standing()).all()
+
+
 def test_lifted_arms_get_hands_of_the_faces_colour() -> None:
     image, masks = in_sleeves()
     warp = PersonToWarp(image, masks, standing()).warp(LIFTED)

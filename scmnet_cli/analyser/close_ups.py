@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from scmnet_cli.analyser.interpolation import interpolated
 from scmnet_cli.images import CropBox
+from scmnet_cli.images.morphology import components
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import FloatArray
 
@@ -27,35 +29,53 @@ _KINDS = [region_id("pants"), region_id("skirt")]
 _RARE = 1e-4  # keeps the ratio of two probabilities defined
 
 
-def closer_regions(probabilities: FloatArray, crop: CropBox, regions_in: Callable[[CropBox], FloatArray]) -> FloatArray:
+def closer_regions(
+    once: FloatArray, both: FloatArray, crop: CropBox, regions_in: Callable[[CropBox], FloatArray]
+) -> FloatArray:
     """Average the regions of a whole person with those of two close-ups, where these show the same pixels.
 
-    Nothing joins the person: a close-up takes passers-by and shadows for it more often.
+    Nothing joins the person: a close-up takes passers-by and shadows for it more often. A gap within the person is
+    narrow, so it is background if one close-up sees it.
 
     Args:
-        probabilities: probabilities of the regions in the crop of the whole person.
+        once: probabilities of the regions in the crop of the whole person, from a single pass.
+        both: the same, averaged with a mirrored pass; decides what close-ups do not know.
         crop: that crop.
         regions_in: runs the network on a crop of the photo; the result is (R, h, w).
 
     Shape:
-        probabilities, result: (R, h, w); the same array where the photo has no pixels for close-ups.
+        once, both, result: (R, h, w); ``both`` where the photo has no pixels for close-ups.
     """
     parts = [_part(crop, start, end) for start, end in _PARTS]
     if any(part.canvas.height > MOST_ENLARGED * part.height for part in parts):
-        return probabilities
-    whole = probabilities
-    total, weight = whole.copy(), np.ones(whole.shape[1:], np.float32)
+        return both
+    total, weight = once.copy(), np.ones(once.shape[1:], np.float32)
+    empty = np.zeros_like(weight)
     for part in parts:
         found, share = _on_crop(regions_in(part), part, crop)
         total += found * share
         weight += share
+        empty = np.maximum(empty, found[BACKGROUND] * share)
     mean: FloatArray = total / weight
-    kinds = whole[_KINDS] + _RARE
+    kinds = both[_KINDS] + _RARE
     mean[_KINDS] = mean[_KINDS].sum(0) * kinds / kinds.sum(0)
-    background = np.maximum(mean[BACKGROUND], whole[BACKGROUND])
+    background = np.maximum(mean[BACKGROUND], both[BACKGROUND])
+    background = np.where(_gaps(empty, background), np.maximum(empty, background), background)
     mean *= (1 - background) / (1 - mean[BACKGROUND]).clip(min=_RARE)
     mean[BACKGROUND] = background
     return mean
+
+
+def _gaps(empty: FloatArray, background: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return where close-ups see background that the person encloses.
+
+    Shape:
+        empty, background: (h, w), probabilities of background in close-ups and in all; result: (h, w).
+    """
+    seen = empty > 0.5
+    labels, _ = components(seen | (background > 0.5))
+    outside = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return np.asarray(seen & ~np.isin(labels, outside))
 
 
 def _part(crop: CropBox, start: float, end: float) -> CropBox:

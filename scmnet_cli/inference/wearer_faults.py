@@ -57,7 +57,7 @@ _TOLD = (0.7, 0.85)
 """Share of the pixels of a bag, and of a garment, whose colours must tell them from what is beside them."""
 
 
-_SURELY_TOLD, _LARGE_SHADOW = 0.9, 0.05
+_SURELY_TOLD, _LARGE_SHADOW = 0.9, 0.075
 """Share of the pixels of the legs whose colours must tell them from the ground; squared torso lengths of a shadow."""
 _SCRAP, _SURROUNDED = 0.02, 0.75
 """Area of a scrap of a garment in squared torso lengths, and the share of its surroundings that are another's."""
