@@ -17,7 +17,7 @@ from scmnet_cli.data.dataset import collate
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.inference.crossed_arms import PersonToWarp
 from scmnet_cli.inference.exported import open_session
-from scmnet_cli.inference.exported_warp import WARP_FILES, ExportedPerson
+from scmnet_cli.inference.exported_warp import OPENED_FILES, ExportedPerson
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place
 from scmnet_cli.regions import one_hot
@@ -36,7 +36,7 @@ def main() -> None:
         batch = collate([folder.load(folder.names("val")[0])], torch.device("cpu"))
         image, masks, own = batch.image, one_hot(batch.labels), batch.structure
         pose = torch.tensor(place(Pose("walking", walking.person(), walking.canvas or CANVAS), CANVAS).joints)[None]
-    sessions = {name: open_session(Path(sys.argv[1]) / name, name) for name in WARP_FILES}
+    sessions = {name: open_session(Path(sys.argv[1]) / name, name) for name in OPENED_FILES}
     arrays = image.numpy(), masks.numpy(), own.numpy()
     kept, kept_there = PersonToWarp(image, masks, own), ExportedPerson(sessions, *arrays)
     calls: dict[str, Callable[[], object]] = {

@@ -24,7 +24,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.files import parse_json
 from scmnet_cli.inference.bags import complete_at_bags
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
-from scmnet_cli.inference.exported_warp import WARP_FIELDS, WARP_FILES, ExportedPerson, run
+from scmnet_cli.inference.exported_warp import OPENED_FILES, WARP_FIELDS, ExportedPerson, run
 from scmnet_cli.inference.values import ReadySource, Result
 from scmnet_cli.models.positions import STRIDE, affected_positions
 from scmnet_cli.regions import NUM_REGIONS
@@ -88,7 +88,7 @@ class ExportedModel(DrawingModel):
         self._describe(saved, "cpu")
         self._region_encoder, self._style_fusion = sessions[REGION_ENCODER], sessions[STYLE_FUSION]
         self._pose_to_image = sessions[POSE_TO_IMAGE]
-        self._of_warp = {name: sessions[name] for name in WARP_FILES if name in sessions}
+        self._of_warp = {name: sessions[name] for name in OPENED_FILES if name in sessions}
 
     @classmethod
     def from_exported(cls, folder: Path) -> Self:
@@ -107,7 +107,7 @@ class ExportedModel(DrawingModel):
         except (KeyError, ValueError, RecursionError) as error:
             raise ScmError(f"{main}: has no readable config; it is damaged, export the model again") from error
         config = parse_saved_config(values, f"config in {main}")
-        for name in WARP_FILES if config.model.part_warp else ():
+        for name in OPENED_FILES if config.model.part_warp else ():
             check_is_there(folder, name)
             sessions[name] = open_session(folder / name, str(folder / name))
         for name, session in sessions.items():

@@ -1,11 +1,15 @@
-"""The part warp of an exported model: graphs warp the versions of a photo; importing this imports no torch."""
+"""The part warp of an exported model: graphs divide the versions of a photo among the parts of the body.
+
+NumPy moves their pixels, with the functions that torch uses, part by part: a graph would sample each part on the whole
+canvas, also those that a version does not show. Importing this imports no torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +17,26 @@ import numpy.typing as npt
 from scmnet_cli.inference.limb_maps import LimbMaps
 from scmnet_cli.inference.photo_versions import PhotoVersion, mixed_versions, photo_versions
 from scmnet_cli.inference.surroundings import grown
-from scmnet_cli.models.parts import PARTS
+from scmnet_cli.models.arrays import as_tensor
+from scmnet_cli.models.part_composite import FACE, composite, with_background
+from scmnet_cli.models.part_joints import complete_joints, hidden_faces
+from scmnet_cli.models.part_shapes import PartShapes
+from scmnet_cli.models.part_transforms import part_transforms
+from scmnet_cli.models.parts import ENDING_PARTS, HEAD_PART, PARTS
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND, WarpFields
 from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.types import FloatArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SOURCE_LIMBS, MOVED_LIMBS = "source_limbs.onnx", "moved_limbs.onnx"
 PART_LAYERS, PART_WARP = "part_layers.onnx", "part_warp.onnx"
 WARP_FILES = (SOURCE_LIMBS, MOVED_LIMBS, PART_LAYERS, PART_WARP)
 """The files of a part warp."""
+
+OPENED_FILES = (SOURCE_LIMBS, MOVED_LIMBS, PART_LAYERS)
+"""Those that are used here; ``part_warp.onnx`` is for other programs."""
 
 LIMBS = (*(each.name for each in fields(LimbMaps)), "absent")
 """Outputs of ``source_limbs.onnx``: how the limbs of a source lie, and the joints that it lacks altogether."""
@@ -106,8 +121,9 @@ class ExportedPerson:
         """Warp some parts of a version into a pose."""
         given = {"masks": version.masks, "on_map": version.joints, "joints": pose}
         layers = self._layers_of(version, given)
-        warped = run(self.sessions[PART_WARP], {**given, "image": version.image, **layers, "parts": parts})
-        return WarpFields(*(warped[name] for name in WARP_FIELDS))
+        picture, (shares, others) = version.image - np.float32(PLAIN_BACKGROUND), (layers[name] for name in LAYERS)
+        source = ArrayLayers(picture, version.masks, shares, others, parts)
+        return warped_layers(source, version.joints, pose)
 
     def _layers_of(self, version: PhotoVersion, given: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Return what poses with these joints share; the places of the joints do not count."""
@@ -115,6 +131,59 @@ class ExportedPerson:
         if self._layers.get(kept, (b"", {}))[0] != there:
             self._layers[kept] = there, run(self.sessions[PART_LAYERS], given)
         return self._layers[kept][1]
+
+
+@dataclass(frozen=True)
+class ArrayLayers:
+    """The layers of a version of a photo that its parts sample.
+
+    Shape:
+        picture: (1, 3, H, W), minus the value of uncovered pixels; masks: (1, 8, H, W); part_shares, other_limbs:
+        (1, 10, H, W) and (1, 6, H, W), outputs of ``part_layers.onnx``; wanted: (1, 10), the parts to warp.
+    """
+
+    picture: FloatArray
+    masks: FloatArray
+    part_shares: FloatArray
+    other_limbs: FloatArray
+    wanted: FloatArray
+
+    @property
+    def image(self) -> Tensor:
+        """The picture."""
+        return as_tensor(self.picture)
+
+    @property
+    def other_leg(self) -> dict[int, Tensor]:
+        """For legs and forearms, where pixels belong to another limb, (1, H, W)."""
+        return {part: as_tensor(self.other_limbs[:, number]) for number, part in enumerate(ENDING_PARTS)}
+
+    def parts(self, hidden: Tensor) -> Iterator[Tensor]:
+        """Yield the layers that each part samples, (1, 12, H, W); of parts that are not wanted the last ones."""
+        shown = np.concatenate([self.picture, self.masks], axis=1)
+        source = np.concatenate([shown, np.zeros_like(shown[:, :1])], axis=1)
+        for part, own in enumerate(self.part_shares[0]):
+            if self.wanted[0, part]:
+                limb = self.other_leg.get(part)
+                has_other = limb is not None and bool(limb.any())
+                source[:, :-1] = with_background(as_tensor(shown), limb) if has_other else shown  # type: ignore[arg-type]
+                source[:, -1] = own * (1 - self.masks[0, FACE] * np.asarray(hidden)) if part == HEAD_PART else own
+            yield as_tensor(source)
+
+
+def warped_layers(layers: ArrayLayers, source: FloatArray, pose: FloatArray) -> WarpFields[FloatArray]:
+    """Warp the wanted parts of a version into a pose.
+
+    Shape:
+        source, pose: (1, 18, 3), as detected; result: (1, ..., H, W).
+    """
+    hidden = as_tensor(hidden_faces(source, pose))
+    own, target = (as_tensor(complete_joints(np.asarray(joints, np.float32))) for joints in (source, pose))
+    transforms = part_transforms(own, target)
+    shapes = PartShapes.of(target, transforms.valid)
+    parts = as_tensor(layers.wanted)
+    fields = composite(layers, hidden, PLAIN_BACKGROUND, transforms, shapes, boxed=True, parts=parts)
+    return WarpFields(*(np.asarray(field) for field in fields))
 
 
 def run(session: Any, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, FloatArray]:

@@ -7,11 +7,9 @@ radius; the nearness is 0 beyond about half a torso length. Each weight is compu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from scmnet_cli.models.arrays import length_of
+from scmnet_cli.models.arrays import as_type, clip_, clipped, constant, counting, exp_, length_of, namespace, norm
 from scmnet_cli.models.part_joints import body_size, middle
 from scmnet_cli.models.parts import (
     BONE_ENDS,
@@ -28,6 +26,9 @@ from scmnet_cli.models.parts import (
     TORSO_JOINTS,
     TORSO_PART,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Box = tuple[slice, slice]
 """Rows and columns."""
@@ -65,24 +66,23 @@ class PartShapes:
     @classmethod
     def of(cls, joints: Tensor, valid: Tensor | None = None) -> PartShapes:
         """Create the shapes from completed joints, (B, 18, 3), and a mask of the valid parts, (B, 10); None: all."""
-        valid = joints.new_ones(len(joints), len(PARTS), dtype=torch.bool) if valid is None else valid
-        places, present = joints[..., :2], joints[..., 2] > 0
+        xp, places, present = namespace(joints), joints[..., :2], joints[..., 2] > 0
         size = body_size(joints)
         shoulders, has_shoulder = middle(places, present, RIGHT_SHOULDER, LEFT_SHOULDER)
-        shoulders = torch.where(has_shoulder[:, None], shoulders, places[:, NECK])
+        shoulders = xp.where(has_shoulder[:, None], shoulders, places[:, NECK])
         hips, has_hip = middle(places, present, RIGHT_HIP, LEFT_HIP)
-        below = torch.stack([torch.zeros_like(size), size], -1)
-        hips = torch.where(has_hip[:, None], hips, shoulders + below)
-        wide = (places[:, RIGHT_SHOULDER] - places[:, LEFT_SHOULDER]).norm(dim=-1) / 2 * _SHOULDERS_INSIDE
-        wide = torch.where(present[:, RIGHT_SHOULDER] & present[:, LEFT_SHOULDER], wide, 0)
-        face = present[:, HEAD_JOINTS].to(places.dtype)
-        head = (places[:, HEAD_JOINTS] * face[..., None]).sum(1) / face.sum(1, keepdim=True).clamp(min=1)
-        own = torch.stack([present[:, TORSO_JOINTS].any(1), face.sum(1) > 0], dim=1)
-        own = torch.cat([own, present[:, BONE_STARTS] & present[:, BONE_ENDS]], dim=1)
+        below = xp.stack([0 * size, size], -1)
+        hips = xp.where(has_hip[:, None], hips, shoulders + below)
+        wide = norm(places[:, RIGHT_SHOULDER] - places[:, LEFT_SHOULDER]) / 2 * _SHOULDERS_INSIDE
+        wide = xp.where(present[:, RIGHT_SHOULDER] & present[:, LEFT_SHOULDER], wide, 0)
+        face = as_type(present[:, HEAD_JOINTS], places)
+        head = (places[:, HEAD_JOINTS] * face[..., None]).sum(1) / face.sum(1)[:, None].clip(1)
+        own = xp.stack([present[:, TORSO_JOINTS].any(1), face.sum(1) > 0], 1)
+        own = xp.concatenate([own, present[:, BONE_STARTS] & present[:, BONE_ENDS]], 1)
         return cls(
-            torch.cat([shoulders[:, None], head[:, None], places[:, BONE_STARTS]], dim=1),
-            torch.cat([hips[:, None], head[:, None], places[:, BONE_ENDS]], dim=1),
-            torch.maximum(wide, _LEAST_HALF_WIDTH * size), size, valid & own,
+            xp.concatenate([shoulders[:, None], head[:, None], places[:, BONE_STARTS]], 1),
+            xp.concatenate([hips[:, None], head[:, None], places[:, BONE_ENDS]], 1),
+            xp.maximum(wide, _LEAST_HALF_WIDTH * size), size, own if valid is None else valid & own,
         )  # fmt: skip
 
     def rows(self, rows: slice) -> PartShapes:
@@ -95,19 +95,26 @@ class PartShapes:
         Shape:
             results: (B, h, w); 0 beyond 0.55 torso lengths.
         """
-        distance = self._distance(part, box)
-        near = _nearness(distance)
+        cost = self._distance(part, box)
+        near = _nearness(cost)
         if part < FIRST_BONE:
-            cost = distance.mul_(1 / _SOFTNESS).square_()
+            cost *= 1 / _SOFTNESS
+            cost *= cost
         else:
             radius, in_front = BONE_RADII[part - FIRST_BONE], _IN_FRONT[part - FIRST_BONE]
-            front = None
-            if in_front:  # an exponential that underflows takes ten times as long; below e^-80 it changes no cost
-                front = distance.mul(1 / (_FRONT_SHARPNESS * radius)).square_().clamp_(max=80).neg_().exp_()
-            cost = distance.mul_(1 / (_SHARPNESS * radius)).square_()
-            if front is not None:
-                cost.sub_(front, alpha=in_front)
-        return cost.clamp_(max=_HIGHEST_COST).neg_().exp_().mul_(near), near
+            front = cost * (1 / (_FRONT_SHARPNESS * radius)) if in_front else None
+            cost *= 1 / (_SHARPNESS * radius)
+            cost *= cost
+            if (
+                front is not None
+            ):  # below e^-80 it changes no cost, and exponentials that underflow take ten times as long
+                front *= front
+                exp_(_negated(clip_(front, None, 80)))
+                front *= in_front
+                cost -= front
+        weight = exp_(_negated(clip_(cost, None, _HIGHEST_COST)))
+        weight *= near
+        return weight, near
 
     def near(self, part: int, box: Box) -> Tensor:
         """Return the nearness of a box's pixels to a part, (B, h, w): 0 beyond 0.55 torso lengths."""
@@ -119,7 +126,9 @@ class PartShapes:
         Shape:
             result: (B, h, w).
         """
-        return self._distance(part, box).mul_(1 / _SOFTNESS).clamp_(0, 1)
+        distance = self._distance(part, box)
+        distance *= 1 / _SOFTNESS
+        return clip_(distance, 0, 1)
 
     def _distance(self, part: int, box: Box) -> Tensor:
         """Return the distance of a box's pixels to a part in torso lengths: 0 inside, very large for an invalid part.
@@ -130,43 +139,46 @@ class PartShapes:
         start, per_size = self.start[:, part], 1 / self.size[:, None, None]
         x, y = pixels(box, start)
         dx, dy = x - start[:, 0, None, None], y - start[:, 1, None, None]  # (B, 1, w) and (B, h, 1)
-        away = (~self.valid[:, part, None, None]).to(start.dtype) * _FAR_AWAY
+        away = as_type(~self.valid[:, part, None, None], start) * _FAR_AWAY
         if part == HEAD_PART:
-            return torch.addcmul(away - _HEAD_RADIUS, length_of(dx, dy), per_size).clamp_(min=0)
+            return clip_(_scaled(length_of(dx, dy), per_size, away - _HEAD_RADIUS), 0, None)
         along = self.end[:, part] - start
-        length = along.norm(dim=-1, keepdim=True).clamp(min=1e-3)
-        unit_x, unit_y = (along / length).unsqueeze(-1).unsqueeze(-1).unbind(1)  # (B, 1, 1) each
+        length = norm(along)[:, None].clip(1e-3)
+        unit = along / length
+        unit_x, unit_y = unit[:, 0, None, None], unit[:, 1, None, None]  # (B, 1, 1) each
         u = dx * unit_x + dy * unit_y
         v = dy * unit_x - dx * unit_y
         length = length[..., None]
-        nothing = torch.zeros_like(length)
+        nothing = 0 * length
         if part == TORSO_PART:
-            u.sub_(u.clamp(nothing, length))
-            v.abs_().sub_(self.half[:, None, None]).clamp_(min=0)
-            return torch.addcmul(away, length_of(u, v), per_size)
+            u -= clipped(u, nothing, length)
+            v = abs(v)
+            v -= self.half[:, None, None]
+            return _scaled(length_of(u, clip_(v, 0, None)), per_size, away)
         bone = part - FIRST_BONE
-        u.sub_(u.clamp(nothing, length * (1 + BONES_BEYOND[bone])))
+        u -= clipped(u, nothing, length * (1 + BONES_BEYOND[bone]))
         if bone in _UPPER_ARMS:
-            u = torch.where(u < 0, u * _ABOVE_SHOULDER, u)
-        return torch.addcmul(away - _CORE * BONE_RADII[bone], length_of(u, v), per_size).clamp_(min=0)
+            u = namespace(u).where(u < 0, u * _ABOVE_SHOULDER, u)
+        return clip_(_scaled(length_of(u, v), per_size, away - _CORE * BONE_RADII[bone]), 0, None)
 
     def boxes(self, size: tuple[int, int], *, boxed: bool) -> list[Box | None]:
         """Return each part's bounding box of the pixels with non-zero weight, over the whole batch; None if empty."""
         height, width = size
         if not boxed:
             return [(slice(0, height), slice(0, width))] * len(PARTS)
-        radius = torch.cat([self.half.new_zeros(2), self.half.new_tensor(BONE_RADII) * _CORE])  # (10,)
+        xp = namespace(self.half)
+        radius = constant([0, 0, *(_CORE * radius for radius in BONE_RADII)], self.half)  # (10,)
         reach = (radius + _FAR) * self.size[:, None]  # (B, 10)
         reach[:, TORSO_PART] += self.half
         reach[:, HEAD_PART] += _HEAD_RADIUS * self.size
-        beyond = torch.cat([self.half.new_zeros(2), self.half.new_tensor(BONES_BEYOND)])[:, None]
+        beyond = constant([0, 0, *BONES_BEYOND], self.half)[:, None]
         tip = self.end + (self.end - self.start) * beyond
         reach = reach[..., None]
         gone = ~self.valid[..., None]
-        first = (torch.minimum(self.start, tip) - reach).masked_fill(gone, float("inf")).amin(0)  # (10, 2)
-        last = (torch.maximum(self.start, tip) + reach).masked_fill(gone, float("-inf")).amax(0)
+        first = xp.amin(xp.where(gone, float("inf"), xp.minimum(self.start, tip) - reach), 0)  # (10, 2)
+        last = xp.amax(xp.where(gone, float("-inf"), xp.maximum(self.start, tip) + reach), 0)
         found: list[Box | None] = []
-        for left, top, right, bottom in torch.cat([first, last], dim=1).clamp(-1, _FAR_AWAY).tolist():
+        for left, top, right, bottom in xp.concatenate([first, last], 1).clip(-1, _FAR_AWAY).tolist():
             rows = slice(max(int(top), 0) // ROW_STEP * ROW_STEP, min(_stepped(int(bottom) + 2), height))
             columns = slice(max(int(left), 0), min(int(right) + 2, width))
             found.append((rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None)
@@ -179,11 +191,25 @@ def _stepped(row: int) -> int:
 
 
 def _nearness(distance: Tensor) -> Tensor:
-    return distance.mul(-1 / (_FAR - _NEAR)).add_(_FAR / (_FAR - _NEAR)).clamp_(0, 1)
+    near = distance * (-1 / (_FAR - _NEAR))
+    near += _FAR / (_FAR - _NEAR)
+    return clip_(near, 0, 1)
+
+
+def _scaled(values: Tensor, factor: Tensor, added: Tensor) -> Tensor:
+    """Return values times a factor plus a term, in place."""
+    values *= factor
+    values += added
+    return values
+
+
+def _negated(values: Tensor) -> Tensor:
+    """Change the sign of values in place, and return them."""
+    values *= -1
+    return values
 
 
 def pixels(box: Box, like: Tensor) -> tuple[Tensor, Tensor]:
     """Return column numbers, (1, 1, w), and row numbers, (1, h, 1), of a box, with the dtype and device of ``like``."""
-    y = torch.arange(box[0].start, box[0].stop, device=like.device, dtype=like.dtype)
-    x = torch.arange(box[1].start, box[1].stop, device=like.device, dtype=like.dtype)
+    y, x = (counting(side.start, side.stop, like) for side in box)
     return x[None, None, :], y[None, :, None]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from scmnet_cli.models.arrays import length_of
+from scmnet_cli.models.arrays import as_type, constant, length_of, namespace, norm
 from scmnet_cli.models.part_joints import body_size
 from scmnet_cli.models.parts import BONE_ENDS, BONE_STARTS, HEAD_JOINTS, NECK, TORSO_JOINTS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _RIDGE = 0.03  # torso lengths squared: strength of the ridge term that pulls the torso's map towards a similarity
 _MIRRORED_IS_BETTER = 0.7  # a torso is mirrored if the mirrored fit has less than this share of the plain fit's error
@@ -47,17 +48,19 @@ def part_transforms(source: Tensor, target: Tensor, girth: tuple[float, float] =
     Shape:
         source, target: (B, 18, 3) as :func:`complete_joints` gives them.
     """
-    both = ((source[..., 2] > 0) & (target[..., 2] > 0)).to(source.dtype)  # (B, 18)
-    source_size, target_size = body_size(torch.cat([source, target])).chunk(2)
+    xp = namespace(source)
+    both = as_type((source[..., 2] > 0) & (target[..., 2] > 0), source)  # (B, 18)
+    sizes = body_size(xp.concatenate([source, target]))
+    source_size, target_size = sizes[: len(source)], sizes[len(source) :]
     scale = source_size / target_size
     torso, torso_offset, mirrored = _torso_transform(source, target, both, scale, target_size)
     head, head_offset = _head_transform(source, target, both, scale, mirrored)
     bones, bone_offsets, has_bone = _bone_transforms(source, target, both, scale, mirrored, girth)
-    valid = torch.stack([both[:, TORSO_JOINTS].sum(1) >= 1, both[:, HEAD_JOINTS].sum(1) >= 1], dim=1)
+    valid = xp.stack([both[:, TORSO_JOINTS].sum(1) >= 1, both[:, HEAD_JOINTS].sum(1) >= 1], 1)
     return PartTransforms(
-        torch.cat([torso[:, None], head[:, None], bones], dim=1),
-        torch.cat([torso_offset[:, None], head_offset[:, None], bone_offsets], dim=1),
-        torch.cat([valid, has_bone], dim=1),
+        xp.concatenate([torso[:, None], head[:, None], bones], 1),
+        xp.concatenate([torso_offset[:, None], head_offset[:, None], bone_offsets], 1),
+        xp.concatenate([valid, has_bone], 1),
     )
 
 
@@ -86,17 +89,18 @@ class _Fit:
         Shape:
             target, source: (B, K, 2); weight: (B, K).
         """
-        total = weight.sum(1, keepdim=True).clamp(min=_EPS)
+        total = weight.sum(1)[:, None].clip(_EPS)
         target_mean = (target * weight[..., None]).sum(1) / total
         source_mean = (source * weight[..., None]).sum(1) / total
         centred, wanted = target - target_mean[:, None], source - source_mean[:, None]
-        norm = (weight[..., None] * centred.square()).sum((1, 2)).clamp(min=1e-3)
-        products = (weight[..., None, None] * wanted[..., :, None] * centred[..., None, :]).sum(1) / norm[:, None, None]
-        (xx, xy), (yx, yy) = (row.unbind(-1) for row in products.unbind(-2))  # source's coordinate, target's coordinate
+        size = (weight[..., None] * centred * centred).sum((1, 2)).clip(1e-3)
+        products = (weight[..., None, None] * wanted[..., :, None] * centred[..., None, :]).sum(1) / size[:, None, None]
+        # source's coordinate, target's coordinate
+        xx, xy, yx, yy = (products[:, row, column] for row in (0, 1) for column in (0, 1))
         plain = matrix_of(xx + yy, xy - yx, yx - xy, xx + yy)
         mirrored = matrix_of(xx - yy, xy + yx, yx + xy, yy - xx)
         plain_error, mirrored_error = (
-            (weight * (_applied(matrix[:, None], centred) - wanted).square().sum(-1)).sum(1) / total[:, 0]
+            (weight * ((_applied(matrix[:, None], centred) - wanted) ** 2).sum(-1)).sum(1) / total[:, 0]
             for matrix in (plain, mirrored)
         )
         return cls(plain, mirrored, plain_error, mirrored_error, target_mean, source_mean, centred, wanted)
@@ -108,7 +112,8 @@ class _Fit:
 
 def matrix_of(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     """Return 2x2 matrices with rows (a, b) and (c, d)."""
-    return torch.unflatten(torch.stack([a, b, c, d], -1), -1, (2, 2))
+    matrix: Tensor = namespace(a).stack([a, b, c, d], -1).reshape(*a.shape, 2, 2)
+    return matrix
 
 
 def _applied(matrix: Tensor, vector: Tensor) -> Tensor:
@@ -117,7 +122,7 @@ def _applied(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 def _scaling(scale: Tensor) -> Tensor:
-    zero = torch.zeros_like(scale)
+    zero = 0 * scale
     return matrix_of(scale, zero, zero, scale)
 
 
@@ -127,10 +132,12 @@ def _determinant(matrix: Tensor) -> Tensor:
 
 def _rescaled(matrix: Tensor, scale: Tensor, limits: tuple[float, float]) -> Tensor:
     """Clamp the scale of a similarity to ``limits`` times the body's; a plain scaling if it is degenerate."""
-    own = _determinant(matrix).abs().sqrt()
-    wanted = torch.minimum(torch.maximum(own, limits[0] * scale), limits[1] * scale)
+    xp = namespace(matrix)
+    own = xp.sqrt(abs(_determinant(matrix)))
+    wanted = xp.minimum(xp.maximum(own, limits[0] * scale), limits[1] * scale)
     known = (own > 1e-3 * scale)[:, None, None]
-    return torch.where(known, matrix * (wanted / own.clamp(min=_EPS))[:, None, None], _scaling(scale))
+    rescaled: Tensor = xp.where(known, matrix * (wanted / own.clip(_EPS))[:, None, None], _scaling(scale))
+    return rescaled
 
 
 def _torso_transform(
@@ -141,10 +148,11 @@ def _torso_transform(
     fit = _Fit.of(target[:, TORSO_JOINTS, :2], source[:, TORSO_JOINTS, :2], weight)
     count = weight.sum(1)
     mirrored = (fit.mirrored_error < _MIRRORED_IS_BETTER * fit.plain_error) & (count >= 3)
-    towards = _rescaled(torch.where(mirrored[:, None, None], fit.mirrored, fit.plain), scale, (1.0, 1.0))
-    towards = torch.where((count >= 2)[:, None, None], towards, _scaling(scale))
+    xp = namespace(source)
+    towards = _rescaled(xp.where(mirrored[:, None, None], fit.mirrored, fit.plain), scale, (1.0, 1.0))
+    towards = xp.where((count >= 2)[:, None, None], towards, _scaling(scale))
 
-    ridge = _RIDGE * target_size.square()
+    ridge = _RIDGE * target_size * target_size
     weighted = weight[..., None, None] * fit.target[..., None, :]  # (B, 5, 1, 2)
     square = (fit.target[..., :, None] * weighted).sum(1) + _scaling(ridge)
     cross = (fit.source[..., :, None] * weighted).sum(1) + ridge[:, None, None] * towards
@@ -163,13 +171,14 @@ def _clamp_singular_values(matrix: Tensor, least: Tensor, most: Tensor) -> Tenso
     Shape:
         matrix, result: (B, 2, 2); least, most: (B,).
     """
-    a, b, c, d = matrix.flatten(1).unbind(1)
+    xp = namespace(matrix)
+    a, b, c, d = (matrix[:, row, column] for row in (0, 1) for column in (0, 1))
     e, h, f, g = (a + d) / 2, (c - b) / 2, (a - d) / 2, (c + b) / 2
     q, r = length_of(e, h), length_of(f, g)
     large, small = q + r, q - r
-    sign = torch.where(small < 0, -1.0, 1.0)
-    large = torch.minimum(torch.maximum(large, least), most)
-    small = torch.minimum(torch.maximum(small.abs(), least), most) * sign
+    sign = 1 - 2 * as_type(small < 0, small)
+    large = xp.minimum(xp.maximum(large, least), most)
+    small = xp.minimum(xp.maximum(abs(small), least), most) * sign
     new_q, new_r = (large + small) / 2, (large - small) / 2
     (e, h), (f, g) = _direction(e, h, q), _direction(f, g, r)
     return matrix_of(new_q * e + new_r * f, new_r * g - new_q * h, new_r * g + new_q * h, new_q * e - new_r * f)
@@ -178,19 +187,20 @@ def _clamp_singular_values(matrix: Tensor, least: Tensor, most: Tensor) -> Tenso
 def _direction(x: Tensor, y: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
     """Return the unit vector along (x, y), or (1, 0) for a zero vector."""
     known = length > _EPS
-    divisor = torch.where(known, length, 1.0)
-    return torch.where(known, x, 1.0) / divisor, torch.where(known, y, 0.0) / divisor
+    xp = namespace(x)
+    divisor = xp.where(known, length, 1.0)
+    return xp.where(known, x, 1.0) / divisor, xp.where(known, y, 0.0) / divisor
 
 
 def _head_transform(
     source: Tensor, target: Tensor, both: Tensor, scale: Tensor, mirrored: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Fit a similarity to nose, eyes, ears and, at half weight, the neck; mirrored if the torso is."""
-    weight = both[:, _HEAD_AND_NECK].clone()
+    xp, weight = namespace(source), both[:, _HEAD_AND_NECK]  # a copy
     weight[:, -1] *= _NECK_WEIGHT
     fit = _Fit.of(target[:, _HEAD_AND_NECK, :2], source[:, _HEAD_AND_NECK, :2], weight)
-    matrix = _rescaled(torch.where(mirrored[:, None, None], fit.mirrored, fit.plain), scale, _HEAD_SCALES)
-    matrix = torch.where(((weight > 0).sum(1) >= 2)[:, None, None], matrix, _scaling(scale))
+    matrix = _rescaled(xp.where(mirrored[:, None, None], fit.mirrored, fit.plain), scale, _HEAD_SCALES)
+    matrix = xp.where(((weight > 0).sum(1) >= 2)[:, None, None], matrix, _scaling(scale))
     return matrix, fit.offset(matrix)
 
 
@@ -202,17 +212,18 @@ def _bone_transforms(
     Shape:
         matrices: (B, 8, 2, 2); offsets: (B, 8, 2); valid: (B, 8).
     """
-    joints = torch.stack([source, target])[..., :2]  # (2, B, 18, 2)
+    xp = namespace(source)
+    joints = xp.stack([source, target])[..., :2]  # (2, B, 18, 2)
     bone = joints[:, :, BONE_ENDS] - joints[:, :, BONE_STARTS]
-    length = bone.norm(dim=-1)
+    length = norm(bone)
     known = (length > 1e-3)[..., None]
-    length = length.clamp(min=1e-3)
+    length = length.clip(1e-3)
     # A bone of zero length points down.
-    along = torch.where(known, bone / length[..., None], bone.new_tensor([0.0, 1.0]))
-    normal = torch.stack([-along[..., 1], along[..., 0]], -1)
+    along = xp.where(known, bone / length[..., None], constant([0.0, 1.0], bone))
+    normal = xp.stack([-along[..., 1], along[..., 0]], -1)
     scale = scale[:, None]
-    stretch = torch.minimum(torch.maximum(length[0] / length[1], _BONE_SCALES[0] * scale), _BONE_SCALES[1] * scale)
-    across = torch.where(mirrored[:, None], -scale, scale) / scale.new_tensor([girth[0]] * 4 + [girth[1]] * 4)
+    stretch = xp.minimum(xp.maximum(length[0] / length[1], _BONE_SCALES[0] * scale), _BONE_SCALES[1] * scale)
+    across = xp.where(mirrored[:, None], -scale, scale) / constant([girth[0]] * 4 + [girth[1]] * 4, scale)
     matrix = stretch[..., None, None] * along[0][..., :, None] * along[1][..., None, :]
     matrix = matrix + across[..., None, None] * normal[0][..., :, None] * normal[1][..., None, :]
     offset = joints[0][:, BONE_STARTS] - _applied(matrix, joints[1][:, BONE_STARTS])

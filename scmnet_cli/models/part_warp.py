@@ -20,44 +20,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import EllipsisType
 
 import torch
 from torch import Tensor
 
 from scmnet_cli.models.limb_ends import within_map
+from scmnet_cli.models.part_composite import (
+    FACE,
+    FAINT,
+    LEAST_SOURCE,
+    NUM_SAMPLED,
+    at_box,
+    composite,
+    with_background,
+)
 from scmnet_cli.models.part_joints import complete_joints, hidden_faces
 from scmnet_cli.models.part_ownership import BESIDE_FOREARM, LEGS, left_behind
 from scmnet_cli.models.part_shapes import Box, PartShapes
 from scmnet_cli.models.part_transforms import PartTransforms, part_transforms
-from scmnet_cli.models.parts import HEAD_PART
-from scmnet_cli.models.sampling import counted, sampled_at, sampling_grid
+from scmnet_cli.models.parts import ENDING_PARTS, HEAD_PART
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND, WarpFields
 
 NUM_WARP_CHANNELS = 12
 """Channels of :meth:`PartWarp.channels`: warped image (3), coverage (1), warped regions (8)."""
 
-_FACE = 4  # region id
 _FOREARMS = (3, 5)
-_ENDING = (*_FOREARMS, *LEGS[0], *LEGS[1])  # parts that end where another limb begins
-_CROSSING_LIMBS = ((3, 5), (7, 9))  # parts: forearms and shins, right and left
-_LIMB_REGIONS = {3: (5, 6), 5: (5, 6), 7: (1, 7), 9: (1, 7)}
-_IN_FRONT, _CROSSING, _ALONG_LIMB = 30.0, 0.3, 9
-"""Additional weight of a limb before the other one; torso lengths between limbs that cross; places to measure this."""
-_LEAST_COVERAGE = 0.02
 _FEW_PIXELS = 2**15  # up to which a batch is warped faster at once
-_LEAST_SOURCE = 0.05  # weight of a source pixel that another part owns
-_OTHER_LEG, _OWNED, _FAINT = 0.04, 0.5, 0.08
-"""Membership of the pixels that a leg leaves to the other one, since it ends there; that of the other one, at least;
-cube root of the least weight of a leg's background."""
-
-
-_ON_HEAD, _ON_ARMS, _ON_LEGS = (1, 3, 7), (1, 2, 3, 4, 7), (2, 4, 6)
-_FOREIGN = ((), _ON_HEAD, *[_ON_ARMS] * 4, *[_ON_LEGS] * 4)
-"""For each part, the regions that never move with it: pants beside a hand stay in place when the arm moves."""
-
-_BACKGROUND_COUNTS, _AROUND_HEAD_COUNTS = 0.03, 0.2
-"""Weight of a background pixel relative to a pixel of the person where parts overlap."""
+_OTHER_LEG, _OWNED = 0.04, 0.5
+"""Membership of the pixels that a leg leaves to the other one, since it ends there; that of the other one, at least."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +120,7 @@ def part_layers(masks: Tensor, source: Tensor, target: Tensor) -> tuple[Tensor, 
     shapes = PartShapes.of(source, part_transforms(source, target).valid)
     layers = _Layers.of(masks[:, :3], masks.float(), shapes, boxed=False)
     own = [own for own in layers.memberships if own is not None]
-    return torch.stack(own, dim=1), torch.stack([layers.other_leg[part] for part in _ENDING], dim=1)
+    return torch.stack(own, dim=1), torch.stack([layers.other_leg[part] for part in ENDING_PARTS], dim=1)
 
 
 def warp_layers(
@@ -146,7 +136,7 @@ def warp_layers(
     transforms = part_transforms(source, target)
     shapes = PartShapes.of(target, transforms.valid)
     boxes = shapes.boxes((image.shape[2], image.shape[3]), boxed=False)
-    ends = dict(zip(_ENDING, layers[1].unbind(1), strict=True))
+    ends = dict(zip(ENDING_PARTS, layers[1].unbind(1), strict=True))
     unpacked = _Layers(image.float() - fill, masks.float(), boxes, [*layers[0].unbind(1)], ends)
     return _composite(unpacked, hidden, fill, transforms, shapes, boxed=False, parts=parts)
 
@@ -248,7 +238,7 @@ class _Layers:
         near = [None if box is None else shapes.weight(part, box) for part, box in enumerate(boxes)]
         weights = [None if pair is None else pair[0] for pair in near]
         behind, other_leg = left_behind(near, boxes, _total(weights, boxes, image), masks, shapes)
-        faint = {part: _FAINT * weight for part in other_leg if (weight := weights[part]) is not None}
+        faint = {part: FAINT * weight for part in other_leg if (weight := weights[part]) is not None}
         for weight, left in zip(weights, behind, strict=True):
             if weight is not None and left is not None:
                 weight.mul_(1 - left)
@@ -259,7 +249,7 @@ class _Layers:
         for box, weight, left in zip(boxes, weights, behind, strict=True):
             own = None if box is None or weight is None else weight.div_(total[(..., *box)])
             if own is not None and left is not None:  # down to exactly 0: the minimum share is subtracted too
-                own.sub_(left * (own + _LEAST_SOURCE / (1 - _LEAST_SOURCE)))
+                own.sub_(left * (own + LEAST_SOURCE / (1 - LEAST_SOURCE)))
             memberships.append(own)
         owned = _of_legs(memberships, boxes, image)
         for part, beyond in other_leg.items():
@@ -295,13 +285,13 @@ class _Layers:
                 yield source
                 continue
             if part == HEAD_PART:
-                own = own * (1 - self.masks[(slice(None), _FACE, *box)] * hidden)
+                own = own * (1 - self.masks[(slice(None), FACE, *box)] * hidden)
             emptied = self.other_leg.get(part)
             if torch.compiler.is_compiling():
-                layers = shown if emptied is None else _emptied(shown, emptied)
+                layers = shown if emptied is None else with_background(shown, emptied)
                 yield torch.cat([layers, own[:, None].expand(len(hidden), -1, -1, -1)], dim=1)
                 continue
-            layers, membership = torch.split(source[(..., *box)], [NUM_WARP_CHANNELS - 1, 1], dim=1)  # views
+            layers, membership = torch.split(source[(..., *box)], [NUM_SAMPLED - 1, 1], dim=1)  # views
             membership.copy_(own[:, None])
             if emptied is None or (_on_boxes(source) and not emptied.any()):  # asking a GPU takes longer than doing it
                 yield source
@@ -313,18 +303,12 @@ class _Layers:
             membership.zero_()
 
 
-def _emptied(layers: Tensor, share: Tensor) -> Tensor:
-    """Return image and masks with background in place of a share of each pixel, (B, 11, h, w) and (B, h, w)."""
-    layers = layers * (1 - share[:, None])
-    return torch.cat([layers[:, :3], layers[:, 3:4] + share[:, None], layers[:, 4:]], dim=1)
-
-
 def _beside_forearm(box: Box | None, weight: Tensor | None, total: Tensor, masks: Tensor) -> Tensor | None:
     """Return 1 where a forearm has trousers, a skirt or bare legs beside it that another part shows, (B, h, w)."""
     if box is None or weight is None:
         return None
     foreign = masks[:, BESIDE_FOREARM][(..., *box)].amax(1) > 0.5
-    return (foreign & (total[(..., *box)] - weight > _FAINT * weight)).to(weight.dtype)
+    return (foreign & (total[(..., *box)] - weight > FAINT * weight)).to(weight.dtype)
 
 
 def _of_legs(values: list[Tensor | None], boxes: list[Box | None], image: Tensor) -> list[Tensor]:
@@ -337,7 +321,7 @@ def _total(weights: list[Tensor | None], boxes: list[Box | None], image: Tensor)
     total = image.new_zeros(image.shape[0], *image.shape[2:])
     for box, weight in zip(boxes, weights, strict=True):
         if box is not None and weight is not None:
-            total[_at(box, image)] += weight
+            total[at_box(box, image)] += weight
     return total.clamp_(min=1e-30)
 
 
@@ -360,72 +344,4 @@ def _composite(
         return PartWarp.joined(
             [_composite(*one, boxed=True, parts=each) for one, each in zip(alone, given, strict=True)]
         )
-    hidden = hidden[:, None, None].to(layers.image.dtype)
-    sums = layers.image.new_zeros(batch, NUM_WARP_CHANNELS, height, width)  # the last channel sums the weights
-    total, shares, nearness, best = (layers.image.new_zeros(batch, 1, height, width) for _ in range(4))
-    places = layers.image.new_zeros(batch, 2, height, width)
-    boxes = target.boxes((height, width), boxed=boxed)
-    in_front = _before_other_limb(target)
-    for part, (box, source) in enumerate(zip(boxes, layers.parts(hidden), strict=True)):
-        if box is None:
-            continue
-        weight, near = (value[:, None] for value in target.weight(part, box))
-        at = _at(box, sums)
-        total[at] += weight
-        torch.maximum(nearness[at], near, out=nearness[at])
-        if parts is not None and not torch.compiler.is_compiling() and not parts[:, part].any():
-            continue
-        grid = sampling_grid(transforms, part, box, (height, width))
-        sampled = sampled_at(source, grid)
-        share = sampled[:, -1:].mul(1 - _LEAST_SOURCE).add_(_LEAST_SOURCE).clamp_(min=0).mul_(weight)
-        share *= sampled[:, 3:-1].sum(1, keepdim=True).clamp_(max=1)  # 0 outside the picture
-        if part == HEAD_PART:
-            share *= 1 - sampled[:, 3 + _FACE, None] * hidden[:, None]
-        if foreign := _FOREIGN[part]:
-            channels_of = torch.tensor([3 + region for region in foreign], device=sampled.device)
-            share *= 1 - sampled.index_select(1, channels_of).sum(1, keepdim=True)
-        if parts is not None:
-            share *= parts[:, part, None, None, None]
-        shares[at] += share
-        behind = (_AROUND_HEAD_COUNTS if part == HEAD_PART else _BACKGROUND_COUNTS) / weight.clamp(min=1)
-        if part in layers.other_leg:
-            behind = behind * (2 * sampled[:, -1:]).clamp(_FAINT, 1.0).pow(3)
-        seen = share * (1 - sampled[:, 3:4] + behind * sampled[:, 3:4])
-        if part in in_front and (not boxed or in_front[part].any()):
-            regions = [3 + region for region in _LIMB_REGIONS[part]]
-            own = (2 * sampled[:, -1:] - 1).clamp(0, 1) * sampled[:, regions].sum(1, keepdim=True)
-            seen = seen * (1 + _IN_FRONT * in_front[part] * own)
-        sums[at].addcmul_(counted(sampled), seen)
-        leads = share > best[at]
-        places[at] = torch.where(leads, grid, places[at])
-        torch.maximum(best[at], share, out=best[at])
-    coverage = (shares / total.clamp_(min=1e-25)).clamp_(0, 1).mul_(nearness)
-    covered = (coverage > _LEAST_COVERAGE).to(coverage.dtype)
-    mixed = sums[:, :-1] * (covered / sums[:, -1:].clamp(min=1e-25))
-    extent = places.new_tensor([width, height])[:, None, None]
-    coordinates = ((places + 1) * extent - 1) * (covered / 2)
-    return PartWarp(mixed[:, :3] + fill, mixed[:, 3:], coverage * covered, coordinates)
-
-
-def _before_other_limb(target: PartShapes) -> dict[int, Tensor]:
-    """Return, for forearms and shins, whether each lies before the other one, (B, 1, 1, 1) in {0, 1}: where both cross.
-
-    In front is the limb whose end is lower in the picture.
-    """
-    shares = torch.linspace(0, 1, _ALONG_LIMB, device=target.size.device)[:, None]
-    found = {}
-    for right, left in _CROSSING_LIMBS:
-        one, other = (
-            torch.lerp(target.start[:, limb, None], target.end[:, limb, None], shares) for limb in (right, left)
-        )
-        nearest = (one[:, :, None] - other[:, None]).norm(dim=-1).flatten(1).amin(1) / target.size
-        crossing = target.valid[:, right] & target.valid[:, left] & (nearest < _CROSSING)
-        right_is_lower = target.end[:, right, 1] > target.end[:, left, 1]
-        for limb, before in ((right, right_is_lower), (left, ~right_is_lower)):
-            found[limb] = (crossing & before).to(nearest.dtype)[:, None, None, None]
-    return found
-
-
-def _at(box: Box, like: Tensor) -> tuple[EllipsisType | slice, ...]:
-    """Return the index of a box; of the whole canvas none, since a graph copies what is written into a slice."""
-    return (...,) if box == (slice(0, like.shape[-2]), slice(0, like.shape[-1])) else (..., *box)
+    return PartWarp(*composite(layers, hidden, fill, transforms, target, boxed=boxed, parts=parts))
