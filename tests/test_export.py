@@ -23,12 +23,13 @@ from scmnet_cli.checkpoint import save_model, sha256
 from scmnet_cli.config import parse_config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
+from scmnet_cli.inference.bags import complete_at_bags
 from scmnet_cli.inference.crossed_arms import limb_kinds, moved_limbs
 from scmnet_cli.inference.export import OPSET, export_onnx, largest_difference, share_constants, simplified
 from scmnet_cli.inference.exported import ANALYSER, FILES, POSE_TO_IMAGE, REGION_ENCODER, ExportedModel, open_session
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
-from scmnet_cli.regions import one_hot
+from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.types import FloatArray, Person, Pose
 
 if TYPE_CHECKING:
@@ -116,6 +117,21 @@ def test_arms_that_leave_a_coat_are_drawn_the_same_in_both_runtimes(warping: tup
                           torch.tensor(joints[None]))  # fmt: skip
     assert leaving.tolist() == [[1, 1, 0, 0]]
     for pose in (joints, person.joints, joints):
+        expected, found = (model.transfer(person, Pose("pose", pose, person.canvas)) for model in (pipeline, exported))
+        assert np.abs(np.asarray(expected.image, int) - np.asarray(found.image, int)).max() <= 1
+
+
+@pytest.mark.slow
+def test_clothes_completed_at_a_bag_are_drawn_the_same_in_both_runtimes(warping: tuple[Path, Path]) -> None:
+    person = with_hanging_arms()
+    rows, columns = np.nonzero(person.regions == region_id("upper"))
+    carried = np.zeros_like(person.regions, bool)
+    row, column = round(rows.mean()), round(columns.mean())
+    carried[row - 3 : row + 4, column - 3 : column + 4] = True
+    person = replace(person, regions=np.where(carried, np.uint8(0), person.regions), carried=carried)
+    assert (complete_at_bags(person).regions != person.regions).any()
+    pipeline, exported = Pipeline.from_pretrained(warping[0], "cpu"), ExportedModel.from_exported(warping[1])
+    for pose in (on_canvas(lifted()), person.joints):
         expected, found = (model.transfer(person, Pose("pose", pose, person.canvas)) for model in (pipeline, exported))
         assert np.abs(np.asarray(expected.image, int) - np.asarray(found.image, int)).max() <= 1
 

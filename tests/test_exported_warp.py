@@ -22,7 +22,7 @@ from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_li
 from scmnet_cli.inference.export_warp import WarpPart, warp_graphs
 from scmnet_cli.inference.exported_warp import ExportedPerson
 from scmnet_cli.inference.surroundings import grown
-from scmnet_cli.inference.unseen_limbs import NUM_REPLACED, absent_joints
+from scmnet_cli.inference.unseen_limbs import NUM_REPLACED, absent_joints, replaced_limbs
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.warp_fields import WarpFields
 from scmnet_cli.regions import region_id
@@ -104,6 +104,17 @@ def test_joints_that_the_photo_lacks_are_found_without_torch() -> None:
     expected = absent_joints(masks, joints)
     assert expected.any()
     np.testing.assert_array_equal(person.absent, expected.numpy())
+
+
+def test_limbs_are_judged_by_the_map_before_clothes_were_completed_at_bags() -> None:
+    image, masks, joints, pose = CASES["a lost shin"]
+    _, completed = dressed(standing(), ())
+    expected = PersonToWarp(image, completed, joints, replaced=replaced_limbs(masks, joints)).warp(pose)
+    arrays = image.numpy(), completed.numpy(), joints.numpy()
+    found = ExportedPerson(sessions(masks), *arrays, own_masks=masks.numpy()).warp(pose.numpy())
+    assert_same(found, expected)
+    without = ExportedPerson(sessions(masks), *arrays).warp(pose.numpy())
+    assert np.abs(without.image - found.image).max() > 0.1
 
 
 @pytest.mark.parametrize("radius", [1, 2, 3, 5, 8])

@@ -65,12 +65,13 @@ class ExportedSource(ReadySource):
     """Source encoded by an exported model.
 
     Shape:
-        image: (1, 3, H, W) in [-1, 1]; masks: (1, 8, H, W); style: (1, K, H/8, W/8); to_warp: the person with and
-        without mirrored limbs.
+        image: (1, 3, H, W) in [-1, 1]; masks: (1, 8, H, W), both completed at bags; own_masks: (1, 8, H, W), not
+        completed; style: (1, K, H/8, W/8); to_warp: the person with and without mirrored limbs.
     """
 
     image: FloatArray
     masks: FloatArray
+    own_masks: FloatArray
     style: FloatArray
     to_warp: dict[bool, ExportedPerson] = field(default_factory=dict, repr=False, compare=False)
 
@@ -148,14 +149,13 @@ class ExportedModel(DrawingModel):
             ScmError: if it is of another domain, has another aspect ratio, or its region map is all background.
         """
         start = time.perf_counter()
-        person = self._fitted(complete_at_bags(source))
-        image = np.ascontiguousarray(person.image.transpose(2, 0, 1)[None], np.float32) / np.float32(127.5) - 1
-        masks = (person.regions == np.arange(NUM_REGIONS)[:, None, None])[None].astype(np.float32)
-        (style,) = self._style_fusion.run(None, {"region_features": self._encode_regions(image, masks)})
+        person = self._fitted(source)
+        own_image, own_masks = _as_arrays(person)
+        (style,) = self._style_fusion.run(None, {"region_features": self._encode_regions(own_image, own_masks)})
+        image, masks = _as_arrays(self._fitted(complete_at_bags(source)))
         photo = source if source.canvas.height > self.canvas.height else None
-        return ExportedSource(
-            person, (), time.perf_counter() - start, photo, image=image, masks=masks, style=style
-        )  # fmt: skip
+        seconds = time.perf_counter() - start
+        return ExportedSource(person, (), seconds, photo, image=image, masks=masks, own_masks=own_masks, style=style)
 
     def _encode_regions(self, image: FloatArray, masks: FloatArray) -> FloatArray:
         """Encode the regions that are present, each on its bounding box; absent regions have zero features."""
@@ -197,8 +197,9 @@ class ExportedModel(DrawingModel):
     def _to_warp(self, source: ExportedSource) -> ExportedPerson:
         if self.mirrored_limbs not in source.to_warp:
             source.to_warp[self.mirrored_limbs] = ExportedPerson(
-                self._of_warp, source.image, source.masks, source.person.joints[None], self.mirrored_limbs
-            )
+                self._of_warp, source.image, source.masks, source.person.joints[None], self.mirrored_limbs,
+                source.own_masks,
+            )  # fmt: skip
         return source.to_warp[self.mirrored_limbs]
 
     def _replaced_limbs(self, source: ExportedSource) -> Tensor:
@@ -209,7 +210,7 @@ class ExportedModel(DrawingModel):
 
         if not self.mirrored_limbs:
             return torch.zeros(1, NUM_REPLACED, dtype=torch.bool)
-        return replaced_limbs(torch.from_numpy(source.masks), torch.tensor(source.person.joints)[None])
+        return replaced_limbs(torch.from_numpy(source.own_masks), torch.tensor(source.person.joints)[None])
 
     def _structure(self, source: ExportedSource, pose: Pose) -> FloatArray:
         """Return a pose as a batch, without the limbs not to be drawn; without a part warp torch finds them."""
@@ -223,7 +224,7 @@ class ExportedModel(DrawingModel):
 
             from scmnet_cli.inference.unseen_limbs import absent_joints
 
-            absent = absent_joints(torch.from_numpy(source.masks), torch.tensor(source.person.joints)[None]).numpy()
+            absent = absent_joints(torch.from_numpy(source.own_masks), torch.tensor(source.person.joints)[None]).numpy()
         without: FloatArray = np.where(absent[..., None], np.float32(0), structure)
         return without
 
@@ -287,6 +288,12 @@ def check_is_there(folder: Path, name: str) -> None:
 def structure_input(config: ModelConfig) -> str:
     """Return the name of the structure input of ``pose_to_image.onnx``: joints of people or edge maps of faces."""
     return "joints" if config.domain == PERSON.name else "edge_maps"
+
+
+def _as_arrays(person: Person) -> tuple[FloatArray, FloatArray]:
+    """Return a person's image in [-1, 1], (1, 3, H, W), and region masks, (1, 8, H, W)."""
+    image = np.ascontiguousarray(person.image.transpose(2, 0, 1)[None], np.float32) / np.float32(127.5) - 1
+    return image, (person.regions == np.arange(NUM_REGIONS)[:, None, None])[None].astype(np.float32)
 
 
 def _affected(line: npt.NDArray[np.bool_]) -> tuple[int, int]:

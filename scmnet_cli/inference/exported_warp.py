@@ -47,7 +47,8 @@ LAYERS = ("part_shares", "other_limbs")
 WARP_FIELDS = {"warp_image": 3, "warp_regions": NUM_REGIONS, "warp_coverage": 1, "warp_coordinates": 2}
 """Outputs of ``part_warp.onnx`` and inputs of ``pose_to_image.onnx``: the fields of a part warp and their channels."""
 
-_UNSEEN, _HANDLESS = 2, 4  # kinds of limbs
+_HARDLY_SHOWN = [2, 4]
+"""Kinds of limbs: unseen ones, and arms without a hand."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,11 @@ class ExportedPerson:
     Attributes:
         sessions: sessions of ONNX Runtime by the names of their files.
         mirrored_limbs: whether a limb that the photo hardly shows is drawn as the other one, mirrored.
+        own_masks: the masks from before clothes were completed at bags, which tell the limbs that the photo hardly
+            shows; None: no different ones.
 
     Shape:
-        image: (1, 3, H, W) in [-1, 1]; masks: (1, 8, H, W); joints: (1, 18, 3), as detected.
+        image: (1, 3, H, W) in [-1, 1]; masks, own_masks: (1, 8, H, W); joints: (1, 18, 3), as detected.
     """
 
     sessions: Mapping[str, Any] = field(repr=False)
@@ -69,6 +72,7 @@ class ExportedPerson:
     masks: FloatArray
     joints: FloatArray
     mirrored_limbs: bool = True
+    own_masks: FloatArray | None = None
     _versions: dict[tuple[bool, ...], tuple[PhotoVersion, ...]] = field(default_factory=dict, init=False, repr=False)
     _layers: dict[int, tuple[bytes, dict[str, FloatArray]]] = field(default_factory=dict, init=False, repr=False)
 
@@ -95,7 +99,12 @@ class ExportedPerson:
 
     @cached_property
     def _limbs(self) -> dict[str, FloatArray]:
-        return run(self.sessions[SOURCE_LIMBS], {"masks": self.masks, "source_joints": self.joints})
+        limbs = run(self.sessions[SOURCE_LIMBS], {"masks": self.masks, "source_joints": self.joints})
+        if self.own_masks is None or np.array_equal(self.own_masks, self.masks):
+            return limbs
+        own = run(self.sessions[SOURCE_LIMBS], {"masks": self.own_masks, "source_joints": self.joints})
+        hardly_shown = np.isin(np.arange(limbs["kinds"].shape[1]), _HARDLY_SHOWN)[:, None]
+        return {**limbs, "kinds": np.where(hardly_shown, own["kinds"], limbs["kinds"]), "absent": own["absent"]}
 
     @cached_property
     def _maps(self) -> LimbMaps[FloatArray]:
@@ -103,7 +112,7 @@ class ExportedPerson:
         if self.mirrored_limbs:
             return maps
         kinds = maps.kinds.copy()
-        kinds[:, [_UNSEEN, _HANDLESS]] = 0
+        kinds[:, _HARDLY_SHOWN] = 0
         return replace(maps, kinds=kinds)
 
     @cached_property
