@@ -101,7 +101,7 @@ def composite(
         at = at_box(box, sums)
         total[at] += weight
         xp.maximum(nearness[at], near, out=nearness[at])
-        if parts is not None and not is_traced() and not parts[:, part].any():
+        if parts is not None and not is_traced(image) and not parts[:, part].any():
             continue
         grid = sampling_grid(transforms, part, box, (height, width))
         sampled = sampled_at(source, grid)

@@ -26,7 +26,7 @@ def sampled_at(source: Tensor, grid: Tensor) -> Tensor:
     import torch
     import torch.nn.functional as F
 
-    strips = ROW_STEP if len(grid) == 1 and grid.shape[2] % ROW_STEP == 0 and not is_traced() else 1
+    strips = ROW_STEP if len(grid) == 1 and grid.shape[2] % ROW_STEP == 0 and not is_traced(source) else 1
     if strips == 1:
         places = grid.permute(0, 2, 3, 1)
         return F.grid_sample(source, places, mode="bilinear", padding_mode="zeros", align_corners=False)
@@ -82,7 +82,7 @@ def counted(sampled: Tensor) -> Tensor:
     Shape:
         sampled, result: (B, C, h, w).
     """
-    if is_traced():
+    if is_traced(sampled):
         import torch
 
         return torch.cat([sampled[:, :-1], torch.ones_like(sampled[:, -1:])], dim=1)
