@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -52,6 +53,12 @@ def test_a_skirt_continues_behind_a_bag_that_goes() -> None:
     assert not person.regions[136:164, 118:].any()
     assert (person.image[given.carried & (person.regions > 0)] == CLOTH).all()
     assert (person.image[given.carried & (person.regions == 0)] == GREY).all()
+
+
+def test_clothes_are_completed_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    assert (complete_at_bags(with_scene(a_person(SKIRT, slice(84, 124)))).regions[136:164, 60:116] == SKIRT).all()
+    assert (without_bags(a_person(SKIRT)).regions[140:160, 105:115] == SKIRT).all()
 
 
 def a_top(missing: str = "") -> Person:

@@ -77,15 +77,19 @@ def test_estimators_are_named_alike_in_both_runtimes(folder: Path) -> None:
     assert load_exported_analyser(folder).stamp.startswith(sha256(SHIPPED)[:12])
 
 
-def test_photos_are_analysed_without_torch(folder: Path, tmp_path: Path) -> None:
-    shutil.copy(find_demo_people("demo:stripes", "--src")[0], tmp_path / "me.jpg")
+@pytest.mark.parametrize(
+    ("name", "largest", "missing"),
+    [("stripes", 1024, "'torch', 'skimage'"), ("denim-jacket", 256, "'torch', 'skimage', 'scipy'")],
+)
+def test_photos_are_analysed_without_torch(folder: Path, tmp_path: Path, name: str, largest: int, missing: str) -> None:
+    shutil.copy(find_demo_people(f"demo:{name}", "--src")[0], tmp_path / "me.jpg")
     code = (
         "import sys; from pathlib import Path; from scmnet_cli.types import Canvas\n"
         "from scmnet_cli.inference.exported_analyser import load_exported_analyser\n"
         "from scmnet_cli.inference.inputs.photo import PhotoOptions, read_person\n"
-        f"options = PhotoOptions(lambda: load_exported_analyser(Path({str(folder)!r})), largest=1024)\n"
+        f"options = PhotoOptions(lambda: load_exported_analyser(Path({str(folder)!r})), largest={largest})\n"
         f"print(read_person(Path({str(tmp_path / 'me.jpg')!r}), Canvas(256, 176), 'plain', options).canvas)\n"
-        "sys.exit(len({'torch', 'skimage'} & set(sys.modules)))"
+        f"sys.exit(len({{{missing}}} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

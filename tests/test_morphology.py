@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from scmnet_cli.images.morphology import components, grown, largest_around, shrunk, window_means, within
+from scmnet_cli.images.morphology import components, grown, largest_around, shrunk, touched, window_means, within
 
 SQUARE, CROSS = np.ones((3, 3), bool), ndimage.generate_binary_structure(2, 1)
 
@@ -28,6 +28,12 @@ def test_components_have_the_same_labels(mask: np.ndarray, diagonal: bool) -> No
     expected, count = ndimage.label(mask, SQUARE if diagonal else CROSS)
     assert num == count
     assert np.array_equal(labels, expected)
+
+
+@pytest.mark.parametrize("mask", masks())
+def test_components_that_hold_a_seed_are_the_same(mask: np.ndarray) -> None:
+    seeds = np.random.default_rng(1).random(mask.shape) < 0.02
+    assert np.array_equal(touched(mask, seeds), ndimage.binary_propagation(seeds & mask, mask=mask))
 
 
 @pytest.mark.parametrize("diagonal", [True, False])

@@ -47,6 +47,20 @@ def _root(parent: list[int], run: int) -> int:
     return run
 
 
+def touched(mask: _BoolArray, seeds: _BoolArray) -> _BoolArray:
+    """Return the connected components of a mask that hold a seed; diagonal neighbours do not connect.
+
+    Shape:
+        mask, seeds, result: (H, W).
+    """
+    pieces, num = components(mask, diagonal=False)
+    kept = np.zeros(num + 1, np.bool_)
+    kept[pieces[seeds]] = True
+    kept[0] = False
+    found: _BoolArray = kept[pieces]
+    return found
+
+
 def grown(mask: _BoolArray, steps: int = 1, *, diagonal: bool = True) -> _BoolArray:
     """Return a mask and the pixels beside it, as many times as there are steps."""
     for _ in range(steps):

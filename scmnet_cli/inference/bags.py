@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.images.morphology import components, grown, shrunk
+from scmnet_cli.images.morphology import components, grown, shrunk, touched, within
 from scmnet_cli.inference.cloth import continued
 from scmnet_cli.inference.shape_matching import largest
 from scmnet_cli.regions import BACKGROUND, region_id
@@ -108,12 +108,9 @@ def _completed(person: Person, bag: _BoolArray, rim: int) -> Person | None:
     Shape:
         bag: (H, W).
     """
-    from scipy import ndimage
-
-    away = ndimage.distance_transform_edt(~bag)
-    near = away <= rim
+    near = within(bag, rim)
     edge = max(2, rim // 2)
-    seam = away <= edge
+    seam = within(bag, edge)
     mirrored, mirrored_image = _other_side(person, near)
     image, regions = person.image, person.regions
     free = regions == BACKGROUND
@@ -123,11 +120,11 @@ def _completed(person: Person, bag: _BoolArray, rim: int) -> Person | None:
     behind = np.where(bag & free & (behind == BACKGROUND), mirrored, behind)
     for region in _GARMENTS:
         own = largest(person.regions == region)
-        hidden = ndimage.binary_propagation(own, mask=own | (behind == region)) & (behind == region)
+        hidden = touched(own | (behind == region), own) & (behind == region)
         filled = hidden | (seam & own & hidden.any())
         if filled.any():
-            shown = filled & ndimage.binary_erosion(mirrored == region, iterations=edge)  # an outline mixes colours
-            cloth = shown | ndimage.binary_erosion(own & ~near, iterations=max(1, rim // 2))
+            shown = filled & shrunk(mirrored == region, edge, diagonal=False)  # an outline mixes colours
+            cloth = shown | shrunk(own & ~near, max(1, rim // 2), diagonal=False)
             image = np.where(
                 shown[..., None], _matched(mirrored_image, image, own & near & (mirrored == region)), image
             )
@@ -177,13 +174,11 @@ def _trunk_and_thighs(person: Person) -> _BoolArray:
 
 def _scraps(regions: UInt8Array, near: _BoolArray) -> _BoolArray:
     """Return the pieces near a bag that are not connected with the person: pieces of the bag."""
-    from scipy import ndimage
-
     present = regions != BACKGROUND
-    pieces, _ = ndimage.label(present)
+    pieces, _ = components(present, diagonal=False)
     person = np.bincount(pieces.ravel())[1:].argmax() + 1
     scraps = np.isin(pieces, np.setdiff1d(pieces[near & present], [person]))
-    return np.asarray(ndimage.binary_dilation(scraps, iterations=2) & (scraps | ~present))
+    return np.asarray(grown(scraps, 2, diagonal=False) & (scraps | ~present))
 
 
 def _other_side(person: Person, near: _BoolArray) -> tuple[UInt8Array, UInt8Array]:
@@ -230,15 +225,13 @@ def without_bags(person: Person) -> Person:
     """
     if person.carried is None or not person.carried.any():
         return person
-    from scipy import ndimage
-
     rim = _rim(person)
-    near = ndimage.binary_dilation(person.carried, iterations=rim)
+    near = grown(person.carried, rim, diagonal=False)
     image, regions = person.image, person.regions
     for region in _GARMENTS:
         hidden = _hidden(regions, region, near, rim)
         if np.count_nonzero(hidden & near) >= _LEAST_HIDDEN * (rim / _RIM) ** 2:
-            cloth = ndimage.binary_erosion(largest(regions == region) & ~near, iterations=max(1, rim // 2))
+            cloth = shrunk(largest(regions == region) & ~near, max(1, rim // 2), diagonal=False)
             image = _continued(image, cloth, hidden, upwards=region == _UPPER)
             regions = np.where(hidden, np.uint8(region), regions)
     return person if image is person.image else replace(person, image=image, regions=regions)

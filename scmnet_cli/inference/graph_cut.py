@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from scmnet_cli.inference.minimum_cut import source_side
 from scmnet_cli.types import FloatArray, UInt8Array
 
 _BoolArray = npt.NDArray[np.bool_]
@@ -37,9 +38,6 @@ def inside_of_cut(
     Shape:
         image: (H, W, 3); others: (H, W).
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import breadth_first_order, maximum_flow
-
     if not doubtful.any() or min(inside.sum(), outside.sum()) < _LEAST_SURE:
         return doubtful
     colours = image.astype(np.float32)
@@ -54,18 +52,10 @@ def inside_of_cut(
     every = np.arange(count)
     starts = np.concatenate([starts, np.full(count, count), every])
     ends = np.concatenate([ends, every, np.full(count, count + 1)])
-    costs = (np.concatenate([weights, to_source, to_sink]) * _UNITS).clip(max=_MOST).astype(np.int32)
+    costs = (np.concatenate([weights, to_source, to_sink]) * _UNITS).clip(max=_MOST).astype(np.int64)
     one_way = starts != ends
-    graph = coo_matrix((costs[one_way], (starts[one_way], ends[one_way])), shape=(count + 2, count + 2)).tocsr()
-    flow = maximum_flow(graph, count, count + 1).flow
-    rest = graph - flow
-    rest.data = rest.data.clip(0)
-    rest.eliminate_zeros()
-    reached = breadth_first_order(rest, count, return_predecessors=False)
     found = np.zeros_like(doubtful)
-    kept = np.zeros(count + 2, np.bool_)
-    kept[reached] = True
-    found[doubtful] = kept[:count]
+    found[doubtful] = source_side(starts[one_way], ends[one_way], costs[one_way], count + 2)[:count]
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from scmnet_cli.images.morphology import components
 from scmnet_cli.types import FloatArray
 
 _BoolArray = npt.NDArray[np.bool_]
@@ -18,9 +19,7 @@ _EDGE, _SOFT = 1 / 600, 1 / 400
 
 def largest(mask: _BoolArray) -> _BoolArray:
     """Return the largest connected piece of a mask."""
-    from scipy import ndimage
-
-    labels, num = ndimage.label(mask)
+    labels, num = components(mask, diagonal=False)
     return mask if num == 0 else np.asarray(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
 
 
