@@ -201,7 +201,7 @@ def test_kill_9_during_a_study_loses_only_work_since_the_last_saved_state(
 
 
 def test_the_help_lists_every_setting() -> None:
-    from scmnet_cli.cli.main import app
+    from scmnet_cli.cli.main import load_app
 
-    text = CliRunner().invoke(app, ["ablate", "--help"]).stdout
+    text = CliRunner().invoke(load_app(), ["ablate", "--help"]).stdout
     assert [name for name in SETTINGS if f"  {name} " not in text] == []

@@ -188,7 +188,7 @@ def test_training_uses_the_precision_and_memory_format_of_the_options(
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_the_command_prints_a_table_and_writes_json(precision, tmp_path):
-    from scmnet_cli.cli.main import app
+    from scmnet_cli.cli.main import load_app
 
     file = tmp_path / "speed.json"
     arguments = [
@@ -204,7 +204,7 @@ def test_the_command_prints_a_table_and_writes_json(precision, tmp_path):
         "--cpu-time",
         "--no-memory",
     ]
-    done = CliRunner().invoke(app, [*arguments, "--precision", precision, "-o", str(file)])
+    done = CliRunner().invoke(load_app(), [*arguments, "--precision", precision, "-o", str(file)])
     assert done.exit_code == 0, done.output
     assert "1 threads" in done.output
     assert "tiny at 128x88, 176 tokens" in done.output
@@ -220,7 +220,7 @@ def test_the_command_prints_a_table_and_writes_json(precision, tmp_path):
 def test_the_comparison_table_lists_every_option_and_trains_with_the_supported_ones(monkeypatch, tmp_path):
     from scmnet_cli.bench.footprint import Memory, Training
     from scmnet_cli.cli import bench as command
-    from scmnet_cli.cli.main import app
+    from scmnet_cli.cli.main import load_app
 
     monkeypatch.setattr(command, "_variants", lambda chosen: [v for v in all_variants(chosen) if not v.compiled])
     trained = []
@@ -232,7 +232,7 @@ def test_the_comparison_table_lists_every_option_and_trains_with_the_supported_o
     monkeypatch.setattr(footprint, "training_speed", train)
     file = tmp_path / "speed.json"
     arguments = ["bench", "-c", "smoke", "--batch", "1", "--repeats", "1", "--threads", "1", "--no-memory", "--compare"]
-    done = CliRunner().invoke(app, [*arguments, "--training", "-o", str(file)])
+    done = CliRunner().invoke(load_app(), [*arguments, "--training", "-o", str(file)])
     assert done.exit_code == 0, done.output
     kinds = ["float32, contiguous", "float32, channels-last", "bf16, channels-last"]
     assert trained == [(kind, cache) for kind in kinds for cache in ("ram", "none")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-from scmnet_cli.cli.main import app, main
+from scmnet_cli.cli.main import load_app, main
 
 if TYPE_CHECKING:
     from conftest import Place
@@ -30,7 +30,7 @@ def commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
         yield from commands(command, f"{before}{name} ")
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS = dict(commands(typer.main.get_command(load_app())))
 
 
 def run(*arguments: object) -> int:
@@ -43,7 +43,7 @@ def run(*arguments: object) -> int:
 
 def test_commands_are_listed_in_panels_by_what_they_are_for() -> None:
     found = {name: set(COMMANDS) & set() for name in PANELS}
-    for name, command in typer.main.get_command(app).commands.items():
+    for name, command in typer.main.get_command(load_app()).commands.items():
         found.setdefault(command.rich_help_panel, set()).add(name)
     assert {panel: found[panel] & names for panel, names in PANELS.items()} == PANELS
     assert set(found) == set(PANELS), "a command without a panel"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from scmnet_cli.cli.main import app
+from scmnet_cli.cli.main import load_app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -98,7 +98,7 @@ def test_the_pages_contain_commands():
 def test_a_command_named_in_the_text_of_a_page_exists_with_its_options(page: Path):
     for text in prose(page):
         for name, *rest in ours(text):
-            known = typer.main.get_command(app)
+            known = typer.main.get_command(load_app())
             while hasattr(known, "commands") and not name.startswith(("-", "COMMAND")):
                 assert name in known.commands, f"{page.name}: {text}"
                 known, name = known.commands[name], next(iter(rest), "--help")
@@ -109,7 +109,7 @@ def test_a_command_named_in_the_text_of_a_page_exists_with_its_options(page: Pat
 
 @pytest.mark.parametrize("arguments", COMMANDS)
 def test_a_documented_command_parses_with_its_options_and_values(arguments: list[str]):
-    parser, context, name = typer.main.get_command(app), None, "scm"
+    parser, context, name = typer.main.get_command(load_app()), None, "scm"
     while True:
         context = parser.make_context(name, list(arguments), parent=context)
         if not hasattr(parser, "commands"):

@@ -54,7 +54,7 @@ def failing(monkeypatch: pytest.MonkeyPatch):
         def fail() -> None:
             raise error
 
-        monkeypatch.setattr(cli, "app", app)
+        monkeypatch.setattr(cli, "load_app", lambda _: app)
 
     return with_error
 
@@ -69,6 +69,12 @@ def imported(heavy: str, *arguments: str) -> str:
     finished = run("-c", code)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
+
+
+def test_a_command_imports_no_other_command() -> None:
+    others = "scmnet_cli.cli.train|scmnet_cli.cli.edit|scmnet_cli.cli.analyser|scmnet_cli.cli.app"
+    for command in (["doctor", "--help"], ["-v", "doctor", "--help"]):
+        assert "heavy: []" in imported(others, *command)
 
 
 def test_help_lists_the_commands_and_imports_nothing_heavy():
@@ -101,7 +107,7 @@ def _named(group: Any, before: str = "") -> Iterator[str]:
         yield from _named(command, f"{before}{name} ")
 
 
-COMMANDS = list(_named(typer.main.get_command(cli.app)))
+COMMANDS = list(_named(typer.main.get_command(cli.load_app())))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -179,7 +185,7 @@ def test_verbose_shows_what_is_done_on_stderr(
         logger.warning("a warning")
         logger.info("an info")
 
-    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(cli, "load_app", lambda _: app)
     assert exit_code(*options, "work") == 0
     output = capsys.readouterr()
     assert [word for word in ("warning", "info") if f" {word}" in output.err] == shown
