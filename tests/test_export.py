@@ -22,15 +22,23 @@ from test_hanging_arms import lifted, photo
 from scmnet_cli.checkpoint import save_model, sha256
 from scmnet_cli.config import parse_config
 from scmnet_cli.data.prepared import PreparedFolder
+from scmnet_cli.domains import PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.bags import complete_at_bags
 from scmnet_cli.inference.crossed_arms import limb_kinds, moved_limbs
-from scmnet_cli.inference.export import OPSET, export_onnx, largest_difference, share_constants, simplified
+from scmnet_cli.inference.export import (
+    OPSET,
+    compared_person,
+    export_onnx,
+    largest_difference,
+    share_constants,
+    simplified,
+)
 from scmnet_cli.inference.exported import ANALYSER, FILES, POSE_TO_IMAGE, REGION_ENCODER, ExportedModel, open_session
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.regions import one_hot, region_id
-from scmnet_cli.types import FloatArray, Person, Pose
+from scmnet_cli.types import Canvas, FloatArray, Person, Pose
 
 if TYPE_CHECKING:
     from conftest import Place, Scm
@@ -88,6 +96,14 @@ def test_every_kind_of_model_draws_the_same_in_onnxruntime(
     run, folder = request.getfixturevalue("warping") if kind is WARPING else exported_to(tmp_path, kind)
     pipeline, exported = Pipeline.from_pretrained(run, "cpu"), ExportedModel.from_exported(folder)
     assert largest_difference(pipeline, exported) < GREY_LEVEL / 2
+
+
+def test_exported_models_are_compared_on_a_whole_person() -> None:
+    person = compared_person(Canvas(256, 176))
+    assert (person.joints[:, 2] > 0).all()
+    present = {PERSON.regions[number] for number in np.unique(person.regions)}
+    assert present > {"background", "hair", "face", "upper", "arms"}
+    assert 0.1 < (person.regions > 0).mean() < 0.6, "a body, not stripes"
 
 
 def with_hanging_arms() -> Person:

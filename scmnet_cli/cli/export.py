@@ -38,9 +38,10 @@ def export(
     source once, OUT/pose_to_image.onnx, which draws it in any number of
     poses, for models with a part warp OUT/part_layers.onnx,
     OUT/part_warp.onnx and two more, and for models of people
-    OUT/analyser.onnx, which finds people in photos. Then runs these and the
-    original model on the same input, and prints the largest difference of
-    the pictures. docs/export.md describes inputs and outputs.
+    OUT/analyser.onnx, which finds people in photos. Then draws one
+    synthetic person with these and with the original model, and prints the
+    largest difference of the pictures. docs/export.md describes inputs and
+    outputs.
 
     Needs an extra: pip install 'scmnet-cli\\[onnx]'.
 

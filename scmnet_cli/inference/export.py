@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ from scmnet_cli import __version__
 from scmnet_cli.analyser.people import SHIPPED as SHIPPED_ANALYSER
 from scmnet_cli.checkpoint import load_model, load_strict, sha256
 from scmnet_cli.config import ModelConfig
+from scmnet_cli.data.cropping import crop_person
 from scmnet_cli.domains import DOMAINS, FACE, PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_file
@@ -60,7 +62,8 @@ from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place
 from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.skeleton import JOINTS
-from scmnet_cli.types import NO_JOINTS, Canvas, Person, Pose
+from scmnet_cli.sources.drawn import draw_person
+from scmnet_cli.types import NO_JOINTS, Canvas, Person, Pose, UInt8Array
 
 if TYPE_CHECKING:
     from scmnet_cli.inference.pipeline import Pipeline
@@ -282,31 +285,45 @@ def _of_warp(canvas: Canvas) -> dict[str, Callable[[Mapping[str, str]], bytes]]:
     return {name: partial(of, graph) for name, graph in warp_graphs(canvas).items()}
 
 
-_COMPARED = ("front", "walking", "arms-open")
-"""Shipped poses: of the source, and those that it is drawn in to compare an exported model."""
+_COMPARED = ("walking", "arms-open")
+"""Shipped poses that a person is drawn in to compare an exported model."""
+
+_DRAWN = 1  # seed of that person
 
 
 def largest_difference(pipeline: Pipeline, exported: ExportedModel) -> float:
-    """Return the largest absolute difference of both models' pictures, in [-1, 1], of one random source."""
-    canvas, random = pipeline.canvas, np.random.default_rng(0)
-    coarse = Image.fromarray(random.integers(0, 256, (9, 7, 3)).astype(np.uint8))
-    image = np.asarray(coarse.resize((canvas.width, canvas.height), Image.Resampling.BICUBIC))
-    stripes = np.arange(canvas.height) * NUM_REGIONS // canvas.height
-    regions = np.repeat(stripes[:, None], canvas.width, axis=1).astype(np.uint8)
+    """Return the largest absolute difference of both models' pictures, in [-1, 1], of one drawn person or face."""
+    canvas = pipeline.canvas
+    structure: list[npt.NDArray[Any]]
     if pipeline.domain is PERSON:
+        source = compared_person(canvas)
         entries = [shipped_poses()[name][1] for name in _COMPARED]
         frames = [Pose(entry.name, entry.person(), entry.canvas or canvas) for entry in entries]
-        own, *structure = (place(pose, canvas).joints for pose in frames)
-        source = Person("noise", image, regions, own)
+        structure = [place(pose, canvas).joints for pose in frames]
     else:
-        own, *structure = (random.random((3, canvas.height, canvas.width)) < 0.05).astype(np.uint8)
-        source = Person("noise", image, regions, NO_JOINTS, own)
+        source, *structure = _noise(canvas)
     encoded, again = pipeline.encode(source), exported.encode(source)
     differences = []
     for pose in structure:
         expected = pipeline.compose(encoded, torch.from_numpy(pose[None])).image.cpu().numpy()
         differences.append(np.abs(expected - exported.paint(again, pose[None])["picture"]).max())
     return float(max(differences))
+
+
+def compared_person(canvas: Canvas) -> Person:
+    """Return a drawn person, whose regions have the shapes of a body: of noise, single pixels flip at thresholds."""
+    return crop_person(draw_person(_DRAWN), canvas, "plain")[0]
+
+
+def _noise(canvas: Canvas) -> tuple[Person, UInt8Array, UInt8Array]:
+    """Return a face of coarse noise with striped regions and random edges, and two others, (H, W)."""
+    random = np.random.default_rng(0)
+    coarse = Image.fromarray(random.integers(0, 256, (9, 7, 3)).astype(np.uint8))
+    image = np.asarray(coarse.resize((canvas.width, canvas.height), Image.Resampling.BICUBIC))
+    stripes = np.arange(canvas.height) * NUM_REGIONS // canvas.height
+    regions = np.repeat(stripes[:, None], canvas.width, axis=1).astype(np.uint8)
+    own, *others = (random.random((3, canvas.height, canvas.width)) < 0.05).astype(np.uint8)
+    return Person("noise", image, regions, NO_JOINTS, own), others[0], others[1]
 
 
 def _replace_instance_norms(module: nn.Module) -> None:
