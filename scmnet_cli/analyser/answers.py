@@ -1,4 +1,4 @@
-"""What the analyser's network answers for one image, as arrays: the same for every runtime, without torch."""
+"""The answer of the analyser's network for one image, in NumPy arrays: the same for every runtime, without torch."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ class _Axis:
 
 @dataclass(frozen=True, eq=False)
 class _Slices:
-    """What lies across an arm, in cells: how many steps inwards from before its axis, in each slice.
+    """Counts of pixels on a grid along an arm: a row for each slice across it, a column for each step inwards.
 
     Shape:
         own, foreign, other, total: (34, 34), numbers of pixels: of cloth, of cloth with colours that the sleeve lacks,

@@ -1,4 +1,4 @@
-"""What the VGG losses of one step see of the image: a band of rows, or all of it at half the size."""
+"""The part of the image that the VGG losses of a step use: a band of rows, or the whole image at half the size."""
 
 from __future__ import annotations
 
