@@ -18,10 +18,10 @@ from test_unseen_limbs import SHORT, joints_with
 from test_unseen_limbs import photo as with_arms
 from torch import Tensor
 
+from scmnet_cli.images.morphology import largest_around
 from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
 from scmnet_cli.inference.export_warp import WarpPart, warp_graphs
 from scmnet_cli.inference.exported_warp import ExportedPerson
-from scmnet_cli.inference.surroundings import grown
 from scmnet_cli.inference.unseen_limbs import NUM_REPLACED, absent_joints, replaced_limbs
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.warp_fields import WarpFields
@@ -122,4 +122,4 @@ def test_limbs_are_judged_by_the_map_before_clothes_were_completed_at_bags() -> 
 def test_arrays_grow_as_tensors_do(radius: int, kind: type) -> None:
     values = np.random.default_rng(0).random((1, 2, 21, 17)).astype(np.float32)
     values = (values > 0.97).astype(kind) if kind is np.bool_ else values
-    np.testing.assert_array_equal(grown(values, radius), dilated(torch.from_numpy(values), radius).numpy())
+    np.testing.assert_array_equal(largest_around(values, radius), dilated(torch.from_numpy(values), radius).numpy())

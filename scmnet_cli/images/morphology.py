@@ -97,15 +97,25 @@ def within(mask: _BoolArray, radius: float) -> _BoolArray:
 
 
 def largest_around(values: npt.NDArray[Any], radius: int) -> npt.NDArray[Any]:
-    """Return the largest value in the square around each cell, (h, w)."""
-    for _ in range(radius):
-        wide = values.copy()
-        np.maximum(wide[1:], values[:-1], out=wide[1:])
-        np.maximum(wide[:-1], values[1:], out=wide[:-1])
-        values = wide.copy()
-        np.maximum(values[:, 1:], wide[:, :-1], out=values[:, 1:])
-        np.maximum(values[:, :-1], wide[:, 1:], out=values[:, :-1])
-    return values
+    """Return the largest value in the square around each cell, over windows that double in length.
+
+    Shape:
+        values, result: (..., h, w).
+    """
+    if values.size == 0:
+        return values
+    window = 2 * radius + 1
+    for axis in (-1, -2):
+        pads = [(0, 0)] * values.ndim
+        pads[axis] = (radius, radius)
+        padded = np.moveaxis(np.pad(values, pads, mode="edge"), axis, 0)  # an edge's value lies in the window anyway
+        num, length = len(padded) - 2 * radius, 1
+        while 2 * length <= window:
+            padded = np.maximum(padded[:-length], padded[length:])
+            length *= 2
+        rest = window - length
+        values = np.moveaxis(np.maximum(padded[:num], padded[rest : rest + num]), 0, axis)
+    return np.ascontiguousarray(values)
 
 
 def window_means(values: FloatArray, radius: int) -> FloatArray:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from scmnet_cli.images.morphology import largest_around
 from scmnet_cli.inference.cloth import continued
 from scmnet_cli.inference.limb_maps import LimbMaps
-from scmnet_cli.inference.surroundings import grown
 from scmnet_cli.models.parts import TORSO_PART
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import FloatArray
@@ -43,7 +43,7 @@ def without_arm(layers: FloatArray, hole: _BoolArray, maps: LimbMaps[FloatArray]
     kind = layers[..., 3:].argmax(-1).astype(np.uint8)
     cloth = np.isin(kind, _CLOTH) & ~hole
     behind = _behind(cloth, hole, maps, part)
-    rim = grown(hole, max(round(_RIM * float(maps.size[0])), 2)) & (layers[..., 3 + BACKGROUND] > 0.5)
+    rim = largest_around(hole, max(round(_RIM * float(maps.size[0])), 2)) & (layers[..., 3 + BACKGROUND] > 0.5)
     filled = np.where((hole | rim)[..., None], background_like(layers, fill), layers)
     rows, columns = _span(hole, axis=1), _span(hole, axis=0)
     turned = filled[rows].swapaxes(0, 1), cloth[rows].T, behind[rows].T

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from scmnet_cli.images.morphology import largest_around
 from scmnet_cli.inference.limb_maps import LimbMaps
 from scmnet_cli.inference.photo_versions import PhotoVersion, mixed_versions, photo_versions
-from scmnet_cli.inference.surroundings import grown
 from scmnet_cli.models.arrays import as_tensor
 from scmnet_cli.models.part_composite import FACE, composite, with_background
 from scmnet_cli.models.part_joints import complete_joints, hidden_faces
@@ -88,7 +88,7 @@ class ExportedPerson:
             return self._warp(self._photo, self._photo.parts, pose)
         versions = self._versions_without(tuple(leaving))
         return mixed_versions(
-            versions, None, lambda version, own: self._warp(version, own, pose), grown, PLAIN_BACKGROUND
+            versions, None, lambda version, own: self._warp(version, own, pose), largest_around, PLAIN_BACKGROUND
         )
 
     @property

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from scmnet_cli.images.morphology import largest_around
 from scmnet_cli.inference.behind_arms import background_like
 from scmnet_cli.inference.graph_cut import unlikeness
 from scmnet_cli.inference.limb_maps import LimbMaps
-from scmnet_cli.inference.surroundings import grown
 from scmnet_cli.models.parts import FOREARMS, TORSO_PART, UPPER_ARMS
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import FloatArray
@@ -195,7 +195,8 @@ class _Slices:
     def of(cls, layers: FloatArray, cloth: _BoolArray, axis: _Axis, width: FloatArray) -> _Slices:
         """Count the pixels and their colours."""
         levels = (layers[..., :3] + 1) * 127.5
-        sure = cloth & ~grown(~cloth, _MIXED) & axis.along & (axis.across < 0) & (axis.across > -width[axis.number])
+        outer = axis.along & (axis.across < 0) & (axis.across > -width[axis.number])
+        sure = cloth & ~largest_around(~cloth, _MIXED) & outer
         steps = np.floor(axis.across / _STEP).astype(np.int64) + _BEFORE
         inner = axis.along & (steps >= 0) & (steps < _NUM_STEPS)
         foreign = np.zeros_like(cloth)

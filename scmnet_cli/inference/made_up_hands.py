@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
+from scmnet_cli.images.morphology import largest_around
 from scmnet_cli.inference.limb_maps import LimbMaps
-from scmnet_cli.inference.surroundings import grown
 from scmnet_cli.models.parts import FOREARMS, LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import FloatArray
@@ -82,7 +82,7 @@ def with_hands(
         hand, shade = _hand_at(past[place], across[place] * np.sign(left - right) * (1 if arm else -1))
         bare = np.zeros_like(beyond)
         bare[place] = hand > 0.5
-        near = grown(bare, _RIM)[place]  # no pale line around the hand where the warp samples between
+        near = largest_around(bare, _RIM)[place]  # no pale line around the hand where the warp samples between
         colours = ((skin + 1) * shade[:, None] - 1).clip(-1, 1)
         masks = np.eye(layers.shape[-1] - 3, dtype=np.float32)[np.where(bare[place], _BARE_ARMS, BACKGROUND)]
         layers[place] = np.concatenate([np.where(near[:, None], colours, np.float32(fill)), masks], axis=1)

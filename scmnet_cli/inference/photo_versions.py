@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scmnet_cli.images.morphology import largest_around
 from scmnet_cli.inference.behind_arms import background_like, without_arm
 from scmnet_cli.inference.cloth import continued
 from scmnet_cli.inference.hanging_sleeves import sleeve_alone
 from scmnet_cli.inference.limb_maps import LimbMaps
 from scmnet_cli.inference.made_up_hands import with_hands
-from scmnet_cli.inference.surroundings import grown
 from scmnet_cli.models.parts import FOREARMS, LIMB_PARTS, LIMBS, PARTS, THIGHS, TORSO_PART, UPPER_ARMS
 from scmnet_cli.models.warp_mixing import WarpT, giving_way, in_photo, mixed
 from scmnet_cli.regions import BACKGROUND, region_id
@@ -181,7 +181,7 @@ def _hidden(maps: LimbMaps[FloatArray], unseen: _BoolArray, arms: _BoolArray) ->
 
 def _gap(photo: _Photo, hidden: _BoolArray, maps: LimbMaps[FloatArray], rim: float) -> _BoolArray:
     """Return hidden pixels and a rim around them on clothes and limbs, (H, W)."""
-    near = grown(hidden, max(round(rim * float(maps.size[0])), 1))
+    near = largest_around(hidden, max(round(rim * float(maps.size[0])), 1))
     gap: _BoolArray = near & (photo.masks[..., [BACKGROUND, _HAIR, _FACE]].sum(-1) < 0.5)
     return gap
 
@@ -220,7 +220,7 @@ def _without_hair(photo: _Photo, maps: LimbMaps[FloatArray]) -> _Photo:
     rim = max(round(_HAIR_RIM * float(maps.size[0])), 1)
     for outside in maps.outside[0]:
         on_arm = outside < ON_ARM
-        near = grown(hair & on_arm, rim)
+        near = largest_around(hair & on_arm, rim)
         sleeve, bare = (np.count_nonzero(kind & on_arm & ~near) for kind in kinds)
         cloth = kinds[0] if sleeve >= bare else kinds[1]
         gap = near & on_arm & (hair | cloth)
