@@ -32,7 +32,7 @@ def red_disc(old_radius: float = RADIUS, new_radius: float = RADIUS, kept=None) 
     new, old = distance() < new_radius, distance() < old_radius
     area = new.astype(np.float32)
     nothing = np.zeros_like(new)
-    outlines = Outlines(new, old, nothing if kept is None else kept, nothing, nothing)
+    outlines = Outlines(new, old, nothing if kept is None else kept, nothing, nothing, nothing)
     return Edit(dressed(PANTS), np.full((SIZE, SIZE, 3), RED, np.float32), area, area, outlines)
 
 
@@ -97,7 +97,9 @@ def test_no_rim_of_a_removed_garment_stays_around_a_hand_before_it() -> None:
     photo, share = picture(old=(220.0, 170.0, 140.0))
     nothing = np.zeros_like(hand)
     colour, area = np.zeros((SIZE, SIZE, 3), np.float32), (~hand).astype(np.float32)
-    edit = Edit(dressed(PANTS), colour, np.zeros_like(area), area, Outlines(nothing, ~hand, nothing, hand, nothing))
+    edit = Edit(
+        dressed(PANTS), colour, np.zeros_like(area), area, Outlines(nothing, ~hand, nothing, hand, nothing, hand)
+    )
     behind = np.full_like(photo, 240)
     found = recoloured(edit, photo, behind)
     ring = abs(distance() - RADIUS) < 5
@@ -115,7 +117,7 @@ def test_an_edge_that_no_colour_shows_is_soft() -> None:
     nothing, area = np.zeros_like(hand), (~hand).astype(np.float32)
     colour = np.full((SIZE, SIZE, 3), RED, np.float32)
     found = recoloured(
-        Edit(dressed(PANTS), colour, area, area, Outlines(~hand, ~hand, nothing, hand, nothing)), photo, photo
+        Edit(dressed(PANTS), colour, area, area, Outlines(~hand, ~hand, nothing, hand, nothing, hand)), photo, photo
     )
     red = found.over(photo, photo)[SIZE // 2, :, 0].astype(int)
     assert abs(np.diff(red)).max() < 80, "in two steps or more"
@@ -127,8 +129,8 @@ def test_without_a_common_outline_an_edit_stays_as_it_is(outlines: str) -> None:
     edit, nothing, all_of_it = red_disc(), np.zeros((SIZE, SIZE), bool), np.ones((SIZE, SIZE), bool)
     given = {
         "none": None,
-        "apart": Outlines(distance() < 100, distance() > 200, nothing, nothing, nothing),
-        "everywhere": Outlines(all_of_it, all_of_it, nothing, nothing, nothing),
+        "apart": Outlines(distance() < 100, distance() > 200, nothing, nothing, nothing, nothing),
+        "everywhere": Outlines(all_of_it, all_of_it, nothing, nothing, nothing, nothing),
     }
     edit = replace(edit, outlines=given[outlines])
     assert recoloured(edit, photo, photo) is edit
@@ -138,11 +140,12 @@ def test_outlines_of_two_edits_are_joined() -> None:
     nothing = np.zeros((4, 4), bool)
     top, bottom = nothing.copy(), nothing.copy()
     top[:2], bottom[2:] = True, True
-    first = Outlines(top, nothing, nothing, top, bottom)
-    second = Outlines(bottom, top, bottom, bottom, bottom)
+    first = Outlines(top, nothing, nothing, top, bottom, top)
+    second = Outlines(bottom, top, bottom, bottom, bottom, bottom)
     assert first.joined(second).new.all()
     assert np.array_equal(first.joined(second).old, top)
     assert np.array_equal(first.joined(second).front, bottom), "the second edit replaced what lay in front"
+    assert np.array_equal(first.joined(second).fine, bottom)
     assert first.joined(None) is first
 
 
@@ -161,10 +164,38 @@ def test_a_hand_keeps_its_edge_where_the_new_garment_covers_the_background_besid
     hand = distance() < RADIUS
     photo, share = picture()  # a pale hand on a dark background
     nothing, area = np.zeros_like(hand), (~hand).astype(np.float32)
-    outlines = Outlines(~hand & (distance() < 2 * RADIUS), nothing, nothing, hand, ~hand)
+    outlines = Outlines(~hand & (distance() < 2 * RADIUS), nothing, nothing, hand, ~hand, hand)
     edit = Edit(dressed(PANTS), np.full((SIZE, SIZE, 3), RED, np.float32), area, area, outlines)
     ring = abs(distance() - RADIUS) < 3
     exact = share * np.asarray(WHITE) + (1 - share) * np.asarray(RED)
     result = drawn(recoloured(edit, photo, photo), photo)
     assert abs(result[ring] - exact[ring]).mean() < 8
     assert abs(drawn(edit, photo)[ring] - exact[ring]).mean() > 12, "without it a dark line surrounds the hand"
+
+
+def test_steps_of_the_map_do_not_show_where_no_colour_tells_the_edge() -> None:
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    steps = np.hypot(rows // 4 * 4 + 1.5 - SIZE / 2, columns // 4 * 4 + 1.5 - SIZE / 2) < RADIUS
+    nothing, area = np.zeros_like(steps), steps.astype(np.float32)
+    photo = np.full((SIZE, SIZE, 3), 90, np.uint8)
+    colour = np.full((SIZE, SIZE, 3), RED, np.float32)
+    outlines = Outlines(steps, steps, nothing, nothing, nothing, nothing)
+    result = drawn(recoloured(Edit(dressed(PANTS), colour, area, area, outlines), photo, photo), photo)
+    share = (result[..., 0] - 90) / (RED[0] - 90)
+    ring = abs(distance() - RADIUS) < 4
+    exact = (RADIUS - distance() + 0.5).clip(0, 1)
+    assert abs(share - exact)[ring].max() < 0.85, "a step would be 1"
+
+
+def test_the_dots_of_a_top_before_trousers_of_their_colour_stay() -> None:
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    navy = (20, 20, 60)
+    top = rows < SIZE // 2
+    dots = np.where((((rows // 6) + (columns // 6)) % 2 == 0)[..., None], (240, 240, 240), navy)
+    photo = np.where(top[..., None], dots, navy).astype(np.uint8)
+    nothing, area = np.zeros_like(top), (~top).astype(np.float32)
+    outlines = Outlines(~top, ~top, nothing, top, nothing, nothing)
+    edit = Edit(dressed(PANTS), np.full((SIZE, SIZE, 3), (190.0, 210.0, 250.0), np.float32), area, area, outlines)
+    result = drawn(recoloured(edit, photo, photo), photo)
+    above = slice(SIZE // 2 - 5, SIZE // 2 - 2), slice(20, -20)
+    assert abs(result - photo)[above].mean() < 10

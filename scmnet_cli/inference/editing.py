@@ -236,7 +236,9 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
         kept = near_eyes(wearer) if kind == "hair" else frayed(wearer, skin, 2) | ~between_regions(wearer)
         before = front & (wearer.regions != region_id("face")) & ((wearer.regions != BACKGROUND) | held)
         was = old | (worn & (wearer.regions != BACKGROUND) & ~front)
-        ends = Outlines(worn | skin, was, kept, before & (kind != "hair"), wearer.regions == BACKGROUND)
+        before &= kind != "hair"
+        fine = before & np.isin(wearer.regions, (_ARMS, region_id("hair")))
+        ends = Outlines(worn | skin, was, kept, before, wearer.regions == BACKGROUND, fine)
     mixed = wearer.image * (1 - area[..., None]) + shown * area[..., None]
     finished = np.where(area[..., None] > 0, mixed.round().clip(0, 255), wearer.image).astype(np.uint8)
     return Edit(replace(pasted, image=finished, regions=labels), new.astype(np.float32), opacity, area, ends)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from scmnet_cli.inference.specks import without_specks
 from scmnet_cli.types import FloatArray, Person, UInt8Array
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ _LEAST_CONTRAST, _MOST_OFF = 30.0, 30.0
 _CONTRASTY, _OFTEN, _WINDOW = 50.0, 0.2, 2.0
 """Standard deviation in grey levels, and changes from light to dark a pixel, of a pattern whose colours do not tell
 shares; window to measure them, in bands."""
-_SMOOTH = 0.8  # pixels
+_SMOOTH, _PURE = 0.8, 0.7
+"""Blur of shares in pixels; share of the old garment from which on a pixel at a hand or at hair shows it alone."""
+_EDGE, _ALONG, _MOST_MOVED = 2.0, 4.0, 2.0
+"""Pixels: softness of an edge, over which its place is evened out along it, and how far that may be from the mask's."""
 _LEAST_SHARE = 0.05
 
 
@@ -39,7 +43,8 @@ class Outlines:
 
     Shape:
         new, old: (H, W), the new garment with bared skin, and what was there; kept: (H, W), pixels that stay; front:
-            (H, W), hands, hair and clothes before the old garment; empty: (H, W), background of the photo.
+            (H, W), hands, hair, bags and clothes before the old garment; empty: (H, W), background of the photo; fine:
+            (H, W), of the front hands and hair.
     """
 
     new: _BoolArray
@@ -47,6 +52,7 @@ class Outlines:
     kept: _BoolArray
     front: _BoolArray
     empty: _BoolArray
+    fine: _BoolArray
 
     def joined(self, later: Outlines | None) -> Outlines:
         """Return the outlines of two edits, one after the other."""
@@ -58,6 +64,7 @@ class Outlines:
             self.kept | later.kept,
             self.front & ~later.old | later.front,
             self.empty & later.empty,
+            self.fine & ~later.old | later.fine,
         )
 
 
@@ -87,7 +94,12 @@ def recoloured(edit: Edit, picture: UInt8Array, behind: UInt8Array) -> Edit:
         return edit
     result = _recoloured(edit, ends, picture, behind)
     covered = ends.new & ~ends.old & ~ends.front & ends.empty
-    return _recoloured(result, replace(ends, old=covered), picture, behind, only_front=True)
+    result = _recoloured(result, replace(ends, old=covered), picture, behind, only_front=True)
+    if result is edit:
+        return edit
+    band = max(2.0, _BAND * len(picture))
+    zone = (np.minimum(abs(_signed(ends.old)), abs(_signed(ends.new))) <= band) & (result.area > 0)
+    return without_specks(result, edit.colour, zone, picture, behind)
 
 
 def _recoloured(
@@ -115,7 +127,7 @@ def _recoloured(
     new = np.where((in_old > 1)[..., None], result, new)
     share, known = _share_of(image, old, other)
     patterned = _patterned(image, ends.old, band) & ~at_front
-    known &= ~patterned
+    known &= ~(patterned | _patterned(image, ends.front, band))
     beside = other + ((image - share[..., None] * old) / (1 - share[..., None]).clip(0.1) - other).clip(
         -_MOST_OFF, _MOST_OFF
     )
@@ -123,19 +135,38 @@ def _recoloured(
     inside = ends.old
     unclear = near & ~known & ~inside & ~patterned  # only the mask tells that edge
     beside = np.where(unclear[..., None], image, beside)
-    by_colour = np.where(inside, np.maximum(share, in_old / band), share * (1 + in_old / (band + 1)))
-    share = np.where(known, by_colour, 0.5 + in_old / 2).clip(0, 1)  # where colours do not tell, the mask does
-    share = ndimage.gaussian_filter(share, _SMOOTH)[..., None]
+    moved = _edge_offset(share, in_old, known & near & (abs(in_old) <= band))
+    was = share
+    even = (0.5 + (ndimage.gaussian_filter(in_old, _EDGE) + moved) / _EDGE).clip(0, 1)
+    by_colour = np.where(inside, np.maximum(share, in_old / band), share * (1 + in_old / (band + 1))).clip(0, 1)
+    fine = known & at_front & _near(ends.fine, band) & (share > _PURE)
+    share = ndimage.gaussian_filter(np.where(fine, np.maximum(by_colour, even), even), _SMOOTH)[..., None]
     fading = np.where(inside, 1, ((band + in_old) / (band / 2)).clip(0, 1))[..., None]
     mixed = image + fading * (share * new + (1 - share) * beside - image)
     rest = ~known & (np.abs(image - other).max(-1) > _MOST_OFF) & (in_old >= -2)  # a rim of some other colour
-    used = near & (inside | ((known | unclear) & (share[..., 0] > _LEAST_SHARE)) | rest)
+    used = near & (inside | ((known | unclear) & (np.maximum(share[..., 0], was) > _LEAST_SHARE)) | rest)
     return replace(
         edit,
         colour=np.where(used[..., None], mixed.clip(0, 255), edit.colour).astype(np.float32),
         opacity=np.where(used, np.float32(1), edit.opacity),
         area=np.where(used, np.float32(1), edit.area),
     )
+
+
+def _edge_offset(share: FloatArray, in_old: FloatArray, known: _BoolArray) -> FloatArray:
+    """Return how far the photo's edge lies outside the mask's, in pixels, evened out along the edge, (H, W).
+
+    Args:
+        share: of the old garment in each pixel.
+        in_old: distance from the mask's outline, positive inside.
+        known: pixels whose colours tell the share.
+    """
+    from scipy import ndimage
+
+    line = (abs(in_old) <= 1).astype(np.float32) / 2
+    excess = np.where(known, share - (0.5 + in_old / 2).clip(0, 1), 0)
+    moved = ndimage.gaussian_filter(excess, _ALONG) / ndimage.gaussian_filter(line, _ALONG).clip(1e-3)
+    return np.asarray(moved.clip(-_MOST_MOVED, _MOST_MOVED), np.float32)
 
 
 def _patterned(image: FloatArray, old: _BoolArray, band: float) -> _BoolArray:
@@ -174,6 +205,13 @@ def _share_of(image: FloatArray, old: FloatArray, other: FloatArray) -> tuple[Fl
     share = (((image - other) * between).sum(-1) / contrast.clip(1)).clip(0, 1)
     off = np.abs(image - other - share[..., None] * between).max(-1)
     return share, (contrast > _LEAST_CONTRAST**2) & (off < _MOST_OFF)
+
+
+def _near(mask: _BoolArray, reach: float) -> _BoolArray:
+    """Return the pixels not farther than ``reach`` from a mask, (H, W)."""
+    from scipy import ndimage
+
+    return np.asarray(mask.any() and ndimage.distance_transform_edt(~mask) <= reach + np.zeros(mask.shape), np.bool_)
 
 
 def _signed(mask: _BoolArray) -> FloatArray:
