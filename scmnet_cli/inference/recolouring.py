@@ -127,7 +127,7 @@ def _recoloured(
     new = np.where((in_old > 1)[..., None], result, new)
     share, known = _share_of(image, old, other)
     patterned = _patterned(image, ends.old, band) & ~at_front
-    known &= ~(patterned | _patterned(image, ends.front, band))
+    known &= ~(patterned | _patterned(image, ends.front & ~ends.fine, band))
     beside = other + ((image - share[..., None] * old) / (1 - share[..., None]).clip(0.1) - other).clip(
         -_MOST_OFF, _MOST_OFF
     )

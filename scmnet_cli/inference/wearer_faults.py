@@ -17,6 +17,7 @@ from scmnet_cli.images.morphology import grown, shrunk
 from scmnet_cli.images.morphology import within as within_distance
 from scmnet_cli.inference.bare_skin import like_skin
 from scmnet_cli.inference.graph_cut import inside_of_cut, told_apart
+from scmnet_cli.inference.hip_flaps import flaps_at_hands
 from scmnet_cli.inference.limb_places import below_hips, column_of_limb, limb_places, torso_length, within
 from scmnet_cli.inference.mirrored_hands import mirrored_hands
 from scmnet_cli.inference.shape_matching import closed, smoothed
@@ -80,6 +81,7 @@ def corrected(wearer: Person, kind: str) -> Person:
     if kind not in _CLOTHES or wearer.scene is None:
         return wearer
     wearer = _relabelled(wearer, _at_wrists(wearer), _ARMS)
+    wearer = _relabelled(wearer, flaps_at_hands(wearer), BACKGROUND)
     own = wearer.regions == _PANTS
     if kind != "upper" and own.any():
         wearer = _relabelled(wearer, _shadows(wearer, own), BACKGROUND)
