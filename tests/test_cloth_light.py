@@ -21,3 +21,16 @@ def test_folds_of_cloth_show_on_the_new_garment_and_highlights_of_leather_do_not
     gain = shading(replace(wearer, image=image), "upper", own)
     inside = own & (np.arange(own.shape[1]) % 2 == 0)
     assert (gain[inside].std() > 0.03) == shows
+
+
+def test_a_buckle_on_dark_trousers_does_not_show_on_the_new_ones() -> None:
+    wearer = full_size(PANTS, "wearer", {"pants": (34, 38, 46)})
+    own = regions_of(wearer, "pants")
+    rows, columns = (np.flatnonzero(own.any(axis)) for axis in (1, 0))
+    middle = (rows[0] + 12, int(np.median(columns[own[rows[0] + 12, columns]])))
+    buckle = np.s_[middle[0] - 3 : middle[0] + 3, middle[1] - 5 : middle[1] + 5]
+    image = wearer.image.copy()
+    image[buckle] = 130
+    gain = shading(replace(wearer, image=image), "pants", own)
+    plain = shading(wearer, "pants", own)
+    assert abs(gain - plain)[buckle].max() < 0.25

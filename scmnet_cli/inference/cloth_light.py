@@ -23,6 +23,7 @@ _HANGS_ALIKE: Mapping[str, tuple[int, ...]] = {
 """Regions of the old garment whose light and folds a new one takes."""
 _OTHER, _AROUND = 35.0, 0.02
 """Grey levels from the usual chroma of a garment from which on a pixel is another's; its rim, a share of the height."""
+_GLARES = 2.5  # times a garment's usual lightness: a buckle, not a fold
 _ONE_COLOUR = 0.6  # least share of a garment that has its usual colour, if that tells the light on it
 _NOISE = 1.0  # grey levels
 _PLAIN, _FOLD, _DARK, _FOLDS = (0.2, 0.09), 1.0, 10.0, (0.75, 1.15)
@@ -80,6 +81,8 @@ def _other_colour(image: UInt8Array, worn: _BoolArray) -> _BoolArray:
     if not worn.any():
         return worn
     far = np.linalg.norm(chroma - np.median(chroma[worn], axis=0), axis=-1) > _OTHER
+    light = colours.mean(-1)
+    far |= light > _GLARES * (np.median(light[worn]) + _DARK)
     far = ndimage.binary_opening(worn & far, iterations=1)
     return np.asarray(worn & ndimage.binary_dilation(far, iterations=max(1, round(_AROUND * len(worn)))), np.bool_)
 
