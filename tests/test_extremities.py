@@ -317,3 +317,16 @@ def test_pictures_on_the_models_canvas_are_composed_by_the_same_rules(tmp_path: 
     drawn = np.asarray(pipeline.transfer(source, pose, MODEL).image)
     assert np.array_equal(drawn, to_uint8(expected[0]))
     assert (drawn != to_uint8(painted.rendering.image[0])).any()
+
+
+def test_an_arm_does_not_cut_hips_that_the_network_draws() -> None:
+    labels = body()
+    labels[66:126, 40:56] = labels[66:126, 120:136] = region_id("upper")  # sleeves
+    whole = enlarge(a_rendering(), a_warp(labels), standing(), GREY).alpha
+    labels[132:] = torch.where(labels[132:] == region_id("arms"), labels[132:], region_id("background"))
+    half = enlarge(a_rendering(), a_warp(labels), standing(), GREY).alpha
+    assert whole is not None
+    assert half is not None
+    beside = (0, 0, slice(118, 126), slice(61, 65))  # between arm and hip
+    assert (whole[beside] < 0.1).all()
+    assert (half[beside] > 0.9).all()

@@ -22,6 +22,7 @@ from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_transforms import part_transforms
 from scmnet_cli.models.part_warp import PartWarp, WarpSource
 from scmnet_cli.models.parts import FOREARMS, LIMB_PARTS, LIMBS, TORSO_PART, UPPER_ARMS
+from scmnet_cli.models.photo_end import within_photo
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import FloatArray
@@ -116,7 +117,7 @@ class PersonToWarp:
     def _changed(self, version: PhotoVersion) -> WarpSource:
         layers = (torch.from_numpy(each) for each in (version.image, version.masks, version.joints))
         image, masks, joints = (each.to(self.image.device) for each in layers)
-        return WarpSource(image, masks, joints, self.fill)
+        return WarpSource(image, within_photo(masks, self.joints), joints, self.fill)
 
 
 def limb_kinds(masks: Tensor, source: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from scmnet_cli.models.part_joints import complete_joints, hidden_faces
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_transforms import part_transforms
 from scmnet_cli.models.parts import ENDING_PARTS, HEAD_PART, PARTS
+from scmnet_cli.models.photo_end import within_photo
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND, WarpFields
 from scmnet_cli.regions import NUM_REGIONS
 from scmnet_cli.types import FloatArray
@@ -119,11 +120,15 @@ class ExportedPerson:
     def _photo(self) -> PhotoVersion:
         """The photo as it is, with all parts."""
         whole = np.ones((1, len(PARTS)), np.float32)
-        return PhotoVersion(self.image, self.masks, self._maps.on_map, whole, is_original=True, is_mirrored=False)
+        masks = within_photo(self.masks, self.joints)
+        return PhotoVersion(self.image, masks, self._maps.on_map, whole, is_original=True, is_mirrored=False)
 
     def _versions_without(self, leaving: tuple[bool, ...]) -> tuple[PhotoVersion, ...]:
         if leaving not in self._versions:
-            self._versions[leaving] = photo_versions(self.image, self.masks, self._maps, leaving, PLAIN_BACKGROUND)
+            self._versions[leaving] = tuple(
+                replace(version, masks=within_photo(version.masks, self.joints))
+                for version in photo_versions(self.image, self.masks, self._maps, leaving, PLAIN_BACKGROUND)
+            )
         return self._versions[leaving]
 
     def _warp(self, version: PhotoVersion, parts: FloatArray, pose: FloatArray) -> WarpFields[FloatArray]:

@@ -46,7 +46,10 @@ _BESIDE_HEAD = 140  # one of this many parts of the height is how far beside the
 _HOLE, _SLIT, _BRACELET = 64, 128, 42
 """Holes and notches of a limb, slits beside an arm, and gaps across it that are narrower than twice one of this many
 parts of the height are closed."""
-_IN_THIGH = (-2.0, 0.1, 0.13)
+_IN_THIGH, _BESIDE_THIGH = (-2.0, 0.1, 0.13), (-2.0, 0.1, 0.3)
+_HARDLY, _DRAWN_RIM = 0.5, 4
+"""Share of a shin's axis on the warped person below which the network draws the leg, and pixels beside uncovered ones
+whose regions are uncertain."""
 _IN_ARM = (-0.8, 0.05, 0.07)  # torso lengths: a gap across an arm is closed there, not the one between arm and body
 _AROUND_ARM, _BESIDE_ARM = (-0.8, 0.05, 0.09), (-0.8, 0.05, 0.2)
 """Where holes and notches of an arm are closed, and where closed ones are drawn."""
@@ -95,16 +98,17 @@ class Extremities:
         shown = torch.maximum(shown, head * own) * (warp.coverage > _SURELY_COVERED)
         person = warp.regions[:, 1:].sum(1, keepdim=True)
         closed, bridged = _closed(person, _HOLE), _closed(person, _BRACELET) * limbs.near(_ARMS, _IN_ARM).amax(1, True)
-        thighs = limbs.near(_THIGHS, _IN_THIGH).amax(1, True)
+        share = limbs.share_on(person)
+        drawn = (limbs.near(_THIGHS, _BESIDE_THIGH) * (share[:, _SHINS] < _HARDLY)).amax(1, True)
+        thighs = torch.maximum(limbs.near(_THIGHS, _IN_THIGH).amax(1, True), drawn)
         around = limbs.near(_ARMS, _AROUND_ARM).amax(1, True)
         whole = torch.maximum(_closed(person, _SLIT), closed * around)
         arms = torch.stack([whole, bridged, limbs.torso, thighs]).amax(0)  # an arm does not bound trunk and thighs
         masks = torch.cat([arms, closed, person], dim=1)
         connected = torch.cat([_connected(masks[:, :1], _ARM_SPECK), _connected(masks[:, 1:], _SPECK)], dim=1)
         beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * connected, 1, dim=1)
-        covered = ramp(warp.coverage, *_SEEN)
+        covered = ramp(warp.coverage, *_SEEN) * (1 - drawn * dilated((warp.coverage <= 0).to(person.dtype), _DRAWN_RIM))
         beside_torso, beside_closed = beside_torso * covered, beside_closed * covered
-        share = limbs.share_on(person)
         outline = 1 - head * (1 - _smoothed(closed) * _connected(closed, _HEAD_SPECK))
         for bones, where, least, outside in (
             (_ARMS, _ON_LIMB, _WHOLE, beside_torso), (_FOREARMS, _ON_FOREARM, _NEARLY_WHOLE, beside_torso),

@@ -39,6 +39,7 @@ from scmnet_cli.models.part_ownership import BESIDE_FOREARM, LEGS, left_behind
 from scmnet_cli.models.part_shapes import Box, PartShapes
 from scmnet_cli.models.part_transforms import PartTransforms, part_transforms
 from scmnet_cli.models.parts import ENDING_PARTS, HEAD_PART
+from scmnet_cli.models.photo_end import within_photo
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND, WarpFields
 
 NUM_WARP_CHANNELS = 12
@@ -161,8 +162,11 @@ class WarpSource:
 
     @classmethod
     def of_photo(cls, image: Tensor, masks: Tensor, joints: Tensor, fill: float = PLAIN_BACKGROUND) -> WarpSource:
-        """Return a source whose limbs end where its region map does, see :func:`within_map`."""
-        return cls(image, masks, within_map(joints, masks), fill)
+        """Return a source whose limbs end where its region map does, and of which nothing is known below the photo.
+
+        See :func:`within_map` and :func:`within_photo`.
+        """
+        return cls(image, within_photo(masks, joints), within_map(joints, masks), fill)
 
     @cached_property
     def completed(self) -> Tensor:
