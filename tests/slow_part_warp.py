@@ -323,6 +323,16 @@ def at_points(values: Array, points: npt.NDArray[np.complex128]) -> Array:
     return sampled(values[None], points.real.clip(0, width - 1), points.imag.clip(0, height - 1))[0]
 
 
+def bareness(person: Person, bone: Bone, masks: Array, place: Array) -> Array:
+    """Return how bare an arm is beside each pixel; ``place``: in lengths of the bone."""
+    height, width = masks.shape[1:]
+    axis = person.at[bone.start] + (person.at[bone.end] - person.at[bone.start]) * np.linspace(0, 1, 16)
+    axis = axis.real.clip(0, width - 1) + 1j * axis.imag.clip(0, height - 1)
+    skin = np.pad(sampled(masks[6:7], axis.real, axis.imag)[0], 1, mode="edge")
+    skin = (skin[:-2] + skin[1:-1] + skin[2:]) / 3
+    return ramp(np.interp(place.clip(0, 1) * 15, range(16), skin), 0.3, 0.7)
+
+
 def behind(person: Person, owned: list[Array], masks: Array, other_legs: dict[int, Array]) -> Iterator[Array]:
     """Yield how surely each part leaves each pixel of the source behind; ``owned``: its share of all weights."""
     height, width = masks.shape[1:]
@@ -357,13 +367,9 @@ def behind(person: Person, owned: list[Array], masks: Array, other_legs: dict[in
         other_half = ramp(place, 1, 1 + past) if number % 2 == 0 else ramp(-place, 0, past)
         left = np.maximum(left, other_half * grown(masks, [1, 3, 5, 6, 7] if number < 4 else [1, 7]))
         if number < 4:  # a hand ends the sleeve, and a bare arm has none
-            axis = person.at[bone.start] + along * np.linspace(0, 1, 16)
-            axis = axis.real.clip(0, width - 1) + 1j * axis.imag.clip(0, height - 1)
-            skin = np.pad(sampled(masks[6:7], axis.real, axis.imag)[0], 1, mode="edge")
-            skin = (skin[:-2] + skin[1:-1] + skin[2:]) / 3
-            bare = ramp(np.interp(place.clip(0, 1) * 15, range(16), skin), 0.3, 0.7)
             hand = ramp(place, 1, 1.12) if number % 2 == 1 else 0
-            left = np.maximum(left, np.maximum(hand, bare) * grown(masks, [1, 3, 5]))
+            bare = bareness(person, bone, masks, place)
+            left = np.maximum(np.maximum(left, hand * grown(masks, [1, 3, 5])), bare * masks[[1, 3, 5]].max(0))
         yield left
 
 
@@ -438,9 +444,15 @@ def slow_part_warp(
             known_empty = (other_legs[number - 2] > 0.9) & (theirs_alone | (masks[0] > 0.5))
             shown = np.where(emptied, 0, channels)
             shown[3] += emptied
-        if number in (3, 5):  # a forearm ends where trousers, a skirt or bare legs begin that another part shows
-            others = sum(own) - own[number]
-            emptied = (masks[[1, 3, 7]].max(0) > 0.5) & (others > 0.08 * own[number])
+        if 2 <= number < 6:  # an arm ends where trousers, a skirt or bare legs begin that another part shows
+            others = (sum(own) - own[number] > 0.08 * own[number]) & (in_source[number] > 0)
+            bone = BONES[number - 2]
+            along = source.at[bone.end] - source.at[bone.start]
+            place = ((x + 1j * y - source.at[bone.start]) * np.conj(along)).real / max(abs(along), 1e-3) ** 2
+            bare = bareness(source, bone, masks, place) * ((1 - place if number in (2, 4) else place) > 0.03)
+            garments = bare * masks[[1, 3, 5]].max(0) > 0.45  # where it is bare, at all garments
+            garments &= (sum(own) - own[number] > 0.08 * in_source[number].clip(max=1)) & (in_source[number] > 0)
+            emptied = garments | ((masks[[1, 3, 7]].max(0) > 0.5) & others)
             shown = np.where(emptied, 0, channels)
             shown[3] += emptied
         found = sampled(shown, from_x, from_y)
@@ -448,24 +460,27 @@ def slow_part_warp(
         membership = own_shares[number]
         if number >= 6:
             membership = np.maximum(membership, 0.04 * known_empty)
-        if number in (3, 5):
-            membership = np.where(emptied, 0.04, membership)
+        if 2 <= number < 6:
+            membership = np.where(garments, 0.08, np.where(emptied, 0.04, membership))
         if number == 1:  # the head
             membership = membership * shown_face
             inside = inside * (1 - found[3 + FACE] if hidden else 1)
-        # Never carried: pants, skirt and legs by head and arms, hair and face by limbs, arms by legs.
-        foreign = [] if number == 0 else [1, 3, 7] if number == 1 else [1, 2, 3, 4, 7] if number < 6 else [2, 4, 6]
+        # Never carried: pants, skirt and legs by head and arms, arms by the head, hair and face by limbs, arms by legs.
+        foreign = [] if number == 0 else [1, 3, 6, 7] if number == 1 else [1, 2, 3, 4, 7] if number < 6 else [2, 4, 6]
         inside = inside * (1 - sum(found[3 + region] for region in foreign))
         own_share = sampled(membership[None], from_x, from_y)[0]
         share = weight * (0.95 * own_share + 0.05).clip(0) * inside
         # An arm lies in front of the torso, the background beside it does not.
         background = (0.2 if number == 1 else 0.03) / np.maximum(weight, 1)
-        if number >= 6 or number in (3, 5):
+        if number >= 2:
             background = background * (2 * own_share).clip(0.08, 1) ** 3
         visible = share * (1 - (1 - background) * found[3])
         if number in (3, 5, 7, 9) and in_front(target, number, parts):
             regions = [5, 6] if number < 6 else [1, 7]
             visible = visible * (1 + 30 * (2 * own_share - 1).clip(0, 1) * found[[3 + one for one in regions]].sum(0))
+        if number == 1:  # hair and neck that the torso brings along end where the head has background
+            neck = found[3] * (6 * own_share - 0.3).clip(0, 1) * (sums[3 + 2] + sums[3 + 4]) / mixture.clip(1e-25)
+            sums, mixture = sums * (1 - neck), mixture * (1 - neck)
         sums += visible * found
         mixture += visible
         weights += share

@@ -58,6 +58,20 @@ def test_a_forearm_that_leaves_the_torso_does_not_stay_there() -> None:
     assert after.coverage[0, 0][CENTRE].min() > 0.5
 
 
+def test_a_hand_at_the_head_does_not_stay_on_the_shoulder() -> None:
+    """A forearm that leads up to the ear hides the shoulder; a rest of it stayed there."""
+    joints = crossed((80, 50))
+    image, masks = photo(joints)
+    coat = masks[0, region_id("background"), 58:110, 48:64].clone()  # with a sleeve
+    masks[0, region_id("upper"), 58:110, 48:64] += coat
+    masks[0, region_id("background"), 58:110, 48:64] -= coat
+    shoulder = (slice(62, 76), slice(66, 82))
+    assert skin_on(warp_parts(image, masks, joints, joints), shoulder) > 30
+    after = PersonToWarp(image, masks, joints).warp(standing())
+    assert after.regions[0, region_id("arms")][shoulder].max() < 0.05
+    assert after.regions[0, region_id("upper")][shoulder].min() > 0.9
+
+
 def test_the_forearm_shows_where_the_pose_has_it() -> None:
     joints = crossed()
     image, masks = photo(joints)

@@ -274,6 +274,15 @@ def test_the_head_is_the_photos_and_has_its_outline() -> None:
     assert found.image[0, 0, 100, 88] == pytest.approx(DRAWN, abs=1e-3), "the coat is drawn"
 
 
+def test_nothing_is_drawn_in_the_corner_between_neck_and_shoulder() -> None:
+    """The network drew hair there; the head's outline bounds it on both sides."""
+    labels = with_head(body())
+    labels[46:60, 74:78] = labels[46:60, 98:102] = region_id("background")  # beside the neck
+    alpha = enlarge(a_rendering(), a_warp(labels), standing(), GREY).alpha
+    assert alpha is not None
+    assert alpha[0, 0, 50:56, [75, 100]].max() < 0.3
+
+
 def test_the_network_draws_a_head_whose_face_the_warp_does_not_show() -> None:
     """Seen from behind, or turned away."""
     labels = with_head(body())

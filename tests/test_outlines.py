@@ -49,6 +49,19 @@ def test_borders_between_two_regions_stay() -> None:
     assert torch.equal(clean_outline(image, masks), image)
 
 
+def test_the_rim_of_a_bare_arm_takes_the_colours_of_the_arm() -> None:
+    """The shadow beside a shirt moved along with the arm as a dark line; the shirt keeps its pixels."""
+    image, masks = a_photo(0, WIDTH)
+    masks[:, region_id("upper"), :, 20:40] = 0
+    masks[:, region_id("arms"), :, 20:40] = 1
+    image[..., :20] = image[..., 40:] = BEYOND
+    image[..., 20:40] = RIM
+    image[..., 22:38] = PERSON
+    cleaned = clean_outline(image, masks)
+    torch.testing.assert_close(cleaned[..., 20:40], torch.full((1, 3, HEIGHT, 20), PERSON))
+    assert torch.equal(cleaned[..., 2:20], image[..., 2:20])
+
+
 @pytest.mark.parametrize("region", ["background", "upper"])
 def test_a_photo_of_one_region_stays(region: str) -> None:
     image = torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))

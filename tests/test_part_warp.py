@@ -77,7 +77,7 @@ def test_a_pose_scaled_by_two_samples_between_pixels() -> None:
     wanted = torch.stack([(x + 40) / 2, (y + 40) / 2])
     mask = covered(warp)
     difference = (warp.image[0, :2] - wanted)[:, mask[0]].abs()
-    assert difference.max() < 0.4, "of 80: at the border of the legs each ends"
+    assert difference.max() < 1.5, "of 80: at the border of the legs each ends, and a bare arm at the shirt"
     assert difference.mean() < 5e-3
     assert (warp.coordinates[0] - wanted)[:, mask[0]].abs().max() < 1e-3
 

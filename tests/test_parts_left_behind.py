@@ -9,6 +9,7 @@ from warped_people import (
     FACE,
     HEIGHT,
     WIDTH,
+    labels_of,
     noise,
     on_boxes,
     standing,
@@ -172,6 +173,56 @@ def test_a_forearm_ends_at_the_trousers_beside_it() -> None:
         column, row = beside.round().int().tolist()
         assert warp.coverage[0, 0, row, column] > 0.05
         assert warp.regions[0, 0, row, column] > 0.9
+
+
+@pytest.mark.parametrize("half", ["upper arm", "forearm"])
+def test_a_bare_arm_ends_at_the_shirt_beside_it(half: str) -> None:
+    """Uncovered, the network drew a ragged brown rim there."""
+    joints = standing()
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    labels = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)
+    labels[(y > 26) & (y < 54) & ((x - 40).abs() < 16)] = region_id("upper")
+    shoulder, elbow, wrist = (joints[0, JOINTS.index(f"right_{name}"), :2] for name in ("shoulder", "elbow", "wrist"))
+    for start, end in ((shoulder, elbow), (elbow, wrist)):
+        centre = start[0] + (y - start[1]) / (end[1] - start[1]) * (end[0] - start[0])
+        labels[((x - centre).abs() <= 2) & (y >= start[1] + 2) & (y <= end[1])] = region_id("arms")
+    target = turned(joints, "right_shoulder", ("right_elbow", "right_wrist"), 70)  # straight out, away from the shirt
+    warp = warp_parts(noise(), one_hot(labels[None]), joints, target)
+    names = ("shoulder", "elbow") if half == "upper arm" else ("elbow", "wrist")
+    start, end = (target[0, JOINTS.index(f"right_{name}"), :2] for name in names)
+    along = (end - start) / (end - start).norm()
+    across = torch.stack([along[1], -along[0]])
+    across = across if across[1] > 0 else -across
+    for u in (4, 7):
+        column, row = (start + u * along + 4 * across).round().int().tolist()  # where the shirt was
+        assert warp.coverage[0, 0, row, column] > 0.05
+        assert warp.regions[0, 0, row, column] > 0.9
+
+
+def test_a_leaning_head_has_one_neck() -> None:
+    """The neck that the torso brought along stuck out beside it."""
+    joints = standing()
+    y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
+    labels = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)
+    labels[(y > 8) & (y < 28) & ((x - 40).abs() < 4)] = region_id("face")
+    labels[(y >= 28) & (y < 54) & ((x - 40).abs() < 12)] = region_id("upper")
+    head = [JOINTS.index(name) for name in ("nose", "right_eye", "left_eye", "right_ear", "left_ear")]
+    target = joints.clone()
+    target[:, head, 0] -= 6  # to the left
+    warp = warp_parts(noise(), one_hot(labels[None]), joints, target)
+    face = (warp.regions[0, region_id("face")] > 0.5) & (warp.coverage[0, 0] > 0.05)
+    assert face[24].sum() <= 9, "as wide as in the photo, 7, up to resampling; 11 with the neck of the torso"
+
+
+def test_a_head_brings_along_no_hand() -> None:
+    joints = standing()
+    labels = labels_of(joints)
+    labels[0, 12:22, 46:52] = region_id("arms")  # a hand at the ear
+    head = [JOINTS.index(name) for name in ("nose", "right_eye", "left_eye", "right_ear", "left_ear")]
+    target = joints.clone()
+    target[:, head, 0] -= 6
+    warp = warp_parts(noise(), one_hot(labels), joints, target)
+    assert (warp.regions[0, region_id("arms"), 14:19, 42:46] * (warp.coverage[0, 0, 14:19, 42:46] > 0.02)).max() < 0.1
 
 
 def test_of_two_legs_that_cross_the_lower_foot_is_in_front() -> None:

@@ -34,7 +34,7 @@ _MOVED, _UNSEEN_MOVED, _HANGING_MOVED = 0.3, 0.1, 0.1
 wrist of an arm that hangs."""
 _NEAR_ARM, _ON_TORSO = 0.5, 1.0  # nearness of a bare hand, softness of the torso
 _LEAST, _LEAST_HAIR = 0.02, 0.004  # of the torso length squared: smaller overlaps of an arm are ignored
-_ABOVE_HIPS, _BESIDE_TORSO = 0.95, 0.1  # shares of the torso's length, torso lengths
+_ABOVE_SHOULDERS, _ABOVE_HIPS, _BESIDE_TORSO = 0.6, 0.95, 0.1  # shares of the torso's length twice, torso lengths
 
 
 @dataclass(frozen=True)
@@ -206,11 +206,13 @@ def limb_maps(masks: Tensor, source: Tensor, replaced: Tensor | None = None) -> 
 
 
 def _lies_across(shapes: PartShapes, wrist: Tensor) -> Tensor:
-    """Return whether a wrist lies on the torso and above the hips, where a hanging arm does not reach, (B,)."""
+    """Return whether a wrist lies on the torso, above where a hanging arm reaches, or at the head, (B,)."""
     start = shapes.start[:, TORSO_PART]
     along, place = shapes.end[:, TORSO_PART] - start, wrist - start
     length = along.norm(dim=-1).clamp(min=1e-3)
     down = (place * along).sum(-1) / length.square()
     across = (place[:, 1] * along[:, 0] - place[:, 0] * along[:, 1]).abs() / length
-    lies: Tensor = (down > 0) & (down < _ABOVE_HIPS) & (across < shapes.half + _BESIDE_TORSO * shapes.size)
+    lies: Tensor = (
+        (down > -_ABOVE_SHOULDERS) & (down < _ABOVE_HIPS) & (across < shapes.half + _BESIDE_TORSO * shapes.size)
+    )
     return lies

@@ -62,7 +62,7 @@ class LayersGraph(nn.Module):
 
     Shape:
         masks: (1, 8, H, W); on_map: (1, 18, 3), joints of the source, a result of :class:`LimbsGraph`; joints:
-        (1, 18, 3), a pose, of which only the presence of each joint counts; results: (1, 10, H, W) and (1, 6, H, W),
+        (1, 18, 3), a pose, of which only the presence of each joint counts; results: (1, 10, H, W) and (1, 8, H, W),
         see :func:`part_layers`.
     """
 

@@ -22,7 +22,7 @@ from scmnet_cli.models.part_composite import FACE, composite, with_background
 from scmnet_cli.models.part_joints import complete_joints, hidden_faces
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_transforms import part_transforms
-from scmnet_cli.models.parts import ENDING_PARTS, HEAD_PART, PARTS
+from scmnet_cli.models.parts import BONE_PARTS, HEAD_PART, PARTS
 from scmnet_cli.models.photo_end import within_photo
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND, WarpFields
 from scmnet_cli.regions import NUM_REGIONS
@@ -153,7 +153,7 @@ class ArrayLayers:
 
     Shape:
         picture: (1, 3, H, W), minus the value of uncovered pixels; masks: (1, 8, H, W); part_shares, other_limbs:
-        (1, 10, H, W) and (1, 6, H, W), outputs of ``part_layers.onnx``; wanted: (1, 10), the parts to warp.
+        (1, 10, H, W) and (1, 8, H, W), outputs of ``part_layers.onnx``; wanted: (1, 10), the parts to warp.
     """
 
     picture: FloatArray
@@ -170,7 +170,7 @@ class ArrayLayers:
     @property
     def other_leg(self) -> dict[int, Tensor]:
         """For legs and forearms, where pixels belong to another limb, (1, H, W)."""
-        return {part: as_tensor(self.other_limbs[:, number]) for number, part in enumerate(ENDING_PARTS)}
+        return {part: as_tensor(self.other_limbs[:, number]) for number, part in enumerate(BONE_PARTS)}
 
     def parts(self, hidden: Tensor) -> Iterator[Tensor]:
         """Yield the layers that each part samples, (1, 12, H, W); of parts that are not wanted the last ones."""

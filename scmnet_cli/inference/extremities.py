@@ -43,9 +43,9 @@ larger hole in the region map the limb's outline is unknown."""
 _HAND_ALPHA, _FOOT_ALPHA, _HEAD_ALPHA = (0.02, 0.12), (0.15, 0.35), (0.05, 0.2)
 """Values of alpha between which hands, feet and heads fade in: what the network takes for background is debris."""
 _BESIDE_HEAD = 140  # one of this many parts of the height is how far beside the network's head the photo's may lie
-_HOLE, _SLIT, _BRACELET = 64, 128, 42
-"""Holes and notches of a limb, slits beside an arm, and gaps across it that are narrower than twice one of this many
-parts of the height are closed."""
+_HOLE, _SLIT, _BRACELET, _HEAD_SLIT = 64, 128, 42, 300
+"""Holes and notches of a limb, slits beside an arm, gaps across it, and slits of a head that are narrower than twice
+one of this many parts of the height are closed."""
 _IN_THIGH, _BESIDE_THIGH = (-2.0, 0.1, 0.13), (-2.0, 0.1, 0.3)
 _HARDLY, _DRAWN_RIM = 0.5, 4
 """Share of a shin's axis on the warped person below which the network draws the leg, and pixels beside uncovered ones
@@ -106,10 +106,11 @@ class Extremities:
         arms = torch.stack([whole, bridged, limbs.torso, thighs]).amax(0)  # an arm does not bound trunk and thighs
         masks = torch.cat([arms, closed, person], dim=1)
         connected = torch.cat([_connected(masks[:, :1], _ARM_SPECK), _connected(masks[:, 1:], _SPECK)], dim=1)
+        seamless = _closed(person, _HEAD_SLIT)
         beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * connected, 1, dim=1)
         covered = ramp(warp.coverage, *_SEEN) * (1 - drawn * dilated((warp.coverage <= 0).to(person.dtype), _DRAWN_RIM))
         beside_torso, beside_closed = beside_torso * covered, beside_closed * covered
-        outline = 1 - head * (1 - _smoothed(closed) * _connected(closed, _HEAD_SPECK))
+        outline = 1 - head * (1 - _smoothed(seamless) * _connected(closed, _HEAD_SPECK))
         for bones, where, least, outside in (
             (_ARMS, _ON_LIMB, _WHOLE, beside_torso), (_FOREARMS, _ON_FOREARM, _NEARLY_WHOLE, beside_torso),
             (_THIGHS, _ON_THIGH, _WHOLE, beside_closed), (_SHINS, _ON_SHIN, _WHOLE, beside_closed),

@@ -20,7 +20,7 @@ from scmnet_cli.inference.cloth import continued
 from scmnet_cli.inference.hanging_sleeves import sleeve_alone
 from scmnet_cli.inference.limb_maps import LimbMaps
 from scmnet_cli.inference.made_up_hands import with_hands
-from scmnet_cli.models.parts import FOREARMS, LIMB_PARTS, LIMBS, PARTS, THIGHS, TORSO_PART, UPPER_ARMS
+from scmnet_cli.models.parts import FOREARMS, HEAD_PART, LIMB_PARTS, LIMBS, PARTS, THIGHS, TORSO_PART, UPPER_ARMS
 from scmnet_cli.models.warp_mixing import WarpT, giving_way, in_photo, mixed
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import mirror
@@ -83,14 +83,15 @@ def photo_versions(
     crossed = (chosen & ~hanging)[:_NUM_ARMS]
     shown_by = [photo] * len(PARTS)
     behind = photo
+    trunk = (TORSO_PART,) if _at_head(maps) else (TORSO_PART, HEAD_PART)  # together, so that no neck shows twice
     if crossed.any():
         gap = _gap(photo, _hidden(maps, unseen, crossed), maps, _UNSEEN_RIM if unseen[:_NUM_ARMS].any() else _RIM)
         behind = _without(photo, gap, maps, fill)
-        for part in (TORSO_PART, *_sleeves(photo, gap, maps)):
+        for part in (*trunk, *_sleeves(photo, gap, maps)):
             shown_by[part] = behind
     if hanging.any():
         behind = _without_hanging(behind, photo, maps, hanging, fill)
-        for part in (TORSO_PART, *THIGHS):
+        for part in (*trunk, *THIGHS):
             shown_by[part] = behind
     arms = _without_hair(photo, maps) if below_hair.any() else photo
     arms = _with_sleeves_alone(arms, maps, hanging, fill)
@@ -166,6 +167,12 @@ class _Photo:
     def masks(self) -> FloatArray:
         """The region masks, (H, W, 8)."""
         return self.layers[..., 3:]
+
+
+def _at_head(maps: LimbMaps[FloatArray]) -> bool:
+    """Return whether a hand is beside the head: it is above its shoulder."""
+    heights = maps.completed[0, :, 1]
+    return any(heights[wrist] < heights[shoulder] for shoulder, _, wrist in LIMBS[:_NUM_ARMS])
 
 
 def _contiguous(layers: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ import numpy as np
 from scmnet_cli.models.arrays import add_product_, as_type, clip_, constant, is_traced, namespace, norm, zeros
 from scmnet_cli.models.part_shapes import Box, PartShapes
 from scmnet_cli.models.part_transforms import PartTransforms
-from scmnet_cli.models.parts import HEAD_PART
+from scmnet_cli.models.parts import FIRST_BONE, HEAD_PART
 from scmnet_cli.models.sampling import counted, sampled_at, sampling_grid
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NUM_SAMPLED = 12
 """Channels that a part samples: image (3), regions (8), and the degree to which a pixel belongs to the part."""
 
-FACE = 4  # region id
+_HAIR, FACE = 2, 4  # region ids
 _CROSSING_LIMBS = ((3, 5), (7, 9))  # parts: forearms and shins, right and left
 _LIMB_REGIONS = {3: (5, 6), 5: (5, 6), 7: (1, 7), 9: (1, 7)}
 _IN_FRONT, _CROSSING, _ALONG_LIMB = 30.0, 0.3, 9
@@ -34,7 +34,7 @@ LEAST_SOURCE = 0.05
 FAINT = 0.08
 """Cube root of the least weight of a leg's background."""
 
-_ON_HEAD, _ON_ARMS, _ON_LEGS = (1, 3, 7), (1, 2, 3, 4, 7), (2, 4, 6)
+_ON_HEAD, _ON_ARMS, _ON_LEGS = (1, 3, 6, 7), (1, 2, 3, 4, 7), (2, 4, 6)
 _FOREIGN = ((), _ON_HEAD, *[_ON_ARMS] * 4, *[_ON_LEGS] * 4)
 """For each part, the regions that never move with it: pants beside a hand stay in place when the arm moves."""
 
@@ -118,9 +118,11 @@ def composite(
             share *= parts[:, part, None, None, None]
         shares[at] += share
         behind = (_AROUND_HEAD_COUNTS if part == HEAD_PART else _BACKGROUND_COUNTS) / weight.clip(1)
-        if part in layers.other_leg:
+        if part >= FIRST_BONE:
             behind = behind * clip_(2 * sampled[:, -1:], FAINT, 1.0) ** 3
         seen = share * (1 - sampled[:, 3:4] + behind * sampled[:, 3:4])
+        if part == HEAD_PART:  # the sums are the torso's so far
+            sums[at] *= _no_second_neck(sums[at], sampled)
         if part in in_front and (not boxed or in_front[part].any()):
             own = clip_(2 * sampled[:, -1:] - 1, 0, 1) * _of_regions(sampled, _LIMB_REGIONS[part])
             seen = seen * (1 + _IN_FRONT * in_front[part] * own)
@@ -135,6 +137,18 @@ def composite(
     extent = constant([width, height], places)[:, None, None]
     coordinates = ((places + 1) * extent - 1) * (covered / 2)
     return mixed[:, :3] + fill, mixed[:, 3:], coverage * covered, coordinates
+
+
+def _no_second_neck(torso: Tensor, head: Tensor) -> Tensor:
+    """Return the share of the torso's sums that stays, (B, 1, h, w): hair and neck end where the head has background.
+
+    A head that leans shows its own neck; the one that the torso brings along stuck out beside it.
+
+    Shape:
+        torso: (B, 12, h, w), the sums of the torso; head: likewise, the samples of the head.
+    """
+    beside = head[:, 3:4] * clip_(6 * head[:, -1:] - 0.3, 0, 1)
+    return 1 - beside * _of_regions(torso, (_HAIR, FACE)) / torso[:, -1:].clip(1e-25)
 
 
 def _of_regions(sampled: Tensor, regions: Sequence[int]) -> Tensor:

@@ -78,10 +78,10 @@ def left_behind(
     ]
     person = 1 - masks[:, 0]
     on_arm = person - masks[:, BESIDE_FOREARM].sum(1)
-    radius = max(round(masks.shape[2] / _EDGE), 1)
     ids = [torch.tensor(regions, device=masks.device) for regions in _HELD]
     held = torch.stack([masks.index_select(1, regions).amax(1) for regions in ids], dim=1)
-    held = dilated(held, radius)
+    held = dilated(held, max(round(masks.shape[2] / _EDGE), 1))
+    garments = garments_of(masks)
     legs = _Legs(shapes, person, held[:, _KIND[_THIGHS[0]]], masks[:, _BARE_LEGS])
     found: list[Tensor | None] = []
     of_other_leg: dict[int, Tensor] = {}
@@ -110,11 +110,17 @@ def left_behind(
                 left = torch.maximum(left, beyond)
             left = torch.maximum(left, past if part in _UPPER else (u / -distance).clamp_(0, 1)).mul_(kept)
             if part in _ARM_PARTS:
-                bare = bare_beside(bone, masks, u)
-                bare = torch.maximum(past, bare) if part in _FOREARMS else bare
-                left = torch.maximum(left, bare.mul_(held[(slice(None), _GARMENTS, *box)]))
+                beside = bare_beside(bone, masks, u).mul_(garments[(slice(None), *box)])
+                if part in _FOREARMS:
+                    beside = torch.maximum(beside, past.mul_(held[(slice(None), _GARMENTS, *box)]))
+                left = torch.maximum(left, beside)
         found.append(left.mul_((8 * weight[1]).clamp_(max=1)))
     return found, of_other_leg
+
+
+def garments_of(masks: Tensor) -> Tensor:
+    """Return where garments are, (B, H, W)."""
+    return masks.index_select(1, torch.tensor(_HELD[_GARMENTS], device=masks.device)).amax(1)
 
 
 def _around(box: Box, like: Tensor) -> tuple[int, int, int, int]:

@@ -35,20 +35,21 @@ from scmnet_cli.models.part_composite import (
     with_background,
 )
 from scmnet_cli.models.part_joints import complete_joints, hidden_faces
-from scmnet_cli.models.part_ownership import BESIDE_FOREARM, LEGS, left_behind
+from scmnet_cli.models.part_ownership import BESIDE_FOREARM, LEGS, Bone, bare_beside, garments_of, left_behind
 from scmnet_cli.models.part_shapes import Box, PartShapes
 from scmnet_cli.models.part_transforms import PartTransforms, part_transforms
-from scmnet_cli.models.parts import ENDING_PARTS, HEAD_PART
+from scmnet_cli.models.parts import ARM_PARTS, BONE_PARTS, HEAD_PART, UPPER_ARMS
 from scmnet_cli.models.photo_end import within_photo
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND, WarpFields
 
 NUM_WARP_CHANNELS = 12
 """Channels of :meth:`PartWarp.channels`: warped image (3), coverage (1), warped regions (8)."""
 
-_FOREARMS = (3, 5)
+_ELBOW, _BARE = 0.03, 0.45  # in lengths of the bone: distance from the elbow; least bareness of an arm
 _FEW_PIXELS = 2**15  # up to which a batch is warped faster at once
-_OTHER_LEG, _OWNED = 0.04, 0.5
-"""Membership of the pixels that a leg leaves to the other one, since it ends there; that of the other one, at least."""
+_OTHER_LEG, _OWNED, _BESIDE_BARE = 0.04, 0.5, 0.08
+"""Membership of the pixels that a leg leaves to the other one, since it ends there; that of the other one, at least;
+that of the garments beside a bare arm."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,14 @@ def part_layers(masks: Tensor, source: Tensor, target: Tensor) -> tuple[Tensor, 
     Of the target only the joints that are there count, not their places.
 
     Shape:
-        masks: (B, 8, H, W); source, target: (B, 18, 3), as detected; results: (B, 10, H, W) and (B, 6, H, W), the
+        masks: (B, 8, H, W); source, target: (B, 18, 3), as detected; results: (B, 10, H, W) and (B, 8, H, W), the
         degree to which pixels belong to each part, and where pixels of limbs belong to another one.
     """
     source, target = complete_joints(torch.cat([source, target]).float()).chunk(2)
     shapes = PartShapes.of(source, part_transforms(source, target).valid)
     layers = _Layers.of(masks[:, :3], masks.float(), shapes, boxed=False)
     own = [own for own in layers.memberships if own is not None]
-    return torch.stack(own, dim=1), torch.stack([layers.other_leg[part] for part in ENDING_PARTS], dim=1)
+    return torch.stack(own, dim=1), torch.stack([layers.other_leg[part] for part in BONE_PARTS], dim=1)
 
 
 def warp_layers(
@@ -137,7 +138,7 @@ def warp_layers(
     transforms = part_transforms(source, target)
     shapes = PartShapes.of(target, transforms.valid)
     boxes = shapes.boxes((image.shape[2], image.shape[3]), boxed=False)
-    ends = dict(zip(ENDING_PARTS, layers[1].unbind(1), strict=True))
+    ends = dict(zip(BONE_PARTS, layers[1].unbind(1), strict=True))
     unpacked = _Layers(image.float() - fill, masks.float(), boxes, [*layers[0].unbind(1)], ends)
     return _composite(unpacked, hidden, fill, transforms, shapes, boxed=False, parts=parts)
 
@@ -225,8 +226,8 @@ class _Layers:
 
     Shape:
         image: (B, 3, H, W); masks: (B, 8, H, W); memberships: inside each part's box, the degree to which its pixels
-        belong to the part, (B, h, w); other_leg: for legs and forearms, 1 where pixels belong to another limb and
-        are background to this one, (B, h, w).
+        belong to the part, (B, h, w); other_leg: for arms and legs, 1 where pixels belong to another part and are
+        background to this one, (B, h, w).
     """
 
     image: Tensor
@@ -242,13 +243,17 @@ class _Layers:
         near = [None if box is None else shapes.weight(part, box) for part, box in enumerate(boxes)]
         weights = [None if pair is None else pair[0] for pair in near]
         behind, other_leg = left_behind(near, boxes, _total(weights, boxes, image), masks, shapes)
-        faint = {part: FAINT * weight for part in other_leg if (weight := weights[part]) is not None}
+        faint = {part: FAINT * weight for part in BONE_PARTS if (weight := weights[part]) is not None}
         for weight, left in zip(weights, behind, strict=True):
             if weight is not None and left is not None:
                 weight.mul_(1 - left)
         strength = _of_legs(weights, boxes, image)
         total = _total(weights, boxes, image)
-        beside = {part: _beside_forearm(boxes[part], weights[part], total, masks) for part in _FOREARMS}
+        beside = {
+            part: _beside_arm(shapes, part, box, (faint[part], own), total, masks)
+            for part in ARM_PARTS
+            if (own := weights[part]) is not None and (box := boxes[part]) is not None
+        }
         memberships: list[Tensor | None] = []
         for box, weight, left in zip(boxes, weights, behind, strict=True):
             own = None if box is None or weight is None else weight.div_(total[(..., *box)])
@@ -262,10 +267,11 @@ class _Layers:
                 ground = beyond * (masks[(slice(None), 0, *box)] > 0.5)
                 beyond *= (owned[other][(..., *box)] > _OWNED) & (strength[other][(..., *box)] > faint[part])
                 memberships[part] = torch.maximum(own, _OTHER_LEG * torch.maximum(beyond, ground))
-        for part, others in beside.items():
-            if (own := memberships[part]) is not None and others is not None:
-                memberships[part] = torch.where(others > 0, _OTHER_LEG, own)
-                other_leg[part] = others
+        for part, found in beside.items():
+            if (own := memberships[part]) is not None:
+                own = torch.where(found[0], _OTHER_LEG, own)
+                memberships[part] = torch.where(found[1], _BESIDE_BARE, own)
+                other_leg[part] = (found[0] | found[1]).to(own.dtype)
         return cls(image, masks, boxes, memberships, other_leg)
 
     def rows(self, rows: slice) -> _Layers:
@@ -307,12 +313,31 @@ class _Layers:
             membership.zero_()
 
 
-def _beside_forearm(box: Box | None, weight: Tensor | None, total: Tensor, masks: Tensor) -> Tensor | None:
-    """Return 1 where a forearm has trousers, a skirt or bare legs beside it that another part shows, (B, h, w)."""
-    if box is None or weight is None:
-        return None
-    foreign = masks[:, BESIDE_FOREARM][(..., *box)].amax(1) > 0.5
-    return (foreign & (total[(..., *box)] - weight > FAINT * weight)).to(weight.dtype)
+def _beside_arm(
+    shapes: PartShapes, part: int, box: Box, weights: tuple[Tensor, Tensor], total: Tensor, masks: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return where an arm ends: at trousers, skirts and bare legs, and a bare arm at all garments that others show.
+
+    Args:
+        shapes: parts of the source.
+        part: a part of an arm.
+        box: bounding box of the part.
+        weights: the least weight of a pixel that others show, and the weight of what the arm does not leave behind.
+        total: sum of the weights of all parts.
+        masks: region masks of the source.
+
+    Shape:
+        weights: (B, h, w); total: (B, H, W); masks: (B, 8, H, W); results: (B, h, w), bool.
+    """
+    faint, own = weights
+    rest = total[(..., *box)] - own
+    bone = Bone.of(shapes, part)
+    u, _ = bone.local(box)
+    near = faint > 0
+    foreign = near & (masks[:, BESIDE_FOREARM][(..., *box)].amax(1) > 0.5)
+    bare = bare_beside(bone, masks, u) * (1 - u if part in UPPER_ARMS else u).gt(_ELBOW)
+    garments = bare * garments_of(masks)[(slice(None), *box)] > _BARE
+    return foreign & (rest > FAINT * own), garments & near & (rest > faint.clamp(max=FAINT))
 
 
 def _of_legs(values: list[Tensor | None], boxes: list[Box | None], image: Tensor) -> list[Tensor]:

@@ -21,7 +21,7 @@ BONE_STARTS = [joint for start, middle, _ in LIMBS for joint in (start, middle)]
 BONE_ENDS = [joint for _, middle, end in LIMBS for joint in (middle, end)]
 LIMB_PARTS = ((2, 3), (4, 5), (6, 7), (8, 9))
 """Parts of right and left arm and of right and left leg: in this order are all limbs."""
-ENDING_PARTS = (3, 5, 6, 7, 8, 9)
-"""Parts that end where another limb begins: forearms, thighs and shins."""
+BONE_PARTS, ARM_PARTS = (2, 3, 4, 5, 6, 7, 8, 9), (2, 3, 4, 5)
+"""Parts around a bone, which end where another part begins; the first four are those of the arms."""
 UPPER_ARMS, FOREARMS, THIGHS = (2, 4), (3, 5), (6, 8)
 """Parts, right and left."""
