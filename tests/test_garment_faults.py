@@ -17,7 +17,7 @@ from test_editing import (
 from test_fitting import relabelled
 
 from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.inference.garment_faults import held_in_hands, label, without_foreign
+from scmnet_cli.inference.garment_faults import held_in_hands, label, without_foreign, without_foreign_edge
 from scmnet_cli.inference.limb_places import limb_places, torso_length
 from scmnet_cli.inference.wearer_faults import corrected
 from scmnet_cli.regions import BACKGROUND, region_id
@@ -119,3 +119,36 @@ def test_what_a_hand_holds_is_no_sleeve() -> None:
     held = held_in_hands(person, sleeves, colour)
     assert held[ndimage.binary_erosion(clutch, iterations=2)].all()
     assert not held[sleeves & (place < 1.2)].any()
+
+
+def test_the_end_of_a_label_goes_with_it_though_a_print_has_its_colour() -> None:
+    person = full_size(PANTS, "wearer", {"upper": GREEN})
+    worn = regions_of(person, "upper")
+    size, neck = torso_length(person), person.joints[JOINTS.index("neck")]
+    rows, columns = np.mgrid[: worn.shape[0], : worn.shape[1]]
+    tag = worn & (abs(rows - neck[1] - 0.03 * size) < 0.04 * size) & (abs(columns - neck[0]) < 0.08 * size)
+    end = tag & (columns > neck[0] + 0.04 * size)
+    printed = worn & (rows > neck[1] + 0.5 * size) & (rows < neck[1] + 0.6 * size)
+    colour = person.image.astype(np.float32)
+    colour[tag], colour[end | printed] = (240, 235, 230), (200, 150, 140)
+    found = label(person, worn, colour)
+    assert tag.any()
+    assert end.any()
+    assert found[tag].all()
+    assert not found[printed].any()
+
+
+def test_the_bed_in_an_armpit_is_no_part_of_a_flat_garment_and_its_print_is() -> None:
+    rows, columns = np.mgrid[:200, :160]
+    mask = (rows > 20) & (rows < 180) & (columns > 20) & (columns < 140)
+    image = np.full((200, 160, 3), 220, np.uint8)
+    image[mask] = (90, 90, 50)
+    bed = mask & (columns < 24) & (abs(rows - 80) < 5)
+    printed = mask & (np.hypot(rows - 100, columns - 80) < 4)
+    image[bed], image[printed] = (230, 190, 170), (200, 30, 30)
+    kept = without_foreign_edge(image, mask)
+    assert bed.any()
+    assert not kept[bed].any()
+    assert kept[printed].all()
+    assert kept[mask & ~bed].mean() > 0.99
+    assert not without_foreign_edge(image, np.zeros_like(mask)).any()

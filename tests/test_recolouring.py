@@ -199,3 +199,25 @@ def test_the_dots_of_a_top_before_trousers_of_their_colour_stay() -> None:
     result = drawn(recoloured(edit, photo, photo), photo)
     above = slice(SIZE // 2 - 5, SIZE // 2 - 2), slice(20, -20)
     assert abs(result - photo)[above].mean() < 10
+
+
+def test_no_hue_of_the_old_garment_stays_beside_the_new_one() -> None:
+    photo, _ = picture(old=(90.0, 110.0, 230.0))
+    rim = (distance() > RADIUS) & (distance() < RADIUS + 4)
+    photo[rim] = (photo[rim] * 0.7 + np.asarray((50, 60, 120)) * 0.3).astype(np.uint8)  # shaded cloth at the edge
+    edit = red_disc()
+    result = drawn(recoloured(edit, photo, photo), photo)
+    beyond = (distance() > RADIUS + 1) & (distance() < RADIUS + 2.5)
+    assert (result[beyond][:, 2] - result[beyond][:, 1]).mean() < 4
+
+
+def test_where_an_edit_shows_the_background_an_unclear_edge_does_too() -> None:
+    photo, _ = picture()
+    rim = abs(distance() - RADIUS) < 4
+    photo[rim] = (20, 160, 20)  # neither the garment nor what is beside it
+    edit = red_disc()
+    area = np.where(distance() < RADIUS + 12, np.float32(1), edit.area)
+    found = recoloured(replace(edit, area=area), photo, np.full_like(photo, 100))
+    result = found.over(photo, np.full_like(photo, 100)).astype(float)
+    beyond = (distance() > RADIUS + 2) & (distance() < RADIUS + 4)
+    assert abs(result[beyond] - 100).mean() < 10

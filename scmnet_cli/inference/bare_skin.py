@@ -29,17 +29,20 @@ _LIMB_EDGE = 0.015
 """Soft edge of a bare limb in torso lengths."""
 _SHADING = 0.25
 """How much darker a bare limb is at its outline."""
-_SLICES, _LEAST_IN_SLICE = 17, 5
+_SLICES, _LEAST_IN_SLICE, _UNSEEN_EDGE, _ROUND = 17, 5, 0.1, (0.6, 1.2)
+"""Slices across a leg that shows, pixels that a slice needs, weight of the usual shade at an outline, against all of
+them, and limits of the light across a leg, relative to its usual light."""
 _SEAM, _SEEN, _ABOVE_SHOE, _LEAST_SHOWN = 0.03, 0.4, 1.85, 0.004
-"""Slices across a leg that shows, and pixels that a slice needs; from where to where below a bared leg it is looked at,
-in lengths of a bone, not below the shoe's top; and its least area, in squared torso lengths."""
+"""From where to where below a bared leg it is looked at, in lengths of a bone, not below the shoe's top; its least
+area, in squared torso lengths."""
 _SKIN_HUE, _SKIN_LIGHT, _LEAST_REDNESS = (0.5, 2.0), (0.25, 1.6), 0.03
 """Limits of redness, (red - blue) / sum, and of lightness of skin, relative to the median of face and arms, and the
 redness from which it tells skin."""
 _MIXED = 0.012
 """Torso lengths from a leg's outline within which its pixels mix with others."""
-_MET, _FADES = 0.03, 0.4
-"""Torso lengths below a bared leg that give its colour there, and over which that colour fades."""
+_MET, _FADES, _SPOTS_FADE = 0.03, 0.4, 0.06
+"""Torso lengths below a bared leg that give its colour there, over which that colour fades, and what is special in each
+column does."""
 _LEAST_SKIN = 0.001  # share of the canvas
 _LIT, _LIKE_LIT = 0.65, 8.0
 """Quantile of lightness of the skin that gives its colour, since eyes, hair and shadows are darker; grey levels."""
@@ -58,17 +61,38 @@ def bare_limbs(wearer: Person) -> tuple[FloatArray, FloatArray]:
     inside = np.zeros(wearer.regions.shape, np.float32)
     edge = np.ones(wearer.regions.shape, np.float32)
     girths = [np.ones_like(inside)] * 2 + _leg_girths(wearer)
+    clothed = [np.ones_like(inside)] * 2 + _away_from_shown_legs(wearer)
     widths_of_limbs = (_ARM_WIDTHS, _ARM_WIDTHS, _LEG_WIDTHS, _LEG_WIDTHS)
-    for bones, widths_of_bones, girth, tight in zip(
-        bone_coordinates(wearer), widths_of_limbs, girths, (arm, arm, leg, leg), strict=True
+    for bones, widths_of_bones, girth, away, tight in zip(
+        bone_coordinates(wearer), widths_of_limbs, girths, clothed, (arm, arm, leg, leg), strict=True
     ):
+        reach = 1 + (_TIGHT - 1) * away
         for past_end, (u, v), widths in zip(_PAST_END, bones, widths_of_bones, strict=True):
             width = girth * np.interp(u, np.linspace(0, 1, len(widths)), widths)
             width = np.where((u > -0.1) & (u < past_end), width, 0)
             inside = np.maximum(inside, ((width - v) / _LIMB_EDGE + 0.5).clip(0, 1) * (width > 0))
-            inside = np.maximum(inside, tight * ((_TIGHT * width - v) / _LIMB_EDGE + 0.5).clip(0, 1) * (width > 0))
+            inside = np.maximum(inside, tight * ((reach * width - v) / _LIMB_EDGE + 0.5).clip(0, 1) * (width > 0))
             edge = np.minimum(edge, v / width.clip(min=1e-6))
     return inside.astype(np.float32), (1 - _SHADING * edge.clip(0, 1) ** 2).astype(np.float32)
+
+
+def _away_from_shown_legs(wearer: Person) -> list[FloatArray]:
+    """Return how far above the part of each leg that shows a pixel is, (H, W) in [0, 1] each; 1 where none shows.
+
+    A leg has no step where it begins to show.
+    """
+    shown = wearer.regions == region_id("legs")
+    legs = limb_places(wearer)[2:]
+    nearest = np.argmin([away for _, away in legs], axis=0)
+    found = []
+    for index, (place, away) in enumerate(legs):
+        seen = shown & (nearest == index) & (place < _ABOVE_SHOE) & (away < 2 * _LEG_WIDTHS[0][0])
+        if seen.sum() < _LEAST_SHOWN * torso_length(wearer) ** 2:
+            found.append(np.ones(shown.shape, np.float32))
+            continue
+        top = float(np.quantile(place[seen], 0.05))
+        found.append(((top - place) / _EVENS).clip(0, 1).astype(np.float32))
+    return found
 
 
 def _leg_girths(wearer: Person) -> list[FloatArray]:
@@ -162,12 +186,28 @@ def legs_continued(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolAr
         known = np.flatnonzero(counts >= _LEAST_IN_SLICE)
         if counts.sum() < _LEAST_SHOWN * size**2 or not len(known):
             continue
-        for channel in range(3):
-            means = np.bincount(number, wearer.image[below][:, channel], _SLICES)[known] / counts[known]
-            profile = ndimage.gaussian_filter1d(np.interp(np.arange(_SLICES), known, means), 1, mode="nearest")
-            drawn[bared, channel] = np.interp(slices[bared], np.arange(_SLICES), profile)
+        colours = wearer.image[below].astype(np.float32)
+        light = np.bincount(number, colours.mean(-1), _SLICES)[known] / counts[known]
+        profile = _rounded(known, light, counts[known])
+        drawn[bared] = np.median(colours, axis=0) * np.interp(slices[bared], np.arange(_SLICES), profile)[:, None]
         drawn = _evened(drawn, wearer, (bared, bared & cloth), shown & mine)
     return drawn
+
+
+def _rounded(slices: npt.NDArray[np.int64], light: FloatArray, counts: npt.NDArray[np.int64]) -> FloatArray:
+    """Return the light across a leg as on something round, relative to its usual light, (slices,).
+
+    So spots of shadow do not become stripes along the leg, and where none of it shows it is darker at its outline.
+
+    Shape:
+        slices, light, counts: (num,), the slices that show, their light and numbers of pixels.
+    """
+    usual = float(np.average(light, weights=counts))
+    places = np.append(slices, (0, _SLICES - 1))
+    values = np.append(light / max(usual, 1.0), (1 - _SHADING, 1 - _SHADING))
+    weights = np.sqrt(np.append(counts, (_UNSEEN_EDGE * counts.sum(),) * 2))
+    curve = np.polyval(np.polyfit(places, values, 2, w=weights), np.arange(_SLICES))
+    return np.asarray(curve.clip(*_ROUND), np.float32)
 
 
 def like_skin(wearer: Person) -> _BoolArray:
@@ -214,6 +254,8 @@ def _evened(
     seen = (wearer.image[:, columns] * there[..., None]).sum(0) / there.sum(0)[:, None]
     off = ndimage.median_filter(seen - drawn[lowest[columns], columns], (5, 1), mode="nearest")
     off = ndimage.gaussian_filter1d(off, max(1.0, _MET / 2 * size), axis=0, mode="nearest")
-    everywhere = np.stack([np.interp(np.arange(bared.shape[1]), columns, off[:, channel]) for channel in range(3)], -1)
-    share = np.exp(-(lowest[None] - rows).clip(0) / (_FADES * size))[..., None]
-    return np.where(bared[..., None], (drawn + everywhere * share).clip(0, 255), drawn).astype(np.float32)
+    usual = np.median(off, axis=0)
+    columnwise = [np.interp(np.arange(bared.shape[1]), columns, off[:, channel]) for channel in range(3)]
+    above = ((lowest[None] - rows).clip(0) / size)[..., None]
+    added = usual * np.exp(-above / _FADES) + (np.stack(columnwise, -1) - usual) * np.exp(-above / _SPOTS_FADE)
+    return np.where(bared[..., None], (drawn + added).clip(0, 255), drawn).astype(np.float32)

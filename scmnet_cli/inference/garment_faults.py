@@ -19,12 +19,15 @@ _BONE, _DEEP = 0.05, 0.08
 """Half width of a limb's middle, and depth of a garment's inside, in torso lengths."""
 _FOREIGN, _HELD = 0.002, 0.001
 """Shares of a colour that a garment, and a sleeve, lacks."""
+_ALIEN, _EDGE = 0.001, 0.05
+"""Share of a colour that a flat garment lacks, and depth of its edge, relative to the picture."""
 _RARE = 4
 """Multiple of that share up to which colours beside foreign ones are foreign too."""
 _ABOVE_ELBOW, _BELOW_ELBOW, _SLEEVE = (0.6, 1.1), (0.9, 2.2), 0.2
 """Parts of an arm, in lengths of its bones, and half width of a sleeve in torso lengths."""
 _LABEL = 0.13
 """Size of the place of a maker's label in torso lengths."""
+_WHOLE = 3  # times the part of a label that is found: the stripes of a garment are as like it
 _BINS, _LEAST_CORE = 10, 200
 """Bins a channel, and least number of pixels that tell a garment's colours."""
 
@@ -70,7 +73,44 @@ def label(wearer: Person, worn: _BoolArray, colour: FloatArray) -> _BoolArray:
     pieces, num = ndimage.label(ndimage.binary_opening(rare, iterations=1))
     areas = np.bincount(pieces.ravel(), minlength=num + 1)
     small = (areas < (_LABEL * size) ** 2) & (np.arange(num + 1) > 0)
-    return np.asarray(ndimage.binary_dilation(small[pieces], iterations=max(1, round(_LABEL / 8 * size))), np.bool_)
+    found = _with_like_colours(small[pieces], worn, colour, _LABEL * size)
+    return np.asarray(ndimage.binary_dilation(found, iterations=max(1, round(_LABEL / 8 * size))), np.bool_)
+
+
+def _with_like_colours(found: _BoolArray, worn: _BoolArray, colour: FloatArray, reach: float) -> _BoolArray:
+    """Return a label with what hangs together with it and is more like it than like the cloth around.
+
+    Shape:
+        found, worn, result: (H, W); colour: (H, W, 3).
+    """
+    from scipy import ndimage
+
+    if not found.any():
+        return found
+    away = ndimage.distance_transform_edt(~found)
+    cloth = worn & (away > reach / 2) & (away < 2 * reach)
+    if not cloth.any():
+        return found
+    like, unlike = (np.linalg.norm(colour - np.median(colour[mask], axis=0), axis=-1) for mask in (found, cloth))
+    whole = ndimage.binary_propagation(found, mask=found | (worn & (away < reach) & (like < unlike)))
+    return np.asarray(whole if whole.sum() < _WHOLE * found.sum() else found, np.bool_)
+
+
+def without_foreign_edge(image: UInt8Array, mask: _BoolArray) -> _BoolArray:
+    """Return a flat garment's mask without what has other colours at its outline: a label, the bed in an armpit.
+
+    Shape:
+        image: (H, W, 3); mask, result: (H, W).
+    """
+    from scipy import ndimage
+
+    if not mask.any():
+        return mask
+    nearest = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
+    rare = ndimage.binary_opening(mask & (share_of_colour(image[tuple(nearest)], mask) < _ALIEN), iterations=1)
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    near = rare & (depth < _EDGE * max(mask.shape))
+    return np.asarray(mask & ~ndimage.binary_propagation(near & (depth < 3), mask=near), np.bool_)
 
 
 def held_in_hands(wearer: Person, sleeves: _BoolArray, colour: FloatArray) -> _BoolArray:

@@ -17,7 +17,7 @@ from scmnet_cli.inference.cloth import continued
 from scmnet_cli.inference.edit_places import lies_flat
 from scmnet_cli.inference.filling import wedge_filled
 from scmnet_cli.inference.flat_waists import without_inside
-from scmnet_cli.inference.garment_faults import without_foreign
+from scmnet_cli.inference.garment_faults import without_foreign, without_foreign_edge
 from scmnet_cli.inference.limb_places import below_hips, limb_places, torso_length
 from scmnet_cli.inference.uncovered import ON_TORSO, outside_parts
 from scmnet_cli.inference.worn_sleeves import Top, divided_top
@@ -66,8 +66,9 @@ def warped_garment(
         return nothing, wearer.image.astype(np.float32), nothing
     if not lies_flat(reference):
         mask = without_foreign(worn, kind, mask)
-    elif kind == "pants":
-        mask = without_inside(worn.image, mask)
+    else:
+        mask = without_foreign_edge(worn.image, mask)
+        mask = without_inside(worn.image, mask) if kind == "pants" else mask
     batch = collate([replace(worn, image=extended(worn.image, mask))], torch.device("cpu"))
     girth = _FLAT_GIRTHS.get(kind, (1.0, 1.0)) if lies_flat(reference) else (1.0, 1.0)
     hanging = mask if kind in ("pants", "skirt") else np.zeros_like(mask)

@@ -128,13 +128,13 @@ def _recoloured(
     share, known = _share_of(image, old, other)
     patterned = _patterned(image, ends.old, band) & ~at_front
     known &= ~(patterned | _patterned(image, ends.front & ~ends.fine, band))
-    beside = other + ((image - share[..., None] * old) / (1 - share[..., None]).clip(0.1) - other).clip(
-        -_MOST_OFF, _MOST_OFF
-    )
+    texture = ((image - share[..., None] * old) / (1 - share[..., None]).clip(0.1) - other).mean(-1, keepdims=True)
+    beside = other + texture.clip(-_MOST_OFF, _MOST_OFF)  # its light alone: a hue would be a rim of the old garment
     beside = np.where((known & (share < 0.8))[..., None], beside, other)
     inside = ends.old
     unclear = near & ~known & ~inside & ~patterned  # only the mask tells that edge
-    beside = np.where(unclear[..., None], image, beside)
+    shown = image + edit.area[..., None] * (result - image)
+    beside = np.where(unclear[..., None], shown, beside)
     moved = _edge_offset(share, in_old, known & near & (abs(in_old) <= band))
     was = share
     even = (0.5 + (ndimage.gaussian_filter(in_old, _EDGE) + moved) / _EDGE).clip(0, 1)
@@ -142,7 +142,7 @@ def _recoloured(
     fine = known & at_front & _near(ends.fine, band) & (share > _PURE)
     share = ndimage.gaussian_filter(np.where(fine, np.maximum(by_colour, even), even), _SMOOTH)[..., None]
     fading = np.where(inside, 1, ((band + in_old) / (band / 2)).clip(0, 1))[..., None]
-    mixed = image + fading * (share * new + (1 - share) * beside - image)
+    mixed = shown + fading * (share * new + (1 - share) * beside - shown)
     rest = ~known & (np.abs(image - other).max(-1) > _MOST_OFF) & (in_old >= -2)  # a rim of some other colour
     used = near & (inside | ((known | unclear) & (np.maximum(share[..., 0], was) > _LEAST_SHARE)) | rest)
     return replace(
