@@ -187,7 +187,7 @@ def legs_continued(wearer: Person, drawn: npt.NDArray[np.float32], skin: _BoolAr
         if counts.sum() < _LEAST_SHOWN * size**2 or not len(known):
             continue
         colours = wearer.image[below].astype(np.float32)
-        light = np.bincount(number, colours.mean(-1), _SLICES)[known] / counts[known]
+        light = (np.bincount(number, colours.mean(-1), _SLICES)[known] / counts[known]).astype(np.float32)
         profile = _rounded(known, light, counts[known])
         drawn[bared] = np.median(colours, axis=0) * np.interp(slices[bared], np.arange(_SLICES), profile)[:, None]
         drawn = _evened(drawn, wearer, (bared, bared & cloth), shown & mine)
