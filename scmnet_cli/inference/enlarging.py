@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scmnet_cli.inference.debris import attached
+from scmnet_cli.inference.drawn_legs import fading, like_trousers
 from scmnet_cli.inference.extremities import Extremities
+from scmnet_cli.models.arrays import is_traced
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import complete_joints
@@ -75,7 +77,11 @@ def enlarge(rendering: Rendering, warp: PartWarp, joints: Tensor, background: fl
     ends = Extremities.of(shapes, warp, mask)
     blend = torch.maximum(_sure(_enlarged(rendering.blend, size), warp), ends.shown) * (warp.coverage > _LEAST_COVERED)
     blend = blend * (1 - ends.holes)
-    image = blend * warp.image + (1 - blend) * _enlarged(rendering.drawn, size).clamp(-1, 1)
+    drawn = _enlarged(rendering.drawn, size).clamp(-1, 1)
+    if is_traced(drawn) or ends.legs.any():
+        blend = blend * fading(warp, ends.legs)
+        drawn = like_trousers(drawn, warp, ends.legs, ends.inner, shapes.size)
+    image = blend * warp.image + (1 - blend) * drawn
     if mask is None or background is None:
         return Enlarged(image.clamp(-1, 1))
     alpha = torch.minimum(torch.maximum(_sharpened(mask, warp, blend, canvas), ends.shown), ends.outline)

@@ -46,7 +46,8 @@ _BESIDE_HEAD = 140  # one of this many parts of the height is how far beside the
 _HOLE, _SLIT, _BRACELET, _HEAD_SLIT = 64, 128, 42, 300
 """Holes and notches of a limb, slits beside an arm, gaps across it, and slits of a head that are narrower than twice
 one of this many parts of the height are closed."""
-_IN_THIGH, _BESIDE_THIGH = (-2.0, 0.1, 0.13), (-2.0, 0.1, 0.3)
+_IN_THIGH, _BESIDE_THIGH = (-2.0, 0.1, 0.13), (-1.0, 0.1, 0.3)
+_LEG, _INNER_LEG = (-0.85, 0.3, 0.34), (-0.85, 0.0, 0.08)
 _HARDLY, _DRAWN_RIM = 0.5, 4
 """Share of a shin's axis on the warped person below which the network draws the leg, and pixels beside uncovered ones
 whose regions are uncertain."""
@@ -65,12 +66,15 @@ class Extremities:
 
     Shape:
         shown: (B, 1, H, W) in [0, 1], 1 where the warped pixels are shown; outline: (B, 1, H, W) in [0, 1], the largest
-        possible alpha; holes: (B, 1, H, W) in [0, 1], 1 where the warped person has a hole that is closed.
+        possible alpha; holes: (B, 1, H, W) in [0, 1], 1 where the warped person has a hole that is closed; legs, inner:
+        (B, 1, H, W) in [0, 1], legs whose shin the warp lacks, and their middle.
     """
 
     shown: Tensor
     outline: Tensor
     holes: Tensor
+    legs: Tensor
+    inner: Tensor
 
     @classmethod
     def of(cls, shapes: PartShapes, warp: PartWarp, alpha: Tensor | None) -> Extremities:
@@ -99,7 +103,12 @@ class Extremities:
         person = warp.regions[:, 1:].sum(1, keepdim=True)
         closed, bridged = _closed(person, _HOLE), _closed(person, _BRACELET) * limbs.near(_ARMS, _IN_ARM).amax(1, True)
         share = limbs.share_on(person)
-        drawn = (limbs.near(_THIGHS, _BESIDE_THIGH) * (share[:, _SHINS] < _HARDLY)).amax(1, True)
+        lacks = share[:, _SHINS] < _HARDLY
+        drawn = (limbs.near(_THIGHS, _BESIDE_THIGH) * lacks).amax(1, True)
+        legs, inner = (
+            torch.maximum(limbs.near(_THIGHS, where) * lacks, limbs.near(_SHINS, where) * lacks).amax(1, True)
+            for where in (_LEG, _INNER_LEG)
+        )
         thighs = torch.maximum(limbs.near(_THIGHS, _IN_THIGH).amax(1, True), drawn)
         around = limbs.near(_ARMS, _AROUND_ARM).amax(1, True)
         whole = torch.maximum(_closed(person, _SLIT), closed * around)
@@ -122,7 +131,8 @@ class Extremities:
         hands = (near * warp.regions[:, _BARE_ARMS, None]).sum((2, 3), keepdim=True)
         seen = (hands > _WHOLE_HAND * shapes.size.square()[:, None, None, None]) & (share[:, _FOREARMS] > _NEARLY_WHOLE)
         outline = torch.minimum(outline, 1 - (near * seen).amax(1, keepdim=True) * beside_torso)
-        return cls(shown, outline, (closed - person) * limbs.near(_ARMS, _BESIDE_ARM).amax(1, keepdim=True))
+        holes = (closed - person) * limbs.near(_ARMS, _BESIDE_ARM).amax(1, keepdim=True)
+        return cls(shown, outline, holes, legs, inner)
 
 
 @dataclass(frozen=True)
