@@ -46,7 +46,7 @@ _BESIDE_HEAD = 140  # one of this many parts of the height is how far beside the
 _HOLE, _SLIT, _BRACELET, _HEAD_SLIT = 64, 128, 42, 300
 """Holes and notches of a limb, slits beside an arm, gaps across it, and slits of a head that are narrower than twice
 one of this many parts of the height are closed."""
-_IN_THIGH, _BESIDE_THIGH = (-2.0, 0.1, 0.13), (-1.0, 0.1, 0.3)
+_IN_THIGH, _BESIDE_THIGH = (-2.0, 0.1, 0.13), (-2.0, 0.1, 0.3)
 _LEG, _INNER_LEG = (-0.85, 0.3, 0.34), (-0.85, 0.0, 0.08)
 _HARDLY, _DRAWN_RIM = 0.5, 4
 """Share of a shin's axis on the warped person below which the network draws the leg, and pixels beside uncovered ones
