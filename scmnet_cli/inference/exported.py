@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 FORMAT = "scm-net onnx"
 """Format name in the metadata of all files."""
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 """Version of the files that this code reads and writes."""
 
 REGION_ENCODER = "region_encoder.onnx"
