@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import test_crossed_arms
 import test_hanging_arms
+import test_photo_end
 import torch
 from test_extremities import standing
 from test_hanging_arms import lifted
@@ -17,6 +18,8 @@ from test_unseen_legs import WALKING, dressed
 from test_unseen_limbs import SHORT, joints_with
 from test_unseen_limbs import photo as with_arms
 from torch import Tensor
+from warped_people import noise
+from warped_people import standing as small_standing
 
 from scmnet_cli.images.morphology import largest_around
 from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
@@ -86,6 +89,15 @@ def test_the_graphs_and_arrays_warp_as_torch_does(case: str, mirrored: bool) -> 
     person = ExportedPerson(sessions(masks), image.numpy(), masks.numpy(), joints.numpy(), mirrored)
     for found in (person.warp(pose.numpy()), person.warp(pose.numpy())):
         assert_same(found, expected)
+
+
+def test_half_a_body_ends_with_the_photo_in_both_runtimes() -> None:
+    masks, joints, pose = test_photo_end.half_body(), small_standing(*test_photo_end.LEGS), small_standing()
+    image = noise()
+    expected = PersonToWarp(image, masks, joints).warp(pose)
+    found = ExportedPerson(sessions(masks), image.numpy(), masks.numpy(), joints.numpy()).warp(pose.numpy())
+    assert_same(found, expected)
+    assert not found.coverage[0, 0, test_photo_end.CUT + 2 :].any()
 
 
 def assert_same(found: WarpFields[Any], expected: WarpFields[Tensor]) -> None:
