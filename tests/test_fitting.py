@@ -356,3 +356,20 @@ def test_the_hem_of_a_top_over_trousers_is_smooth() -> None:
     neck = round(wearer.joints[JOINTS.index("neck"), 0])
     ends = np.where(cover > 0.5, np.arange(len(own))[:, None], 0).max(0)[neck - 12 : neck + 12]
     assert np.ptp(ends) <= 2
+
+
+def test_a_longer_flat_top_is_cut_at_the_hem_and_its_stripes_do_not_crowd_there() -> None:
+    wearer = full_size(PANTS, "wearer", {"upper": (150, 120, 100)})
+    own = regions_of(wearer, "upper")
+    size = torso_length(wearer)
+    rows = np.broadcast_to(np.arange(len(own))[:, None], own.shape)
+    longer = own.copy()
+    for down in range(1, round(0.28 * size) + 1):
+        longer[down:] |= own[:-down] & between_shoulders(wearer)
+    stripes = np.where((rows % 8 < 4)[..., None], (240.0, 240.0, 240.0), (20.0, 20.0, 60.0)).astype(np.float32)
+    _, pixels = fitted(wearer, "upper", (longer.astype(np.float32), stripes), np.zeros_like(own), flat=True)
+    column = round(wearer.joints[JOINTS.index("neck"), 0])
+    hem = np.flatnonzero(own[:, column])[-1]
+    light = pixels[hem - 34 : hem - 2, column].mean(-1)
+    changes = np.count_nonzero(np.diff(light > light.mean()))
+    assert 7 <= changes <= 9, "32 rows, a change in four"

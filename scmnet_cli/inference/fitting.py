@@ -106,6 +106,8 @@ def fitted(
     from scipy import ndimage
 
     target &= ~own_collar(wearer, kind, cover)
+    if flat and kind == "upper":
+        worn = _cut_at_hem(wearer, worn, target, sleeves)
     if kind in ON_TORSO:
         target |= worn & (wearer.regions == BACKGROUND) & closed(target, _BAY * size)
     own = target & np.isin(wearer.regions, _OLD[kind])  # slivers of the old garment beside a hand are covered too
@@ -219,6 +221,18 @@ def _top(wearer: Person, worn: _BoolArray, sleeves: _BoolArray) -> _BoolArray:
     elif new < old - _COAT * size:
         target &= on_arms | (rows <= new)
     return target
+
+
+def _cut_at_hem(wearer: Person, worn: _BoolArray, target: _BoolArray, sleeves: _BoolArray) -> _BoolArray:
+    """Return a top without what is longer than its place: squeezed into it, stripes would crowd at the hem.
+
+    Shape:
+        worn, target, sleeves, result: (H, W).
+    """
+    trunk = ~sleeves & between_shoulders(wearer)
+    end = _hem(target & trunk)
+    rows = np.arange(len(worn))[:, None]
+    return worn & (sleeves | (rows <= end)) if _hem(worn & trunk) > end else worn
 
 
 def _with_smooth_end(target: _BoolArray, zone: _BoolArray, size: float) -> _BoolArray:

@@ -32,6 +32,7 @@ _SOFT = 0.004
 """Shares of the crop's height: how far around a person the photo may change, and the width of the soft edge."""
 
 _TEXTURE = 1.5  # pixels
+_POCKET = 2.0  # pixels beside a person that mix with what is behind them
 _UNKNOWN = 2_500
 """Pixels that inpainting solves for: with more, its smooth surfaces overshoot between far edges, and it gets slow."""
 
@@ -298,12 +299,28 @@ def _continued_background(
     from scmnet_cli.inference.exemplar_filling import exemplar_filled
 
     smooth = _surroundings(ground, gone, height)
-    wide = ndimage.distance_transform_edt(~gone) < max(3.0, 1.5 * _MARGIN * height)
+    reach = max(3.0, 1.5 * _MARGIN * height)
+    away = ndimage.distance_transform_edt(~gone)
+    wide = (away < reach) & ~_pockets(away, reach)
     picture = np.where(wide[..., None], smooth, ground).astype(np.float32)
     mirrored = continued(picture.swapaxes(0, 1), ~wide.T, wide.T).swapaxes(0, 1)
     bare, bags = bare_and_bags
     near = ndimage.binary_dilation(bare, iterations=max(2, round(_MARGIN * height))) if bare.any() else bare
     return exemplar_filled(ground, wide | bags, near & wide, mirrored)
+
+
+def _pockets(away: FloatArray, reach: float) -> npt.NDArray[np.bool_]:
+    """Return the middle of gaps, such as between an arm and the body, that are too narrow to be clear of both sides.
+
+    Shape:
+        away: (h, w), distance from the person; result: (h, w).
+    """
+    from scipy import ndimage
+
+    clear = away >= reach
+    if not clear.any():
+        return np.zeros_like(clear)
+    return np.asarray((away > _POCKET) & (ndimage.distance_transform_edt(~clear) > reach + _POCKET), np.bool_)
 
 
 def _mixed(below: FloatArray, above: FloatArray, opaque: FloatArray) -> FloatArray:
