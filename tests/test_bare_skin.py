@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy import ndimage
 from test_editing import PANTS, full_size, regions_of
 from test_fitting import relabelled
 
 from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.inference.bare_skin import bare_limbs, legs_continued, like_skin
 from scmnet_cli.inference.limb_places import limb_places, torso_length
+from scmnet_cli.inference.uncovered import frayed
 from scmnet_cli.skeleton import JOINTS
 
 
@@ -117,3 +119,19 @@ def test_a_spot_of_shadow_at_the_ankle_is_no_stripe_along_the_leg() -> None:
     row = np.flatnonzero((skin & (place > 0.3)).any(1))[0]
     above = drawn[row, (columns > bone[row] + 3) & (columns < bone[row] + 8), 1]
     assert above.mean() > 145, "most of the leg has 180"
+
+
+def test_shoes_keep_their_upper_edge_where_trousers_above_them_go() -> None:
+    person = full_size(PANTS, "wearer", {})
+    place, away = limb_places(person)[2]
+    mine = away < limb_places(person)[3][1]
+    trousers, below = mine & (away < 0.12) & (place > 0.3) & (place < 1.97), mine & (away < 0.12) & (place >= 1.97)
+    person = relabelled(person, regions_of(person, "pants") | regions_of(person, "legs"), "background", PLAIN_GREY)
+    person = relabelled(relabelled(person, trousers, "pants"), below, "legs", (90, 50, 30))
+    size = torso_length(person)
+    shoe = below & (ndimage.distance_transform_edt(~trousers) > 0.012 * size)
+    assert below.any()
+    assert not frayed(person, trousers)[shoe].any()
+    bare = mine & (away < 0.12) & (place > 1.2) & (place < 1.6)
+    ankle = relabelled(relabelled(person, mine & (place < 1.2) & (away < 0.12), "pants"), bare, "legs", (220, 170, 140))
+    assert frayed(ankle, mine & (place < 1.2) & (away < 0.12))[bare].any(), "skin mixes farther"

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from scmnet_cli.inference.bare_skin import like_skin
 from scmnet_cli.inference.behind_hair import over_clothes, whole_head
 from scmnet_cli.inference.limb_places import below_hips, bone_coordinates, limb_places, torso_length
 from scmnet_cli.models.part_joints import complete_joints
@@ -33,6 +34,9 @@ _BARE_ABOVE_ANKLE = 0.12  # torso lengths: a garment that ends higher leaves leg
 _ARM_REACH, _SLEEVE, _ARM, _BONE, _FRAYED = 0.3, 0.15, 0.07, 0.05, 0.03
 """In torso lengths: distance from an arm up to which pixels are the arm's; half widths of a sleeve, of an arm and of an
 arm's middle; width of the skin that mixes with cloth."""
+_SHOE_EDGE, _FEET = 0.008, 1.95
+"""Torso lengths: width of the edge of a shoe that mixes with the trousers above it; where feet begin, in lengths of the
+bones of a leg."""
 _OVERLAP = 0.15  # lengths of an arm's bone by which drawn skin overlaps with skin that shows
 _SOCKS = 0.25  # torso lengths above the hem of trousers from which bare legs may still show
 
@@ -61,14 +65,21 @@ def gone(wearer: Person, kind: str, worn: _BoolArray) -> _BoolArray:
 
 
 def frayed(wearer: Person, bare: _BoolArray, times: float = 1) -> _BoolArray:
-    """Return the skin beside removed cloth, whose pixels mix with it, or ``times`` as far from it, (H, W)."""
+    """Return the skin beside removed cloth, whose pixels mix with it, or ``times`` as far from it, (H, W).
+
+    Shoes below trousers have a sharp edge.
+    """
     from scipy import ndimage
 
     size = torso_length(wearer)
     skin = np.isin(wearer.regions, [region_id("legs"), region_id("arms")])
     if not bare.any():
         return bare
-    near: _BoolArray = skin & (ndimage.distance_transform_edt(~bare) <= times * _FRAYED * size)
+    legs = limb_places(wearer)[2:]
+    at_feet = np.where(legs[0][1] < legs[1][1], legs[0][0], legs[1][0]) > _FEET
+    shoes = (wearer.regions == region_id("legs")) & (at_feet | ndimage.binary_opening(~like_skin(wearer), iterations=2))
+    away = ndimage.distance_transform_edt(~bare)
+    near: _BoolArray = skin & (away <= np.where(shoes, _SHOE_EDGE, times * _FRAYED) * size)
     return near
 
 
