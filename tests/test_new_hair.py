@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 from test_editing import PANTS, full_size, regions_of
+from test_fitting import relabelled
 
 from scmnet_cli.inference.fitting import fitted
 from scmnet_cli.inference.limb_places import torso_length
-from scmnet_cli.inference.new_hair import inner_hair, strands
+from scmnet_cli.inference.new_hair import inner_hair, slits_filled, strands
 from scmnet_cli.types import Person
 
 
@@ -48,3 +49,22 @@ def test_the_wearers_strands_show_far_from_the_references_hair_alone() -> None:
     assert far[inside & stripes].mean() > 1.1
     assert far[inside & ~stripes].mean() < 0.95
     assert np.array_equal(far[-40:], np.ones_like(far[-40:])), "nothing but hair changes"
+
+
+def test_a_slit_between_new_hair_and_the_face_is_hair() -> None:
+    wearer = full_size(PANTS, "wearer", {"hair": (60, 40, 30)})
+    face = regions_of(wearer, "face")
+    size = torso_length(wearer)
+    columns = np.arange(face.shape[1])
+    rows, right = np.flatnonzero(face.any(1)), np.flatnonzero(face.any(0))[-1]
+    beside = np.zeros_like(face)
+    beside[rows[0] : rows[-1] + 1] = True
+    wearer = relabelled(wearer, beside & (abs(columns - right + 8) <= 8), "face")
+    slit = beside & (columns > right) & (columns <= right + round(0.03 * size))
+    garment = (beside & (columns > right + round(0.03 * size)) & (columns < right + 0.2 * size)).astype(np.float32)
+    colour = np.where(garment[..., None] > 0, np.float32((200, 40, 40)), np.float32(0))
+    wide = beside & (columns > right + 0.2 * size)
+    cover, pixels = slits_filled(wearer, slit | wide, garment, colour)
+    assert (cover[slit] > 0.5).mean() > 0.7
+    assert (pixels[slit & (cover > 0.5)] == (200, 40, 40)).all()
+    assert np.array_equal(cover[wide], garment[wide]), "hair that is gone on the other side stays gone"

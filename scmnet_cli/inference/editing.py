@@ -34,6 +34,7 @@ from scmnet_cli.inference.filling import torso_filled, trousers_extended, waist_
 from scmnet_cli.inference.fitting import FITTED, fitted, own_collar
 from scmnet_cli.inference.garment_warp import warped_garment
 from scmnet_cli.inference.garments import KINDS
+from scmnet_cli.inference.new_hair import slits_filled
 from scmnet_cli.inference.recolouring import Outlines, between_regions
 from scmnet_cli.inference.synthesis import photo_of
 from scmnet_cli.inference.uncovered import (
@@ -194,6 +195,8 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
         garment = np.where(strands > 0, strands, garment)
     garment = garment * ~front
     old = (np.isin(wearer.regions, replaced) & ~front) | rim
+    if kind == "hair":
+        garment, colour = slits_filled(wearer, old, garment, colour)
     worn = garment > 0.5
     if kind == "hair" and not force and (hidden := hidden_face(wearer, worn)) > _MOST_HIDDEN:
         raise ScmError(

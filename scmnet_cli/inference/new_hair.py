@@ -28,6 +28,7 @@ _DEEP, _SHARE = 0.025, 0.6
 _FAR, _SHINE = 0.04, 0.05
 """Torso lengths beyond the reference's hair from which on the wearer's strands show, and blur that they are compared
 with."""
+_SLIT = 0.02  # half width in torso lengths of slits between new hair and the face
 _DARK, _STRANDS = 10.0, (0.6, 1.6)
 """Grey levels that noise adds to dark hair; limits of the light on strands relative to what is around them."""
 
@@ -86,3 +87,25 @@ def strands(wearer: Person, away: FloatArray) -> FloatArray:
     share = (away / _FAR).clip(0, 1) * ndimage.gaussian_filter(own.astype(np.float32), 1)
     relief = (mean(0.6) / mean(_SHINE * torso_length(wearer))).clip(*_STRANDS)
     return np.asarray(1 + share * (relief - 1), np.float32)
+
+
+def slits_filled(
+    wearer: Person, old: _BoolArray, garment: FloatArray, colour: npt.NDArray[np.float32]
+) -> tuple[FloatArray, npt.NDArray[np.float32]]:
+    """Return new hair that reaches to the face where removing the old hair would leave a slit between both.
+
+    Args:
+        wearer: with the old hair.
+        old: pixels that show the old hair, also those that mix it with skin.
+        garment: coverage of the new hair, (H, W).
+        colour: its colours, (H, W, 3).
+    """
+    from scipy import ndimage
+
+    worn = garment > 0.5
+    slits = old & ~worn & closed(worn | ((wearer.regions == _FACE) & ~old), _SLIT * torso_length(wearer))
+    slits &= ndimage.binary_dilation(worn, iterations=max(1, round(2 * _SLIT * torso_length(wearer))))
+    if not slits.any() or not worn.any():
+        return garment, colour
+    nearest = ndimage.distance_transform_edt(~worn, return_distances=False, return_indices=True)
+    return np.where(slits, np.float32(1), garment), np.where(slits[..., None], colour[tuple(nearest)], colour)
