@@ -60,8 +60,8 @@ def test_a_slit_between_new_hair_and_the_face_is_hair() -> None:
     beside = np.zeros_like(face)
     beside[rows[0] : rows[-1] + 1] = True
     wearer = relabelled(wearer, beside & (abs(columns - right + 8) <= 8), "face")
-    slit = beside & (columns > right) & (columns <= right + round(0.03 * size))
-    garment = (beside & (columns > right + round(0.03 * size)) & (columns < right + 0.2 * size)).astype(np.float32)
+    slit = beside & (columns > right) & (columns <= right + round(0.02 * size))
+    garment = (beside & (columns > right + round(0.02 * size)) & (columns < right + 0.2 * size)).astype(np.float32)
     colour = np.where(garment[..., None] > 0, np.float32((200, 40, 40)), np.float32(0))
     wide = beside & (columns > right + 0.2 * size)
     cover, pixels = slits_filled(wearer, slit | wide, garment, colour)
