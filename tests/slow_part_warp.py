@@ -275,7 +275,7 @@ def beyond_leg(person: Person, number: int, known: bool, masks: Array) -> Array:
     unit, size = along / length, person.size
     their_length = max(abs(theirs), 1e-3)
     on_legs = grown(masks, [1, 7])
-    sides, borders, sure = [], [], []
+    sides, borders, sure, feet, shift = [], [], [], [], 0.0
     for place in np.linspace(0, reach, 16):
         start = person.at[bone.start] + unit * length * place
         end = person.at[other.start] + theirs / their_length * their_length * place
@@ -297,13 +297,20 @@ def beyond_leg(person: Person, number: int, known: bool, masks: Array) -> Array:
         share = ours / max(ours + others, 1e-3)
         if number % 2 == 1:
             foot = ramp(place, 0.7, 0.9) * at_points(masks[7], np.array([start]))[0]
+            theirs_in = max(np.cumprod(seen[0][::-1]).sum() - 0.5, 0) / 23
         else:
             foot, touching = 0.0, touching * ramp(place, 0.3, 0.6)
-        border = (share * (1 - gap) + inner * gap) * (1 - foot) + (1 - share) * foot
+        leg = (share * (1 - gap) + inner * gap) * apart
+        if number % 2 == 1:  # below the last gap a foot ends as far aside of its usual border as in this gap
+            feet.append((leg, (1 - share) * apart, (inner + 1 - theirs_in) / 2 * apart, gap, foot))
+            there = gap * ramp(place, 0.6, 0.7)
+            shift = (1 - there) * shift + there * (feet[-1][2] - feet[-1][1])
         surely = max(gap * on_leg, touching) * (1 - foot) + legs * foot
         sides.append(side)
-        borders.append(border * apart)
+        borders.append(leg)
         sure.append(surely * ramp(apart, 0.03, 0.08) * known)
+    for place, (leg, usual, middle, gap, foot) in enumerate(feet):
+        borders[place] = leg * (1 - foot) + (max(usual + shift, 0) * (1 - gap) + middle * gap) * foot
     weights = np.pad(sure, 1)
     summed = np.pad(np.array(sure) * borders, 1)
     near = np.maximum(weights[:-2] + weights[1:-1] + weights[2:], 1e-3)

@@ -107,6 +107,15 @@ def test_legs_are_no_wider_than_the_warped_legs() -> None:
     assert alpha[0, 0, 90, 20] > 0.95, "far from the legs the network decides"
 
 
+def test_nothing_is_drawn_in_a_seam_beside_a_leg() -> None:
+    """A strip that neither leg covers was a thin pale line beside the leg."""
+    warp = a_warp(body())
+    warp.coverage[..., 140:210, 84:87] = 0
+    alpha = enlarge(a_rendering(), warp, standing(), GREY).alpha
+    assert alpha is not None
+    assert alpha[0, 0, 150:200, 85].max() < 0.05
+
+
 def test_hips_are_no_wider_than_the_warped_hips() -> None:
     """A wedge was drawn where a hand had hung beside the trousers."""
     labels = body()

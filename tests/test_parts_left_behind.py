@@ -154,6 +154,29 @@ def test_legs_that_step_apart_end_at_their_own_edge(border: float, gap: int) -> 
         assert (warp.image[0, 0][side] * sign < 0).sum() < 0.12 * side.sum()
 
 
+def test_two_shoes_part_below_the_gap_between_them() -> None:
+    """The toe of the other shoe hooked up beside each; the gap between the ankles is aside of the middle."""
+    scale, height, width, border = 256 / HEIGHT, 256, 176, 41.5
+    joints = standing()
+    for side, place in (("right", 36), ("left", 44)):
+        for joint in ("knee", "ankle"):
+            joints[0, JOINTS.index(f"{side}_{joint}"), 0] = place
+    joints[..., :2] *= scale
+    y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
+    labels = torch.zeros(1, height, width, dtype=torch.uint8)
+    legs = (y > 52 * scale) & (y < 88 * scale) & ((x - 40 * scale).abs() <= 8 * scale)
+    gap = ((x - border * scale).abs() < scale / 2) & (y < 84 * scale)
+    labels[0][legs & ~gap] = region_id("legs")
+    image = torch.where(x < border * scale, -1.0, 1.0).expand(1, 3, -1, -1)  # the right leg is black, the other white
+    target = turned(joints, "left_hip", ("left_knee", "left_ankle"), -14)
+    target = turned(target, "right_hip", ("right_knee", "right_ankle"), 14)
+    warp = warp_parts(image, one_hot(labels), joints, target)
+    shoes = (warp.regions[0, region_id("legs")] > 0.5) & (warp.coverage[0, 0] > 0.05) & (y > 80 * scale)
+    for side, sign in (((x < 40 * scale) & shoes, -1), ((x > 40 * scale) & shoes, 1)):
+        assert side.sum() > 200
+        assert (warp.image[0, 0][side] * sign < 0).float().mean() < 0.15, "0.22 before"
+
+
 def test_a_forearm_ends_at_the_trousers_beside_it() -> None:
     """Uncovered, the network drew a second sleeve there."""
     joints = standing()

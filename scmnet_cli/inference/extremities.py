@@ -115,11 +115,14 @@ class Extremities:
         arms = torch.stack([whole, bridged, limbs.torso, thighs]).amax(0)  # an arm does not bound trunk and thighs
         masks = torch.cat([arms, closed, person], dim=1)
         connected = torch.cat([_connected(masks[:, :1], _ARM_SPECK), _connected(masks[:, 1:], _SPECK)], dim=1)
-        seamless = _closed(person, _HEAD_SLIT)
+        beside_head = 1 - _smoothed(_closed(person, _HEAD_SLIT)) * _connected(closed, _HEAD_SPECK)
         beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * connected, 1, dim=1)
-        covered = ramp(warp.coverage, *_SEEN) * (1 - drawn * dilated((warp.coverage <= 0).to(person.dtype), _DRAWN_RIM))
-        beside_torso, beside_closed = beside_torso * covered, beside_closed * covered
-        outline = 1 - head * (1 - _smoothed(seamless) * _connected(closed, _HEAD_SPECK))
+        unsure = drawn * dilated((warp.coverage <= 0).to(person.dtype), _DRAWN_RIM)
+        beside_torso = beside_torso * ramp(warp.coverage, *_SEEN) * (1 - unsure)
+        beside_closed = (
+            beside_closed * ramp(_closed(warp.coverage, _SLIT), *_SEEN) * (1 - unsure)
+        )  # no seam of two legs
+        outline = 1 - head * beside_head
         for bones, where, least, outside in (
             (_ARMS, _ON_LIMB, _WHOLE, beside_torso), (_FOREARMS, _ON_FOREARM, _NEARLY_WHOLE, beside_torso),
             (_THIGHS, _ON_THIGH, _WHOLE, beside_closed), (_SHINS, _ON_SHIN, _WHOLE, beside_closed),

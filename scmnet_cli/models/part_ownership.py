@@ -30,7 +30,8 @@ _TOUCHING, _LOWER_THIGH = ((0.65, 0.8), (1.2, 1.35)), (0.3, 0.6)
 which on this is seen."""
 _LEG_EDGE = 0.012  # in torso lengths, or half a pixel: softness of the border between two legs
 _SURELY = 0.9  # degree to which pixels belong to the other leg, from which on the leg ends there
-_SHOE = (0.7, 0.9)  # in lengths of the shin: where a shoe begins
+_ANKLE, _SHOE = (0.6, 0.7), (0.7, 0.9)
+"""Lengths of the shin: from where on a gap between two legs is one between the feet, and where a shoe begins."""
 _EDGE = 200  # regions are dilated by 1 pixel per this many rows, so that silhouettes keep their edges
 
 _HELD = ((1, 3, 5, 6, 7), (1, 7), (1, 3, 5))
@@ -234,7 +235,11 @@ class _Legs:
         else:
             foot, touching = torch.zeros_like(touching), touching * ramp(places, *_LOWER_THIGH)
         share = outer / (outer + others).clamp(min=1e-3)
-        border = torch.lerp(torch.lerp(share, inner, gap), 1 - share, foot) * apart
+        theirs = ((_running_products(on_person[:, 0].flip(-1)).sum(-1) - 0.5).clamp(min=0)) / (_BETWEEN - 1)
+        in_gap, of_foot = (inner + 1 - theirs) / 2 * apart, (1 - share) * apart
+        shift = _at_last(gap * ramp(places, *_ANKLE), in_gap - of_foot)
+        of_foot = torch.lerp((of_foot + shift).clamp(min=0), in_gap, gap)
+        border = torch.lerp(torch.lerp(share, inner, gap) * apart, of_foot, foot)
         known = (
             torch.lerp(torch.maximum(gap * on_leg, touching), on_legs, foot)
             * ramp(apart, *_LEGS_APART)
@@ -242,6 +247,17 @@ class _Legs:
         )
         near = _window_sums(known).clamp(min=1e-3)
         return distance, _window_sums(known * border) / near, F.max_pool1d(known[:, None], 3, 1, 1)[:, 0]
+
+
+def _at_last(there: Tensor, values: Tensor) -> Tensor:
+    """Return the value at the last place that is there, (B, 1); 0 if none is.
+
+    Shape:
+        there: (B, K) in [0, 1]; values: (B, K).
+    """
+    after = _running_products(1 - there.flip(1)).flip(1)  # of each place and those after it
+    later = F.pad(after[:, 1:], (0, 1), value=1.0)
+    return (there * later * values).sum(1, keepdim=True)
 
 
 def _window_sums(values: Tensor) -> Tensor:
