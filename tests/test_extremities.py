@@ -292,6 +292,14 @@ def test_nothing_is_drawn_in_the_corner_between_neck_and_shoulder() -> None:
     assert alpha[0, 0, 50:56, [75, 100]].max() < 0.3
 
 
+def test_a_hole_in_a_shoulder_is_drawn() -> None:
+    labels = with_head(body())
+    labels[63:68, 74:79] = region_id("background")
+    alpha = enlarge(a_rendering(), a_warp(labels), standing(), GREY).alpha
+    assert alpha is not None
+    assert alpha[0, 0, 65, 76] > 0.95
+
+
 def test_the_network_draws_a_head_whose_face_the_warp_does_not_show() -> None:
     """Seen from behind, or turned away."""
     labels = with_head(body())

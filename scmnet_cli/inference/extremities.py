@@ -31,7 +31,7 @@ _ON_THIGH = (-1.0, 0, 0.35)
 _ON_HAND, _WHOLE_HAND = (-0.3, 0.5, 0.3), 0.005  # least area of a hand whose outline is known, in torso lengths squared
 _ON_SHIN, _ON_FOOT = (-2.0, 0.06, 0.3), (-0.1, 0.5, 0.3)
 _AXIS = 0.04  # half width of the bone's axis
-_HEAD, _MIDDLE = 0.5, 0.1  # radius of the head with its hair, and of the middle of the face
+_HEAD, _NECK, _MIDDLE = 0.5, 0.36, 0.1  # radius of the head with its hair, with the neck, and of the middle of the face
 _SHOWS_FACE = 0.5  # least share of the face in the middle of a head that is shown
 
 _SURELY_COVERED = 0.2
@@ -44,7 +44,7 @@ _HAND_ALPHA, _FOOT_ALPHA, _HEAD_ALPHA = (0.02, 0.12), (0.15, 0.35), (0.05, 0.2)
 """Values of alpha between which hands, feet and heads fade in: what the network takes for background is debris."""
 _BESIDE_HEAD = 140  # one of this many parts of the height is how far beside the network's head the photo's may lie
 _HOLE, _SLIT, _BRACELET, _HEAD_SLIT = 64, 128, 42, 300
-"""Holes and notches of a limb, slits beside an arm, gaps across it, and slits of a head that are narrower than twice
+"""Holes and notches of a limb, slits beside an arm, gaps across it, and slits of a neck that are narrower than twice
 one of this many parts of the height are closed."""
 _IN_THIGH, _BESIDE_THIGH = (-2.0, 0.1, 0.13), (-2.0, 0.1, 0.3)
 _LEG, _INNER_LEG = (-0.85, 0.3, 0.34), (-0.85, 0.0, 0.08)
@@ -96,7 +96,7 @@ class Extremities:
         ):  # fmt: skip
             own = _smoothed(warp.regions[:, region : region + 1]) * ramp(alpha, *sure)
             shown = torch.maximum(shown, limbs.near(bones, where).amax(1, keepdim=True) * own)
-        head = _head(shapes, warp)
+        head, neck = _head(shapes, warp)
         own = _smoothed(warp.regions[:, _HAIR, None] + warp.regions[:, _FACE, None])
         own = own * ramp(dilated(alpha, max(alpha.shape[2] // _BESIDE_HEAD, 1)), *_HEAD_ALPHA)
         shown = torch.maximum(shown, head * own) * (warp.coverage > _SURELY_COVERED)
@@ -115,7 +115,8 @@ class Extremities:
         arms = torch.stack([whole, bridged, limbs.torso, thighs]).amax(0)  # an arm does not bound trunk and thighs
         masks = torch.cat([arms, closed, person], dim=1)
         connected = torch.cat([_connected(masks[:, :1], _ARM_SPECK), _connected(masks[:, 1:], _SPECK)], dim=1)
-        beside_head = 1 - _smoothed(_closed(person, _HEAD_SLIT)) * _connected(closed, _HEAD_SPECK)
+        head_closed = torch.lerp(closed, _closed(person, _HEAD_SLIT), neck)
+        beside_head = 1 - _smoothed(head_closed) * _connected(closed, _HEAD_SPECK)
         beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * connected, 1, dim=1)
         unsure = drawn * dilated((warp.coverage <= 0).to(person.dtype), _DRAWN_RIM)
         beside_torso = beside_torso * ramp(warp.coverage, *_SEEN) * (1 - unsure)
@@ -183,10 +184,13 @@ class _Limbs:
         return (axis * person).sum((2, 3), keepdim=True) / total.clamp(min=1)
 
 
-def _head(shapes: PartShapes, warp: PartWarp) -> Tensor:
-    """Return a soft mask of the pixels around the head, (B, 1, H, W), 0 if the warp does not show the face there.
+def _head(shapes: PartShapes, warp: PartWarp) -> tuple[Tensor, Tensor]:
+    """Return soft masks of the pixels around the head and down to the neck, 0 if the warp does not show the face there.
 
     The head is warped as a whole, so its pixels and its outline are the photo's own.
+
+    Shape:
+        results: (B, 1, H, W).
     """
     box = (slice(0, warp.image.shape[2]), slice(0, warp.image.shape[3]))
     x, y = pixels(box, shapes.start)
@@ -195,7 +199,9 @@ def _head(shapes: PartShapes, warp: PartWarp) -> Tensor:
     middle = (distance < _MIDDLE).to(distance.dtype)
     face = (middle * warp.regions[:, _FACE]).sum((1, 2)) / middle.sum((1, 2)).clamp(min=1)
     shows = shapes.valid[:, HEAD_PART] & (face > _SHOWS_FACE)
-    return (ramp(-distance, -_HEAD, _FADE - _HEAD) * shows[:, None, None])[:, None]
+    shown = shows[:, None, None].to(distance.dtype)
+    head, neck = (ramp(-distance, -radius, _FADE - radius) * shown for radius in (_HEAD, _NECK))
+    return head[:, None], neck[:, None]
 
 
 def _closed(person: Tensor, hole: int) -> Tensor:
