@@ -44,6 +44,7 @@ _NO_FOREARMS = torch.tensor([[1.0] * FIRST_BONE + [1.0, 0.0] * 2 + [0.0] * 4])
 """Weight of each part: all but legs and forearms."""
 _SHOULDER = (0.4, 0.7)
 """Where on an upper arm, in lengths of its bone, the sleeve takes over from the trunk."""
+_CUFF = 0.09  # half width of a narrow cuff in torso lengths
 _DRESS_WAIST = 0.3  # torso lengths above the hips: from there on a flat dress, whose sleeves lie apart, is a skirt
 _ISLAND = 0.1  # minimum size of a component, as a share of the largest
 
@@ -98,12 +99,22 @@ def warped_garment(
                 own = np.where(front, np.minimum(own, 0 if layer is hanging else sleeves), own)
             if layer is hanging and kind != "pants":
                 own, pixels = wedge_filled(wearer, own, pixels)
-            if kind == "dress" and layer is not hanging:  # wide cuffs lie on the arms, not on the skirt
-                own = np.where((cover > 0.5) & (sleeves > 0.5) & ~np.isin(wearer.regions, (_ARMS, _UPPER)), 0, own)
+            if kind == "dress" and layer is not hanging:
+                own = np.where(wide_cuffs_over(wearer, cover > 0.5, sleeves > 0.5), 0, own)
             share = own[..., None]
             colour = colour * (1 - share) + pixels * share
             cover = np.maximum(cover, own)
     return _without_islands(cover), colour, sleeves
+
+
+def wide_cuffs_over(wearer: Person, skirt: _BoolArray, sleeves: _BoolArray) -> _BoolArray:
+    """Return the pixels of a dress's wide sleeves over its skirt: wide cuffs lie on the arms, not on the skirt.
+
+    Shape:
+        skirt, sleeves, result: (H, W).
+    """
+    wide = np.minimum(*(away for _, away in limb_places(wearer)[:2])) > _CUFF
+    return np.asarray(skirt & sleeves & wide & ~np.isin(wearer.regions, (_ARMS, _UPPER)), np.bool_)
 
 
 def _warped_top(
