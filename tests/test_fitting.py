@@ -373,3 +373,18 @@ def test_a_longer_flat_top_is_cut_at_the_hem_and_its_stripes_do_not_crowd_there(
     light = pixels[hem - 34 : hem - 2, column].mean(-1)
     changes = np.count_nonzero(np.diff(light > light.mean()))
     assert 7 <= changes <= 9, "32 rows, a change in four"
+
+
+def test_a_corner_of_a_skirt_between_a_hand_and_a_bag_does_not_float_there() -> None:
+    wearer = full_size(PANTS, "wearer", {"pants": (40, 40, 60)})
+    own = regions_of(wearer, "pants")
+    rows, columns = np.mgrid[: own.shape[0], : own.shape[1]]
+    top, left = np.flatnonzero(own.any(1))[0], np.flatnonzero(own.any(0))[0]
+    corner = (rows >= top) & (rows < top + 12) & (columns >= left - 14) & (columns < left - 4)
+    hand = (rows >= top) & (rows < top + 12) & (columns >= left - 4) & (columns < left)
+    bag = (rows >= top + 12) & (rows < top + 40) & (columns >= left - 40) & (columns < left)
+    wearer = replace(relabelled(wearer, hand, "arms"), carried=bag)
+    skirt = own | corner | hand | (bag & (columns >= left - 20))
+    cover, _ = worn_by(wearer, skirt, kind="skirt")
+    assert not (cover[ndimage.binary_erosion(corner)] > 0.5).any()
+    assert (cover[own & (rows < top + 30)] > 0.5).mean() > 0.9

@@ -46,7 +46,7 @@ _SAME_LEG = 0.3
 _SAME_HEM, _COAT = 0.3, 0.6
 """Hems of tops that are nearer than this, in torso lengths, are the same; a top longer by the second is cut."""
 _SPECK = 0.05
-"""Least area of a piece of trousers, relative to the largest."""
+"""Least area of a piece of trousers or a skirt, relative to the largest."""
 _EVEN = (0.1, 0.025)
 """Torso lengths: widths of the median and the mean that even out the hem of a top over trousers."""
 _OVERHANG = 0.025
@@ -191,7 +191,7 @@ def _trousers_on_legs(wearer: Person, worn: _BoolArray) -> _BoolArray:
 
 
 def _without_specks(mask: _BoolArray) -> _BoolArray:
-    """Return a mask without pieces much smaller than the largest: hips of wide trousers beyond a hanging arm."""
+    """Return a mask without pieces much smaller than the largest: hips of wide garments beyond a hanging arm."""
     from scipy import ndimage
 
     pieces, num = ndimage.label(mask)
@@ -297,7 +297,8 @@ def _skirt(wearer: Person, worn: _BoolArray, in_front: tuple[int, ...] = (_HAIR,
     own = np.isin(wearer.regions, (_PANTS, _SKIRT))
     front = np.isin(wearer.regions, in_front)
     target: _BoolArray = (worn | (own & (rows <= hem))) & ~front
-    return target
+    seen = target if wearer.carried is None else target & ~wearer.carried
+    return target & ~(seen & ~_without_specks(seen))
 
 
 def _with_even_sides(worn: _BoolArray, size: float) -> _BoolArray:
