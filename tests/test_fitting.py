@@ -379,12 +379,15 @@ def test_a_corner_of_a_skirt_between_a_hand_and_a_bag_does_not_float_there() -> 
     wearer = full_size(PANTS, "wearer", {"pants": (40, 40, 60)})
     own = regions_of(wearer, "pants")
     rows, columns = np.mgrid[: own.shape[0], : own.shape[1]]
-    top, left = np.flatnonzero(own.any(1))[0], np.flatnonzero(own.any(0))[0]
-    corner = (rows >= top) & (rows < top + 12) & (columns >= left - 14) & (columns < left - 4)
-    hand = (rows >= top) & (rows < top + 12) & (columns >= left - 4) & (columns < left)
-    bag = (rows >= top + 12) & (rows < top + 40) & (columns >= left - 40) & (columns < left)
-    wearer = replace(relabelled(wearer, hand, "arms"), carried=bag)
-    skirt = own | corner | hand | (bag & (columns >= left - 20))
-    cover, _ = worn_by(wearer, skirt, kind="skirt")
-    assert not (cover[ndimage.binary_erosion(corner)] > 0.5).any()
-    assert (cover[own & (rows < top + 30)] > 0.5).mean() > 0.9
+    top = np.flatnonzero(own.any(1))[0]
+    left = np.flatnonzero(own[top])[0]
+    near = (columns >= left) & (columns < left + 16)
+    corner = near & (columns < left + 11) & (rows >= top) & (rows < top + 9)
+    hand = near & ~corner & (rows >= top) & (rows < top + 9)
+    bag = (columns < left + 16) & (rows >= top + 9) & (rows < top + 16)
+    bare = relabelled(relabelled(wearer, corner | bag, "background"), hand, "arms")
+    covers = [worn_by(replace(bare, carried=held), own, kind="skirt")[0] for held in (np.zeros_like(bag), bag)]
+    inner = ndimage.binary_erosion(corner, iterations=2)
+    assert (covers[0][inner] > 0.5).any(), "without a bag it hangs together with the rest"
+    assert not (covers[1][inner] > 0.5).any()
+    assert (covers[1][own & ~near] > 0.5).mean() > 0.9
