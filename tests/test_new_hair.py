@@ -9,7 +9,7 @@ from test_fitting import relabelled
 
 from scmnet_cli.inference.fitting import fitted
 from scmnet_cli.inference.limb_places import torso_length
-from scmnet_cli.inference.new_hair import inner_hair, slits_filled, strands
+from scmnet_cli.inference.new_hair import glare, inner_hair, slits_filled, strands
 from scmnet_cli.types import Person
 
 
@@ -68,3 +68,18 @@ def test_a_slit_between_new_hair_and_the_face_is_hair() -> None:
     assert (cover[slit] > 0.5).mean() > 0.7
     assert (pixels[slit & (cover > 0.5)] == (200, 40, 40)).all()
     assert np.array_equal(cover[wide], garment[wide]), "hair that is gone on the other side stays gone"
+
+
+def test_hair_in_the_sun_that_is_lighter_than_the_wearers_skin_is_not_taken_as_it_is() -> None:
+    wearer = full_size(PANTS, "wearer", {"hair": (60, 40, 30), "face": (200, 160, 140)})
+    own = regions_of(wearer, "hair")
+    columns = np.arange(own.shape[1])
+    right = columns > np.median(np.nonzero(own)[1]) + 0.02 * torso_length(wearer)
+    colour = np.broadcast_to(np.float32((120, 80, 50)), (*own.shape, 3)).copy()
+    colour[own & right] = 255
+    _, pixels = fitted(wearer, "hair", (own.astype(np.float32), colour), np.zeros(own.shape, bool), flat=False)
+    assert glare(wearer, colour, own)[own & right].all()
+    assert np.quantile(pixels[ndimage.binary_erosion(own, iterations=2)].mean(-1), 0.95) < 180
+    blond = np.full_like(colour, 250)
+    assert not glare(wearer, blond, own).any(), "fair all over"
+    assert not glare(wearer, colour, np.zeros_like(own)).any()

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scmnet_cli.inference.cloth_light import shading
 from scmnet_cli.inference.garment_faults import held_in_hands, label
 from scmnet_cli.inference.limb_places import below_hips, limb_places, torso_length
-from scmnet_cli.inference.new_hair import hair_shape, inner_hair, strands
+from scmnet_cli.inference.new_hair import glare, hair_shape, inner_hair, strands
 from scmnet_cli.inference.shape_matching import closed, continued_colours, displacement, smoothed, soft_edged
 from scmnet_cli.inference.sleeves import sleeved, without_bumps
 from scmnet_cli.inference.uncovered import ON_TORSO
@@ -118,6 +118,7 @@ def fitted(
     sound = ndimage.binary_erosion(worn & (cover > 0.9), iterations=max(1, round(0.012 * size)))
     if kind == "hair":
         sound = inner_hair(worn & (cover > 0.9), size)
+        sound &= ~glare(wearer, colour, sound)
     if kind in ON_TORSO:
         sound &= ~(label(wearer, worn, colour) if flat else held_in_hands(wearer, sleeves, colour))
     # between trouser legs that stand apart a mirror image would double seams and pockets

@@ -28,6 +28,8 @@ _DEEP, _SHARE = 0.025, 0.6
 _FAR, _SHINE = 0.04, 0.05
 """Torso lengths beyond the reference's hair from which on the wearer's strands show, and blur that they are compared
 with."""
+_LIT, _MOST_GLARE = 0.6, 0.6
+"""Quantile of the lightness of a face that is lit; largest share of hair in the sun."""
 _SLIT = 0.02  # half width in torso lengths of slits between new hair and the face
 _DARK, _STRANDS = 10.0, (0.6, 1.6)
 """Grey levels that noise adds to dark hair; limits of the light on strands relative to what is around them."""
@@ -87,6 +89,21 @@ def strands(wearer: Person, away: FloatArray) -> FloatArray:
     share = (away / _FAR).clip(0, 1) * ndimage.gaussian_filter(own.astype(np.float32), 1)
     relief = (mean(0.6) / mean(_SHINE * torso_length(wearer))).clip(*_STRANDS)
     return np.asarray(1 + share * (relief - 1), np.float32)
+
+
+def glare(wearer: Person, colour: FloatArray, hair: _BoolArray) -> _BoolArray:
+    """Return where the sun on the reference makes hair lighter than the wearer's lit skin, (H, W).
+
+    Nothing is found on hair that is as light all over.
+
+    Shape:
+        colour: (H, W, 3); hair: (H, W), the reference's.
+    """
+    face, light = wearer.regions == _FACE, colour.mean(-1)
+    if not (face.any() and hair.any()):
+        return np.zeros_like(hair)
+    found: _BoolArray = hair & (light > np.quantile(wearer.image[face].mean(-1), _LIT))
+    return found if found.sum() < _MOST_GLARE * hair.sum() else np.zeros_like(hair)
 
 
 def slits_filled(

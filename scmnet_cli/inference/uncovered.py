@@ -34,9 +34,9 @@ _BARE_ABOVE_ANKLE = 0.12  # torso lengths: a garment that ends higher leaves leg
 _ARM_REACH, _SLEEVE, _ARM, _BONE, _FRAYED = 0.3, 0.15, 0.07, 0.05, 0.03
 """In torso lengths: distance from an arm up to which pixels are the arm's; half widths of a sleeve, of an arm and of an
 arm's middle; width of the skin that mixes with cloth."""
-_SHOE_EDGE, _FEET = 0.008, 1.95
-"""Torso lengths: width of the edge of a shoe that mixes with the trousers above it; where feet begin, in lengths of the
-bones of a leg."""
+_SHOE_EDGE, _FEET, _ABOVE_SHOE = 0.008, 1.95, 1.85
+"""Torso lengths: width of the edge of a shoe that mixes with the trousers above it; where feet begin, and what is no
+skin may be a shoe, in lengths of the bones of a leg."""
 _OVERLAP = 0.15  # lengths of an arm's bone by which drawn skin overlaps with skin that shows
 _SOCKS = 0.25  # torso lengths above the hem of trousers from which bare legs may still show
 
@@ -76,8 +76,9 @@ def frayed(wearer: Person, bare: _BoolArray, times: float = 1) -> _BoolArray:
     if not bare.any():
         return bare
     legs = limb_places(wearer)[2:]
-    at_feet = np.where(legs[0][1] < legs[1][1], legs[0][0], legs[1][0]) > _FEET
-    shoes = (wearer.regions == region_id("legs")) & (at_feet | ndimage.binary_opening(~like_skin(wearer), iterations=2))
+    place = np.where(legs[0][1] < legs[1][1], legs[0][0], legs[1][0])
+    dark = ndimage.binary_opening(~like_skin(wearer), iterations=2) & (place > _ABOVE_SHOE)
+    shoes = (wearer.regions == region_id("legs")) & ((place > _FEET) | dark)
     away = ndimage.distance_transform_edt(~bare)
     near: _BoolArray = skin & (away <= np.where(shoes, _SHOE_EDGE, times * _FRAYED) * size)
     return near
