@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from scipy import ndimage
 from test_editing import PANTS, full_size, regions_of
 from test_fitting import relabelled
 
 from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.inference.bare_skin import bare_limbs, legs_continued, like_skin
+from scmnet_cli.inference.bare_skin import _rounded, bare_limbs, legs_continued, like_skin
 from scmnet_cli.inference.limb_places import limb_places, torso_length
 from scmnet_cli.inference.uncovered import frayed
 from scmnet_cli.skeleton import JOINTS
@@ -135,3 +136,12 @@ def test_shoes_keep_their_upper_edge_where_trousers_above_them_go() -> None:
     bare = mine & (away < 0.12) & (place > 1.2) & (place < 1.6)
     ankle = relabelled(relabelled(person, mine & (place < 1.2) & (away < 0.12), "pants"), bare, "legs", (220, 170, 140))
     assert frayed(ankle, mine & (place < 1.2) & (away < 0.12))[bare].any(), "skin mixes farther"
+
+
+@pytest.mark.parametrize("slices", [[0], [16], [0, 16], [5]])
+def test_a_leg_of_which_one_slice_shows_has_light_across_it(slices: list[int]) -> None:
+    counts = np.full(len(slices), 20)
+    curve = _rounded(np.array(slices), np.full(len(slices), 100, np.float32), counts)
+    assert curve.shape == (17,)
+    assert np.isfinite(curve).all()
+    assert abs(curve[slices] - 1).max() < 0.3

@@ -206,7 +206,8 @@ def _rounded(slices: npt.NDArray[np.int64], light: FloatArray, counts: npt.NDArr
     places = np.append(slices, (0, _SLICES - 1))
     values = np.append(light / max(usual, 1.0), (1 - _SHADING, 1 - _SHADING))
     weights = np.sqrt(np.append(counts, (_UNSEEN_EDGE * counts.sum(),) * 2))
-    curve = np.polyval(np.polyfit(places, values, 2, w=weights), np.arange(_SLICES))
+    degree = min(2, len(np.unique(places)) - 1)  # if only the outermost slice shows
+    curve = np.polyval(np.polyfit(places, values, degree, w=weights), np.arange(_SLICES))
     return np.asarray(curve.clip(*_ROUND), np.float32)
 
 
