@@ -95,7 +95,7 @@ def test_a_gain_of_one_view_alone_is_noise(views: DrawnViews) -> None:
 def test_many_views_in_different_poses_are_judged(views: DrawnViews) -> None:
     found = views.validate(faded(TRUTH, 0.4)).likeness
     assert len(found.colours) == 12
-    poses = views.run._views.source_joints[..., :2].flatten(1)
+    poses = views.run._held_out.source.structure[..., :2].flatten(1)
     assert len(torch.unique(poses, dim=0)) == 12
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from scmnet_cli.training.personalizing import (
     PersonalRun,
     Recipe,
 )
+from scmnet_cli.training.workers import Workers
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def measures(run: PersonalRun, monkeypatch: pytest.MonkeyPatch, errors: list[flo
 
 def test_learning_lowers_the_error_of_held_out_views_and_leaves_the_base_as_it_was(base: Pipeline) -> None:
     before = weights(base)
-    run = run_of(base, learning_rate=3e-3)
+    run = run_of(base, learning_rate=1e-2)
     states = list(run.steps(Budget(None, 30)))
     assert states[0].steps == 0
     assert states[-1].steps == 30
@@ -94,7 +97,7 @@ def test_what_a_target_does_not_show_is_to_be_drawn_as_the_base_does(base: Pipel
     assert inputs.sure is not None
     assert torch.equal(inputs.sure, torch.where(hole, 1, given.sure)), "beside the person it still does not count"
     person, known = (1 - masks.target_masks[:, :1] for masks in (inputs, given))
-    alpha = before.rendering.alpha
+    alpha = before.alpha
     assert alpha is not None
     torch.testing.assert_close(inputs.target, torch.where(hole, before.image, given.target), atol=1e-5, rtol=0)
     torch.testing.assert_close(person, torch.where(hole, alpha, known), atol=1e-5, rtol=0)
@@ -116,7 +119,7 @@ def test_steps_compute_in_bfloat16_where_it_pays_and_views_are_judged_in_float32
     base: Pipeline, monkeypatch: pytest.MonkeyPatch, pays: bool
 ) -> None:
     monkeypatch.setattr(personalizing, "bfloat16_pays", lambda: pays)
-    run = run_of(base)
+    run = run_of(base, batch=1)
     reduced: list[bool] = []
     draw = run._drawn  # draws for steps and for validation
 
@@ -255,6 +258,18 @@ def test_a_run_that_has_gained_ends_after_two_checks_without_a_gain(
     assert states[-1].best == 0.9
 
 
+def test_a_run_goes_on_while_the_error_falls_although_the_guard_rejects(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(base, num_checks=6, patience=2)
+    found = [Validation(Likeness(*[(error, error)] * 5)) for error in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)]
+    rejected = [replace(each, lost=0.1 if 0 < number < 6 else 0.0) for number, each in enumerate(found)]
+    left = iter(rejected)
+    monkeypatch.setattr(run, "validate", lambda: next(left))
+    states = list(run.steps(Budget(None, 12)))
+    assert (states[-1].steps, states[-1].finished, states[-1].best) == (12, BUDGET_USED, 0.4)
+
+
 def test_the_run_ends_at_its_time_limit(base: Pipeline) -> None:
     states = list(run_of(base).steps(Budget(0.05)))
     assert states[-1].finished == BUDGET_USED
@@ -271,6 +286,50 @@ def test_two_runs_learn_the_same(base: Pipeline) -> None:
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
+def test_a_step_is_one_of_plain_adam_on_the_mean_gradient_of_its_pairs(base: Pipeline) -> None:
+    run = run_of(base, bfloat16=False)
+    expected = {name: torch.nn.Parameter(tensor.detach().clone().contiguous()) for name, tensor in run._trained.items()}
+    assert any(not tensor.is_contiguous() for tensor in run._trained.values()), "channels-last"
+    adam = torch.optim.Adam(expected.values(), 1e-2, (0.5, 0.999), foreach=False)
+    for parameter, *gradients in zip(expected.values(), run._gradients(0), run._gradients(1), strict=True):
+        parameter.grad = torch.stack(gradients).mean(0)
+    adam.step()
+    with Workers(1) as workers:
+        run._step(workers, 0, 0.0)
+    for name, tensor in run._trained.items():
+        change, wanted = tensor.detach() - run._base[name], expected[name].detach() - run._base[name]
+        assert float((change * wanted).sum() / change.norm() / wanted.norm()) > 0.999, name
+
+
+@pytest.fixture
+def cores() -> Iterator[Callable[[int], None]]:
+    """Set the number of cores that torch uses."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_pairs_side_by_side_teach_the_same_as_one_by_one(
+    base: Pipeline, monkeypatch: pytest.MonkeyPatch, cores: Callable[[int], None]
+) -> None:
+    found, threads = [], set()
+    for num in (1, 2):
+        cores(num)
+        run = run_of(base, a_photo(0), a_photo(1), learning_rate=1e-3, pool=4, visits=2, bfloat16=False)
+        gradients = run._gradients
+
+        def noted(visit: int, gradients: Callable[[int], Any] = gradients) -> Any:
+            threads.add(threading.current_thread())
+            return gradients(visit)
+
+        monkeypatch.setattr(run, "_gradients", noted)
+        for _ in run.steps(Budget(None, 6)):
+            pass
+        found.append(run.difference(newest=True))
+    assert len(threads) == 3, "the calling one and two workers"
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
 def test_a_budget_needs_a_limit() -> None:
     with pytest.raises(ScmError, match="give one of them"):
         Budget(None, None)
@@ -284,7 +343,8 @@ def test_a_model_without_part_warp_is_refused(tmp_path: Path) -> None:
 
 def test_an_interrupted_training_gives_the_best_so_far(base: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "scmnet_cli.inference.personal.recipe_for", lambda _: Recipe(learning_rate=3e-3, batch=2, num_checks=10)
+        "scmnet_cli.inference.personal.recipe_for",
+        lambda _: Recipe(learning_rate=3e-3, batch=2, num_checks=10, patience=9),
     )
 
     def interrupt(state: object) -> None:

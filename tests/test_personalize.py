@@ -17,6 +17,7 @@ from scmnet_cli.inference.personal import cached_personal
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.training.personalizing import Budget, PersonalRun
+from scmnet_cli.training.workers import Workers
 from scmnet_cli.types import Person
 
 
@@ -196,10 +197,10 @@ def test_ctrl_c_keeps_the_best_so_far(prepared: Place, scm: Scm, monkeypatch: py
 
     step = module.PersonalRun._step
 
-    def interrupted(self: PersonalRun, number: int, share: float) -> None:
+    def interrupted(self: PersonalRun, workers: Workers, number: int, share: float) -> None:
         if number == 3:
             signal.raise_signal(signal.SIGINT)
-        step(self, number, share)
+        step(self, workers, number, share)
 
     monkeypatch.setattr(module.PersonalRun, "_step", interrupted)
     outcome = scm(

@@ -10,7 +10,8 @@ where the warp covers it: it shows whether more is learned than the pose of the 
 composed one that users get, on the model's canvas.
 
 OUT/personalize.jsonl gets a line for each person and variant as it is done, and OUT/NAME-VARIANT.png the photo, the
-kept-out views before and after, and three shipped poses before and after. A line also holds the measures of every
+kept-out views before and after, and three shipped poses before and after; OUT/NAME-VARIANT.safetensors
+is the personal model. A line also holds the measures of every
 validation, which say why a guard refused, and the judged measures of the newest weights even if they were refused.
 Started again, it goes on where it stopped. At the end it prints a table: medians, and how many people got worse. LPIPS
 needs the weights of `scm weights`.
@@ -28,6 +29,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from scmnet_cli.checkpoint import save_personal
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.data.dataset import Batch, PeopleGiven, TrainingBatch
 from scmnet_cli.data.prepared import PreparedFolder
@@ -62,13 +64,12 @@ def in_steps(num: int, **recipe: Any) -> Variant:
 
 
 VARIANTS = {
-    "60s": Variant(recipe_for(Budget(60)), Budget(None, 85)),
-    "120s": Variant(recipe_for(Budget(120)), Budget(None, 185)),
-    "300s": Variant(recipe_for(Budget(300)), Budget(None, 475)),
+    "60s": Variant(recipe_for(Budget(60)), Budget(None, 215)),
+    "120s": Variant(recipe_for(Budget(120)), Budget(None, 445)),
+    "300s": Variant(recipe_for(Budget(300)), Budget(None, 1140)),
     "30-steps": Variant(Recipe(num_checks=1), Budget(None, 30)),
     "60-steps": in_steps(60),
     "60-steps-lr-1e-4": in_steps(60, learning_rate=1e-4),
-    "60-steps-all": in_steps(60, trained=()),
     "60-steps-last-layers": in_steps(60, trained=DECODER[1:]),
     "60-steps-no-vgg": in_steps(60, vgg=False),
     "60-steps-float32": in_steps(60, bfloat16=False),
@@ -136,6 +137,7 @@ def measure(
     judge, other = judges
     run = prepare_run(pipeline, [photo], variant.budget, recipe=variant.recipe)
     *_, last = run.steps(variant.budget, time.process_time)
+    save_personal(sheet.with_suffix(".safetensors"), run.difference(), pipeline.path)
     personal, newest = (
         pipeline.with_difference({name: change.half() for name, change in difference.items()})
         for difference in (run.difference(), run.difference(newest=True))

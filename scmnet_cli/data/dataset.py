@@ -268,10 +268,11 @@ class TrainingStream:
 
     def _index(self, position: int) -> int:
         epoch, place = divmod(position, len(self.people))
-        if self._order is None or self._order[0] != epoch:
+        known = self._order  # threads may ask for other epochs meanwhile
+        if known is None or known[0] != epoch:
             random = np.random.default_rng((self.seed, _ORDER_STREAM, epoch))
-            self._order = (epoch, random.permutation(len(self.people)))
-        return int(self._order[1][place])
+            self._order = known = (epoch, random.permutation(len(self.people)))
+        return int(known[1][place])
 
     def _choose(self, stream: int, chance: float, positions: Sequence[int]) -> Tensor:
         """Choose each position with probability ``chance``, (B,) bool."""

@@ -56,6 +56,21 @@ class Rendering:
         return None if self.foreground is None else torch.sigmoid(self.foreground.float())
 
 
+@dataclass(frozen=True)
+class DecoderInput:
+    """Inputs of the decoder, the part of the generator that draws.
+
+    Shape:
+        features: (B, C, H/32, W/32); skips: (B, C_i, H/8, W/8) and (B, C_j, H/16, W/16); base: colours to which the
+        output is added, (B, 3, h, w); guides: structure maps and part warp, (B, K, H, W); both are None if unused.
+    """
+
+    features: Tensor
+    skips: tuple[Tensor, ...]
+    base: Tensor | None = None
+    guides: Tensor | None = None
+
+
 class TranslationGenerator(nn.Module):
     """U-Net over H/8, H/16 and H/32 with skips, then three x2 upsamplings and tanh.
 
@@ -147,16 +162,29 @@ class TranslationGenerator(nn.Module):
             colours: (B, 3, h, w) in [-1, 1], coarse base colours; maps: (B, num_maps, H, W), structure maps;
             warp: (B, ..., H, W); guides: (B, num_maps + 12, H, W), maps and warp as one tensor; None: joined here.
         """
+        return self.decode(self.encode(rearranged, colours, maps, warp, guides), warp)
+
+    def encode(
+        self,
+        rearranged: Tensor,
+        colours: Tensor | None = None,
+        maps: Tensor | None = None,
+        warp: PartWarp | None = None,
+        guides: Tensor | None = None,
+    ) -> DecoderInput:
+        """Return the decoder's inputs; arguments as in :meth:`forward`."""
         guides = self._guides(maps, warp) if guides is None else guides
-        base = self._base_colours(colours, warp)
         features = self.enter(rearranged)
         skips = []
         for down in self.down:
             skips.append(features)
             features = down(features)
-        features = self.blocks(features)
-        for up in self.up:
-            skip = skips.pop()
+        return DecoderInput(self.blocks(features), tuple(skips), self._base_colours(colours, warp), guides)
+
+    def decode(self, given: DecoderInput, warp: PartWarp | None = None) -> Rendering:
+        """Generate the image from the decoder's inputs and the part warp that they were made with."""
+        features, base, guides = given.features, given.base, given.guides
+        for up, skip in zip(self.up, reversed(given.skips), strict=True):
             features = F.interpolate(features, size=skip.shape[-2:], mode="nearest")
             features = up(torch.cat([features, skip], dim=1))
         features = self.refine(features)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scmnet_cli.models.correlation import Field, Prior, aligned_prior
-from scmnet_cli.models.generator import Rendering, TranslationGenerator
+from scmnet_cli.models.generator import DecoderInput, Rendering, TranslationGenerator
 from scmnet_cli.models.layers import halved_edges
 from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.pose_encoder import PoseEncoder
@@ -188,11 +188,27 @@ class SCMNet(nn.Module):
             maps: (B, M, H, W), needed if the generator reads structure maps; guides: what :meth:`guides` returned for
             both, or None.
         """
+        rendering: Rendering = self.generator(*self._generator_input(rearranged), maps, warp, guides)
+        return rendering
+
+    def decoder_input(self, maps: Tensor, image: Tensor, masks: Tensor, warp: PartWarp | None = None) -> DecoderInput:
+        """Return what the generator's decoder draws the person of ``image`` in the pose of ``maps`` from.
+
+        Shape:
+            as :meth:`forward`.
+        """
+        guides = self.guides(maps, warp)
+        pose = self.encode_pose(maps, warp) if guides is None else self.encode_pose(guides)
+        style = self.encode_style(image, masks)
+        rearranged, _ = self.rearrange(self.field(pose, style, warp), style)
+        return self.generator.encode(*self._generator_input(rearranged), maps, warp, guides)
+
+    def _generator_input(self, rearranged: Style) -> tuple[Tensor, Tensor | None]:
+        """Return the features that the generator reads, and the colours that it starts from."""
         features = rearranged.features
         if rearranged.means is not None:
             features = torch.cat([features, rearranged.means], dim=1)
-        rendering: Rendering = self.generator(features, self._base_colours(rearranged), maps, warp, guides)
-        return rendering
+        return features, self._base_colours(rearranged)
 
     def _base_colours(self, rearranged: Style) -> Tensor | None:
         """Return the colours that the generator starts from, (B, 3, d h, d w); None if the style carries none."""

@@ -219,16 +219,7 @@ class GeneratorObjective:
         if weights.adversarial and logits is not None:
             style, pose = (adversarial.generator_loss(weights.gan, part.float()) for part in logits)
             terms["adversarial"] = (style + pose) / 2
-        if weights.reconstruction:
-            person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
-            terms["reconstruction"] = reconstruction_loss(image, inputs.target, person, weights.person_weight)
-        if weights.edges:
-            terms["edges"] = edge_loss(image, inputs.target, weights.edge_weight)
-        if output.rendering.foreground is not None and weights.foreground:
-            person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
-            terms["foreground"] = F.binary_cross_entropy_with_logits(
-                output.rendering.foreground.float(), person, inputs.sure
-            )
+        terms |= self._terms_without_features(output.rendering, image, inputs)
         if self.vgg is not None and with_vgg:
             view = _view(band, halved=halved)
             target, features = self._features(self.vgg, image, output.crossed_image, inputs, view)
@@ -244,6 +235,33 @@ class GeneratorObjective:
             size = (output.moved_colours.shape[2], output.moved_colours.shape[3])
             weight = findable(inputs.target_masks, inputs.style_masks, size)
             terms["field_colours"] = field_colour_loss(output.moved_colours, inputs.target, weight)
+        return terms
+
+    def of_rendering(self, rendering: Rendering, inputs: Inputs, view: View) -> dict[str, Tensor]:
+        """Return the unweighted terms of a rendering alone, without adversarial and correspondence losses.
+
+        Args:
+            rendering: the image and its masks.
+            inputs: the batch; its maps and its source are not read.
+            view: cuts out of images what the losses of VGG features see.
+        """
+        image = rendering.image if inputs.sure is None else torch.lerp(inputs.target, rendering.image, inputs.sure)
+        terms = self._terms_without_features(rendering, image, inputs)
+        if self.vgg is not None:
+            target, features = self._features(self.vgg, image, None, inputs, view)
+            terms |= self._vgg_terms(target, features, inputs, view)
+        return terms
+
+    def _terms_without_features(self, rendering: Rendering, image: Tensor, inputs: Inputs) -> dict[str, Tensor]:
+        """Return the terms that need no VGG; unsure pixels of ``image`` are the target's."""
+        weights, terms = self.weights, {}
+        person = 1 - inputs.target_masks[:, BACKGROUND : BACKGROUND + 1]
+        if weights.reconstruction:
+            terms["reconstruction"] = reconstruction_loss(image, inputs.target, person, weights.person_weight)
+        if weights.edges:
+            terms["edges"] = edge_loss(image, inputs.target, weights.edge_weight)
+        if rendering.foreground is not None and weights.foreground:
+            terms["foreground"] = F.binary_cross_entropy_with_logits(rendering.foreground.float(), person, inputs.sure)
         return terms
 
     def _crossed(self, image: Tensor, moved_regions: Tensor, inputs: Inputs) -> Tensor:

@@ -9,6 +9,7 @@ does not count.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -131,6 +132,17 @@ def held_out_views(
     )
 
 
+def photos_in_poses(photos: PeopleGiven, poses: Sequence[FloatArray]) -> TrainingBatch:
+    """Return pairs as at test time: the photos as sources, and held-out poses as targets."""
+    num = max(len(photos), _USED_POSES)
+    source = photos.batch([index % len(photos) for index in range(num)])
+    posed = source.structure.clone()
+    for row in range(num):
+        pose = align_pose(source.structure[row].cpu().numpy(), poses[row % len(poses)])
+        posed[row] = posed[row] if pose is None else torch.from_numpy(pose).to(posed)
+    return TrainingBatch(replace(source, structure=posed), source)
+
+
 def outside_holes(labels: Tensor, joints: Tensor) -> Tensor:
     """Return 0 in holes of people, where a region map has lost a leg, or a bag or its strap hides the person; else 1.
 
@@ -152,6 +164,7 @@ def _opened(mask: Tensor, radius: int) -> Tensor:
     return dilated(~dilated(~mask, radius), radius)
 
 
+_USED_POSES = 6
 _INSIDE = 0.3
 _THIN, _NARROW = 43, 128
 """Background beside the bones that is thinner than twice one of the first many parts of the height is beside a person

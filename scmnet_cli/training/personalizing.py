@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from scmnet_cli.config import Config
-from scmnet_cli.data.dataset import PeopleGiven, TrainingBatch
-from scmnet_cli.data.reposing import align_pose
+from scmnet_cli.data.dataset import PeopleGiven
 from scmnet_cli.errors import ScmError
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.scmnet import SCMNet
-from scmnet_cli.regions import BACKGROUND
+from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.training.choice import bfloat16_pays
-from scmnet_cli.training.objective import GeneratorObjective, GeneratorOutput, GeneratorPass, Inputs
+from scmnet_cli.training.objective import GeneratorObjective, Inputs
 from scmnet_cli.training.personal_guard import Validation, likeness, losses_of_person
-from scmnet_cli.training.personal_views import PersonalStream, held_out_views, outside_holes
+from scmnet_cli.training.personal_pool import PreparedViews, ViewPool
+from scmnet_cli.training.personal_views import PersonalStream, held_out_views, outside_holes, photos_in_poses
 from scmnet_cli.training.vgg_views import random_band
+from scmnet_cli.training.workers import Workers
 from scmnet_cli.types import FloatArray, Person
 from scmnet_cli.weights import find_backbone
 
@@ -43,24 +46,29 @@ class Recipe:
     """Hyperparameters of training on one person.
 
     Attributes:
-        trained: name prefixes of the trained parameters; empty: all are trained.
-        learning_rate: Adam's learning rate after a short warm-up; it falls to a tenth by the end of the budget.
+        trained: name prefixes of the trained parameters, all of the decoder.
+        learning_rate: Adam's learning rate after a short warm-up; it falls to 0 by the end of the budget, as a cosine.
         batch: views per step.
         num_checks: number of validations on held-out views, spread evenly over the budget.
-        patience: validations without improvement after which training stops.
+        patience: validations without a lower error, kept or not, after which training stops: weights that the guard
+            rejects often pass it when the learning rate has fallen.
         num_held_out: number of held-out views.
         vgg: whether the losses on VGG features are used.
+        pool: number of pairs kept in memory, a multiple of ``batch``; each is prepared once.
+        visits: number of steps that use a pair.
         bfloat16: whether steps compute in bfloat16; None: on a CPU that is clearly faster so. Views are judged in
             float32, as pictures are drawn.
     """
 
     trained: tuple[str, ...] = DECODER
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-4
     batch: int = 2
-    num_checks: int = 5
-    patience: int = 2
+    num_checks: int = 6
+    patience: int = 3
     num_held_out: int = 12
     vgg: bool = True
+    pool: int = 32
+    visits: int = 2
     bfloat16: bool | None = None
 
 
@@ -125,8 +133,8 @@ def recipe_for(budget: Budget) -> Recipe:
     if seconds is None:
         return Recipe()
     if seconds < _SHORT:
-        return Recipe(num_checks=3)
-    return Recipe() if seconds < _LONG else Recipe(num_checks=8, patience=3)
+        return Recipe(num_checks=4, patience=2)
+    return Recipe() if seconds < _LONG else Recipe(num_checks=10, patience=4)
 
 
 _SHORT, _LONG = 90.0, 200.0
@@ -135,23 +143,6 @@ _SHORT, _LONG = 90.0, 200.0
 
 Compose = Callable[[Rendering, PartWarp, Tensor], tuple[Tensor, Tensor | None]]
 """Composes what users get, picture and foreground mask, of the network's output, the part warp and poses (B, 18, 3)."""
-
-
-@dataclass(frozen=True)
-class _Views:
-    """Inputs of views, and the joints of targets and sources.
-
-    Shape:
-        joints, source_joints: (B, 18, 3) in pixels of the canvas.
-    """
-
-    inputs: Inputs
-    joints: Tensor
-    source_joints: Tensor
-
-    @classmethod
-    def of(cls, batch: TrainingBatch) -> _Views:
-        return cls(Inputs.of(batch, part_warp=True), batch.target.structure, batch.source.structure)
 
 
 class PersonalRun:
@@ -202,30 +193,38 @@ class PersonalRun:
         canvas = config.model.canvas
         self.net = copy.deepcopy(base).requires_grad_(requires_grad=False).eval()  # eval: batch norm stays frozen
         self._trained = {
-            name: parameter
-            for name, parameter in self.net.named_parameters()
-            if not recipe.trained or name.startswith(recipe.trained)
+            name: parameter for name, parameter in self.net.named_parameters() if name.startswith(recipe.trained)
         }
         for parameter in self._trained.values():
             parameter.requires_grad = True
         self._base = {name: parameter.detach().clone() for name, parameter in self._trained.items()}
         self._best: dict[str, Tensor] | None = None
-        losses = _losses_of(config, weights_dir, fields=not recipe.trained, vgg=recipe.vgg)
+        losses = _losses_of(config, weights_dir, vgg=recipe.vgg)
         self._objective = GeneratorObjective(losses, weights_dir, self.device)
         wanted = config.loss.perceptual or config.loss.style or config.loss.bsr
         self.lacks_vgg = bool(wanted) and self._objective.vgg is None
-        self._generator, self._base_generator = GeneratorPass(self.net), GeneratorPass(base)
-        self._optimizer = torch.optim.Adam(self._trained.values(), recipe.learning_rate, (0.5, 0.999))
+        self._base_net = base
+        self._optimizer = torch.optim.Adam(self._trained.values(), recipe.learning_rate, (0.5, 0.999), fused=True)
         held_out, used = list(donors[::4]), [pose for k, pose in enumerate(donors) if k % 4]
         given = PeopleGiven(photos, canvas, self.device, plain=plain)
         self._compose = compose
-        self._views = _Views.of(held_out_views(given, held_out, recipe.num_held_out, held_out))
-        self._uses = _Views.of(_photos_in_poses(given, held_out))
-        self._shown = _shown_by_the_warp(self._uses.inputs)
+        self._held_out = held_out_views(given, held_out, recipe.num_held_out, held_out)
+        self._posed = photos_in_poses(given, held_out)
         self._base_alpha: Tensor | None = None
         self.validations: list[tuple[int, Validation]] = []
         self._stream = PersonalStream(given, config.data, 0, used)
+        self._pool = ViewPool(self._prepared, recipe.pool, recipe.visits, 0)
         self._band_share = config.loss.vgg_band
+
+    @cached_property
+    def _views(self) -> PreparedViews:
+        """The held-out views."""
+        return PreparedViews.of(self._base_net, self._held_out)
+
+    @cached_property
+    def _uses(self) -> PreparedViews:
+        """The photos in held-out poses."""
+        return PreparedViews.of(self._base_net, self._posed)
 
     def steps(self, budget: Budget, clock: Callable[[], float] = time.perf_counter) -> Iterator[PersonalProgress]:
         """Train until the budget is used up or held-out views stop improving; yield the state after each step.
@@ -236,15 +235,20 @@ class PersonalRun:
             budget: when training ends.
             clock: clock of the budget's seconds; with ``time.process_time`` they are CPU seconds.
         """
-        recipe, start = self.recipe, clock()
+        start = clock()
         base = self.validate()
         self.validations.append((0, base))
         yield PersonalProgress(0, clock() - start, 0.0, 1.0, 1.0)
-        best, error, stale, step, checked, share, harm = 1.0, 1.0, 0, 0, 0, 0.0, ""
+        with Workers(self.recipe.batch if self.device.type == "cpu" else 1) as workers:
+            yield from self._train(workers, budget, lambda: clock() - start)
+
+    def _train(self, workers: Workers, budget: Budget, seconds: Callable[[], float]) -> Iterator[PersonalProgress]:
+        recipe, (_, base) = self.recipe, self.validations[0]
+        best, lowest, error, stale, step, checked, share, harm = 1.0, 1.0, 1.0, 0, 0, 0, 0.0, ""
         while True:
-            self._step(step, share)
+            self._step(workers, step, share)
             step += 1
-            share = budget.share(step, clock() - start)
+            share = budget.share(step, seconds())
             finished = BUDGET_USED if share >= 1 else ""
             if int(share * recipe.num_checks) > checked:
                 checked = int(share * recipe.num_checks)
@@ -253,13 +257,13 @@ class PersonalRun:
                 harm = found.harm(base) if error < best else ""
                 gains = error < best and not harm
                 self._record(step, found, gains=gains, harm=harm)
-                stale = 0 if gains else stale + 1
+                stale, lowest = 0 if error < lowest else stale + 1, min(error, lowest)
                 if gains:
                     best = error
                     self._best = {name: parameter.detach().clone() for name, parameter in self._trained.items()}
-                if stale >= recipe.patience and (best < 1 or share >= _PATIENT_UNTIL) and not finished:
+                if stale >= recipe.patience and (lowest < 1 or share >= _PATIENT_UNTIL) and not finished:
                     finished = NO_GAIN
-            yield PersonalProgress(step, clock() - start, share, error, best, finished, harm)
+            yield PersonalProgress(step, seconds(), share, error, best, finished, harm)
             if finished:
                 return
 
@@ -296,7 +300,7 @@ class PersonalRun:
         weights that know one pose by heart are no better elsewhere. Masks are compared in held-out poses, since the
         views cannot show a person that fades in holes of the warp.
         """
-        views, alpha = self._views, self._foreground()
+        views, source, alpha = self._views, self._held_out.source, self._foreground()
         inputs = views.inputs
         image = self._drawn(views)[0].image
         if inputs.sure is not None:
@@ -306,45 +310,64 @@ class PersonalRun:
             inputs.target,
             views.joints,
             inputs.target_masks,
-            views.source_joints,
-            inputs.style_masks,
+            source.structure,
+            one_hot(source.labels),
         )
         if self._base_alpha is None:
             self._base_alpha = alpha
         if alpha is None or self._base_alpha is None:
             return Validation(found)
-        return Validation(found, *losses_of_person(alpha, self._base_alpha, self._shown))
+        return Validation(found, *losses_of_person(alpha, self._base_alpha, _shown_by_the_warp(self._uses.inputs)))
 
-    def _drawn(self, views: _Views, generator: GeneratorPass | None = None) -> tuple[GeneratorOutput, Tensor | None]:
+    def _drawn(self, views: PreparedViews, net: SCMNet | None = None) -> tuple[Rendering, Tensor | None]:
         """Draw views as users get them; also return their foreground masks, None if the network draws backgrounds."""
-        drawn: GeneratorOutput = (generator or self._generator)(views.inputs)
+        rendering = (net or self.net).generator.decode(views.given, views.inputs.warp)
+        rendering = replace(rendering, image=rendering.image.float())
         if self._compose is None or views.inputs.warp is None:
-            return drawn, drawn.rendering.alpha
-        image, alpha = self._compose(drawn.rendering, views.inputs.warp, views.joints)
-        return replace(drawn, rendering=replace(drawn.rendering, image=image)), alpha
+            return rendering, rendering.alpha
+        image, alpha = self._compose(rendering, views.inputs.warp, views.joints)
+        return replace(rendering, image=image), alpha
 
     @torch.no_grad()
     def _foreground(self) -> Tensor | None:
         """Return the foreground masks of the photos in held-out poses; None if the network draws backgrounds."""
         return self._drawn(self._uses)[1]
 
-    def _step(self, step: int, share: float) -> None:
+    def _step(self, workers: Workers, step: int, share: float) -> None:
+        """Change the decoder by the mean gradient of the step's pairs."""
+        recipe = self.recipe
         for group in self._optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate * min((step + 1) / _WARM_UP, 1) * (1 - 0.9 * share)
-        views = _Views.of(self._stream.batch(step * self.recipe.batch, self.recipe.batch))
-        inputs = self._with_holes_filled(views)
-        self._optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self._bfloat16)):
-            band = random_band(inputs.target.shape[2], self._band_share, seed=(_BAND_STREAM, step))
-            terms = self._objective(self._drawn(views)[0], inputs, None, band=band)
-            loss = self._objective.total(terms)
-        loss.backward()  # type: ignore[no-untyped-call]
+            group["lr"] = recipe.learning_rate * min((step + 1) / _WARM_UP, 1) * (1 + math.cos(math.pi * share)) / 2
+        found = workers.map(self._gradients, range(step * recipe.batch, (step + 1) * recipe.batch))
+        for parameter, *gradients in zip(self._trained.values(), *found, strict=True):
+            parameter.grad = torch.empty_like(parameter)  # the fused optimizer relies on the parameter's strides
+            parameter.grad.copy_(torch.stack(gradients).mean(0))
         norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), _MAX_GRADIENT)
         if bool(torch.isfinite(norm)):
             self._optimizer.step()
 
+    def _gradients(self, visit: int) -> tuple[Tensor, ...]:
+        """Return the gradients of the loss of one pair."""
+        views = self._pool.pair(visit)
+        rows = random_band(views.inputs.target.shape[2], self._band_share, seed=(_BAND_STREAM, visit))
+        with self._in_precision():
+            rendering, _ = self._drawn(views)
+            terms = self._objective.of_rendering(rendering, views.inputs, _window(views.inputs, rows))
+            loss = self._objective.total(terms)
+        return torch.autograd.grad(loss, [*self._trained.values()])
+
+    def _in_precision(self) -> torch.autocast:
+        """Return the context of a step's precision; no cache of weights, which threads would share."""
+        return torch.autocast(self.device.type, torch.bfloat16, bool(self._bfloat16), cache_enabled=False)
+
+    def _prepared(self, number: int) -> PreparedViews:
+        """Prepare a training pair."""
+        with self._in_precision():
+            views = PreparedViews.of(self._base_net, self._stream.batch(number, 1))
+            return replace(views, inputs=self._with_holes_filled(views))
+
     @torch.no_grad()
-    def _with_holes_filled(self, views: _Views) -> Inputs:
+    def _with_holes_filled(self, views: PreparedViews) -> Inputs:
         """Return inputs whose targets show what the base draws in the holes of the person.
 
         Nobody knows what is there, and training changes it: a strap that the region map lacks became a pale line.
@@ -353,15 +376,29 @@ class PersonalRun:
         hole = 1 - outside_holes(inputs.target_masks.argmax(1), views.joints)
         if not hole.any():
             return inputs
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self._bfloat16)):
-            drawn = self._drawn(views, self._base_generator)[0]
+        drawn = self._drawn(views, self._base_net)[0]
         masks = inputs.target_masks.clone()
-        if drawn.rendering.alpha is not None:
-            masks[:, BACKGROUND, None] = torch.lerp(masks[:, BACKGROUND, None], 1 - drawn.rendering.alpha, hole)
+        if drawn.alpha is not None:
+            masks[:, BACKGROUND, None] = torch.lerp(masks[:, BACKGROUND, None], 1 - drawn.alpha, hole)
         target = torch.lerp(inputs.target, drawn.image.float(), hole)
         sure = None if inputs.sure is None else torch.maximum(inputs.sure, hole)
         return replace(inputs, target=target, target_masks=masks, sure=sure)
 
+
+def _window(inputs: Inputs, rows: slice | None) -> Callable[[Tensor], Tensor]:
+    """Return a function that cuts rows, and the columns that show the person, out of images.
+
+    The background beside the person is plain, and VGG features take half the time of a step.
+    """
+    person = (1 - inputs.target_masks[:, BACKGROUND]).amax((0, 1)).nonzero()  # (n, 1), columns
+    columns = slice(None)
+    if len(person):
+        columns = slice(max(int(person[0]) - _MARGIN, 0) // 8 * 8, -(-(int(person[-1]) + 1 + _MARGIN) // 8) * 8)
+    return lambda image: image[:, :, rows or slice(None), columns]
+
+
+_MARGIN = 8
+"""Pixels beside the person whose VGG features count too."""
 
 _MAX_GRADIENT, _BAND_STREAM = 20.0, 23
 _WARM_UP = 8
@@ -370,7 +407,7 @@ _WARM_UP = 8
 _PATIENT_UNTIL = 0.5
 """Share of the budget up to which a run goes on that has not gained yet: the first steps may make views worse."""
 
-_USED_POSES, _SHOWN = 6, 0.5
+_SHOWN = 0.5
 
 
 def _shown_by_the_warp(inputs: Inputs) -> Tensor:
@@ -382,28 +419,15 @@ def _shown_by_the_warp(inputs: Inputs) -> Tensor:
     return (inputs.warp.coverage > _SHOWN) & (inputs.warp.regions[:, BACKGROUND, None] < 1 - _SHOWN)
 
 
-def _photos_in_poses(photos: PeopleGiven, poses: Sequence[FloatArray]) -> TrainingBatch:
-    """Return pairs as at test time: the photos as sources, and held-out poses as targets."""
-    num = max(len(photos), _USED_POSES)
-    source = photos.batch([index % len(photos) for index in range(num)])
-    posed = source.structure.clone()
-    for row in range(num):
-        pose = align_pose(source.structure[row].cpu().numpy(), poses[row % len(poses)])
-        posed[row] = posed[row] if pose is None else torch.from_numpy(pose).to(posed)
-    return TrainingBatch(replace(source, structure=posed), source)
-
-
-def _losses_of(config: Config, weights_dir: Path | None, *, fields: bool, vgg: bool) -> Config:
-    """Return the config of the losses, without those on VGG features if the weights are missing.
+def _losses_of(config: Config, weights_dir: Path | None, *, vgg: bool) -> Config:
+    """Return the config of the decoder's losses, without those on VGG features if the weights are missing.
 
     Args:
         config: the model's config.
         weights_dir: folder of VGG weights.
-        fields: whether the correlation field is trained.
         vgg: whether losses on VGG features are wanted.
     """
-    changes = {"adversarial": 0.0, "feature_adversarial": 0.0}
-    changes |= {} if fields else {"field_regions": 0.0, "field_colours": 0.0}
+    changes = {"adversarial": 0.0, "feature_adversarial": 0.0, "field_regions": 0.0, "field_colours": 0.0}
     if not (vgg and _has_weights(config.loss.vgg, weights_dir)):
         changes |= {"perceptual": 0.0, "style": 0.0, "bsr": 0.0}
     return config.model_copy(update={"loss": config.loss.model_copy(update=changes)})

@@ -1,0 +1,102 @@
+"""Prepared views of a personalized model: the same drawing and gradients as from scratch, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import cast
+
+import pytest
+import torch
+from personal_models import CANVAS, CPU, DATA, a_photo, run_of, save_model
+
+from scmnet_cli.data.dataset import PeopleGiven, TrainingBatch
+from scmnet_cli.inference.personal import library_poses
+from scmnet_cli.inference.pipeline import Pipeline
+from scmnet_cli.training.objective import GeneratorPass, Inputs
+from scmnet_cli.training.personal_pool import PreparedViews, ViewPool
+from scmnet_cli.training.personal_views import PersonalStream
+from scmnet_cli.training.personalizing import DECODER, Budget
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Pipeline:
+    return Pipeline.from_pretrained(save_model(tmp_path / "base.safetensors"), "cpu")
+
+
+def a_batch() -> TrainingBatch:
+    donors = list(library_poses(CANVAS).values())
+    return PersonalStream(PeopleGiven([a_photo()], CANVAS, CPU, plain=True), DATA, 0, donors).batch(0, 2)
+
+
+def numbered(size: int, visits: int) -> tuple[ViewPool, list[int]]:
+    """Return a pool whose pairs are their own numbers, and the list of those prepared so far."""
+    prepared: list[int] = []
+
+    def prepare(number: int) -> PreparedViews:
+        prepared.append(number)
+        return cast("PreparedViews", number)
+
+    return ViewPool(prepare, size, visits, 0), prepared
+
+
+def test_prepared_views_are_drawn_with_the_same_picture_and_gradients_as_by_the_whole_network(base: Pipeline) -> None:
+    batch, net = a_batch(), base.model
+    weight = net.generator.draw[0][0][0].weight.requires_grad_()
+    whole = GeneratorPass(net)(Inputs.of(batch, part_warp=True)).rendering
+    prepared = PreparedViews.of(net, batch)
+    decoded = net.generator.decode(prepared.given, prepared.inputs.warp)
+    torch.testing.assert_close(decoded.image, whole.image, rtol=0, atol=1e-4)
+    expected, found = (torch.autograd.grad(drawn.image.square().mean(), [weight])[0] for drawn in (whole, decoded))
+    assert expected.abs().max() > 0
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3 * float(expected.abs().max()))
+
+
+def test_every_pair_is_prepared_once_and_visited_equally_often() -> None:
+    pool, prepared = numbered(size=5, visits=3)
+    seen = [cast("int", pool.pair(step)) for step in range(30)]
+    assert sorted(prepared) == list(range(10))
+    assert set(Counter(seen).values()) == {3}
+    assert set(seen[:15]) == set(range(5)), "those of a round are used up before the next ones"
+    assert all(len(set(seen[first : first + 5])) == 5 for first in range(0, 30, 5))
+    assert seen[:5] != seen[5:10], "in another order"
+
+
+def test_the_pool_keeps_no_more_pairs_than_its_size() -> None:
+    pool, _ = numbered(size=4, visits=2)
+    most = 0
+    for step in range(40):
+        pool.pair(step)
+        most = max(most, len(pool))
+    assert most == 4
+
+
+def test_a_visit_has_the_same_pair_wherever_a_run_starts() -> None:
+    (pool, _), (later, _) = numbered(4, 3), numbered(4, 3)
+    seen = [pool.pair(step) for step in range(30)]
+    assert [later.pair(step) for step in range(17, 30)] == seen[17:]
+
+
+def test_prepared_views_keep_nothing_that_the_decoder_does_not_read(base: Pipeline) -> None:
+    views = PreparedViews.of(base.model, a_batch())
+    inputs = views.inputs
+    assert (inputs.maps.numel(), inputs.style_image.numel(), inputs.style_masks.numel()) == (0, 0, 0)
+    tensors = [*vars(inputs).values(), *vars(inputs.warp).values(), *vars(views.given).values()]
+    kept = sum(tensor.untyped_storage().nbytes() for tensor in tensors if isinstance(tensor, torch.Tensor))
+    pixels = 2 * CANVAS.height * CANVAS.width
+    assert kept < 4 * 70 * pixels, "values of float32 a pixel"
+
+
+def test_a_run_prepares_a_pair_once_for_all_its_visits(base: Pipeline) -> None:
+    run = run_of(base, pool=2, visits=3, patience=9)
+    stream, asked = run._stream.batch, []
+
+    def noted(start: int, size: int) -> TrainingBatch:
+        asked.append(start)
+        return stream(start, size)
+
+    run._stream.batch = noted  # type: ignore[method-assign]
+    for _ in run.steps(Budget(None, 12)):
+        pass
+    assert sorted(asked) == list(range(8))
+    assert all(name.startswith(DECODER) for name in run.difference(newest=True))
