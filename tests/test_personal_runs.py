@@ -20,6 +20,7 @@ from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.training import personalizing
 from scmnet_cli.training.personal_guard import MOST_FADED, MOST_LOST, Likeness, Validation
+from scmnet_cli.training.personal_pool import PreparedViews
 from scmnet_cli.training.personal_views import outside_holes
 from scmnet_cli.training.personalizing import (
     BUDGET_USED,
@@ -101,6 +102,44 @@ def test_what_a_target_does_not_show_is_to_be_drawn_as_the_base_does(base: Pipel
     assert alpha is not None
     torch.testing.assert_close(inputs.target, torch.where(hole, before.image, given.target), atol=1e-5, rtol=0)
     torch.testing.assert_close(person, torch.where(hole, alpha, known), atol=1e-5, rtol=0)
+
+
+def a_view_in_another_pose(run: PersonalRun) -> tuple[PreparedViews, torch.Tensor]:
+    """Return a training pair whose target the warp does not cover everywhere, and where it covers it."""
+    for number in range(20):
+        batch = run._stream.batch(number, 1)
+        assert batch.covered is not None
+        if not batch.covered.all():
+            return PreparedViews.of(run._base_net, batch), batch.covered
+    raise AssertionError
+
+
+def test_what_the_warp_tears_off_a_target_is_to_be_drawn_as_the_base_does(base: Pipeline) -> None:
+    run = run_of(base, bfloat16=False)
+    views, covered = a_view_in_another_pose(run)
+    drawn, alpha = run._drawn(views)
+    given, inputs = views.inputs, run._with_holes_filled(views, covered)
+    assert alpha is not None
+    assert given.sure is not None
+    assert inputs.sure is not None
+    torn = ~covered & (given.sure > 0) & (alpha > 0.5)
+    assert torn.any()
+    unknown = torn | (outside_holes(given.target_masks.argmax(1), views.joints) == 0)
+    torch.testing.assert_close(inputs.target, torch.where(unknown, drawn.image, given.target), atol=1e-5, rtol=0)
+    assert inputs.sure[torn].min() == 1
+    assert torch.equal(inputs.sure[~unknown], given.sure[~unknown])
+
+
+def test_what_the_warp_tears_off_held_out_views_does_not_count(base: Pipeline) -> None:
+    run = run_of(base)
+    inputs, covered = run._views.inputs, run._held_out.covered
+    alpha = run._drawn(run._views)[1]
+    assert covered is not None
+    assert alpha is not None
+    assert inputs.sure is not None
+    assert (~covered & (alpha > 0.5)).any()
+    assert inputs.sure[~covered & (alpha > 0.5)].max() == 0
+    assert (inputs.sure[~covered] > 0).any(), "background that the base draws as background counts"
 
 
 def test_only_the_decoder_is_trained_and_batch_norm_stays_frozen(base: Pipeline) -> None:

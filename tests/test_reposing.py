@@ -92,6 +92,8 @@ def test_a_person_who_keeps_the_pose_is_unchanged() -> None:
     for before, after in zip((image, labels, joints), parts_of(result)[:3], strict=True):
         assert torch.equal(before[[0, 2]], after[[0, 2]])
         assert not torch.equal(before[1], after[1])
+    assert result.covered[[0, 2]].all()
+    assert not result.covered[1].all()
     again = people(3)
     assert all(torch.equal(one, other) for one, other in zip((image, labels, joints), again, strict=True))
 
@@ -102,6 +104,8 @@ def test_a_reposed_source_equals_its_part_warp_on_a_plain_background() -> None:
     moved, found, where, _ = parts_of(repose(image, labels, joints, posed, plain=True))
     warp = warp_parts(image, one_hot(labels), joints, posed)
     assert torch.equal(where, posed)
+    covered = repose(image, labels, joints, posed, plain=True).covered
+    assert torch.equal(covered, warp.coverage > 0.25)
     person = found != BACKGROUND
     assert 0.3 < person.float().mean() / (labels != BACKGROUND).float().mean() < 2
     assert torch.equal(moved.permute(0, 2, 3, 1)[person], warp.image.permute(0, 2, 3, 1)[person])

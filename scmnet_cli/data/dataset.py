@@ -69,13 +69,15 @@ class TrainingBatch:
     Shape:
         sure: (B, 1, H, W), 1 where the target counts, 0 in the holes of a re-posed target; None: it counts everywhere;
         alignment: (B, 2, 3), from places of the target's face to places of the source's, in half heights from the
-        centre; None: both are aligned alike.
+        centre; None: both are aligned alike; covered: (B, 1, H, W) bool, where the pixels of a re-posed target are the
+        photo's; None: everywhere.
     """
 
     target: Batch
     source: Batch
     sure: Tensor | None = None
     alignment: Tensor | None = None
+    covered: Tensor | None = None
 
 
 def collate(people: Sequence[Person], device: torch.device) -> Batch:

@@ -106,13 +106,14 @@ class Reposed:
 
     Shape:
         image: (B, 3, H, W) in [-1, 1]; labels: (B, H, W) uint8; joints: (B, 18, 3); sure: (B, 1, H, W), 0 in holes
-        inside the body, which the warp cannot fill, else 1.
+        inside the body, which the warp cannot fill, else 1; covered: (B, 1, H, W) bool, where pixels are the photo's.
     """
 
     image: Tensor
     labels: Tensor
     joints: Tensor
     sure: Tensor
+    covered: Tensor
 
     @property
     def visible_joints(self) -> Tensor:
@@ -138,13 +139,15 @@ def repose(image: Tensor, labels: Tensor, joints: Tensor, posed: Tensor, *, plai
     """
     sure = torch.ones_like(image[:, :1])
     changed = (posed - joints).abs().amax((1, 2)) > 0.5
+    covered = torch.ones_like(sure, dtype=torch.bool)
     if not changed.any():
-        return Reposed(image, labels, joints, sure)
+        return Reposed(image, labels, joints, sure, covered)
     image, labels, joints = image.clone(), labels.clone(), joints.clone()
     chosen = image[changed]
     warp = warp_parts(chosen, one_hot(labels[changed]), joints[changed], posed[changed])
     warped_labels = warp.regions.max(1).indices.to(labels.dtype)  # argmax takes five times as long
-    warped_labels = torch.where(warp.coverage[:, 0] > _LEAST_COVERAGE, warped_labels, BACKGROUND)
+    covered[changed] = warp.coverage > _LEAST_COVERAGE
+    warped_labels = torch.where(covered[changed][:, 0], warped_labels, BACKGROUND)
     behind = torch.full_like(chosen, PLAIN_BACKGROUND)
     if not plain:
         mask = (labels[changed] == BACKGROUND)[:, None]
@@ -154,4 +157,4 @@ def repose(image: Tensor, labels: Tensor, joints: Tensor, posed: Tensor, *, plai
     image[changed] = torch.where(person, warp.image, behind)
     sure[changed] = torch.where(person, 1, 1 - inside_body(posed[changed], (image.shape[2], image.shape[3])))
     labels[changed], joints[changed] = warped_labels, posed[changed]
-    return Reposed(image, labels, joints, sure)
+    return Reposed(image, labels, joints, sure, covered)

@@ -75,9 +75,10 @@ class PersonalStream(TrainingStream):
             if random.random() < _ANOTHER_POSE:
                 joints = other_pose(target.structure[row].cpu().numpy(), self._donor(random), random)
                 shown[row] = torch.from_numpy(joints).to(shown)
-        target, sure = self._warped(target, shown)
-        sure = sure * outside_holes(target.labels, target.structure)
-        return TrainingBatch(target, self._in_pose(source, posed, positions), sure)
+        truth = repose(target.image, target.labels, target.structure, shown, plain=self.people.fill is not None)
+        target = Batch(truth.image, truth.labels, truth.joints, target.domain)
+        sure = truth.sure * outside_holes(target.labels, target.structure)
+        return TrainingBatch(target, self._in_pose(source, posed, positions), sure, covered=truth.covered)
 
     def _partner(self, index: int, position: int) -> int:
         num = len(self.people)
@@ -129,6 +130,7 @@ def held_out_views(
         Batch(truth.image, truth.labels, truth.joints, target.domain),
         Batch(moved.image, moved.labels, moved.visible_joints, target.domain),
         truth.sure * outside_holes(truth.labels, truth.joints),
+        covered=truth.covered,
     )
 
 

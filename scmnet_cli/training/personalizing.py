@@ -28,7 +28,7 @@ from scmnet_cli.regions import BACKGROUND, one_hot
 from scmnet_cli.training.choice import bfloat16_pays
 from scmnet_cli.training.objective import GeneratorObjective, Inputs
 from scmnet_cli.training.personal_guard import Validation, likeness, losses_of_person
-from scmnet_cli.training.personal_pool import PreparedViews, ViewPool
+from scmnet_cli.training.personal_pool import PreparedViews, ViewPool, person_window, torn_off
 from scmnet_cli.training.personal_views import PersonalStream, held_out_views, outside_holes, photos_in_poses
 from scmnet_cli.training.vgg_views import random_band
 from scmnet_cli.training.workers import Workers
@@ -218,8 +218,12 @@ class PersonalRun:
 
     @cached_property
     def _views(self) -> PreparedViews:
-        """The held-out views."""
-        return PreparedViews.of(self._base_net, self._held_out)
+        """The held-out views; what the warp tears off does not count."""
+        views = PreparedViews.of(self._base_net, self._held_out)
+        with torch.no_grad():
+            torn = torn_off(views.inputs, self._held_out.covered, self._drawn(views, self._base_net)[1])
+        sure = None if views.inputs.sure is None else views.inputs.sure * ~torn
+        return replace(views, inputs=replace(views.inputs, sure=sure))
 
     @cached_property
     def _uses(self) -> PreparedViews:
@@ -352,7 +356,7 @@ class PersonalRun:
         rows = random_band(views.inputs.target.shape[2], self._band_share, seed=(_BAND_STREAM, visit))
         with self._in_precision():
             rendering, _ = self._drawn(views)
-            terms = self._objective.of_rendering(rendering, views.inputs, _window(views.inputs, rows))
+            terms = self._objective.of_rendering(rendering, views.inputs, person_window(views.inputs, rows))
             loss = self._objective.total(terms)
         return torch.autograd.grad(loss, [*self._trained.values()])
 
@@ -363,42 +367,34 @@ class PersonalRun:
     def _prepared(self, number: int) -> PreparedViews:
         """Prepare a training pair."""
         with self._in_precision():
-            views = PreparedViews.of(self._base_net, self._stream.batch(number, 1))
-            return replace(views, inputs=self._with_holes_filled(views))
+            batch = self._stream.batch(number, 1)
+            views = PreparedViews.of(self._base_net, batch)
+            return replace(views, inputs=self._with_holes_filled(views, batch.covered))
 
     @torch.no_grad()
-    def _with_holes_filled(self, views: PreparedViews) -> Inputs:
+    def _with_holes_filled(self, views: PreparedViews, covered: Tensor | None = None) -> Inputs:
         """Return inputs whose targets show what the base draws in the holes of the person.
 
-        Nobody knows what is there, and training changes it: a strap that the region map lacks became a pale line.
+        Nobody knows what is there, and training changes it: a strap that the region map lacks became a pale line. In
+        another pose the warp tears wide clothes apart, and the network would learn to tear them.
+
+        Args:
+            views: views with targets.
+            covered: where the targets' pixels are the photo's, (B, 1, H, W) bool; None: everywhere.
         """
         inputs = views.inputs
-        hole = 1 - outside_holes(inputs.target_masks.argmax(1), views.joints)
-        if not hole.any():
+        hole = outside_holes(inputs.target_masks.argmax(1), views.joints) < 1
+        if covered is None and not hole.any():
             return inputs
-        drawn = self._drawn(views, self._base_net)[0]
+        drawn, alpha = self._drawn(views, self._base_net)
+        filled = (hole | torn_off(inputs, covered, alpha)).float()
         masks = inputs.target_masks.clone()
         if drawn.alpha is not None:
-            masks[:, BACKGROUND, None] = torch.lerp(masks[:, BACKGROUND, None], 1 - drawn.alpha, hole)
-        target = torch.lerp(inputs.target, drawn.image.float(), hole)
-        sure = None if inputs.sure is None else torch.maximum(inputs.sure, hole)
+            masks[:, BACKGROUND, None] = torch.lerp(masks[:, BACKGROUND, None], 1 - drawn.alpha, filled)
+        target = torch.lerp(inputs.target, drawn.image.float(), filled)
+        sure = None if inputs.sure is None else torch.maximum(inputs.sure, filled)
         return replace(inputs, target=target, target_masks=masks, sure=sure)
 
-
-def _window(inputs: Inputs, rows: slice | None) -> Callable[[Tensor], Tensor]:
-    """Return a function that cuts rows, and the columns that show the person, out of images.
-
-    The background beside the person is plain, and VGG features take half the time of a step.
-    """
-    person = (1 - inputs.target_masks[:, BACKGROUND]).amax((0, 1)).nonzero()  # (n, 1), columns
-    columns = slice(None)
-    if len(person):
-        columns = slice(max(int(person[0]) - _MARGIN, 0) // 8 * 8, -(-(int(person[-1]) + 1 + _MARGIN) // 8) * 8)
-    return lambda image: image[:, :, rows or slice(None), columns]
-
-
-_MARGIN = 8
-"""Pixels beside the person whose VGG features count too."""
 
 _MAX_GRADIENT, _BAND_STREAM = 20.0, 23
 _WARM_UP = 8
