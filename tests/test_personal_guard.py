@@ -122,12 +122,18 @@ def test_a_measure_that_no_view_shows_is_left_out() -> None:
     assert Validation(found).error(Validation(base)) == pytest.approx(0.75)
 
 
-def test_the_noise_is_the_standard_error_of_paired_differences() -> None:
-    change = Change.of((1.0, 2.0, 3.0, float("nan")), (0.9, 1.7, 3.1, 5.0))
+def test_a_view_that_both_draw_far_off_does_not_decide_alone() -> None:
+    change = Change.of((0.05,) * 9 + (0.3,), (0.045,) * 9 + (0.33,))
     assert change is not None
-    differences = torch.tensor([-0.1, -0.3, 0.1])
-    assert change.mean == pytest.approx(float(differences.mean()) / 2)
-    assert change.noise == pytest.approx(float(differences.std()) / 3**0.5 / 2)
+    assert not change.is_worse, "nine of ten views gain a tenth"
+
+
+def test_the_noise_is_the_standard_error_of_the_views_relative_changes() -> None:
+    change = Change.of((1.0, 2.0, 4.0, float("nan")), (0.9, 1.7, 4.4, 5.0))
+    assert change is not None
+    changes = torch.tensor([-0.1, -0.15, 0.1])
+    assert change.mean == pytest.approx(float(changes.mean()))
+    assert change.noise == pytest.approx(float(changes.std()) / 3**0.5)
     assert change.is_worse
 
 

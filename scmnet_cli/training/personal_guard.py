@@ -34,11 +34,13 @@ Values = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Change:
-    """How a measure changed from the base to trained weights, relative to the base; negative is better.
+    """How a measure changed from the base to trained weights; negative is better.
+
+    Each view's change is relative to its own value with the base: else a face that both draw far off decides alone.
 
     Attributes:
         mean: mean over the views.
-        noise: standard error of the mean, from the differences of the views.
+        noise: standard error of the mean.
     """
 
     mean: float
@@ -51,9 +53,9 @@ class Change:
         if not known.any():
             return None
         old, new = np.array(before)[known], np.array(after)[known]
-        differences, scale = new - old, max(float(old.mean()), _TINY)
-        noise = float(differences.std(ddof=1)) / len(old) ** 0.5 if len(old) > 1 else 0.0
-        return cls(float(differences.mean()) / scale, noise / scale)
+        changes = (new - old) / np.maximum(old, _TINY)
+        noise = float(changes.std(ddof=1)) / len(old) ** 0.5 if len(old) > 1 else 0.0
+        return cls(float(changes.mean()), noise)
 
     @property
     def is_worse(self) -> bool:
