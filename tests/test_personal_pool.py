@@ -14,7 +14,7 @@ from scmnet_cli.data.dataset import PeopleGiven, TrainingBatch
 from scmnet_cli.inference.personal import library_poses
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.training.objective import GeneratorPass, Inputs
-from scmnet_cli.training.personal_pool import PreparedViews, ViewPool
+from scmnet_cli.training.personal_pool import PreparedViews, ViewPool, person_window, torn_off
 from scmnet_cli.training.personal_views import PersonalStream
 from scmnet_cli.training.personalizing import DECODER, Budget
 
@@ -100,3 +100,28 @@ def test_a_run_prepares_a_pair_once_for_all_its_visits(base: Pipeline) -> None:
         pass
     assert sorted(asked) == list(range(8))
     assert all(name.startswith(DECODER) for name in run.difference(newest=True))
+
+
+def test_the_warp_tears_off_what_the_base_draws_and_leaves_shreds_where_it_draws_nothing() -> None:
+    person = torch.tensor([1.0, 1, 0, 0, 1, 0])
+    masks = torch.stack([1 - person, person])[None, :, None]
+    covered = torch.tensor([True, True, False, False, True, False])[None, None, None]
+    sure = torch.tensor([1.0, 1, 1, 1, 0, 0])[None, None, None]
+    alpha = torch.tensor([0.9, 0.1, 0.9, 0.1, 0.1, 0.9])[None, None, None]
+    image = torch.zeros(1, 3, 1, 6)
+    inputs = Inputs(image, image, masks, image, masks, sure=sure)
+    assert torn_off(inputs, covered, alpha).flatten().tolist() == [False, True, True, False, False, False]
+    assert not torn_off(inputs, torch.ones_like(covered), alpha).any(), "the photo itself"
+    assert not torn_off(inputs, None, alpha).any()
+    assert not torn_off(inputs, covered, None).any(), "a network that draws backgrounds"
+
+
+def test_the_window_has_the_columns_of_the_person_and_the_rows_asked_for() -> None:
+    masks = torch.zeros(1, 8, 64, 96)
+    masks[:, 0] = 1
+    masks[:, :2, 10:20, 40:50] = torch.tensor([0.0, 1.0])[:, None, None]
+    image = torch.arange(64 * 96.0).reshape(1, 1, 64, 96)
+    inputs = Inputs(image, image, masks, image, masks)
+    assert torch.equal(person_window(inputs, slice(8, 24))(image), image[:, :, 8:24, 32:64])
+    masks[:, 1], masks[:, 0] = 0, 1
+    assert torch.equal(person_window(inputs, None)(image), image), "nobody"

@@ -34,7 +34,7 @@ def test_the_target_is_the_photo_or_a_view_of_it_and_the_source_another_view() -
     ).batch(0, 24)
     truth = torch.from_numpy(photo.image).permute(2, 0, 1) / 127.5 - 1
     is_photo = torch.tensor([torch.equal(target, truth) for target in pairs.target.image])
-    assert 8 <= is_photo.sum() <= 16, "half of them"
+    assert 4 <= is_photo.sum() <= 12, "a third of them"
     assert ((pairs.source.image - pairs.target.image).abs().mean((1, 2, 3)) > 0.01).all()
     assert pairs.sure is not None
     holes = (1 - pairs.sure).mean((1, 2, 3))

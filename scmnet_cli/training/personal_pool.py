@@ -94,11 +94,14 @@ class ViewPool:
 
 
 def torn_off(inputs: Inputs, covered: Tensor | None, alpha: Tensor | None) -> Tensor:
-    """Return where a target is background only because the warp shows nothing there, and the base draws the person.
+    """Return where a re-posed target shows background, or the person, only because the warp tears the person apart.
+
+    That is background that the warp does not cover and where the base draws the person, and shreds where the base draws
+    background.
 
     Args:
         inputs: targets.
-        covered: where their pixels are the photo's; None: everywhere.
+        covered: where their pixels are the photo's; everywhere in a target that is the photo; None: in all of them.
         alpha: the base's foreground masks; None if it draws backgrounds.
 
     Shape:
@@ -106,11 +109,13 @@ def torn_off(inputs: Inputs, covered: Tensor | None, alpha: Tensor | None) -> Te
     """
     if covered is None or alpha is None or inputs.sure is None:
         return torch.zeros_like(inputs.target[:, :1], dtype=torch.bool)
-    return ~covered & (inputs.sure > 0) & (alpha > _DRAWN)
+    reposed = ~covered.flatten(1).all(1)[:, None, None, None]
+    shred = (inputs.target_masks[:, BACKGROUND, None] < _DRAWN) & (alpha < _NOT_DRAWN)
+    return reposed & (inputs.sure > 0) & torch.where(covered, shred, alpha > _DRAWN)
 
 
-_DRAWN = 0.5
-"""Least value of the base's foreground mask that is part of the person."""
+_NOT_DRAWN, _DRAWN = 0.2, 0.5
+"""Values of the base's foreground mask that surely are not the person, and that are."""
 
 
 def person_window(inputs: Inputs, rows: slice | None) -> Callable[[Tensor], Tensor]:

@@ -1,9 +1,8 @@
 """Endless training pairs of one person: the target is a photo or a view of it, the source a view of it or of another.
 
 A view is a photo warped into another pose by the part warp. With several photos, a source may also be another photo,
-unwarped; such a pair is a real one. Half of the targets are views too, since a network that always draws one pose of
-one person learns that pose by heart; where such a view, or the photo itself, has holes, it
-does not count.
+unwarped; such a pair is a real one. Two thirds of the targets are views too, since a network that always draws one pose
+of one person learns that pose by heart. Where such a view, or the photo itself, has holes, it does not count.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _AS_IT_IS = 0.5
 """Probability that another photo is used unwarped."""
 
 
-_ANOTHER_POSE = 0.5
+_ANOTHER_POSE = 0.65
 """Probability that the target is in another pose than its photo."""
 
 _EXACT = {"anti_copy": False, "joint_noise": 0.0}
