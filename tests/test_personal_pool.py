@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 from pathlib import Path
 from typing import cast
@@ -29,15 +31,18 @@ def a_batch() -> TrainingBatch:
     return PersonalStream(PeopleGiven([a_photo()], CANVAS, CPU, plain=True), DATA, 0, donors).batch(0, 2)
 
 
-def numbered(size: int, visits: int) -> tuple[ViewPool, list[int]]:
-    """Return a pool whose pairs are their own numbers, and the list of those prepared so far."""
-    prepared: list[int] = []
+class Numbered:
+    """A pool whose pairs are their own numbers."""
 
-    def prepare(number: int) -> PreparedViews:
-        prepared.append(number)
+    def __init__(self, size: int, visits: int) -> None:
+        self.pool, self.prepared = ViewPool(size, visits, 0), list[int]()
+
+    def pair(self, visit: int) -> int:
+        return cast("int", self.pool.pair(visit, self._prepare))
+
+    def _prepare(self, number: int) -> PreparedViews:
+        self.prepared.append(number)
         return cast("PreparedViews", number)
-
-    return ViewPool(prepare, size, visits, 0), prepared
 
 
 def test_prepared_views_are_drawn_with_the_same_picture_and_gradients_as_by_the_whole_network(base: Pipeline) -> None:
@@ -53,9 +58,9 @@ def test_prepared_views_are_drawn_with_the_same_picture_and_gradients_as_by_the_
 
 
 def test_every_pair_is_prepared_once_and_visited_equally_often() -> None:
-    pool, prepared = numbered(size=5, visits=3)
-    seen = [cast("int", pool.pair(step)) for step in range(30)]
-    assert sorted(prepared) == list(range(10))
+    pool = Numbered(size=5, visits=3)
+    seen = [pool.pair(visit) for visit in range(30)]
+    assert sorted(pool.prepared) == list(range(10))
     assert set(Counter(seen).values()) == {3}
     assert set(seen[:15]) == set(range(5)), "those of a round are used up before the next ones"
     assert all(len(set(seen[first : first + 5])) == 5 for first in range(0, 30, 5))
@@ -63,18 +68,17 @@ def test_every_pair_is_prepared_once_and_visited_equally_often() -> None:
 
 
 def test_the_pool_keeps_no_more_pairs_than_its_size() -> None:
-    pool, _ = numbered(size=4, visits=2)
-    most = 0
-    for step in range(40):
-        pool.pair(step)
-        most = max(most, len(pool))
+    pool, most = Numbered(size=4, visits=2), 0
+    for visit in range(40):
+        pool.pair(visit)
+        most = max(most, len(pool.pool))
     assert most == 4
 
 
 def test_a_visit_has_the_same_pair_wherever_a_run_starts() -> None:
-    (pool, _), (later, _) = numbered(4, 3), numbered(4, 3)
-    seen = [pool.pair(step) for step in range(30)]
-    assert [later.pair(step) for step in range(17, 30)] == seen[17:]
+    pool, later = Numbered(4, 3), Numbered(4, 3)
+    seen = [pool.pair(visit) for visit in range(30)]
+    assert [later.pair(visit) for visit in range(17, 30)] == seen[17:]
 
 
 def test_prepared_views_keep_nothing_that_the_decoder_does_not_read(base: Pipeline) -> None:
@@ -100,6 +104,20 @@ def test_a_run_prepares_a_pair_once_for_all_its_visits(base: Pipeline) -> None:
         pass
     assert sorted(asked) == list(range(8))
     assert all(name.startswith(DECODER) for name in run.difference(newest=True))
+
+
+def test_a_run_is_freed_with_its_views_when_nobody_refers_to_it(base: Pipeline) -> None:
+    gc.collect()
+    gc.disable()  # a cycle would wait for the garbage collector, which does not know how large tensors are
+    try:
+        run = run_of(base, pool=2)
+        for _ in run.steps(Budget(None, 2)):
+            pass
+        freed = weakref.ref(run)
+        del run
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_the_warp_tears_off_what_the_base_draws_and_leaves_shreds_where_it_draws_nothing() -> None:

@@ -58,16 +58,15 @@ class ViewPool:
     when it is first needed, and visited once in each pass over them, in a random order.
     """
 
-    def __init__(self, prepare: Callable[[int], PreparedViews], size: int, visits: int, seed: int) -> None:
+    def __init__(self, size: int, visits: int, seed: int) -> None:
         """Create an empty pool.
 
         Args:
-            prepare: prepares the pair of a number.
             size: number of pairs kept at once.
             visits: number of visits to each pair.
             seed: seed of the order.
         """
-        self._prepare, self._size, self._visits, self._seed = prepare, size, visits, seed
+        self._size, self._visits, self._seed = size, visits, seed
         self._kept: dict[int, PreparedViews] = {}
         self._lock = Lock()
 
@@ -75,8 +74,13 @@ class ViewPool:
         """Return the number of pairs in memory."""
         return len(self._kept)
 
-    def pair(self, visit: int) -> PreparedViews:
-        """Return the pair of a visit; threads may ask for different visits of one pass at once."""
+    def pair(self, visit: int, prepare: Callable[[int], PreparedViews]) -> PreparedViews:
+        """Return the pair of a visit; threads may ask for different visits of one pass at once.
+
+        Args:
+            visit: number of the visit.
+            prepare: prepares the pair of a number.
+        """
         in_turn, place = divmod(visit, self._size)
         order = np.random.default_rng((self._seed, _ORDER_STREAM, in_turn)).permutation(self._size)
         first = in_turn // self._visits * self._size
@@ -87,7 +91,7 @@ class ViewPool:
             known = self._kept.get(number)
         if known is not None:
             return known
-        prepared = self._prepare(number)
+        prepared = prepare(number)
         with self._lock:
             self._kept[number] = prepared
         return prepared

@@ -213,7 +213,7 @@ class PersonalRun:
         self._base_alpha: Tensor | None = None
         self.validations: list[tuple[int, Validation]] = []
         self._stream = PersonalStream(given, config.data, 0, used)
-        self._pool = ViewPool(self._prepared, recipe.pool, recipe.visits, 0)
+        self._pool = ViewPool(recipe.pool, recipe.visits, 0)
         self._band_share = config.loss.vgg_band
 
     @cached_property
@@ -352,7 +352,7 @@ class PersonalRun:
 
     def _gradients(self, visit: int) -> tuple[Tensor, ...]:
         """Return the gradients of the loss of one pair."""
-        views = self._pool.pair(visit)
+        views = self._pool.pair(visit, self._prepared)
         rows = random_band(views.inputs.target.shape[2], self._band_share, seed=(_BAND_STREAM, visit))
         with self._in_precision():
             rendering, _ = self._drawn(views)
