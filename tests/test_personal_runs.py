@@ -64,7 +64,7 @@ def test_validation_judges_the_picture_that_users_get(base: Pipeline) -> None:
 
     def perfect(rendering: Rendering, warp: PartWarp, joints: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         assert len(joints) == len(warp.image)
-        truth = run._views.inputs.target
+        truth = run._held_out.target.image
         return truth if len(joints) == len(truth) else rendering.image, rendering.alpha
 
     run = PersonalRun(base.model, base.config, [photo], donors, compose=perfect)
