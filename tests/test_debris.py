@@ -7,10 +7,10 @@ import torch
 from test_part_warp import HEIGHT, WIDTH, standing
 from torch import Tensor
 
-from scmnet_cli.inference.debris import attached
+from scmnet_cli.inference.debris import attached, slivers
 from scmnet_cli.models.part_joints import complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
-from scmnet_cli.models.part_warp import inside_body
+from scmnet_cli.models.part_warp import PartWarp, inside_body
 
 
 @pytest.fixture
@@ -37,6 +37,20 @@ def test_a_piece_beside_the_person_is_removed(body: Tensor) -> None:
     with_piece[..., 60:80, 4:10] = 1
     assert (body[..., 60:80, 4:14] == 0).all(), "a gap to the person"
     assert torch.equal(found_attached(joints(), with_piece) * with_piece, body)
+
+
+@pytest.mark.parametrize("covered", [1.0, 0.0], ids=["the warp shows background", "the warp shows nothing"])
+def test_a_sliver_beside_the_person_is_debris_where_the_warp_shows_background(body: Tensor, covered: float) -> None:
+    with_sliver = body.clone()
+    with_sliver[..., 40:110, 12] = 1
+    assert (body[..., 40:110, 8:16] == 0).all(), "a gap to the person"
+    regions = torch.zeros(1, 8, *body.shape[2:])
+    regions[:, :1], regions[:, 5:6] = 1 - body, body
+    warp = PartWarp(
+        body.expand(-1, 3, -1, -1), regions, torch.full_like(body, covered), torch.zeros(1, 2, *body.shape[2:])
+    )
+    found = slivers(with_sliver, warp) * with_sliver
+    assert torch.equal(found, (with_sliver - body) * covered)
 
 
 def test_a_foot_below_a_hole_stays(body: Tensor) -> None:

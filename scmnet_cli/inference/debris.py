@@ -1,4 +1,4 @@
-"""Remove pixels that float beside the person: pieces of a sleeve or a bag whose limb the source does not show."""
+"""Remove slivers, and pixels that float beside the person: pieces of a sleeve whose limb the source does not show."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scmnet_cli.inference.extremities import connected
 from scmnet_cli.models.neighbourhoods import dilated, spread
 from scmnet_cli.models.part_shapes import PartShapes
+from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.parts import FIRST_BONE, HEAD_PART, TORSO_PART
 
 _LEGS = tuple(range(FIRST_BONE + 4, FIRST_BONE + 8))
@@ -15,6 +17,9 @@ _ROWS = 128  # of the grid on which pixels are connected: gaps narrower than one
 _STEPS = 80  # cells from the trunk or a leg to the farthest pixel of the person
 _PRESENT = 0.2
 _INSIDE = 0.5
+_SURELY_COVERED, _SLIVER = 0.3, 140
+"""Least coverage of background that the warp surely shows; what is thinner than twice one of this many parts of the
+height is a sliver."""
 
 
 def attached(shapes: PartShapes, alpha: Tensor) -> Tensor:
@@ -36,6 +41,18 @@ def attached(shapes: PartShapes, alpha: Tensor) -> Tensor:
     nobody = ~found.flatten(1).any(1)[:, None, None, None]
     found = dilated(spread(found, present, _STEPS), 1) | nobody
     return F.interpolate(found.to(alpha.dtype), scale_factor=float(cell), mode="nearest")[:, :, :height, :width]
+
+
+def slivers(alpha: Tensor, warp: PartWarp) -> Tensor:
+    """Return a mask of what is drawn apart from the person, thin, where the warp shows background.
+
+    The soft edge of a coat that the network drew too wide was a pale line beside the hem.
+
+    Shape:
+        alpha: (B, 1, H, W), the foreground mask; result: likewise, 0 or 1.
+    """
+    background = warp.regions[:, :1] * (warp.coverage > _SURELY_COVERED) > 0.5
+    return (background & (connected(alpha, _SLIVER) < 0.5)).to(alpha.dtype)
 
 
 def _coarse(values: Tensor, cell: int) -> Tensor:

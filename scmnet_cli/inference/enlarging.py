@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.inference.debris import attached
+from scmnet_cli.inference.debris import attached, slivers
 from scmnet_cli.inference.drawn_legs import fading, like_trousers
 from scmnet_cli.inference.extremities import Extremities
 from scmnet_cli.models.arrays import is_traced
@@ -85,7 +85,7 @@ def enlarge(rendering: Rendering, warp: PartWarp, joints: Tensor, background: fl
     if mask is None or background is None:
         return Enlarged(image.clamp(-1, 1))
     alpha = torch.minimum(torch.maximum(_sharpened(mask, warp, blend, canvas), ends.shown), ends.outline)
-    alpha = alpha * attached(shapes, alpha)
+    alpha = alpha * attached(shapes, alpha) * (1 - slivers(alpha, warp))
     return Enlarged((alpha * image + (1 - alpha) * background).clamp(-1, 1), alpha)
 
 

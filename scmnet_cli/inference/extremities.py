@@ -114,10 +114,10 @@ class Extremities:
         whole = torch.maximum(_closed(person, _SLIT), closed * around)
         arms = torch.stack([whole, bridged, limbs.torso, thighs]).amax(0)  # an arm does not bound trunk and thighs
         masks = torch.cat([arms, closed, person], dim=1)
-        connected = torch.cat([_connected(masks[:, :1], _ARM_SPECK), _connected(masks[:, 1:], _SPECK)], dim=1)
+        joined = torch.cat([connected(masks[:, :1], _ARM_SPECK), connected(masks[:, 1:], _SPECK)], dim=1)
         head_closed = torch.lerp(closed, _closed(person, _HEAD_SLIT), neck)
-        beside_head = 1 - _smoothed(head_closed) * _connected(closed, _HEAD_SPECK)
-        beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * connected, 1, dim=1)
+        beside_head = 1 - _smoothed(head_closed) * connected(closed, _HEAD_SPECK)
+        beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * joined, 1, dim=1)
         unsure = drawn * dilated((warp.coverage <= 0).to(person.dtype), _DRAWN_RIM)
         beside_torso = beside_torso * ramp(warp.coverage, *_SEEN) * (1 - unsure)
         beside_closed = (
@@ -215,7 +215,7 @@ def _smoothed(masks: Tensor) -> Tensor:
     return ramp(averaged(masks, 2), 0.45, 0.75)
 
 
-def _connected(person: Tensor, thin: int) -> Tensor:
+def connected(person: Tensor, thin: int) -> Tensor:
     """Return a person's masks without specks: parts that are thin and far from thick ones.
 
     Args:
