@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scmnet_cli.models.arrays import length_of
+from scmnet_cli.models.arrays import is_traced, length_of
 from scmnet_cli.models.neighbourhoods import averaged, dilated, spread
 from scmnet_cli.models.part_ownership import ramp
 from scmnet_cli.models.part_shapes import PartShapes, pixels
@@ -103,13 +103,8 @@ class Extremities:
         person = warp.regions[:, 1:].sum(1, keepdim=True)
         closed, bridged = _closed(person, _HOLE), _closed(person, _BRACELET) * limbs.near(_ARMS, _IN_ARM).amax(1, True)
         share = limbs.share_on(person)
-        lacks = share[:, _SHINS] < _HARDLY
-        drawn = (limbs.near(_THIGHS, _BESIDE_THIGH) * lacks).amax(1, True)
-        legs, inner = (
-            torch.maximum(limbs.near(_THIGHS, where) * lacks, limbs.near(_SHINS, where) * lacks).amax(1, True)
-            for where in (_LEG, _INNER_LEG)
-        )
-        thighs = torch.maximum(limbs.near(_THIGHS, _IN_THIGH).amax(1, True), drawn)
+        hips, unsure, legs, inner = limbs.lacking(share[:, _SHINS] < _HARDLY, warp.coverage)
+        thighs = torch.maximum(limbs.near(_THIGHS, _IN_THIGH).amax(1, True), hips)
         around = limbs.near(_ARMS, _AROUND_ARM).amax(1, True)
         whole = torch.maximum(_closed(person, _SLIT), closed * around)
         arms = torch.stack([whole, bridged, limbs.torso, thighs]).amax(0)  # an arm does not bound trunk and thighs
@@ -118,11 +113,9 @@ class Extremities:
         head_closed = torch.lerp(closed, _closed(person, _HEAD_SLIT), neck)
         beside_head = 1 - _smoothed(head_closed) * connected(closed, _HEAD_SPECK)
         beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * joined, 1, dim=1)
-        unsure = drawn * dilated((warp.coverage <= 0).to(person.dtype), _DRAWN_RIM)
         beside_torso = beside_torso * ramp(warp.coverage, *_SEEN) * (1 - unsure)
-        beside_closed = (
-            beside_closed * ramp(_closed(warp.coverage, _SLIT), *_SEEN) * (1 - unsure)
-        )  # no seam of two legs
+        seen = ramp(_closed(warp.coverage, _SLIT), *_SEEN)  # a seam of two legs is no edge
+        beside_closed = beside_closed * seen * (1 - unsure)
         outline = 1 - head * beside_head
         for bones, where, least, outside in (
             (_ARMS, _ON_LIMB, _WHOLE, beside_torso), (_FOREARMS, _ON_FOREARM, _NEARLY_WHOLE, beside_torso),
@@ -133,8 +126,10 @@ class Extremities:
             outline = torch.minimum(outline, 1 - limb * outside)
         near = limbs.near(_FOREARMS, _ON_HAND)
         hands = (near * warp.regions[:, _BARE_ARMS, None]).sum((2, 3), keepdim=True)
-        seen = (hands > _WHOLE_HAND * shapes.size.square()[:, None, None, None]) & (share[:, _FOREARMS] > _NEARLY_WHOLE)
-        outline = torch.minimum(outline, 1 - (near * seen).amax(1, keepdim=True) * beside_torso)
+        whole = (hands > _WHOLE_HAND * shapes.size.square()[:, None, None, None]) & (
+            share[:, _FOREARMS] > _NEARLY_WHOLE
+        )
+        outline = torch.minimum(outline, 1 - (near * whole).amax(1, keepdim=True) * beside_torso)
         holes = (closed - person) * limbs.near(_ARMS, _BESIDE_ARM).amax(1, keepdim=True)
         return cls(shown, outline, holes, legs, inner)
 
@@ -176,6 +171,26 @@ class _Limbs:
         past, across = self.past[:, bones], self.across[:, bones]
         inside = ramp(past, first, first + _FADE).mul_(ramp(-past, -last, _FADE - last))
         return inside.mul_(ramp(-across, -half, _ACROSS_FADE - half)).mul_(self.valid[:, bones])
+
+    def lacking(self, lacks: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return where a photo that lacks a shin leaves a leg to the network.
+
+        Args:
+            lacks: whether it lacks a leg's shin.
+            coverage: coverage of the warp.
+
+        Shape:
+            lacks: (B, 2, 1, 1) bool; coverage: (B, 1, H, W); results: (B, 1, H, W) in [0, 1], hips and thighs, of these
+            the pixels whose regions are uncertain, whole legs, and their middle.
+        """
+        if not is_traced(coverage) and not lacks.any():
+            return (torch.zeros_like(coverage),) * 4
+        hips = (self.near(_THIGHS, _BESIDE_THIGH) * lacks).amax(1, True)
+        legs, inner = (
+            (torch.maximum(self.near(_THIGHS, where), self.near(_SHINS, where)) * lacks).amax(1, True)
+            for where in (_LEG, _INNER_LEG)
+        )
+        return hips, hips * dilated((coverage <= 0).to(coverage.dtype), _DRAWN_RIM), legs, inner
 
     def share_on(self, person: Tensor) -> Tensor:
         """Return the share of each bone's axis that lies on a person, (B, 8, 1, 1)."""
