@@ -324,6 +324,14 @@ def test_the_colours_beside_an_edit_do_not_show_at_its_edge() -> None:
     assert np.array_equal(given.put_back_edit(garish), given.put_back_edit(opaque))
 
 
+def test_what_is_behind_an_opaque_edit_does_not_show_at_its_edge() -> None:
+    given = framed()
+    edit = edit_of(given)
+    opaque = replace(edit, opacity=np.ones_like(edit.opacity))
+    cut_out = replace(edit, opacity=edit.area)
+    assert np.array_equal(given.put_back_edit(cut_out), given.put_back_edit(opaque))
+
+
 @pytest.mark.parametrize("background", ["plain", "keep"])
 def test_strips_give_the_same_picture_as_the_whole_at_once(background: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given = framed(background)

@@ -55,3 +55,14 @@ def test_nothing_changes_outside_the_zone() -> None:
     spotted[20, 20] = 10
     nowhere = np.zeros_like(ZONE)
     assert np.array_equal(without_specks(edit_with(spotted), plain(), nowhere, PHOTO, PHOTO).colour, spotted)
+
+
+def test_a_thin_dark_spot_that_runs_into_a_shadow_goes() -> None:
+    scene = plain()
+    scene[:, :20] = 20
+    photo = np.full((SIZE, SIZE, 3), 15, np.uint8)
+    spotted = scene.copy()
+    spotted[18:20, 20:23] = 40
+    result = without_specks(edit_with(spotted), plain(), ZONE, photo, photo).over(photo, photo)
+    assert abs(result[18:20, 21:23] - scene[18:20, 21:23]).max() < 25
+    assert abs(result[:, :19] - scene[:, :19]).max() <= 1, "the shadow stays"

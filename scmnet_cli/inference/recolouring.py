@@ -98,7 +98,7 @@ def recoloured(edit: Edit, picture: UInt8Array, behind: UInt8Array) -> Edit:
     if result is edit:
         return edit
     band = max(2.0, _BAND * len(picture))
-    zone = (np.minimum(abs(_signed(ends.old)), abs(_signed(ends.new))) <= band) & (result.area > 0)
+    zone = (np.minimum(abs(_signed(ends.old)), abs(_signed(ends.new))) <= band) & ~ends.kept & ~ends.front
     return without_specks(result, edit.colour, zone, picture, behind)
 
 

@@ -18,6 +18,8 @@ _BoolArray = npt.NDArray[np.bool_]
 _RADII = (4, 3, 2, 1)
 """Pixels: half sides of the squares around a pixel; it is a speck if it is unlike all pixels of one of them."""
 _UNLIKE = 16.0  # grey levels
+_THIN, _SHORT, _DARKER = 3, 9, 10.0
+"""Pixels: less wide and at most so long is a dark line that is a speck too; grey levels by which it is darker."""
 
 
 def without_specks(edit: Edit, garment: FloatArray, zone: _BoolArray, picture: UInt8Array, behind: UInt8Array) -> Edit:
@@ -53,7 +55,45 @@ def without_specks(edit: Edit, garment: FloatArray, zone: _BoolArray, picture: U
             opacity=np.where(changed, np.float32(1), edit.opacity),
             area=np.where(changed, np.float32(1), edit.area),
         )
-    return edit
+    return _without_short_lines(edit, garment, zone, picture, behind)
+
+
+def _without_short_lines(
+    edit: Edit, garment: FloatArray, zone: _BoolArray, picture: UInt8Array, behind: UInt8Array
+) -> Edit:
+    """Return an edit without short dark lines, such as remain of the old garment where a shadow behind it begins.
+
+    Around them colours vary, so no square shows that they are unlike.
+
+    Args:
+        edit: the edit.
+        garment, zone, picture, behind: as in :func:`without_specks`.
+    """
+    from scipy import ndimage
+
+    shown = edit.over(picture, behind).astype(np.float32)
+    dark = _darkness(shown)
+    had = ndimage.maximum_filter(_darkness(picture.astype(np.float32)), _THIN)
+    found = zone & (dark > _DARKER) & (had <= dark / _THIN) & (abs(shown - garment).max(-1) > _DARKER)
+    lines, _ = ndimage.label(found, np.ones((3, 3)))
+    for number, place in enumerate(ndimage.find_objects(lines), 1):
+        if max(side.stop - side.start for side in place) > _SHORT:
+            found[place] &= lines[place] != number
+    weight = ndimage.gaussian_filter((~found).astype(np.float32), 1)[..., None]
+    around = ndimage.gaussian_filter(shown * ~found[..., None], (1, 1, 0)) / weight.clip(1e-3)
+    return replace(
+        edit,
+        colour=np.where(found[..., None], around, edit.colour).astype(np.float32),
+        opacity=np.where(found, np.float32(1), edit.opacity),
+        area=np.where(found, np.float32(1), edit.area),
+    )
+
+
+def _darkness(image: FloatArray) -> FloatArray:
+    """Return how much darker each pixel is than what is on both sides of a thin line, (H, W)."""
+    from scipy import ndimage
+
+    return np.asarray((ndimage.grey_closing(image, (_THIN, _THIN, 1)) - image).max(-1), np.float32)
 
 
 def _specks(image: FloatArray, radius: int, zone: _BoolArray) -> _BoolArray:

@@ -110,9 +110,12 @@ class Framed:
         bags = np.zeros_like(bare) if carried is None else part.copied(carried.astype(np.float32)) > 0
         behind = _continued_background(part.ground, part.was, (bare, bags), part.crop_height)
         own = replace(self.crop, canvas=Canvas(height, width)).crop_image(self.photo.image, None)
-        edit = recoloured(edit, own, part.on_canvas(behind, Canvas(height, width)))
-        shown = (edit.area > 0) & (edit.opacity > 0)  # enlarging mixes such pixels with those beside them
-        edit = replace(edit, colour=np.where(shown[..., None], edit.colour, own.astype(np.float32)))
+        on_canvas = part.on_canvas(behind, Canvas(height, width))
+        edit = recoloured(edit, own, on_canvas)
+        # enlarging mixes pixels that are not shown with those beside them: they have the colours that show there
+        hidden = np.where((edit.area > 0)[..., None], on_canvas, own).astype(np.float32)
+        shown = (edit.area > 0) & (edit.opacity > 0)
+        edit = replace(edit, colour=np.where(shown[..., None], edit.colour, hidden), opacity=_beyond(edit))
         channels = [edit.area, edit.opacity, *np.moveaxis(edit.colour, -1, 0)]
         pictures = [Image.fromarray(np.ascontiguousarray(values, np.float32)) for values in channels]
         whole = self.photo.image.copy()
@@ -131,6 +134,17 @@ class Framed:
         """Return an empty string: the crop holds the whole person."""
         del edit
         return ""
+
+
+def _beyond(edit: Edit) -> FloatArray:
+    """Return the opacity of an edit, continued beyond its area, (H, W): else its edge mixes with what is behind."""
+    from scipy import ndimage
+
+    inside = edit.area > 0
+    if not inside.any():
+        return edit.opacity
+    rows, columns = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    return np.asarray(edit.opacity[rows, columns], np.float32)
 
 
 @dataclass(frozen=True)
