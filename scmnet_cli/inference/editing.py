@@ -36,6 +36,7 @@ from scmnet_cli.inference.garment_warp import warped_garment
 from scmnet_cli.inference.garments import KINDS
 from scmnet_cli.inference.new_hair import slits_filled
 from scmnet_cli.inference.recolouring import Outlines, between_regions
+from scmnet_cli.inference.shoe_tops import aimed_at_shoes, shoe_openings, with_feet, with_soft_edge
 from scmnet_cli.inference.synthesis import photo_of
 from scmnet_cli.inference.uncovered import (
     ON_TORSO,
@@ -205,10 +206,11 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
         )
     lost = gone(wearer, kind, worn)
     old |= lost
-    seam = np.zeros_like(old)
+    seam, opening = np.zeros_like(old), np.zeros_like(old)
     if fits and kind != "hair":
         skin = uncovered_skin(wearer, kind, old & ~worn, worn)
-        old |= frayed(wearer, skin) & ~worn & ~front
+        opening = shoe_openings(wearer, skin)
+        old |= (frayed(wearer, skin) | opening) & ~worn & ~front
         seam = frayed(wearer, skin, _SEAM) & (wearer.regions == _LEGS) & ~worn & ~front & ~old
     bare = (old | seam) & ~worn
     image, labels = wearer.image.copy(), wearer.regions.copy()
@@ -221,6 +223,8 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
     drawn, alpha, regions = _beneath(pipeline, wearer, pasted, kind, _Uncovered(bare, worn, lost, rim))
     opacity = np.maximum(garment, np.where(old, alpha, (wearer.regions != BACKGROUND).astype(np.float32)))
     below = np.where((old | seam)[..., None], drawn, wearer.image.astype(np.float32))
+    if opening.any():
+        below = with_soft_edge(below, opening & old, (wearer.regions == _LEGS) & ~old)
     new = below * (1 - share) + colour * share
     if fits:  # beside the person, opacity alone makes the edge soft
         new = np.where((old | (wearer.regions != BACKGROUND))[..., None], new, colour)
@@ -269,9 +273,11 @@ def _beneath(
     skin = uncovered_skin(wearer, kind, masks.bare, masks.worn)
     drawn = skin_toned(wearer, drawn, skin)
     if skin.any():
-        inside, shading = bare_limbs(wearer)
+        aimed = aimed_at_shoes(wearer, skin)
+        inside, shading = bare_limbs(aimed)
+        inside = with_feet(wearer, skin, inside)
         alpha = np.where(skin, inside, alpha)
-        drawn = legs_continued(wearer, np.where(skin[..., None], drawn * shading[..., None], drawn), skin)
+        drawn = legs_continued(aimed, np.where(skin[..., None], drawn * shading[..., None], drawn), skin)
     if kind == "hair":
         on_torso = outside_parts(wearer, masks.bare.shape)[TORSO_PART] == 0
         drawn, alpha, regions = behind_hair(wearer, masks.bare, masks.rim, np.where(on_torso, np.float32(1), alpha))

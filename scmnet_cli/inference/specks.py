@@ -67,7 +67,10 @@ def _without_short_lines(
 
     Args:
         edit: the edit.
-        garment, zone, picture, behind: as in :func:`without_specks`.
+        garment: colours of what it adds.
+        zone: where to look.
+        picture: the photo.
+        behind: what shows where the edit is transparent.
     """
     from scipy import ndimage
 
