@@ -67,9 +67,17 @@ def test_a_bared_foot_fills_the_opening_of_a_shoe() -> None:
     assert np.array_equal(feet[: above - 20], legs[: above - 20])
 
 
-@pytest.mark.parametrize("case", ["bare feet", "shoes apart from the cloth", "unknown knee"])
+@pytest.mark.parametrize(
+    "case", ["bare feet", "whole shoes", "narrow trousers", "shoes apart from the cloth", "unknown knee"]
+)
 def test_legs_that_do_not_end_in_shoes_below_the_cloth_stay_as_they_are(case: str) -> None:
-    person, trousers, _ = in_wide_trousers((225, 180, 150) if case == "bare feet" else SHOE)
+    person, trousers, shoe = in_wide_trousers((225, 180, 150) if case == "bare feet" else SHOE)
+    if case == "whole shoes":
+        below = trousers & (np.arange(len(trousers))[:, None] > np.flatnonzero(trousers.any(1))[-1] - 20)
+        person, trousers = relabelled(person, below, "legs", SHOE), trousers & ~below
+    if case == "narrow trousers":
+        middle = np.flatnonzero(shoe.any(0)).mean()
+        trousers = trousers & (abs(np.arange(trousers.shape[1]) - middle) < 0.03 * torso_length(person))
     if case == "shoes apart from the cloth":
         trousers = trousers & (np.arange(len(trousers))[:, None] < np.flatnonzero(trousers.any(1))[-1] - 30)
     if case == "unknown knee":

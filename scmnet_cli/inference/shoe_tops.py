@@ -19,7 +19,9 @@ _BELOW, _NEAR, _LEAST = 1.95, 0.2, 0.001
 """Where on a leg's bones a shoe begins, torso lengths from the bones within which it is, least area in squared ones."""
 _RIM, _MOST_SKIN = 0.03, 0.5
 """Torso lengths of a shoe below its upper edge that tell it from skin, and the share of skin up to which it is one."""
-_ABOVE = 0.03  # torso lengths from cloth to the shoe below it
+_ABOVE, _COVERED, _LOW = 0.03, 0.8, 0.14
+"""Torso lengths from cloth to the shoe below it, the least share of the shoe's width that is so near, and how much of a
+shoe's height shows at most, in torso lengths: with more the cloth hides little of it."""
 _WIDE, _DEEP, _MOST_DEEP = 0.9, 0.35, 0.4
 """Half width of an opening, relative to the shoe's half width; depth relative to that, and to the shoe's height."""
 _SOFT = 0.8  # pixels: blur of an opening's edge
@@ -27,7 +29,7 @@ _ANKLE = 0.022  # torso lengths: radius of the curve from a leg to the edge of a
 
 
 def _shoes(wearer: Person, cloth: _BoolArray) -> list[tuple[int, _BoolArray]]:
-    """Return for each leg whose shoe is all that shows of it below some cloth its index, 0 or 1, and its shoe."""
+    """Return for each leg of which only the front of a shoe shows below cloth its index, 0 or 1, and its shoe."""
     from scipy import ndimage
 
     size = torso_length(wearer)
@@ -47,7 +49,9 @@ def _shoes(wearer: Person, cloth: _BoolArray) -> list[tuple[int, _BoolArray]]:
         columns = np.flatnonzero(shoe.any(0))
         tops = shoe.argmax(0)[columns]
         rim = shoe & (np.arange(len(shoe))[:, None] < shoe.argmax(0) + _RIM * size)
-        if np.median(away_from_cloth[tops, columns]) <= _ABOVE * size and skin[rim].mean() < _MOST_SKIN:
+        covered = (away_from_cloth[tops, columns] <= _ABOVE * size).mean() >= _COVERED
+        low = np.median(shoe.sum(0)[columns]) <= _LOW * size
+        if covered and low and skin[rim].mean() < _MOST_SKIN:
             found.append((index, shoe))
     return found
 
