@@ -28,6 +28,7 @@ from scmnet_cli.inference.behind_hair import (
     gap_at_face,
     hair_rim,
     strands_beside,
+    wisps_beside,
     with_hair_beside_face,
     with_seen_face,
 )
@@ -175,6 +176,40 @@ def test_strands_over_the_neck_are_found_if_they_have_a_clearly_other_colour(dar
     assert (share[strand].mean() > 0.9) == dark
     assert not share[labels == region_id("hair")].any()
     assert not share[: first + 2].any(), "the face stays"
+
+
+def test_a_stripe_of_cloth_that_has_the_colour_of_hair_is_neither_a_strand_nor_a_rim() -> None:
+    wearer = long_haired()
+    hair, upper = regions_of(wearer, "hair"), regions_of(wearer, "upper")
+    size = size_of(wearer)
+    away = ndimage.distance_transform_edt(~hair)
+    stripe = upper & (away < 0.14 * size)
+    image = wearer.image.copy()
+    image[stripe] = (30, 40, 40)
+    dark = replace(wearer, image=image)
+    inside = stripe & (away > 4) & (away < 0.06 * size + 2)
+    assert inside.sum() > 30
+    assert not hair_rim(dark)[inside].any()
+    assert not strands_beside(dark)[0][inside].any()
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "full of lines like wisps"])
+def test_wisps_of_hair_are_found_before_a_background_without_such_lines(plain: bool) -> None:
+    wearer = full_size(PANTS, "wisps", {"hair": (220, 200, 150)})
+    hair = regions_of(wearer, "hair")
+    scene = wearer.image.copy()
+    empty = wearer.regions == BACKGROUND
+    scene[empty] = (40, 50, 40)
+    top, middle = np.flatnonzero(hair.any(1))[0], round(float(np.nonzero(hair)[1].mean()))
+    wisp, lines = np.zeros_like(hair), np.zeros_like(hair)
+    wisp[top - 6 : top, middle : middle + 1] = True
+    lines[:, ::6] = True
+    scene[(wisp | (lines & (not plain))) & empty] = (120, 120, 95)
+    found = wisps_beside(replace(wearer, scene=scene))
+    assert found[wisp].any() == plain
+    assert not found[~empty].any()
+    assert not found[ndimage.distance_transform_edt(~(hair | wisp)) > 4].any()
+    assert not wisps_beside(wearer).any(), "without its background a photo shows no wisps"
 
 
 def test_short_hair_on_a_long_haired_wearer_leaves_no_long_hair(tmp_path_factory: pytest.TempPathFactory) -> None:

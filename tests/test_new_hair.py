@@ -68,6 +68,10 @@ def test_a_slit_between_new_hair_and_the_face_is_hair() -> None:
     assert (cover[slit] > 0.5).mean() > 0.7
     assert (pixels[slit & (cover > 0.5)] == (200, 40, 40)).all()
     assert np.array_equal(cover[wide], garment[wide]), "hair that is gone on the other side stays gone"
+    first = right + round(0.02 * size) + 1
+    soft = np.where(columns == first, 0.6 * garment, garment).astype(np.float32)
+    cover, _ = slits_filled(wearer, slit | wide, soft, colour)
+    assert (cover[(soft > 0) & (columns == first) & slit[:, [right + 1]]] == 1).mean() > 0.7, "no skin shows in between"
 
 
 def test_hair_in_the_sun_that_is_lighter_than_the_wearers_skin_is_not_taken_as_it_is() -> None:
@@ -83,3 +87,6 @@ def test_hair_in_the_sun_that_is_lighter_than_the_wearers_skin_is_not_taken_as_i
     blond = np.full_like(colour, 250)
     assert not glare(wearer, blond, own).any(), "fair all over"
     assert not glare(wearer, colour, np.zeros_like(own)).any()
+    strand = own & right & (np.arange(own.shape[0])[:, None] % 8 == 0)
+    colour[strand] = 150
+    assert glare(wearer, colour, own)[strand].all(), "strands between lit ones are pale"

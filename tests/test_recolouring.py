@@ -32,7 +32,7 @@ def red_disc(old_radius: float = RADIUS, new_radius: float = RADIUS, kept=None) 
     new, old = distance() < new_radius, distance() < old_radius
     area = new.astype(np.float32)
     nothing = np.zeros_like(new)
-    outlines = Outlines(new, old, nothing if kept is None else kept, nothing, nothing, nothing)
+    outlines = Outlines(new, old, nothing if kept is None else kept, nothing, nothing, nothing, nothing)
     return Edit(dressed(PANTS), np.full((SIZE, SIZE, 3), RED, np.float32), area, area, outlines)
 
 
@@ -98,7 +98,11 @@ def test_no_rim_of_a_removed_garment_stays_around_a_hand_before_it() -> None:
     nothing = np.zeros_like(hand)
     colour, area = np.zeros((SIZE, SIZE, 3), np.float32), (~hand).astype(np.float32)
     edit = Edit(
-        dressed(PANTS), colour, np.zeros_like(area), area, Outlines(nothing, ~hand, nothing, hand, nothing, hand)
+        dressed(PANTS),
+        colour,
+        np.zeros_like(area),
+        area,
+        Outlines(nothing, ~hand, nothing, hand, nothing, hand, nothing),
     )
     behind = np.full_like(photo, 240)
     found = recoloured(edit, photo, behind)
@@ -117,7 +121,9 @@ def test_an_edge_that_no_colour_shows_is_soft() -> None:
     nothing, area = np.zeros_like(hand), (~hand).astype(np.float32)
     colour = np.full((SIZE, SIZE, 3), RED, np.float32)
     found = recoloured(
-        Edit(dressed(PANTS), colour, area, area, Outlines(~hand, ~hand, nothing, hand, nothing, hand)), photo, photo
+        Edit(dressed(PANTS), colour, area, area, Outlines(~hand, ~hand, nothing, hand, nothing, hand, nothing)),
+        photo,
+        photo,
     )
     red = found.over(photo, photo)[SIZE // 2, :, 0].astype(int)
     assert abs(np.diff(red)).max() < 80, "in two steps or more"
@@ -129,8 +135,8 @@ def test_without_a_common_outline_an_edit_stays_as_it_is(outlines: str) -> None:
     edit, nothing, all_of_it = red_disc(), np.zeros((SIZE, SIZE), bool), np.ones((SIZE, SIZE), bool)
     given = {
         "none": None,
-        "apart": Outlines(distance() < 100, distance() > 200, nothing, nothing, nothing, nothing),
-        "everywhere": Outlines(all_of_it, all_of_it, nothing, nothing, nothing, nothing),
+        "apart": Outlines(distance() < 100, distance() > 200, *[nothing] * 5),
+        "everywhere": Outlines(all_of_it, all_of_it, *[nothing] * 5),
     }
     edit = replace(edit, outlines=given[outlines])
     assert recoloured(edit, photo, photo) is edit
@@ -140,8 +146,8 @@ def test_outlines_of_two_edits_are_joined() -> None:
     nothing = np.zeros((4, 4), bool)
     top, bottom = nothing.copy(), nothing.copy()
     top[:2], bottom[2:] = True, True
-    first = Outlines(top, nothing, nothing, top, bottom, top)
-    second = Outlines(bottom, top, bottom, bottom, bottom, bottom)
+    first = Outlines(top, nothing, nothing, top, bottom, top, top)
+    second = Outlines(bottom, top, bottom, bottom, bottom, bottom, bottom)
     assert first.joined(second).new.all()
     assert np.array_equal(first.joined(second).old, top)
     assert np.array_equal(first.joined(second).front, bottom), "the second edit replaced what lay in front"
@@ -164,7 +170,7 @@ def test_a_hand_keeps_its_edge_where_the_new_garment_covers_the_background_besid
     hand = distance() < RADIUS
     photo, share = picture()  # a pale hand on a dark background
     nothing, area = np.zeros_like(hand), (~hand).astype(np.float32)
-    outlines = Outlines(~hand & (distance() < 2 * RADIUS), nothing, nothing, hand, ~hand, hand)
+    outlines = Outlines(~hand & (distance() < 2 * RADIUS), nothing, nothing, hand, ~hand, hand, nothing)
     edit = Edit(dressed(PANTS), np.full((SIZE, SIZE, 3), RED, np.float32), area, area, outlines)
     ring = abs(distance() - RADIUS) < 3
     exact = share * np.asarray(WHITE) + (1 - share) * np.asarray(RED)
@@ -179,7 +185,7 @@ def test_steps_of_the_map_do_not_show_where_no_colour_tells_the_edge() -> None:
     nothing, area = np.zeros_like(steps), steps.astype(np.float32)
     photo = np.full((SIZE, SIZE, 3), 90, np.uint8)
     colour = np.full((SIZE, SIZE, 3), RED, np.float32)
-    outlines = Outlines(steps, steps, nothing, nothing, nothing, nothing)
+    outlines = Outlines(steps, steps, *[nothing] * 5)
     result = drawn(recoloured(Edit(dressed(PANTS), colour, area, area, outlines), photo, photo), photo)
     share = (result[..., 0] - 90) / (RED[0] - 90)
     ring = abs(distance() - RADIUS) < 4
@@ -194,7 +200,7 @@ def test_the_dots_of_a_top_before_trousers_of_their_colour_stay() -> None:
     dots = np.where((((rows // 6) + (columns // 6)) % 2 == 0)[..., None], (240, 240, 240), navy)
     photo = np.where(top[..., None], dots, navy).astype(np.uint8)
     nothing, area = np.zeros_like(top), (~top).astype(np.float32)
-    outlines = Outlines(~top, ~top, nothing, top, nothing, nothing)
+    outlines = Outlines(~top, ~top, nothing, top, nothing, nothing, nothing)
     edit = Edit(dressed(PANTS), np.full((SIZE, SIZE, 3), (190.0, 210.0, 250.0), np.float32), area, area, outlines)
     result = drawn(recoloured(edit, photo, photo), photo)
     above = slice(SIZE // 2 - 5, SIZE // 2 - 2), slice(20, -20)

@@ -22,6 +22,7 @@ from scmnet_cli.images import PLAIN_GREY, CropBox, read_photo
 from scmnet_cli.inference.editing import Edit
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.inputs.photo import PhotoOptions, read_framed
+from scmnet_cli.inference.recolouring import Outlines
 from scmnet_cli.preprocess.photos import PhotoSource, read_analysed
 from scmnet_cli.preprocess.prepare import prepare
 from scmnet_cli.regions import BACKGROUND, region_id
@@ -314,6 +315,26 @@ def test_lines_of_the_background_go_on_where_an_edit_uncovers_it() -> None:
     empty = Edit(given.cropped, np.zeros((64, 48, 3), np.float32), np.zeros_like(whole), whole)
     uncovered = given.put_back_edit(empty)[person].astype(int)
     assert abs(uncovered - stripes[person]).mean() < 15
+
+
+def test_wisps_of_removed_hair_are_filled_with_the_background() -> None:
+    given = framed()
+    person = given.photo.regions != BACKGROUND
+    wisp = np.zeros((64, 48), np.bool_)
+    wisp[10:54, 44:46] = True  # away from the person
+    shown = given.crop.crop_labels(person.astype(np.uint8)) > 0
+    photo = np.where(person[..., None], np.uint8(255), np.uint8(60)) * np.ones(3, np.uint8)
+    left, top, width, height = given.place["crop"]
+    whole = np.asarray(Image.fromarray(wisp.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST))
+    at = np.zeros(person.shape, np.bool_)
+    at[top : top + height, left : left + width] = whole > 0
+    photo[at] = 200
+    given = replace(given, photo=replace(given.photo, image=photo))
+    nothing = np.zeros_like(wisp)
+    area, opacity = wisp.astype(np.float32), np.zeros(wisp.shape, np.float32)
+    ends = Outlines(nothing, nothing, nothing, nothing, ~shown, nothing, wisp)
+    gone = given.put_back_edit(Edit(given.cropped, np.zeros((64, 48, 3), np.float32), opacity, area, ends))
+    assert abs(np.median(gone[at], axis=0) - 60).max() < 15
 
 
 def test_the_colours_beside_an_edit_do_not_show_at_its_edge() -> None:

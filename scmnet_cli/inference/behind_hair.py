@@ -47,6 +47,10 @@ _MIXED = 0.3
 _PURE = 0.8  # of a pixel, from which share on it shows hair alone
 _STRAND, _CHIN_AT = 0.15, 0.52
 """Torso lengths that strands hang beside the region of hair; where the chin is between eyes (0) and neck (1)."""
+_WISP, _FAINT, _WISP_WIDTH, _OFF_WISP, _UNEVEN = 0.22, 0.1, 0.05, 30.0, 0.12
+"""Shares of the old hair's colour in a wisp: of its clearest pixel, and up to where it fades; torso lengths wider than
+wisps and their gaps; grey levels that a wisp may be off the mixture; standard deviation of the background, relative
+to its contrast to hair, from which on colours do not tell wisps."""
 _CLEAR_CONTRAST = 80.0  # of 255, between dark hair and skin
 _LEAST_CONTRAST = 35.0  # of 255, between hair and skin
 _LEAST_SOUND = 20
@@ -185,8 +189,23 @@ def hair_rim(wearer: Person) -> _BoolArray:
         own = wearer.regions == region
         share = None if region == BACKGROUND else _hair_share(wearer, own)
         if share is not None:  # brows and eyes have the colour of hair too
-            rim |= own & (away <= max(1.5, (_FACE_RIM if region == _FACE else _RIM) * size)) & (share > _MIXED)
+            mixed = own & (away <= max(1.5, (_FACE_RIM if region == _FACE else _RIM) * size)) & (share > _MIXED)
+            rim |= mixed & ~(_thick(wearer, mixed) & (region == _UPPER))
     return np.asarray(rim & ndimage.binary_propagation(hair, mask=hair | rim))
+
+
+def _thin(wearer: Person) -> int:
+    """Return half the width of what is thin, in pixels."""
+    return max(2, round(_EDGE * _size(wearer)))
+
+
+def _thick(wearer: Person, mixed: _BoolArray) -> _BoolArray:
+    """Return where a mask is wider than strands, not at hair: a pattern of the cloth that has the colour of hair."""
+    from scipy import ndimage
+
+    thick = ndimage.binary_dilation(ndimage.binary_opening(mixed, iterations=_thin(wearer)), iterations=2)
+    edge = ndimage.binary_dilation(wearer.regions == _HAIR, iterations=_thin(wearer))
+    return np.asarray(mixed & thick & ~edge)
 
 
 def strands_beside(wearer: Person) -> tuple[FloatArray, FloatArray]:
@@ -216,9 +235,53 @@ def strands_beside(wearer: Person) -> tuple[FloatArray, FloatArray]:
         apart = np.linalg.norm(np.median(image[own], axis=0) - np.median(image[core], axis=0))
         share = _hair_share(wearer, own) if apart > _CLEAR_CONTRAST else None
         if share is not None:
-            found = np.where(own & near, ((share - _MIXED) / (_PURE - _MIXED)).clip(0, 1), found)
+            thick = _thick(wearer, own & near & (share > _MIXED)) & (region == _UPPER)
+            clear = ((share - _MIXED) / (_PURE - _MIXED)).clip(0, 1)
+            found = np.where(own & near & ~thick, clear, found)
     joined = ndimage.binary_propagation(hair, mask=hair | (found > 0))
     return np.where(joined, found, 0).astype(np.float32), _smooth(image, core, _SKIN_BLUR * size)
+
+
+def wisps_beside(wearer: Person) -> _BoolArray:
+    """Return the thin strands of the wearer's hair that a region map shows as background, (H, W).
+
+    A wisp has a colour between the hair's and that of the background around it, and grows from the hair. None is found
+    before an uneven background.
+    """
+    from scipy import ndimage
+
+    hair = wearer.regions == _HAIR
+    core = ndimage.binary_erosion(hair, iterations=2)
+    if wearer.scene is None or core.sum() < _LEAST_SOUND:
+        return np.zeros(hair.shape, np.bool_)
+    size, found = _size(wearer), np.zeros(hair.shape, np.bool_)
+    rows, columns = (np.flatnonzero(hair.any(axis)) for axis in (1, 0))
+    reach = round(2 * _STRAND * size) + 1
+    part = tuple(slice(max(0, int(ends[0]) - reach), int(ends[-1]) + reach) for ends in (rows, columns))
+    image = wearer.scene[part].astype(np.float32)
+    empty, core, hair = wearer.regions[part] == BACKGROUND, core[part], hair[part]
+    away = ndimage.distance_transform_edt(~hair)
+    clear = empty & (ndimage.distance_transform_edt(empty) > _RIM * size)
+    if not clear.any():
+        return found
+    nearest = ndimage.distance_transform_edt(~clear, return_distances=False, return_indices=True)
+    width = 2 * round(_WISP_WIDTH * size) + 1
+    around = ndimage.median_filter(image[tuple(nearest)], (width, width, 1))
+    between = _smooth(image, core, _SKIN_BLUR * size) - around
+    contrast = np.square(between).sum(-1)
+    share = ((image - around) * between).sum(-1) / contrast.clip(1)
+    off = np.abs(image - around - share[..., None] * between).max(-1)
+    mixed = empty & (contrast > _LEAST_CONTRAST**2) & (off < _OFF_WISP) & (share > _FAINT)
+    far = (clear & (away > _STRAND * size)).astype(np.float32)
+    mean = _smooth(image, far > 0, _STRAND * size)
+    spread = np.sqrt(_smooth(np.square(image - mean), far > 0, _STRAND * size).sum(-1))
+    mixed &= (away <= _STRAND * size) & (spread < _UNEVEN * np.sqrt(contrast))
+    strands = mixed & ~ndimage.binary_opening(mixed & (away > _RIM * size), iterations=max(2, round(_FRAYED * size)))
+    grown = ndimage.binary_propagation(ndimage.binary_dilation(hair, iterations=2), mask=hair | strands | (away <= 2))
+    pieces, num = ndimage.label(grown & strands, np.ones((3, 3)))
+    seen = np.concatenate([[False], np.atleast_1d(ndimage.maximum(share, pieces, np.arange(1, num + 1))) > _WISP])
+    found[part] = ndimage.binary_dilation(seen[pieces], iterations=1) & empty  # a wisp fades out
+    return found
 
 
 def beside(mask: _BoolArray, wearer: Person) -> _BoolArray:

@@ -26,6 +26,7 @@ from scmnet_cli.inference.behind_hair import (
     hidden_face,
     near_eyes,
     strands_beside,
+    wisps_beside,
     with_hair_beside_face,
     with_seen_face,
 )
@@ -184,8 +185,9 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
     if fits:
         front |= own_collar(wearer, kind, garment)
         garment, colour = fitted(wearer, kind, (garment, colour), sleeves > 0.5, flat=lies_flat(reference))
-    rim = np.zeros_like(front)
+    rim, wisps = np.zeros_like(front), np.zeros_like(front)
     if kind == "hair":
+        wisps = wisps_beside(wearer)
         front = wearer.regions == region_id("face")
         rim = hair_rim(wearer) & beside((wearer.regions == region_id("hair")) & (garment < 0.5), wearer)
         rim &= ~near_eyes(wearer)
@@ -204,7 +206,7 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
             f"{wearer.name}: hair hides {hidden:.0%} of the face, which shorter hair would bare; take a photo that "
             "shows the face, longer hair, or give --force"
         )
-    lost = gone(wearer, kind, worn)
+    lost = gone(wearer, kind, worn & (kind != "hair")) | wisps  # also where the soft edge of new hair lies
     old |= lost
     seam, opening = np.zeros_like(old), np.zeros_like(old)
     if fits and kind != "hair":
@@ -227,7 +229,7 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
         below = with_soft_edge(below, opening & old, (wearer.regions == _LEGS) & ~old)
     new = below * (1 - share) + colour * share
     if fits:  # beside the person, opacity alone makes the edge soft
-        new = np.where((old | (wearer.regions != BACKGROUND))[..., None], new, colour)
+        new = np.where(((old | (wearer.regions != BACKGROUND)) & ~lost)[..., None], new, colour)
     filled = bare & ~seam & (alpha > 0.5)
     labels[filled] = regions[filled]
     plain = np.full_like(wearer.image, PLAIN_GREY, dtype=np.float32)
@@ -241,11 +243,12 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
     if fits:
         skin = filled & ~lost
         kept = near_eyes(wearer) if kind == "hair" else frayed(wearer, skin, 2) | ~between_regions(wearer)
+        kept = kept | ((_softened(wisps, front) > 0) & ~beside(front, wearer))  # the background there is new
         before = front & (wearer.regions != region_id("face")) & ((wearer.regions != BACKGROUND) | held)
-        was = old | (worn & (wearer.regions != BACKGROUND) & ~front)
+        was = (old & ~wisps) | (worn & (wearer.regions != BACKGROUND) & ~front)
         before &= kind != "hair"
         fine = before & np.isin(wearer.regions, (_ARMS, region_id("hair")))
-        ends = Outlines(worn | skin, was, kept, before, wearer.regions == BACKGROUND, fine)
+        ends = Outlines(worn | skin, was, kept, before, wearer.regions == BACKGROUND, fine, wisps)
     mixed = wearer.image * (1 - area[..., None]) + shown * area[..., None]
     finished = np.where(area[..., None] > 0, mixed.round().clip(0, 255), wearer.image).astype(np.uint8)
     return Edit(replace(pasted, image=finished, regions=labels), new.astype(np.float32), opacity, area, ends)

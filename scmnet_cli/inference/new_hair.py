@@ -28,8 +28,8 @@ _DEEP, _SHARE = 0.025, 0.6
 _FAR, _SHINE = 0.04, 0.05
 """Torso lengths beyond the reference's hair from which on the wearer's strands show, and blur that they are compared
 with."""
-_LIT, _MOST_GLARE = 0.6, 0.6
-"""Quantile of the lightness of a face that is lit; largest share of hair in the sun."""
+_LIT, _MOST_GLARE, _GLOW = 0.6, 0.6, 0.015
+"""Quantile of the lightness of a face that is lit; largest share of hair in the sun; torso lengths that it glows."""
 _SLIT = 0.02  # half width in torso lengths of slits between new hair and the face
 _DARK, _STRANDS = 10.0, (0.6, 1.6)
 """Grey levels that noise adds to dark hair; limits of the light on strands relative to what is around them."""
@@ -99,11 +99,17 @@ def glare(wearer: Person, colour: FloatArray, hair: _BoolArray) -> _BoolArray:
     Shape:
         colour: (H, W, 3); hair: (H, W), the reference's.
     """
+    from scipy import ndimage
+
     face, light = wearer.regions == _FACE, colour.mean(-1)
     if not (face.any() and hair.any()):
         return np.zeros_like(hair)
     found: _BoolArray = hair & (light > np.quantile(wearer.image[face].mean(-1), _LIT))
-    return found if found.sum() < _MOST_GLARE * hair.sum() else np.zeros_like(hair)
+    if not found.any() or found.sum() >= _MOST_GLARE * hair.sum():
+        return np.zeros_like(hair)
+    size = torso_length(wearer)  # single strands between lit ones, and the edge of the light, are pale too
+    near = ndimage.distance_transform_edt(~closed(found, _DEEP * size)) <= _GLOW * size
+    return np.asarray(hair & near, np.bool_)
 
 
 def slits_filled(
@@ -125,4 +131,6 @@ def slits_filled(
     if not slits.any() or not worn.any():
         return garment, colour
     nearest = ndimage.distance_transform_edt(~worn, return_distances=False, return_indices=True)
+    soft = ndimage.binary_dilation(slits, iterations=3) & (garment > 0)  # else skin shows in between
+    slits |= soft & closed(slits | (garment > 0.99), 2)
     return np.where(slits, np.float32(1), garment), np.where(slits[..., None], colour[tuple(nearest)], colour)

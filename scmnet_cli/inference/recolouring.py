@@ -44,7 +44,7 @@ class Outlines:
     Shape:
         new, old: (H, W), the new garment with bared skin, and what was there; kept: (H, W), pixels that stay; front:
             (H, W), hands, hair, bags and clothes before the old garment; empty: (H, W), background of the photo; fine:
-            (H, W), of the front hands and hair.
+            (H, W), of the front hands and hair; wisps: (H, W), of removed hair in the background.
     """
 
     new: _BoolArray
@@ -53,6 +53,7 @@ class Outlines:
     front: _BoolArray
     empty: _BoolArray
     fine: _BoolArray
+    wisps: _BoolArray
 
     def joined(self, later: Outlines | None) -> Outlines:
         """Return the outlines of two edits, one after the other."""
@@ -65,6 +66,7 @@ class Outlines:
             self.front & ~later.old | later.front,
             self.empty & later.empty,
             self.fine & ~later.old | later.fine,
+            self.wisps | later.wisps,
         )
 
 

@@ -17,6 +17,7 @@ from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 if TYPE_CHECKING:
     from scmnet_cli.inference.editing import Edit
+    from scmnet_cli.inference.recolouring import Outlines
 
 _DRAWN = 18
 """A generated pixel that differs from the plain background by more than this, in grey levels, is foreground."""
@@ -102,7 +103,7 @@ class Framed:
 
         part = _Part.of(self)
         if edit.outlines is not None:
-            part = part.without(edit.outlines.empty)
+            part = part.corrected(edit.outlines)
         height, width = edit.area.shape
         uncovered = ((edit.area > 0) & (edit.opacity < 1)).astype(np.float32)
         bare = part.copied(uncovered) > 0
@@ -177,10 +178,10 @@ class _Part:
         was = box.crop_labels(framed.photo.regions) != BACKGROUND
         return cls(crop, left, top, width, height, box.crop_image(framed.photo.image, None), was)
 
-    def without(self, empty: npt.NDArray[np.bool_]) -> _Part:
-        """Return the part without pixels of the person that are background, a mask of the canvas, (H, W)."""
-        picture = Image.fromarray(empty.astype(np.float32))
-        return replace(self, was=self.was & (self.copied(np.asarray(picture)) < 0.5))
+    def corrected(self, ends: Outlines) -> _Part:
+        """Return the part whose person lacks what an edit takes for background, and has the wisps of removed hair."""
+        was = self.was & (self.copied(ends.empty.astype(np.float32)) < 0.5)
+        return replace(self, was=was | (self.copied(ends.wisps.astype(np.float32)) > 0))
 
     def copied(self, values: FloatArray) -> FloatArray:
         """Return values of the canvas, (H, W), on the copy, (h, w)."""
