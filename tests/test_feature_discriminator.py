@@ -155,5 +155,5 @@ def test_without_its_loss_there_is_none_and_an_unknown_layer_is_refused(
 
 
 def test_personalizing_needs_no_discriminator_and_no_vgg_for_it(tmp_path: Path) -> None:
-    losses = _losses_of(configured(), tmp_path, fields=True, vgg=False)
+    losses = _losses_of(configured(), tmp_path, vgg=False)
     assert GeneratorObjective(losses, tmp_path, CPU).vgg is None
