@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy import ndimage
 from test_editing import PANTS, full_size, regions_of
@@ -15,6 +16,7 @@ from scmnet_cli.inference.bare_skin import _rounded, bare_limbs, legs_continued,
 from scmnet_cli.inference.limb_places import limb_places, torso_length
 from scmnet_cli.inference.uncovered import frayed
 from scmnet_cli.skeleton import JOINTS
+from scmnet_cli.types import FloatArray, Person
 
 
 def test_a_bared_leg_has_the_light_of_the_leg_below() -> None:
@@ -38,13 +40,18 @@ def test_a_bared_leg_has_the_light_of_the_leg_below() -> None:
     assert (legs_continued(without, np.zeros((*legs.shape, 3), np.float32), skin) == 0).all(), "no leg shows"
 
 
-def test_a_bared_leg_meets_the_leg_below_without_a_step_in_colour() -> None:
+def bared_leg() -> tuple[Person, FloatArray, FloatArray, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return a wearer whose trousers go above a bare shin, places on that leg, its pixels, and those that are bared."""
     person = full_size(PANTS, "wearer", {})
     place, away = limb_places(person)[2]
     limb = (away < 0.1) & (place > 0.2) & (place < 1.8) & (away < limb_places(person)[3][1])
     skin = limb & (place < 1.2)
     person = relabelled(person, regions_of(person, "pants"), "background", PLAIN_GREY)
-    person = relabelled(person, limb & ~skin, "legs", (230, 180, 150))
+    return relabelled(person, limb & ~skin, "legs", (230, 180, 150)), place, away, limb, skin
+
+
+def test_a_bared_leg_meets_the_leg_below_without_a_step_in_colour() -> None:
+    person, place, away, limb, skin = bared_leg()
     shade = limb & (place >= 1.2) & (place < 1.3)
     image = person.image.copy()
     image[shade] = (150, 110, 90)  # below the old hem the leg lies in shadow
@@ -105,12 +112,7 @@ def test_a_bared_leg_has_no_step_where_the_leg_begins_to_show() -> None:
 
 
 def test_a_spot_of_shadow_at_the_ankle_is_no_stripe_along_the_leg() -> None:
-    person = full_size(PANTS, "wearer", {})
-    place, away = limb_places(person)[2]
-    limb = (away < 0.1) & (place > 0.2) & (place < 1.8) & (away < limb_places(person)[3][1])
-    skin = limb & (place < 1.2)
-    person = relabelled(person, regions_of(person, "pants"), "background", PLAIN_GREY)
-    person = relabelled(person, limb & ~skin, "legs", (230, 180, 150))
+    person, place, _, limb, skin = bared_leg()
     bone = np.interp(np.arange(len(skin)), person.joints[[8, 9, 10], 1], person.joints[[8, 9, 10], 0])[:, None]
     columns = np.arange(skin.shape[1])
     spot = limb & (place >= 1.2) & (place < 1.5) & (columns > bone + 3) & (columns < bone + 8)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slow_part_warp import Person, maps
+from slow_body import Person
+from slow_part_warp import maps
 from torch import Tensor
 from warped_people import (
     WIDTH,

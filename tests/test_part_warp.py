@@ -8,7 +8,8 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
-from slow_part_warp import Person, faces_away, slow_part_warp
+from slow_body import Person
+from slow_part_warp import faces_away, slow_part_warp
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from warped_people import (

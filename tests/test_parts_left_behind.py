@@ -23,6 +23,15 @@ from scmnet_cli.skeleton import JOINTS
 # Poses whose pixels are known -----------------------------------------------------------------------------------------
 
 
+def standing_with_legs_at(right: float, left: float) -> Tensor:
+    """Return the joints of a standing person whose knees and ankles have these columns, (1, 18, 3)."""
+    joints = standing()
+    for side, place in (("right", right), ("left", left)):
+        for joint in ("knee", "ankle"):
+            joints[0, JOINTS.index(f"{side}_{joint}"), 0] = place
+    return joints
+
+
 def dressed(joints: Tensor) -> tuple[Tensor, Tensor]:
     """Return a person in a wide coat, and labels: sleeves lie against the coat, the outside borders on background."""
     y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
@@ -111,10 +120,7 @@ def test_each_of_two_legs_that_stand_together_keeps_its_own_pixels(
     rows: tuple[int, int], region: str, gap: int, boxed: bool
 ) -> None:
     """Both legs are within the width of either shin: the border between them is halfway between their bones."""
-    joints = standing()
-    for side, place in (("right", 38), ("left", 42)):
-        for joint in ("knee", "ankle"):
-            joints[0, JOINTS.index(f"{side}_{joint}"), 0] = place
+    joints = standing_with_legs_at(38, 42)
     y, x = torch.meshgrid(torch.arange(float(HEIGHT)), torch.arange(float(WIDTH)), indexing="ij")
     labels = dressed(joints)[0]
     labels[:, 61:] = 0
@@ -135,10 +141,7 @@ def test_each_of_two_legs_that_stand_together_keeps_its_own_pixels(
 def test_legs_that_step_apart_end_at_their_own_edge(border: float, gap: int) -> None:
     """At 256x176, with joints that are not in the middle of a leg; strips of the other leg moved along before."""
     scale, height, width = 256 / HEIGHT, 256, 176
-    joints = standing()
-    for side, place in (("right", 35.5), ("left", 44)):
-        for joint in ("knee", "ankle"):
-            joints[0, JOINTS.index(f"{side}_{joint}"), 0] = place
+    joints = standing_with_legs_at(35.5, 44)
     joints[..., :2] *= scale
     y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
     labels = torch.zeros(1, height, width, dtype=torch.uint8)
@@ -157,10 +160,7 @@ def test_legs_that_step_apart_end_at_their_own_edge(border: float, gap: int) -> 
 def test_two_shoes_part_below_the_gap_between_them() -> None:
     """The toe of the other shoe hooked up beside each; the gap between the ankles is aside of the middle."""
     scale, height, width, border = 256 / HEIGHT, 256, 176, 41.5
-    joints = standing()
-    for side, place in (("right", 36), ("left", 44)):
-        for joint in ("knee", "ankle"):
-            joints[0, JOINTS.index(f"{side}_{joint}"), 0] = place
+    joints = standing_with_legs_at(36, 44)
     joints[..., :2] *= scale
     y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
     labels = torch.zeros(1, height, width, dtype=torch.uint8)

@@ -51,7 +51,7 @@ def like_trousers(drawn: Tensor, warp: PartWarp, legs: Tensor, inner: Tensor, si
     factor = ((wanted + _DARK) / (have + _DARK)).clamp(*_STRONGEST)  # (B, 3, H, 1)
     coloured = ((drawn + 1) * factor - 1).clamp(-1, 1)
     where = legs * free * known[:, None, None, None]
-    return torch.lerp(drawn, coloured, averaged(where, max(drawn.shape[2] // _SEAM, 1)) * legs)
+    return torch.lerp(drawn, coloured, averaged(where, radius) * legs)
 
 
 def fading(warp: PartWarp, legs: Tensor) -> Tensor:
