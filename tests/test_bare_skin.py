@@ -12,9 +12,9 @@ from test_editing import PANTS, full_size, regions_of
 from test_fitting import relabelled
 
 from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.inference.bare_skin import _rounded, bare_limbs, legs_continued, like_skin
+from scmnet_cli.inference.edits.bare_skin import _rounded, bare_limbs, legs_continued, like_skin
+from scmnet_cli.inference.edits.uncovered import frayed
 from scmnet_cli.inference.limb_places import limb_places, torso_length
-from scmnet_cli.inference.uncovered import frayed
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, Person
 

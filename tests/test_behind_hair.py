@@ -22,7 +22,7 @@ from test_editing import (
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.inference.behind_hair import (
+from scmnet_cli.inference.edits.behind_hair import (
     bare_head,
     behind_hair,
     gap_at_face,
@@ -32,9 +32,9 @@ from scmnet_cli.inference.behind_hair import (
     with_hair_beside_face,
     with_seen_face,
 )
-from scmnet_cli.inference.editing import edit_photo
+from scmnet_cli.inference.edits.editing import edit_photo
+from scmnet_cli.inference.edits.uncovered import gone
 from scmnet_cli.inference.pipeline import Pipeline
-from scmnet_cli.inference.uncovered import gone
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Person

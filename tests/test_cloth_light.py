@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_editing import PANTS, full_size, regions_of
 
-from scmnet_cli.inference.cloth_light import shading
+from scmnet_cli.inference.edits.cloth_light import shading
 
 
 @pytest.mark.parametrize(("light", "shows"), [(1.3, True), (2.2, False)], ids=["folds", "highlights"])

@@ -8,7 +8,7 @@ from test_editing import PANTS, SKIRT, full_size, regions_of
 from test_fitting import relabelled
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.inference.edit_places import check_place, covered_shares
+from scmnet_cli.inference.edits.places import check_place, covered_shares
 
 
 @pytest.mark.parametrize(("region", "named"), [("upper", "a top or jacket covers"), ("arms", "an arm covers")])

@@ -17,14 +17,14 @@ from scmnet_cli.config import parse_config
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import PLAIN_GREY, CropBox
-from scmnet_cli.inference.bare_skin import skin_toned
-from scmnet_cli.inference.editing import Edit, edit_photo
+from scmnet_cli.inference.edits.bare_skin import skin_toned
+from scmnet_cli.inference.edits.editing import Edit, edit_photo
+from scmnet_cli.inference.edits.recolouring import recoloured
+from scmnet_cli.inference.edits.uncovered import uncovered_skin
 from scmnet_cli.inference.garments import kind_of
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.limb_places import limb_places
 from scmnet_cli.inference.pipeline import Pipeline
-from scmnet_cli.inference.recolouring import recoloured
-from scmnet_cli.inference.uncovered import uncovered_skin
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS, MIRRORED

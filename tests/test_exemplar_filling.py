@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_editing import PANTS, full_size, regions_of
 
-from scmnet_cli.inference import exemplar_filling
-from scmnet_cli.inference.exemplar_filling import exemplar_filled
-from scmnet_cli.inference.filling import torso_filled
+from scmnet_cli.inference.edits import exemplar_filling
+from scmnet_cli.inference.edits.exemplar_filling import exemplar_filled
+from scmnet_cli.inference.edits.filling import torso_filled
 
 RED = (250, 0, 0)
 

@@ -26,7 +26,7 @@ from scmnet_cli.domains import PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.bags import complete_at_bags
 from scmnet_cli.inference.crossed_arms import limb_kinds, moved_limbs
-from scmnet_cli.inference.export import (
+from scmnet_cli.inference.exports.export import (
     OPSET,
     compared_person,
     export_onnx,
@@ -34,7 +34,14 @@ from scmnet_cli.inference.export import (
     share_constants,
     simplified,
 )
-from scmnet_cli.inference.exported import ANALYSER, FILES, POSE_TO_IMAGE, REGION_ENCODER, ExportedModel, open_session
+from scmnet_cli.inference.exports.exported import (
+    ANALYSER,
+    FILES,
+    POSE_TO_IMAGE,
+    REGION_ENCODER,
+    ExportedModel,
+    open_session,
+)
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.regions import one_hot, region_id

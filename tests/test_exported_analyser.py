@@ -20,9 +20,9 @@ from scmnet_cli.checkpoint import sha256
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_file
 from scmnet_cli.images import read_photo
-from scmnet_cli.inference.export import analyser_file, put
-from scmnet_cli.inference.exported import ANALYSER, FORMAT, FORMAT_VERSION
-from scmnet_cli.inference.exported_analyser import InOnnxRuntime, load_exported_analyser, opened
+from scmnet_cli.inference.exports.export import analyser_file, put
+from scmnet_cli.inference.exports.exported import ANALYSER, FORMAT, FORMAT_VERSION
+from scmnet_cli.inference.exports.exported_analyser import InOnnxRuntime, load_exported_analyser, opened
 from scmnet_cli.inference.inputs.demo_people import find_demo_people
 from scmnet_cli.types import UInt8Array
 
@@ -85,7 +85,7 @@ def test_photos_are_analysed_without_torch(folder: Path, tmp_path: Path, name: s
     shutil.copy(find_demo_people(f"demo:{name}", "--src")[0], tmp_path / "me.jpg")
     code = (
         "import sys; from pathlib import Path; from scmnet_cli.types import Canvas\n"
-        "from scmnet_cli.inference.exported_analyser import load_exported_analyser\n"
+        "from scmnet_cli.inference.exports.exported_analyser import load_exported_analyser\n"
         "from scmnet_cli.inference.inputs.photo import PhotoOptions, read_person\n"
         f"options = PhotoOptions(lambda: load_exported_analyser(Path({str(folder)!r})), largest={largest})\n"
         f"print(read_person(Path({str(tmp_path / 'me.jpg')!r}), Canvas(256, 176), 'plain', options).canvas)\n"

@@ -15,7 +15,7 @@ from scmnet_cli.data.face_edges import with_parts
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import save_png
-from scmnet_cli.inference.face_editing import edit_face
+from scmnet_cli.inference.edits.face_editing import edit_face
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.regions import FACE_REGIONS
 from scmnet_cli.types import NO_JOINTS, Person

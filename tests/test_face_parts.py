@@ -8,8 +8,8 @@ import numpy as np
 from test_face_edits import finer_faces
 
 from scmnet_cli.images.cielab import cielab
-from scmnet_cli.inference.face_editing import edit_face
-from scmnet_cli.inference.face_parts import part_of
+from scmnet_cli.inference.edits.face_editing import edit_face
+from scmnet_cli.inference.edits.face_parts import part_of
 from scmnet_cli.regions import FACE_REGIONS
 from scmnet_cli.types import Person, UInt8Array
 

@@ -15,7 +15,7 @@ from scmnet_cli.analyser.faces import FaceParser
 from scmnet_cli.analyser.network import Analysed
 from scmnet_cli.analyser.windows import Window
 from scmnet_cli.images import read_photo, save_png
-from scmnet_cli.inference.face_parts import face_side
+from scmnet_cli.inference.edits.face_parts import face_side
 from scmnet_cli.regions import FACE_REGIONS
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from test_editing import (
     save_part_warp_model,
 )
 
-from scmnet_cli.inference.fitting import between_shoulders, fitted, own_collar
+from scmnet_cli.inference.edits.fitting import between_shoulders, fitted, own_collar
 from scmnet_cli.inference.limb_places import limb_places, torso_length
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.shape_matching import closed, continued_colours, displacement, soft_edged

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from scmnet_cli.errors import ScmError
-from scmnet_cli.inference.flat_garments import find_garment, outline_joints, read_flat_garment
+from scmnet_cli.inference.edits.flat_garments import find_garment, outline_joints, read_flat_garment
 from scmnet_cli.inference.wardrobe import SHIPPED_WARDROBE, Garment, Wardrobe
 from scmnet_cli.skeleton import MIRRORED
 from scmnet_cli.types import UInt8Array

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scmnet_cli.inference.flat_waists import without_inside
+from scmnet_cli.inference.edits.flat_waists import without_inside
 
 HEIGHT, WIDTH = 200, 160
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from scmnet_cli.images import PLAIN_GREY, CropBox
-from scmnet_cli.inference.editing import Edit
+from scmnet_cli.inference.edits.editing import Edit
+from scmnet_cli.inference.edits.recolouring import Outlines
 from scmnet_cli.inference.inputs.framed import Framed
-from scmnet_cli.inference.recolouring import Outlines
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import Canvas, Person
 

@@ -17,9 +17,9 @@ from test_editing import (
 from test_fitting import relabelled
 
 from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.inference.garment_faults import held_in_hands, label, without_foreign, without_foreign_edge
+from scmnet_cli.inference.edits.garment_faults import held_in_hands, label, without_foreign, without_foreign_edge
+from scmnet_cli.inference.edits.wearer_faults import corrected
 from scmnet_cli.inference.limb_places import limb_places, torso_length
-from scmnet_cli.inference.wearer_faults import corrected
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_editing import PANTS, dressed
 
-from scmnet_cli.inference.hip_flaps import flaps_at_hands
+from scmnet_cli.inference.edits.hip_flaps import flaps_at_hands
 from scmnet_cli.inference.limb_places import torso_length
 from scmnet_cli.regions import region_id
 

@@ -17,7 +17,7 @@ from scmnet_cli.analyser.network import Analysed
 from scmnet_cli.analyser.windows import Window
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import read_photo, save_png
-from scmnet_cli.inference.editing import Edit
+from scmnet_cli.inference.edits.editing import Edit
 from scmnet_cli.inference.inputs.faces import read_framed_face
 from scmnet_cli.inference.inputs.framed_face import FramedFace
 from scmnet_cli.regions import FACE_REGIONS

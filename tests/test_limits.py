@@ -22,7 +22,7 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import crop_around, read_label_map, read_photo
 from scmnet_cli.inference.animations import animation_rate, is_animation, read_animation
-from scmnet_cli.inference.editing import Edit
+from scmnet_cli.inference.edits.editing import Edit
 from scmnet_cli.inference.inputs.demo_people import demo_people
 from scmnet_cli.inference.inputs.framed import Framed
 from scmnet_cli.inference.inputs.framed_face import FramedFace

@@ -23,8 +23,8 @@ from scmnet_cli.app import session as steps
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.drawing_model import DrawingModel
-from scmnet_cli.inference.export import export_onnx
-from scmnet_cli.inference.exported import ExportedModel
+from scmnet_cli.inference.exports.export import export_onnx
+from scmnet_cli.inference.exports.exported import ExportedModel
 from scmnet_cli.inference.inputs.demo_people import demo_people
 from scmnet_cli.inference.inspection import inspect_point
 from scmnet_cli.inference.pipeline import Pipeline, make_person

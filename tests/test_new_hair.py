@@ -7,9 +7,9 @@ from scipy import ndimage
 from test_editing import PANTS, full_size, regions_of
 from test_fitting import relabelled
 
-from scmnet_cli.inference.fitting import fitted
+from scmnet_cli.inference.edits.fitting import fitted
+from scmnet_cli.inference.edits.new_hair import glare, inner_hair, slits_filled, strands
 from scmnet_cli.inference.limb_places import torso_length
-from scmnet_cli.inference.new_hair import glare, inner_hair, slits_filled, strands
 from scmnet_cli.types import Person
 
 

@@ -9,8 +9,8 @@ import pytest
 from scipy import ndimage
 from test_editing import PANTS, dressed
 
-from scmnet_cli.inference.editing import Edit
-from scmnet_cli.inference.recolouring import Outlines, between_regions, recoloured
+from scmnet_cli.inference.edits.editing import Edit
+from scmnet_cli.inference.edits.recolouring import Outlines, between_regions, recoloured
 from scmnet_cli.regions import region_id
 
 SIZE, RADIUS = 680, 160

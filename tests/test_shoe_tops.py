@@ -10,9 +10,9 @@ from test_editing import PANTS, full_size, regions_of
 from test_fitting import relabelled
 
 from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.inference.bare_skin import bare_limbs
+from scmnet_cli.inference.edits.bare_skin import bare_limbs
+from scmnet_cli.inference.edits.shoe_tops import aimed_at_shoes, shoe_openings, with_feet, with_soft_edge
 from scmnet_cli.inference.limb_places import limb_places, torso_length
-from scmnet_cli.inference.shoe_tops import aimed_at_shoes, shoe_openings, with_feet, with_soft_edge
 from scmnet_cli.skeleton import JOINTS
 
 SHOE = (90, 40, 20)

@@ -6,8 +6,8 @@ import numpy as np
 from test_editing import GREEN, PANTS, full_size, regions_of
 from test_fitting import relabelled
 
+from scmnet_cli.inference.edits.sleeves import sleeved, without_bumps
 from scmnet_cli.inference.limb_places import limb_places
-from scmnet_cli.inference.sleeves import sleeved, without_bumps
 from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import Person
 

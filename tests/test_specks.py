@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from test_editing import PANTS, dressed
 
-from scmnet_cli.inference.editing import Edit
-from scmnet_cli.inference.specks import without_specks
+from scmnet_cli.inference.edits.editing import Edit
+from scmnet_cli.inference.edits.specks import without_specks
 
 SIZE = 40
 GARMENT = (200.0, 150.0, 120.0)

@@ -11,11 +11,11 @@ from scipy import ndimage
 from test_editing import GREEN, PANTS, PHOTO, RED, SKIRT, crossing, dressed, edit, regions_of, save_part_warp_model
 
 from scmnet_cli.images import PLAIN_GREY
-from scmnet_cli.inference.bare_skin import bare_limbs
-from scmnet_cli.inference.filling import waist_filled
+from scmnet_cli.inference.edits.bare_skin import bare_limbs
+from scmnet_cli.inference.edits.filling import waist_filled
+from scmnet_cli.inference.edits.uncovered import gone
 from scmnet_cli.inference.limb_places import torso_length
 from scmnet_cli.inference.pipeline import Pipeline
-from scmnet_cli.inference.uncovered import gone
 from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS

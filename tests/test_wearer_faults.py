@@ -11,9 +11,9 @@ from test_editing import PANTS, full_size, regions_of
 from test_fitting import relabelled
 
 from scmnet_cli.images import PLAIN_GREY
+from scmnet_cli.inference.edits.mirrored_hands import mirrored_hands
+from scmnet_cli.inference.edits.wearer_faults import corrected, trousers_corrected, without_shadows
 from scmnet_cli.inference.limb_places import limb_places, torso_length
-from scmnet_cli.inference.mirrored_hands import mirrored_hands
-from scmnet_cli.inference.wearer_faults import corrected, trousers_corrected, without_shadows
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Person

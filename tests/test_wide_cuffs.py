@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from test_editing import PANTS, full_size
 
-from scmnet_cli.inference.garment_warp import wide_cuffs_over
+from scmnet_cli.inference.edits.garment_warp import wide_cuffs_over
 from scmnet_cli.inference.limb_places import limb_places
 from scmnet_cli.regions import region_id
 

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from scmnet_cli.images import PLAIN_GREY
+from scmnet_cli.inference.edits.worn_sleeves import divided_top
 from scmnet_cli.inference.limb_places import limb_places
-from scmnet_cli.inference.worn_sleeves import divided_top
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import Person

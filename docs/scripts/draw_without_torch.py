@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from scmnet_cli.data.prepared import PreparedFolder
-from scmnet_cli.inference.exported import ExportedModel
+from scmnet_cli.inference.exports.exported import ExportedModel
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.types import Pose
 

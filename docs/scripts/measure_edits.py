@@ -15,7 +15,7 @@ from skimage.color import rgb2lab
 
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.inference.editing import edit_photo, regions_taken
+from scmnet_cli.inference.edits.editing import edit_photo, regions_taken
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.wardrobe import SHIPPED_WARDROBE, Wardrobe
 

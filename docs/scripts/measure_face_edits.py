@@ -22,9 +22,9 @@ from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
 from scmnet_cli.evaluation.prepared_cases import deranged
 from scmnet_cli.images.cielab import cielab
-from scmnet_cli.inference.brows import in_light_of
-from scmnet_cli.inference.face_editing import edit_face
-from scmnet_cli.inference.face_parts import find_part
+from scmnet_cli.inference.edits.brows import in_light_of
+from scmnet_cli.inference.edits.face_editing import edit_face
+from scmnet_cli.inference.edits.face_parts import find_part
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.metrics.colour_transfer import colour_transfer
 from scmnet_cli.types import FloatArray, Person, UInt8Array

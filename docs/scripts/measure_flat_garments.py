@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from scmnet_cli.images import read_photo
-from scmnet_cli.inference.flat_garments import find_garment, outline_joints
+from scmnet_cli.inference.edits.flat_garments import find_garment, outline_joints
 from scmnet_cli.inference.wardrobe import SHIPPED_WARDROBE, Wardrobe
 from scmnet_cli.skeleton import JOINTS
 

@@ -119,7 +119,7 @@ class EstimatorOptions:
             parser = OnnxParser(find_model(self.parser, "--parser"), self.labels, self.pixels, size, device)
         chosen = Estimators(pose, parser)
         if exported is not None:
-            from scmnet_cli.inference.exported_analyser import load_exported_analyser
+            from scmnet_cli.inference.exports.exported_analyser import load_exported_analyser
 
             return load_exported_analyser(exported, chosen)
         return Analyser.load(device=device, estimators=chosen)

@@ -53,8 +53,8 @@ def export(
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing.opening import open_model
     from scmnet_cli.inference.drawing_model import SHIPPED_MODEL
-    from scmnet_cli.inference.export import export_onnx, largest_difference
-    from scmnet_cli.inference.exported import ExportedModel
+    from scmnet_cli.inference.exports.export import export_onnx, largest_difference
+    from scmnet_cli.inference.exports.exported import ExportedModel
 
     paths = export_onnx(model or SHIPPED_MODEL, out, note)
     note("comparing with the original model")

@@ -142,7 +142,7 @@ def add(
     """  # noqa: D301 - a backspace keeps the lines of the examples
     from scmnet_cli.cli.drawing.opening import find_inputs, open_model
     from scmnet_cli.cli.drawing.outputs import make_folder
-    from scmnet_cli.inference.flat_garments import PREFIX, read_flat_garment
+    from scmnet_cli.inference.edits.flat_garments import PREFIX, read_flat_garment
     from scmnet_cli.inference.garments import kind_of
     from scmnet_cli.inference.opening import open_wardrobe
     from scmnet_cli.inference.wardrobe import Wardrobe, check_name, take

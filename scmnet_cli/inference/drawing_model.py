@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from scmnet_cli.checkpoint import SavedModel
-    from scmnet_cli.inference.editing import Edit
+    from scmnet_cli.inference.edits.editing import Edit
 
 SHIPPED_MODEL = Path(__file__).parents[1] / "assets" / "person.safetensors"
 """The person model that ships with this package."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.drawing_model import SHIPPED_MODEL
-from scmnet_cli.inference.exported import POSE_TO_IMAGE, ExportedModel
+from scmnet_cli.inference.exports.exported import POSE_TO_IMAGE, ExportedModel
 
 if TYPE_CHECKING:
     from scmnet_cli.inference.pipeline import Pipeline

@@ -197,10 +197,10 @@ class Pipeline(Synthesis):
     ) -> EncodedSource:
         """Replace regions of a source by those of others: F_s^R of B instead of F_s^R of A, before the CCF.
 
-        A model with a part warp edits the photo itself (:mod:`scmnet_cli.inference.editing`) and encodes the result.
-        With other models the reference's region keeps its size and place. Pants and a skirt exclude each other: adding
-        one removes the other, unless the edit replaces both. Nothing else is removed or added: legs that were hidden by
-        pants need a reference too.
+        A model with a part warp edits the photo itself (:mod:`scmnet_cli.inference.edits.editing`) and encodes the
+        result. With other models the reference's region keeps its size and place. Pants and a skirt exclude each
+        other: adding one removes the other, unless the edit replaces both. Nothing else is removed or added: legs that
+        were hidden by pants need a reference too.
 
         Args:
             source: the person to edit; earlier edits are kept.
@@ -233,7 +233,7 @@ class Pipeline(Synthesis):
         start = time.perf_counter()
         result = exchange_regions(self.model, self.domain, encoded, others)
         if not self.domain.has_joints:
-            from scmnet_cli.inference.face_editing import edit_face
+            from scmnet_cli.inference.edits.face_editing import edit_face
 
             face = encoded.largest if encoded.edit is None else encoded.edit.person
             edit = edit_face(face, {name: other.largest for name, other in others.items()}, force=force)
@@ -246,7 +246,7 @@ class Pipeline(Synthesis):
         self, source: Person | ReadySource, references: Mapping[str, Person | ReadySource], *, force: bool
     ) -> EncodedSource:
         """Edit the source's photo and encode the result."""
-        from scmnet_cli.inference.editing import edit_photo
+        from scmnet_cli.inference.edits.editing import edit_photo
 
         start = time.perf_counter()
         given = {

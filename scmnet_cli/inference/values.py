@@ -18,7 +18,7 @@ from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scmnet_cli.inference.editing import Edit
+    from scmnet_cli.inference.edits.editing import Edit
     from scmnet_cli.inference.synthesis import SourcePhoto
     from scmnet_cli.models.style import Style
 

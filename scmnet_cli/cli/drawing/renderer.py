@@ -122,8 +122,8 @@ class Renderer:
         Raises:
             ScmError: if the value matches nothing, the wardrobe does not exist, or the photo shows no garment.
         """
-        from scmnet_cli.inference.flat_garments import PREFIX as FLAT
-        from scmnet_cli.inference.flat_garments import read_flat_garment
+        from scmnet_cli.inference.edits.flat_garments import PREFIX as FLAT
+        from scmnet_cli.inference.edits.flat_garments import read_flat_garment
         from scmnet_cli.inference.wardrobe import PREFIX, SHIPPED_WARDROBE, Wardrobe
 
         if word.startswith(FLAT):

@@ -16,8 +16,8 @@ from scmnet_cli.regions import BACKGROUND
 from scmnet_cli.types import Canvas, FloatArray, Person, UInt8Array
 
 if TYPE_CHECKING:
-    from scmnet_cli.inference.editing import Edit
-    from scmnet_cli.inference.recolouring import Outlines
+    from scmnet_cli.inference.edits.editing import Edit
+    from scmnet_cli.inference.edits.recolouring import Outlines
 
 _DRAWN = 18
 """A generated pixel that differs from the plain background by more than this, in grey levels, is foreground."""
@@ -99,7 +99,7 @@ class Framed:
         Shape:
             result: (H, W, 3) uint8, of the photo.
         """
-        from scmnet_cli.inference.recolouring import recoloured
+        from scmnet_cli.inference.edits.recolouring import recoloured
 
         part = _Part.of(self)
         if edit.outlines is not None:
@@ -311,7 +311,7 @@ def _continued_background(
     from scipy import ndimage
 
     from scmnet_cli.inference.cloth import continued
-    from scmnet_cli.inference.exemplar_filling import exemplar_filled
+    from scmnet_cli.inference.edits.exemplar_filling import exemplar_filled
 
     smooth = _surroundings(ground, gone, height)
     reach = max(3.0, 1.5 * _MARGIN * height)

@@ -15,7 +15,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.types import FloatArray, Person, UInt8Array
 
 if TYPE_CHECKING:
-    from scmnet_cli.inference.editing import Edit
+    from scmnet_cli.inference.edits.editing import Edit
 
 DRAWN_ANEW = (
     "--keep-size: only an edit in the face's own edges can be put back into the photo, not a face that is drawn anew; "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from scmnet_cli.types import Person, UInt8Array
 
 if TYPE_CHECKING:
-    from scmnet_cli.inference.editing import Edit
+    from scmnet_cli.inference.edits.editing import Edit
 
 MAX_KEPT_PIXELS = 52_000_000
 """Larger photos are refused: compressing the result alone takes half a minute."""

@@ -59,7 +59,7 @@ def read_person(photo: Path, canvas: Canvas, background: str = "plain", options:
     person = read_framed(photo, canvas, background, options).cropped
     if background != "plain" or _has_map(photo):
         return person
-    from scmnet_cli.inference.wearer_faults import without_shadows
+    from scmnet_cli.inference.edits.wearer_faults import without_shadows
 
     return without_shadows(person)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from scmnet_cli.analyser.face_landmarks import ALIGNED
 from scmnet_cli.images.cielab import cielab
-from scmnet_cli.inference.brows import Hairs, find_hairs, rise
+from scmnet_cli.inference.edits.brows import Hairs, find_hairs, rise
 from scmnet_cli.regions import FACE_REGIONS
 from scmnet_cli.types import Person, UInt8Array
 

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.inference.cloth_light import shading
-from scmnet_cli.inference.garment_faults import held_in_hands, label
+from scmnet_cli.inference.edits.cloth_light import shading
+from scmnet_cli.inference.edits.garment_faults import held_in_hands, label
+from scmnet_cli.inference.edits.new_hair import glare, hair_shape, inner_hair, strands
+from scmnet_cli.inference.edits.sleeves import sleeved, without_bumps
+from scmnet_cli.inference.edits.uncovered import ON_TORSO
 from scmnet_cli.inference.limb_places import below_hips, limb_places, torso_length
-from scmnet_cli.inference.new_hair import glare, hair_shape, inner_hair, strands
 from scmnet_cli.inference.shape_matching import closed, continued_colours, displacement, smoothed, soft_edged
-from scmnet_cli.inference.sleeves import sleeved, without_bumps
-from scmnet_cli.inference.uncovered import ON_TORSO
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, Person

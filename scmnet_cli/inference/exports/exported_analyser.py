@@ -11,7 +11,7 @@ import numpy as np
 from scmnet_cli.analyser.answers import Answer
 from scmnet_cli.analyser.estimators import Estimators
 from scmnet_cli.analyser.people import Analyser
-from scmnet_cli.inference.exported import ANALYSER, check_is_there, metadata_of, open_session
+from scmnet_cli.inference.exports.exported import ANALYSER, check_is_there, metadata_of, open_session
 from scmnet_cli.types import FloatArray
 
 

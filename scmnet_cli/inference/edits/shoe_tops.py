@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.inference.bare_skin import like_skin
+from scmnet_cli.inference.edits.bare_skin import like_skin
 from scmnet_cli.inference.limb_places import limb_places, torso_length
 from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import region_id

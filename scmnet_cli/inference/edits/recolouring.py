@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.inference.specks import without_specks
+from scmnet_cli.inference.edits.specks import without_specks
 from scmnet_cli.types import FloatArray, Person, UInt8Array
 
 if TYPE_CHECKING:
-    from scmnet_cli.inference.editing import Edit
+    from scmnet_cli.inference.edits.editing import Edit
 
 _BoolArray = npt.NDArray[np.bool_]
 

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 
 from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.images import PLAIN_GREY, to_uint8
-from scmnet_cli.inference.bare_skin import bare_limbs, legs_continued, skin_toned
-from scmnet_cli.inference.behind_hair import (
+from scmnet_cli.inference.edits.bare_skin import bare_limbs, legs_continued, skin_toned
+from scmnet_cli.inference.edits.behind_hair import (
     behind_hair,
     beside,
     hair_rim,
@@ -30,23 +30,23 @@ from scmnet_cli.inference.behind_hair import (
     with_hair_beside_face,
     with_seen_face,
 )
-from scmnet_cli.inference.edit_places import check_place, lies_flat
-from scmnet_cli.inference.filling import torso_filled, trousers_extended, waist_filled
-from scmnet_cli.inference.fitting import FITTED, fitted, own_collar
-from scmnet_cli.inference.garment_warp import warped_garment
-from scmnet_cli.inference.garments import KINDS
-from scmnet_cli.inference.new_hair import slits_filled
-from scmnet_cli.inference.recolouring import Outlines, between_regions
-from scmnet_cli.inference.shoe_tops import aimed_at_shoes, shoe_openings, with_feet, with_soft_edge
-from scmnet_cli.inference.synthesis import photo_of
-from scmnet_cli.inference.uncovered import (
+from scmnet_cli.inference.edits.filling import torso_filled, trousers_extended, waist_filled
+from scmnet_cli.inference.edits.fitting import FITTED, fitted, own_collar
+from scmnet_cli.inference.edits.garment_warp import warped_garment
+from scmnet_cli.inference.edits.new_hair import slits_filled
+from scmnet_cli.inference.edits.places import check_place, lies_flat
+from scmnet_cli.inference.edits.recolouring import Outlines, between_regions
+from scmnet_cli.inference.edits.shoe_tops import aimed_at_shoes, shoe_openings, with_feet, with_soft_edge
+from scmnet_cli.inference.edits.uncovered import (
     ON_TORSO,
     frayed,
     gone,
     outside_parts,
     uncovered_skin,
 )
-from scmnet_cli.inference.wearer_faults import corrected, trousers_corrected
+from scmnet_cli.inference.edits.wearer_faults import corrected, trousers_corrected
+from scmnet_cli.inference.garments import KINDS
+from scmnet_cli.inference.synthesis import photo_of
 from scmnet_cli.models.part_joints import body_size
 from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.models.parts import TORSO_PART

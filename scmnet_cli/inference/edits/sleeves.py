@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from scmnet_cli.inference.edits.uncovered import SHOULDER, sleeve_end
 from scmnet_cli.inference.limb_places import beyond_torso, limb_places, torso_length
 from scmnet_cli.inference.shape_matching import distance_outside
-from scmnet_cli.inference.uncovered import SHOULDER, sleeve_end
 from scmnet_cli.models.part_joints import complete_joints
 from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id

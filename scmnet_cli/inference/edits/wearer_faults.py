@@ -15,11 +15,11 @@ import numpy.typing as npt
 from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.images.morphology import grown, shrunk
 from scmnet_cli.images.morphology import within as within_distance
-from scmnet_cli.inference.bare_skin import like_skin
+from scmnet_cli.inference.edits.bare_skin import like_skin
+from scmnet_cli.inference.edits.hip_flaps import flaps_at_hands
+from scmnet_cli.inference.edits.mirrored_hands import mirrored_hands
 from scmnet_cli.inference.graph_cut import inside_of_cut, told_apart
-from scmnet_cli.inference.hip_flaps import flaps_at_hands
 from scmnet_cli.inference.limb_places import below_hips, column_of_limb, limb_places, torso_length, within
-from scmnet_cli.inference.mirrored_hands import mirrored_hands
 from scmnet_cli.inference.shape_matching import closed, smoothed
 from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id

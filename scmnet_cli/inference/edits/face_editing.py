@@ -16,9 +16,9 @@ import numpy as np
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.images.cielab import cielab
-from scmnet_cli.inference.brows import colour_of_hairs
-from scmnet_cli.inference.editing import Edit
-from scmnet_cli.inference.face_parts import MIN_SHARE, BoolArray, FloatArray, Part, face_side, find_part
+from scmnet_cli.inference.edits.brows import colour_of_hairs
+from scmnet_cli.inference.edits.editing import Edit
+from scmnet_cli.inference.edits.face_parts import MIN_SHARE, BoolArray, FloatArray, Part, face_side, find_part
 from scmnet_cli.regions import FACE_REGIONS
 from scmnet_cli.types import Person, UInt8Array
 

@@ -24,7 +24,7 @@ from scmnet_cli.errors import ScmError
 from scmnet_cli.files import parse_json
 from scmnet_cli.inference.bags import complete_at_bags
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
-from scmnet_cli.inference.exported_warp import OPENED_FILES, WARP_FIELDS, ExportedPerson, run
+from scmnet_cli.inference.exports.exported_warp import OPENED_FILES, WARP_FIELDS, ExportedPerson, run
 from scmnet_cli.inference.values import ReadySource, Result
 from scmnet_cli.models.positions import STRIDE, affected_positions
 from scmnet_cli.regions import NUM_REGIONS

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.inference.bare_skin import like_skin
+from scmnet_cli.inference.edits.bare_skin import like_skin
 from scmnet_cli.inference.limb_places import limb_places, torso_length, within
 from scmnet_cli.regions import region_id
 from scmnet_cli.types import Person

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from scmnet_cli.inference.cloth import continued, mirrored, nearest
-from scmnet_cli.inference.exemplar_filling import exemplar_filled
+from scmnet_cli.inference.edits.exemplar_filling import exemplar_filled
 from scmnet_cli.inference.limb_places import below_hips
 from scmnet_cli.models.part_joints import body_size
 from scmnet_cli.regions import region_id

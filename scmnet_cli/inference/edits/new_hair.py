@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.inference.behind_hair import gap_at_face
+from scmnet_cli.inference.edits.behind_hair import gap_at_face
 from scmnet_cli.inference.limb_places import torso_length
 from scmnet_cli.inference.shape_matching import closed
 from scmnet_cli.regions import region_id

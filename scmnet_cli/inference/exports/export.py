@@ -36,9 +36,9 @@ from scmnet_cli.domains import DOMAINS, FACE, PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_file
 from scmnet_cli.inference.enlarging import enlarge
-from scmnet_cli.inference.export_analyser import OUTPUTS, AnalyserGraph, seen_by_analyser
-from scmnet_cli.inference.export_warp import WarpPart, warp_graphs
-from scmnet_cli.inference.exported import (
+from scmnet_cli.inference.exports.export_analyser import OUTPUTS, AnalyserGraph, seen_by_analyser
+from scmnet_cli.inference.exports.export_warp import WarpPart, warp_graphs
+from scmnet_cli.inference.exports.exported import (
     ANALYSER,
     FORMAT,
     FORMAT_VERSION,
@@ -49,7 +49,7 @@ from scmnet_cli.inference.exported import (
     ExportedModel,
     structure_input,
 )
-from scmnet_cli.inference.exported_warp import WARP_FIELDS
+from scmnet_cli.inference.exports.exported_warp import WARP_FIELDS
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.models.layers import InstanceNorm, pool_positions
 from scmnet_cli.models.part_warp import PartWarp

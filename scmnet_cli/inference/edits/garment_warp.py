@@ -14,13 +14,13 @@ from scmnet_cli.data.dataset import collate
 from scmnet_cli.data.garment_pixels import arms_lifted, extended
 from scmnet_cli.inference.bags import without_bags
 from scmnet_cli.inference.cloth import continued
-from scmnet_cli.inference.edit_places import lies_flat
-from scmnet_cli.inference.filling import wedge_filled
-from scmnet_cli.inference.flat_waists import without_inside
-from scmnet_cli.inference.garment_faults import without_foreign, without_foreign_edge
+from scmnet_cli.inference.edits.filling import wedge_filled
+from scmnet_cli.inference.edits.flat_waists import without_inside
+from scmnet_cli.inference.edits.garment_faults import without_foreign, without_foreign_edge
+from scmnet_cli.inference.edits.places import lies_flat
+from scmnet_cli.inference.edits.uncovered import ON_TORSO, outside_parts
+from scmnet_cli.inference.edits.worn_sleeves import Top, divided_top
 from scmnet_cli.inference.limb_places import below_hips, limb_places, torso_length
-from scmnet_cli.inference.uncovered import ON_TORSO, outside_parts
-from scmnet_cli.inference.worn_sleeves import Top, divided_top
 from scmnet_cli.models.part_warp import PartWarp, warp_parts
 from scmnet_cli.models.parts import FIRST_BONE, TORSO_PART
 from scmnet_cli.regions import one_hot, region_id

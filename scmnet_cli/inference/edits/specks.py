@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scmnet_cli.types import FloatArray, UInt8Array
 
 if TYPE_CHECKING:
-    from scmnet_cli.inference.editing import Edit
+    from scmnet_cli.inference.edits.editing import Edit
 
 _BoolArray = npt.NDArray[np.bool_]
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.inference.garment_faults import share_of_colour
+from scmnet_cli.inference.edits.garment_faults import share_of_colour
+from scmnet_cli.inference.edits.uncovered import sleeve_end
 from scmnet_cli.inference.graph_cut import inside_of_cut
 from scmnet_cli.inference.hidden_places import from_the_side
 from scmnet_cli.inference.limb_places import beyond_torso, column_of_limb, limb_places, within
 from scmnet_cli.inference.shape_matching import largest
-from scmnet_cli.inference.uncovered import sleeve_end
 from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import region_id
 from scmnet_cli.types import Person

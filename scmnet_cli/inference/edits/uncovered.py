@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from scmnet_cli.inference.bare_skin import like_skin
-from scmnet_cli.inference.behind_hair import over_clothes, whole_head
+from scmnet_cli.inference.edits.bare_skin import like_skin
+from scmnet_cli.inference.edits.behind_hair import over_clothes, whole_head
 from scmnet_cli.inference.limb_places import below_hips, bone_coordinates, limb_places, torso_length
 from scmnet_cli.models.part_joints import complete_joints
 from scmnet_cli.models.part_shapes import PartShapes

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from scmnet_cli.inference.crossed_arms import limb_maps, moved_limbs
-from scmnet_cli.inference.exported_warp import (
+from scmnet_cli.inference.exports.exported_warp import (
     LAYERS,
     LIMBS,
     MOVED_LIMBS,

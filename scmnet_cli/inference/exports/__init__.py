@@ -1,0 +1,1 @@
+"""Exported models: writing ONNX files, and drawing with them without torch."""
