@@ -15,7 +15,8 @@ from skimage.color import rgb2lab
 
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.errors import ScmError
-from scmnet_cli.inference.edits.editing import edit_photo, regions_taken
+from scmnet_cli.inference.edits.editing import edit_photo
+from scmnet_cli.inference.edits.putting_on import regions_taken
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.wardrobe import SHIPPED_WARDROBE, Wardrobe
 

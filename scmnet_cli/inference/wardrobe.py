@@ -26,8 +26,8 @@ from scmnet_cli.errors import ScmError, nearest
 from scmnet_cli.files import parse_json
 from scmnet_cli.images import PLAIN_GREY, contact_sheet
 from scmnet_cli.inference.drawing_model import DrawingModel
-from scmnet_cli.inference.edits.editing import regions_taken
 from scmnet_cli.inference.edits.places import CUT_OUT
+from scmnet_cli.inference.edits.putting_on import regions_taken
 from scmnet_cli.inference.garments import KINDS
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.values import ReadySource
