@@ -73,6 +73,20 @@ def test_hands_and_feet_are_the_photos_the_rest_is_drawn() -> None:
     assert image[150, 74] == pytest.approx(DRAWN, abs=1e-3)
 
 
+def test_a_hand_is_whole_where_the_network_drew_a_stump_and_what_floats_beside_it_does_not_show() -> None:
+    labels = body()
+    labels[134:146, 54:58] = region_id("arms")  # a scrap
+    rendering = a_rendering()
+    assert rendering.foreground is not None
+    rendering.foreground[..., 70:76, 10:40] = -20.0  # rows 140 to 151
+    rendering.foreground[..., 60:76, 26:30] = -20.0  # columns 52 to 59
+    found = enlarge(rendering, a_warp(labels), standing(), GREY)
+    assert found.alpha is not None
+    assert found.alpha[0, 0, 143, 42:46].min() > 0.9
+    assert found.image[0, 0, 143, 44] == pytest.approx(PHOTO, abs=1e-2)
+    assert found.alpha[0, 0, 140:144, 55].max() < 0.1
+
+
 def test_warped_pixels_of_the_person_need_less_trust_than_those_of_the_background() -> None:
     labels = body()
     labels[64:80, 80:96] = region_id("background")  # a hole in the coat

@@ -54,6 +54,22 @@ def test_a_hanging_hand_does_not_stay_on_the_coat() -> None:
     assert after.regions[0, region_id("upper")][ON_COAT].min() > 0.95, "the coat continues behind it"
 
 
+@pytest.mark.parametrize(("wrist", "is_across"), [((67, 120), 0), ((78, 118), 1)], ids=["beside", "in front"])
+def test_a_forearm_that_is_the_outline_of_the_body_hangs_and_does_not_lie_across(
+    wrist: tuple[int, int], is_across: int
+) -> None:
+    """Its hand is behind the back, above the hips: the garment was removed where the sleeve touched it."""
+    joints = standing()
+    for joint, place in (("elbow", (66, 96)), ("wrist", wrist)):
+        joints[0, JOINTS.index(f"right_{joint}"), :2] = torch.tensor(place, dtype=torch.float32)
+    labels = torch.full((HEIGHT, WIDTH), region_id("background"), dtype=torch.uint8)
+    labels[58:124, 60:114] = region_id("upper")
+    labels[124:214, 64:112] = region_id("pants")
+    across, hangs = limb_kinds(one_hot(labels[None]), joints)[0, :2, 0].tolist()
+    assert across == is_across
+    assert hangs == 1 - is_across
+
+
 def test_no_outline_of_the_hand_stays_on_the_background() -> None:
     """The colours of a cut-out person continue two pixels beyond the outline."""
     image, masks = photo()

@@ -9,8 +9,8 @@ from test_unseen_limbs import joints_with, photo
 from torch import Tensor
 
 from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
+from scmnet_cli.inference.drawn_hand import drawn_hand
 from scmnet_cli.inference.hidden_places import hidden_places
-from scmnet_cli.inference.made_up_hands import drawn_hand
 from scmnet_cli.inference.unseen_limbs import hidden_hands
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import JOINTS, mirror
@@ -43,8 +43,16 @@ def test_the_drawn_hand_has_its_thumb_on_one_side_and_starts_at_the_wrist() -> N
     assert mask[70, 95:].sum() > 5
     assert mask[70, :25].sum() == 0
     assert mask[175:].sum() == 0
-    assert shade[mask > 0.5].min() > 0.5
+    assert shade[mask > 0.5].min() > 0.3
     assert shade[mask > 0.5].max() < 1.1
+
+
+def test_the_drawn_hand_is_round_and_its_fingers_are_apart() -> None:
+    mask, shade = drawn_hand()
+    row = shade[110][mask[110] > 0.5]
+    assert row[len(row) // 2] > row[-1] + 0.1, "it is darker where it turns away from the light"
+    valleys = (row[1:-1] < row[:-2]) & (row[1:-1] < row[2:])
+    assert valleys.sum() >= 2, "shadows lie between the fingers"
 
 
 def test_hands_are_hidden_where_the_sleeves_end_without_skin() -> None:
@@ -73,6 +81,23 @@ def test_lifted_arms_get_hands_of_the_faces_colour() -> None:
         colours = warp.image[0, 0, :, columns][hand]
         assert SKIN - 0.5 < float(colours.median()) <= SKIN + 0.05
     assert (warp.regions[0, UPPER, 88:92, 18:30] > 0.5).all(), "the sleeve stays"
+
+
+def test_a_forearm_that_points_away_gets_a_hand_of_the_same_length() -> None:
+    """The part warp stretches such a forearm, and its hand was a long mitten."""
+
+    pose = joints_with(right_elbow=(64, 90), right_wrist=(38, 90), left_elbow=(112, 90), left_wrist=(138, 90))
+
+    def length(*, wrists: float) -> float:
+        joints = joints_with(right_wrist=(44, wrists), left_wrist=(132, wrists))
+        image, masks = photo(joints, sleeves=("right", "left"))
+        labels = masks.argmax(1)[0].to(torch.uint8)
+        labels[labels == ARMS] = BACKGROUND
+        labels[20:40, 76:100] = region_id("face")
+        warp = PersonToWarp(image, one_hot(labels[None]), joints).warp(pose)
+        return float((warp.regions[0, ARMS, 90, :38] > 0.5).sum())
+
+    assert length(wrists=116) == pytest.approx(length(wrists=126), abs=2)
 
 
 def test_a_mirrored_photo_gives_mirrored_hands() -> None:

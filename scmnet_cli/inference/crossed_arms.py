@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scmnet_cli.inference.hanging_arms import hanging_arms, pixels_of_arm
+from scmnet_cli.inference.hanging_arms import hanging_arms, outer_arms, pixels_of_arm
 from scmnet_cli.inference.limb_maps import LimbMaps
 from scmnet_cli.inference.photo_versions import ON_ARM, PhotoVersion, mixed_versions, photo_versions
 from scmnet_cli.inference.unseen_limbs import ENDS, MIDDLES, point_at_camera, replaced_limbs
@@ -167,7 +167,7 @@ def limb_maps(masks: Tensor, source: Tensor, replaced: Tensor | None = None) -> 
     unseen, handless = torch.split(replaced, [len(LIMB_PARTS), _NUM_ARMS], dim=1)
     before = point_at_camera(completed)
     near = [shapes.near(part, whole) for part in FOREARMS]
-    hangs = hanging_arms(masks, shapes)
+    hangs, outer = hanging_arms(masks, shapes), outer_arms(masks, shapes)
     on_body, of_unseen, across, hanging, below_hair = [], [], [], [], []
     for arm, part in enumerate(FOREARMS):
         _, elbow, wrist = LIMBS[arm]
@@ -175,7 +175,8 @@ def limb_maps(masks: Tensor, source: Tensor, replaced: Tensor | None = None) -> 
         known = (source[:, [elbow, wrist], 2] > 0).all(1)
         of_torso = on_torso & (sleeve | is_bare & (near[arm] > _NEAR_ARM))
         large = of_torso.sum((1, 2)) > _LEAST * shapes.size.square()
-        across.append(known & large & _lies_across(shapes, completed[:, wrist, :2]))
+        aside = hangs[:, arm] & outer[:, arm] & ~unseen[:, arm]
+        across.append(known & large & ~aside & _lies_across(shapes, completed[:, wrist, :2]))
         hanging.append(known & hangs[:, arm] & ~across[arm])
         hair = (masks[:, _HAIR] > 0.5) & (shapes.outside(UPPER_ARMS[arm], whole) < ON_ARM)
         below_hair.append(known & (hair.sum((1, 2)) > _LEAST_HAIR * shapes.size.square()))

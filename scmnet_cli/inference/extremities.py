@@ -42,7 +42,8 @@ _WHOLE, _NEARLY_WHOLE = 0.85, 0.7
 larger hole in the region map the limb's outline is unknown."""
 _HAND_ALPHA, _FOOT_ALPHA, _HEAD_ALPHA = (0.02, 0.12), (0.15, 0.35), (0.05, 0.2)
 """Values of alpha between which hands, feet and heads fade in: what the network takes for background is debris."""
-_BESIDE_HEAD = 140  # one of this many parts of the height is how far beside the network's head the photo's may lie
+_BESIDE_HEAD, _BEYOND_HAND = 140, 60
+"""One of this many parts of the height is how far the photo's head may lie beside the network's, its hand beyond it."""
 _HOLE, _SLIT, _BRACELET, _HEAD_SLIT = 64, 128, 42, 300
 """Holes and notches of a limb, slits beside an arm, gaps across it, and slits of a neck that are narrower than twice
 one of this many parts of the height are closed."""
@@ -92,9 +93,10 @@ class Extremities:
         alpha = torch.ones_like(warp.coverage) if alpha is None else alpha.detach()
         shown = torch.zeros_like(alpha)
         for bones, region, where, sure in (
-            (_FOREARMS, _BARE_ARMS, _HAND, _HAND_ALPHA), (_SHINS, _BARE_LEGS, _FOOT, _FOOT_ALPHA)
-        ):  # fmt: skip
-            own = _smoothed(warp.regions[:, region : region + 1]) * ramp(alpha, *sure)
+            (_FOREARMS, _BARE_ARMS, _HAND, torch.maximum(ramp(alpha, *_HAND_ALPHA), _whole_hands(warp, alpha))),
+            (_SHINS, _BARE_LEGS, _FOOT, ramp(alpha, *_FOOT_ALPHA)),
+        ):
+            own = _smoothed(warp.regions[:, region : region + 1]) * sure
             shown = torch.maximum(shown, limbs.near(bones, where).amax(1, keepdim=True) * own)
         head, neck = _head(shapes, warp)
         own = _smoothed(warp.regions[:, _HAIR, None] + warp.regions[:, _FACE, None])
@@ -217,6 +219,17 @@ def _head(shapes: PartShapes, warp: PartWarp) -> tuple[Tensor, Tensor]:
     shown = shows[:, None, None].to(distance.dtype)
     head, neck = (ramp(-distance, -radius, _FADE - radius) * shown for radius in (_HEAD, _NECK))
     return head[:, None], neck[:, None]
+
+
+def _whole_hands(warp: PartWarp, alpha: Tensor) -> Tensor:
+    """Return where hands reach beyond the network's, which ends like a stump: bare arms connected with what it drew.
+
+    Shape:
+        alpha: (B, 1, H, W); result: likewise, 0 or 1.
+    """
+    bare = warp.regions[:, _BARE_ARMS, None] > 0.5
+    drawn = bare & (alpha > _HAND_ALPHA[1])
+    return spread(drawn, bare, max(alpha.shape[2] // _BEYOND_HAND, 1)).to(alpha.dtype)
 
 
 def _closed(person: Tensor, hole: int) -> Tensor:

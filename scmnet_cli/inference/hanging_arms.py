@@ -17,6 +17,9 @@ _TOUCHING = 0.3  # least share of the forearm beside which the person continues
 _DOWN = 0.6  # least cosine of the angle between a hanging forearm and the torso
 _ON_ARM, _NEAR_ARM, _OUTSIDE = 0.6, 0.5, 0.9  # softness of a forearm; nearness of bare pixels, and of those outside it
 _PAST_HAND = 0.3  # lengths of the forearm
+_STRAIGHT_DOWN = 0.9  # least cosine of the angle between the torso and a forearm that is the outline of the body
+_OUTWARDS, _BESIDE_OUTLINE = (0.3, 1.0), 0.16  # lengths of the forearm; torso lengths: background begins there
+_MOSTLY = 0.8  # least share of its places beside which it begins
 
 
 def hanging_arms(masks: Tensor, shapes: PartShapes) -> Tensor:
@@ -43,6 +46,25 @@ def hanging_arms(masks: Tensor, shapes: PartShapes) -> Tensor:
         continues = sampled(person, beside.flatten(1, 2)).view(len(masks), _NUM_ALONG, _NUM_INWARDS).amin(2) > 0.5
         touching = continues.float().mean(1) > _TOUCHING
         found.append(touching & ((bone.along * down).sum(-1) > _DOWN))
+    return torch.stack(found, dim=1)
+
+
+def outer_arms(masks: Tensor, shapes: PartShapes) -> Tensor:
+    """Return which forearms hang down along the outline of the body, with nothing beside them, (B, 2) bool.
+
+    Shape:
+        masks: (B, 8, H, W).
+    """
+    person = 1 - masks[:, BACKGROUND].float()
+    torso = shapes.end[:, TORSO_PART] - shapes.start[:, TORSO_PART]
+    down = torso / torso.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+    places = torch.linspace(*_OUTWARDS, _NUM_ALONG, device=masks.device)[:, None]
+    found = []
+    for part in FOREARMS:
+        bone = Bone.of(shapes, part)
+        outwards = _normal(bone.along) * (-_BESIDE_OUTLINE * _inwards(shapes, bone) * bone.size)[:, None]
+        ends = sampled(person, bone.at(places) + outwards[:, None]) < 0.5  # (B, K)
+        found.append((ends.float().mean(1) > _MOSTLY) & ((bone.along * down).sum(-1) > _STRAIGHT_DOWN))
     return torch.stack(found, dim=1)
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFilter
 
 from scmnet_cli.images.morphology import largest_around
+from scmnet_cli.inference.drawn_hand import HAND_HEIGHT, HAND_ROWS, HAND_WIDTH, drawn_hand
 from scmnet_cli.inference.limb_maps import LimbMaps
 from scmnet_cli.models.parts import FOREARMS, LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
@@ -31,17 +30,11 @@ _STEPS, _NEAREST = 25, 0.3  # places along a forearm, and where the first one is
 _LEAST_FOREARM = 0.45  # share of the forearm that must show
 _BESIDE, _BEYOND = 0.3, 0.7  # torso lengths beside and beyond the forearm in which nothing but the hand is kept
 
-# A right hand that hangs, seen from its back, with the wrist at the upper edge; fingers from the index on.
-_WIDTH, _HEIGHT, _FINER = 120, 200, 3
-_LENGTH = 0.36 / 168  # torso lengths a row: the hand has 168 rows
-_PALM = ((38, -9), (82, -9), (84, 20), (90, 50), (92, 80), (90, 98), (34, 100), (30, 80), (32, 50), (37, 20))
-_FINGERS = (
-    (((83, 90), (86, 118), (82, 142), (76, 156)), (19, 17, 15, 12)),
-    (((69, 94), (71, 126), (68, 152), (63, 168)), (20, 18, 16, 13)),
-    (((53, 95), (53, 124), (51, 149), (48, 164)), (19, 17, 15, 12)),
-    (((38, 92), (37, 114), (36, 132), (35, 146)), (17, 15, 13, 11)),
-)
-_THUMB = (((84, 34), (99, 58), (103, 84), (98, 104)), (26, 22, 18, 14))
+_LENGTH = 0.36 / HAND_ROWS  # torso lengths a row
+_FOREARM_OF_POSES, _SHORTER = 0.5, (0.8, 2.0)
+"""Torso lengths: of which length a pose shows a forearm. The part warp stretches a forearm that points away from the
+viewer to it, so its hand is drawn shorter, within limits."""
+_OF_SHADOW = np.array([0.85, 1.08, 1.2], np.float32)  # powers of light for red, green, blue: shaded skin is redder
 
 
 def with_hands(
@@ -79,11 +72,12 @@ def with_hands(
         past, across = bone.past(end, kept.shape)
         beyond = (past > 0) & (past < _BEYOND) & (abs(across) < _BESIDE)
         place = np.nonzero(beyond)
-        hand, shade = _hand_at(past[place], across[place] * np.sign(left - right) * (1 if arm else -1))
+        shorter = float(np.clip(_FOREARM_OF_POSES * bone.size / (end * bone.length), *_SHORTER))
+        hand, shade = _hand_at(past[place] * shorter, across[place] * np.sign(left - right) * (1 if arm else -1))
         bare = np.zeros_like(beyond)
         bare[place] = hand > 0.5
         near = largest_around(bare, _RIM)[place]  # no pale line around the hand where the warp samples between
-        colours = ((skin + 1) * shade[:, None] - 1).clip(-1, 1)
+        colours = ((skin + 1) * shade[:, None] ** _OF_SHADOW - 1).clip(-1, 1)
         masks = np.eye(layers.shape[-1] - 3, dtype=np.float32)[np.where(bare[place], _BARE_ARMS, BACKGROUND)]
         layers[place] = np.concatenate([np.where(near[:, None], colours, np.float32(fill)), masks], axis=1)
         joints[LIMBS[arm][2], :2] = bone.at(end)
@@ -171,57 +165,5 @@ def _hand_at(past: FloatArray, across: FloatArray) -> FloatArray:
         past, across: (N,).
     """
     framed = np.pad(drawn_hand(), ((0, 0), (1, 1), (1, 1)))
-    x, y = across / _LENGTH + (_WIDTH / 2 + 0.5), past / _LENGTH + 0.5
-    return _sampled(framed, x.clip(0, _WIDTH + 1), y.clip(0, _HEIGHT + 1))
-
-
-@lru_cache(1)
-def drawn_hand() -> FloatArray:
-    """Draw the hand once: its mask, and the factor by which light and shadow change the skin's colour.
-
-    Shape:
-        result: (2, 200, 120), the wrist at the first row.
-    """
-    body = _outline(_PALM)
-    for finger in _FINGERS:
-        body = np.maximum(body, _rounded(*finger))
-    rows = np.linspace(0, _HEIGHT, _HEIGHT * _FINER, dtype=np.float32)[:, None]
-    shade: npt.NDArray[np.floating] = _lit(body, 7, 0.72)
-    for finger in _FINGERS:
-        shape = _rounded(*finger)
-        share = shape * ((rows - 88) / 22).clip(0, 1)  # a finger stands out from the knuckles on
-        shade = shade * (1 - share) + _lit(shape, 3, 0.66) * share
-    thumb = _rounded(*_THUMB)
-    share = np.where(body > 0, thumb * ((rows - 40) / 30).clip(0, 1), thumb)
-    shade = shade * (1 - share) + _lit(thumb, 4, 0.7) * share
-    shade = shade * (1.04 - 0.16 * ((rows - 60) / 120).clip(0, 1))  # darker towards the tips
-    layers = (np.maximum(body, thumb), shade)
-    size, box = (_WIDTH, _HEIGHT), Image.Resampling.BOX
-    drawn: FloatArray = np.stack(
-        [np.asarray(Image.fromarray(layer.astype(np.float32)).resize(size, box)) for layer in layers]
-    )
-    return drawn
-
-
-def _outline(points: Sequence[tuple[float, float]]) -> FloatArray:
-    mask = Image.new("L", (_WIDTH * _FINER, _HEIGHT * _FINER))
-    ImageDraw.Draw(mask).polygon([(_FINER * x, _FINER * y) for x, y in points], fill=255)
-    return np.asarray(mask).astype(np.float32) / np.float32(255)
-
-
-def _rounded(points: Sequence[tuple[float, float]], widths: Sequence[float]) -> FloatArray:
-    """Return the mask of a finger: discs along a line through points, whose diameters change from point to point."""
-    mask = Image.new("L", (_WIDTH * _FINER, _HEIGHT * _FINER))
-    pen = ImageDraw.Draw(mask)
-    along = np.linspace(0, len(points) - 1, 60)
-    x, y, wide = (np.interp(along, range(len(points)), values) for values in (*zip(*points, strict=True), widths))
-    for left, top, right, bottom in zip(x - wide / 2, y - wide / 2, x + wide / 2, y + wide / 2, strict=True):
-        pen.ellipse([_FINER * left, _FINER * top, _FINER * right, _FINER * bottom], fill=255)
-    return np.asarray(mask).astype(np.float32) / np.float32(255)
-
-
-def _lit(mask: FloatArray, rim: float, darkest: float) -> FloatArray:
-    """Return the shading of a round shape: 1 inside, ``darkest`` at its outline, over a rim of so many rows."""
-    soft = Image.fromarray((mask * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(rim * _FINER))
-    inside = ((np.asarray(soft).astype(np.float32) / 255 - 0.5) * 2).clip(0, 1)
-    return (darkest + (1 - darkest) * inside**0.65).astype(np.float32)
+    x, y = across / _LENGTH + (HAND_WIDTH / 2 + 0.5), past / _LENGTH + 0.5
+    return _sampled(framed, x.clip(0, HAND_WIDTH + 1), y.clip(0, HAND_HEIGHT + 1))
