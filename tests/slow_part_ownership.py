@@ -127,6 +127,22 @@ def bareness(person: Person, bone: Bone, masks: Array, place: Array) -> Array:
     return ramp(np.interp(place.clip(0, 1) * 15, range(16), skin), 0.3, 0.7)
 
 
+def cuff(person: Person, bone: Bone, masks: Array) -> float:
+    """Return how far past the wrist a sleeve reaches out of which a hand comes, in lengths of the bone; 0 without."""
+    height, width = masks.shape[1:]
+    along = person.at[bone.end] - person.at[bone.start]
+    aside = 1j * along / max(abs(along), 1e-3) * person.size * 0.05
+    sleeve, reach, comes_out = 1.0, 0.0, 0.0
+    for place in np.linspace(1, 1.35, 15):
+        points = person.at[bone.start] + along * place + aside * np.array([-1, 0, 1])
+        points = points.real.clip(0, width - 1) + 1j * points.imag.clip(0, height - 1)
+        cloth, bare = ramp(sampled(masks[[5, 6]], points.real, points.imag), 0.3, 0.7).max(1)
+        comes_out = max(comes_out, sleeve * bare) if place > 1 else 0.0
+        sleeve *= cloth * (1 - bare)
+        reach += sleeve * 0.35 / 14
+    return comes_out * reach
+
+
 def behind(person: Person, owned: list[Array], masks: Array, other_legs: dict[int, Array]) -> Iterator[Array]:
     """Yield how surely each part leaves each pixel of the source behind; ``owned``: its share of all weights."""
     height, width = masks.shape[1:]
@@ -161,7 +177,7 @@ def behind(person: Person, owned: list[Array], masks: Array, other_legs: dict[in
         other_half = ramp(place, 1, 1 + past) if number % 2 == 0 else ramp(-place, 0, past)
         left = np.maximum(left, other_half * grown(masks, [1, 3, 5, 6, 7] if number < 4 else [1, 7]))
         if number < 4:  # a hand ends the sleeve, and a bare arm has none
-            hand = ramp(place, 1, 1.12) if number % 2 == 1 else 0
+            hand = ramp(place - cuff(person, bone, masks), 1, 1.12) if number % 2 == 1 else 0
             bare = bareness(person, bone, masks, place)
             left = np.maximum(np.maximum(left, hand * grown(masks, [1, 3, 5])), bare * masks[[1, 3, 5]].max(0))
         yield left

@@ -95,6 +95,27 @@ def test_a_bare_forearm_leaves_the_shirt_beside_it_behind(boxed: bool) -> None:
     assert (warp.regions[0, region_id("arms"), :, :22] > 0.5).sum() > 20, "the forearm"
 
 
+def test_a_cuff_that_reaches_past_the_wrist_stays_between_sleeve_and_hand() -> None:
+    """What was left behind there was a grey veil. Without a hand it is cloth that hangs behind one."""
+    labels, joints = dressed(standing())
+    x, wrist = (round(value) for value in joints[0, JOINTS.index("left_wrist"), :2].tolist())
+    target = turned(joints, "left_shoulder", ("left_elbow", "left_wrist"), -80)
+    start, end = (target[0, JOINTS.index(name), :2] for name in ("left_elbow", "left_wrist"))
+    along = (end - start) / (joints[0, JOINTS.index("left_wrist")] - joints[0, JOINTS.index("left_elbow")])[:2].norm()
+
+    def cuff(hand: bool) -> float:
+        worn = labels.clone()
+        worn[0, wrist - 2 : wrist + 3, x - 3 : x + 4] = region_id("upper")
+        worn[0, wrist + 3 :, 48:] = 0
+        worn[0, wrist + 3 : wrist + 8, x - 3 : x + 4] = region_id("arms" if hand else "background")
+        warp = warp_parts(noise(), one_hot(worn), joints, target)
+        column, row = (end + 2 * along).round().int().tolist()
+        return float((warp.coverage[0, 0] * warp.regions[0, region_id("upper")])[row, column])
+
+    assert cuff(hand=True) > 0.6
+    assert cuff(hand=False) < 0.2
+
+
 @on_boxes
 def test_a_leg_leaves_the_other_leg_behind(boxed: bool) -> None:
     labels, joints = dressed(standing())

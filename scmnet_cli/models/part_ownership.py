@@ -41,7 +41,9 @@ _KIND = (0, 0, *[0] * 4, *[1] * 4)
 _UPPER, _FOREARMS, _ARM_PARTS, _GARMENTS = (2, 4, 6, 8), (3, 5), (2, 3, 4, 5), 2
 _OTHERS: tuple[tuple[int, ...], ...] = ((2, 3, 4, 5), (), *[()] * 4, *[(8, 9)] * 2, *[(6, 7)] * 2)
 """For each part, the other parts whose pixels it does not move."""
-_ARMS, _BARE_LEGS = 6, 7  # region ids
+_UPPER_BODY, _ARMS, _BARE_LEGS = 5, 6, 7  # region ids
+_CUFF, _CUFF_STEPS, _BESIDE_WRIST = 0.35, 14, 0.05
+"""Lengths of the forearm past the wrist that a cuff may reach, steps on the way, and torso lengths beside the axis."""
 BESIDE_FOREARM = [1, 3, 7]
 """Regions at which a forearm ends as at the background: trousers, skirts and bare legs."""
 _ENOUGH, _ALIKE = (3.0, 5.0), 1.25
@@ -113,6 +115,7 @@ def left_behind(
             if part in _ARM_PARTS:
                 beside = bare_beside(bone, masks, u).mul_(garments[(slice(None), *box)])
                 if part in _FOREARMS:
+                    past = ((u - 1 - _cuff(bone, masks)) / distance).clamp_(0, 1)
                     beside = torch.maximum(beside, past.mul_(held[(slice(None), _GARMENTS, *box)]))
                 left = torch.maximum(left, beside)
         found.append(left.mul_((8 * weight[1]).clamp_(max=1)))
@@ -136,6 +139,22 @@ def bare_beside(bone: Bone, masks: Tensor, u: Tensor) -> Tensor:
     bare = sampled(masks[:, _ARMS], bone.at(places))
     bare = F.avg_pool1d(F.pad(bare[:, None], (1, 1), mode="replicate"), 3, stride=1)[:, 0]
     return _surely(_along(bare, u))
+
+
+def _cuff(bone: Bone, masks: Tensor) -> Tensor:
+    """Return how far past the wrist a sleeve reaches where a hand comes out of it, in lengths of the bone, (B, 1, 1).
+
+    Else a garment past the wrist is what lies behind a hand.
+    """
+    places = torch.linspace(1, 1 + _CUFF, _CUFF_STEPS + 1, device=masks.device)[:, None]
+    normal = torch.stack([-bone.along[:, 1], bone.along[:, 0]], dim=-1) * (_BESIDE_WRIST * bone.size)[:, None]
+    points = torch.cat([bone.at(places) + side * normal[:, None] for side in (-1, 0, 1)], dim=1)
+    cloth, bare = (
+        _surely(sampled(masks[:, region], points)).view(len(masks), 3, -1).amax(1) for region in (_UPPER_BODY, _ARMS)
+    )
+    sleeve = _running_products(cloth * (1 - bare))
+    comes_out = (sleeve[:, :-1] * bare[:, 1:]).amax(1, keepdim=True)
+    return (comes_out * sleeve.sum(1, keepdim=True) * (_CUFF / _CUFF_STEPS))[..., None]
 
 
 @dataclass(frozen=True)
