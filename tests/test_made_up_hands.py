@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from test_extremities import WIDTH, standing
-from test_unseen_limbs import joints_with, photo
+from test_unseen_limbs import LEFT, RIGHT, joints_with, photo
 from torch import Tensor
 
 from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
@@ -69,6 +69,34 @@ def test_a_scrap_of_skin_at_the_end_of_a_sleeve_is_no_hand() -> None:
     scrap = masks[..., 126:132, 40:46]
     scrap[:] = one_hot(torch.full((1, 6, 6), ARMS, dtype=torch.uint8))
     assert not hidden_hands(masks, standing()).all()
+
+
+def in_pockets(long: int, below: str = "pants") -> tuple[Tensor, Tensor]:
+    """Return a person with bare arms whose hands end so many pixels past the wrists, at trousers."""
+    image, masks = photo(standing())
+    labels = masks.argmax(1)[0].to(torch.uint8)
+    for x in (44, 132):
+        end = 124 + long
+        labels[end:, x - 14 : x + 15] = region_id("background")
+        labels[end : end + 30, x - 14 : x + 15] = region_id(below)
+    labels[20:40, 76:100] = region_id("face")
+    image[:, :, 20:40, 76:100] = -0.2
+    return image, one_hot(labels[None])
+
+
+def test_hands_that_end_at_trousers_are_in_pockets_and_hidden() -> None:
+    assert hidden_hands(in_pockets(8)[1], standing()).all()
+    assert not hidden_hands(in_pockets(8, "background")[1], standing()).any(), "a fist"
+    assert not hidden_hands(in_pockets(13)[1], standing()).any()
+
+
+def test_a_hand_at_a_bare_arm_has_the_colour_of_its_wrist() -> None:
+    image, masks = in_pockets(8)
+    warp = PersonToWarp(image, masks, standing()).warp(LIFTED)
+    for columns, arm in ((slice(0, 6), RIGHT), (slice(171, WIDTH), LEFT)):
+        hand = warp.regions[0, ARMS, :, columns] > 0.9
+        assert hand.any()
+        assert float(warp.image[0, 0, :, columns][hand].median()) == pytest.approx(arm, abs=0.25)
 
 
 def test_lifted_arms_get_hands_of_the_faces_colour() -> None:
@@ -182,3 +210,11 @@ def test_what_is_told_about_hands_is_what_is_drawn(wide: int, long: int) -> None
     masks = one_hot(labels[None])
     hidden = bool(hidden_hands(masks, joints).all())
     assert hidden == ("neither hand shows: both are invented" in hidden_places(person_of(image, masks, joints)))
+
+
+@pytest.mark.parametrize("long", range(4, 16))
+@pytest.mark.parametrize("below", ["pants", "upper", "background"])
+def test_what_is_told_about_hands_in_pockets_is_what_is_drawn(long: int, below: str) -> None:
+    image, masks = in_pockets(long, below)
+    hidden = bool(hidden_hands(masks, standing()).all())
+    assert hidden == ("neither hand shows: both are invented" in hidden_places(person_of(image, masks, standing())))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from scmnet_cli.regions import region_id
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, Person
 
-_ARMS = region_id("arms")
+_ARMS, _GARMENTS = region_id("arms"), [region_id(name) for name in ("pants", "skirt", "upper")]
+_Places = npt.NDArray[np.floating[Any]]
+
 _NECK = JOINTS.index("neck")
 _SHOULDERS, _ELBOWS, _WRISTS, _HIPS, _KNEES, _ANKLES = (
     [JOINTS.index(f"{side}_{name}") for side in ("right", "left")]
@@ -18,6 +23,9 @@ _FACE = [JOINTS.index(name) for name in ("nose", "right_eye", "left_eye")]
 
 _PAST, _ASIDE = np.linspace(0.02, 0.26, 9), np.linspace(-0.1, 0.1, 7)
 """Where a hand is past the wrist and beside the forearm's axis, in torso lengths."""
+
+_ALONG, _ACROSS, _SHORT = np.linspace(0, 0.5, 51), np.linspace(-0.08, 0.08, 9), 0.165
+"""Torso lengths past the wrist and across; a hand that is shorter and ends at garments is in a pocket."""
 
 _SHOWN = 0.1
 """Least share of skin where a hand is. These are the measures of ``unseen_limbs.py``, which decides what is drawn."""
@@ -74,16 +82,40 @@ def _torso(person: Person) -> float | None:
 
 
 def _shows_hand(person: Person, elbow: int, wrist: int) -> bool:
-    """Return whether there is skin beyond a wrist."""
+    """Return whether there is skin beyond a wrist, and the hand is in no pocket."""
     if (person.joints[[elbow, wrist], 2] <= 0).any():
         return False
     start, end = person.joints[elbow, :2], person.joints[wrist, :2]
     forearm = float(np.linalg.norm(end - start))
     size = _torso(person) or _FOREARMS * forearm
     along: FloatArray = (end - start) * (size / max(forearm, 1e-3))
+    if np.mean(_regions_past(person, end, along, _PAST, _ASIDE) == _ARMS) < _SHOWN:
+        return False
+    regions = _regions_past(person, end, along, _ALONG, _ACROSS)
+    length = int(np.logical_and.accumulate((regions == _ARMS).any(1)).sum())
+    at_garment = np.isin(regions[min(length + 1, len(regions) - 1)], _GARMENTS).mean() > 0.5
+    return not (0 < length < _SHORT * (len(regions) - 1) / _ALONG[-1] and at_garment)
+
+
+def _regions_past(
+    person: Person, wrist: FloatArray, along: FloatArray, past: _Places, aside: _Places
+) -> npt.NDArray[np.int64]:
+    """Return the regions on a grid past a wrist, (K, J); -1 outside the canvas.
+
+    Args:
+        person: the person.
+        wrist: where the wrist is.
+        along: a torso length along the forearm.
+        past: torso lengths along the forearm.
+        aside: torso lengths across it.
+
+    Shape:
+        wrist, along: (2,); past: (K,); aside: (J,).
+    """
     across = np.array([-along[1], along[0]])
-    points = end + _PAST[:, None, None] * along + _ASIDE[:, None] * across
+    points = wrist + past[:, None, None] * along + aside[:, None] * across
     x, y = np.moveaxis(np.floor(points + 0.5).astype(int), -1, 0)
     height, width = person.regions.shape
     within = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return bool(np.mean(within & (person.regions[y.clip(0, height - 1), x.clip(0, width - 1)] == _ARMS)) >= _SHOWN)
+    found = person.regions[y.clip(0, height - 1), x.clip(0, width - 1)].astype(np.int64)
+    return np.where(within, found, -1)

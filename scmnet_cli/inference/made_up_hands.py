@@ -25,6 +25,9 @@ _FACE, _UPPER, _BARE_ARMS = (region_id(name) for name in ("face", "upper", "arms
 _SHOULDERS = (2, 5)
 _BARE, _LEAST_SKIN = 0.04, 0.002  # of the torso length squared: area of bare arms, and least area that gives a colour
 _LIGHTER = (0.5, 0.9)  # quantiles of lightness between which pixels of the face are skin
+_WRIST, _BESIDE_WRIST, _LEAST_WRIST = 0.2, 0.1, 0.004
+"""Torso lengths before a hand and across, where a bare wrist gives the hand's colour, and its least area."""
+_FADE = 0.06  # torso lengths in which bare skin past the wrist turns into the drawn hand
 _RIM = 2  # pixels
 _STEPS, _NEAREST = 25, 0.3  # places along a forearm, and where the first one is, as a share of its length
 _LEAST_FOREARM = 0.45  # share of the forearm that must show
@@ -77,7 +80,12 @@ def with_hands(
         bare = np.zeros_like(beyond)
         bare[place] = hand > 0.5
         near = largest_around(bare, _RIM)[place]  # no pale line around the hand where the warp samples between
-        colours = ((skin + 1) * shade[:, None] ** _OF_SHADOW - 1).clip(-1, 1)
+        near_wrist = (past <= 0) & (past > -_WRIST) & (abs(across) < _BESIDE_WRIST)
+        own = _colour(layers, near_wrist & (layers[..., 3 + _BARE_ARMS] > 0.5), _LEAST_WRIST * float(bone.size) ** 2)
+        colours = (((skin if own is None else own) + 1) * shade[:, None] ** _OF_SHADOW - 1).clip(-1, 1)
+        shown = layers[place]
+        fading = (1 - past[place] / _FADE).clip(0) * (shown[:, 3 + _BARE_ARMS] > 0.5)
+        colours += (shown[:, :3] - colours) * fading[:, None]
         masks = np.eye(layers.shape[-1] - 3, dtype=np.float32)[np.where(bare[place], _BARE_ARMS, BACKGROUND)]
         layers[place] = np.concatenate([np.where(near[:, None], colours, np.float32(fill)), masks], axis=1)
         joints[LIMBS[arm][2], :2] = bone.at(end)
@@ -145,13 +153,21 @@ def _skin(layers: FloatArray, size: float) -> FloatArray | None:
     It is the mean of the lighter half without the lightest pixels: beard, glasses and shadows are no skin.
     """
     for region, least in ((_BARE_ARMS, _BARE), (_FACE, _LEAST_SKIN), (_BARE_ARMS, _LEAST_SKIN)):
-        pixels = layers[layers[..., 3 + region] > 0.5, :3]
-        if len(pixels) >= max(least * size**2, 1):
-            light = pixels.mean(1)
-            low, high = np.quantile(light, _LIGHTER)
-            colour: FloatArray = pixels[(light >= low) & (light <= high)].mean(0)
+        colour = _colour(layers, layers[..., 3 + region] > 0.5, least * size**2)
+        if colour is not None:
             return colour
     return None
+
+
+def _colour(layers: FloatArray, where: _BoolArray, least: float) -> FloatArray | None:
+    """Return the mean of the lighter half of some pixels without the lightest ones, (3,); None of too few."""
+    pixels = layers[where, :3]
+    if len(pixels) < max(least, 1):
+        return None
+    light = pixels.mean(1)
+    low, high = np.quantile(light, _LIGHTER)
+    colour: FloatArray = pixels[(light >= low) & (light <= high)].mean(0)
+    return colour
 
 
 def _hand_at(past: FloatArray, across: FloatArray) -> FloatArray:

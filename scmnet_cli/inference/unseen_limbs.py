@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scmnet_cli.models.part_joints import body_size, complete_joints
+from scmnet_cli.models.part_ownership import running_products
 from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
 
@@ -35,6 +36,10 @@ _OFF_PERSON, _HOLED, _ON_PERSON = 0.5, 0.75, 0.8
 """Shares of a bone on the person: hardly any of it shows; a leg has a hole, such as a bag before it; it shows."""
 _BARE, _LESS_BARE = 0.6, 0.6  # least bare share of a bare forearm; a covered one has less than this share of it
 _SHOWN_HAND, _HIDDEN_HAND = 0.15, 0.1  # bare shares of where a hand is
+_GARMENTS = [region_id(name) for name in ("pants", "skirt", "upper")]
+_ALONG_HAND, _ACROSS_HAND, _SHORT_HAND = (0.0, 0.5, 51), (-0.08, 0.08, 9), 0.165
+"""Torso lengths past the wrist and across, and number of places; a hand that is shorter and ends at garments is in a
+pocket."""
 
 
 def unseen_limbs(masks: Tensor, joints: Tensor) -> Tensor:
@@ -130,7 +135,7 @@ class _Visibility:
             length=_lengths(completed),
             person=(1 - regions[:, BACKGROUND, :, 1]).mean(-1),
             bare=regions[:, _BARE_ARMS, :, 1].mean(-1),
-            hand=_hands(masks.float(), completed),
+            hand=_hands(masks.float(), completed) * ~_in_pockets(masks.float(), completed),
         )
 
     @property
@@ -145,17 +150,45 @@ class _Visibility:
 
 def _hands(masks: Tensor, completed: Tensor) -> Tensor:
     """Return the bare shares of where both hands are, past the wrists, (B, 2)."""
+    return _past_wrists(masks[:, _BARE_ARMS, None], completed, _HAND, _BESIDE_HAND)[:, 0].mean((-2, -1))
+
+
+def _in_pockets(masks: Tensor, completed: Tensor) -> Tensor:
+    """Return which hands end shortly past the wrist at a garment: the rest is in a pocket, (B, 2) bool."""
+    regions = _past_wrists(masks, completed, _ALONG_HAND, _ACROSS_HAND)  # (B, 8, 2, K, J)
+    bare = running_products(regions[:, _BARE_ARMS].amax(-1))  # (B, 2, K)
+    length = bare.sum(-1)
+    garments = regions[:, _GARMENTS].sum(1).mean(-1)
+    after = (length.long() + 1).clamp(max=_ALONG_HAND[2] - 1)
+    at_garment = garments.gather(-1, after[..., None])[..., 0] > 0.5
+    return (length > 0) & (length * _ALONG_HAND[1] < _SHORT_HAND * (_ALONG_HAND[2] - 1)) & at_garment
+
+
+def _past_wrists(
+    masks: Tensor, completed: Tensor, along: tuple[float, float, int], across: tuple[float, float, int]
+) -> Tensor:
+    """Sample masks on a grid past both wrists, (B, C, 2, K, J).
+
+    Args:
+        masks: the masks.
+        completed: completed joints.
+        along: torso lengths past the wrist along the forearm, and number of places.
+        across: torso lengths across, and number of places.
+
+    Shape:
+        masks: (B, C, H, W); completed: (B, 18, 3).
+    """
     size = body_size(completed)[:, None, None]
     wrists, forearm = completed[:, WRISTS, :2], completed[:, WRISTS, :2] - completed[:, ELBOWS, :2]
-    along = size * forearm / forearm.norm(dim=-1, keepdim=True).clamp(min=1e-3)  # (B, 2, 2)
-    across = torch.stack([-along[..., 1], along[..., 0]], dim=-1)
-    past, beside = (torch.linspace(*where, device=masks.device)[:, None] for where in (_HAND, _BESIDE_HAND))
-    axis = wrists[:, :, None] + past * along[:, :, None]  # (B, 2, K, 2)
-    points = axis[:, :, :, None] + beside * across[:, :, None, None]
+    unit = size * forearm / forearm.norm(dim=-1, keepdim=True).clamp(min=1e-3)  # (B, 2, 2)
+    normal = torch.stack([-unit[..., 1], unit[..., 0]], dim=-1)
+    past, beside = (torch.linspace(*where, device=masks.device)[:, None] for where in (along, across))
+    axis = wrists[:, :, None] + past * unit[:, :, None]  # (B, 2, K, 2)
+    points = axis[:, :, :, None] + beside * normal[:, :, None, None]
     extent = masks.new_tensor([masks.shape[3], masks.shape[2]])
     grid = ((2 * points + 1) / extent - 1).flatten(2, 3)
-    on = F.grid_sample(masks[:, _BARE_ARMS, None], grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return on[:, 0].mean(-1)
+    on = F.grid_sample(masks, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return on.reshape(*on.shape[:3], along[2], across[2])
 
 
 def point_at_camera(completed: Tensor) -> Tensor:

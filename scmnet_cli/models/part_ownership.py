@@ -152,7 +152,7 @@ def _cuff(bone: Bone, masks: Tensor) -> Tensor:
     cloth, bare = (
         _surely(sampled(masks[:, region], points)).view(len(masks), 3, -1).amax(1) for region in (_UPPER_BODY, _ARMS)
     )
-    sleeve = _running_products(cloth * (1 - bare))
+    sleeve = running_products(cloth * (1 - bare))
     comes_out = (sleeve[:, :-1] * bare[:, 1:]).amax(1, keepdim=True)
     return (comes_out * sleeve.sum(1, keepdim=True) * (_CUFF / _CUFF_STEPS))[..., None]
 
@@ -241,7 +241,7 @@ class _Legs:
         outwards = (normal * (distance.sign() * _REACH * own.size[:, None])[..., None])[:, :, None] * steps
         points = torch.stack([between, start[:, :, None] - outwards, end[:, :, None] + outwards], dim=1)
         on_person = _surely(sampled(self.person, points.flatten(1, 3))).view(points.shape[:-1])
-        reached = _running_products(on_person)  # (B, 3, K, J)
+        reached = running_products(on_person)  # (B, 3, K, J)
         inner, outer, others = ((reached.sum(-1) - 0.5).clamp(min=0) / (_BETWEEN - 1)).unbind(1)
         gap = 1 - on_person[:, 0].amin(-1)
         both = ((outer + others) * _REACH / apart).clamp(min=1e-3)
@@ -254,7 +254,7 @@ class _Legs:
         else:
             foot, touching = torch.zeros_like(touching), touching * ramp(places, *_LOWER_THIGH)
         share = outer / (outer + others).clamp(min=1e-3)
-        theirs = ((_running_products(on_person[:, 0].flip(-1)).sum(-1) - 0.5).clamp(min=0)) / (_BETWEEN - 1)
+        theirs = ((running_products(on_person[:, 0].flip(-1)).sum(-1) - 0.5).clamp(min=0)) / (_BETWEEN - 1)
         in_gap, of_foot = (inner + 1 - theirs) / 2 * apart, (1 - share) * apart
         shift = _at_last(gap * ramp(places, *_ANKLE), in_gap - of_foot)
         of_foot = torch.lerp((of_foot + shift).clamp(min=0), in_gap, gap)
@@ -274,7 +274,7 @@ def _at_last(there: Tensor, values: Tensor) -> Tensor:
     Shape:
         there: (B, K) in [0, 1]; values: (B, K).
     """
-    after = _running_products(1 - there.flip(1)).flip(1)  # of each place and those after it
+    after = running_products(1 - there.flip(1)).flip(1)  # of each place and those after it
     later = F.pad(after[:, 1:], (0, 1), value=1.0)
     return (there * later * values).sum(1, keepdim=True)
 
@@ -318,8 +318,8 @@ class _Borders:
             _surely(values).view(len(person), 3, 2, _NUM_ALONG, _OUTWARDS).unbind(1)
         )  # (B, 2, K, J)
         on_person = on_person + (1 - inside) * (1 - on_person)  # outside the picture nothing is known
-        background = _running_products(on_person).sum(-1)
-        others = _running_products(on_person * own).sum(-1)
+        background = running_products(on_person).sum(-1)
+        others = running_products(on_person * own).sum(-1)
         shows = (1 - (background - others)).clamp(0, 1) * on_person[..., 0] * (1 - on_person.amin(-1))
         width = background * (_REACH / (_OUTWARDS - 1))
         there = shows.sum(-1, keepdim=True)
@@ -363,7 +363,7 @@ def _places(u: Tensor) -> tuple[Tensor, Tensor]:
     return first.long().flatten(1), place - first
 
 
-def _running_products(values: Tensor) -> Tensor:
+def running_products(values: Tensor) -> Tensor:
     """Return the products of each value and those before it in the last dimension; ONNX has no ``cumprod``."""
     if torch.compiler.is_compiling():
         before = torch.ones(values.shape[-1], values.shape[-1], dtype=torch.bool, device=values.device).tril()
