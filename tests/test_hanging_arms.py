@@ -159,6 +159,21 @@ def test_the_sleeve_continues_below_hair_when_the_arm_moves() -> None:
     assert torch.equal(same.image, expected.image), "an arm that stays is warped as ever"
 
 
+def test_a_short_sleeve_that_ends_below_hair_is_the_other_one_mirrored() -> None:
+    """Nobody knows where it ends; the cloth of the trunk went on down to the elbow."""
+    image, masks = photo()
+    labels = masks.argmax(1)[0].to(torch.uint8)
+    for column in (52, 124):
+        labels[84:120, column - 10 : column + 11] = region_id("arms")
+        image[:, :, 84:120, column - 10 : column + 11] = SKIN
+    labels[64:94, 44:76] = region_id("hair")
+    warp = PersonToWarp(image, one_hot(labels[None]), standing()).warp(lifted())
+    (x, y), (end, below) = (standing()[0, JOINTS.index(f"right_{name}"), :2].tolist() for name in ("shoulder", "elbow"))
+    sleeve, bare = ((round(y + share * (below - y)), round(x + share * (end - x))) for share in (0.4, 0.8))
+    assert warp.regions[0, region_id("upper"), sleeve[0], sleeve[1]] > 0.8
+    assert warp.regions[0, region_id("arms"), bare[0], bare[1]] > 0.8
+
+
 def test_a_mirrored_leg_brings_no_hand_along() -> None:
     """Fingers before the thigh, which the map calls trousers."""
     image, masks = photo(hem=116, half=30)

@@ -37,6 +37,11 @@ _HAIR, _SKIRT, _PANTS, _FACE, _UPPER, _BARE_ARMS = (
 )
 _RIM, _UNSEEN_RIM = 0.02, 0.06  # torso lengths; maps cut the fingers of a hand before the chest
 _HAIR_RIM = 0.05  # torso lengths: strands and shadow of hair beside what the map calls hair
+_IN_ARM, _PART_OF_ARM = 0.3, 0.15  # softness of an upper arm; least share of its sleeve, and of its bare part
+_MUCH_HAIR, _LITTLE_HAIR = (
+    0.3,
+    0.1,
+)  # shares of an upper arm below hair from which on it is hidden, up to which it shows
 _REACH = 0.55  # torso lengths that a forearm is placed away from the elbow where it does not hide the torso
 
 
@@ -99,6 +104,9 @@ def photo_versions(
         version = (arms if limb < _NUM_ARMS else behind).mirrored() if unseen[limb] else arms
         for part in parts if unseen[limb] or below_hair[limb] or (limb < _NUM_ARMS and hanging[limb]) else ():
             shown_by[part] = version
+    mirrored = _hidden_by_hair(photo, maps) & below_hair[:_NUM_ARMS] & ~unseen[:_NUM_ARMS]
+    for part, other in zip(UPPER_ARMS, mirrored, strict=True):
+        shown_by[part] = arms.mirrored() if other else shown_by[part]
     if handless.any():
         hands = with_hands(arms.layers, arms.joints, maps, handless[:_NUM_ARMS], fill)
         armed = arms if hands is None else _Photo(*hands)
@@ -218,6 +226,14 @@ def _with_sleeves_alone(photo: _Photo, maps: LimbMaps[FloatArray], hanging: _Boo
     for arm in range(_NUM_ARMS):
         layers = sleeve_alone(layers, maps, arm, fill) if hanging[arm] else layers
     return photo if layers is photo.layers else _Photo(layers, photo.joints)
+
+
+def _hidden_by_hair(photo: _Photo, maps: LimbMaps[FloatArray]) -> _BoolArray:
+    """Return which upper arms have a sleeve that ends below hair, somewhere, while the other arm shows where, (2,)."""
+    shares = np.array([photo.masks[outside < _IN_ARM].mean(0) for outside in maps.outside[0]])  # (2, 8)
+    ends = (shares[:, [_UPPER, _BARE_ARMS]] > _PART_OF_ARM).all(1) & (shares[:, _HAIR] < _LITTLE_HAIR)
+    hidden: _BoolArray = (shares[:, _HAIR] > _MUCH_HAIR) & ends[::-1]
+    return hidden
 
 
 def _without_hair(photo: _Photo, maps: LimbMaps[FloatArray]) -> _Photo:
