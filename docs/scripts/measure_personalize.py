@@ -64,9 +64,9 @@ def in_steps(num: int, **recipe: Any) -> Variant:
 
 
 VARIANTS = {
-    "60s": Variant(recipe_for(Budget(60)), Budget(None, 215)),
-    "120s": Variant(recipe_for(Budget(120)), Budget(None, 445)),
-    "300s": Variant(recipe_for(Budget(300)), Budget(None, 1140)),
+    "60s": Variant(recipe_for(Budget(60)), Budget(None, 190)),
+    "120s": Variant(recipe_for(Budget(120)), Budget(None, 395)),
+    "300s": Variant(recipe_for(Budget(300)), Budget(None, 1010)),
     "30-steps": Variant(Recipe(num_checks=1), Budget(None, 30)),
     "60-steps": in_steps(60),
     "60-steps-lr-1e-4": in_steps(60, learning_rate=1e-4),
