@@ -262,10 +262,8 @@ def test_the_wearers_bare_arms_stay_in_front_of_a_filled_torso(pipeline: Pipelin
     assert has_colour(found.person.image[arms], (30, 40, 220)).mean() > 0.7  # the rest is beside the armhole
 
 
-@pytest.mark.parametrize(("wears", "goes"), [(PANTS, True), (SKIRT, False)], ids=["a coat", "a dress"])
-def test_a_coat_over_trousers_goes_whole_and_the_skirt_of_a_dress_stays(
-    pipeline: Pipeline, wears: int, goes: bool
-) -> None:
+def in_one_piece(wears: int) -> tuple[Person, npt.NDArray[np.bool_]]:
+    """Return a person in a coat over trousers or in a dress, and the part of it below the hips."""
     wearer = dressed(wears, upper=GREEN)
     hip, knee = (float(wearer.joints[JOINTS.index(name), 1]) for name in ("right_hip", "right_knee"))
     labels, image = wearer.regions.copy(), wearer.image.copy()
@@ -273,11 +271,26 @@ def test_a_coat_over_trousers_goes_whole_and_the_skirt_of_a_dress_stays(
     hanging = regions_of(wearer, "pants", "skirt") & (rows < 0.3 * hip + 0.7 * knee)
     labels[hanging], image[hanging] = region_id("upper"), GREEN
     labels[regions_of(wearer, "skirt") & ~hanging] = region_id("legs")
-    wearer = replace(wearer, image=image, regions=labels)
-    found = edit(pipeline, wearer, "upper", dressed(PANTS, "other", upper=RED))
     below = hanging & (rows > hip + 0.35 * (knee - hip))
     assert below.sum() > 50
+    return replace(wearer, image=image, regions=labels), below
+
+
+@pytest.mark.parametrize(("wears", "goes"), [(PANTS, True), (SKIRT, False)], ids=["a coat", "a dress"])
+def test_a_coat_over_trousers_goes_whole_and_the_skirt_of_a_dress_stays(
+    pipeline: Pipeline, wears: int, goes: bool
+) -> None:
+    wearer, below = in_one_piece(wears)
+    found = edit(pipeline, wearer, "upper", dressed(PANTS, "other", upper=RED))
     assert (found.area[below] > 0.9).mean() == pytest.approx(1.0 if goes else 0.0, abs=0.25)
+
+
+def test_a_new_skirt_replaces_the_lower_half_of_a_dress(pipeline: Pipeline) -> None:
+    wearer, below = in_one_piece(SKIRT)
+    found = edit(pipeline, wearer, "skirt", dressed(SKIRT, "other", skirt=RED))
+    assert has_colour(found.person.image[below], RED).mean() > 0.9
+    chest = regions_of(wearer, "upper") & (np.arange(len(below))[:, None] < wearer.joints[[2, 8], 1].mean())
+    assert not found.area[chest].any()
 
 
 @pytest.mark.parametrize(("kind", "hem"), [("skirt", 0.5), ("pants", 0.5), ("pants", 1.0), ("upper", 0.5)])

@@ -208,6 +208,16 @@ def test_slivers_of_the_old_garment_are_covered_too() -> None:
     assert (cover[own & ~gap] > 0.4).mean() > 0.9
 
 
+def test_skin_that_shows_through_torn_jeans_is_covered() -> None:
+    wearer = full_size(PANTS, "wearer", {"pants": GREEN})
+    own = regions_of(wearer, "pants")
+    place, away = limb_places(wearer)[2]
+    torn = own & (away < 0.05) & (place > 0.9) & (place < 1.2)
+    cover, _ = worn_by(relabelled(wearer, torn, "legs"), own, kind="pants")
+    assert torn.sum() > 50
+    assert (cover[torn] > 0.9).mean() > 0.95
+
+
 def test_hips_of_trousers_beyond_an_arm_are_left_out() -> None:
     wearer = full_size(SKIRT, "wearer", {})
     skirt = regions_of(wearer, "skirt")

@@ -23,7 +23,8 @@ from scmnet_cli.inference.edits.fitting import FITTED
 from scmnet_cli.inference.edits.places import check_place
 from scmnet_cli.inference.edits.putting_on import PutOn, carried, put_on
 from scmnet_cli.inference.edits.recolouring import Outlines, between_regions
-from scmnet_cli.inference.edits.uncovered import frayed
+from scmnet_cli.inference.edits.through_hair import share_through_hair
+from scmnet_cli.inference.edits.uncovered import ON_TORSO, frayed
 from scmnet_cli.inference.garments import KINDS
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import Person, UInt8Array
@@ -110,6 +111,8 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
     removal = Removal.of(new, kind)
     drawn = pasted(pipeline, new, removal, kind)
     area = _area(new, removal, kind)
+    if kind in ON_TORSO:
+        drawn, area = _in_hair(new, removal, drawn, area)
     plain = np.full_like(wearer.image, PLAIN_GREY, dtype=np.float32)
     shown = plain * (1 - drawn.opacity[..., None]) + drawn.colour * drawn.opacity[..., None]
     before = new.wearer.image
@@ -139,6 +142,23 @@ def _area(new: PutOn, removal: Removal, kind: str) -> npt.NDArray[np.float32]:
     if removal.bare.any():
         around = _softened(removal.bare & ~removal.seam, stays | (new.opacity > _SEEN), 2)
     return np.where(stays, 0, np.maximum(np.maximum(around, new.opacity), removal.old)).astype(np.float32)
+
+
+def _in_hair(
+    new: PutOn, removal: Removal, drawn: Pasted, area: npt.NDArray[np.float32]
+) -> tuple[Pasted, npt.NDArray[np.float32]]:
+    """Replace the old top by the new one also where it shines through hair; return the area with these pixels."""
+    from scipy import ndimage
+
+    share, old = share_through_hair(new.wearer, removal.old)
+    changed = (share > 0) & new.front
+    worn = new.worn
+    if not changed.any() or not worn.any():
+        return drawn, area
+    rows, columns = ndimage.distance_transform_edt(~worn, return_distances=False, return_indices=True)
+    seen = new.wearer.image + share[..., None] * (new.colour[rows, columns] - old)
+    colour = np.where(changed[..., None], seen.clip(0, 255), drawn.colour).astype(np.float32)
+    return replace(drawn, colour=colour), np.where(changed, np.float32(1), area)
 
 
 def _outlines(new: PutOn, removal: Removal, drawn: Pasted, kind: str) -> Outlines:

@@ -167,7 +167,10 @@ def _trousers(wearer: Person, worn: _BoolArray) -> _BoolArray:
         mine = nearest == index
         near = mine & (away < _REACH)
         new, old = _end(place, worn & near), _end(place, own & near)
-        if new is None or old is None or abs(new - old) < _SAME_LEG:
+        if new is None or old is None:
+            continue
+        target |= near & (wearer.regions == _LEGS) & (place < min(new, old))  # skin that shows through torn jeans
+        if abs(new - old) < _SAME_LEG:
             continue
         if new > old:
             target |= mine & (wearer.regions == _LEGS) & (place <= min(new, 2.0))

@@ -58,6 +58,8 @@ _IN_FRONT: Mapping[str, tuple[str, ...]] = {
 
 _BELOW_WAIST = ("pants", "skirt")
 _COAT_SHOWS_TROUSERS = 0.08  # share of the coat's area
+_SPLITS_DRESS = {"upper": 0.1, "skirt": 0.33}
+"""Kinds of garments that replace half of a dress, and where above the hips it is divided, in torso lengths."""
 _DRESS_BELOW_HIPS = 0.35  # in torso lengths: an upper garment that reaches further down is a dress
 _LEAST_GARMENT, _LEAST_HAIR = 0.002, 0.0005  # minimum share of the canvas
 
@@ -155,13 +157,14 @@ def carried(wearer: Person) -> _BoolArray:
 
 
 def _dress_split(wearer: Person, kind: str) -> Person:
-    """Relabel the part of a dress below the hips as a skirt, so that a new top does not replace it.
+    """Relabel the lower part of a dress as a skirt: a new top does not replace it, and a new skirt does.
 
-    A coat over trousers is not a dress: it is replaced whole.
+    A new top ends at the hips, a new skirt begins at the waist. A coat over trousers is not a dress: it is replaced
+    whole.
     """
     hips = [wearer.joints[JOINTS.index(name)] for name in ("right_hip", "left_hip")]
     known = [hip[1] for hip in hips if hip[2] > 0]
-    if kind != "upper" or not known:
+    if kind not in _SPLITS_DRESS or not known:
         return wearer
     line, size = float(np.mean(known)), float(body_size(torch.from_numpy(wearer.joints)[None])[0])
     upper = wearer.regions == region_id("upper")
@@ -170,7 +173,7 @@ def _dress_split(wearer: Person, kind: str) -> Person:
         return wearer
     if not len(rows) or rows[-1] < line + _DRESS_BELOW_HIPS * size:
         return wearer
-    below = np.arange(len(wearer.regions))[:, None] > line - 0.1 * size
+    below = np.arange(len(wearer.regions))[:, None] > line - _SPLITS_DRESS[kind] * size
     labels = wearer.regions.copy()
     labels[upper & below] = region_id("skirt")
     return replace(wearer, regions=labels)

@@ -131,11 +131,12 @@ def _recoloured(
     patterned = _patterned(image, ends.old, band) & ~at_front
     known &= ~(patterned | _patterned(image, ends.front & ~ends.fine, band))
     texture = ((image - share[..., None] * old) / (1 - share[..., None]).clip(0.1) - other).mean(-1, keepdims=True)
-    beside = other + texture.clip(-_MOST_OFF, _MOST_OFF)  # its light alone: a hue would be a rim of the old garment
-    beside = np.where((known & (share < 0.8))[..., None], beside, other)
+    shown = image + edit.area[..., None] * (result - image)
+    kept = _spread(np.where(ends.front[..., None], shown, image), in_old < -band)  # hair that the old garment coloured
+    beside = kept + texture.clip(-_MOST_OFF, _MOST_OFF)  # its light alone: a hue would be a rim of the old garment
+    beside = np.where((known & (share < 0.8))[..., None], beside, kept)
     inside = ends.old
     unclear = near & ~known & ~inside & ~patterned  # only the mask tells that edge
-    shown = image + edit.area[..., None] * (result - image)
     beside = np.where(unclear[..., None], shown, beside)
     moved = _edge_offset(share, in_old, known & near & (abs(in_old) <= band))
     was = share

@@ -66,7 +66,17 @@ def sleeved(wearer: Person, sleeves: _BoolArray, own: _BoolArray) -> tuple[_Bool
             target = np.where(free, outlines[0] * (1 - share) + outlines[1] * share < 0, target)
         else:
             target &= ~(mine & (place > new))
+            target &= ~_scraps(target, (nearest == index) & (place > new))
     return target, on_arms
+
+
+def _scraps(target: _BoolArray, past: _BoolArray) -> _BoolArray:
+    """Return the pieces of a top that lie past the end of its sleeve, such as a wide cuff of the old one, (H, W)."""
+    from scipy import ndimage
+
+    pieces, num = ndimage.label(target, np.ones((3, 3)))
+    belong = np.bincount(pieces[target & ~past], minlength=num + 1) > 0
+    return np.asarray((pieces > 0) & ~belong[pieces], np.bool_)
 
 
 def without_bumps(wearer: Person, worn: _BoolArray, sleeves: _BoolArray) -> _BoolArray:

@@ -55,7 +55,9 @@ def gone(wearer: Person, kind: str, worn: _BoolArray) -> _BoolArray:
         lost = old & ~worn & above & below_hips(wearer)
     if kind in ON_TORSO:
         old = (wearer.regions == region_id("upper")) & ~worn
-        lost = old & _on_arms(outside) & ~_past_sleeves(wearer, worn)
+        past, on_arms = _past_sleeves(wearer, worn), _on_arms(outside)
+        flaps = _nearest_to_arms(outside) & ~on_arms & ~_in_arms(wearer)  # a wide cuff beside the arm in it
+        lost = old & np.where(past, flaps, on_arms)
     if kind == "hair":
         beside = np.delete(outside, HEAD_PART, axis=0).min(0) > _ON_LIMB
         lost = (
@@ -86,9 +88,14 @@ def frayed(wearer: Person, bare: _BoolArray, times: float = 1) -> _BoolArray:
 
 def _on_arms(outside: FloatArray) -> _BoolArray:
     """Return the pixels on an arm and beside the torso and legs, from the result of :func:`outside_parts`."""
-    arms, legs = outside[FIRST_BONE:_FIRST_LEG].min(0), outside[_FIRST_LEG:].min(0)
-    on_arms: _BoolArray = (arms < _ON_LIMB) & (outside[TORSO_PART] > _ON_LIMB) & (legs > arms)
+    on_arms: _BoolArray = (outside[FIRST_BONE:_FIRST_LEG].min(0) < _ON_LIMB) & _nearest_to_arms(outside)
     return on_arms
+
+
+def _nearest_to_arms(outside: FloatArray) -> _BoolArray:
+    """Return the pixels beside the torso that are nearer to an arm than to a leg, or far from all legs."""
+    arms, legs = outside[FIRST_BONE:_FIRST_LEG].min(0), outside[_FIRST_LEG:].min(0)
+    return np.asarray((outside[TORSO_PART] > _ON_LIMB) & ((legs > arms) | (legs == 1)), np.bool_)
 
 
 def outside_parts(wearer: Person, size: tuple[int, ...]) -> FloatArray:

@@ -16,6 +16,7 @@ from scmnet_cli.images import PLAIN_GREY
 from scmnet_cli.images.morphology import grown, shrunk
 from scmnet_cli.images.morphology import within as within_distance
 from scmnet_cli.inference.edits.bare_skin import like_skin
+from scmnet_cli.inference.edits.cuffs import cuffs_at_hands
 from scmnet_cli.inference.edits.hip_flaps import flaps_at_hands
 from scmnet_cli.inference.edits.mirrored_hands import mirrored_hands
 from scmnet_cli.inference.graph_cut import inside_of_cut, told_apart
@@ -82,6 +83,8 @@ def corrected(wearer: Person, kind: str) -> Person:
         return wearer
     wearer = _relabelled(wearer, _at_wrists(wearer), _ARMS)
     wearer = _relabelled(wearer, flaps_at_hands(wearer), BACKGROUND)
+    if kind in ("upper", "dress"):
+        wearer = _relabelled(wearer, cuffs_at_hands(wearer), _UPPER)
     own = wearer.regions == _PANTS
     if kind != "upper" and own.any():
         wearer = _relabelled(wearer, _shadows(wearer, own), BACKGROUND)
