@@ -247,7 +247,10 @@ def slow_part_warp(
         background = (0.2 if number == 1 else 0.03) / np.maximum(weight, 1)
         if number >= 2:
             background = background * (2 * own_share).clip(0.08, 1) ** 3
-        visible = share * (1 - (1 - background) * found[3])
+        person = 1 - found[3]
+        if number in (6, 8):  # past the knee a thigh shows a straight leg
+            person = person * (2 * own_share).clip(0.08, 1) ** 3
+        visible = share * (person + background * found[3])
         if number in (3, 5, 7, 9) and in_front(target, number, parts):
             regions = [5, 6] if number < 6 else [1, 7]
             visible = visible * (1 + 30 * (2 * own_share - 1).clip(0, 1) * found[[3 + one for one in regions]].sum(0))

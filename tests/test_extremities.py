@@ -15,7 +15,7 @@ from scmnet_cli.data.cropping import resized
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.enlarging import enlarge
 from scmnet_cli.inference.pipeline import Pipeline
-from scmnet_cli.inference.synthesis import photo_of
+from scmnet_cli.inference.synthesis import owners_of, photo_of
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.regions import one_hot, region_id
@@ -128,6 +128,16 @@ def test_nothing_is_drawn_in_a_seam_beside_a_leg() -> None:
     alpha = enlarge(a_rendering(), warp, standing(), GREY).alpha
     assert alpha is not None
     assert alpha[0, 0, 150:200, 85].max() < 0.05
+
+
+def test_a_narrow_gap_between_the_legs_stays_open_and_a_hole_in_a_leg_is_closed() -> None:
+    labels = body()
+    labels[130:214, 67:111] = region_id("pants")
+    labels[150:214, 84:92] = labels[160:168, 71:77] = region_id("background")
+    alpha = enlarge(a_rendering(), a_warp(labels), standing(), GREY).alpha
+    assert alpha is not None
+    assert alpha[0, 0, 156:205, 88].max() < 0.05
+    assert alpha[0, 0, 162:166, 74].min() > 0.95
 
 
 def test_hips_are_no_wider_than_the_warped_hips() -> None:
@@ -350,6 +360,7 @@ def test_pictures_on_the_models_canvas_are_composed_by_the_same_rules(tmp_path: 
     pipeline = Pipeline.from_pretrained(save_part_warp_model(tmp_path / "model.safetensors"), "cpu")
     source, pose = resized(dressed(PANTS), MODEL), resized(dressed(SKIRT, "other"), MODEL)
     photo, joints = photo_of(source, MODEL, pipeline.device), torch.from_numpy(pose.joints)[None]
+    photo = replace(photo, owners=owners_of(source, MODEL, pipeline.device))
     with torch.inference_mode():
         painted = pipeline.paint(joints, pipeline.read_style(photo.image, photo.masks)[1], photo)
         assert painted.warp is not None

@@ -92,7 +92,8 @@ def test_missing_hips_are_placed_one_torso_length_below_the_neck() -> None:
     assert placed("right_ankle", *missing) == pytest.approx((35.2, 27 + 2.65 * size, 0.1), abs=0.01)
 
 
-def test_missing_wrists_and_ankles_continue_their_limb() -> None:
+def test_missing_ankles_are_below_the_knees_and_missing_wrists_continue_their_limb() -> None:
+    assert placed("left_ankle", "left_ankle") == pytest.approx((46, 68 + 0.8 * 25, 0.1), abs=0.01)
     elbow, shoulder = torch.tensor([27.0, 39]), torch.tensor([32.0, 28])
     along = (elbow - shoulder) / (elbow - shoulder).norm()
     expected = elbow + along * 0.5 * 25

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scmnet_cli.inference.hanging_arms import hanging_arms, outer_arms, pixels_of_arm
+from scmnet_cli.inference.leg_owners import mirrored_owners
 from scmnet_cli.inference.limb_maps import LimbMaps
 from scmnet_cli.inference.photo_versions import ON_ARM, PhotoVersion, mixed_versions, photo_versions
 from scmnet_cli.inference.unseen_limbs import ENDS, MIDDLES, point_at_camera, replaced_limbs
@@ -49,7 +50,7 @@ class PersonToWarp:
 
     Shape:
         image: (1, 3, H, W); masks: (1, 8, H, W); joints: (1, 18, 3), as detected; replaced: (1, 6) bool, see
-        :func:`replaced_limbs`.
+        :func:`replaced_limbs`; owners: (1, H, W), see :func:`leg_owners`.
     """
 
     image: Tensor
@@ -57,13 +58,14 @@ class PersonToWarp:
     joints: Tensor
     fill: float = PLAIN_BACKGROUND
     replaced: Tensor | None = None
+    owners: Tensor | None = None
     _versions: dict[tuple[bool, ...], list[tuple[PhotoVersion, WarpSource]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     @cached_property
     def _source(self) -> WarpSource:
-        return WarpSource.of_photo(self.image, self.masks, self.joints, self.fill)
+        return WarpSource.of_photo(self.image, self.masks, self.joints, self.fill, self.owners)
 
     @cached_property
     def _limbs(self) -> LimbMaps[Tensor]:
@@ -117,7 +119,10 @@ class PersonToWarp:
     def _changed(self, version: PhotoVersion) -> WarpSource:
         layers = (torch.from_numpy(each) for each in (version.image, version.masks, version.joints))
         image, masks, joints = (each.to(self.image.device) for each in layers)
-        return WarpSource(image, within_photo(masks, self.joints), joints, self.fill)
+        owners = self.owners
+        if owners is not None and version.is_mirrored:
+            owners = torch.from_numpy(mirrored_owners(owners.cpu().numpy()).copy()).to(owners.device)
+        return WarpSource(image, within_photo(masks, self.joints), joints, self.fill, owners)
 
 
 def limb_kinds(masks: Tensor, source: Tensor) -> Tensor:

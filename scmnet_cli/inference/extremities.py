@@ -44,6 +44,7 @@ _HAND_ALPHA, _FOOT_ALPHA, _HEAD_ALPHA = (0.02, 0.12), (0.15, 0.35), (0.05, 0.2)
 """Values of alpha between which hands, feet and heads fade in: what the network takes for background is debris."""
 _BESIDE_HEAD, _BEYOND_HAND = 140, 60
 """One of this many parts of the height is how far the photo's head may lie beside the network's, its hand beyond it."""
+_BOTH_LEGS, _CORE = ((4, 6), (5, 7)), 0.05  # thighs and shins of the eight bones; torso lengths beside a bone
 _HOLE, _SLIT, _BRACELET, _HEAD_SLIT = 64, 128, 42, 300
 """Holes and notches of a limb, slits beside an arm, gaps across it, and slits of a neck that are narrower than twice
 one of this many parts of the height are closed."""
@@ -56,8 +57,9 @@ _IN_ARM = (-0.8, 0.05, 0.07)  # torso lengths: a gap across an arm is closed the
 _AROUND_ARM, _BESIDE_ARM = (-0.8, 0.05, 0.09), (-0.8, 0.05, 0.2)
 """Where holes and notches of an arm are closed, and where closed ones are drawn."""
 _OUTSIDE_TORSO = 3.0  # how many times as steep as the torso's soft border is the mask that no arm bounds
-_SPECK, _ARM_SPECK, _HEAD_SPECK = 100, 300, 60
-"""A part of the outline that is thinner than twice one of this many parts of the height is no limb, arm or head."""
+_SPECK, _ARM_SPECK, _HEAD_SPECK, _LEGS_APART = 100, 300, 60, 220
+"""A part of the outline that is thinner than twice one of this many parts of the height is no limb, arm or head, and no
+gap between two legs."""
 _REACH = 8  # pixels that a thin end may be away from a thick part
 
 
@@ -103,6 +105,7 @@ class Extremities:
         own = own * ramp(dilated(alpha, max(alpha.shape[2] // _BESIDE_HEAD, 1)), *_HEAD_ALPHA)
         shown = torch.maximum(shown, head * own) * (warp.coverage > _SURELY_COVERED)
         person = warp.regions[:, 1:].sum(1, keepdim=True)
+        slit = _closed(person, _HEAD_SLIT)
         closed, bridged = _closed(person, _HOLE), _closed(person, _BRACELET) * limbs.near(_ARMS, _IN_ARM).amax(1, True)
         share = limbs.share_on(person)
         hips, unsure, legs, inner = limbs.lacking(share[:, _SHINS] < _HARDLY, warp.coverage)
@@ -110,9 +113,11 @@ class Extremities:
         around = limbs.near(_ARMS, _AROUND_ARM).amax(1, True)
         whole = torch.maximum(_closed(person, _SLIT), closed * around)
         arms = torch.stack([whole, bridged, limbs.torso, thighs]).amax(0)  # an arm does not bound trunk and thighs
-        masks = torch.cat([arms, closed, person], dim=1)
+        apart = limbs.between & (connected(1 - slit, _LEGS_APART) > 0.5)  # a gap between two legs is no hole
+        legs_closed = torch.where(apart, slit, closed)
+        masks = torch.cat([arms, legs_closed, person], dim=1)
         joined = torch.cat([connected(masks[:, :1], _ARM_SPECK), connected(masks[:, 1:], _SPECK)], dim=1)
-        head_closed = torch.lerp(closed, _closed(person, _HEAD_SLIT), neck)
+        head_closed = torch.lerp(closed, slit, neck)
         beside_head = 1 - _smoothed(head_closed) * connected(closed, _HEAD_SPECK)
         beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * joined, 1, dim=1)
         beside_torso = beside_torso * ramp(warp.coverage, *_SEEN) * (1 - unsure)
@@ -142,7 +147,8 @@ class _Limbs:
 
     Shape:
         past, across: (B, 8, H, W), past the bone's end and across the bone; length: (B, 8, 1, 1); valid: (B, 8, 1, 1)
-        bool; torso: (B, 1, H, W) in [0, 1], a soft mask.
+        bool; torso: (B, 1, H, W) in [0, 1], a soft mask; between: (B, 1, H, W) bool, what both legs have on their inner
+        side.
     """
 
     past: Tensor
@@ -150,6 +156,7 @@ class _Limbs:
     length: Tensor
     valid: Tensor
     torso: Tensor
+    between: Tensor
 
     @classmethod
     def of(cls, shapes: PartShapes, size: tuple[int, int]) -> _Limbs:
@@ -157,15 +164,18 @@ class _Limbs:
         start = shapes.start[:, FIRST_BONE:]
         along = shapes.end[:, FIRST_BONE:] - start
         length = length_of(*along.unbind(-1)).clamp(min=1e-3)  # (B, 8)
-        unit_x, unit_y = (along / length[..., None])[..., None, None].unbind(2)  # (B, 8, 1, 1)
+        unit = along / length[..., None]
+        unit_x, unit_y = unit[..., None, None].unbind(2)  # (B, 8, 1, 1)
         x, y = (places[:, None] for places in pixels(box, start))
         dx, dy = x - start[..., 0, None, None], y - start[..., 1, None, None]  # (B, 8, 1, W) and (B, 8, H, 1)
         torso_length = shapes.size[:, None, None, None]
         length = length[..., None, None] / torso_length
         past = (dx * unit_x + dy * unit_y).div_(torso_length).sub_(length)
-        across = (dy * unit_x - dx * unit_y).abs_().div_(torso_length)
+        across = (dy * unit_x - dx * unit_y).div_(torso_length)
+        between = _between(across, start, unit)
+        across.abs_()
         torso = (1 - _OUTSIDE_TORSO * shapes.outside(TORSO_PART, box)[:, None]).clamp(min=0)
-        return cls(past, across, length, shapes.valid[:, FIRST_BONE:, None, None], torso)
+        return cls(past, across, length, shapes.valid[:, FIRST_BONE:, None, None], torso, between)
 
     def near(self, bones: slice, where: tuple[float, float, float]) -> Tensor:
         """Return soft masks of the pixels along some bones, (B, n, H, W); 0 if the limb is missing."""
@@ -199,6 +209,23 @@ class _Limbs:
         axis = ((self.past < 0) & (self.past > -self.length) & (self.across < _AXIS)).to(person.dtype)
         total = axis.sum((2, 3), keepdim=True)
         return (axis * person).sum((2, 3), keepdim=True) / total.clamp(min=1)
+
+
+def _between(across: Tensor, start: Tensor, unit: Tensor) -> Tensor:
+    """Return which pixels lie between both thighs or both shins, (B, 1, H, W).
+
+    Shape:
+        across: (B, 8, H, W), signed; start, unit: (B, 8, 2), starts of the bones and their directions.
+    """
+    found = []
+    for right, left in _BOTH_LEGS:
+        inner = []
+        for one, other in ((right, left), (left, right)):
+            to_other = start[:, other] - start[:, one]
+            side = unit[:, one, 0] * to_other[:, 1] - unit[:, one, 1] * to_other[:, 0]
+            inner.append(across[:, one] * side.sign()[:, None, None] > _CORE)
+        found.append(inner[0] & inner[1])
+    return (found[0] | found[1])[:, None]
 
 
 def _head(shapes: PartShapes, warp: PartWarp) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ from scmnet_cli.inference.bags import complete_at_bags
 from scmnet_cli.inference.crossed_arms import PersonToWarp
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.enlarging import Enlarged, enlarge
+from scmnet_cli.inference.leg_owners import leg_owners
 from scmnet_cli.inference.outlines import clean_outline
 from scmnet_cli.inference.unseen_limbs import NUM_REPLACED, absent_joints, replaced_limbs
 from scmnet_cli.inference.values import EncodedSource, ReadySource, Result
@@ -140,7 +141,9 @@ class Synthesis(DrawingModel):
                 is_cut_out = canvas != self.canvas and self.has_plain_background
                 photo = photo_of(person, canvas, self.device, is_cut_out=is_cut_out)
                 detail = each.largest.canvas.height / self.canvas.height
-                each.on_canvas[kind] = replace(photo, detail=detail, replaced=self._replaced_limbs(each))
+                owners = owners_of(each.largest, canvas, self.device) if self.config.model.part_warp else None
+                replaced = self._replaced_limbs(each)
+                each.on_canvas[kind] = replace(photo, detail=detail, replaced=replaced, owners=owners)
         return [each.on_canvas[kind] for each in encoded.photos]
 
     def photo(self, encoded: EncodedSource) -> SourcePhoto:
@@ -235,14 +238,16 @@ class SourcePhoto(Photo):
 
     Attributes:
         replaced: its unseen limbs and hidden hands, see :class:`~scmnet_cli.inference.crossed_arms.PersonToWarp`.
+        owners: the part that each pixel of its legs belongs to, likewise.
     """
 
     replaced: Tensor | None = None
+    owners: Tensor | None = None
 
     @cached_property
     def person(self) -> PersonToWarp:
         """The person, ready to be warped into poses."""
-        return PersonToWarp(self.image, self.masks, self.joints, replaced=self.replaced)
+        return PersonToWarp(self.image, self.masks, self.joints, replaced=self.replaced, owners=self.owners)
 
     def warp(self, pose: Tensor, parts: Tensor | None = None) -> PartWarp:
         """Warp the person, or some parts, into a pose, as one photo is: arms that move away do not stay.
@@ -280,6 +285,11 @@ def photo_of(person: Person, canvas: Canvas, device: torch.device, *, is_cut_out
     masks = one_hot(batch.labels)
     image = clean_outline(batch.image, masks) if is_cut_out else batch.image
     return SourcePhoto(image, masks, batch.structure)
+
+
+def owners_of(person: Person, canvas: Canvas, device: torch.device) -> Tensor:
+    """Return the part that each pixel of a person's legs belongs to on a canvas, (1, H, W), see :func:`leg_owners`."""
+    return torch.from_numpy(leg_owners(complete_at_bags(person), canvas))[None].to(device)
 
 
 def enlarge_rows(rendering: Rendering, photo: SourcePhoto, joints: Tensor, *, plain: bool) -> Enlarged:

@@ -14,7 +14,7 @@ import numpy as np
 from scmnet_cli.models.arrays import add_product_, as_type, clip_, constant, is_traced, namespace, norm, zeros
 from scmnet_cli.models.part_shapes import Box, PartShapes
 from scmnet_cli.models.part_transforms import PartTransforms
-from scmnet_cli.models.parts import FIRST_BONE, HEAD_PART
+from scmnet_cli.models.parts import FIRST_BONE, HEAD_PART, THIGHS
 from scmnet_cli.models.sampling import counted, sampled_at, sampling_grid
 
 if TYPE_CHECKING:
@@ -120,7 +120,10 @@ def composite(
         behind = (_AROUND_HEAD_COUNTS if part == HEAD_PART else _BACKGROUND_COUNTS) / weight.clip(1)
         if part >= FIRST_BONE:
             behind = behind * clip_(2 * sampled[:, -1:], FAINT, 1.0) ** 3
-        seen = share * (1 - sampled[:, 3:4] + behind * sampled[:, 3:4])
+        person = 1 - sampled[:, 3:4]
+        if part in THIGHS:  # past the knee a thigh shows the shin as if the knee were straight
+            person *= clip_(2 * sampled[:, -1:], FAINT, 1.0) ** 3
+        seen = share * (person + behind * sampled[:, 3:4])
         if part == HEAD_PART:  # the sums are the torso's so far
             sums[at] *= _no_second_neck(sums[at], sampled)
         if part in in_front and (not boxed or in_front[part].any()):

@@ -18,6 +18,7 @@ _FROM_BONE = (
 )  # fmt: skip
 # Typical lengths of a limb's two bones in torso lengths, by its first joint.
 _LENGTHS = {2: (0.6, 0.5), 5: (0.6, 0.5), 8: (0.85, 0.8), 11: (0.85, 0.8)}
+_HIPS = (RIGHT_HIP, LEFT_HIP)
 _FORESHORTENED = 0.6  # a torso shorter than this share of the other bones' estimate is foreshortened
 _HIPS_PER_SHOULDERS = 0.6
 _LEAST_SIZE = 8.0  # pixels of a torso
@@ -88,8 +89,8 @@ def complete_joints(joints: ValuesT) -> ValuesT:
     """Place missing joints where a straight, relaxed body has them, if the other joints suffice.
 
     The neck goes between the shoulders. A shoulder or hip mirrors the other one. Both hips go one torso length below
-    the neck. Knees, ankles, elbows and wrists go along their limb, or along the torso, at typical lengths. Joints of
-    the head stay missing.
+    the neck. Wrists go along their arm, elbows, knees and ankles along the torso, at typical lengths: thighs point at
+    each other, shins do not. Joints of the head stay missing.
 
     Shape:
         joints: (B, 18, 3), x, y, score; result: (B, 18, 3), with a score of at least 0.1 for known and placed joints.
@@ -156,11 +157,11 @@ class _Body(Generic[ValuesT]):
         self.place(LEFT_HIP, xp.where(right_known, right + 2 * half, straight + half), has_shoulders)
 
     def place_limbs(self, down: ValuesT) -> None:
-        """Place elbows and knees along the torso, wrists and ankles along their limb."""
+        """Place elbows and knees along the torso, wrists along their arm, and ankles along the torso again."""
         places, present = self.places, self.present
         for start, joint, end in LIMBS:
             upper, lower = _LENGTHS[start]
             self.place(joint, places[start] + down * self.size * upper, present[start])
             bone = places[joint] - places[start]
-            bone = bone / norm(bone)[:, None].clip(1e-3)
+            bone = down if start in _HIPS else bone / norm(bone)[:, None].clip(1e-3)
             self.place(end, places[joint] + bone * self.size * lower, present[start] & present[joint])

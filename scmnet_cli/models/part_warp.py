@@ -24,6 +24,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from scmnet_cli.models.leg_parts import LEG_PARTS, of_own_leg
 from scmnet_cli.models.limb_ends import within_map
 from scmnet_cli.models.part_composite import (
     FACE,
@@ -152,22 +153,31 @@ class WarpSource:
     """One source to warp into any number of poses: what the poses share is computed once.
 
     Shape:
-        image: (1, 3, H, W); masks: (1, 8, H, W); joints: (1, 18, 3), as detected.
+        image: (1, 3, H, W); masks: (1, 8, H, W); joints: (1, 18, 3), as detected; owners: (1, H, W), the part that
+        each pixel of the legs surely belongs to, else 0.
     """
 
     image: Tensor
     masks: Tensor
     joints: Tensor
     fill: float = PLAIN_BACKGROUND
+    owners: Tensor | None = None
     _latest: dict[tuple[bool, ...], _Layers] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
-    def of_photo(cls, image: Tensor, masks: Tensor, joints: Tensor, fill: float = PLAIN_BACKGROUND) -> WarpSource:
+    def of_photo(
+        cls,
+        image: Tensor,
+        masks: Tensor,
+        joints: Tensor,
+        fill: float = PLAIN_BACKGROUND,
+        owners: Tensor | None = None,
+    ) -> WarpSource:
         """Return a source whose limbs end where its region map does, and of which nothing is known below the photo.
 
         See :func:`within_map` and :func:`within_photo`.
         """
-        return cls(image, within_photo(masks, joints), within_map(joints, masks), fill)
+        return cls(image, within_photo(masks, joints), within_map(joints, masks), fill, owners)
 
     @cached_property
     def completed(self) -> Tensor:
@@ -198,7 +208,7 @@ class WarpSource:
         if layers is None:
             shapes = PartShapes.of(self.completed, torch.tensor([valid], device=self.image.device))
             image, masks = self.image.float() - self.fill, self.masks.float()
-            layers = _Layers.of(image, masks, shapes, boxed=_on_boxes(self.image))
+            layers = _Layers.of(image, masks, shapes, boxed=_on_boxes(self.image)).with_owners(self.owners)
             self._latest.clear()
             self._latest[valid] = layers
         return layers
@@ -273,6 +283,19 @@ class _Layers:
                 memberships[part] = torch.where(found[1], _BESIDE_BARE, own)
                 other_leg[part] = (found[0] | found[1]).to(own.dtype)
         return cls(image, masks, boxes, memberships, other_leg)
+
+    def with_owners(self, owners: Tensor | None) -> _Layers:
+        """Return the layers where owners of the pixels of legs are known, (1, H, W), see :func:`of_own_leg`."""
+        if owners is None:
+            return self
+        memberships, other_leg = [*self.memberships], {**self.other_leg}
+        whole = _of_legs(memberships, self.boxes, self.image)
+        for part in LEG_PARTS:
+            if (box := self.boxes[part]) is not None and (own := self.memberships[part]) is not None:
+                at = (slice(None), *box)
+                of_leg = whole[int(part in LEGS[1])][at]
+                memberships[part], other_leg[part] = of_own_leg(part, own, other_leg[part], of_leg, owners[at])
+        return _Layers(self.image, self.masks, self.boxes, memberships, other_leg)
 
     def rows(self, rows: slice) -> _Layers:
         """Return the layers of some rows of the batch; those of a single source are of all rows."""

@@ -25,6 +25,7 @@ from scmnet_cli.files import parse_json
 from scmnet_cli.inference.bags import complete_at_bags
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.exports.exported_warp import OPENED_FILES, WARP_FIELDS, ExportedPerson, run
+from scmnet_cli.inference.leg_owners import leg_owners
 from scmnet_cli.inference.values import ReadySource, Result
 from scmnet_cli.models.positions import STRIDE, affected_positions
 from scmnet_cli.regions import NUM_REGIONS
@@ -66,13 +67,15 @@ class ExportedSource(ReadySource):
 
     Shape:
         image: (1, 3, H, W) in [-1, 1]; masks: (1, 8, H, W), both completed at bags; own_masks: (1, 8, H, W), not
-        completed; style: (1, K, H/8, W/8); to_warp: the person with and without mirrored limbs.
+        completed; style: (1, K, H/8, W/8); owners: (1, H, W), the part that each pixel of the legs belongs to, None
+        without a part warp; to_warp: the person with and without mirrored limbs.
     """
 
     image: FloatArray
     masks: FloatArray
     own_masks: FloatArray
     style: FloatArray
+    owners: UInt8Array | None = None
     to_warp: dict[bool, ExportedPerson] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -153,9 +156,12 @@ class ExportedModel(DrawingModel):
         own_image, own_masks = _as_arrays(person)
         (style,) = self._style_fusion.run(None, {"region_features": self._encode_regions(own_image, own_masks)})
         image, masks = _as_arrays(self._fitted(complete_at_bags(source)))
+        owners = leg_owners(complete_at_bags(source), self.canvas)[None] if self.config.model.part_warp else None
         photo = source if source.canvas.height > self.canvas.height else None
         seconds = time.perf_counter() - start
-        return ExportedSource(person, (), seconds, photo, image=image, masks=masks, own_masks=own_masks, style=style)
+        return ExportedSource(
+            person, (), seconds, photo, image=image, masks=masks, own_masks=own_masks, style=style, owners=owners
+        )
 
     def _encode_regions(self, image: FloatArray, masks: FloatArray) -> FloatArray:
         """Encode the regions that are present, each on its bounding box; absent regions have zero features."""
@@ -198,7 +204,7 @@ class ExportedModel(DrawingModel):
         if self.mirrored_limbs not in source.to_warp:
             source.to_warp[self.mirrored_limbs] = ExportedPerson(
                 self._of_warp, source.image, source.masks, source.person.joints[None], self.mirrored_limbs,
-                source.own_masks,
+                source.own_masks, source.owners,
             )  # fmt: skip
         return source.to_warp[self.mirrored_limbs]
 
@@ -263,13 +269,14 @@ class ExportedModel(DrawingModel):
         """Composite a picture at the photo's resolution with torch, as the model itself does."""
         import torch
 
-        from scmnet_cli.inference.synthesis import enlarge_rows, photo_of
+        from scmnet_cli.inference.synthesis import enlarge_rows, owners_of, photo_of
         from scmnet_cli.models.generator import Rendering
 
         fields = (painted.get(name) for name in ("picture", "drawn", "blend", "foreground"))
         rendering = Rendering(*(None if field is None else torch.from_numpy(field) for field in fields))  # type: ignore[arg-type]
         photo = photo_of(source.largest, canvas, torch.device("cpu"), is_cut_out=self.has_plain_background)
-        photo = replace(photo, replaced=self._replaced_limbs(source))
+        owners = owners_of(source.largest, canvas, torch.device("cpu"))
+        photo = replace(photo, replaced=self._replaced_limbs(source), owners=owners)
         scale = np.array([canvas.width / self.canvas.width, canvas.height / self.canvas.height, 1], np.float32)
         with torch.inference_mode():
             return enlarge_rows(rendering, photo, torch.from_numpy(structure * scale), plain=self.has_plain_background)

@@ -15,18 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.images.morphology import largest_around
+from scmnet_cli.inference.leg_owners import mirrored_owners
 from scmnet_cli.inference.limb_maps import LimbMaps
 from scmnet_cli.inference.photo_versions import PhotoVersion, mixed_versions, photo_versions
 from scmnet_cli.models.arrays import as_tensor
+from scmnet_cli.models.leg_parts import LEG_PARTS, of_own_leg
 from scmnet_cli.models.part_composite import FACE, composite, with_background
 from scmnet_cli.models.part_joints import complete_joints, hidden_faces
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_transforms import part_transforms
-from scmnet_cli.models.parts import BONE_PARTS, HEAD_PART, PARTS
+from scmnet_cli.models.parts import BONE_PARTS, HEAD_PART, LIMB_PARTS, PARTS
 from scmnet_cli.models.photo_end import within_photo
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND, WarpFields
 from scmnet_cli.regions import NUM_REGIONS
-from scmnet_cli.types import FloatArray
+from scmnet_cli.types import FloatArray, UInt8Array
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,9 +65,11 @@ class ExportedPerson:
         mirrored_limbs: whether a limb that the photo hardly shows is drawn as the other one, mirrored.
         own_masks: the masks from before clothes were completed at bags, which tell the limbs that the photo hardly
             shows; None: no different ones.
+        owners: the part that each pixel of the legs belongs to; None: the bones divide them.
 
     Shape:
-        image: (1, 3, H, W) in [-1, 1]; masks, own_masks: (1, 8, H, W); joints: (1, 18, 3), as detected.
+        image: (1, 3, H, W) in [-1, 1]; masks, own_masks: (1, 8, H, W); joints: (1, 18, 3), as detected; owners:
+        (1, H, W).
     """
 
     sessions: Mapping[str, Any] = field(repr=False)
@@ -74,6 +78,7 @@ class ExportedPerson:
     joints: FloatArray
     mirrored_limbs: bool = True
     own_masks: FloatArray | None = None
+    owners: UInt8Array | None = None
     _versions: dict[tuple[bool, ...], tuple[PhotoVersion, ...]] = field(default_factory=dict, init=False, repr=False)
     _layers: dict[int, tuple[bytes, dict[str, FloatArray]]] = field(default_factory=dict, init=False, repr=False)
 
@@ -143,8 +148,21 @@ class ExportedPerson:
         """Return what poses with these joints share; the places of the joints do not count."""
         kept, there = 0 if version.is_original else id(version), (given["joints"][..., 2] > 0).tobytes()
         if self._layers.get(kept, (b"", {}))[0] != there:
-            self._layers[kept] = there, run(self.sessions[PART_LAYERS], given)
+            self._layers[kept] = there, self._with_owners(run(self.sessions[PART_LAYERS], given), version)
         return self._layers[kept][1]
+
+    def _with_owners(self, layers: dict[str, FloatArray], version: PhotoVersion) -> dict[str, FloatArray]:
+        """Return outputs of ``part_layers.onnx`` where owners of the pixels of legs are known."""
+        if self.owners is None:
+            return layers
+        owners = mirrored_owners(self.owners) if version.is_mirrored else self.owners
+        shares, ends = (layers[name].copy() for name in LAYERS)
+        whole = {part: layers[LAYERS[0]][:, list(leg)].sum(1) for leg in LIMB_PARTS[2:] for part in leg}
+        for part in LEG_PARTS:
+            number = BONE_PARTS.index(part)
+            given = (as_tensor(each) for each in (shares[:, part], ends[:, number], whole[part], owners))
+            shares[:, part], ends[:, number] = of_own_leg(part, *given)
+        return dict(zip(LAYERS, (shares, ends), strict=True))
 
 
 @dataclass(frozen=True)
