@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_editing import PANTS, dressed
 
-from scmnet_cli.inference.edits.hip_flaps import flaps_at_hands
+from scmnet_cli.inference.edits.hip_flaps import flaps_at_hands, without_hip_bumps
 from scmnet_cli.inference.limb_places import torso_length
 from scmnet_cli.regions import region_id
 
@@ -55,3 +55,21 @@ def test_a_bump_without_a_hand_and_wide_hips_stay() -> None:
 def test_no_trousers_have_no_flaps() -> None:
     wearer, _ = standing()
     assert not flaps_at_hands(replace(wearer, regions=np.zeros_like(wearer.regions))).any()
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_new_trousers_do_not_stick_out_at_the_hips(mirrored: bool) -> None:
+    rows, columns = np.mgrid[:200, :100]
+    legs = (rows >= 20) & (abs(columns - 50) < 20) & ((abs(columns - 50) > 2) | (rows < 60))
+    bump = (rows >= 20) & (rows < 40) & (columns >= 70) & (columns < 85)
+    if mirrored:
+        legs, bump = legs[:, ::-1], bump[:, ::-1]
+    kept = without_hip_bumps(legs | bump, 80)
+    assert kept[legs].all()
+    assert kept[bump].mean() < 0.3
+
+
+def test_a_leg_that_a_bag_hides_does_not_narrow_the_hips() -> None:
+    rows, columns = np.mgrid[:200, :100]
+    legs = (rows >= 20) & (abs(columns - 50) < 20) & ((columns < 50) | (rows < 90))
+    assert np.array_equal(without_hip_bumps(legs, 80), legs)

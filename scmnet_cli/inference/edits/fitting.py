@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from scmnet_cli.inference.edits.cloth_light import shading
 from scmnet_cli.inference.edits.garment_faults import held_in_hands, label
+from scmnet_cli.inference.edits.hip_flaps import without_hip_bumps
 from scmnet_cli.inference.edits.new_hair import glare, hair_shape, inner_hair, strands
 from scmnet_cli.inference.edits.sleeves import sleeved, without_bumps
 from scmnet_cli.inference.edits.uncovered import ON_TORSO
@@ -43,6 +44,9 @@ _LEAST_OWN = 0.35
 """Share of the new garment's area that the wearer's own garment must have to give it an outline."""
 _SAME_LEG = 0.3
 """Ends of trouser legs that are nearer than this share of a bone are the same."""
+_SLIT, _EVEN_LEG, _AT_HEM = 0.02, 0.02, 0.12
+"""Torso lengths: half width of slits in trousers that come where a skirt was, smoothness of their outline, and how far
+below the skirt's hem that is."""
 _SAME_HEM, _COAT = 0.3, 0.6
 """Hems of tops that are nearer than this, in torso lengths, are the same; a top longer by the second is cut."""
 _SPECK = 0.05
@@ -191,6 +195,10 @@ def _trousers_on_legs(wearer: Person, worn: _BoolArray) -> _BoolArray:
     for index, (place, _) in enumerate(legs):
         end = _end(place, worn & (nearest == index))
         target |= shown & (nearest == index) & below & (place <= min(end or 0, 2.0))
+    size = torso_length(wearer)
+    hips = ~below | (np.arange(len(worn))[:, None] < below.argmax() + _AT_HEM * size)
+    even = smoothed(without_hip_bumps(closed(target & hips, _SLIT * size), size), _EVEN_LEG * size)
+    target = np.where(hips, even, target)
     return _without_specks(target & ~np.isin(wearer.regions, (_HAIR, _FACE, _UPPER, _ARMS)))
 
 

@@ -16,6 +16,8 @@ _TALL, _STICKS_OUT = 0.4, 0.03
 _BESIDE, _ENDS = 0.025, 0.03
 """Torso lengths: width beside a bump where the hand is, and height above and below it where the background is."""
 _MOSTLY = 0.5
+_WIDENS = 0.35  # pixels a pixel
+_AT_HIPS = 0.6  # torso lengths below the waist
 
 
 def flaps_at_hands(wearer: Person) -> _BoolArray:
@@ -58,3 +60,24 @@ def _at_right(own: _BoolArray, free: _BoolArray, arms: _BoolArray, size: float) 
         if np.mean(at_hand) > _MOSTLY and np.mean([free[rows[row], beside[row]].all() for row in around]) > _MOSTLY:
             found[rows[bump]] = own[rows[bump]] & (columns > usual[bump, None])
     return found
+
+
+def without_hip_bumps(trousers: _BoolArray, size: float) -> _BoolArray:
+    """Return new trousers without what sticks out at the hips: from the thighs up they widen slowly.
+
+    Args:
+        trousers: whose lower parts stay.
+        size: torso length in pixels.
+
+    Shape:
+        trousers, result: (H, W).
+    """
+    rows = np.flatnonzero(trousers.any(1))
+    rows = rows[rows < rows[:1].sum() + _AT_HIPS * size]
+    columns = np.arange(trousers.shape[1])
+    kept = trousers.copy()
+    for mask in (kept, kept[:, ::-1]):
+        ends = np.where(mask, columns, -1).max(1)[rows] + _WIDENS * rows
+        most = np.minimum.accumulate(ends[::-1])[::-1] - _WIDENS * rows
+        mask[rows] &= columns <= most[:, None]
+    return kept
