@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -69,6 +70,7 @@ def wardrobe(
         return
     from scmnet_cli.cli.drawing.opening import find_inputs, open_model
     from scmnet_cli.cli.drawing.outputs import make_folder
+    from scmnet_cli.cli.progress import bars
     from scmnet_cli.inference.inputs.demo_people import DEFAULT, PREFIX
     from scmnet_cli.inference.opening import open_wardrobe
     from scmnet_cli.inference.wardrobe import draw_worn
@@ -82,13 +84,16 @@ def wardrobe(
     assert isinstance(given, Person)
     layout = None if pose is None else finder.poses([pose], "--pose")[0].read()
     make_folder(out.parent, "--out")
-    sheet = draw_worn(pipeline, garments, given, layout, _A_ROW)
-    save_generated(out, sheet)
     widest = max((len(name) for name in garments.garments), default=0)
     worn = garments.garments.values()
-    lines = [f"{garment.name:{widest}}  {garment.kind:6}  {garment.about}".rstrip() for garment in worn]
+    if not as_json:
+        lines = [f"{garment.name:{widest}}  {garment.kind:6}  {garment.about}".rstrip() for garment in worn]
+        show(lines, None, as_json=False)
+    with bars() as bar:
+        sheet = draw_worn(pipeline, garments, given, layout, _A_ROW, partial(bar.count, "drawing garments"))
+    save_generated(out, sheet)
     listed = [{"name": garment.name, "kind": garment.kind, "description": garment.about} for garment in worn]
-    show([*lines, out], {"garments": listed, "picture": out}, as_json=as_json)
+    show([out], {"garments": listed, "picture": out}, as_json=as_json)
 
 
 @dataclass(frozen=True)

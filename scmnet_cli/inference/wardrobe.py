@@ -9,8 +9,8 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ PREFIX = CUT_OUT
 _REMEDY = "the file is damaged, copy it again"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _LARGEST = 448
+_SHEET_SCALE = 2  # a person in a sheet of small pictures needs no more
 _QUALITY = 85
 _MARGIN = 20
 _OPAQUE = 127
@@ -245,9 +246,22 @@ def cut_out(image: UInt8Array, mask: npt.NDArray[np.bool_], joints: FloatArray, 
 
 
 def draw_worn(
-    pipeline: Pipeline, wardrobe: Wardrobe, person: Person, pose: Person | Pose | None = None, columns: int = 8
+    pipeline: Pipeline,
+    wardrobe: Wardrobe,
+    person: Person,
+    pose: Person | Pose | None = None,
+    columns: int = 8,
+    on_progress: Callable[[int, int], object] | None = None,
 ) -> UInt8Array:
     """Draw one person wearing each garment, with captions, after the person unchanged.
+
+    Args:
+        pipeline: the model.
+        wardrobe: the garments.
+        person: who wears them; drawn at no more than twice the model's canvas.
+        pose: drawn instead of the person's own.
+        columns: pictures in a row.
+        on_progress: called with the number of each garment, from 1, and their total.
 
     Shape:
         result: (H', W', 3) uint8.
@@ -257,7 +271,10 @@ def draw_worn(
     """
     canvas = pipeline.canvas
     shown = {person.name: resized(person, canvas).image}
-    for name, garment in wardrobe.garments.items():
+    person = _smaller(person, canvas.enlarged(min(len(person.image), _SHEET_SCALE * canvas.height)))
+    for number, (name, garment) in enumerate(wardrobe.garments.items()):
+        if on_progress is not None:
+            on_progress(number + 1, len(wardrobe.garments))
         try:
             result = pipeline.edit(person, {garment.kind: wardrobe.reference(name, pipeline)}, pose)
         except ScmError:  # the photo does not show the garment's place
@@ -268,6 +285,14 @@ def draw_worn(
     pictures = list(shown.items())
     rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     return contact_sheet([[contact_sheet([[picture]], captions=[name]) for name, picture in row] for row in rows])
+
+
+def _smaller(person: Person, canvas: Canvas) -> Person:
+    """Return a person resized together with the scene, by which an edit corrects the region map."""
+    if person.scene is None:
+        return resized(person, canvas)
+    scene = Image.fromarray(person.scene).resize((canvas.width, canvas.height), Image.Resampling.LANCZOS)
+    return replace(resized(person, canvas), scene=np.asarray(scene))
 
 
 def _garment(name: str, entry: _Entry, stored: torch.Tensor) -> Garment:
