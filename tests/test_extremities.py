@@ -87,6 +87,18 @@ def test_a_hand_is_whole_where_the_network_drew_a_stump_and_what_floats_beside_i
     assert found.alpha[0, 0, 140:144, 55].max() < 0.1
 
 
+def test_a_long_shoe_is_whole_where_the_network_drew_a_stump() -> None:
+    labels = body()
+    labels[214:242, 58:82] = region_id("legs")
+    rendering = a_rendering()
+    assert rendering.foreground is not None
+    rendering.foreground[..., 115:, :] = -20.0  # from row 230
+    found = enlarge(rendering, a_warp(labels), standing(), GREY)
+    assert found.alpha is not None
+    assert found.alpha[0, 0, 237, 62:79].min() > 0.9
+    assert found.image[0, 0, 237, 70] == pytest.approx(PHOTO, abs=1e-2)
+
+
 def test_warped_pixels_of_the_person_need_less_trust_than_those_of_the_background() -> None:
     labels = body()
     labels[64:80, 80:96] = region_id("background")  # a hole in the coat

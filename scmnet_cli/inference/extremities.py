@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scmnet_cli.models.arrays import is_traced, length_of
@@ -25,7 +26,7 @@ _ARMS, _FOREARMS, _THIGHS, _SHINS = slice(0, 4), slice(1, 4, 2), slice(4, 8, 2),
 
 # In torso lengths, along the bone from its end and across it:
 _FADE, _ACROSS_FADE = 0.06, 0.05
-_HAND, _FOOT = (-0.12, 0.5, 0.2), (-0.12, 0.36, 0.2)  # first, last and half width of the pixels that are shown
+_HAND, _FOOT = (-0.12, 0.5, 0.2), (-0.12, 0.8, 0.4)  # first, last and half width of the pixels that are shown
 _ON_LIMB, _ON_FOREARM = (-0.42, 0, 0.35), (-0.8, -0.12, 0.35)  # whose outline is the warp's
 _ON_THIGH = (-1.0, 0, 0.35)
 _ON_HAND, _WHOLE_HAND = (-0.3, 0.5, 0.3), 0.005  # least area of a hand whose outline is known, in torso lengths squared
@@ -42,8 +43,9 @@ _WHOLE, _NEARLY_WHOLE = 0.85, 0.7
 larger hole in the region map the limb's outline is unknown."""
 _HAND_ALPHA, _FOOT_ALPHA, _HEAD_ALPHA = (0.02, 0.12), (0.15, 0.35), (0.05, 0.2)
 """Values of alpha between which hands, feet and heads fade in: what the network takes for background is debris."""
-_BESIDE_HEAD, _BEYOND_HAND = 140, 60
-"""One of this many parts of the height is how far the photo's head may lie beside the network's, its hand beyond it."""
+_BESIDE_HEAD, _CELLS, _BEYOND = 140, 210, 10
+"""One of this many parts of the height is how far the photo's head may lie beside the network's; rows of the grid on
+which hands and feet are connected, and its cells that they may reach beyond the network's."""
 _BOTH_LEGS, _CORE = ((4, 6), (5, 7)), 0.05  # thighs and shins of the eight bones; torso lengths beside a bone
 _HOLE, _SLIT, _BRACELET, _HEAD_SLIT = 64, 128, 42, 300
 """Holes and notches of a limb, slits beside an arm, gaps across it, and slits of a neck that are narrower than twice
@@ -95,10 +97,11 @@ class Extremities:
         alpha = torch.ones_like(warp.coverage) if alpha is None else alpha.detach()
         shown = torch.zeros_like(alpha)
         for bones, region, where, sure in (
-            (_FOREARMS, _BARE_ARMS, _HAND, torch.maximum(ramp(alpha, *_HAND_ALPHA), _whole_hands(warp, alpha))),
-            (_SHINS, _BARE_LEGS, _FOOT, ramp(alpha, *_FOOT_ALPHA)),
+            (_FOREARMS, _BARE_ARMS, _HAND, _HAND_ALPHA),
+            (_SHINS, _BARE_LEGS, _FOOT, _FOOT_ALPHA),
         ):
-            own = _smoothed(warp.regions[:, region : region + 1]) * sure
+            bare = warp.regions[:, region : region + 1]
+            own = _smoothed(bare) * torch.maximum(ramp(alpha, *sure), _whole(bare > 0.5, alpha > sure[1]))
             shown = torch.maximum(shown, limbs.near(bones, where).amax(1, keepdim=True) * own)
         head, neck = _head(shapes, warp)
         own = _smoothed(warp.regions[:, _HAIR, None] + warp.regions[:, _FACE, None])
@@ -248,15 +251,18 @@ def _head(shapes: PartShapes, warp: PartWarp) -> tuple[Tensor, Tensor]:
     return head[:, None], neck[:, None]
 
 
-def _whole_hands(warp: PartWarp, alpha: Tensor) -> Tensor:
-    """Return where hands reach beyond the network's, which ends like a stump: bare arms connected with what it drew.
+def _whole(bare: Tensor, drawn: Tensor) -> Tensor:
+    """Return where hands or feet reach beyond the network's, which end like stumps: bare limbs connected with them.
 
     Shape:
-        alpha: (B, 1, H, W); result: likewise, 0 or 1.
+        bare, drawn: (B, 1, H, W), bool; result: likewise, 0 or 1.
     """
-    bare = warp.regions[:, _BARE_ARMS, None] > 0.5
-    drawn = bare & (alpha > _HAND_ALPHA[1])
-    return spread(drawn, bare, max(alpha.shape[2] // _BEYOND_HAND, 1)).to(alpha.dtype)
+    height, width = bare.shape[2:]
+    cell = max(height // _CELLS, 1)
+    found, within = (F.max_pool2d(mask.to(torch.float32), cell, ceil_mode=True) > 0 for mask in (bare & drawn, bare))
+    found = spread(found, within, _BEYOND)
+    near = F.interpolate(found.to(torch.float32), scale_factor=float(cell), mode="nearest")[:, :, :height, :width]
+    return near * bare
 
 
 def _closed(person: Tensor, hole: int) -> Tensor:
