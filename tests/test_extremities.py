@@ -163,6 +163,26 @@ def test_hips_are_no_wider_than_the_warped_hips() -> None:
     assert found.alpha[0, 0, 140, 68:108].min() > 0.95
 
 
+def test_nothing_is_drawn_outside_a_bent_elbow() -> None:
+    """The network drew a pale wisp there, where neither half of the arm covers a pixel. Thin arms stay whole."""
+    joints = standing()
+    for side, sign in (("right", 1), ("left", -1)):
+        elbow = joints[0, JOINTS.index(f"{side}_elbow"), :2]
+        joints[0, JOINTS.index(f"{side}_wrist"), :2] = elbow + torch.tensor([sign * 22.0, 22.0])
+    labels = body()
+    for share in torch.linspace(0, 1, 60):
+        for start, end in (("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist")):
+            place = torch.lerp(*(joints[0, JOINTS.index(name), :2] for name in (start, end)), share)
+            x, y = place.round().int().tolist()
+            labels[y - 1 : y + 2, x - 1 : x + 2] = region_id("upper")
+    warp = a_warp(labels)
+    warp.coverage[..., 88:106, 30:49] = 0
+    alpha = enlarge(a_rendering(), warp, joints, GREY).alpha
+    assert alpha is not None
+    assert alpha[0, 0, 96, 40:45].max() < 0.1
+    assert alpha[0, 0, 96, 52] > 0.9
+
+
 def test_the_gap_between_an_arm_and_the_body_is_open() -> None:
     labels = body()
     for row in range(70, 124):

@@ -58,6 +58,7 @@ whose regions are uncertain."""
 _IN_ARM = (-0.8, 0.05, 0.07)  # torso lengths: a gap across an arm is closed there, not the one between arm and body
 _AROUND_ARM, _BESIDE_ARM = (-0.8, 0.05, 0.09), (-0.8, 0.05, 0.2)
 """Where holes and notches of an arm are closed, and where closed ones are drawn."""
+_ELBOW, _FROM_ELBOW = 0.3, (-0.1, -0.06)  # torso lengths: outside an elbow no more is drawn than the warp shows
 _OUTSIDE_TORSO = 3.0  # how many times as steep as the torso's soft border is the mask that no arm bounds
 _SPECK, _ARM_SPECK, _HEAD_SPECK, _LEGS_APART = 100, 300, 60, 220
 """A part of the outline that is thinner than twice one of this many parts of the height is no limb, arm or head, and no
@@ -122,7 +123,9 @@ class Extremities:
         joined = torch.cat([connected(masks[:, :1], _ARM_SPECK), connected(masks[:, 1:], _SPECK)], dim=1)
         head_closed = torch.lerp(closed, slit, neck)
         beside_head = 1 - _smoothed(head_closed) * connected(closed, _HEAD_SPECK)
-        beside_torso, beside_closed, beside_person = torch.split(1 - _smoothed(masks) * joined, 1, dim=1)
+        soft = _smoothed(masks)
+        beside_torso, beside_closed, beside_person = torch.split(1 - soft * joined, 1, dim=1)
+        beside_elbows = limbs.outside_elbows() * (1 - soft[:, 1:2])  # also of thin arms
         beside_torso = beside_torso * ramp(warp.coverage, *_SEEN) * (1 - unsure)
         seen = ramp(_closed(warp.coverage, _SLIT), *_SEEN)  # a seam of two legs is no edge
         beside_closed = beside_closed * seen * (1 - unsure)
@@ -140,6 +143,7 @@ class Extremities:
             share[:, _FOREARMS] > _NEARLY_WHOLE
         )
         outline = torch.minimum(outline, 1 - (near * whole).amax(1, keepdim=True) * beside_torso)
+        outline = torch.minimum(outline, 1 - beside_elbows)
         holes = (closed - person) * limbs.near(_ARMS, _BESIDE_ARM).amax(1, keepdim=True)
         return cls(shown, outline, holes, legs, inner)
 
@@ -186,6 +190,15 @@ class _Limbs:
         past, across = self.past[:, bones], self.across[:, bones]
         inside = ramp(past, first, first + _FADE).mul_(ramp(-past, -last, _FADE - last))
         return inside.mul_(ramp(-across, -half, _ACROSS_FADE - half)).mul_(self.valid[:, bones])
+
+    def outside_elbows(self) -> Tensor:
+        """Return a soft mask of the corners at bent elbows, past the upper arm and before the forearm, (B, 1, H, W)."""
+        upper, fore = slice(0, 4, 2), slice(1, 4, 2)
+        corner = ramp(self.past[:, upper], *_FROM_ELBOW)
+        corner.mul_(ramp(-self.past[:, fore] - self.length[:, fore], *_FROM_ELBOW))
+        corner.mul_(ramp(-self.past[:, upper], -_ELBOW, _ACROSS_FADE - _ELBOW))
+        corner.mul_(ramp(-self.across[:, upper], -_ELBOW, _ACROSS_FADE - _ELBOW))
+        return corner.mul_(self.valid[:, upper] & self.valid[:, fore]).amax(1, keepdim=True)
 
     def lacking(self, lacks: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return where a photo that lacks a shin leaves a leg to the network.
