@@ -10,7 +10,7 @@ import pytest
 from test_extremities import HEIGHT, WIDTH, standing
 
 from scmnet_cli.data.cropping import crop_person, resized
-from scmnet_cli.inference.bags import complete_at_bags, without_bags
+from scmnet_cli.inference.limbs.bags import complete_at_bags, without_bags
 from scmnet_cli.regions import region_id
 from scmnet_cli.types import Canvas, Person
 

@@ -9,7 +9,7 @@ from test_extremities import HEIGHT, STANDING, WIDTH, standing
 from torch import Tensor
 
 from scmnet_cli.inference.cloth import continued
-from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
+from scmnet_cli.inference.limbs.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
 from scmnet_cli.models.part_warp import PartWarp, warp_parts
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import one_hot, region_id

@@ -7,7 +7,7 @@ import torch
 from test_part_warp import HEIGHT, WIDTH, standing
 from torch import Tensor
 
-from scmnet_cli.inference.debris import attached, slivers
+from scmnet_cli.inference.composition.debris import attached, slivers
 from scmnet_cli.models.part_joints import complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_warp import PartWarp, inside_body

@@ -6,8 +6,8 @@ import pytest
 import torch
 from test_extremities import GREY, HEIGHT, a_rendering, a_warp, body, standing
 
-from scmnet_cli.inference.drawn_legs import fading, like_trousers
-from scmnet_cli.inference.enlarging import enlarge
+from scmnet_cli.inference.composition.drawn_legs import fading, like_trousers
+from scmnet_cli.inference.composition.enlarging import enlarge
 from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.regions import region_id
 

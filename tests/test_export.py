@@ -24,8 +24,6 @@ from scmnet_cli.config import parse_config
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.domains import PERSON
 from scmnet_cli.errors import ScmError
-from scmnet_cli.inference.bags import complete_at_bags
-from scmnet_cli.inference.crossed_arms import limb_kinds, moved_limbs
 from scmnet_cli.inference.exports.export import (
     OPSET,
     compared_person,
@@ -42,6 +40,8 @@ from scmnet_cli.inference.exports.exported import (
     ExportedModel,
     open_session,
 )
+from scmnet_cli.inference.limbs.bags import complete_at_bags
+from scmnet_cli.inference.limbs.crossed_arms import limb_kinds, moved_limbs
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.build import build_generator
 from scmnet_cli.regions import one_hot, region_id

@@ -22,10 +22,10 @@ from warped_people import noise
 from warped_people import standing as small_standing
 
 from scmnet_cli.images.morphology import largest_around
-from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
 from scmnet_cli.inference.exports.export_warp import WarpPart, warp_graphs
 from scmnet_cli.inference.exports.exported_warp import ExportedPerson
-from scmnet_cli.inference.unseen_limbs import NUM_REPLACED, absent_joints, replaced_limbs
+from scmnet_cli.inference.limbs.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
+from scmnet_cli.inference.limbs.unseen_limbs import NUM_REPLACED, absent_joints, replaced_limbs
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.warp_fields import WarpFields
 from scmnet_cli.regions import region_id

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.images import to_uint8
-from scmnet_cli.inference.enlarging import enlarge
+from scmnet_cli.inference.composition.enlarging import enlarge
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.synthesis import owners_of, photo_of
 from scmnet_cli.models.generator import Rendering

@@ -7,7 +7,7 @@ import torch
 from test_extremities import HEIGHT, WIDTH, standing
 from torch import Tensor
 
-from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
+from scmnet_cli.inference.limbs.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_warp import warp_parts
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND

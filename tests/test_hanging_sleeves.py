@@ -10,9 +10,9 @@ import torch
 from test_extremities import STANDING, standing
 from test_hanging_arms import lifted
 
-from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_maps
-from scmnet_cli.inference.hanging_sleeves import sleeve_alone
-from scmnet_cli.inference.limb_maps import LimbMaps
+from scmnet_cli.inference.limbs.crossed_arms import PersonToWarp, limb_maps
+from scmnet_cli.inference.limbs.hanging_sleeves import sleeve_alone
+from scmnet_cli.inference.limbs.limb_maps import LimbMaps
 from scmnet_cli.models.part_warp import warp_parts
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import BACKGROUND, one_hot, region_id

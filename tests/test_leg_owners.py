@@ -10,10 +10,10 @@ from test_extremities import HEIGHT, WIDTH, standing
 from test_unseen_limbs import joints_with
 from torch import Tensor
 
-from scmnet_cli.inference.crossed_arms import PersonToWarp
 from scmnet_cli.inference.exports.exported_warp import ExportedPerson
-from scmnet_cli.inference.leg_owners import leg_owners, mirrored_owners
-from scmnet_cli.inference.unseen_limbs import NUM_REPLACED
+from scmnet_cli.inference.limbs.crossed_arms import PersonToWarp
+from scmnet_cli.inference.limbs.leg_owners import leg_owners, mirrored_owners
+from scmnet_cli.inference.limbs.unseen_limbs import NUM_REPLACED
 from scmnet_cli.models.leg_parts import LEG_PARTS, of_own_leg
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import one_hot, region_id

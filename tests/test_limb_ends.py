@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scmnet_cli.inference.crossed_arms import PersonToWarp
+from scmnet_cli.inference.limbs.crossed_arms import PersonToWarp
 from scmnet_cli.models.limb_ends import within_map
 from scmnet_cli.regions import NUM_REGIONS, region_id
 from scmnet_cli.skeleton import JOINTS, NUM_JOINTS

@@ -8,10 +8,10 @@ from test_extremities import WIDTH, standing
 from test_unseen_limbs import LEFT, RIGHT, joints_with, photo
 from torch import Tensor
 
-from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
-from scmnet_cli.inference.drawn_hand import drawn_hand
 from scmnet_cli.inference.hidden_places import hidden_places
-from scmnet_cli.inference.unseen_limbs import hidden_hands
+from scmnet_cli.inference.limbs.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
+from scmnet_cli.inference.limbs.drawn_hand import drawn_hand
+from scmnet_cli.inference.limbs.unseen_limbs import hidden_hands
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import JOINTS, mirror
 from scmnet_cli.types import Person

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scmnet_cli.inference.outlines import clean_outline
+from scmnet_cli.inference.composition.outlines import clean_outline
 from scmnet_cli.regions import one_hot, region_id
 
 HEIGHT, WIDTH = 800, 60

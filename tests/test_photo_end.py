@@ -6,7 +6,7 @@ import pytest
 import torch
 from warped_people import HEIGHT, WIDTH, standing
 
-from scmnet_cli.inference.crossed_arms import PersonToWarp
+from scmnet_cli.inference.limbs.crossed_arms import PersonToWarp
 from scmnet_cli.models.photo_end import within_photo
 from scmnet_cli.regions import BACKGROUND, NUM_REGIONS, region_id
 

@@ -8,8 +8,8 @@ from test_extremities import HEIGHT, WIDTH, standing
 from test_unseen_limbs import joints_with, photo
 from torch import Tensor
 
-from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
-from scmnet_cli.inference.unseen_limbs import absent_joints, unseen_limbs
+from scmnet_cli.inference.limbs.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
+from scmnet_cli.inference.limbs.unseen_limbs import absent_joints, unseen_limbs
 from scmnet_cli.models.part_warp import warp_parts
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.regions import region_id

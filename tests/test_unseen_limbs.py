@@ -7,8 +7,8 @@ import torch
 from test_extremities import HEIGHT, STANDING, WIDTH, standing
 from torch import Tensor
 
-from scmnet_cli.inference.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
-from scmnet_cli.inference.unseen_limbs import unseen_limbs
+from scmnet_cli.inference.limbs.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
+from scmnet_cli.inference.limbs.unseen_limbs import unseen_limbs
 from scmnet_cli.models.part_warp import PartWarp, warp_parts
 from scmnet_cli.models.warp_fields import PLAIN_BACKGROUND
 from scmnet_cli.models.warp_mixing import mixed

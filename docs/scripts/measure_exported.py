@@ -15,9 +15,9 @@ from measure_part_warp import CANVAS, pictured
 
 from scmnet_cli.data.dataset import collate
 from scmnet_cli.data.prepared import PreparedFolder
-from scmnet_cli.inference.crossed_arms import PersonToWarp
 from scmnet_cli.inference.exports.exported import open_session
 from scmnet_cli.inference.exports.exported_warp import OPENED_FILES, ExportedPerson
+from scmnet_cli.inference.limbs.crossed_arms import PersonToWarp
 from scmnet_cli.poses.library import shipped_poses
 from scmnet_cli.poses.placing import place
 from scmnet_cli.regions import one_hot

@@ -35,7 +35,7 @@ from scmnet_cli.data.dataset import Batch, PeopleGiven, TrainingBatch
 from scmnet_cli.data.prepared import PreparedFolder
 from scmnet_cli.data.reposing import align_pose, repose
 from scmnet_cli.images import to_uint8
-from scmnet_cli.inference.enlarging import enlarge
+from scmnet_cli.inference.composition.enlarging import enlarge
 from scmnet_cli.inference.personal import before_after_sheet, prepare_run
 from scmnet_cli.inference.pipeline import SHIPPED_MODEL, Pipeline
 from scmnet_cli.metrics.face_crop import face_crop

@@ -36,7 +36,7 @@ from scmnet_cli.evaluation.folders import fitted
 from scmnet_cli.evaluation.half_body import half_body, is_full_body
 from scmnet_cli.evaluation.reposed import lend_poses, reposed_sources
 from scmnet_cli.images import to_uint8
-from scmnet_cli.inference.enlarging import enlarge
+from scmnet_cli.inference.composition.enlarging import enlarge
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.skeleton import rescale
 from scmnet_cli.training.measure import field_statistics, moved_sources, spread_of

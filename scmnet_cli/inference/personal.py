@@ -19,7 +19,7 @@ from scmnet_cli.data.cropping import resized
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import translate_os_errors
 from scmnet_cli.images import contact_sheet
-from scmnet_cli.inference.enlarging import enlarge
+from scmnet_cli.inference.composition.enlarging import enlarge
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.part_warp import PartWarp

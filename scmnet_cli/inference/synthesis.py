@@ -17,13 +17,13 @@ from scmnet_cli.checkpoint import SavedModel
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.data.dataset import collate
 from scmnet_cli.images import to_uint8
-from scmnet_cli.inference.bags import complete_at_bags
-from scmnet_cli.inference.crossed_arms import PersonToWarp
+from scmnet_cli.inference.composition.enlarging import Enlarged, enlarge
+from scmnet_cli.inference.composition.outlines import clean_outline
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
-from scmnet_cli.inference.enlarging import Enlarged, enlarge
-from scmnet_cli.inference.leg_owners import leg_owners
-from scmnet_cli.inference.outlines import clean_outline
-from scmnet_cli.inference.unseen_limbs import NUM_REPLACED, absent_joints, replaced_limbs
+from scmnet_cli.inference.limbs.bags import complete_at_bags
+from scmnet_cli.inference.limbs.crossed_arms import PersonToWarp
+from scmnet_cli.inference.limbs.leg_owners import leg_owners
+from scmnet_cli.inference.limbs.unseen_limbs import NUM_REPLACED, absent_joints, replaced_limbs
 from scmnet_cli.inference.values import EncodedSource, ReadySource, Result
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.layers import pool_positions
@@ -237,7 +237,7 @@ class SourcePhoto(Photo):
     """A source on one canvas, with what all its poses share; of a face, the joints are its edges.
 
     Attributes:
-        replaced: its unseen limbs and hidden hands, see :class:`~scmnet_cli.inference.crossed_arms.PersonToWarp`.
+        replaced: its unseen limbs and hidden hands, see :class:`~scmnet_cli.inference.limbs.crossed_arms.PersonToWarp`.
         owners: the part that each pixel of its legs belongs to, likewise.
     """
 

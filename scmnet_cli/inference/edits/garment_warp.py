@@ -12,7 +12,6 @@ from PIL import Image
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.data.dataset import collate
 from scmnet_cli.data.garment_pixels import arms_lifted, extended
-from scmnet_cli.inference.bags import without_bags
 from scmnet_cli.inference.cloth import continued
 from scmnet_cli.inference.edits.filling import wedge_filled
 from scmnet_cli.inference.edits.flat_waists import without_inside
@@ -21,6 +20,7 @@ from scmnet_cli.inference.edits.places import lies_flat
 from scmnet_cli.inference.edits.uncovered import ON_TORSO, outside_parts
 from scmnet_cli.inference.edits.worn_sleeves import Top, divided_top
 from scmnet_cli.inference.limb_places import below_hips, limb_places, torso_length
+from scmnet_cli.inference.limbs.bags import without_bags
 from scmnet_cli.models.part_warp import PartWarp, warp_parts
 from scmnet_cli.models.parts import FIRST_BONE, TORSO_PART
 from scmnet_cli.regions import one_hot, region_id

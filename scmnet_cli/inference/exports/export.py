@@ -35,7 +35,7 @@ from scmnet_cli.data.cropping import crop_person
 from scmnet_cli.domains import DOMAINS, FACE, PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import write_file
-from scmnet_cli.inference.enlarging import enlarge
+from scmnet_cli.inference.composition.enlarging import enlarge
 from scmnet_cli.inference.exports.export_analyser import OUTPUTS, AnalyserGraph, seen_by_analyser
 from scmnet_cli.inference.exports.export_warp import WarpPart, warp_graphs
 from scmnet_cli.inference.exports.exported import (

@@ -12,7 +12,6 @@ from dataclasses import astuple, dataclass
 import torch
 from torch import Tensor, nn
 
-from scmnet_cli.inference.crossed_arms import limb_maps, moved_limbs
 from scmnet_cli.inference.exports.exported_warp import (
     LAYERS,
     LIMBS,
@@ -22,7 +21,8 @@ from scmnet_cli.inference.exports.exported_warp import (
     SOURCE_LIMBS,
     WARP_FIELDS,
 )
-from scmnet_cli.inference.unseen_limbs import absent_joints
+from scmnet_cli.inference.limbs.crossed_arms import limb_maps, moved_limbs
+from scmnet_cli.inference.limbs.unseen_limbs import absent_joints
 from scmnet_cli.models.part_warp import part_layers, warp_layers
 from scmnet_cli.models.parts import LIMB_PARTS, PARTS
 from scmnet_cli.regions import NUM_REGIONS
@@ -35,7 +35,7 @@ class LimbsGraph(nn.Module):
 
     Shape:
         masks: (1, 8, H, W); source_joints: (1, 18, 3), as detected; results: the fields of
-        :class:`~scmnet_cli.inference.limb_maps.LimbMaps`, and (1, 18) in {0, 1}, see :func:`absent_joints`.
+        :class:`~scmnet_cli.inference.limbs.limb_maps.LimbMaps`, and (1, 18) in {0, 1}, see :func:`absent_joints`.
     """
 
     def forward(self, masks: Tensor, source_joints: Tensor) -> tuple[Tensor, ...]:

@@ -22,10 +22,10 @@ from scmnet_cli.config import ModelConfig, parse_saved_config
 from scmnet_cli.domains import PERSON
 from scmnet_cli.errors import ScmError
 from scmnet_cli.files import parse_json
-from scmnet_cli.inference.bags import complete_at_bags
 from scmnet_cli.inference.drawing_model import DrawingModel, Pictures
 from scmnet_cli.inference.exports.exported_warp import OPENED_FILES, WARP_FIELDS, ExportedPerson, run
-from scmnet_cli.inference.leg_owners import leg_owners
+from scmnet_cli.inference.limbs.bags import complete_at_bags
+from scmnet_cli.inference.limbs.leg_owners import leg_owners
 from scmnet_cli.inference.values import ReadySource, Result
 from scmnet_cli.models.positions import STRIDE, affected_positions
 from scmnet_cli.regions import NUM_REGIONS
@@ -34,7 +34,7 @@ from scmnet_cli.types import Canvas, FloatArray, Person, Pose, UInt8Array
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scmnet_cli.inference.enlarging import Enlarged
+    from scmnet_cli.inference.composition.enlarging import Enlarged
 
 FORMAT = "scm-net onnx"
 """Format name in the metadata of all files."""
@@ -212,7 +212,7 @@ class ExportedModel(DrawingModel):
         """Return which limbs to draw as the other one, and which hands, as the model itself does, (1, 6) bool."""
         import torch
 
-        from scmnet_cli.inference.unseen_limbs import NUM_REPLACED, replaced_limbs
+        from scmnet_cli.inference.limbs.unseen_limbs import NUM_REPLACED, replaced_limbs
 
         if not self.mirrored_limbs:
             return torch.zeros(1, NUM_REPLACED, dtype=torch.bool)
@@ -228,7 +228,7 @@ class ExportedModel(DrawingModel):
         else:
             import torch
 
-            from scmnet_cli.inference.unseen_limbs import absent_joints
+            from scmnet_cli.inference.limbs.unseen_limbs import absent_joints
 
             absent = absent_joints(torch.from_numpy(source.own_masks), torch.tensor(source.person.joints)[None]).numpy()
         without: FloatArray = np.where(absent[..., None], np.float32(0), structure)

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.images.morphology import largest_around
-from scmnet_cli.inference.leg_owners import mirrored_owners
-from scmnet_cli.inference.limb_maps import LimbMaps
-from scmnet_cli.inference.photo_versions import PhotoVersion, mixed_versions, photo_versions
+from scmnet_cli.inference.limbs.leg_owners import mirrored_owners
+from scmnet_cli.inference.limbs.limb_maps import LimbMaps
+from scmnet_cli.inference.limbs.photo_versions import PhotoVersion, mixed_versions, photo_versions
 from scmnet_cli.models.arrays import as_tensor
 from scmnet_cli.models.leg_parts import LEG_PARTS, of_own_leg
 from scmnet_cli.models.part_composite import FACE, composite, with_background

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.inference.debris import attached, slivers
-from scmnet_cli.inference.drawn_legs import fading, like_trousers
-from scmnet_cli.inference.extremities import Extremities
+from scmnet_cli.inference.composition.debris import attached, slivers
+from scmnet_cli.inference.composition.drawn_legs import fading, like_trousers
+from scmnet_cli.inference.composition.extremities import Extremities
 from scmnet_cli.models.arrays import is_traced
 from scmnet_cli.models.generator import Rendering
 from scmnet_cli.models.neighbourhoods import dilated

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.images.morphology import largest_around
-from scmnet_cli.inference.behind_arms import background_like, without_arm
 from scmnet_cli.inference.cloth import continued
-from scmnet_cli.inference.hanging_sleeves import sleeve_alone
-from scmnet_cli.inference.limb_maps import LimbMaps
-from scmnet_cli.inference.made_up_hands import with_hands
+from scmnet_cli.inference.limbs.behind_arms import background_like, without_arm
+from scmnet_cli.inference.limbs.hanging_sleeves import sleeve_alone
+from scmnet_cli.inference.limbs.limb_maps import LimbMaps
+from scmnet_cli.inference.limbs.made_up_hands import with_hands
 from scmnet_cli.models.parts import FOREARMS, HEAD_PART, LIMB_PARTS, LIMBS, PARTS, THIGHS, TORSO_PART, UPPER_ARMS
 from scmnet_cli.models.warp_mixing import WarpT, giving_way, in_photo, mixed
 from scmnet_cli.regions import BACKGROUND, region_id

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.images.morphology import largest_around
-from scmnet_cli.inference.behind_arms import background_like
 from scmnet_cli.inference.graph_cut import unlikeness
-from scmnet_cli.inference.limb_maps import LimbMaps
+from scmnet_cli.inference.limbs.behind_arms import background_like
+from scmnet_cli.inference.limbs.limb_maps import LimbMaps
 from scmnet_cli.models.parts import FOREARMS, TORSO_PART, UPPER_ARMS
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import FloatArray

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from scmnet_cli.images.morphology import largest_around
 from scmnet_cli.inference.cloth import continued
-from scmnet_cli.inference.limb_maps import LimbMaps
+from scmnet_cli.inference.limbs.limb_maps import LimbMaps
 from scmnet_cli.models.parts import TORSO_PART
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import FloatArray

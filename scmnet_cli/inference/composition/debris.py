@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmnet_cli.inference.extremities import connected
+from scmnet_cli.inference.composition.extremities import connected
 from scmnet_cli.models.neighbourhoods import dilated, spread
 from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_warp import PartWarp

@@ -11,11 +11,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scmnet_cli.inference.hanging_arms import hanging_arms, outer_arms, pixels_of_arm
-from scmnet_cli.inference.leg_owners import mirrored_owners
-from scmnet_cli.inference.limb_maps import LimbMaps
-from scmnet_cli.inference.photo_versions import ON_ARM, PhotoVersion, mixed_versions, photo_versions
-from scmnet_cli.inference.unseen_limbs import ENDS, MIDDLES, point_at_camera, replaced_limbs
+from scmnet_cli.inference.limbs.hanging_arms import hanging_arms, outer_arms, pixels_of_arm
+from scmnet_cli.inference.limbs.leg_owners import mirrored_owners
+from scmnet_cli.inference.limbs.limb_maps import LimbMaps
+from scmnet_cli.inference.limbs.photo_versions import ON_ARM, PhotoVersion, mixed_versions, photo_versions
+from scmnet_cli.inference.limbs.unseen_limbs import ENDS, MIDDLES, point_at_camera, replaced_limbs
 from scmnet_cli.models.limb_ends import within_map
 from scmnet_cli.models.neighbourhoods import dilated
 from scmnet_cli.models.part_joints import body_size, complete_joints

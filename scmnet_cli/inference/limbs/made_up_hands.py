@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scmnet_cli.images.morphology import largest_around
-from scmnet_cli.inference.drawn_hand import HAND_HEIGHT, HAND_ROWS, HAND_WIDTH, drawn_hand
-from scmnet_cli.inference.limb_maps import LimbMaps
+from scmnet_cli.inference.limbs.drawn_hand import HAND_HEIGHT, HAND_ROWS, HAND_WIDTH, drawn_hand
+from scmnet_cli.inference.limbs.limb_maps import LimbMaps
 from scmnet_cli.models.parts import FOREARMS, LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import FloatArray

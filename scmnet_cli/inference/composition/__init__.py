@@ -1,0 +1,1 @@
+"""Composition of the picture at the photo's resolution: hands, feet, legs, outlines, debris."""
