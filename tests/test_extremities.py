@@ -14,6 +14,7 @@ from torch import Tensor
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.composition.enlarging import enlarge
+from scmnet_cli.inference.composition.extremities import connected
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.synthesis import owners_of, photo_of
 from scmnet_cli.models.generator import Rendering
@@ -413,3 +414,13 @@ def test_an_arm_does_not_cut_hips_that_the_network_draws() -> None:
     beside = (0, 0, slice(118, 126), slice(61, 65))  # between arm and hip
     assert (whole[beside] < 0.1).all()
     assert (half[beside] > 0.9).all()
+
+
+def test_the_heel_of_a_large_picture_is_part_of_its_shoe_and_a_speck_beside_it_is_not() -> None:
+    shoe, heel, speck = (torch.zeros(1, 1, 840, 200) for _ in range(3))
+    shoe[..., 300:360, 60:140] = 1
+    heel[..., 360:385, 66:74] = 1
+    speck[..., 420:428, 66:74] = 1
+    found = connected(shoe + heel + speck, 100)
+    assert found[(shoe + heel) > 0].all()
+    assert not found[speck > 0].any()

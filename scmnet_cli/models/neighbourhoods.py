@@ -46,14 +46,14 @@ def averaged(maps: Tensor, radius: int) -> Tensor:
     return maps.div_(side**2)
 
 
-def spread(found: Tensor, within: Tensor, steps: int) -> Tensor:
-    """Grow masks inside other masks by one pixel in each step.
+def spread(found: Tensor, within: Tensor, steps: int, radius: int = 1) -> Tensor:
+    """Grow masks inside other masks by ``radius`` pixels in each step.
 
     Shape:
         found, within, result: (B, K, H, W) bool; found lies in ``within``.
     """
     for _ in range(steps):
-        before, found = found, dilated(found, 1) & within
+        before, found = found, dilated(found, radius) & within
         if not torch.compiler.is_compiling() and torch.equal(before, found):
             break
     return found

@@ -63,7 +63,8 @@ _OUTSIDE_TORSO = 3.0  # how many times as steep as the torso's soft border is th
 _SPECK, _ARM_SPECK, _HEAD_SPECK, _LEGS_APART = 100, 300, 60, 220
 """A part of the outline that is thinner than twice one of this many parts of the height is no limb, arm or head, and no
 gap between two legs."""
-_REACH = 8  # pixels that a thin end may be away from a thick part
+_REACH = 30  # one of this many parts of the height is how far a thin end may be away from a thick part
+_LEAST_REACH, _STEP = 8, 400  # pixels; parts of the height that a step is long
 
 
 @dataclass(frozen=True)
@@ -302,4 +303,6 @@ def connected(person: Tensor, thin: int) -> Tensor:
     radius = max(person.shape[2] // thin, 1)
     mask = person > 0.5
     thick = dilated(~dilated(~mask, radius), radius + 1) & mask
-    return dilated(spread(thick, mask, _REACH), 1).to(person.dtype)  # with the soft rim
+    step = max(person.shape[2] // _STEP, 1)
+    reach = max(person.shape[2] // _REACH, _LEAST_REACH)
+    return dilated(spread(thick, mask, reach // step, step), 1).to(person.dtype)  # with the soft rim
