@@ -92,6 +92,6 @@ def test_joints_are_completed_and_measured_alike_as_arrays_and_as_tensors() -> N
 
 
 def test_what_follows_the_network_imports_no_torch() -> None:
-    modules = ("analyser.people", "inference.wearer_faults", "preprocess.photos", "inference.hidden_places")
+    modules = ("analyser.people", "inference.edits.wearer_faults", "preprocess.photos", "inference.hidden_places")
     code = f"import sys, {', '.join(f'scmnet_cli.{name}' for name in modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

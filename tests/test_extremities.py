@@ -14,10 +14,12 @@ from torch import Tensor
 from scmnet_cli.data.cropping import resized
 from scmnet_cli.images import to_uint8
 from scmnet_cli.inference.composition.enlarging import enlarge
-from scmnet_cli.inference.composition.extremities import connected
+from scmnet_cli.inference.composition.extremities import _Limbs, _whole_hands, connected
 from scmnet_cli.inference.pipeline import Pipeline
 from scmnet_cli.inference.synthesis import owners_of, photo_of
 from scmnet_cli.models.generator import Rendering
+from scmnet_cli.models.part_joints import complete_joints
+from scmnet_cli.models.part_shapes import PartShapes
 from scmnet_cli.models.part_warp import PartWarp
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import JOINTS
@@ -424,3 +426,25 @@ def test_the_heel_of_a_large_picture_is_part_of_its_shoe_and_a_speck_beside_it_i
     found = connected(shoe + heel + speck, 100)
     assert found[(shoe + heel) > 0].all()
     assert not found[speck > 0].any()
+
+
+def test_nothing_above_the_hips_lies_between_crossed_legs() -> None:
+    joints = torch.from_numpy(dressed(PANTS).joints)[None].clone()
+    right, left = JOINTS.index("right_ankle"), JOINTS.index("left_ankle")
+    joints[0, [right, left], 0] = joints[0, [left, right], 0]
+    size = dressed(PANTS).regions.shape
+    between = _Limbs.of(PartShapes.of(complete_joints(joints)), size).between[0, 0]
+    assert between.any()
+    assert not between[: round(float(joints[0, JOINTS.index("right_hip"), 1])) - 8].any()
+
+
+def test_scraps_that_hang_on_a_line_are_no_fingers() -> None:
+    hand, line, scrap = (torch.zeros(1, 1, 200, 100, dtype=torch.bool) for _ in range(3))
+    hand[..., 50:70, 40:60] = True
+    line[..., 70:73, 50] = True
+    scrap[..., 73:78, 47:54] = True
+    drawn = hand.clone()
+    drawn[..., 69:, :] = False
+    found = _whole_hands(hand | line | scrap, drawn) > 0
+    assert found[..., 69, 41:59].all()
+    assert not found[scrap].any()

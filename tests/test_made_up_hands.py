@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from test_extremities import WIDTH, standing
@@ -11,6 +12,7 @@ from torch import Tensor
 from scmnet_cli.inference.hidden_places import hidden_places
 from scmnet_cli.inference.limbs.crossed_arms import PersonToWarp, limb_kinds, moved_limbs
 from scmnet_cli.inference.limbs.drawn_hand import drawn_hand
+from scmnet_cli.inference.limbs.made_up_hands import _colour
 from scmnet_cli.inference.limbs.unseen_limbs import hidden_hands
 from scmnet_cli.regions import one_hot, region_id
 from scmnet_cli.skeleton import JOINTS, mirror
@@ -218,3 +220,11 @@ def test_what_is_told_about_hands_in_pockets_is_what_is_drawn(long: int, below: 
     image, masks = in_pockets(long, below)
     hidden = bool(hidden_hands(masks, standing()).all())
     assert hidden == ("neither hand shows: both are invented" in hidden_places(person_of(image, masks, standing())))
+
+
+def test_two_pixels_of_skin_have_a_colour() -> None:
+    layers = np.zeros((1, 2, 11), np.float32)
+    layers[0, :, :3] = [[0.2] * 3, [0.6] * 3]
+    colour = _colour(layers, np.ones((1, 2), np.bool_), 1)
+    assert colour is not None
+    assert np.isfinite(colour).all()

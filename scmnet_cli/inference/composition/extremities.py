@@ -43,9 +43,9 @@ _WHOLE, _NEARLY_WHOLE = 0.85, 0.7
 larger hole in the region map the limb's outline is unknown."""
 _HAND_ALPHA, _FOOT_ALPHA, _HEAD_ALPHA = (0.02, 0.12), (0.15, 0.35), (0.05, 0.2)
 """Values of alpha between which hands, feet and heads fade in: what the network takes for background is debris."""
-_BESIDE_HEAD, _CELLS, _BEYOND = 140, 210, 10
-"""One of this many parts of the height is how far the photo's head may lie beside the network's; rows of the grid on
-which hands and feet are connected, and its cells that they may reach beyond the network's."""
+_BESIDE_HEAD, _BEYOND_HAND, _CELLS, _BEYOND = 140, 36, 210, 10
+"""One of this many parts of the height is how far the photo's head may lie beside the network's, its hand beyond it;
+rows of the grid on which feet are connected, and its cells that they may reach beyond the network's."""
 _BOTH_LEGS, _CORE = ((4, 6), (5, 7)), 0.05  # thighs and shins of the eight bones; torso lengths beside a bone
 _HOLE, _SLIT, _BRACELET, _HEAD_SLIT = 64, 128, 42, 300
 """Holes and notches of a limb, slits beside an arm, gaps across it, and slits of a neck that are narrower than twice
@@ -103,7 +103,8 @@ class Extremities:
             (_SHINS, _BARE_LEGS, _FOOT, _FOOT_ALPHA),
         ):
             bare = warp.regions[:, region : region + 1]
-            own = _smoothed(bare) * torch.maximum(ramp(alpha, *sure), _whole(bare > 0.5, alpha > sure[1]))
+            whole = (_whole_hands if region == _BARE_ARMS else _whole_feet)(bare > 0.5, alpha > sure[1])
+            own = _smoothed(bare) * torch.maximum(ramp(alpha, *sure), whole)
             shown = torch.maximum(shown, limbs.near(bones, where).amax(1, keepdim=True) * own)
         head, neck = _head(shapes, warp)
         own = _smoothed(warp.regions[:, _HAIR, None] + warp.regions[:, _FACE, None])
@@ -180,7 +181,7 @@ class _Limbs:
         length = length[..., None, None] / torso_length
         past = (dx * unit_x + dy * unit_y).div_(torso_length).sub_(length)
         across = (dy * unit_x - dx * unit_y).div_(torso_length)
-        between = _between(across, start, unit)
+        between = _between(across, past > -length, start, unit)
         across.abs_()
         torso = (1 - _OUTSIDE_TORSO * shapes.outside(TORSO_PART, box)[:, None]).clamp(min=0)
         return cls(past, across, length, shapes.valid[:, FIRST_BONE:, None, None], torso, between)
@@ -228,11 +229,14 @@ class _Limbs:
         return (axis * person).sum((2, 3), keepdim=True) / total.clamp(min=1)
 
 
-def _between(across: Tensor, start: Tensor, unit: Tensor) -> Tensor:
+def _between(across: Tensor, beside: Tensor, start: Tensor, unit: Tensor) -> Tensor:
     """Return which pixels lie between both thighs or both shins, (B, 1, H, W).
 
+    Above crossed shins, their lines diverge again, around arms and hips.
+
     Shape:
-        across: (B, 8, H, W), signed; start, unit: (B, 8, 2), starts of the bones and their directions.
+        across: (B, 8, H, W), signed; beside: (B, 8, H, W) bool, not before a bone's start; start,
+        unit: (B, 8, 2), starts of the bones and their directions.
     """
     found = []
     for right, left in _BOTH_LEGS:
@@ -240,7 +244,7 @@ def _between(across: Tensor, start: Tensor, unit: Tensor) -> Tensor:
         for one, other in ((right, left), (left, right)):
             to_other = start[:, other] - start[:, one]
             side = unit[:, one, 0] * to_other[:, 1] - unit[:, one, 1] * to_other[:, 0]
-            inner.append(across[:, one] * side.sign()[:, None, None] > _CORE)
+            inner.append((across[:, one] * side.sign()[:, None, None] > _CORE) & beside[:, one])
         found.append(inner[0] & inner[1])
     return (found[0] | found[1])[:, None]
 
@@ -265,8 +269,21 @@ def _head(shapes: PartShapes, warp: PartWarp) -> tuple[Tensor, Tensor]:
     return head[:, None], neck[:, None]
 
 
-def _whole(bare: Tensor, drawn: Tensor) -> Tensor:
-    """Return where hands or feet reach beyond the network's, which end like stumps: bare limbs connected with them.
+def _whole_hands(bare: Tensor, drawn: Tensor) -> Tensor:
+    """Return where hands reach beyond the network's, which end like stumps: bare arms connected with what it drew.
+
+    Lines of single pixels connect nothing: scraps of a torn arm hang together by them.
+
+    Shape:
+        bare, drawn: (B, 1, H, W), bool; result: likewise, 0 or 1.
+    """
+    core = ~dilated(~bare, 1)
+    found = spread(core & drawn, core, max(bare.shape[2] // _BEYOND_HAND, 1))
+    return (dilated(found, 1) & bare).to(torch.float32)
+
+
+def _whole_feet(bare: Tensor, drawn: Tensor) -> Tensor:
+    """Return where feet reach beyond the network's, on a coarse grid: a shoe reaches farther than fingers.
 
     Shape:
         bare, drawn: (B, 1, H, W), bool; result: likewise, 0 or 1.

@@ -165,7 +165,7 @@ def _colour(layers: FloatArray, where: _BoolArray, least: float) -> FloatArray |
     if len(pixels) < max(least, 1):
         return None
     light = pixels.mean(1)
-    low, high = np.quantile(light, _LIGHTER)
+    low, high = np.quantile(light, _LIGHTER, method="nearest")  # values of pixels, else none may lie between
     colour: FloatArray = pixels[(light >= low) & (light <= high)].mean(0)
     return colour
 
