@@ -201,12 +201,6 @@ class LossConfig(Section):
     adversarial: float = Field(5.0, ge=0, description="weight of the mean of the two discriminators' terms, Eq. 4")
     reconstruction: float = Field(1.0, ge=0, description="weight of L1, Eq. 5")
     perceptual: float = Field(1.0, ge=0, description="weight of the L1 of VGG features, Eq. 6")
-    unit_features: float = Field(
-        0.0,
-        ge=0,
-        description="weight of squared distances of VGG features of length 1 at each pixel, as in LPIPS; on "
-        "perceptual_layers",
-    )
     style: float = Field(150.0, ge=0, description="weight of the L1 of normalised Gram matrices, Eq. 7")
     bsr: float = Field(1.0, ge=0, description="weight of the body structure retaining loss, Eq. 8; 0: w/o BSR")
     field_regions: float = Field(

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scmnet_cli.losses.body_structure import body_graph, body_structure_loss
-from scmnet_cli.losses.perceptual import perceptual_loss, unit_feature_loss
+from scmnet_cli.losses.perceptual import perceptual_loss
 from scmnet_cli.losses.style import STYLE_LAYERS, gram, style_loss
 from scmnet_cli.losses.vgg import VGGFeatures
 
@@ -221,18 +221,3 @@ def test_on_photos_the_loss_terms_have_the_magnitudes_that_their_weights_assume(
     assert 0.1 < perceptual_loss(a, b, ["relu1_2"]).item() < 2
     assert 0.1 < 150 * style_loss(a, b, layers).item() < 3
     assert 0.1 < body_structure_loss(a["relu3_1"], b["relu3_1"], masks).item() < 3
-
-
-def test_the_loss_of_unit_features_is_the_squared_chord_and_ignores_their_length() -> None:
-    one = torch.tensor([3.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
-    other = torch.tensor([1.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
-    loss = unit_feature_loss({"a": one}, {"a": other}, ["a"])
-    assert float(loss) == pytest.approx(2 - 2**0.5)
-    assert float(unit_feature_loss({"a": 5 * one}, {"a": other}, ["a"])) == pytest.approx(float(loss))
-
-
-def test_the_loss_of_unit_features_has_a_finite_gradient_where_features_are_zero() -> None:
-    features = torch.zeros(1, 2, 4, 4, requires_grad=True)
-    unit_feature_loss({"a": features}, {"a": torch.ones(1, 2, 4, 4)}, ["a"]).backward()
-    assert features.grad is not None
-    assert features.grad.isfinite().all()

@@ -35,21 +35,6 @@ def perceptual_loss(
     return sum(terms[1:], terms[0])
 
 
-def unit_feature_loss(generated: Mapping[str, Tensor], target: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
-    """Sum the squared distances of features of length 1 over layers, a mean over pixels and images.
-
-    That is LPIPS without its learned weights (Zhang et al., CVPR 2018, Eq. 1 with w = 1): weak features count as much
-    as strong ones.
-
-    Shape:
-        generated[l], target[l]: (B, C_l, H_l, W_l); result: a float32 scalar.
-    """
-    terms = [
-        (_of_unit_length(generated[layer]) - _of_unit_length(target[layer])).square().sum(1).mean() for layer in layers
-    ]
-    return torch.stack(terms).sum()
-
-
 def feature_scale(features: Tensor) -> Tensor:
     """Return the mean absolute feature of each image, at least 1e-6.
 
@@ -57,12 +42,6 @@ def feature_scale(features: Tensor) -> Tensor:
         features: (B, C, H, W); result: (B, 1, 1, 1), of their dtype.
     """
     return features.float().abs().mean((1, 2, 3), keepdim=True).clamp_min(_TINY).to(features.dtype)
-
-
-def _of_unit_length(features: Tensor) -> Tensor:
-    """Return features divided by their length at each pixel, in float32 or wider; zeros stay zero."""
-    wide = features.to(torch.promote_types(features.dtype, torch.float32))
-    return wide / (wide.square().sum(1, keepdim=True) + _TINY**2).sqrt()
 
 
 def _mean_absolute_difference(a: Tensor, b: Tensor) -> Tensor:

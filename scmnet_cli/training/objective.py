@@ -17,7 +17,7 @@ from scmnet_cli.losses import adversarial
 from scmnet_cli.losses.body_structure import body_structure_loss
 from scmnet_cli.losses.correspondence import field_colour_loss, field_region_loss, findable
 from scmnet_cli.losses.edges import edge_loss
-from scmnet_cli.losses.perceptual import feature_scale, perceptual_loss, unit_feature_loss
+from scmnet_cli.losses.perceptual import feature_scale, perceptual_loss
 from scmnet_cli.losses.reconstruction import reconstruction_loss
 from scmnet_cli.losses.region_colours import region_colour_loss
 from scmnet_cli.losses.style import STYLE_LAYERS, style_loss
@@ -179,7 +179,7 @@ class GeneratorObjective:
         weights = self.weights
         self.style_layers = weights.style_layers or list(STYLE_LAYERS[weights.vgg])
         wanted = [
-            *(weights.perceptual_layers if weights.perceptual or weights.unit_features else []),
+            *(weights.perceptual_layers if weights.perceptual else []),
             *(self.style_layers if weights.style else []),
             *([weights.bsr_layer] if weights.bsr else []),
             *(weights.cross_layers if weights.cross and weights.perceptual else []),
@@ -303,8 +303,6 @@ class GeneratorObjective:
             terms["perceptual"] = perceptual_loss(
                 generated, target, weights.perceptual_layers, scaled=weights.perceptual_scaled
             )
-        if weights.unit_features:
-            terms["unit_features"] = unit_feature_loss(generated, target, weights.perceptual_layers)
         if weights.style:
             terms["style"] = style_loss(generated, target, self.style_layers, energy=weights.style_energy)
         if weights.bsr:

@@ -201,7 +201,7 @@ class PersonalRun:
         self._best: dict[str, Tensor] | None = None
         losses = _losses_of(config, weights_dir, vgg=recipe.vgg)
         self._objective = GeneratorObjective(losses, weights_dir, self.device)
-        wanted = config.loss.perceptual or config.loss.unit_features or config.loss.style or config.loss.bsr
+        wanted = config.loss.perceptual or config.loss.style or config.loss.bsr
         self.lacks_vgg = bool(wanted) and self._objective.vgg is None
         self._base_net = base
         self._optimizer = torch.optim.Adam(self._trained.values(), recipe.learning_rate, (0.5, 0.999), fused=True)
@@ -397,7 +397,6 @@ class PersonalRun:
 
 
 _MAX_GRADIENT, _BAND_STREAM = 20.0, 23
-_UNIT_FEATURES = 15.0  # weight of the loss on features of length 1, relative to the perceptual loss's
 _WARM_UP = 8
 """Warm-up steps of the learning rate, since Adam's first steps are full-sized but poorly estimated."""
 
@@ -419,19 +418,14 @@ def _shown_by_the_warp(inputs: Inputs) -> Tensor:
 def _losses_of(config: Config, weights_dir: Path | None, *, vgg: bool) -> Config:
     """Return the config of the decoder's losses, without those on VGG features if the weights are missing.
 
-    Features are compared at length 1 too (docs/lab/personalize.md).
-
     Args:
         config: the model's config.
         weights_dir: folder of VGG weights.
         vgg: whether losses on VGG features are wanted.
     """
-    without = ("adversarial", "feature_adversarial", "field_regions", "field_colours")
-    changes = dict.fromkeys(without, 0.0)
+    changes = {"adversarial": 0.0, "feature_adversarial": 0.0, "field_regions": 0.0, "field_colours": 0.0}
     if not (vgg and _has_weights(config.loss.vgg, weights_dir)):
-        changes |= {"perceptual": 0.0, "unit_features": 0.0, "style": 0.0, "bsr": 0.0}
-    elif config.loss.perceptual:
-        changes["unit_features"] = _UNIT_FEATURES * config.loss.perceptual
+        changes |= {"perceptual": 0.0, "style": 0.0, "bsr": 0.0}
     return config.model_copy(update={"loss": config.loss.model_copy(update=changes)})
 
 
