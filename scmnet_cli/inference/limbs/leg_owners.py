@@ -34,6 +34,14 @@ _ROWS, _PLACES = 400, 200
 _BoolArray = npt.NDArray[np.bool_]
 _IntArray = npt.NDArray[np.int64]
 
+_NEIGHBOURS: tuple[tuple[Any, Any, float], ...] = (
+    (np.s_[1:], np.s_[:-1], 1.0),
+    (np.s_[:, 1:], np.s_[:, :-1], 1.0),
+    (np.s_[1:, 1:], np.s_[:-1, :-1], 1.41),
+    (np.s_[1:, :-1], np.s_[:-1, 1:], 1.41),
+)
+"""Slices of pixels and of their neighbours, and how far these are."""
+
 
 def leg_owners(person: Person, canvas: Canvas) -> UInt8Array:
     """Return the part, thigh or shin of one leg, that each pixel of the legs belongs to; 0 where this is not known.
@@ -113,33 +121,44 @@ def _nearer_leg(image: FloatArray, numbers: _IntArray, seeds: list[_IntArray]) -
     Shape:
         image: (H, W, 3); numbers: (H, W), -1 beside the legs; result: (n,) for the n pixels of the legs.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import dijkstra
-
+    rows, columns = (np.flatnonzero((numbers >= 0).any(axis)) for axis in (1, 0))
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    image, numbers, seeds = image[box], numbers[box], [each - (columns[0], rows[0]) for each in seeds]
     colours = _smoothed(image, numbers >= 0)
-    starts, ends, lengths, cuts = [], [], [], []
-    for one, other, step in (
-        (np.s_[1:], np.s_[:-1], 1.0),
-        (np.s_[:, 1:], np.s_[:, :-1], 1.0),
-        (np.s_[1:, 1:], np.s_[:-1, :-1], 1.41),
-        (np.s_[1:, :-1], np.s_[:-1, 1:], 1.41),
-    ):
+    starts, ends, cuts, links = [], [], [], []
+    for one, other, step in _NEIGHBOURS:
         linked = (numbers[one] >= 0) & (numbers[other] >= 0)
-        edge = (np.sqrt(np.square(colours[one] - colours[other]).sum(-1))[linked] / _CLEAR).clip(max=1)
+        edge = (np.sqrt(np.square(colours[one] - colours[other]).sum(-1)) / _CLEAR).clip(max=1)
         starts.append(numbers[one][linked])
         ends.append(numbers[other][linked])
-        lengths.append(step * (1 + _DETOUR * edge))
-        cuts.append(1 / (step * (1 + _EDGE * edge)))
-    first, second, num = np.concatenate(starts), np.concatenate(ends), int(numbers.max()) + 1
-    graph = coo_matrix((np.concatenate(lengths), (first, second)), shape=(num, num)).tocsr()
-    right, left = (
-        dijkstra(graph, directed=False, indices=numbers[each[:, 1], each[:, 0]], min_only=True) for each in seeds
-    )
+        cuts.append(1 / (step * (1 + _EDGE * edge[linked])))
+        links.append(np.where(linked, step * (1 + _DETOUR * edge), np.inf))
+    first, second = np.concatenate(starts), np.concatenate(ends)
+    right, left = (_distances(links, each, numbers.shape)[numbers >= 0] for each in seeds)
     lead = np.where(np.isfinite(right), 1.0, -1.0)
     both = np.isfinite(right + left)
     lead[both] = (left[both] - right[both]) / (left + right)[both].clip(1e-6)
     of_right = _right_of_cut(lead, first, second, np.concatenate(cuts))
     return np.where(np.isfinite(np.minimum(right, left)), np.where(of_right, 0, 1), -1)
+
+
+def _distances(links: list[FloatArray], seeds: _IntArray, shape: tuple[int, ...]) -> FloatArray:
+    """Return lengths of the shortest paths from the nearest seed, (H, W); infinite where none leads.
+
+    Args:
+        links: lengths between neighbours, in the order of ``_NEIGHBOURS``; infinite: not linked.
+        seeds: x and y, (N, 2).
+        shape: (H, W).
+    """
+    found = np.full(shape, np.inf)
+    found[seeds[:, 1], seeds[:, 0]] = 0
+    while True:  # Bellman and Ford's relaxation: scipy's Dijkstra would be a need of exported models
+        before = found.copy()
+        for (one, other, _), length in zip(_NEIGHBOURS, links, strict=True):
+            np.minimum(found[one], found[other] + length, out=found[one])
+            np.minimum(found[other], found[one] + length, out=found[other])
+        if np.array_equal(before, found):
+            return found
 
 
 def _right_of_cut(lead: FloatArray, first: _IntArray, second: _IntArray, costs: FloatArray) -> _BoolArray:
