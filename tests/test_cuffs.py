@@ -112,7 +112,9 @@ def with_hair_over_the_top(share: float, top: tuple[int, int, int] = RED) -> tup
 
 def test_the_share_of_the_top_in_hair_is_found() -> None:
     person, over = with_hair_over_the_top(0.4)
-    share, top = share_through_hair(person, regions_of(person, "upper"))
+    found = share_through_hair(person, regions_of(person, "upper"))
+    assert found is not None
+    share, top = found
     assert np.allclose(top, RED)
     assert abs(np.median(share[over]) - 0.4) < 0.05
     assert not share[~over & ~ndimage.binary_dilation(over, iterations=3)].any()
@@ -120,7 +122,7 @@ def test_the_share_of_the_top_in_hair_is_found() -> None:
 
 def test_hair_with_the_colour_of_the_top_tells_no_share() -> None:
     person, _ = with_hair_over_the_top(0.4, top=(190, 170, 140))
-    assert not share_through_hair(person, regions_of(person, "upper"))[0].any()
+    assert share_through_hair(person, regions_of(person, "upper")) is None
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ def test_a_bare_forearm_leaves_the_shirt_beside_it_behind(boxed: bool) -> None:
 
 
 def test_a_cuff_that_reaches_past_the_wrist_stays_between_sleeve_and_hand() -> None:
-    """What was left behind there was a grey veil. Without a hand it is cloth that hangs behind one."""
+    """A grey veil used to remain there. If no hand shows, the cloth past the wrist stays behind."""
     labels, joints = dressed(standing())
     x, wrist = (round(value) for value in joints[0, JOINTS.index("left_wrist"), :2].tolist())
     target = turned(joints, "left_shoulder", ("left_elbow", "left_wrist"), -80)

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 KINDS = ("upper", "pants", "skirt", "dress", "hair", "face", "arms", "legs")
 """Kinds of garment that an edit can change; a dress replaces upper, skirt and pants."""
 
+ON_TORSO = ("upper", "dress")
+"""Kinds of garment that have sleeves."""
+
 WORDS: Mapping[str, str] = {
     **dict.fromkeys(("trousers", "jeans", "shorts", "leggings", "bottoms"), "pants"),
     **dict.fromkeys(

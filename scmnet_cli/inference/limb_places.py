@@ -12,6 +12,9 @@ from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, Person
 
+BESIDE_CLOTHES = 0.3
+"""Torso lengths above the hips below which hanging arms lie beside the clothes."""
+
 
 def torso_length(person: Person) -> float:
     """Return the length of a person's torso in pixels, the unit of the distances here."""

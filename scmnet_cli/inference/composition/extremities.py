@@ -63,8 +63,9 @@ _OUTSIDE_TORSO = 3.0  # how many times as steep as the torso's soft border is th
 _SPECK, _ARM_SPECK, _HEAD_SPECK, _LEGS_APART = 100, 300, 60, 220
 """A part of the outline that is thinner than twice one of this many parts of the height is no limb, arm or head, and no
 gap between two legs."""
-_REACH = 30  # one of this many parts of the height is how far a thin end may be away from a thick part
-_LEAST_REACH, _STEP = 8, 400  # pixels; parts of the height that a step is long
+_REACH, _LEAST_REACH, _STEP = 30, 8, 400
+"""A thin end may be this fraction of the height (1/30) away from a thick part, and at least 8 pixels; the mask grows by
+1/400 of the height in each step."""
 
 
 @dataclass(frozen=True)

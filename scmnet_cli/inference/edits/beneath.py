@@ -33,17 +33,17 @@ _BoolArray = npt.NDArray[np.bool_]
 
 _LEGS = region_id("legs")
 _SEAM = 3.0
-"""Over so many times the width of mixed pixels a bared leg fades into the leg below."""
+"""A bared leg fades into the leg below over this many times the width of mixed pixels."""
 
 
 @dataclass(frozen=True)
 class Removal:
-    """What taking off the old garment or hair changes.
+    """What changes when the old garment or hair is removed.
 
     Attributes:
         old: pixels that are removed.
         lost: of these, pixels that become background.
-        seam: pixels of a leg that stay, in which a bared leg fades.
+        seam: pixels of the visible leg into which a bared leg fades.
         opening: of ``old``, pixels of trousers around the top of a shoe.
         bare: pixels to draw: removed or in the seam, and not under the new garment.
 
@@ -62,8 +62,8 @@ class Removal:
         """Find what is removed to put on a garment or hair of a kind."""
         wearer, worn = new.wearer, new.worn
         none = np.zeros_like(worn)
-        # also where the soft edge of new hair lies
-        lost = gone(wearer, kind, none if kind == "hair" else worn) | new.wisps
+        covering = none if kind == "hair" else worn  # old hair goes under the soft edge of new hair too
+        lost = gone(wearer, kind, covering) | new.wisps
         old = new.old | lost
         seam, opening = none, none
         if kind in FITTED and kind != "hair":

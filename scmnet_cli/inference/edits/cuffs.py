@@ -1,11 +1,11 @@
-"""Cuffs that count as hands: the end of a bright sleeve that the region map takes for the arm in it."""
+"""Cuffs labelled as hands: the region map takes the end of a bright sleeve for the arm inside it."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from scmnet_cli.inference.limb_places import below_hips, limb_places, within
+from scmnet_cli.inference.limb_places import BESIDE_CLOTHES, below_hips, limb_places, within
 from scmnet_cli.regions import region_id
 from scmnet_cli.types import FloatArray, Person
 
@@ -15,17 +15,17 @@ _UPPER, _ARMS, _FACE = (region_id(name) for name in ("upper", "arms", "face"))
 _SLEEVE, _AT_WRIST, _WIDTH = (0.8, 2.3), (1.2, 2.6), 0.3
 """Where along an arm its sleeve gives the colour, and where a cuff may be; how far across, in torso lengths."""
 _APART, _LIKE = 0.1, 0.5
-"""Distance of chromaticities that tells a sleeve from skin; and how much nearer to the sleeve's a cuff's is."""
+"""Least distance of chromaticities between a sleeve and skin; largest distance of a cuff from the sleeve, as a share of
+its distance from skin."""
 _LEAST_SEEN = 30  # pixels of a sleeve and of a face that give a colour
-_ABOVE_HIPS = 0.3  # torso lengths from which on arms hang beside the clothes
-_DARK = 90.0  # sum of three channels up to which a pixel has no hue
+_DARK = 90.0  # a pixel has no reliable hue if its three channels sum to at most this
 _TOUCHING = 2
 
 
 def cuffs_at_hands(wearer: Person) -> _BoolArray:
     """Return the pixels of lifted arms that have the hue of the sleeve that they touch, and not the face's, (H, W).
 
-    Hands that hang beside the hips have clothes of many colours around them (:mod:`wearer_faults`).
+    Hands that hang beside the hips are left to :mod:`wearer_faults`: clothes of many colours surround them.
     """
     from scipy import ndimage
 
@@ -34,7 +34,7 @@ def cuffs_at_hands(wearer: Person) -> _BoolArray:
     if face.sum() < _LEAST_SEEN:
         return found
     hue, bright = _chromaticity(wearer.image), wearer.image.sum(-1, dtype=np.int32) > _DARK
-    skin, lifted = np.median(hue[face], axis=0), ~below_hips(wearer, _ABOVE_HIPS)
+    skin, lifted = np.median(hue[face], axis=0), ~below_hips(wearer, BESIDE_CLOTHES)
     for place, away in limb_places(wearer)[:2]:
         near = away < _WIDTH
         sleeve = upper & near & within(place, _SLEEVE) & bright

@@ -24,8 +24,8 @@ from scmnet_cli.inference.edits.places import check_place
 from scmnet_cli.inference.edits.putting_on import PutOn, carried, put_on
 from scmnet_cli.inference.edits.recolouring import Outlines, between_regions
 from scmnet_cli.inference.edits.through_hair import share_through_hair
-from scmnet_cli.inference.edits.uncovered import ON_TORSO, frayed
-from scmnet_cli.inference.garments import KINDS
+from scmnet_cli.inference.edits.uncovered import frayed
+from scmnet_cli.inference.garments import KINDS, ON_TORSO
 from scmnet_cli.regions import BACKGROUND, region_id
 from scmnet_cli.types import Person, UInt8Array
 
@@ -113,14 +113,11 @@ def _edit_once(pipeline: Pipeline, wearer: Person, reference: Person, kind: str,
     area = _area(new, removal, kind)
     if kind in ON_TORSO:
         drawn, area = _in_hair(new, removal, drawn, area)
-    plain = np.full_like(wearer.image, PLAIN_GREY, dtype=np.float32)
-    shown = plain * (1 - drawn.opacity[..., None]) + drawn.colour * drawn.opacity[..., None]
-    before = new.wearer.image
-    mixed = before * (1 - area[..., None]) + shown * area[..., None]
-    image = np.where(area[..., None] > 0, mixed.round().clip(0, 255), before).astype(np.uint8)
-    person = replace(drawn.person, image=image, regions=drawn.regions)
+    person = replace(drawn.person, regions=drawn.regions)
     outlines = _outlines(new, removal, drawn, kind) if kind in FITTED else None
-    return Edit(person, drawn.colour, drawn.opacity, area, outlines)
+    edit = Edit(person, drawn.colour, drawn.opacity, area, outlines)
+    before = new.wearer.image
+    return replace(edit, person=replace(person, image=edit.over(before, np.full_like(before, PLAIN_GREY))))
 
 
 def _check_face(new: PutOn) -> None:
@@ -147,14 +144,14 @@ def _area(new: PutOn, removal: Removal, kind: str) -> npt.NDArray[np.float32]:
 def _in_hair(
     new: PutOn, removal: Removal, drawn: Pasted, area: npt.NDArray[np.float32]
 ) -> tuple[Pasted, npt.NDArray[np.float32]]:
-    """Replace the old top by the new one also where it shines through hair; return the area with these pixels."""
+    """Replace the old top by the new one where it shows through hair; return the area with these pixels too."""
     from scipy import ndimage
 
-    share, old = share_through_hair(new.wearer, removal.old)
-    changed = (share > 0) & new.front
-    worn = new.worn
-    if not changed.any() or not worn.any():
+    found, worn = share_through_hair(new.wearer, removal.old), new.worn
+    if found is None or not worn.any():
         return drawn, area
+    share, old = found
+    changed = (share > 0) & new.front
     rows, columns = ndimage.distance_transform_edt(~worn, return_distances=False, return_indices=True)
     seen = new.wearer.image + share[..., None] * (new.colour[rows, columns] - old)
     colour = np.where(changed[..., None], seen.clip(0, 255), drawn.colour).astype(np.float32)
@@ -171,7 +168,7 @@ def _outlines(new: PutOn, removal: Removal, drawn: Pasted, kind: str) -> Outline
     else:
         kept = frayed(wearer, skin, 2) | ~between_regions(wearer)
         occluding = front & (wearer.regions != region_id("face")) & (person | carried(wearer))
-    kept = kept | ((_softened(wisps, front) > 0) & ~beside(front, wearer))  # the background there is new
+    kept = kept | ((_softened(wisps, front) > 0) & ~beside(front, wearer))  # their background is new
     was = (removal.old & ~wisps) | (new.worn & person & ~front)
     fine = occluding & np.isin(wearer.regions, (region_id("arms"), region_id("hair")))
     return Outlines(new.worn | skin, was, kept, occluding, ~person, fine, wisps)

@@ -17,7 +17,7 @@ from scmnet_cli.inference.edits.garment_faults import held_in_hands, label
 from scmnet_cli.inference.edits.hip_flaps import without_hip_bumps
 from scmnet_cli.inference.edits.new_hair import glare, hair_shape, inner_hair, strands
 from scmnet_cli.inference.edits.sleeves import sleeved, without_bumps
-from scmnet_cli.inference.edits.uncovered import ON_TORSO
+from scmnet_cli.inference.garments import ON_TORSO
 from scmnet_cli.inference.limb_places import below_hips, limb_places, torso_length
 from scmnet_cli.inference.shape_matching import closed, continued_colours, displacement, smoothed, soft_edged
 from scmnet_cli.regions import BACKGROUND, region_id

@@ -17,8 +17,9 @@ from scmnet_cli.inference.edits.filling import wedge_filled
 from scmnet_cli.inference.edits.flat_waists import without_inside
 from scmnet_cli.inference.edits.garment_faults import without_foreign, without_foreign_edge
 from scmnet_cli.inference.edits.places import lies_flat
-from scmnet_cli.inference.edits.uncovered import ON_TORSO, outside_parts
+from scmnet_cli.inference.edits.uncovered import outside_parts
 from scmnet_cli.inference.edits.worn_sleeves import Top, divided_top
+from scmnet_cli.inference.garments import ON_TORSO
 from scmnet_cli.inference.limb_places import below_hips, limb_places, torso_length
 from scmnet_cli.inference.limbs.bags import without_bags
 from scmnet_cli.models.part_warp import PartWarp, warp_parts

@@ -63,7 +63,7 @@ def _at_right(own: _BoolArray, free: _BoolArray, arms: _BoolArray, size: float) 
 
 
 def without_hip_bumps(trousers: _BoolArray, size: float) -> _BoolArray:
-    """Return new trousers without what sticks out at the hips: from the thighs up they widen slowly.
+    """Return new trousers without bumps at the hips: from the thighs upwards they widen only slowly.
 
     Args:
         trousers: whose lower parts stay.
@@ -73,7 +73,9 @@ def without_hip_bumps(trousers: _BoolArray, size: float) -> _BoolArray:
         trousers, result: (H, W).
     """
     rows = np.flatnonzero(trousers.any(1))
-    rows = rows[rows < rows[:1].sum() + _AT_HIPS * size]
+    if not len(rows):
+        return trousers
+    rows = rows[rows < rows[0] + _AT_HIPS * size]
     columns = np.arange(trousers.shape[1])
     kept = trousers.copy()
     for mask in (kept, kept[:, ::-1]):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from scmnet_cli.errors import ScmError
 from scmnet_cli.inference.edits.behind_hair import (
@@ -25,11 +24,10 @@ from scmnet_cli.inference.edits.fitting import FITTED, fitted, own_collar
 from scmnet_cli.inference.edits.garment_warp import warped_garment
 from scmnet_cli.inference.edits.new_hair import slits_filled
 from scmnet_cli.inference.edits.places import lies_flat
-from scmnet_cli.inference.edits.uncovered import ON_TORSO
 from scmnet_cli.inference.edits.wearer_faults import corrected, trousers_corrected
-from scmnet_cli.models.part_joints import body_size
+from scmnet_cli.inference.garments import ON_TORSO
+from scmnet_cli.inference.limb_places import below_hips
 from scmnet_cli.regions import region_id
-from scmnet_cli.skeleton import JOINTS
 from scmnet_cli.types import FloatArray, Person
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ _IN_FRONT: Mapping[str, tuple[str, ...]] = {
 _BELOW_WAIST = ("pants", "skirt")
 _COAT_SHOWS_TROUSERS = 0.08  # share of the coat's area
 _SPLITS_DRESS = {"upper": 0.1, "skirt": 0.33}
-"""Kinds of garments that replace half of a dress, and where above the hips it is divided, in torso lengths."""
+"""Kinds of garments that replace half of a dress, and how far above the hips it is divided, in torso lengths."""
 _DRESS_BELOW_HIPS = 0.35  # in torso lengths: an upper garment that reaches further down is a dress
 _LEAST_GARMENT, _LEAST_HAIR = 0.002, 0.0005  # minimum share of the canvas
 
@@ -162,18 +160,10 @@ def _dress_split(wearer: Person, kind: str) -> Person:
     A new top ends at the hips, a new skirt begins at the waist. A coat over trousers is not a dress: it is replaced
     whole.
     """
-    hips = [wearer.joints[JOINTS.index(name)] for name in ("right_hip", "left_hip")]
-    known = [hip[1] for hip in hips if hip[2] > 0]
-    if kind not in _SPLITS_DRESS or not known:
+    upper, pants = (wearer.regions == region_id(name) for name in ("upper", "pants"))
+    is_coat = pants.sum() > _COAT_SHOWS_TROUSERS * upper.sum()
+    if kind not in _SPLITS_DRESS or is_coat or not (upper & below_hips(wearer, -_DRESS_BELOW_HIPS)).any():
         return wearer
-    line, size = float(np.mean(known)), float(body_size(torch.from_numpy(wearer.joints)[None])[0])
-    upper = wearer.regions == region_id("upper")
-    rows = np.flatnonzero(upper.any(1))
-    if (wearer.regions == region_id("pants")).sum() > _COAT_SHOWS_TROUSERS * upper.sum():
-        return wearer
-    if not len(rows) or rows[-1] < line + _DRESS_BELOW_HIPS * size:
-        return wearer
-    below = np.arange(len(wearer.regions))[:, None] > line - _SPLITS_DRESS[kind] * size
     labels = wearer.regions.copy()
-    labels[upper & below] = region_id("skirt")
+    labels[upper & below_hips(wearer, _SPLITS_DRESS[kind])] = region_id("skirt")
     return replace(wearer, regions=labels)

@@ -1,4 +1,4 @@
-"""Hair over an old top: strands are thin, and the top shines through them, so its colour goes there too."""
+"""Hair over an old top: the top shows through thin strands, so its colour must be replaced there too."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _REACH, _AWAY, _SOUND, _STRANDS = 0.3, 0.2, 0.03, 0.1
 """Torso lengths: distance from the old top up to which it shines through, and from which on hair shows its own colour;
 depth inside the top, and distance from hair, from which on a pixel shows the top alone."""
 _LEAST_SEEN = 100  # pixels that give a colour
-_LEAST_ANGLE = 10.0  # degrees between the colours of hair and top, else shares are not told
-_LEAST_SATURATION = 0.4  # of the top: pale strands look as if a pale top shone through
+_LEAST_ANGLE = 10.0  # degrees between the colours of hair and top; with a smaller angle the share is unknown
+_LEAST_SATURATION = 0.4  # of the top: pale strands would be mistaken for a pale top
 _LEAST_HUE = 60.0  # grey levels between the top's strongest and weakest channel
 _USUAL = 0.6  # quantile of the shares in hair that is far from the top: its own strands differ in colour
 _LEAST_SHARE = 0.05
 _TOUCHING = 3  # pixels
 
 
-def share_through_hair(wearer: Person, old: _BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Return the share of the old top in pixels of hair, and the colour of the top.
+def share_through_hair(wearer: Person, old: _BoolArray) -> tuple[FloatArray, FloatArray] | None:
+    """Return the share of the old top in pixels of hair, and the colour of the top; None if colours do not tell it.
 
     A pixel is modelled as a multiple of the hair's colour plus a share of the top's.
 
@@ -38,23 +38,22 @@ def share_through_hair(wearer: Person, old: _BoolArray) -> tuple[FloatArray, Flo
     from scipy import ndimage
 
     image = wearer.image.astype(np.float32)
-    none = np.zeros(old.shape, np.float32)
     hair, size = wearer.regions == region_id("hair"), torso_length(wearer)
     if not hair.any():
-        return none, none[0, :3]
+        return None
     sound = ndimage.distance_transform_edt(old) > _SOUND * size
     sound &= ndimage.distance_transform_edt(~hair) > _STRANDS * size
     if sound.sum() < _LEAST_SEEN:
-        return none, none[0, :3]
+        return None
     away = ndimage.distance_transform_edt(~old) / size
     pure = hair & (away > _AWAY)
     if pure.sum() < _LEAST_SEEN:
-        return none, none[0, :3]
+        return None
     own = np.median(image[pure], axis=0)
     top = np.median(image[sound], axis=0)
     cosine = float(top @ own / (np.linalg.norm(top) * np.linalg.norm(own)).clip(1))
     if cosine > np.cos(np.radians(_LEAST_ANGLE)) or np.ptp(top) < max(_LEAST_SATURATION * top.max(), _LEAST_HUE):
-        return none, top
+        return None
     across = top - top @ own / (own @ own).clip(1) * own  # of the top's colour, what hair lacks
     share = image @ across / (across @ across).clip(1)
     usual = max(float(np.quantile(share[pure], _USUAL)), 0.0)

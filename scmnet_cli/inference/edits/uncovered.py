@@ -12,6 +12,7 @@ import torch
 
 from scmnet_cli.inference.edits.bare_skin import like_skin
 from scmnet_cli.inference.edits.behind_hair import over_clothes, whole_head
+from scmnet_cli.inference.garments import ON_TORSO
 from scmnet_cli.inference.limb_places import below_hips, bone_coordinates, limb_places, torso_length
 from scmnet_cli.models.part_joints import complete_joints
 from scmnet_cli.models.part_shapes import PartShapes
@@ -24,9 +25,6 @@ _BoolArray = npt.NDArray[np.bool_]
 
 SHOULDER = 0.35
 """Where on an upper arm sleeves begin, in lengths of its bone."""
-
-ON_TORSO = ("upper", "dress")
-"""Kinds of garments that have sleeves."""
 
 _FIRST_LEG = 6  # part
 _ON_LIMB = 0.3  # of the soft border of a part
@@ -56,7 +54,7 @@ def gone(wearer: Person, kind: str, worn: _BoolArray) -> _BoolArray:
     if kind in ON_TORSO:
         old = (wearer.regions == region_id("upper")) & ~worn
         past, on_arms = _past_sleeves(wearer, worn), _on_arms(outside)
-        flaps = _nearest_to_arms(outside) & ~on_arms & ~_in_arms(wearer)  # a wide cuff beside the arm in it
+        flaps = _nearest_to_arms(outside) & ~on_arms & ~_in_arms(wearer)  # a wide cuff sticks out beside its arm
         lost = old & np.where(past, flaps, on_arms)
     if kind == "hair":
         beside = np.delete(outside, HEAD_PART, axis=0).min(0) > _ON_LIMB

@@ -19,8 +19,16 @@ from scmnet_cli.inference.edits.bare_skin import like_skin
 from scmnet_cli.inference.edits.cuffs import cuffs_at_hands
 from scmnet_cli.inference.edits.hip_flaps import flaps_at_hands
 from scmnet_cli.inference.edits.mirrored_hands import mirrored_hands
+from scmnet_cli.inference.garments import ON_TORSO
 from scmnet_cli.inference.graph_cut import inside_of_cut, told_apart
-from scmnet_cli.inference.limb_places import below_hips, column_of_limb, limb_places, torso_length, within
+from scmnet_cli.inference.limb_places import (
+    BESIDE_CLOTHES,
+    below_hips,
+    column_of_limb,
+    limb_places,
+    torso_length,
+    within,
+)
 from scmnet_cli.inference.shape_matching import closed, smoothed
 from scmnet_cli.models.parts import LIMBS
 from scmnet_cli.regions import BACKGROUND, region_id
@@ -67,7 +75,6 @@ _HEM = 0.04
 """Torso lengths on both sides of a hem within which the region map is doubtful."""
 
 
-_ABOVE_HIPS = 0.3  # torso lengths from which on arms hang beside the clothes
 _DARK = 0.4
 """Pixels of arms that are darker than this, relative to the median, are no typical skin."""
 
@@ -83,7 +90,7 @@ def corrected(wearer: Person, kind: str) -> Person:
         return wearer
     wearer = _relabelled(wearer, _at_wrists(wearer), _ARMS)
     wearer = _relabelled(wearer, flaps_at_hands(wearer), BACKGROUND)
-    if kind in ("upper", "dress"):
+    if kind in ON_TORSO:
         wearer = _relabelled(wearer, cuffs_at_hands(wearer), _UPPER)
     own = wearer.regions == _PANTS
     if kind != "upper" and own.any():
@@ -290,7 +297,7 @@ def _no_hand(wearer: Person) -> tuple[_BoolArray, UInt8Array]:
     away_from_arms = ndimage.distance_transform_edt(~own)
     cloth = np.isin(wearer.regions, _GARMENTS)
     at_cloth = ndimage.distance_transform_edt(~cloth) < _TOUCHING * size if cloth.any() else cloth
-    beside_hips = below_hips(wearer, _ABOVE_HIPS)  # a hand before the chest may hold a phone
+    beside_hips = below_hips(wearer, BESIDE_CLOTHES)  # a hand before the chest may hold a phone
     skin, light = like_skin(wearer), wearer.scene.mean(-1)
     typical = own & (light > _DARK * np.median(light[own]))
     for place, away in limb_places(wearer)[:2]:

@@ -155,8 +155,9 @@ class ExportedModel(DrawingModel):
         person = self._fitted(source)
         own_image, own_masks = _as_arrays(person)
         (style,) = self._style_fusion.run(None, {"region_features": self._encode_regions(own_image, own_masks)})
-        image, masks = _as_arrays(self._fitted(complete_at_bags(source)))
-        owners = leg_owners(complete_at_bags(source), self.canvas)[None] if self.config.model.part_warp else None
+        whole = complete_at_bags(source)
+        image, masks = _as_arrays(self._fitted(whole))
+        owners = leg_owners(whole, self.canvas)[None] if self.config.model.part_warp else None
         photo = source if source.canvas.height > self.canvas.height else None
         seconds = time.perf_counter() - start
         return ExportedSource(

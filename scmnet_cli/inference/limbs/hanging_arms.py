@@ -33,8 +33,7 @@ def hanging_arms(masks: Tensor, shapes: PartShapes) -> Tensor:
         masks: (B, 8, H, W).
     """
     person = 1 - masks[:, BACKGROUND].float()
-    torso = shapes.end[:, TORSO_PART] - shapes.start[:, TORSO_PART]
-    down = torso / torso.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+    down = _down(shapes)
     places = torch.linspace(*_ALONG, _NUM_ALONG, device=masks.device)[:, None]
     steps = torch.linspace(*_INWARDS, _NUM_INWARDS, device=masks.device)
     found = []
@@ -56,8 +55,7 @@ def outer_arms(masks: Tensor, shapes: PartShapes) -> Tensor:
         masks: (B, 8, H, W).
     """
     person = 1 - masks[:, BACKGROUND].float()
-    torso = shapes.end[:, TORSO_PART] - shapes.start[:, TORSO_PART]
-    down = torso / torso.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+    down = _down(shapes)
     places = torch.linspace(*_OUTWARDS, _NUM_ALONG, device=masks.device)[:, None]
     found = []
     for part in FOREARMS:
@@ -66,6 +64,13 @@ def outer_arms(masks: Tensor, shapes: PartShapes) -> Tensor:
         ends = sampled(person, bone.at(places) + outwards[:, None]) < 0.5  # (B, K)
         found.append((ends.float().mean(1) > _MOSTLY) & ((bone.along * down).sum(-1) > _STRAIGHT_DOWN))
     return torch.stack(found, dim=1)
+
+
+def _down(shapes: PartShapes) -> Tensor:
+    """Return the direction from the neck to the hips, (B, 2), of length 1."""
+    torso = shapes.end[:, TORSO_PART] - shapes.start[:, TORSO_PART]
+    down: Tensor = torso / torso.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+    return down
 
 
 def _inwards(shapes: PartShapes, bone: Bone) -> Tensor:

@@ -152,7 +152,7 @@ def _distances(links: list[FloatArray], seeds: _IntArray, shape: tuple[int, ...]
     """
     found = np.full(shape, np.inf)
     found[seeds[:, 1], seeds[:, 0]] = 0
-    while True:  # Bellman and Ford's relaxation: scipy's Dijkstra would be a need of exported models
+    while True:  # Bellman-Ford; exported models must run without scipy's Dijkstra
         before = found.copy()
         for (one, other, _), length in zip(_NEIGHBOURS, links, strict=True):
             np.minimum(found[one], found[other] + length, out=found[one])
