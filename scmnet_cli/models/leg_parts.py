@@ -1,4 +1,4 @@
-"""Parts of a leg where the photo tells which pixels are whose: of tensors or of arrays alike.
+"""Memberships of a leg's parts where the photo shows which leg owns a pixel; for tensors and for arrays.
 
 Importing this imports no torch.
 """
@@ -17,7 +17,8 @@ LEG_PARTS = (*LIMB_PARTS[2], *LIMB_PARTS[3])
 """Thigh and shin of the right leg, and of the left one."""
 
 _LOST, _OWN, _OTHERS = 0.5, 0.9, 0.3
-"""Membership in the whole leg below which a pixel of it was given away; what it is then; that of the other leg's."""
+"""A pixel whose membership in its whole leg is below the first value was assigned elsewhere and gets the second one; the
+other leg's pixels get the third."""
 
 
 def other_leg_of(part: int) -> tuple[int, int]:

@@ -1,1 +1,1 @@
-"""Limbs of a photo before they are moved: who owns a pixel, what is hidden, what stands in for it."""
+"""Limbs of a photo before the warp: which limb owns a pixel, which limbs are hidden, and what replaces them."""

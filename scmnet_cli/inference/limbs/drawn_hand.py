@@ -15,7 +15,7 @@ from PIL import Image
 from scmnet_cli.types import FloatArray
 
 HAND_WIDTH, HAND_HEIGHT, HAND_ROWS = 120, 200, 168
-"""Columns and rows of the drawing, with the wrist at the upper edge, and the rows that the hand is long."""
+"""Columns and rows of the drawing, with the wrist at the upper edge, and the length of the hand in rows."""
 
 _FINER = 2  # samples a pixel, in both directions
 _TURN = 20.0  # degrees by which the thumb's side is turned to the viewer
@@ -32,7 +32,7 @@ _THUMB = ((12, 14, -6, 14), (27, 42, -8, 12.5), (34, 66, -6, 10.5), (33, 90, -10
 _FOREARM, _BELOW_LITTLE = ((-8, 0, 8), (-30, 10), 15), ((-12, 30, -5, 11), (-15, 66, -7, 10))
 
 _LIGHT = (-0.3, -0.45, 0.85)
-_AMBIENT, _HOLLOW, _DARKEST = 0.58, 0.05, 0.6  # light from everywhere; darkening of hollows a unit of depth, at most
+_AMBIENT, _HOLLOW, _DARKEST = 0.58, 0.05, 0.6  # ambient light; darkening of hollows per unit of depth, and its maximum
 _EVENED, _AROUND = 2, 5  # units over which slopes are evened, and around a hollow
 _BEHIND = -25.0  # height of what is beside the hand
 

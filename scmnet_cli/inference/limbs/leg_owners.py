@@ -1,8 +1,8 @@
 """Which pixels of a photo belong to which leg: shoes that touch, trousers that meet, one foot before the other.
 
-To the region map both legs are one garment. A pixel belongs to the leg whose axis is nearer along a path through the
-legs, on which each edge of the photo is a detour: it is long across the outline of a shoe, and short along the shoe.
-A minimum cut then divides what is about as near to both, along edges where it can.
+In the region map both legs are one garment. A pixel belongs to the leg whose axis is nearer along a path within the
+legs. Each edge of the photo that a path crosses makes it longer, so the path across the outline of a shoe is long. A
+minimum cut then divides the pixels that are about equally near to both legs, preferably along edges.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _THIGH, _FOOT = 0.4, 0.25
 """Where on the thigh the division begins, and how far a foot continues its shin, in lengths of the bone."""
 _APART = 0.09  # torso lengths, at least, between the axes of two legs that do not cross
 _CLEAR, _DETOUR, _EDGE = 40.0, 8.0, 3.2
-"""Levels of a clear edge; how much longer a step across it is, and how much cheaper it is to cut there."""
+"""Colour difference of a clear edge; how much longer a step across it is, and how much cheaper a cut along it is."""
 _SURELY, _NEARER, _UNITS = 0.6, 0.2, 100
-"""Lead of the nearer leg, as a share of both distances, with which it surely owns a pixel; cost of giving a pixel to
-the other one, as against one step of the cut; resolution of the costs."""
+"""A leg surely owns a pixel if it is nearer by this share of both distances; cost of giving a pixel to the other leg,
+relative to one step of the cut; resolution of the costs."""
 _ROWS, _PLACES = 400, 200
 """Rows, at least, on which the legs are divided; places along each bone."""
 
