@@ -17,8 +17,8 @@ LEG_PARTS = (*LIMB_PARTS[2], *LIMB_PARTS[3])
 """Thigh and shin of the right leg, and of the left one."""
 
 _LOST, _OWN, _OTHERS = 0.5, 0.9, 0.3
-"""A pixel whose membership in its whole leg is below the first value was assigned elsewhere and gets the second one; the
-other leg's pixels get the third."""
+"""A pixel whose membership in its whole leg is below the first value was assigned elsewhere and gets the second one;
+the other leg's pixels get the third."""
 
 
 def other_leg_of(part: int) -> tuple[int, int]:
