@@ -72,7 +72,7 @@ class Analyser:
         *,
         device: torch.device | None = None,
         estimators: Estimators | None = None,
-        bfloat16: bool | None = None,
+        bfloat16: bool = False,
     ) -> Self:
         """Load the analyser that ships with this package, or another one, to run it with torch.
 
@@ -80,13 +80,14 @@ class Analyser:
             weights: a file of ``scm analyser train``; None for the shipped weights.
             device: device of the network; on a GPU, concurrent calls are batched; None for the CPU.
             estimators: external estimators of joints and regions of a detected person.
-            bfloat16: compute most of the network in bfloat16; None to do so on CPUs with AMX, where it halves the time.
+            bfloat16: compute most of the network in bfloat16, which is faster on CPUs with AMX. A joint that is as likely
+                at two places may then be found at another one than on other CPUs.
 
         Raises:
             ScmError: if the file is absent, damaged or not an analyser.
         """
         from scmnet_cli.analyser.batches import MOST
-        from scmnet_cli.analyser.in_torch import InTorch, made_for_bfloat16
+        from scmnet_cli.analyser.in_torch import InTorch
         from scmnet_cli.analyser.subjects import PEOPLE, read_weights
 
         path = weights or SHIPPED
@@ -94,8 +95,6 @@ class Analyser:
         read_weights(path, net)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         on_cpu = device is None or device.type == "cpu"
-        if bfloat16 is None:
-            bfloat16 = on_cpu and made_for_bfloat16()
         network = InTorch(net, device=device, batch=1 if on_cpu else MOST, bfloat16=bfloat16)
         return cls(network, sha256=sha256, estimators=estimators)
 

@@ -247,10 +247,7 @@ def bench(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of photos.")] = 60,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads [default: chosen by torch].")] = None,
-    bfloat16: Annotated[
-        bool | None,
-        typer.Option("--bfloat16/--float32", help="Precision [default: bfloat16 if the CPU supports it in hardware]."),
-    ] = None,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16/--float32", help="Precision of most of the network.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Time the analyser from file to region map, and measure the peak memory of the process.
