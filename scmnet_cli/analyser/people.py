@@ -80,8 +80,8 @@ class Analyser:
             weights: a file of ``scm analyser train``; None for the shipped weights.
             device: device of the network; on a GPU, concurrent calls are batched; None for the CPU.
             estimators: external estimators of joints and regions of a detected person.
-            bfloat16: compute most of the network in bfloat16, which is faster on CPUs with AMX. A joint that is as likely
-                at two places may then be found at another one than on other CPUs.
+            bfloat16: compute most of the network in bfloat16, which is faster on CPUs with AMX. A joint that is as
+                likely at two places may then be found at another one than on other CPUs.
 
         Raises:
             ScmError: if the file is absent, damaged or not an analyser.
