@@ -38,7 +38,7 @@ _SEAM = 3.0
 
 @dataclass(frozen=True)
 class Removal:
-    """What changes when the old garment or hair is removed.
+    """Masks for removing the old garment or hair.
 
     Attributes:
         old: pixels that are removed.
